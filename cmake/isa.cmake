@@ -1,0 +1,36 @@
+# The one place that names instruction-set flags. Each file of csrc/isa is compiled for its own instruction
+# set; everything else is compiled for the oldest CPU that the wheel runs on (x86-64-v2).
+#
+# -ffp-contract=off: a multiply and an add are fused where the source says fma() and nowhere else, so that
+#   results do not depend on what a compiler finds.
+# -fno-trapping-math -fno-math-errno: nobody reads the floating-point exception flags or errno; comparisons and
+#   selections become single instructions. Results do not change.
+set(lamina_kernel_flags -ffp-contract=off -fno-trapping-math -fno-math-errno)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # False alarms inside GCC's own intrinsics headers (GCC bug 105593).
+  list(APPEND lamina_kernel_flags -Wno-maybe-uninitialized -Wno-uninitialized)
+elseif(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  list(APPEND lamina_kernel_flags -Wno-pass-failed -Wno-unknown-pragmas)
+endif()
+
+function(lamina_add_isa name)
+  target_sources(lamina_kernels PRIVATE csrc/isa/${name}.cpp)
+  set_source_files_properties(csrc/isa/${name}.cpp PROPERTIES COMPILE_OPTIONS "${lamina_kernel_flags};${ARGN}")
+endfunction()
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  set(lamina_baseline_flags -msse4.2 -mpopcnt)
+  target_compile_options(lamina_kernels PRIVATE ${lamina_baseline_flags})
+  set(lamina_avx2_flags -mavx2 -mfma -mf16c)
+  set(lamina_avx512_flags ${lamina_avx2_flags} -mavx512f -mavx512bw -mavx512dq -mavx512vl
+                          -mprefer-vector-width=512)
+  lamina_add_isa(baseline ${lamina_baseline_flags})
+  lamina_add_isa(avx2 ${lamina_avx2_flags})
+  lamina_add_isa(avx512 ${lamina_avx512_flags})
+  target_compile_definitions(lamina_kernels PRIVATE LAMINA_HAVE_AVX2 LAMINA_HAVE_AVX512)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+  lamina_add_isa(neon)
+  target_compile_definitions(lamina_kernels PRIVATE LAMINA_HAVE_NEON)
+else()
+  lamina_add_isa(baseline)
+endif()

@@ -1,0 +1,187 @@
+#include "bindings/arguments.hpp"
+
+#include <cmath>
+
+namespace lamina::bindings {
+namespace {
+
+constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+
+std::string dtype_name(const py::array& array) { return py::str(array.dtype()).cast<std::string>(); }
+
+const char* name_of(DType dtype) { return dtype == DType::float32 ? "float32" : "float64"; }
+
+std::string spell(const Shape& shape, const char* meaning) {
+  return meaning == nullptr ? describe(shape) : std::string(meaning) + " = " + describe(shape);
+}
+
+}  // namespace
+
+std::string describe(const Shape& shape) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    text += (i ? ", " : "") + std::to_string(shape[i]) + (shape.size() == 1 ? "," : "");
+  return text + ")";
+}
+
+void raise_type(const std::string& message) { throw py::type_error(message); }
+void raise_value(const std::string& message) { throw py::value_error(message); }
+
+void Arguments::fail_type(const std::string& message) const { raise_type(std::string(function_) + ": " + message); }
+void Arguments::fail_value(const std::string& message) const { raise_value(std::string(function_) + ": " + message); }
+
+py::array Arguments::as_array(const py::handle& value, const char* name) const {
+  if (!py::isinstance<py::array>(value))
+    fail_type(std::string(name) + " must be a numpy.ndarray; got " +
+              py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>() +
+              ". Convert it once with numpy.asarray, outside the loop.");
+  return py::reinterpret_borrow<py::array>(value);
+}
+
+void Arguments::check_layout(const py::array& array, const char* name) const {
+  if ((array.flags() & py::array::c_style) == 0)
+    fail_value(std::string(name) +
+               " must be C-contiguous; got a strided or transposed view. Copy it with numpy.ascontiguousarray.");
+  if ((array.flags() & kAligned) == 0)
+    fail_value(std::string(name) + " must be aligned to its element size; got an unaligned view. Copy it first.");
+}
+
+void Arguments::check_float(const py::array& array, const char* name) {
+  const bool is_float = array.dtype().equal(py::dtype::of<float>()),
+             is_double = array.dtype().equal(py::dtype::of<double>());
+  if (!is_float && !is_double)
+    fail_type(std::string(name) + " must be float32 or float64; got " + dtype_name(array) +
+              ". Convert it once with astype.");
+  const DType dtype = is_float ? DType::float32 : DType::float64;
+  if (has_dtype_ && dtype != dtype_)
+    fail_type(std::string(name) + " must be " + name_of(dtype_) + " like the other arrays; got " + name_of(dtype) +
+              ". All arrays of a call have one dtype.");
+  has_dtype_ = true;
+  dtype_ = dtype;
+}
+
+void Arguments::check_shape(const py::array& array, const char* name, const Shape& shape, const char* meaning) const {
+  const Shape got(array.shape(), array.shape() + array.ndim());
+  if (got != shape)
+    fail_value(std::string(name) + " must have shape " + spell(shape, meaning) + "; got " + describe(got) + ".");
+}
+
+Argument Arguments::record(py::array array, const char* name, bool written) {
+  const char* begin = static_cast<const char*>(array.data());
+  extents_.push_back({name, begin, begin + array.nbytes(), written});
+  return {std::move(array), name};
+}
+
+void Arguments::require_rank(const Argument& argument, int rank, const char* meaning) const {
+  if (argument.ndim() == rank) return;
+  const std::string hint =
+      argument.ndim() == rank - 1 ? " A single row is " + std::string(argument.name) + "[numpy.newaxis]." : "";
+  fail_value(std::string(argument.name) + " must have shape " + meaning + "; got " + describe(argument.shape()) + "." +
+             hint);
+}
+
+Argument Arguments::input(const py::handle& value, const char* name, int rank) {
+  py::array array = as_array(value, name);
+  check_float(array, name);
+  if (rank >= 0 && array.ndim() != rank)
+    fail_value(std::string(name) + " must have " + std::to_string(rank) + " dimensions; got shape " +
+               describe(Shape(array.shape(), array.shape() + array.ndim())) + ".");
+  check_layout(array, name);
+  return record(std::move(array), name, false);
+}
+
+Argument Arguments::input(const py::handle& value, const char* name, const Shape& shape, const char* meaning) {
+  py::array array = as_array(value, name);
+  check_float(array, name);
+  check_shape(array, name, shape, meaning);
+  check_layout(array, name);
+  return record(std::move(array), name, false);
+}
+
+Argument Arguments::output(const py::handle& value, const char* name, const Shape& shape, const char* meaning) {
+  if (value.is_none()) {
+    const py::dtype dtype = dtype_ == DType::float32 ? py::dtype::of<float>() : py::dtype::of<double>();
+    return {py::array(dtype, shape), name};  // new memory overlaps nothing
+  }
+  py::array array = as_array(value, name);
+  check_float(array, name);
+  check_shape(array, name, shape, meaning);
+  check_layout(array, name);
+  if (!array.writeable()) fail_value(std::string(name) + " must be writeable; got a read-only array.");
+  return record(std::move(array), name, true);
+}
+
+Argument Arguments::in_place(const py::handle& value, const char* name) {
+  py::array array = as_array(value, name);
+  check_float(array, name);
+  check_layout(array, name);
+  if (!array.writeable()) fail_value(std::string(name) + " must be writeable; got a read-only array.");
+  return record(std::move(array), name, true);
+}
+
+Labels Arguments::labels(const py::handle& value, const char* name, py::ssize_t n, py::ssize_t classes) {
+  py::array array = as_array(value, name);
+  const char kind = array.dtype().kind();
+  if ((kind != 'i' && kind != 'u') || array.dtype().byteorder() == (PY_LITTLE_ENDIAN ? '>' : '<'))
+    fail_type(std::string(name) + " must be integers in native byte order, or (n, c) probabilities; got " +
+              dtype_name(array) + ".");
+  check_shape(array, name, {n}, "(n,)");
+  check_layout(array, name);
+  LabelType type = LabelType::int64;
+  switch (array.itemsize()) {
+    case 1:
+      type = kind == 'i' ? LabelType::int8 : LabelType::uint8;
+      break;
+    case 2:
+      type = kind == 'i' ? LabelType::int16 : LabelType::uint16;
+      break;
+    case 4:
+      type = kind == 'i' ? LabelType::int32 : LabelType::uint32;
+      break;
+    default:
+      type = kind == 'i' ? LabelType::int64 : LabelType::uint64;
+  }
+  const Labels labels{array.data(), n, type};
+  if (const py::ssize_t bad = kernels().first_label_outside(labels, classes); bad >= 0)
+    fail_value(std::string(name) + " must be in [0, " + std::to_string(classes) + "), one for each column; got " +
+               py::str(array[py::int_(bad)]).cast<std::string>() + " at row " + std::to_string(bad) + ".");
+  record(std::move(array), name, false);
+  return labels;
+}
+
+void Arguments::refuse_overlaps(std::initializer_list<std::pair<const char*, const char*>> same) const {
+  for (std::size_t i = 0; i < extents_.size(); ++i) {
+    for (std::size_t j = i + 1; j < extents_.size(); ++j) {
+      const Extent &a = extents_[i], &b = extents_[j];
+      if (!a.written && !b.written) continue;
+      if (a.begin == a.end || b.begin == b.end || a.end <= b.begin || b.end <= a.begin) continue;
+      bool allowed = false;
+      for (const auto& [first, second] : same)
+        allowed = allowed || (a.begin == b.begin && a.end == b.end &&
+                              ((first == std::string(a.name) && second == std::string(b.name)) ||
+                               (first == std::string(b.name) && second == std::string(a.name))));
+      if (!allowed)
+        fail_value(std::string(b.name) + " must not share memory with " + a.name + "; the two arrays overlap.");
+    }
+  }
+}
+
+Activation find_activation(const Arguments& arguments, const std::string& name, const py::object& alpha) {
+  const KernelTable& table = kernels();
+  for (int i = 0; i < table.activation_count; ++i) {
+    const ActivationInfo& info = table.f32.activations[i].info;
+    if (name != info.name) continue;
+    if (alpha.is_none()) return {i, info.default_alpha};
+    if (!info.has_alpha) arguments.fail_value("alpha must be None for activation '" + name + "', which has none.");
+    const double value = alpha.cast<double>();
+    if (!(value >= 0 && std::isfinite(value)))
+      arguments.fail_value("alpha must be a finite number >= 0; got " + py::str(alpha).cast<std::string>() + ".");
+    return {i, value};
+  }
+  std::string choices;
+  for (int i = 0; i < table.activation_count; ++i)
+    choices += std::string(i ? ", '" : "'") + table.f32.activations[i].info.name + "'";
+  arguments.fail_value("activation must be one of " + choices + "; got '" + name + "'.");
+}
+
+}  // namespace lamina::bindings

@@ -1,0 +1,97 @@
+#include "bindings/arguments.hpp"
+#include "bindings/register.hpp"
+
+namespace lamina::bindings {
+namespace {
+
+py::object dense_forward(const py::handle& x, const py::handle& w, const py::handle& b, const std::string& activation,
+                         const py::object& alpha, const py::handle& out, const py::handle& pre) {
+  Arguments arguments("dense_forward");
+  const Argument xs = arguments.input(x, "x");
+  arguments.require_rank(xs, 2, "(n, in)");
+  const Argument ws = arguments.input(w, "w");
+  arguments.require_rank(ws, 2, "(in, out)");
+  const py::ssize_t n = xs.array.shape(0), in = xs.array.shape(1), units = ws.array.shape(1);
+  if (ws.array.shape(0) != in)
+    arguments.fail_value("w must have shape (in, out) with in = " + std::to_string(in) + " as x has; got " +
+                         describe(ws.shape()) + ".");
+  Argument bs{};
+  if (!b.is_none()) bs = arguments.input(b, "b", {units}, "(out,)");
+  const Activation chosen = find_activation(arguments, activation, alpha);
+  Argument pres{};
+  if (!pre.is_none()) pres = arguments.output(pre, "pre", {n, units}, "(n, out)");
+  const Argument ys = arguments.output(out, "out", {n, units}, "(n, out)");
+  arguments.refuse_overlaps();
+  with_dtype(arguments.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const DenseForward<T> d{{xs.data<T>(), n, in, in},
+                            {ws.data<T>(), in, units, units},
+                            b.is_none() ? nullptr : bs.data<T>(),
+                            {ys.mutable_data<T>(), n, units, units},
+                            {pre.is_none() ? nullptr : pres.mutable_data<T>(), n, units, units},
+                            chosen.kernel<T>(),
+                            static_cast<T>(chosen.alpha)};
+    without_gil(static_cast<double>(n) * static_cast<double>(in + 8) * static_cast<double>(units) / 16,
+                [&] { kernels_of<T>(kernels()).dense_forward(d); });
+  });
+  return ys.array;
+}
+
+py::tuple dense_backward(const py::handle& x, const py::handle& w, const py::handle& dy, const py::handle& y,
+                         const py::handle& pre, const std::string& activation, const py::object& alpha,
+                         const py::handle& dx, const py::handle& dw, const py::handle& db, bool need_dx) {
+  Arguments arguments("dense_backward");
+  const Argument xs = arguments.input(x, "x");
+  arguments.require_rank(xs, 2, "(n, in)");
+  const Argument ws = arguments.input(w, "w");
+  arguments.require_rank(ws, 2, "(in, out)");
+  const py::ssize_t n = xs.array.shape(0), in = xs.array.shape(1), units = ws.array.shape(1);
+  if (ws.array.shape(0) != in)
+    arguments.fail_value("w must have shape (in, out) with in = " + std::to_string(in) + " as x has; got " +
+                         describe(ws.shape()) + ".");
+  const Argument dys = arguments.input(dy, "dy", {n, units}, "(n, out)");
+  const Activation chosen = find_activation(arguments, activation, alpha);
+  const bool from_input = chosen.info().derivative_of == DerivativeOf::input;
+  Argument vs{};
+  if (!chosen.linear()) {
+    const char* name = from_input ? "pre" : "y";
+    const py::handle& v = from_input ? pre : y;
+    if (v.is_none())
+      arguments.fail_value(std::string(name) + " must be given for activation '" + activation +
+                           "', whose derivative is computed from its " + (from_input ? "input" : "output") +
+                           "; got None.");
+    vs = arguments.input(v, name, {n, units}, "(n, out)");
+  }
+  if (!need_dx && !dx.is_none()) arguments.fail_value("dx must be None where need_dx is False.");
+  Argument dxs{};
+  if (need_dx) dxs = arguments.output(dx, "dx", {n, in}, "(n, in)");
+  const Argument dws = arguments.output(dw, "dw", {in, units}, "(in, out)");
+  const Argument dbs = arguments.output(db, "db", {units}, "(out,)");
+  arguments.refuse_overlaps();
+  with_dtype(arguments.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const DenseBackward<T> d{{xs.data<T>(), n, in, in},
+                             {ws.data<T>(), in, units, units},
+                             {dys.data<T>(), n, units, units},
+                             {chosen.linear() ? nullptr : vs.data<T>(), n, units, units},
+                             {need_dx ? dxs.mutable_data<T>() : nullptr, n, in, in},
+                             {dws.mutable_data<T>(), in, units, units},
+                             dbs.mutable_data<T>(),
+                             chosen.kernel<T>(),
+                             static_cast<T>(chosen.alpha)};
+    without_gil(static_cast<double>(n) * static_cast<double>(in + 8) * static_cast<double>(units) / 8,
+                [&] { kernels_of<T>(kernels()).dense_backward(d); });
+  });
+  return py::make_tuple(need_dx ? py::object(dxs.array) : py::none(), dws.array, dbs.array);
+}
+
+}  // namespace
+
+void register_dense(py::module_& module) {
+  module.def("dense_forward", dense_forward, py::arg("x"), py::arg("w"), py::arg("b"), py::arg("activation"),
+             py::arg("alpha"), py::arg("out"), py::arg("pre"));
+  module.def("dense_backward", dense_backward, py::arg("x"), py::arg("w"), py::arg("dy"), py::arg("y"), py::arg("pre"),
+             py::arg("activation"), py::arg("alpha"), py::arg("dx"), py::arg("dw"), py::arg("db"), py::arg("need_dx"));
+}
+
+}  // namespace lamina::bindings

@@ -1,0 +1,93 @@
+#include <cmath>
+
+#include "bindings/arguments.hpp"
+#include "bindings/register.hpp"
+
+namespace lamina::bindings {
+namespace {
+
+int find_loss(const Arguments& arguments, const std::string& name) {
+  const KernelTable& table = kernels();
+  std::string choices;
+  for (int i = 0; i < table.loss_count; ++i) {
+    if (name == table.f32.losses[i].info.name) return i;
+    choices += std::string(i ? ", '" : "'") + table.f32.losses[i].info.name + "'";
+  }
+  arguments.fail_value("name must be one of " + choices + "; got '" + name + "'.");
+}
+
+py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, const py::handle& targets,
+                        const py::handle& sample_weight, const py::object& parameter, const py::handle& loss,
+                        const py::handle& gradient, bool need_gradient, double gradient_scale) {
+  Arguments arguments(name.c_str());
+  const int index = find_loss(arguments, name);
+  const LossInfo& info = kernels().f32.losses[index].info;
+  const char* prediction_name = info.takes_labels || name == "sigmoid_cross_entropy" ? "logits" : "y_pred";
+  if (name == "categorical_cross_entropy") prediction_name = "y_pred";
+  const Argument ps = arguments.input(predictions, prediction_name);
+  arguments.require_rank(ps, 2, "(n, c)");
+  const py::ssize_t n = ps.array.shape(0), c = ps.array.shape(1);
+  if (c == 0)
+    arguments.fail_value(std::string(prediction_name) + " must have at least one column; got " + describe(ps.shape()) +
+                         ".");
+
+  Labels labels{nullptr, 0, LabelType::int64};
+  Argument ts{};
+  const bool by_label =
+      info.takes_labels && py::isinstance<py::array>(targets) && py::reinterpret_borrow<py::array>(targets).ndim() == 1;
+  if (by_label)
+    labels = arguments.labels(targets, "labels", n, c);
+  else
+    ts = arguments.input(targets,
+                         info.takes_labels ? "labels" : (name == "sigmoid_cross_entropy" ? "targets" : "y_true"),
+                         {n, c}, "(n, c)");
+  Argument ws{};
+  if (!sample_weight.is_none()) ws = arguments.input(sample_weight, "sample_weight", {n}, "(n,)");
+  double value = info.default_parameter;
+  if (!parameter.is_none()) {
+    value = parameter.cast<double>();
+    if (!(value >= 0 && value <= 1))
+      arguments.fail_value(std::string(info.parameter_name) + " must be in [0, 1]; got " +
+                           py::str(parameter).cast<std::string>() + ".");
+  }
+  const Argument losses = arguments.output(loss, "loss", {n}, "(n,)");
+  Argument gs{};
+  if (need_gradient) gs = arguments.output(gradient, "grad", {n, c}, "(n, c)");
+  arguments.refuse_overlaps({{prediction_name, "grad"}});
+  with_dtype(arguments.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const LossArguments<T> a{{ps.data<T>(), n, c, c},
+                             {by_label ? nullptr : ts.data<T>(), n, c, c},
+                             labels,
+                             sample_weight.is_none() ? nullptr : ws.data<T>(),
+                             static_cast<T>(value),
+                             static_cast<T>(gradient_scale),
+                             losses.mutable_data<T>(),
+                             {need_gradient ? gs.mutable_data<T>() : nullptr, n, c, c}};
+    without_gil(static_cast<double>(ps.size()), [&] { kernels_of<T>(kernels()).losses[index].evaluate(a); });
+  });
+  return py::make_tuple(losses.array, need_gradient ? py::object(gs.array) : py::none());
+}
+
+py::dict loss_table() {
+  py::dict table;
+  for (int i = 0; i < kernels().loss_count; ++i) {
+    const LossInfo& info = kernels().f32.losses[i].info;
+    py::dict row;
+    row["takes_labels"] = info.takes_labels;
+    row["parameter"] = info.parameter_name == nullptr ? py::object(py::none()) : py::str(info.parameter_name);
+    table[info.name] = row;
+  }
+  return table;
+}
+
+}  // namespace
+
+void register_losses(py::module_& module) {
+  module.def("evaluate_loss", evaluate_loss, py::arg("name"), py::arg("predictions"), py::arg("targets"),
+             py::arg("sample_weight"), py::arg("parameter"), py::arg("loss"), py::arg("gradient"),
+             py::arg("need_gradient"), py::arg("gradient_scale"));
+  module.def("loss_table", loss_table);
+}
+
+}  // namespace lamina::bindings

@@ -1,0 +1,15 @@
+#include "bindings/register.hpp"
+
+// Arguments are documented where users see them: in python/lamina/kernels.py.
+PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
+  using namespace lamina::bindings;
+  module.doc() = "Compiled core of lamina. Use lamina.kernels instead.";
+  module.attr("__version__") = LAMINA_VERSION;
+  register_activations(module);
+  register_dense(module);
+  register_losses(module);
+  register_metrics(module);
+  register_optimizers(module);
+  register_random(module);
+  register_runtime(module);
+}

@@ -1,0 +1,16 @@
+// One function for each file of this folder; module.cpp calls them all.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace lamina::bindings {
+
+void register_activations(pybind11::module_& module);
+void register_dense(pybind11::module_& module);
+void register_losses(pybind11::module_& module);
+void register_metrics(pybind11::module_& module);
+void register_optimizers(pybind11::module_& module);
+void register_random(pybind11::module_& module);
+void register_runtime(pybind11::module_& module);
+
+}  // namespace lamina::bindings

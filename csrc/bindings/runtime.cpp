@@ -1,0 +1,42 @@
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+
+#include "bindings/arguments.hpp"
+#include "bindings/register.hpp"
+#include "core/cpu.hpp"
+#include "core/threads.hpp"
+#include "core/workspace.hpp"
+
+namespace lamina::bindings {
+namespace {
+
+std::string compiler() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#elif defined(__GNUC__)
+  return "gcc " __VERSION__;
+#else
+  return "unknown";
+#endif
+}
+
+}  // namespace
+
+void register_runtime(py::module_& module) {
+  kernels();  // chooses the table now, so that a wrong LAMINA_ISA is told at import
+  module.def("isa", [] { return std::string(kernels().isa); });
+  module.def("available_isas", available_isas);
+  module.def("select_isa", select_isa, py::arg("name"));
+  module.def("vector_bytes", [] { return kernels().vector_bytes; });
+  module.def("compiler", compiler);
+  module.def("usable_cpus", usable_cpus);
+  module.def("num_threads", num_threads);
+  module.def("set_num_threads", set_num_threads, py::arg("threads"));
+  module.def("scratch_bytes", scratch_bytes);
+  module.def(
+      "multiply_add_peak", [](std::int64_t iterations) { return kernels().multiply_add_peak(iterations); },
+      py::arg("iterations"), py::call_guard<py::gil_scoped_release>());
+}
+
+}  // namespace lamina::bindings

@@ -1,0 +1,87 @@
+#include "core/cpu.hpp"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <string>
+
+namespace lamina {
+namespace {
+
+int affinity_cpus() {
+  // Grows until the kernel's mask fits: machines may have more CPUs than cpu_set_t holds.
+  for (int cpus = 1024; cpus <= 1 << 20; cpus *= 2) {
+    cpu_set_t* mask = CPU_ALLOC(static_cast<std::size_t>(cpus));
+    if (mask == nullptr) break;
+    const std::size_t size = CPU_ALLOC_SIZE(static_cast<std::size_t>(cpus));
+    const int failed = sched_getaffinity(0, size, mask);
+    const int count = failed == 0 ? CPU_COUNT_S(size, mask) : 0;
+    CPU_FREE(mask);
+    if (failed == 0) return std::max(1, count);
+  }
+  return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
+double read_quota_v2(const std::string& folder) {
+  std::ifstream file(folder + "/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (!(file >> quota >> period) || quota == "max" || period <= 0) return std::numeric_limits<double>::infinity();
+  return std::strtod(quota.c_str(), nullptr) / period;
+}
+
+double read_quota_v1(const std::string& folder) {
+  double quota = -1, period = 0;
+  std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
+  std::ifstream(folder + "/cpu.cfs_period_us") >> period;
+  return quota > 0 && period > 0 ? quota / period : std::numeric_limits<double>::infinity();
+}
+
+// The tightest quota on the way from this process's cgroup up to the root.
+double cgroup_cpus() {
+  double tightest = std::min(read_quota_v2("/sys/fs/cgroup"), read_quota_v1("/sys/fs/cgroup/cpu"));
+  std::ifstream memberships("/proc/self/cgroup");
+  for (std::string line; std::getline(memberships, line);) {
+    const auto first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const bool v2 = controllers.empty();
+    std::istringstream names(controllers);
+    bool v1 = false;
+    for (std::string name; std::getline(names, name, ',');) v1 = v1 || name == "cpu";
+    if (!v1 && !v2) continue;
+    for (std::string path = line.substr(second + 1); !path.empty() && path != "/"; path.resize(path.rfind('/')))
+      tightest =
+          std::min(tightest, v2 ? read_quota_v2("/sys/fs/cgroup" + path) : read_quota_v1("/sys/fs/cgroup/cpu" + path));
+  }
+  return tightest;
+}
+
+}  // namespace
+
+int usable_cpus() {
+  const int affinity = affinity_cpus();
+  const double quota = cgroup_cpus();
+  return quota < affinity ? std::max(1, static_cast<int>(std::ceil(quota))) : affinity;
+}
+
+#if defined(__x86_64__)
+// __builtin_cpu_supports asks the operating system too: it reads XCR0 for the wider registers.
+bool cpu_has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+bool cpu_has_avx512() {
+  return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#else
+bool cpu_has_avx2() { return false; }
+bool cpu_has_avx512() { return false; }
+#endif
+
+}  // namespace lamina

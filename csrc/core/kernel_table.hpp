@@ -1,0 +1,152 @@
+// The seam between the arithmetic and everything else: a table of functions for one instruction set.
+//
+// csrc/isa/*.cpp fill one table each; core/dispatch.cpp picks one; bindings and engine call through it.
+// All of these take checked arguments, allocate nothing in steady state, throw nothing, and return the
+// same bits for any number of threads. "rows" are independent of each other unless said otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/matrix.hpp"
+
+namespace lamina {
+
+// What the derivative of an activation is computed from.
+enum class DerivativeOf : std::uint8_t { output, input };
+
+// One activation. `rowwise` ones (softmax) look along the last axis; the others take each element alone.
+struct ActivationInfo {
+  const char* name;
+  bool rowwise;
+  DerivativeOf derivative_of;
+  bool has_alpha;
+  double default_alpha;
+};
+
+template <class T>
+struct ActivationKernel {
+  ActivationInfo info;
+  // y = f(x); y may be x. Elements beyond `cols` of a row are not touched.
+  void (*forward)(Matrix<const T> x, Matrix<T> y, T alpha);
+  // dx = dL/dx given dy = dL/dy and v, the output or the input as info.derivative_of says; dx may be dy.
+  void (*backward)(Matrix<const T> v, Matrix<const T> dy, Matrix<T> dx, T alpha);
+};
+
+// What a loss of a row of predictions and a row of targets takes besides.
+template <class T>
+struct LossArguments {
+  Matrix<const T> predictions;  // (n, c)
+  Matrix<const T> targets;      // (n, c); data is null where labels are given
+  Labels labels;                // (n,); data is null where targets are given
+  const T* sample_weight;       // (n,) or null
+  T parameter;                  // label smoothing, or what LossInfo says
+  T gradient_scale;             // multiplies the gradient alone: 1 / n makes it that of the mean
+  T* loss;                      // (n,), or null
+  Matrix<T> gradient;           // (n, c), or data null; may be the predictions
+};
+
+struct LossInfo {
+  const char* name;
+  bool takes_labels;           // integer class labels beside (n, c) targets
+  const char* parameter_name;  // null where there is none
+  double default_parameter;
+};
+
+template <class T>
+struct LossKernel {
+  LossInfo info;
+  // loss[i] = weight[i] L(predictions[i], targets[i]) and gradient[i] = its derivative times the scale.
+  void (*evaluate)(const LossArguments<T>&);
+};
+
+// y = f(x w + b), and pre = x w + b where asked for.
+template <class T>
+struct DenseForward {
+  Matrix<const T> x;  // (n, in)
+  Matrix<const T> w;  // (in, out)
+  const T* b;         // (out,) or null
+  Matrix<T> y;        // (n, out)
+  Matrix<T> pre;      // (n, out), or data null
+  const ActivationKernel<T>* activation;
+  T alpha;
+};
+
+// Gradients of a dense layer from dy = dL/dy: dz = dy f'(v), dw = xᵀ dz, db = Σ_rows dz, dx = dz wᵀ.
+template <class T>
+struct DenseBackward {
+  Matrix<const T> x;   // (n, in)
+  Matrix<const T> w;   // (in, out)
+  Matrix<const T> dy;  // (n, out)
+  Matrix<const T> v;   // (n, out): output or pre-activation, as the activation needs; data null for linear
+  Matrix<T> dx;        // (n, in), or data null
+  Matrix<T> dw;        // (in, out), or data null
+  T* db;               // (out,), or null
+  const ActivationKernel<T>* activation;
+  T alpha;
+};
+
+template <class T>
+struct SgdUpdate {
+  T* parameter;
+  const T* gradient;
+  T* velocity;  // null without momentum
+  std::ptrdiff_t size;
+  T learning_rate, momentum, weight_decay;
+  bool nesterov;
+};
+
+// Where a stream of random numbers stands: element i of a call is a function of (key, counter, i).
+struct RandomStream {
+  std::uint64_t key, counter;
+};
+
+enum class Distribution : std::uint8_t { uniform, normal, truncated_normal };
+
+template <class T>
+struct Kernels {
+  const ActivationKernel<T>* activations;
+  const LossKernel<T>* losses;
+  void (*dense_forward)(const DenseForward<T>&);
+  void (*dense_backward)(const DenseBackward<T>&);
+  void (*sgd_update)(const SgdUpdate<T>&);
+  // Σ values, or Σ values weights where weights are given, in float64, over a tree that depends on the size
+  // alone.
+  double (*sum)(const T* values, const T* weights, std::ptrdiff_t size);
+  // match[i] = 1 where row i of the scores is largest at labels[i], else 0; the first largest counts.
+  void (*sparse_matches)(Matrix<const T> scores, Labels labels, T* match);
+  // match[i] = 1 where rows i of scores and targets are largest at the same place, else 0.
+  void (*categorical_matches)(Matrix<const T> scores, Matrix<const T> targets, T* match);
+  // match[i] = the share of columns where (scores > threshold) equals targets.
+  void (*binary_matches)(Matrix<const T> scores, Matrix<const T> targets, T threshold, T* match);
+  // uniform: [a, b); normal: mean a, deviation b; truncated_normal: the same, redrawn beyond 2 b.
+  void (*random_fill)(Distribution, RandomStream, T a, T b, T* out, std::ptrdiff_t size);
+};
+
+struct KernelTable {
+  const char* isa;
+  int vector_bytes;
+  int activation_count, loss_count;
+  Kernels<float> f32;
+  Kernels<double> f64;
+  // The first row whose label is not in [0, classes), or -1.
+  std::ptrdiff_t (*first_label_outside)(Labels labels, std::ptrdiff_t classes);
+  // A uniformly random order of 0 … size - 1.
+  void (*permutation)(RandomStream, std::int64_t* out, std::ptrdiff_t size);
+  // Runs `iterations` rounds of independent float32 multiply-adds in registers on the calling thread and
+  // returns how many floating-point operations that was: a benchmark times it to learn the machine's peak.
+  double (*multiply_add_peak)(std::int64_t iterations);
+};
+
+template <class T>
+const Kernels<T>& kernels_of(const KernelTable& table);
+template <>
+inline const Kernels<float>& kernels_of<float>(const KernelTable& table) {
+  return table.f32;
+}
+template <>
+inline const Kernels<double>& kernels_of<double>(const KernelTable& table) {
+  return table.f64;
+}
+
+}  // namespace lamina

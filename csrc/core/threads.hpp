@@ -1,0 +1,25 @@
+// The thread pool: a team that runs one function on several threads at once.
+#pragma once
+
+namespace lamina {
+
+// Called as body(context, index, count) on every member, 0 <= index < count.
+using TeamBody = void (*)(void* context, int index, int count);
+
+// Runs body on up to `threads` threads, the caller among them, and returns when all are done. Where the
+// team is busy with another caller's work, or threads is 1, the caller runs it alone with count == 1, so
+// body must not assume a count. Safe from any thread and after fork (the child makes its own team).
+void run_team(int threads, TeamBody body, void* context);
+
+// The same for a callable.
+template <class Body>
+void run_team(int threads, Body&& body) {
+  run_team(threads, [](void* context, int index, int count) { (*static_cast<Body*>(context))(index, count); }, &body);
+}
+
+// Threads that a call may use: what set_num_threads said, else LAMINA_NUM_THREADS, else OMP_NUM_THREADS,
+// else min(CPUs of the affinity mask, CPUs of the cgroup quota).
+int num_threads();
+void set_num_threads(int threads);
+
+}  // namespace lamina

@@ -1,0 +1,308 @@
+// Activations that take each element alone. One struct each: its name, what its derivative is computed
+// from, and both directions side by side. To add one: write the struct, add it to ElementActivations.
+//
+// In backward, v is the output y or the input x as `derivative_of` says, and dy is dL/dy. A NaN in v or dy
+// comes out as NaN. Sources are given where a formula has one beyond its name.
+#pragma once
+
+#include "core/kernel_table.hpp"
+#include "kernels/parallel.hpp"
+#include "simd/math.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+// Keeps NaN where a comparison has lost it.
+template <class T>
+[[gnu::always_inline]] inline Vec<T> unless_nan(Vec<T> v, Vec<T> result) {
+  return v == v ? result : v;
+}
+
+template <class T>
+constexpr T kLowest = sizeof(T) == 4 ? T(-3.402823466e38) : T(-1.7976931348623157e308);
+
+// f(x) = x.
+struct Linear {
+  static constexpr ActivationInfo info{"linear", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return x;
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T>, Vec<T> dy, T) {
+    return dy;
+  }
+};
+
+// f(x) = max(x, 0); f'(0) = 0.
+struct Relu {
+  static constexpr ActivationInfo info{"relu", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return maximum(Vec<T>{}, x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return unless_nan<T>(v, v > T(0) ? dy : Vec<T>{});
+  }
+};
+
+// f(x) = x for x > 0, alpha x otherwise; alpha >= 0.
+struct LeakyRelu {
+  static constexpr ActivationInfo info{"leaky_relu", false, DerivativeOf::output, true, 0.2};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T alpha) {
+    return x > T(0) ? x : x * alpha;
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T alpha) {
+    return unless_nan<T>(v, v > T(0) ? dy : dy * alpha);
+  }
+};
+
+// f(x) = min(max(x, 0), 6); f' = 1 strictly between 0 and 6.
+struct Relu6 {
+  static constexpr ActivationInfo info{"relu6", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return clamp<T>(x, T(0), T(6));
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    const Vec<T> above_zero = v > T(0) ? dy : Vec<T>{};
+    return unless_nan<T>(v, v < T(6) ? above_zero : Vec<T>{});
+  }
+};
+
+// f(x) = x for x > 0, alpha (exp(x) - 1) otherwise; alpha >= 0. Clevert et al. 2016.
+struct Elu {
+  static constexpr ActivationInfo info{"elu", false, DerivativeOf::output, true, 1.0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T alpha) {
+    return x > T(0) ? x : alpha * expm1<T>(x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T alpha) {
+    return v > T(0) ? dy : dy * (v + alpha);
+  }
+};
+
+// f(x) = scale (x for x > 0, alpha (exp(x) - 1) otherwise). Klambauer et al. 2017, eq. 2.
+struct Selu {
+  static constexpr ActivationInfo info{"selu", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static constexpr T kScale = T(1.0507009873554804934);
+  template <class T>
+  static constexpr T kScaleAlpha = T(1.7580993408473768600);
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return x > T(0) ? kScale<T> * x : kScaleAlpha<T> * expm1<T>(x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return dy * (v > T(0) ? broadcast<T>(kScale<T>) : v + kScaleAlpha<T>);
+  }
+};
+
+// f(x) = x Φ(x), f' = Φ(x) + x φ(x). Hendrycks & Gimpel 2016.
+struct Gelu {
+  static constexpr ActivationInfo info{"gelu", false, DerivativeOf::input, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return maximum(broadcast<T>(kLowest<T>), x) * normal_distribution<T>(x).cdf;
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    const Normal<T> normal = normal_distribution<T>(v);
+    return dy * fma(clamp<T>(v, -T(100), T(100)), normal.density, normal.cdf);
+  }
+};
+
+// f(x) = x (1 + tanh(u)) / 2 = x sigmoid(2u), u = sqrt(2/π) (x + 0.044715 x³). Hendrycks & Gimpel 2016.
+struct GeluTanh {
+  static constexpr ActivationInfo info{"gelu_tanh", false, DerivativeOf::input, false, 0};
+  template <class T>
+  static constexpr T kLinear = T(1.5957691216057307117);  // 2 sqrt(2/π)
+  template <class T>
+  static constexpr T kCubic = T(0.071354816272600250);  // 2 sqrt(2/π) 0.044715
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    const Vec<T> finite = maximum(broadcast<T>(kLowest<T>), x);
+    const Vec<T> near = clamp<T>(x, T(-100), T(100));
+    return finite * sigmoid<T>(near * fma(near * near, broadcast<T>(kCubic<T>), broadcast<T>(kLinear<T>)));
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    const Vec<T> x = clamp<T>(v, T(-100), T(100));
+    const Vec<T> square = x * x;
+    const Vec<T> s = sigmoid<T>(x * fma(square, broadcast<T>(kCubic<T>), broadcast<T>(kLinear<T>)));
+    const Vec<T> slope = fma(square, broadcast<T>(T(3) * kCubic<T>), broadcast<T>(kLinear<T>));
+    return dy * fma(x * slope, s * (T(1) - s), s);
+  }
+};
+
+// f(x) = x sigmoid(x), f' = s + x s (1 - s).
+struct Silu {
+  static constexpr ActivationInfo info{"silu", false, DerivativeOf::input, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return maximum(broadcast<T>(kLowest<T>), x) * sigmoid<T>(x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    const Vec<T> s = sigmoid<T>(v);
+    return dy * fma(clamp<T>(v, T(-1e4), T(1e4)), s * sigmoid<T>(-v), s);
+  }
+};
+
+// f(x) = 1 / (1 + exp(-x)), f' = y (1 - y).
+struct Sigmoid {
+  static constexpr ActivationInfo info{"sigmoid", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return sigmoid<T>(x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return dy * (v * (T(1) - v));
+  }
+};
+
+// f(x) = relu6(x + 3) / 6, as Keras 3.
+struct HardSigmoid {
+  static constexpr ActivationInfo info{"hard_sigmoid", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return clamp<T>(x + T(3), T(0), T(6)) / T(6);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    const Vec<T> above_zero = v > T(0) ? dy / T(6) : Vec<T>{};
+    return unless_nan<T>(v, v < T(1) ? above_zero : Vec<T>{});
+  }
+};
+
+// f' = 1 - y².
+struct Tanh {
+  static constexpr ActivationInfo info{"tanh", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return tanh<T>(x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return dy * ((T(1) - v) * (T(1) + v));
+  }
+};
+
+// f(x) = log(1 + exp(x)), f' = sigmoid(x) = 1 - exp(-y).
+struct Softplus {
+  static constexpr ActivationInfo info{"softplus", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return softplus<T>(x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return dy * -expm1<T>(-v);
+  }
+};
+
+// f(x) = x / (1 + |x|), f' = (1 - |y|)².
+struct Softsign {
+  static constexpr ActivationInfo info{"softsign", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    const Vec<T> finite = clamp<T>(x, kLowest<T>, -kLowest<T>);
+    return finite / (T(1) + abs<T>(finite));
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    const Vec<T> rest = T(1) - abs<T>(v);
+    return dy * (rest * rest);
+  }
+};
+
+// f(x) = exp(x) = f'.
+struct Exponential {
+  static constexpr ActivationInfo info{"exponential", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return exp<T>(x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return dy * v;
+  }
+};
+
+// f(x) = x tanh(softplus(x)). Misra 2019. With w = exp(-|x|), tanh(softplus(x)) is the quotient
+// (1 + 2w) / (1 + 2w + 2w²) for x >= 0 and (w² + 2w) / (w² + 2w + 2) for x < 0, and
+// f' = quotient + 4x (1 + w) (w² or w) / denominator².
+struct Mish {
+  static constexpr ActivationInfo info{"mish", false, DerivativeOf::input, false, 0};
+  template <class T>
+  struct Parts {
+    Vec<T> w, factor, numerator, denominator;  // factor: w² for x >= 0, w for x < 0
+  };
+  template <class T>
+  static Parts<T> parts(Vec<T> x) {
+    const Vec<T> w = exp<T>(-abs<T>(x));
+    const IntVec<T> negative = x < T(0);
+    const Vec<T> numerator = negative ? w * (w + T(2)) : w * T(2) + T(1);
+    const Vec<T> denominator = numerator + (negative ? broadcast<T>(T(2)) : T(2) * w * w);
+    return {w, negative ? w : w * w, numerator, denominator};
+  }
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    const Parts<T> p = parts<T>(x);
+    return maximum(broadcast<T>(kLowest<T>), x) * (p.numerator / p.denominator);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    const Parts<T> p = parts<T>(v);
+    const Vec<T> x = clamp<T>(v, T(-1e4), T(1e4));
+    const Vec<T> bend = T(4) * x * (T(1) + p.w) * p.factor / (p.denominator * p.denominator);
+    return dy * (p.numerator / p.denominator + bend);
+  }
+};
+
+// Nanoseconds an element, for the decision how many threads are worth waking.
+constexpr double kElementNanoseconds = 0.25;
+
+// Runs body(offset, count) over the vectors of a matrix; one run over all elements where rows are packed.
+template <class T, class Body>
+[[gnu::always_inline]] inline void for_each_element(std::ptrdiff_t rows, std::ptrdiff_t cols, bool packed,
+                                                    Body&& body) {
+  if (packed) {
+    parallel_ranges(rows * cols, 4 * kLanes<T>, kElementNanoseconds, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+      for_each_vector<T>(end - begin, [&](std::ptrdiff_t j, std::ptrdiff_t count) { body(0, begin + j, count); });
+    });
+  } else {
+    parallel_ranges(rows, 1, kElementNanoseconds * static_cast<double>(cols),
+                    [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+                      for (std::ptrdiff_t i = begin; i < end; ++i)
+                        for_each_vector<T>(cols, [&](std::ptrdiff_t j, std::ptrdiff_t count) { body(i, j, count); });
+                    });
+  }
+}
+
+template <class Activation, class T>
+void activation_forward(Matrix<const T> x, Matrix<T> y, T alpha) {
+  const bool packed = x.stride == x.cols && y.stride == x.cols;
+  for_each_element<T>(x.rows, x.cols, packed, [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t count) {
+    const Vec<T> v = load_lanes(x.data + i * x.stride + j, count, T(0));
+    store_lanes(y.data + i * y.stride + j, Activation::template forward<T>(v, alpha), count);
+  });
+}
+
+template <class Activation, class T>
+void activation_backward(Matrix<const T> v, Matrix<const T> dy, Matrix<T> dx, T alpha) {
+  const bool packed = v.stride == v.cols && dy.stride == v.cols && dx.stride == v.cols;
+  for_each_element<T>(v.rows, v.cols, packed, [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t count) {
+    const Vec<T> value = load_lanes(v.data + i * v.stride + j, count, T(0));
+    const Vec<T> gradient = load_lanes(dy.data + i * dy.stride + j, count, T(0));
+    store_lanes(dx.data + i * dx.stride + j, Activation::template backward<T>(value, gradient, alpha), count);
+  });
+}
+
+}  // namespace lamina::LAMINA_ISA

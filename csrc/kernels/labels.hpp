@@ -1,0 +1,63 @@
+// Reading integer class labels of any width, and the lanes that they select.
+#pragma once
+
+#include "core/matrix.hpp"
+#include "simd/vector.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+[[gnu::always_inline]] inline std::ptrdiff_t label_at(const Labels& labels, std::ptrdiff_t i) {
+  switch (labels.type) {
+    case LabelType::int8:
+      return static_cast<const std::int8_t*>(labels.data)[i];
+    case LabelType::int16:
+      return static_cast<const std::int16_t*>(labels.data)[i];
+    case LabelType::int32:
+      return static_cast<const std::int32_t*>(labels.data)[i];
+    case LabelType::int64:
+      return static_cast<const std::int64_t*>(labels.data)[i];
+    case LabelType::uint8:
+      return static_cast<const std::uint8_t*>(labels.data)[i];
+    case LabelType::uint16:
+      return static_cast<const std::uint16_t*>(labels.data)[i];
+    case LabelType::uint32:
+      return static_cast<const std::uint32_t*>(labels.data)[i];
+    case LabelType::uint64:
+      return static_cast<std::ptrdiff_t>(static_cast<const std::uint64_t*>(labels.data)[i]);
+  }
+  return -1;
+}
+
+inline std::ptrdiff_t first_label_outside(Labels labels, std::ptrdiff_t classes) {
+  for (std::ptrdiff_t i = 0; i < labels.size; ++i) {
+    const std::ptrdiff_t label = label_at(labels, i);  // a uint64 beyond the range of ptrdiff_t comes out negative
+    if (label < 0 || label >= classes) return i;
+  }
+  return -1;
+}
+
+// 0, 1, 2, … in the lanes.
+template <class T, std::size_t... I>
+[[gnu::always_inline]] inline IntVec<T> lane_numbers(std::index_sequence<I...>) {
+  return IntVec<T>{static_cast<typename VectorTraits<T>::Bits>(I)...};
+}
+template <class T>
+[[gnu::always_inline]] inline IntVec<T> lane_numbers() {
+  return lane_numbers<T>(std::make_index_sequence<static_cast<std::size_t>(kLanes<T>)>{});
+}
+
+// v in the first `count` lanes, 0 in the others.
+template <class T>
+[[gnu::always_inline]] inline Vec<T> first_lanes_of(Vec<T> v, std::ptrdiff_t count) {
+  return lane_numbers<T>() < static_cast<typename VectorTraits<T>::Bits>(count) ? v : Vec<T>{};
+}
+
+// 1 in lane `lane` where there is such a lane, 0 elsewhere.
+template <class T>
+[[gnu::always_inline]] inline Vec<T> one_hot_lanes(std::ptrdiff_t lane) {
+  const bool here = lane >= 0 && lane < kLanes<T>;
+  const auto number = static_cast<typename VectorTraits<T>::Bits>(here ? lane : -1);
+  return lane_numbers<T>() == number ? broadcast<T>(T(1)) : Vec<T>{};
+}
+
+}  // namespace lamina::LAMINA_ISA

@@ -1,0 +1,97 @@
+// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1,
+// 2, 3"). Element i of a stream is a function of (key, counter, i), whatever asks for it and in what order.
+#pragma once
+
+#include "core/kernel_table.hpp"
+#include "kernels/parallel.hpp"
+#include "simd/math.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+struct PhiloxBlock {
+  std::uint32_t word[4];
+};
+
+// Block `index` of the stream: four 32-bit words.
+[[gnu::always_inline]] inline PhiloxBlock philox(RandomStream stream, std::uint64_t index) {
+  std::uint32_t c0 = static_cast<std::uint32_t>(index), c1 = static_cast<std::uint32_t>(index >> 32);
+  std::uint32_t c2 = static_cast<std::uint32_t>(stream.counter), c3 = static_cast<std::uint32_t>(stream.counter >> 32);
+  std::uint32_t k0 = static_cast<std::uint32_t>(stream.key), k1 = static_cast<std::uint32_t>(stream.key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t p0 = std::uint64_t{0xD2511F53} * c0, p1 = std::uint64_t{0xCD9E8D57} * c2;
+    c0 = static_cast<std::uint32_t>(p1 >> 32) ^ c1 ^ k0;
+    c1 = static_cast<std::uint32_t>(p1);
+    c2 = static_cast<std::uint32_t>(p0 >> 32) ^ c3 ^ k1;
+    c3 = static_cast<std::uint32_t>(p0);
+    k0 += 0x9E3779B9;
+    k1 += 0xBB67AE85;
+  }
+  return {{c0, c1, c2, c3}};
+}
+
+[[gnu::always_inline]] inline std::uint64_t wide_word(const PhiloxBlock& block, std::ptrdiff_t half) {
+  return block.word[2 * half] | static_cast<std::uint64_t>(block.word[2 * half + 1]) << 32;
+}
+
+// Φ⁻¹(u) for 0 < u < 1, relative error below 1e-8: the mirror image of u and 1 - u is exact.
+[[gnu::always_inline]] inline Vec<double> normal_quantile(Vec<double> u) {
+  const Vec<double> q = u + u - 1.0;
+  const Vec<double> w = -log<double>(4.0 * u * (1.0 - u));
+  const Vec<double> positive = maximum(Vec<double>{}, w);
+  const Vec<double> centre = polynomial<double>(coefficients::Table<double>::quantile_centre, positive - 3.0);
+  const Vec<double> tail = polynomial<double>(coefficients::Table<double>::quantile_tail, sqrt(positive) - 4.5);
+  return q * (w < 6.0 ? centre : tail);
+}
+
+// Uniform on (0, 1), never 0 or 1: 32 bits for float32, 52 for float64.
+template <class T>
+[[gnu::always_inline]] inline double open_unit(const PhiloxBlock& block, std::ptrdiff_t within) {
+  if (sizeof(T) == 4) return (static_cast<double>(block.word[within]) + 0.5) * 0x1p-32;
+  return (static_cast<double>(wide_word(block, within) >> 12) + 0.5) * 0x1p-52;
+}
+
+template <class T>
+void random_fill(Distribution distribution, RandomStream stream, T a, T b, T* out, std::ptrdiff_t size) {
+  constexpr std::ptrdiff_t per_block = 16 / static_cast<std::ptrdiff_t>(sizeof(T));
+  constexpr std::ptrdiff_t chunk = larger(per_block, kLanes<double>);
+  constexpr double kTailBelow = 0.022750131948179207;  // Φ(-2)
+  parallel_ranges(size, chunk, 8, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+    for (std::ptrdiff_t i = begin; i < end; i += chunk) {
+      double u[chunk];
+      for (std::ptrdiff_t block = 0; block < chunk / per_block; ++block) {
+        const PhiloxBlock words = philox(stream, static_cast<std::uint64_t>(i / per_block + block));
+        for (std::ptrdiff_t k = 0; k < per_block; ++k) u[block * per_block + k] = open_unit<T>(words, k);
+      }
+      for (std::ptrdiff_t k = 0; k < chunk; k += kLanes<double>) {
+        Vec<double> v = load(u + k);
+        if (distribution == Distribution::truncated_normal) v = v * (1.0 - 2.0 * kTailBelow) + kTailBelow;
+        if (distribution != Distribution::uniform) v = normal_quantile(v);
+        store(u + k, v);
+      }
+      for (std::ptrdiff_t k = 0; k < chunk && i + k < end; ++k) {
+        if (distribution == Distribution::uniform) {
+          const T value =
+              static_cast<T>(static_cast<double>(a) + u[k] * (static_cast<double>(b) - static_cast<double>(a)));
+          out[i + k] = value < b || a == b ? value : a;  // rounding may reach b, which the interval leaves out
+        } else {
+          out[i + k] = static_cast<T>(static_cast<double>(a) + u[k] * static_cast<double>(b));
+        }
+      }
+    }
+  });
+}
+
+// Fisher-Yates; step i draws from block i.
+inline void permutation(RandomStream stream, std::int64_t* out, std::ptrdiff_t size) {
+  for (std::ptrdiff_t i = 0; i < size; ++i) out[i] = i;
+  for (std::ptrdiff_t i = size - 1; i > 0; --i) {
+    const std::uint64_t random = wide_word(philox(stream, static_cast<std::uint64_t>(i)), 0);
+    const auto j =
+        static_cast<std::ptrdiff_t>(static_cast<unsigned __int128>(random) * static_cast<std::uint64_t>(i + 1) >> 64);
+    const std::int64_t swapped = out[i];
+    out[i] = out[j];
+    out[j] = swapped;
+  }
+}
+
+}  // namespace lamina::LAMINA_ISA

@@ -1,0 +1,82 @@
+// Collects the bodies into a kernel table. The lists below are where a new activation or loss is registered;
+// its index in the list is its number everywhere else.
+#pragma once
+
+#include "core/kernel_table.hpp"
+#include "kernels/activations.hpp"
+#include "kernels/dense.hpp"
+#include "kernels/losses.hpp"
+#include "kernels/metrics.hpp"
+#include "kernels/optimizers.hpp"
+#include "kernels/random.hpp"
+#include "kernels/softmax.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+template <class... Items>
+struct List {
+  static constexpr int size = sizeof...(Items);
+};
+
+using ElementActivations = List<Linear, Relu, LeakyRelu, Relu6, Elu, Selu, Gelu, GeluTanh, Silu, Sigmoid, HardSigmoid,
+                                Tanh, Softplus, Softsign, Exponential, Mish>;
+using RowActivations = List<Softmax, LogSoftmax>;
+using ElementLosses = List<SquaredError, AbsoluteError, SigmoidCrossEntropy, BinaryCrossEntropy>;
+using RowLosses = List<L2Norm, SoftmaxCrossEntropy, CategoricalCrossEntropy>;
+
+template <class T, int N>
+struct Array {
+  T items[N];
+};
+
+template <class T, class... E, class... R>
+constexpr Array<ActivationKernel<T>, sizeof...(E) + sizeof...(R)> make_activations(List<E...>, List<R...>) {
+  return {{{E::info, activation_forward<E, T>, activation_backward<E, T>}...,
+           {R::info, R::template forward<T>, R::template backward<T>}...}};
+}
+
+template <class T, class... E, class... R>
+constexpr Array<LossKernel<T>, sizeof...(E) + sizeof...(R)> make_losses(List<E...>, List<R...>) {
+  return {{{E::info, evaluate_elementwise<E, T>}..., {R::info, R::template evaluate<T>}...}};
+}
+
+template <class T>
+constexpr auto kActivations = make_activations<T>(ElementActivations{}, RowActivations{});
+template <class T>
+constexpr auto kLosses = make_losses<T>(ElementLosses{}, RowLosses{});
+
+// Twice as many independent chains as the longest latency needs; the sums converge and stay normal numbers.
+inline double multiply_add_peak(std::int64_t iterations) {
+  constexpr int chains = kVectorRegisters == 32 ? 24 : 12;
+  Vec<float> sum[chains];
+#pragma GCC unroll 24
+  for (int i = 0; i < chains; ++i) sum[i] = broadcast<float>(static_cast<float>(i));
+  const Vec<float> half = broadcast<float>(0.5f);
+  for (std::int64_t n = 0; n < iterations; ++n) {
+#pragma GCC unroll 24
+    for (int i = 0; i < chains; ++i) sum[i] = fma(sum[i], half, half);
+  }
+#pragma GCC unroll 24
+  for (int i = 0; i < chains; ++i) asm volatile("" : : "m"(sum[i]));
+  return 2.0 * chains * static_cast<double>(kLanes<float>) * static_cast<double>(iterations);
+}
+
+template <class T>
+constexpr Kernels<T> make_kernels() {
+  return {kActivations<T>.items, kLosses<T>.items,       dense_forward<T>,  dense_backward<T>, sgd_update<T>, sum<T>,
+          sparse_matches<T>,     categorical_matches<T>, binary_matches<T>, random_fill<T>};
+}
+
+constexpr KernelTable make_table(const char* isa) {
+  return {isa,
+          static_cast<int>(kVectorBytes),
+          ElementActivations::size + RowActivations::size,
+          ElementLosses::size + RowLosses::size,
+          make_kernels<float>(),
+          make_kernels<double>(),
+          first_label_outside,
+          permutation,
+          multiply_add_peak};
+}
+
+}  // namespace lamina::LAMINA_ISA

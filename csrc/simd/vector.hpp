@@ -1,0 +1,287 @@
+// One portable vector type and the operations on it that C++ operators do not give.
+//
+// Vec<T> is a GCC/Clang vector of kVectorBytes, so +, -, *, /, comparisons and `mask ? a : b` are the
+// language's own. What needs an instruction by name (fused multiply-add, IEEE minimum, masked access)
+// stands here once for each instruction set. Included only by csrc/isa/*.cpp, inside their namespace.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#ifndef LAMINA_ISA
+#error "include this from csrc/isa/*.cpp, which name the instruction set"
+#endif
+
+namespace lamina::LAMINA_ISA {
+
+#if defined(__AVX512F__)
+constexpr std::ptrdiff_t kVectorBytes = 64;
+constexpr int kVectorRegisters = 32;
+#elif defined(__AVX2__)
+constexpr std::ptrdiff_t kVectorBytes = 32;
+constexpr int kVectorRegisters = 16;
+#elif defined(__aarch64__)
+constexpr std::ptrdiff_t kVectorBytes = 16;
+constexpr int kVectorRegisters = 32;
+#else
+constexpr std::ptrdiff_t kVectorBytes = 16;
+constexpr int kVectorRegisters = 16;
+#endif
+
+#if defined(__FMA__) || defined(__aarch64__)
+constexpr bool kFusedMultiplyAdd = true;
+#else
+constexpr bool kFusedMultiplyAdd = false;
+#endif
+
+template <class T>
+struct VectorTraits;
+template <>
+struct VectorTraits<float> {
+  typedef float Real __attribute__((vector_size(kVectorBytes)));
+  typedef std::int32_t Integer __attribute__((vector_size(kVectorBytes)));
+  using Bits = std::int32_t;
+  static constexpr int kMantissa = 23, kBias = 127;
+};
+template <>
+struct VectorTraits<double> {
+  typedef double Real __attribute__((vector_size(kVectorBytes)));
+  typedef std::int64_t Integer __attribute__((vector_size(kVectorBytes)));
+  using Bits = std::int64_t;
+  static constexpr int kMantissa = 52, kBias = 1023;
+};
+
+template <class T>
+using Vec = typename VectorTraits<T>::Real;
+template <class T>
+using IntVec = typename VectorTraits<T>::Integer;
+template <class T>
+constexpr std::ptrdiff_t kLanes = kVectorBytes / static_cast<std::ptrdiff_t>(sizeof(T));
+
+template <class T>
+[[gnu::always_inline]] inline Vec<T> load(const T* p) {
+  Vec<T> v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class T>
+[[gnu::always_inline]] inline void store(T* p, Vec<T> v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
+
+template <class T>
+[[gnu::always_inline]] inline Vec<T> broadcast(T value) {
+  return value - Vec<T>{};
+}
+
+template <class T>
+[[gnu::always_inline]] inline IntVec<T> bits_of(Vec<T> v) {
+  return reinterpret_cast<IntVec<T>>(v);
+}
+
+template <class T>
+[[gnu::always_inline]] inline Vec<T> from_bits(IntVec<T> v) {
+  return reinterpret_cast<Vec<T>>(v);
+}
+
+template <class T>
+[[gnu::always_inline]] inline Vec<T> abs(Vec<T> v) {
+  constexpr auto mask = static_cast<typename VectorTraits<T>::Bits>(~(std::uint64_t{1} << (8 * sizeof(T) - 1)));
+  return from_bits<T>(bits_of<T>(v) & mask);
+}
+
+template <class T>
+[[gnu::always_inline]] inline Vec<T> copy_sign(Vec<T> magnitude, Vec<T> sign) {
+  constexpr auto mask = static_cast<typename VectorTraits<T>::Bits>(~(std::uint64_t{1} << (8 * sizeof(T) - 1)));
+  return from_bits<T>((bits_of<T>(magnitude) & mask) | (bits_of<T>(sign) & ~mask));
+}
+
+// a * b + c in one rounding where the instruction set has it; in two on the x86-64-v2 baseline.
+// minimum(a, b) and maximum(a, b) return b where either is NaN, so that the data goes second.
+// load_partial reads the first `count` lanes (0 <= count < lanes) and fills the others; store_partial
+// writes only those lanes. Neither touches memory beyond them.
+#if defined(__AVX512F__)
+
+[[gnu::always_inline]] inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+[[gnu::always_inline]] inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
+[[gnu::always_inline]] inline Vec<float> minimum(Vec<float> a, Vec<float> b) { return _mm512_min_ps(a, b); }
+[[gnu::always_inline]] inline Vec<double> minimum(Vec<double> a, Vec<double> b) { return _mm512_min_pd(a, b); }
+[[gnu::always_inline]] inline Vec<float> maximum(Vec<float> a, Vec<float> b) { return _mm512_max_ps(a, b); }
+[[gnu::always_inline]] inline Vec<double> maximum(Vec<double> a, Vec<double> b) { return _mm512_max_pd(a, b); }
+[[gnu::always_inline]] inline Vec<float> sqrt(Vec<float> v) { return _mm512_sqrt_ps(v); }
+[[gnu::always_inline]] inline Vec<double> sqrt(Vec<double> v) { return _mm512_sqrt_pd(v); }
+[[gnu::always_inline]] inline Vec<float> load_partial(const float* p, std::ptrdiff_t count, float fill) {
+  return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), static_cast<__mmask16>((1u << count) - 1), p);
+}
+[[gnu::always_inline]] inline Vec<double> load_partial(const double* p, std::ptrdiff_t count, double fill) {
+  return _mm512_mask_loadu_pd(_mm512_set1_pd(fill), static_cast<__mmask8>((1u << count) - 1), p);
+}
+[[gnu::always_inline]] inline void store_partial(float* p, Vec<float> v, std::ptrdiff_t count) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), v);
+}
+[[gnu::always_inline]] inline void store_partial(double* p, Vec<double> v, std::ptrdiff_t count) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << count) - 1), v);
+}
+
+#elif defined(__AVX2__)
+
+[[gnu::always_inline]] inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+[[gnu::always_inline]] inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
+[[gnu::always_inline]] inline Vec<float> minimum(Vec<float> a, Vec<float> b) { return _mm256_min_ps(a, b); }
+[[gnu::always_inline]] inline Vec<double> minimum(Vec<double> a, Vec<double> b) { return _mm256_min_pd(a, b); }
+[[gnu::always_inline]] inline Vec<float> maximum(Vec<float> a, Vec<float> b) { return _mm256_max_ps(a, b); }
+[[gnu::always_inline]] inline Vec<double> maximum(Vec<double> a, Vec<double> b) { return _mm256_max_pd(a, b); }
+[[gnu::always_inline]] inline Vec<float> sqrt(Vec<float> v) { return _mm256_sqrt_ps(v); }
+[[gnu::always_inline]] inline Vec<double> sqrt(Vec<double> v) { return _mm256_sqrt_pd(v); }
+[[gnu::always_inline]] inline __m256i first_lanes(float, std::ptrdiff_t count) {
+  const IntVec<float> lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  return reinterpret_cast<__m256i>(lane < static_cast<std::int32_t>(count));
+}
+[[gnu::always_inline]] inline __m256i first_lanes(double, std::ptrdiff_t count) {
+  const IntVec<double> lane = {0, 1, 2, 3};
+  return reinterpret_cast<__m256i>(lane < static_cast<std::int64_t>(count));
+}
+[[gnu::always_inline]] inline Vec<float> load_partial(const float* p, std::ptrdiff_t count, float fill) {
+  const __m256i mask = first_lanes(0.0f, count);
+  return _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask));
+}
+[[gnu::always_inline]] inline Vec<double> load_partial(const double* p, std::ptrdiff_t count, double fill) {
+  const __m256i mask = first_lanes(0.0, count);
+  return _mm256_blendv_pd(_mm256_set1_pd(fill), _mm256_maskload_pd(p, mask), _mm256_castsi256_pd(mask));
+}
+[[gnu::always_inline]] inline void store_partial(float* p, Vec<float> v, std::ptrdiff_t count) {
+  _mm256_maskstore_ps(p, first_lanes(0.0f, count), v);
+}
+[[gnu::always_inline]] inline void store_partial(double* p, Vec<double> v, std::ptrdiff_t count) {
+  _mm256_maskstore_pd(p, first_lanes(0.0, count), v);
+}
+
+#else
+
+#if defined(__aarch64__)
+[[gnu::always_inline]] inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return reinterpret_cast<Vec<float>>(
+      vfmaq_f32(reinterpret_cast<float32x4_t>(c), reinterpret_cast<float32x4_t>(a), reinterpret_cast<float32x4_t>(b)));
+}
+[[gnu::always_inline]] inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return reinterpret_cast<Vec<double>>(
+      vfmaq_f64(reinterpret_cast<float64x2_t>(c), reinterpret_cast<float64x2_t>(a), reinterpret_cast<float64x2_t>(b)));
+}
+[[gnu::always_inline]] inline Vec<float> sqrt(Vec<float> v) {
+  return reinterpret_cast<Vec<float>>(vsqrtq_f32(reinterpret_cast<float32x4_t>(v)));
+}
+[[gnu::always_inline]] inline Vec<double> sqrt(Vec<double> v) {
+  return reinterpret_cast<Vec<double>>(vsqrtq_f64(reinterpret_cast<float64x2_t>(v)));
+}
+#else
+[[gnu::always_inline]] inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return a * b + c; }
+[[gnu::always_inline]] inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return a * b + c; }
+[[gnu::always_inline]] inline Vec<float> sqrt(Vec<float> v) { return _mm_sqrt_ps(v); }
+[[gnu::always_inline]] inline Vec<double> sqrt(Vec<double> v) { return _mm_sqrt_pd(v); }
+#endif
+[[gnu::always_inline]] inline Vec<float> minimum(Vec<float> a, Vec<float> b) { return a < b ? a : b; }
+[[gnu::always_inline]] inline Vec<double> minimum(Vec<double> a, Vec<double> b) { return a < b ? a : b; }
+[[gnu::always_inline]] inline Vec<float> maximum(Vec<float> a, Vec<float> b) { return a > b ? a : b; }
+[[gnu::always_inline]] inline Vec<double> maximum(Vec<double> a, Vec<double> b) { return a > b ? a : b; }
+template <class T>
+[[gnu::always_inline]] inline auto load_partial(const T* p, std::ptrdiff_t count, T fill) -> Vec<T> {
+  Vec<T> v = broadcast<T>(fill);
+  for (std::ptrdiff_t i = 0; i < count; ++i) v[i] = p[i];
+  return v;
+}
+template <class T, class V>
+[[gnu::always_inline]] inline void store_partial(T* p, V v, std::ptrdiff_t count) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) p[i] = v[i];
+}
+
+#endif
+
+// Sum and maximum of all lanes, by halves: a fixed tree.
+template <class T>
+[[gnu::always_inline]] inline T sum_lanes(Vec<T> v) {
+  T lane[kLanes<T>];
+  __builtin_memcpy(lane, &v, sizeof v);
+#pragma GCC unroll 4
+  for (std::ptrdiff_t width = kLanes<T> / 2; width > 0; width /= 2)
+#pragma GCC unroll 8
+    for (std::ptrdiff_t i = 0; i < width; ++i) lane[i] += lane[i + width];
+  return lane[0];
+}
+
+template <class T>
+[[gnu::always_inline]] inline T maximum_lanes(Vec<T> v) {
+  T lane[kLanes<T>];
+  __builtin_memcpy(lane, &v, sizeof v);
+#pragma GCC unroll 4
+  for (std::ptrdiff_t width = kLanes<T> / 2; width > 0; width /= 2)
+#pragma GCC unroll 8
+    for (std::ptrdiff_t i = 0; i < width; ++i) lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
+  return lane[0];
+}
+
+// {a0, b0, a1, b1, …} of the lower or the upper halves of a and b.
+template <class T, std::size_t... I>
+[[gnu::always_inline]] inline Vec<T> interleave_low(Vec<T> a, Vec<T> b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (I % 2 ? I / 2 + sizeof...(I) : I / 2)...);
+}
+template <class T, std::size_t... I>
+[[gnu::always_inline]] inline Vec<T> interleave_high(Vec<T> a, Vec<T> b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (sizeof...(I) / 2 + (I % 2 ? I / 2 + sizeof...(I) : I / 2))...);
+}
+
+// Transposes the square matrix whose rows are r[0] … r[lanes - 1]: log2(lanes) perfect shuffles.
+template <class T>
+[[gnu::always_inline]] inline void transpose(Vec<T> (&r)[kLanes<T>]) {
+  constexpr int n = static_cast<int>(kLanes<T>);
+  constexpr auto lanes = std::make_index_sequence<static_cast<std::size_t>(n)>{};
+#pragma GCC unroll 4
+  for (int width = 1; width < n; width *= 2) {
+    Vec<T> t[n];
+#pragma GCC unroll 8
+    for (int i = 0; i < n / 2; ++i) {
+      t[2 * i] = interleave_low<T>(r[i], r[i + n / 2], lanes);
+      t[2 * i + 1] = interleave_high<T>(r[i], r[i + n / 2], lanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) r[i] = t[i];
+  }
+}
+
+// Calls body(offset, count) for every vector of a row of `n`: full ones with count == lanes, then the tail.
+template <class T, class Body>
+[[gnu::always_inline]] inline void for_each_vector(std::ptrdiff_t n, Body&& body) {
+  std::ptrdiff_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) body(i, kLanes<T>);
+  if (i < n) body(i, n - i);
+}
+
+template <class T>
+[[gnu::always_inline]] inline Vec<T> load_lanes(const T* p, std::ptrdiff_t count, T fill) {
+  return count == kLanes<T> ? load(p) : Vec<T>(load_partial(p, count, fill));
+}
+
+template <class T>
+[[gnu::always_inline]] inline void store_lanes(T* p, Vec<T> v, std::ptrdiff_t count) {
+  if (count == kLanes<T>)
+    store(p, v);
+  else
+    store_partial(p, v, count);
+}
+
+}  // namespace lamina::LAMINA_ISA

@@ -1,0 +1,127 @@
+"""The one place that converts what users pass into what kernels take.
+
+A C-ordered array of the right dtype goes through as it is; everything else is converted once, straight to the
+dtype wanted. What is not made of real numbers raises.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import config
+
+Array = npt.NDArray[Any]
+
+
+def real_array(who: str, name: str, value: Any) -> Array:
+    """Return `value` as an array of real numbers, its dtype unchanged."""
+    if value is None:
+        raise TypeError(f"{who}: {name} must be an array; got None.")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{who}: {name} must be rectangular, every row of one length; got {error}.") from None
+    if array.dtype.kind == "O":
+        array = _from_objects(who, name, array)
+    if array.dtype.kind not in "biuf":
+        kind = {"c": "complex numbers", "U": "strings", "S": "bytes", "M": "dates"}.get(array.dtype.kind)
+        raise TypeError(
+            f"{who}: {name} must be real numbers; got {kind or 'dtype ' + str(array.dtype)}."
+            + (" Take the real part or the magnitude first." if array.dtype.kind == "c" else "")
+        )
+    return array
+
+
+def _from_objects(who: str, name: str, array: Array) -> Array:
+    """Object arrays of numbers (a data frame's mixed columns) are taken; anything else in them raises."""
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{who}: {name} must be real numbers; got an array of Python objects.") from None
+
+
+def float_array(who: str, name: str, value: Any, dtype: str | None = None) -> Array:
+    """Return `value` C-ordered in a float dtype: the one given, else its own if kernels take it, else floatx."""
+    array = real_array(who, name, value)
+    if dtype is None:
+        dtype = str(array.dtype) if array.dtype in (np.float32, np.float64) else config.floatx()
+    return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def batch_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None) -> Array:
+    """Return `value` as rows, dtype unchanged, or raise where it is no batch of such rows.
+
+    Parameters
+    ----------
+    row_shape : tuple of int or None
+        Shape of one row; None where it is not known yet.
+    """
+    array = real_array(who, name, value)
+    wanted = "(n, " + ", ".join(map(str, row_shape)) + ")" if row_shape is not None else "(n, features)"
+    if array.ndim < 2:
+        hint = (
+            f" A single row is {name}[numpy.newaxis], a single feature {name}[:, numpy.newaxis]."
+            if array.ndim == 1
+            else ""
+        )
+        raise ValueError(f"{who}: {name} must have shape {wanted}; got {array.shape}.{hint}")
+    if row_shape is not None and array.shape[1:] != row_shape:
+        raise ValueError(f"{who}: {name} must have shape {wanted}; got {array.shape}.")
+    return array
+
+
+def label_array(who: str, name: str, value: Any, classes: int) -> npt.NDArray[Any]:
+    """Return class labels as integers of shape (n,).
+
+    ``(n, 1)`` is taken for ``(n,)``, and floats that are whole numbers for integers. A label outside
+    ``[0, classes)`` raises, with its row.
+    """
+    array = real_array(who, name, value)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(
+            f"{who}: {name} must be class numbers of shape (n,); got {array.shape}. "
+            "One-hot rows belong to the loss 'categorical_crossentropy'."
+        )
+    if array.dtype.kind == "f":
+        whole = array.astype(np.int64, copy=True) if np.isfinite(array).all() else None
+        if whole is None or not np.array_equal(whole, array):
+            raise ValueError(f"{who}: {name} must be whole class numbers; got fractions or NaN.")
+        array = whole
+    elif array.dtype.kind == "b":
+        array = array.astype(np.uint8)
+    array = np.ascontiguousarray(array)
+    if array.size and (array.min() < 0 or array.max() >= classes):
+        row = int(np.flatnonzero((array < 0) | (array >= classes))[0])
+        raise ValueError(
+            f"{who}: {name} must be in [0, {classes}), one for each unit of the last layer; "
+            f"got {array[row]} at row {row}."
+        )
+    return array
+
+
+def target_array(who: str, name: str, value: Any, columns: int, dtype: str) -> Array:
+    """Return targets as (n, columns); ``(n,)`` is taken for ``(n, 1)`` and nothing else is broadcast."""
+    array = real_array(who, name, value)
+    if array.ndim == 1 and columns == 1:
+        array = array[:, np.newaxis]
+    if array.ndim != 2 or array.shape[1] != columns:
+        raise ValueError(
+            f"{who}: {name} must have shape (n, {columns}), one column for each unit of the last layer; "
+            f"got {array.shape}."
+        )
+    return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def weight_array(who: str, name: str, value: Any, rows: int, dtype: str) -> Array:
+    """Return sample weights of shape (rows,)."""
+    array = real_array(who, name, value)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (rows,):
+        raise ValueError(f"{who}: {name} must have shape ({rows},), one weight for each row; got {array.shape}.")
+    return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])

@@ -1,0 +1,277 @@
+"""Activations: functions on arrays, and what a name in ``Dense(activation=...)`` stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core
+from lamina._arrays import float_array
+from lamina._names import unknown_name
+
+__all__ = [
+    "elu",
+    "exponential",
+    "gelu",
+    "get",
+    "hard_sigmoid",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "serialize",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "tanh",
+]
+
+Array = npt.NDArray[Any]
+Function = Callable[..., Any]
+
+
+class Kernel(NamedTuple):
+    """Which compiled activation a layer runs, and with what ``alpha``."""
+
+    name: str
+    alpha: float | None = None
+
+    @property
+    def rowwise(self) -> bool:
+        """Whether it works along the last axis."""
+        return bool(_TABLE[self.name]["rowwise"])
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether its derivative is computed from its input; else from its output."""
+        return bool(_TABLE[self.name]["derivative_of"] == "input")
+
+
+_TABLE = _core.activation_table()
+
+
+def _apply(name: str, x: npt.ArrayLike, alpha: float | None = None) -> Array:
+    array = float_array(f"activations.{name}", "x", x)
+    return _core.activation_forward(name, array, alpha, None)
+
+
+def linear(x: npt.ArrayLike) -> Array:
+    """Return ``x``."""
+    return _apply("linear", x)
+
+
+def relu(x: npt.ArrayLike) -> Array:
+    """Return ``max(x, 0)``; the derivative at 0 is 0.
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        float32 and float64 keep their dtype; integers become `lamina.config.floatx`.
+
+    Returns
+    -------
+    ndarray, shape of `x`
+
+    Raises
+    ------
+    TypeError
+        `x` is not made of real numbers.
+
+    Examples
+    --------
+    >>> relu([-1.0, 2.0])
+    array([0., 2.])
+    """
+    return _apply("relu", x)
+
+
+def leaky_relu(x: npt.ArrayLike, negative_slope: float = 0.2) -> Array:
+    """Return ``x`` where it is positive, ``negative_slope * x`` elsewhere; the slope is >= 0."""
+    return _apply("leaky_relu", x, negative_slope)
+
+
+def relu6(x: npt.ArrayLike) -> Array:
+    """Return ``min(max(x, 0), 6)``."""
+    return _apply("relu6", x)
+
+
+def elu(x: npt.ArrayLike, alpha: float = 1.0) -> Array:
+    """Return ``x`` where it is positive, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2016)."""
+    return _apply("elu", x, alpha)
+
+
+def selu(x: npt.ArrayLike) -> Array:
+    """Return ``1.0507 * elu(x, 1.67326)``, with the constants of Klambauer et al. 2017."""
+    return _apply("selu", x)
+
+
+def gelu(x: npt.ArrayLike, approximate: bool = False) -> Array:
+    """Return ``x * Phi(x)`` (Hendrycks & Gimpel 2016).
+
+    Parameters
+    ----------
+    x : array_like, any shape
+    approximate : bool
+        Use ``x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))`` instead.
+
+    Returns
+    -------
+    ndarray, shape of `x`
+
+    Examples
+    --------
+    >>> gelu([-1.0, 1.0]).round(4)
+    array([-0.1587,  0.8413])
+    """
+    return _apply("gelu_tanh" if approximate else "gelu", x)
+
+
+def silu(x: npt.ArrayLike) -> Array:
+    """Return ``x * sigmoid(x)``, also known as swish."""
+    return _apply("silu", x)
+
+
+def sigmoid(x: npt.ArrayLike) -> Array:
+    """Return ``1 / (1 + exp(-x))``."""
+    return _apply("sigmoid", x)
+
+
+def hard_sigmoid(x: npt.ArrayLike) -> Array:
+    """Return ``min(max(x + 3, 0), 6) / 6``."""
+    return _apply("hard_sigmoid", x)
+
+
+def tanh(x: npt.ArrayLike) -> Array:
+    """Return the hyperbolic tangent."""
+    return _apply("tanh", x)
+
+
+def softplus(x: npt.ArrayLike) -> Array:
+    """Return ``log(1 + exp(x))``."""
+    return _apply("softplus", x)
+
+
+def softsign(x: npt.ArrayLike) -> Array:
+    """Return ``x / (1 + |x|)``."""
+    return _apply("softsign", x)
+
+
+def exponential(x: npt.ArrayLike) -> Array:
+    """Return ``exp(x)``."""
+    return _apply("exponential", x)
+
+
+def mish(x: npt.ArrayLike) -> Array:
+    """Return ``x * tanh(softplus(x))`` (Misra 2019)."""
+    return _apply("mish", x)
+
+
+def softmax(x: npt.ArrayLike, axis: int = -1) -> Array:
+    """Return ``exp(x) / sum(exp(x))`` along an axis, shifted by the maximum.
+
+    Parameters
+    ----------
+    x : array_like, at least one dimension
+    axis : int
+        Any axis; others than the last cost a copy.
+
+    Returns
+    -------
+    ndarray, shape of `x`
+
+    Examples
+    --------
+    >>> softmax([2.0, -1.0, 5.0, 0.0]).round(8)
+    array([0.04701312, 0.00234065, 0.9442837 , 0.00636253])
+    """
+    return _along_axis("softmax", x, axis)
+
+
+def log_softmax(x: npt.ArrayLike, axis: int = -1) -> Array:
+    """Return ``x - log(sum(exp(x)))`` along an axis, shifted by the maximum."""
+    return _along_axis("log_softmax", x, axis)
+
+
+def _along_axis(name: str, x: npt.ArrayLike, axis: int) -> Array:
+    array = float_array(f"activations.{name}", "x", x)
+    if not -array.ndim <= axis < array.ndim:
+        raise ValueError(f"activations.{name}: axis must be in [{-array.ndim}, {array.ndim}); got {axis}.")
+    if axis in (-1, array.ndim - 1):
+        return _apply(name, array)
+    moved = np.ascontiguousarray(np.moveaxis(array, axis, -1))
+    return np.moveaxis(_apply(name, moved), -1, axis)
+
+
+_FUNCTIONS: dict[str, Function] = {
+    function.__name__: function
+    for function in (
+        linear, relu, leaky_relu, relu6, elu, selu, gelu, silu, sigmoid, hard_sigmoid, tanh, softplus, softsign,
+        exponential, mish, softmax, log_softmax,
+    )
+}  # fmt: skip
+_ALIASES = {"swish": silu}
+
+
+def get(identifier: object) -> Function:
+    """Return the function that a name, a function or None (linear) stands for.
+
+    Raises
+    ------
+    ValueError
+        An unknown name; the message suggests the nearest.
+    TypeError
+        Something else.
+
+    Examples
+    --------
+    >>> get("relu") is relu
+    True
+    """
+    if identifier is None:
+        return linear
+    if isinstance(identifier, str):
+        known = _FUNCTIONS | _ALIASES
+        if identifier not in known:
+            raise unknown_name("activations.get", "activation", identifier, known)
+        return known[identifier]
+    if callable(identifier):
+        return identifier
+    raise TypeError(f"activations.get: activation must be a name or a function; got {type(identifier).__name__}.")
+
+
+def serialize(function: Function) -> str:
+    """Return the name of one of the functions of this module.
+
+    Raises
+    ------
+    ValueError
+        The function is not of this module.
+    """
+    for name, known in _FUNCTIONS.items():
+        if known is function:
+            return name
+    raise ValueError(f"activations.serialize: must be a function of lamina.activations; got {function!r}.")
+
+
+def kernel_of(function: Function, who: str) -> Kernel:
+    """Return the compiled activation behind a function, for a layer to run.
+
+    Raises
+    ------
+    ValueError
+        The function is the user's own: its derivative is not known.
+    """
+    for name, known in _FUNCTIONS.items():
+        if known is function:
+            return Kernel(name, _TABLE[name]["default_alpha"])
+    raise ValueError(
+        f"{who}: activation must be one of lamina.activations, whose derivatives are known; got {function!r}."
+    )

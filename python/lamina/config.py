@@ -1,0 +1,61 @@
+"""Global settings: the dtype of new layers and the small number of probability losses."""
+
+from __future__ import annotations
+
+__all__ = ["epsilon", "floatx", "set_epsilon", "set_floatx"]
+
+_FLOAT_TYPES = ("float32", "float64")
+_floatx = "float32"
+_epsilon = 1e-7
+
+
+def floatx() -> str:
+    """Return the dtype that layers get unless told otherwise: ``"float32"`` or ``"float64"``.
+
+    Examples
+    --------
+    >>> floatx()
+    'float32'
+    """
+    return _floatx
+
+
+def set_floatx(value: str) -> None:
+    """Set the dtype of layers made from now on.
+
+    Parameters
+    ----------
+    value : {"float32", "float64"}
+
+    Raises
+    ------
+    ValueError
+        Any other dtype.
+    """
+    global _floatx
+    _floatx = check_float_type("set_floatx", value)
+
+
+def epsilon() -> float:
+    """Return the small number that keeps probabilities away from 0 and 1, ``1e-7``."""
+    return _epsilon
+
+
+def set_epsilon(value: float) -> None:
+    """Refuse to change `epsilon`: the compiled losses have it built in.
+
+    Raises
+    ------
+    ValueError
+        Any value but ``1e-7``.
+    """
+    if value != _epsilon:
+        raise ValueError(f"set_epsilon: epsilon is {_epsilon} in the compiled losses and cannot change; got {value}.")
+
+
+def check_float_type(who: str, value: object) -> str:
+    """Return the name of a float dtype that lamina computes in, or raise."""
+    name = value if isinstance(value, str) else getattr(value, "name", None) or getattr(value, "__name__", None)
+    if name not in _FLOAT_TYPES:
+        raise ValueError(f"{who}: dtype must be 'float32' or 'float64'; got {value!r}.")
+    return str(name)

@@ -1,0 +1,39 @@
+"""1,797 handwritten digits, inside the package.
+
+Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
+1998, https://doi.org/10.24432/C50P49, the test part of the set, licensed CC BY 4.0. Each image is 8 × 8 counts of
+ink, 0 to 16.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["load_data"]
+
+Array = npt.NDArray[Any]
+
+
+def load_data() -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Return the digits, split once and for all: shuffled, a fifth of each class held back for tests.
+
+    Returns
+    -------
+    (x_train, y_train), (x_test, y_test)
+        ``x`` uint8, shape (n, 64), 0 to 16, the rows of an 8 × 8 image one after the other;
+        ``y`` uint8, shape (n,), the digit. 1,437 rows for training, 360 for tests.
+
+    Examples
+    --------
+    >>> (x_train, y_train), (x_test, y_test) = load_data()
+    >>> x_train.shape, x_test.shape
+    ((1437, 64), (360, 64))
+    """
+    source = resources.files("lamina.datasets").joinpath("digits.npz")
+    with resources.as_file(source) as path, np.load(path) as file:
+        x, y, train_rows = file["x"], file["y"], int(file["train_rows"])
+    return (x[:train_rows], y[:train_rows]), (x[train_rows:], y[train_rows:])

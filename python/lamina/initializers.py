@@ -1,0 +1,316 @@
+"""Initializers: how the parameters of a layer begin."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import config, random
+from lamina._names import look_up
+from lamina._names import serialize as serialize
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "get",
+    "serialize",
+]
+
+Array = npt.NDArray[Any]
+
+# Standard deviation of a standard normal distribution cut at two deviations.
+_TRUNCATED_DEVIATION = 0.87962566103423978
+
+
+class Initializer:
+    """Base class. An instance called with a shape returns an array."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return an array of `shape` and `dtype` (default: `lamina.config.floatx`)."""
+        raise NotImplementedError(f"{type(self).__name__}: a subclass of Initializer defines __call__.")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the same initializer."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Initializer:
+        """Return an initializer from `get_config`."""
+        return cls(**config)
+
+    def clone(self) -> Initializer:
+        """Return a copy of the same configuration."""
+        return self.from_config(self.get_config())
+
+
+class Constant(Initializer):
+    """All elements ``value``.
+
+    Parameters
+    ----------
+    value : float
+    """
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = float(value)
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return the array."""
+        return np.full(shape, self.value, dtype or config.floatx())
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"value": self.value}
+
+
+class Zeros(Initializer):
+    """All elements 0."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return the array."""
+        return np.zeros(shape, dtype or config.floatx())
+
+
+class Ones(Initializer):
+    """All elements 1."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return the array."""
+        return np.ones(shape, dtype or config.floatx())
+
+
+class _RandomInitializer(Initializer):
+    """A seed that stays: two calls of one instance return the same numbers, as in Keras 3."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._given_seed = seed
+        self.seed = random.global_seeds.next_seed() if seed is None else int(seed)
+
+    def _draw(self, distribution: str, a: float, b: float, shape: tuple[int, ...], dtype: str | None) -> Array:
+        return random.fill(distribution, self.seed, a, b, tuple(shape), dtype or config.floatx())
+
+
+class RandomNormal(_RandomInitializer):
+    """Normal distribution.
+
+    Parameters
+    ----------
+    mean, stddev : float
+    seed : int, optional
+        Drawn from the global seeds if omitted.
+    """
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.mean, self.stddev = float(mean), _not_negative("RandomNormal", "stddev", stddev)
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return the array."""
+        return self._draw("normal", self.mean, self.stddev, shape, dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"mean": self.mean, "stddev": self.stddev, "seed": self._given_seed}
+
+
+class TruncatedNormal(RandomNormal):
+    """Normal distribution without what lies more than two deviations from the mean."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return the array."""
+        return self._draw("truncated_normal", self.mean, self.stddev, shape, dtype)
+
+
+class RandomUniform(_RandomInitializer):
+    """Uniform distribution in ``[minval, maxval)``.
+
+    Parameters
+    ----------
+    minval, maxval : float
+    seed : int, optional
+    """
+
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(seed)
+        if not minval <= maxval:
+            raise ValueError(f"RandomUniform: minval must be <= maxval; got {minval} and {maxval}.")
+        self.minval, self.maxval = float(minval), float(maxval)
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return the array."""
+        return self._draw("uniform", self.minval, self.maxval, shape, dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"minval": self.minval, "maxval": self.maxval, "seed": self._given_seed}
+
+
+class VarianceScaling(_RandomInitializer):
+    """Variance ``scale / fan``, so that signals keep their size from layer to layer.
+
+    Parameters
+    ----------
+    scale : float, > 0
+    mode : {"fan_in", "fan_out", "fan_avg"}
+        For a matrix ``(in, out)`` the fan is ``in``, ``out`` or their mean.
+    distribution : {"truncated_normal", "untruncated_normal", "uniform"}
+    seed : int, optional
+    """
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(seed)
+        if not scale > 0:
+            raise ValueError(f"VarianceScaling: scale must be > 0; got {scale}.")
+        if mode not in ("fan_in", "fan_out", "fan_avg"):
+            raise ValueError(f"VarianceScaling: mode must be 'fan_in', 'fan_out' or 'fan_avg'; got {mode!r}.")
+        distribution = {"normal": "truncated_normal"}.get(distribution.lower(), distribution.lower())
+        if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
+            raise ValueError(
+                "VarianceScaling: distribution must be 'truncated_normal', 'untruncated_normal' or 'uniform'; "
+                f"got {distribution!r}."
+            )
+        self.scale, self.mode, self.distribution = float(scale), mode, distribution
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return the array."""
+        fan_in, fan_out = compute_fans(tuple(shape))
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        variance = self.scale / max(1.0, fan)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return self._draw("uniform", -limit, limit, shape, dtype)
+        deviation = math.sqrt(variance)
+        if self.distribution == "untruncated_normal":
+            return self._draw("normal", 0.0, deviation, shape, dtype)
+        return self._draw("truncated_normal", 0.0, deviation / _TRUNCATED_DEVIATION, shape, dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {
+            "scale": self.scale,
+            "mode": self.mode,
+            "distribution": self.distribution,
+            "seed": self._given_seed,
+        }
+
+
+class _Preset(VarianceScaling):
+    """A VarianceScaling with fixed arguments."""
+
+    _arguments: tuple[float, str, str]
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(*self._arguments, seed=seed)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"seed": self._given_seed}
+
+
+class GlorotUniform(_Preset):
+    """Uniform within ``sqrt(6 / (in + out))`` of 0 (Glorot & Bengio 2010)."""
+
+    _arguments = (1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(_Preset):
+    """Truncated normal of variance ``2 / (in + out)`` (Glorot & Bengio 2010)."""
+
+    _arguments = (1.0, "fan_avg", "truncated_normal")
+
+
+class HeUniform(_Preset):
+    """Uniform within ``sqrt(6 / in)`` of 0 (He et al. 2015)."""
+
+    _arguments = (2.0, "fan_in", "uniform")
+
+
+class HeNormal(_Preset):
+    """Truncated normal of variance ``2 / in`` (He et al. 2015)."""
+
+    _arguments = (2.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Preset):
+    """Uniform within ``sqrt(3 / in)`` of 0 (LeCun et al. 1998)."""
+
+    _arguments = (1.0, "fan_in", "uniform")
+
+
+class LecunNormal(_Preset):
+    """Truncated normal of variance ``1 / in`` (LeCun et al. 1998)."""
+
+    _arguments = (1.0, "fan_in", "truncated_normal")
+
+
+def compute_fans(shape: tuple[int, ...]) -> tuple[float, float]:
+    """Return fan-in and fan-out of a parameter shape: of ``(in, out)`` simply these."""
+    if len(shape) == 0:
+        return 1.0, 1.0
+    if len(shape) == 1:
+        return float(shape[0]), float(shape[0])
+    field = math.prod(shape[:-2])
+    return float(shape[-2] * field), float(shape[-1] * field)
+
+
+def _not_negative(who: str, name: str, value: float) -> float:
+    if not value >= 0:
+        raise ValueError(f"{who}: {name} must be >= 0; got {value}.")
+    return float(value)
+
+
+_CLASSES: dict[str, type[Initializer]] = {}
+for _class, _names in (
+    (Zeros, "zeros"),
+    (Ones, "ones"),
+    (Constant, "constant"),
+    (RandomNormal, "random_normal normal"),
+    (RandomUniform, "random_uniform uniform"),
+    (TruncatedNormal, "truncated_normal"),
+    (VarianceScaling, "variance_scaling"),
+    (GlorotUniform, "glorot_uniform"),
+    (GlorotNormal, "glorot_normal"),
+    (HeUniform, "he_uniform"),
+    (HeNormal, "he_normal"),
+    (LecunUniform, "lecun_uniform"),
+    (LecunNormal, "lecun_normal"),
+):
+    for _name in (*_names.split(), _class.__name__):
+        _CLASSES[_name] = _class
+
+
+def get(identifier: object) -> Initializer:
+    """Return an initializer from a name, a configuration, a class or an instance.
+
+    Raises
+    ------
+    ValueError
+        An unknown name; the message suggests the nearest.
+
+    Examples
+    --------
+    >>> type(get("he_normal")).__name__
+    'HeNormal'
+    """
+    return look_up("initializers.get", "initializer", identifier, _CLASSES, Initializer)

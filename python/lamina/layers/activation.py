@@ -1,0 +1,155 @@
+"""Layers that are activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import _core, activations
+from lamina.activations import Kernel
+from lamina.layers.base import Array, Layer, Pass
+
+__all__ = ["Activation", "LeakyReLU", "ReLU", "Softmax"]
+
+
+class _ActivationLayer(Layer):
+    """Runs one compiled activation."""
+
+    def _kernel(self) -> Kernel:
+        raise NotImplementedError
+
+    def head_activation(self) -> Kernel | None:
+        """Return the activation."""
+        return self._kernel()
+
+    def forward(self, x: Array, *, training: bool, logits: bool = False) -> Pass:
+        """Return the activation of each element, or row."""
+        if logits:
+            return Pass(x)
+        kernel = self._kernel()
+        return Pass(_core.activation_forward(kernel.name, x, kernel.alpha, None), x if kernel.needs_input else None)
+
+    def backward(
+        self, dy: Array, step: Pass, *, need_dx: bool, logits: bool = False
+    ) -> tuple[Array | None, list[Array]]:
+        """Return ``dy * f'``."""
+        if logits or not need_dx:
+            return dy if need_dx else None, []
+        kernel = self._kernel()
+        value = step.saved if kernel.needs_input else step.output
+        return _core.activation_backward(kernel.name, value, dy, kernel.alpha, None), []
+
+
+class Activation(_ActivationLayer):
+    """An activation of `lamina.activations` as a layer.
+
+    Parameters
+    ----------
+    activation : str or function of `lamina.activations`
+    **layer_arguments
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Activation("relu")(np.array([[-1.0, 2.0]]))
+    array([[0., 2.]], dtype=float32)
+    """
+
+    def __init__(self, activation: Any, **layer_arguments: Any) -> None:
+        super().__init__(**layer_arguments)
+        self.activation = activations.get(activation)
+        self._kernel_of_activation = activations.kernel_of(self.activation, f"Activation {self.name!r}")
+
+    def _kernel(self) -> Kernel:
+        return self._kernel_of_activation
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"activation": activations.serialize(self.activation)}
+
+
+class ReLU(_ActivationLayer):
+    """``max(x, 0)``; with ``max_value=6`` cut off at 6, with a slope below zero as `LeakyReLU`.
+
+    Parameters
+    ----------
+    max_value : None or 6
+    negative_slope : float, >= 0
+        Only without `max_value`.
+    **layer_arguments
+        As in `Layer`.
+
+    Raises
+    ------
+    ValueError
+        Another combination.
+    """
+
+    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, **layer_arguments: Any) -> None:
+        super().__init__(**layer_arguments)
+        if not negative_slope >= 0:
+            raise ValueError(f"ReLU {self.name!r}: negative_slope must be >= 0; got {negative_slope}.")
+        if max_value is not None and (max_value != 6 or negative_slope != 0):
+            raise ValueError(
+                f"ReLU {self.name!r}: max_value must be None or 6, and 6 takes no negative_slope; "
+                f"got max_value={max_value}, negative_slope={negative_slope}."
+            )
+        self.max_value, self.negative_slope = max_value, float(negative_slope)
+
+    def _kernel(self) -> Kernel:
+        if self.max_value is not None:
+            return Kernel("relu6")
+        return Kernel("leaky_relu", self.negative_slope) if self.negative_slope else Kernel("relu")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"max_value": self.max_value, "negative_slope": self.negative_slope}
+
+
+class LeakyReLU(_ActivationLayer):
+    """``x`` where it is positive, ``negative_slope * x`` elsewhere.
+
+    Parameters
+    ----------
+    negative_slope : float, >= 0
+    **layer_arguments
+        As in `Layer`.
+    """
+
+    def __init__(self, negative_slope: float = 0.3, **layer_arguments: Any) -> None:
+        super().__init__(**layer_arguments)
+        if not negative_slope >= 0:
+            raise ValueError(f"LeakyReLU {self.name!r}: negative_slope must be >= 0; got {negative_slope}.")
+        self.negative_slope = float(negative_slope)
+
+    def _kernel(self) -> Kernel:
+        return Kernel("leaky_relu", self.negative_slope)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"negative_slope": self.negative_slope}
+
+
+class Softmax(_ActivationLayer):
+    """Softmax along the last axis.
+
+    Parameters
+    ----------
+    axis : -1
+        Another axis raises: the output of a dense network has its classes last.
+    **layer_arguments
+        As in `Layer`.
+    """
+
+    def __init__(self, axis: int = -1, **layer_arguments: Any) -> None:
+        super().__init__(**layer_arguments)
+        if axis != -1:
+            raise ValueError(f"Softmax {self.name!r}: axis must be -1, the last one; got {axis}.")
+        self.axis = axis
+
+    def _kernel(self) -> Kernel:
+        return Kernel("softmax")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"axis": self.axis}

@@ -1,0 +1,250 @@
+"""Layer: what every layer is."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import config
+from lamina._names import snake_case, unique_name
+from lamina.activations import Kernel
+from lamina.variables import Variable
+
+__all__ = ["Layer", "Pass"]
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class Pass(NamedTuple):
+    """What a forward pass leaves for the backward pass: the layer's output and whatever else it needs."""
+
+    output: Array
+    saved: Any = None
+
+
+class Layer:
+    """Base class of layers.
+
+    Parameters
+    ----------
+    name : str, optional
+        Unique in a model; made from the class name if omitted.
+    trainable : bool
+        Whether training changes its parameters.
+    dtype : {"float32", "float64"}, optional
+        Default: `lamina.config.floatx`. A model has one dtype.
+    input_shape : tuple of int, optional
+        Shape of one row, without the batch; builds a model that begins with this layer.
+    input_dim : int, optional
+        The same for flat rows.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: str | None = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+        **unknown: Any,
+    ) -> None:
+        kind = type(self).__name__
+        if unknown:
+            raise TypeError(f"{kind}: unknown argument {sorted(unknown)[0]!r}.")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"{kind}: name must be a str; got {type(name).__name__}.")
+        self.name = name if name is not None else unique_name(snake_case(kind))
+        self.trainable = bool(trainable)
+        self.dtype = config.check_float_type(kind, dtype) if dtype is not None else config.floatx()
+        if input_dim is not None and input_shape is not None:
+            raise ValueError(f"{kind}: give input_dim or input_shape, not both.")
+        self.wanted_input_shape: Shape | None = None
+        if input_dim is not None:
+            self.wanted_input_shape = check_row_shape(kind, (input_dim,))
+        elif input_shape is not None:
+            self.wanted_input_shape = check_row_shape(kind, input_shape)
+        self.built = False
+        self.input_row_shape: Shape | None = None
+        self._variables: list[Variable] = []
+
+    # What a subclass defines.
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the parameters for inputs of ``input_shape``, batch first (its size None)."""
+        self.mark_built(input_shape)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the output shape, batch first, for an input shape."""
+        return input_shape
+
+    def forward(self, x: Array, *, training: bool, logits: bool = False) -> Pass:
+        """Return the output for a batch, and what `backward` needs.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n, ...)
+        training : bool
+        logits : bool
+            Leave out the final activation (`head_activation`): the loss will take it over.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: a layer defines forward.")
+
+    def backward(
+        self, dy: Array, step: Pass, *, need_dx: bool, logits: bool = False
+    ) -> tuple[Array | None, list[Array]]:
+        """Return the gradient with respect to the input, and those of the trainable parameters in their order."""
+        raise NotImplementedError(f"{type(self).__name__}: a layer defines backward.")
+
+    def head_activation(self) -> Kernel | None:
+        """Return the activation that the output has gone through last, where `forward` can leave it out."""
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the same layer, without its parameters' values."""
+        settings: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        if self.wanted_input_shape is not None:
+            settings["input_shape"] = list(self.wanted_input_shape)
+        return settings
+
+    # What all layers share.
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """Return a layer from `get_config`."""
+        return cls(**config)
+
+    def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
+        """Remember the input shape."""
+        self.input_row_shape = check_row_shape(f"{type(self).__name__} {self.name!r}", tuple(input_shape)[1:])
+        self.built = True
+
+    def add_weight(self, name: str, shape: Shape, value: Array, trainable: bool = True) -> Variable:
+        """Register a parameter and return its variable."""
+        array = np.require(value, np.dtype(self.dtype), ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "OWNDATA"])
+        if array.shape != shape:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: the initializer of {name} must return shape {shape}; "
+                f"got {array.shape}."
+            )
+        variable = Variable(array, name, f"{self.name}/{name}", trainable)
+        self._variables.append(variable)
+        return variable
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Output shape, batch first; for built layers."""
+        return self.compute_output_shape((None, *self._built_input()))
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Input shape, batch first; for built layers."""
+        return (None, *self._built_input())
+
+    def _built_input(self) -> Shape:
+        if self.input_row_shape is None:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: the layer must be built; it has not seen an input shape. "
+                "Give input_shape, or call the model's build() or fit()."
+            )
+        return self.input_row_shape
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables, in Keras's order; empty before the layer is built."""
+        return list(self._variables)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The same as `weights`."""
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """Variables that training changes."""
+        return [v for v in self._variables if v.trainable] if self.trainable else []
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """Variables that training leaves alone."""
+        return [v for v in self._variables if not (self.trainable and v.trainable)]
+
+    def count_params(self) -> int:
+        """Return the number of parameters; for built layers."""
+        self._built_input()
+        return sum(variable.size for variable in self._variables)
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of the parameters, in Keras's order."""
+        self._built_input()
+        return [variable.numpy() for variable in self._variables]
+
+    def set_weights(self, weights: list[npt.ArrayLike]) -> None:
+        """Write the parameters, all or none.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            Of the number, order and shapes of `get_weights`.
+
+        Raises
+        ------
+        ValueError
+            Number or shapes differ. Nothing is written then.
+        """
+        self._built_input()
+        assign_all(f"{type(self).__name__} {self.name!r}", self._variables, weights)
+
+    def __call__(self, x: npt.ArrayLike, training: bool = False) -> Array:
+        """Return the output for a batch ``(n, ...)``; builds the layer on first use."""
+        from lamina._arrays import batch_array, float_array
+
+        who = f"{type(self).__name__} {self.name!r}"
+        batch = float_array(who, "x", batch_array(who, "x", x, self.input_row_shape), self.dtype)
+        if not self.built:
+            self.build((None, *batch.shape[1:]))
+        return self.forward(batch, training=training).output
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def check_row_shape(who: str, shape: Any) -> Shape:
+    """Return the shape of one row as a tuple of positive ints, or raise."""
+    if isinstance(shape, (int, np.integer)):
+        shape = (shape,)
+    try:
+        sizes = tuple(shape)
+    except TypeError:
+        raise TypeError(f"{who}: input shape must be a tuple of ints; got {shape!r}.") from None
+    if not sizes or any(
+        isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1 for size in sizes
+    ):
+        raise ValueError(f"{who}: input shape must hold positive ints, without the batch; got {tuple(sizes)}.")
+    return tuple(int(size) for size in sizes)
+
+
+def assign_all(who: str, variables: list[Variable], weights: list[npt.ArrayLike]) -> None:
+    """Write arrays into variables after all of them were checked."""
+    if len(weights) != len(variables):
+        raise ValueError(f"{who}: set_weights needs {len(variables)} arrays; got {len(weights)}.")
+    arrays = [np.asarray(weight) for weight in weights]
+    for variable, array in zip(variables, arrays, strict=True):
+        if array.shape != variable.shape:
+            raise ValueError(
+                f"{who}: weight {variable.path!r} must have shape {variable.shape}; got {array.shape}. Nothing was set."
+            )
+        if array.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{who}: weight {variable.path!r} must be real numbers; got dtype {array.dtype}. Nothing was set."
+            )
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)

@@ -1,0 +1,81 @@
+"""Layers without arithmetic: where a model begins, and what shape its rows have."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lamina.layers.base import Array, Layer, Pass
+
+__all__ = ["Flatten", "Input", "InputLayer"]
+
+
+class InputLayer(Layer):
+    """Gives the shape of one row of input; passes it on. Not among a model's `layers`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one row, without the batch.
+    name, dtype
+        As in `Layer`.
+    """
+
+    def __init__(self, shape: tuple[int, ...], **layer_arguments: Any) -> None:
+        layer_arguments.pop("input_shape", None)
+        super().__init__(input_shape=shape, **layer_arguments)
+        self.mark_built((None, *(self.wanted_input_shape or ())))
+
+    def forward(self, x: Array, *, training: bool, logits: bool = False) -> Pass:
+        """Return `x`."""
+        return Pass(x)
+
+    def backward(
+        self, dy: Array, step: Pass, *, need_dx: bool, logits: bool = False
+    ) -> tuple[Array | None, list[Array]]:
+        """Return `dy`."""
+        return dy, []
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        settings = super().get_config()
+        settings["shape"] = settings.pop("input_shape")
+        settings.pop("trainable")
+        return settings
+
+
+def Input(shape: tuple[int, ...], name: str | None = None, dtype: str | None = None) -> InputLayer:
+    """Return an `InputLayer`, to begin a `Sequential` with.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one row, without the batch.
+    name, dtype : str, optional
+    """
+    return InputLayer(shape, name=name, dtype=dtype)
+
+
+class Flatten(Layer):
+    """Makes each row flat: ``(n, a, b, ...)`` becomes ``(n, a * b * ...)``, without copying.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Flatten()(np.zeros((2, 3, 4))).shape
+    (2, 12)
+    """
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return ``(n, product of the others)``."""
+        return (input_shape[0], math.prod(size for size in input_shape[1:] if size is not None))
+
+    def forward(self, x: Array, *, training: bool, logits: bool = False) -> Pass:
+        """Return a view of `x`."""
+        return Pass(x.reshape(len(x), math.prod(x.shape[1:])), x.shape)
+
+    def backward(
+        self, dy: Array, step: Pass, *, need_dx: bool, logits: bool = False
+    ) -> tuple[Array | None, list[Array]]:
+        """Return a view of `dy`."""
+        return dy.reshape(step.saved), []

@@ -1,0 +1,64 @@
+"""SGD: stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import _core
+from lamina.optimizers.base import Array, Optimizer
+from lamina.variables import Variable
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if asked for.
+
+    ``θ ← θ - ηg``; with momentum ``v ← μv - ηg`` and ``θ ← θ + v``, or for Nesterov ``θ ← θ + μv - ηg``
+    (Sutskever et al. 2013). Weight decay comes first: ``θ ← θ - ηλθ``.
+
+    Parameters
+    ----------
+    learning_rate : float, >= 0
+        ``η``.
+    momentum : float in [0, 1]
+        ``μ``.
+    nesterov : bool
+    weight_decay : float, >= 0, optional
+        ``λ``.
+    name : str, optional
+
+    Examples
+    --------
+    >>> SGD(0.1, momentum=0.9).get_config()["momentum"]
+    0.9
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, name)
+        self.momentum = self.checked("momentum", momentum, most=1)
+        self.nesterov = bool(nesterov)
+
+    def update(self, variable: Variable, gradient: Array) -> None:
+        """Take one step on one variable."""
+        velocity = self.slot("velocity", variable) if self.momentum else None
+        _core.sgd_update(
+            variable.value,
+            gradient,
+            velocity,
+            self.learning_rate,
+            self.momentum,
+            self.nesterov,
+            self.weight_decay or 0.0,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"momentum": self.momentum, "nesterov": self.nesterov}

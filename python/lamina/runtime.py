@@ -1,0 +1,75 @@
+"""What runs underneath: instruction set, threads, versions."""
+
+from __future__ import annotations
+
+import operator
+import platform
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from lamina import _core
+
+__all__ = ["get_num_threads", "set_num_threads", "show_config"]
+
+
+def set_num_threads(threads: SupportsIndex) -> None:
+    """Set how many threads a call may use from now on. Results do not depend on it.
+
+    Parameters
+    ----------
+    threads : int, >= 1
+        May exceed the number of cores. Small work stays on one thread whatever is set.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not an integer, or less than 1.
+    """
+    count = operator.index(threads)
+    if not 1 <= count < 65536:
+        raise ValueError(f"set_num_threads: threads must be in [1, 65535]; got {count}.")
+    _core.set_num_threads(count)
+
+
+def get_num_threads() -> int:
+    """Return how many threads a call may use.
+
+    Unless `set_num_threads` was called: ``LAMINA_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the number of CPUs
+    that affinity mask and cgroup quota allow.
+    """
+    return _core.num_threads()
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Print, or return, which kernels run and on how many threads.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        As `numpy.show_config`.
+
+    Returns
+    -------
+    dict or None
+        With ``mode="dicts"``.
+    """
+    facts: dict[str, Any] = {
+        "lamina": _core.__version__,
+        "isa": _core.isa(),
+        "available_isas": _core.available_isas(),
+        "vector_bits": 8 * _core.vector_bytes(),
+        "threads": _core.num_threads(),
+        "cpus": _core.usable_cpus(),
+        "compiler": _core.compiler(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }
+    if mode == "dicts":
+        return facts
+    if mode != "stdout":
+        raise ValueError(f"show_config: mode must be 'stdout' or 'dicts'; got {mode!r}.")
+    for name, value in facts.items():
+        print(f"{name:15} {', '.join(value) if isinstance(value, list) else value}")
+    return None

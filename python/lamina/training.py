@@ -1,0 +1,547 @@
+"""Training: compile, fit, evaluate, predict of a model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core, callbacks, losses, metrics, optimizers, random
+from lamina import data as data_module
+from lamina._arrays import float_array, label_array
+from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
+from lamina.data import Batch, Data, positive_int
+from lamina.layers import Layer
+from lamina.layers.base import Pass
+from lamina.losses import Loss
+from lamina.metrics import Metric
+from lamina.optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from lamina.variables import Variable
+
+__all__ = ["Trainer"]
+
+Array = npt.NDArray[Any]
+
+
+class Compiled(NamedTuple):
+    """What `compile` was given, resolved."""
+
+    optimizer: Optimizer
+    loss: Loss
+    metrics: list[Any]
+    weighted_metrics: list[Any]
+
+
+class MetricUse(NamedTuple):
+    """A metric and whether it takes sample weights."""
+
+    metric: Metric
+    weighted: bool
+
+
+class Trainer:
+    """The part of a model that trains; `lamina.models.Sequential` is the other."""
+
+    name: str
+    layers: list[Layer]
+    built: bool
+    seed: int
+
+    def __init__(self) -> None:
+        self._compiled: Compiled | None = None
+        self._metric_uses: list[MetricUse] | None = None
+        self._loss_tracker = metrics.Mean("loss")
+        self._shuffles = 0
+        self.stop_training = False
+        self.history: History | None = None
+
+    # What the other part defines.
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """Variables that training changes."""
+        raise NotImplementedError
+
+    @property
+    def row_shape(self) -> tuple[int, ...] | None:
+        """Shape of one row of input, or None before the model is built."""
+        raise NotImplementedError
+
+    @property
+    def output_units(self) -> int:
+        """Number of columns of the output; raises where the output is no matrix."""
+        raise NotImplementedError
+
+    @property
+    def compute_dtype(self) -> str:
+        """The model's dtype."""
+        raise NotImplementedError
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the parameters."""
+        raise NotImplementedError
+
+    # Compiling.
+
+    def compile(
+        self,
+        optimizer: Any = "sgd",
+        loss: Any = None,
+        metrics: Sequence[Any] | None = None,
+        weighted_metrics: Sequence[Any] | None = None,
+    ) -> None:
+        """Say how to train.
+
+        Parameters
+        ----------
+        optimizer : str, Optimizer or dict
+        loss : str, Loss or dict
+        metrics : list of str or Metric, optional
+            ``"accuracy"`` becomes the accuracy that fits output and targets.
+        weighted_metrics : list of str or Metric, optional
+            The same, taking sample weights into account.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An unknown name, with the nearest suggested. The model stays as it was.
+        """
+        if loss is None:
+            raise ValueError(f"{self._who('compile')}: loss must be given; got None.")
+        compiled = Compiled(
+            optimizers.get(optimizer),
+            losses.get(loss),
+            [_checked_metric(self._who("compile"), metric) for metric in _as_list(metrics)],
+            [_checked_metric(self._who("compile"), metric) for metric in _as_list(weighted_metrics)],
+        )
+        self._compiled = compiled
+        self._metric_uses = None
+        self._loss_tracker.reset_state()
+        if compiled.loss.from_logits and self.built and self._fuses_head():
+            self._warn_about_logits()
+
+    def _warn_about_logits(self) -> None:
+        warnings.warn(
+            f"{self._who('compile')}: the loss has from_logits=True, but the model ends in "
+            f"{self._require_compiled('compile').loss.logits_activation}; the loss is computed from what comes before.",
+            stacklevel=3,
+        )
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer; for compiled models."""
+        return self._require_compiled("optimizer").optimizer
+
+    @property
+    def loss(self) -> Loss:
+        """The loss; for compiled models."""
+        return self._require_compiled("loss").loss
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The loss as a running mean, and the metrics that were resolved so far."""
+        uses = self._metric_uses or []
+        return [self._loss_tracker, *(use.metric for use in uses)]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of `metrics`."""
+        return [metric.name for metric in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Begin the running means anew."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def _who(self, method: str) -> str:
+        return f"{type(self).__name__} {self.name!r}: {method}"
+
+    def _require_compiled(self, method: str) -> Compiled:
+        if self._compiled is None:
+            raise RuntimeError(f"{self._who(method)}: the model must be compiled first; call compile(optimizer, loss).")
+        return self._compiled
+
+    def _fuses_head(self) -> bool:
+        """Whether the loss takes over the last layer's activation: softmax or sigmoid before its cross-entropy."""
+        head = self.layers[-1].head_activation()
+        wanted = self._require_compiled("loss").loss.logits_activation
+        return head is not None and wanted is not None and head.name == wanted
+
+    # Preparing data.
+
+    def _prepare(
+        self, method: str, x: Any, y: Any, sample_weight: Any, batch_labels: str = "y"
+    ) -> tuple[Data, list[Array | None]]:
+        """Check everything that a call was given and build the model if need be; touches no parameter."""
+        compiled = self._require_compiled(method)
+        who = self._who(method)
+        rows = data_module.input_rows(who, x, self.row_shape)
+        if len(rows) == 0:
+            raise ValueError(f"{who}: x must have at least one row; got shape {rows.shape}.")
+        if y is None:
+            raise ValueError(f"{who}: y must be given; got None.")
+        if not self.built:
+            self.build((None, *rows.shape[1:]))
+        columns, dtype = self.output_units, self.compute_dtype
+        targets = compiled.loss.targets(who, y, columns, dtype)
+        data_module.same_length(who, rows, targets)
+        weight = data_module.weights(who, sample_weight, len(rows), dtype)
+        if self._metric_uses is None:
+            self._metric_uses = self._resolve_metrics(targets, columns)
+        metric_targets = [self._metric_targets(who, use.metric, y, targets) for use in self._metric_uses]
+        return Data(rows, targets, weight), metric_targets
+
+    def _resolve_metrics(self, targets: Array, columns: int) -> list[MetricUse]:
+        compiled = self._require_compiled("compile")
+        class_numbers = targets.ndim == 1
+        uses = []
+        for weighted, wanted in ((False, compiled.metrics), (True, compiled.weighted_metrics)):
+            for metric in wanted:
+                if isinstance(metric, str) and metric in metrics.ACCURACY_NAMES:
+                    metric = metrics.accuracy_for(metric, columns, class_numbers)
+                elif isinstance(metric, str):
+                    metric = metrics.get(metric)
+                uses.append(MetricUse(metric, weighted))
+        return uses
+
+    def _metric_targets(self, who: str, metric: Metric, y: Any, targets: Array) -> Array | None:
+        """Return the targets as a metric takes them, or None where they are those of the loss."""
+        columns, dtype = self.output_units, self.compute_dtype
+        if isinstance(metric, metrics.SparseCategoricalAccuracy):
+            return None if targets.ndim == 1 else label_array(who, "y", y, columns)
+        return None if targets.ndim == 2 else metric.targets(who, y, columns, dtype)
+
+    # One step.
+
+    def _forward(self, x: Array, training: bool) -> tuple[list[Pass], Array]:
+        """Return every layer's pass, and the predictions; the last pass holds logits where the loss takes them."""
+        steps: list[Pass] = []
+        fuses = self._fuses_head()
+        for layer in self.layers:
+            last = layer is self.layers[-1]
+            steps.append(layer.forward(x, training=training, logits=last and fuses))
+            x = steps[-1].output
+        if fuses:
+            head = self.layers[-1].head_activation()
+            assert head is not None
+            x = _core.activation_forward(head.name, x, head.alpha, None)
+        return steps, x
+
+    def _measure(
+        self, batch: Batch, steps: list[Pass], predictions: Array, extra: list[Array | None], training: bool
+    ) -> Array | None:
+        """Take a batch into loss and metrics; return the loss's gradient with respect to the last pass's output."""
+        loss = self._require_compiled("loss").loss
+        assert batch.y is not None
+        rows = loss.evaluate(
+            batch.y,
+            steps[-1].output,
+            batch.sample_weight,
+            logits=self._fuses_head(),
+            need_gradient=training,
+            gradient_scale=loss.gradient_scale(len(batch.x)),
+        )
+        self._loss_tracker.total += loss.reduce(rows.values) * len(batch.x)
+        self._loss_tracker.count += len(batch.x)
+        for use, targets in zip(self._metric_uses or [], extra, strict=True):
+            values = use.metric.row_values(batch.y if targets is None else targets, predictions)
+            use.metric.add_rows(values, batch.sample_weight if use.weighted else None)
+        return rows.gradient
+
+    def _gradients(self, steps: list[Pass], gradient: Array) -> list[Array]:
+        """Return the gradients of `trainable_weights`, in their order."""
+        fuses = self._fuses_head()
+        first = next((i for i, layer in enumerate(self.layers) if layer.trainable_weights), len(self.layers))
+        found: list[list[Array]] = []
+        for i in range(len(self.layers) - 1, first - 1, -1):
+            last = i == len(self.layers) - 1
+            dx, gradients = self.layers[i].backward(gradient, steps[i], need_dx=i > first, logits=last and fuses)
+            found.append(gradients)
+            if dx is not None:
+                gradient = dx
+        return [array for gradients in reversed(found) for array in gradients]
+
+    def _train_step(self, batch: Batch, extra: list[Array | None]) -> None:
+        steps, predictions = self._forward(batch.x, training=True)
+        gradient = self._measure(batch, steps, predictions, extra, training=True)
+        assert gradient is not None
+        self._require_compiled("fit").optimizer.apply(self._gradients(steps, gradient), self.trainable_weights)
+
+    def _test_step(self, batch: Batch, extra: list[Array | None]) -> None:
+        steps, predictions = self._forward(batch.x, training=False)
+        self._measure(batch, steps, predictions, extra, training=False)
+
+    def _logs(self) -> dict[str, float]:
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    # What users call.
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Sequence[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+    ) -> History:
+        """Train for a number of epochs.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, ...)
+            Rows of input. A C-ordered array of the model's dtype is read where it is; other dtypes are
+            converted batch by batch.
+        y : array_like
+            Targets as the loss takes them.
+        batch_size : int, >= 1, optional
+            Rows of a step, 32 if omitted; the last batch of an epoch may be smaller.
+        epochs : int, >= 1
+        verbose : {"auto", 0, 1, 2}
+            0 silent, 1 a progress bar an epoch, 2 a line an epoch; "auto" is 1 on a terminal or in a notebook, else 2.
+        callbacks : list of Callback, optional
+        validation_split : float in [0, 1)
+            Share of the last rows that is held back and evaluated after each epoch.
+        validation_data : tuple (x, y) or (x, y, sample_weight), optional
+            Evaluated after each epoch; instead of `validation_split`.
+        shuffle : bool
+            Whether each epoch takes the rows in a new random order: a function of the model's seed and of
+            the number of epochs that it was trained for.
+        sample_weight : array_like, shape (n,), optional
+            Factor of each row's loss.
+
+        Returns
+        -------
+        History
+            Loss and metrics of each epoch; also in `history`.
+
+        Raises
+        ------
+        RuntimeError
+            The model is not compiled.
+        TypeError, ValueError
+            Anything that does not fit. The parameters are as they were.
+        """
+        who = self._who("fit")
+        size = 32 if batch_size is None else positive_int(who, "batch_size", batch_size)
+        epoch_count = positive_int(who, "epochs", epochs)
+        level = _callbacks_module.resolve_verbose(who, verbose)
+        if validation_split and validation_data is not None:
+            raise ValueError(f"{who}: give validation_split or validation_data, not both.")
+        data, extra = self._prepare("fit", x, y, sample_weight)
+        held_out: Data | None = None
+        held_out_extra: list[Array | None] = []
+        if validation_split:
+            rows = len(data)
+            data, held_out = data_module.split(who, data, validation_split)
+            held_out_extra = [None if targets is None else targets[rows - len(held_out) :] for targets in extra]
+            extra = [None if targets is None else targets[: len(data)] for targets in extra]
+        elif validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise ValueError(f"{who}: validation_data must be (x, y) or (x, y, sample_weight).")
+            held_out, held_out_extra = self._prepare("fit", *(*validation_data, None)[:3])
+
+        history = History()
+        listeners: list[Callback] = [history]
+        if level:
+            listeners.append(ProgbarLogger(level))
+        listeners.extend(callbacks or [])
+        steps = -(-len(data) // size)
+        events = CallbackList(listeners, self, {"epochs": epoch_count, "steps": steps, "verbose": level})  # type: ignore[arg-type]  # Sequential is the only Trainer
+        self.history = history
+        self.stop_training = False
+        events.call("on_train_begin", None)
+        try:
+            for epoch in range(epoch_count):
+                events.call("on_epoch_begin", epoch, None)
+                self._train_epoch(data, extra, size, shuffle, events)
+                logs = self._logs()
+                if held_out is not None:
+                    self._test_rows(held_out, held_out_extra, size)
+                    logs |= {f"val_{name}": value for name, value in self._logs().items()}
+                events.call("on_epoch_end", epoch, logs)
+                if self.stop_training:
+                    break
+        finally:
+            events.call("on_train_end", None)
+        return history
+
+    def _train_epoch(
+        self, data: Data, extra: list[Array | None], size: int, shuffle: bool, events: CallbackList
+    ) -> None:
+        self.reset_metrics()
+        order = None
+        if shuffle:
+            order = random.permutation(random.stream_key(self.seed, "shuffle"), self._shuffles, len(data))
+        self._shuffles += 1
+        listening = events.wants("on_train_batch_end")
+        for index, batch in enumerate(data_module.batches(data, size, self.compute_dtype, order)):
+            rows = slice(index * size, (index + 1) * size)
+            if order is not None:
+                chosen: Any = order[rows]
+            else:
+                chosen = rows
+            events.call("on_train_batch_begin", index, None)
+            self._train_step(batch, [None if targets is None else targets[chosen] for targets in extra])
+            if listening:
+                events.call("on_train_batch_end", index, self._logs())
+
+    def _test_rows(self, data: Data, extra: list[Array | None], size: int) -> None:
+        self.reset_metrics()
+        for index, batch in enumerate(data_module.batches(data, size, self.compute_dtype)):
+            rows = slice(index * size, (index + 1) * size)
+            self._test_step(batch, [None if targets is None else targets[rows] for targets in extra])
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Return loss and metrics on rows, without training.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As in `fit`.
+        batch_size : int, >= 1, optional
+            Bounds memory; 32 if omitted. Loss and metrics do not depend on it beyond rounding.
+        verbose : {"auto", 0, 1, 2}
+            2 prints the result; 0 and 1 do not.
+        return_dict : bool
+
+        Returns
+        -------
+        float, list of float, or dict
+            The loss; with metrics a list that begins with it; with `return_dict` by name.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As `fit`.
+        """
+        who = self._who("evaluate")
+        size = 32 if batch_size is None else positive_int(who, "batch_size", batch_size)
+        level = _callbacks_module.resolve_verbose(who, verbose)
+        data, extra = self._prepare("evaluate", x, y, sample_weight)
+        self._test_rows(data, extra, size)
+        logs = self._logs()
+        if level == 2 and verbose == 2:
+            print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
+        return _as_result(logs, return_dict)
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = "auto") -> Array:
+        """Return the output for rows.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, ...)
+            n may be 0.
+        batch_size : int, >= 1, optional
+            Bounds memory. A row's prediction has the same bits whatever it is.
+        verbose : {"auto", 0, 1, 2}
+            Accepted as in Keras; nothing is printed.
+
+        Returns
+        -------
+        ndarray, shape (n, ...), of the model's dtype
+
+        Raises
+        ------
+        TypeError, ValueError
+            `x` does not fit.
+        """
+        who = self._who("predict")
+        size = 1024 if batch_size is None else positive_int(who, "batch_size", batch_size)
+        _callbacks_module.resolve_verbose(who, verbose)
+        rows = data_module.input_rows(who, x, self.row_shape)
+        if not self.built:
+            self.build((None, *rows.shape[1:]))
+        if len(rows) <= size:
+            return self._infer(float_array(who, "x", rows, self.compute_dtype))
+        parts = [
+            self._infer(batch.x) for batch in data_module.batches(Data(rows, None, None), size, self.compute_dtype)
+        ]
+        return np.concatenate(parts)
+
+    def predict_on_batch(self, x: Any) -> Array:
+        """Return the output for one batch."""
+        who = self._who("predict_on_batch")
+        rows = data_module.input_rows(who, x, self.row_shape)
+        return self.predict(rows, max(1, len(rows)), 0)
+
+    def _infer(self, x: Array, training: bool = False) -> Array:
+        given = x
+        for layer in self.layers:
+            x = layer.forward(x, training=training).output
+        return x.copy() if np.shares_memory(x, given) else x
+
+    def __call__(self, x: Any, training: bool = False) -> Array:
+        """Return the output for one batch, as Keras's ``model(x)``."""
+        who = self._who("call")
+        rows = data_module.input_rows(who, x, self.row_shape)
+        if not self.built:
+            self.build((None, *rows.shape[1:]))
+        return self._infer(float_array(who, "x", rows, self.compute_dtype), training)
+
+    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Take one step on one batch.
+
+        Returns
+        -------
+        float, list of float, or dict
+            As `evaluate`: running means since `reset_metrics`, taken before the step, as in Keras 3.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As `fit`.
+        """
+        data, extra = self._prepare("train_on_batch", x, y, sample_weight)
+        self._train_step(self._as_batch(data), extra)
+        return _as_result(self._logs(), return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Take one batch into loss and metrics without training; result as `train_on_batch`."""
+        data, extra = self._prepare("test_on_batch", x, y, sample_weight)
+        self._test_step(self._as_batch(data), extra)
+        return _as_result(self._logs(), return_dict)
+
+    def _as_batch(self, data: Data) -> Batch:
+        return next(data_module.batches(data, len(data), self.compute_dtype))
+
+
+# `fit` has an argument of that name.
+_callbacks_module = callbacks
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _checked_metric(who: str, metric: Any) -> Any:
+    """Return "accuracy" as it is, everything else as a metric; raises for unknown names."""
+    if isinstance(metric, str) and metric in metrics.ACCURACY_NAMES:
+        return metric
+    return metrics.get(metric)
+
+
+def _as_result(logs: dict[str, float], return_dict: bool) -> Any:
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values
