@@ -145,7 +145,7 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline Vec<T> square_error(Vec<T> t, Vec<T> square) {
   if (kFusedMultiplyAdd) return fma(t, t, -square);
-  constexpr int dropped = (VectorTraits<T>::kMantissa + 1) / 2;
+  constexpr int dropped = (VectorTraits<T>::kMantissa + 2) / 2;  // so that the square of the rest is exact
   const Vec<T> high = from_bits<T>(bits_of<T>(t) >> dropped << dropped);
   const Vec<T> low = t - high;
   return ((high * high - square) + T(2) * high * low) + low * low;

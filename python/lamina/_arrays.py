@@ -37,10 +37,9 @@ def real_array(who: str, name: str, value: Any) -> Array:
 
 def _from_objects(who: str, name: str, array: Array) -> Array:
     """Object arrays of numbers (a data frame's mixed columns) are taken; anything else in them raises."""
-    try:
+    if all(isinstance(item, (bool, int, float, np.bool_, np.integer, np.floating)) for item in array.flat):
         return array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{who}: {name} must be real numbers; got an array of Python objects.") from None
+    raise TypeError(f"{who}: {name} must be real numbers; got an array of Python objects.")
 
 
 def float_array(who: str, name: str, value: Any, dtype: str | None = None) -> Array:

@@ -547,7 +547,7 @@ def sgd_update(
     Examples
     --------
     >>> theta = np.array([1.0, 2.0])
-    >>> sgd_update(theta, np.array([10.0, 10.0]), learning_rate=0.1)
+    >>> sgd_update(theta, np.array([8.0, 8.0]), learning_rate=0.125)
     >>> theta
     array([0., 1.])
     """

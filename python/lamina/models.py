@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -267,11 +268,13 @@ class Sequential(Trainer):
         Parameters
         ----------
         line_length : int, optional
-            Width of the table, 78 if omitted.
+            Width of the table; 88 if omitted, less in a narrow terminal.
         print_fn : callable, optional
             Called with the text instead of `print`.
         """
-        (print_fn or print)(format_summary(self, line_length or 78))
+        if line_length is None:
+            line_length = min(88, shutil.get_terminal_size().columns - 4)
+        (print_fn or print)(format_summary(self, line_length))
 
     # Saving.
 

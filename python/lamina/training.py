@@ -150,8 +150,8 @@ class Trainer:
 
     @property
     def metrics_names(self) -> list[str]:
-        """Names of `metrics`."""
-        return [metric.name for metric in self.metrics]
+        """Names of the values that `evaluate` returns."""
+        return list(self._logs())
 
     def reset_metrics(self) -> None:
         """Begin the running means anew."""
@@ -277,7 +277,18 @@ class Trainer:
         self._measure(batch, steps, predictions, extra, training=False)
 
     def _logs(self) -> dict[str, float]:
-        return {metric.name: metric.result() for metric in self.metrics}
+        """Return loss and metrics; a name that is taken becomes ``weighted_name`` or ``name_1``, as in Keras."""
+        logs = {"loss": self._loss_tracker.result()}
+        for metric, weighted in self._metric_uses or []:
+            name = metric.name
+            if name in logs and weighted:
+                name = f"weighted_{name}"
+            count = 0
+            while name in logs:
+                count += 1
+                name = f"{metric.name}_{count}"
+            logs[name] = metric.result()
+        return logs
 
     # What users call.
 
@@ -502,7 +513,7 @@ class Trainer:
         Returns
         -------
         float, list of float, or dict
-            As `evaluate`: running means since `reset_metrics`, taken before the step, as in Keras 3.
+            As `evaluate`: loss and metrics of this batch, before the step.
 
         Raises
         ------
@@ -510,12 +521,14 @@ class Trainer:
             As `fit`.
         """
         data, extra = self._prepare("train_on_batch", x, y, sample_weight)
+        self.reset_metrics()
         self._train_step(self._as_batch(data), extra)
         return _as_result(self._logs(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Take one batch into loss and metrics without training; result as `train_on_batch`."""
+        """Return loss and metrics of one batch, without training; result as `train_on_batch`."""
         data, extra = self._prepare("test_on_batch", x, y, sample_weight)
+        self.reset_metrics()
         self._test_step(self._as_batch(data), extra)
         return _as_result(self._logs(), return_dict)
 

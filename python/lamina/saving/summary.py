@@ -18,7 +18,8 @@ _SHARES = (0.45, 0.80, 1.0)
 def format_summary(model: Sequential, line_length: int) -> str:
     """Return the table for a model, built or not."""
     edges = [int(line_length * share) for share in _SHARES]
-    widths = [max(8, edge - before - 3) for edge, before in zip(edges, [0, *edges], strict=False)]
+    # Keras's proportions; borders and padding take three or four columns of each share.
+    widths = [max(7, edge - before - taken) for edge, before, taken in zip(edges, [0, *edges], (3, 4, 3), strict=False)]
     rows = [_cells(layer) for layer in model.layers]
     lines = [
         f'Model: "{model.name}"',

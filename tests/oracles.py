@@ -1,0 +1,181 @@
+"""What every kernel must compute, in NumPy float64, written from the formulas.
+
+Nothing here is fast, and nothing here looks at how the kernels do it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def sigmoid(x):
+    return np.where(x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def log_softmax(x):
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def softplus(x):
+    return np.logaddexp(0.0, x)
+
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+GELU_C = math.sqrt(2 / math.pi)
+
+# name: function of (x, alpha)
+ACTIVATIONS = {
+    "linear": lambda x, a: x,
+    "relu": lambda x, a: np.maximum(x, 0),
+    "leaky_relu": lambda x, a: np.where(x > 0, x, a * x),
+    "relu6": lambda x, a: np.minimum(np.maximum(x, 0), 6),
+    "elu": lambda x, a: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0))),
+    "selu": lambda x, a: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0))),
+    "gelu": lambda x, a: x * 0.5 * (1 + erf(x / math.sqrt(2))),
+    "gelu_tanh": lambda x, a: 0.5 * x * (1 + np.tanh(GELU_C * (x + 0.044715 * x**3))),
+    "silu": lambda x, a: x * sigmoid(x),
+    "sigmoid": lambda x, a: sigmoid(x),
+    "hard_sigmoid": lambda x, a: np.clip(x + 3, 0, 6) / 6,
+    "tanh": lambda x, a: np.tanh(x),
+    "softplus": lambda x, a: softplus(x),
+    "softsign": lambda x, a: x / (1 + np.abs(x)),
+    "exponential": lambda x, a: np.exp(x),
+    "mish": lambda x, a: x * np.tanh(softplus(x)),
+    "softmax": lambda x, a: softmax(x),
+    "log_softmax": lambda x, a: log_softmax(x),
+}
+
+ROWWISE = ("softmax", "log_softmax")
+FROM_INPUT = ("gelu", "gelu_tanh", "silu", "mish")
+DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
+
+
+def activation(name, x, alpha=None):
+    alpha = DEFAULT_ALPHA.get(name) if alpha is None else alpha
+    return ACTIVATIONS[name](np.asarray(x, np.float64), alpha)
+
+
+def numeric_vjp(f, x, dy, step=1e-6):
+    """Central differences of sum(f(x) * dy) with respect to every element of x."""
+    x = np.array(x, np.float64)
+    gradient = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        kept = x[i]
+        x[i] = kept + step
+        above = np.array(f(x))
+        x[i] = kept - step
+        below = np.array(f(x))
+        x[i] = kept
+        gradient[i] = ((above - below) * dy).sum() / (2 * step)
+    return gradient
+
+
+def dense_forward(x, w, b=None, name="linear", alpha=None):
+    z = np.asarray(x, np.float64) @ np.asarray(w, np.float64)
+    if b is not None:
+        z = z + np.asarray(b, np.float64)
+    return activation(name, z, alpha)
+
+
+def dense_backward(x, w, dz):
+    x, w, dz = (np.asarray(a, np.float64) for a in (x, w, dz))
+    return dz @ w.T, x.T @ dz, dz.sum(axis=0)
+
+
+def one_hot(labels, classes):
+    return np.eye(classes)[np.asarray(labels, np.int64)]
+
+
+# Losses: value of each row, for predictions p and targets t of shape (n, c).
+
+PROBABILITY_MARGIN = 1e-7
+
+
+def softmax_cross_entropy(z, t, smoothing=0.0):
+    t = t * (1 - smoothing) + smoothing / t.shape[1]
+    terms = t * -log_softmax(z)
+    return np.where(t == 0, 0, terms).sum(axis=1)
+
+
+def categorical_cross_entropy(p, t, smoothing=0.0):
+    t = t * (1 - smoothing) + smoothing / t.shape[1]
+    q = np.clip(p / p.sum(axis=1, keepdims=True), PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
+    return -(t * np.log(q)).sum(axis=1)
+
+
+def sigmoid_cross_entropy(z, t, smoothing=0.0):
+    t = t * (1 - smoothing) + smoothing / 2
+    return (np.maximum(z, 0) - z * t + np.log1p(np.exp(-np.abs(z)))).mean(axis=1)
+
+
+def binary_cross_entropy(p, t, smoothing=0.0):
+    t = t * (1 - smoothing) + smoothing / 2
+    p = np.clip(p, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
+    return -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean(axis=1)
+
+
+def mse(p, t, smoothing=0.0):
+    return ((p - t) ** 2).mean(axis=1)
+
+
+def mae(p, t, smoothing=0.0):
+    return np.abs(p - t).mean(axis=1)
+
+
+def l2_norm(p, t, smoothing=0.0):
+    return np.sqrt(((p - t) ** 2).sum(axis=1))
+
+
+LOSSES = {
+    f.__name__: f
+    for f in (
+        softmax_cross_entropy,
+        categorical_cross_entropy,
+        sigmoid_cross_entropy,
+        binary_cross_entropy,
+        mse,
+        mae,
+        l2_norm,
+    )
+}
+
+
+def sgd(theta, gradients, learning_rate, momentum=0.0, nesterov=False, weight_decay=0.0):
+    """Take one step for each gradient, from zero velocity; return the last theta."""
+    theta = np.array(theta, np.float64)
+    velocity = np.zeros_like(theta)
+    for g in gradients:
+        theta = theta - learning_rate * weight_decay * theta
+        velocity = momentum * velocity - learning_rate * g
+        theta = theta + (momentum * velocity - learning_rate * g if nesterov else velocity)
+    return theta
+
+
+def train_mlp(weights, x, labels, order, batch, learning_rate, momentum=0.0):
+    """Plain loops over batches of a ReLU network with softmax cross-entropy; return the weights after them."""
+    weights = [np.array(w, np.float64) for w in weights]
+    velocities = [np.zeros_like(w) for w in weights]
+    for begin in range(0, len(order), batch):
+        rows = order[begin : begin + batch]
+        h = [np.asarray(x[rows], np.float64)]
+        for i in range(0, len(weights), 2):
+            z = h[-1] @ weights[i] + weights[i + 1]
+            h.append(np.maximum(z, 0) if i + 2 < len(weights) else z)
+        dz = (softmax(h[-1]) - one_hot(labels[rows], h[-1].shape[1])) / len(rows)
+        for i in range(len(weights) - 2, -1, -2):
+            gw, gb = h[i // 2].T @ dz, dz.sum(axis=0)
+            dz = (dz @ weights[i].T) * (h[i // 2] > 0)
+            for j, g in ((i, gw), (i + 1, gb)):
+                velocities[j] = momentum * velocities[j] - learning_rate * g
+                weights[j] = weights[j] + velocities[j]
+    return weights

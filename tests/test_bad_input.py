@@ -1,0 +1,159 @@
+"""Every refusal happens before anything changes, and says who, what must hold, what came."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import classification_model
+
+import lamina
+from lamina import layers
+
+X, Y = np.ones((6, 8), "f"), np.array([0, 1, 2, 0, 1, 2])
+
+
+def fit(x=X, y=Y, **arguments):
+    return lambda model: model.fit(x, y, verbose=0, **arguments)
+
+
+WRONG = [
+    (fit(x=np.ones((6, 7))), ValueError, r"Sequential 'sequential': fit: x must have shape \(n, 8\); got \(6, 7\)"),
+    (fit(x=np.ones(8)), ValueError, r"x must have shape \(n, 8\); got \(8,\). A single row is x\[numpy.newaxis\]"),
+    (fit(x=np.ones((6, 8, 1))), ValueError, r"x must have shape \(n, 8\); got \(6, 8, 1\)"),
+    (fit(x=np.ones((0, 8)), y=[]), ValueError, "x must have at least one row"),
+    (fit(x=np.ones((6, 8), complex)), TypeError, "x must be real numbers; got complex numbers"),
+    (fit(x=np.full((6, 8), "a")), TypeError, "x must be real numbers; got strings"),
+    (fit(x=np.full((6, 8), None)), TypeError, "x must be real numbers; got an array of Python objects"),
+    (fit(x=np.full((6, 8), np.datetime64("2020-01-01"))), TypeError, "x must be real numbers; got dates"),
+    (fit(x=None), TypeError, "x must be an array; got None"),
+    (fit(x=[[1, 2], [3]]), ValueError, "x must be rectangular"),
+    (fit(y=None), ValueError, "y must be given; got None"),
+    (fit(y=Y[:5]), ValueError, "y must have as many rows as x; got 5 for 6"),
+    (fit(y=[0, 1, 2, 3, 0, 1]), ValueError, r"y must be in \[0, 3\).*got 3 at row 3"),
+    (fit(y=[0, 1, 2, -1, 0, 1]), ValueError, "got -1 at row 3"),
+    (fit(y=[0, 1, 2, 0.5, 0, 1]), ValueError, "y must be whole class numbers"),
+    (fit(y=[0, 1, 2, np.nan, 0, 1]), ValueError, "y must be whole class numbers"),
+    (fit(y=np.eye(3)[Y]), ValueError, r"y must be class numbers of shape \(n,\); got \(6, 3\)"),
+    (fit(batch_size=0), ValueError, "batch_size must be >= 1; got 0"),
+    (fit(batch_size=2.5), TypeError, "batch_size must be an int; got float"),
+    (fit(epochs=-1), ValueError, "epochs must be >= 1; got -1"),
+    (fit(epochs=True), TypeError, "epochs must be an int; got bool"),
+    (fit(validation_split=1.5), ValueError, r"validation_split must be in \(0, 1\); got 1.5"),
+    (fit(validation_split=-0.5), ValueError, r"validation_split must be in \(0, 1\)"),
+    (fit(validation_split=0.99), ValueError, "leaves one part empty"),
+    (fit(validation_split=0.5, validation_data=(X, Y)), ValueError, "not both"),
+    (fit(validation_data=(X,)), ValueError, r"validation_data must be \(x, y\)"),
+    (fit(validation_data=(X[:, :3], Y)), ValueError, r"x must have shape \(n, 8\)"),
+    (fit(validation_data=(X, Y + 1)), ValueError, "got 3 at row 2"),
+    (fit(sample_weight=np.ones(5)), ValueError, r"sample_weight must have shape \(6,\)"),
+    (fit(sample_weight=np.ones((6, 2))), ValueError, r"sample_weight must have shape \(6,\)"),
+    (lambda m: m.fit(X, Y, verbose=3), ValueError, "verbose must be 'auto', 0, 1 or 2"),
+    (lambda m: m.evaluate(X, Y + 1, verbose=0), ValueError, "evaluate: y must be in"),
+    (lambda m: m.evaluate(X, Y, batch_size=0, verbose=0), ValueError, "batch_size must be >= 1"),
+    (lambda m: m.predict(X[:, :3]), ValueError, r"predict: x must have shape \(n, 8\)"),
+    (lambda m: m.predict(X[0]), ValueError, r"x must have shape \(n, 8\); got \(8,\)"),
+    (lambda m: m.predict(X, batch_size=-1), ValueError, "batch_size must be >= 1"),
+    (lambda m: m.predict_on_batch(X[0]), ValueError, "predict_on_batch: x must have shape"),
+    (lambda m: m(X[0]), ValueError, "call: x must have shape"),
+    (lambda m: m.train_on_batch(X, Y + 1), ValueError, "train_on_batch: y must be in"),
+    (lambda m: m.test_on_batch(X, Y[:2]), ValueError, "as many rows"),
+    (lambda m: m.set_weights(m.get_weights()[:-1]), ValueError, "set_weights needs 4 arrays; got 3"),
+    (lambda m: m.set_weights([w.T for w in m.get_weights()]), ValueError, "must have shape"),
+    (lambda m: m.compile("sdg", "mse"), ValueError, "Did you mean 'sgd'"),
+    (lambda m: m.compile("sgd", "crossentropy"), ValueError, "loss must be one of"),
+    (lambda m: m.compile("sgd"), ValueError, "loss must be given"),
+    (lambda m: m.compile("sgd", "mse", metrics=["accurracy"]), ValueError, "metric must be one of"),
+    (lambda m: m.add(layers.Dense(3, activation="rellu")), ValueError, "Did you mean 'relu'"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), WRONG)
+def test_wrong_calls_raise_and_change_nothing(call, error, message):
+    model = classification_model(metrics=["accuracy"])
+    model.fit(X, Y, verbose=0)
+    weights, config = model.get_weights(), model.get_config()
+    compiled, iterations, shuffles = model._compiled, model.optimizer.iterations, model._shuffles
+    with pytest.raises(error, match=message):
+        call(model)
+    for now, before in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(now, before)
+    assert model.get_config() == config
+    assert model._compiled is compiled
+    assert (model.optimizer.iterations, model._shuffles) == (iterations, shuffles)
+    model.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("name", ["count_params", "get_weights", "output_shape", "input_shape"])
+def test_unbuilt_model_says_so(name):
+    model = lamina.Sequential([layers.Dense(3)])
+    with pytest.raises(ValueError, match=f"{name}: the model must be built"):
+        getattr(model, name)()  # a property raises before it is called
+    with pytest.raises(ValueError, match="set_weights: the model must be built"):
+        model.set_weights([])
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
+def test_uncompiled_model_says_so(method):
+    model = lamina.Sequential([layers.Dense(3, input_dim=8)])
+    with pytest.raises(RuntimeError, match=f"{method}: the model must be compiled first"):
+        getattr(model, method)(X, Y)
+    with pytest.raises(RuntimeError, match="must be compiled first"):
+        _ = model.optimizer
+    assert model.predict(X).shape == (6, 3)
+
+
+def test_model_without_layers_says_so():
+    for model in (lamina.Sequential(), lamina.Sequential([lamina.Input((8,))])):
+        model.compile("sgd", "mse")
+        for call in (lambda m: m.fit(X, Y, verbose=0), lambda m: m.predict(X), lambda m: m.build((None, 8))):
+            with pytest.raises(ValueError, match="must have at least one layer"):
+                call(model)
+
+
+def test_targets_are_never_broadcast():
+    model = lamina.Sequential([layers.Dense(3, input_dim=8)])
+    model.compile("sgd", "mse")
+    for wrong in (np.ones(6), np.ones((6, 1)), np.ones((6, 2)), np.ones((6, 3, 1)), 1.0):
+        with pytest.raises(ValueError, match=r"y must have shape \(n, 3\)"):
+            model.fit(X, wrong, verbose=0)
+    model = lamina.Sequential([layers.Dense(1, input_dim=8)])
+    model.compile("sgd", "mse")
+    model.fit(X, np.ones(6), verbose=0)
+    with pytest.raises(ValueError, match=r"y must have shape \(n, 1\)"):
+        model.fit(X, np.ones((6, 6)), verbose=0)
+
+
+def test_targets_of_cross_entropy_are_probabilities():
+    model = lamina.Sequential([layers.Dense(1, activation="sigmoid", input_dim=8)])
+    model.compile("sgd", "binary_crossentropy")
+    with pytest.raises(ValueError, match=r"y must be probabilities in \[0, 1\].*from 1 to 2"):
+        model.fit(X, np.array([1, 2, 1, 2, 1, 2]), verbose=0)
+
+
+def test_output_of_higher_rank_needs_flatten():
+    model = lamina.Sequential([layers.Dense(2, input_shape=(4, 8))])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="Put a Flatten before it"):
+        model.fit(np.ones((3, 4, 8)), np.ones((3, 2)), verbose=0)
+
+
+def test_build_refuses():
+    model = lamina.Sequential([layers.Dense(3)])
+    with pytest.raises(ValueError, match="input_shape must be given"):
+        model.build()
+    for wrong in ((None,), (None, 0), (None, -1), (None, None)):
+        with pytest.raises(ValueError, match="input shape must hold positive ints"):
+            model.build(wrong)
+    assert not model.built
+    model.build((None, 4))
+    assert model.built
+
+
+def test_nan_goes_through_training():
+    model = lamina.Sequential([layers.Dense(3, activation="relu", input_dim=8), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = X.copy()
+    x[0, 0] = np.nan
+    history = model.fit(x, np.ones(6), verbose=0)
+    assert np.isnan(history.history["loss"][0])
+    assert np.isnan(model.predict(X)).all()

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from conftest import classification_model
+
+import lamina
+from lamina import layers, optimizers
+
+X = np.random.default_rng(0).standard_normal((40, 8)).astype("f")
+Y = np.random.default_rng(1).integers(0, 3, 40)
+
+
+def trained():
+    model = classification_model(metrics=["accuracy"])
+    model.compile(optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(X, Y, epochs=2, verbose=0)
+    return model
+
+
+def test_save_and_load_give_the_same_model(tmp_path):
+    model = trained()
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    again = lamina.models.load_model(str(path))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert again.get_config() == model.get_config()
+    assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+    assert again.optimizer.iterations == model.optimizer.iterations
+
+
+def test_training_goes_on_bit_for_bit(tmp_path):
+    model = trained()
+    model.save(tmp_path / "m.safetensors")
+    again = lamina.models.load_model(tmp_path / "m.safetensors")
+    history = model.fit(X, Y, epochs=2, verbose=0).history
+    assert again.fit(X, Y, epochs=2, verbose=0).history == history
+    for ours, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_save_without_compiling(tmp_path):
+    model = lamina.Sequential([layers.Dense(2, input_dim=8, dtype="float64")])
+    model.save(tmp_path / "m.safetensors")
+    again = lamina.models.load_model(tmp_path / "m.safetensors")
+    assert again.dtype == "float64"
+    np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
+    assert again._compiled is None
+    compiled = trained()
+    compiled.save(tmp_path / "c.safetensors")
+    assert lamina.models.load_model(tmp_path / "c.safetensors", compile=False)._compiled is None
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.weights.h5", "m", "m.npz"])
+def test_other_suffixes_raise_and_write_nothing(name, tmp_path):
+    with pytest.raises(ValueError, match=r"must end in '\.safetensors'"):
+        trained().save(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(ValueError, match=r"must end in '\.safetensors'"):
+        lamina.models.load_model(tmp_path / name)
+
+
+def test_overwrite(tmp_path):
+    path = tmp_path / "m.safetensors"
+    model = trained()
+    model.save(path)
+    content = path.read_bytes()
+    model.fit(X, Y, verbose=0)
+    with pytest.raises(ValueError, match="exists already"):
+        model.save(path, overwrite=False)
+    assert path.read_bytes() == content
+    model.save(path)
+    assert path.read_bytes() != content
+    assert os.listdir(tmp_path) == ["m.safetensors"]
+
+
+def test_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "m.safetensors"
+    model = trained()
+    model.save(path)
+    content = path.read_bytes()
+
+    def fail(descriptor):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no space"):
+        model.save(path)
+    assert path.read_bytes() == content
+    assert os.listdir(tmp_path) == ["m.safetensors"]
+
+
+def test_unbuilt_model_cannot_be_saved(tmp_path):
+    with pytest.raises(ValueError, match="must be built"):
+        lamina.Sequential([layers.Dense(2)]).save(tmp_path / "m.safetensors")
+
+
+def test_broken_files_raise(tmp_path):
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        lamina.models.load_model(path)
+    trained().save(path)
+    whole = path.read_bytes()
+    for broken in (b"", b"x" * 100, whole[:-5], whole[: len(whole) // 2], whole[:4]):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match="load_model: .* is damaged"):
+            lamina.models.load_model(path)
+
+
+def test_foreign_and_tampered_files_raise(tmp_path):
+    from safetensors.numpy import load, save_file
+
+    path = tmp_path / "m.safetensors"
+    save_file({"a": np.zeros(3)}, path)
+    with pytest.raises(ValueError, match="was not written by lamina"):
+        lamina.models.load_model(path)
+
+    trained().save(path)
+    tensors = load(path.read_bytes())
+    settings = json.loads(json_of(path))
+
+    def rewrite(change):
+        changed, arrays = json.loads(json.dumps(settings)), dict(tensors)
+        change(changed, arrays)
+        save_file(arrays, path, {"lamina": json.dumps(changed)})
+
+    for change in (
+        lambda s, t: s.update(format=99),
+        lambda s, t: s.pop("model"),
+        lambda s, t: s["model"]["layers"][0].update(class_name="os.system"),
+        lambda s, t: s["model"]["layers"][0]["config"].update(units=-1),
+        lambda s, t: s["model"].update(layers=None),
+        lambda s, t: t.pop("weights/dense/kernel"),
+        lambda s, t: t.update({"weights/dense/kernel": np.zeros((2, 2), "f")}),
+        lambda s, t: s["compiled"].update(loss={"class_name": "nothing"}),
+    ):
+        rewrite(change)
+        with pytest.raises(ValueError, match="load_model: .* is damaged or of a newer lamina"):
+            lamina.models.load_model(path)
+
+
+def json_of(path):
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        return file.metadata()["lamina"]

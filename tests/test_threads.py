@@ -1,0 +1,185 @@
+"""Threads change the time that a call takes, and nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import lamina
+from lamina import _core, kernels
+
+pytestmark = pytest.mark.usefixtures("restore_threads")
+
+SHAPES = [(1, 2048, 2048), (2000, 784, 10), (300, 700, 130), (64, 1000, 900), (5000, 40, 60), (11, 1500, 1100)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_dense_has_same_bits_for_any_number_of_threads(shape, isa, rng):
+    n, inputs, out = shape
+    x, w = rng.standard_normal((n, inputs)).astype("f"), rng.standard_normal((inputs, out)).astype("f")
+    b, dy = rng.standard_normal(out).astype("f"), rng.standard_normal((n, out)).astype("f")
+    results = []
+    for threads in (1, 2, 3, 4, 7, 8):
+        lamina.set_num_threads(threads)
+        y = kernels.dense_forward(x, w, b, "tanh")
+        soft = kernels.dense_forward(x, w, b, "softmax")
+        results.append([y, soft, *kernels.dense_backward(x, w, dy, y=y, activation="tanh")])
+    for other in results[1:]:
+        for ours, expected in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(ours, expected)
+
+
+def test_rowwise_and_elementwise_have_same_bits_for_any_number_of_threads(rng):
+    z, t = rng.standard_normal((2, 3000, 200)).astype("f")
+    labels = rng.integers(0, 200, 3000)
+    results = []
+    for threads in (1, 2, 5, 8):
+        lamina.set_num_threads(threads)
+        theta = z.copy()
+        kernels.sgd_update(theta, t, learning_rate=0.1)
+        results.append(
+            [
+                kernels.softmax(z),
+                kernels.activation_forward("gelu", z),
+                *kernels.softmax_cross_entropy(z, labels),
+                *kernels.mse(z, t),
+                theta,
+                lamina.random.fill("normal", 5, 0, 1, (100_003,), "float32"),
+            ]
+        )
+    for other in results[1:]:
+        for ours, expected in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(ours, expected)
+
+
+def test_threads_of_python_may_call_at_once(rng):
+    lamina.set_num_threads(4)
+    x, w = rng.standard_normal((300, 500)).astype("f"), rng.standard_normal((500, 400)).astype("f")
+    expected = kernels.dense_forward(x, w)
+    wrong = []
+
+    def work():
+        for _ in range(30):
+            if not np.array_equal(kernels.dense_forward(x, w), expected):
+                wrong.append(1)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def heavy_product(queue):
+    lamina.set_num_threads(3)
+    queue.put(float(kernels.dense_forward(np.ones((300, 500), "f"), np.ones((500, 400), "f")).sum()))
+
+
+def test_fork_during_another_threads_work():
+    lamina.set_num_threads(3)
+    x, w = np.ones((300, 500), "f"), np.ones((500, 400), "f")
+    stop = threading.Event()
+
+    def work():
+        while not stop.is_set():
+            kernels.dense_forward(x, w)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        context = multiprocessing.get_context("fork")
+        queue = context.SimpleQueue()
+        for _ in range(5):
+            child = context.Process(target=heavy_product, args=(queue,))
+            child.start()
+            child.join(60)
+            assert child.exitcode == 0
+            assert queue.get() == 300 * 400 * 500
+    finally:
+        stop.set()
+        worker.join()
+
+
+test_fork_during_another_threads_work = pytest.mark.filterwarnings("ignore::DeprecationWarning")(
+    test_fork_during_another_threads_work  # Python 3.12 warns of any fork beside threads
+)
+
+
+def test_idle_team_uses_no_cpu():
+    lamina.set_num_threads(4)
+    kernels.dense_forward(np.ones((300, 500), "f"), np.ones((500, 400), "f"))
+    time.sleep(0.05)
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.03
+
+
+def run(code, **environment):
+    env = {k: v for k, v in os.environ.items() if k not in ("LAMINA_NUM_THREADS", "OMP_NUM_THREADS", "LAMINA_ISA")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env | environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.returncode, done.stdout.strip(), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"OMP_NUM_THREADS": "3"}, 3),
+        ({"OMP_NUM_THREADS": "5,2"}, 5),
+        ({"OMP_NUM_THREADS": "3", "LAMINA_NUM_THREADS": "7"}, 7),
+        ({"LAMINA_NUM_THREADS": "many"}, None),
+        ({"LAMINA_NUM_THREADS": "0"}, None),
+    ],
+)
+def test_threads_from_environment(environment, expected):
+    code = "import lamina; print(lamina.get_num_threads())"
+    expected = min(len(os.sched_getaffinity(0)), _core.usable_cpus()) if expected is None else expected
+    assert run(code, **environment)[:2] == (0, str(expected))
+
+
+def test_threads_follow_affinity():
+    one = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, {{{one}}}); import lamina; print(lamina.get_num_threads())"
+    assert run(code)[:2] == (0, "1")
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 65536])
+def test_set_num_threads_out_of_range_raises(wrong):
+    with pytest.raises(ValueError, match=r"threads must be in \[1, 65535\]"):
+        lamina.set_num_threads(wrong)
+
+
+def test_set_num_threads_is_obeyed_and_takes_integers_only():
+    lamina.set_num_threads(np.int64(3))
+    assert lamina.get_num_threads() == 3
+    with pytest.raises(TypeError):
+        lamina.set_num_threads(2.0)
+
+
+def test_isa_from_environment():
+    code = "import lamina; print(lamina.show_config('dicts')['isa'])"
+    for isa in _core.available_isas():
+        assert run(code, LAMINA_ISA=isa)[:2] == (0, isa)
+    assert run(code)[:2] == (0, _core.available_isas()[-1])
+    status, _, error = run(code, LAMINA_ISA="sse9")
+    assert status != 0
+    assert "LAMINA_ISA: must be one of" in error
+
+
+def test_show_config_prints(capsys):
+    assert lamina.show_config() is None
+    text = capsys.readouterr().out
+    for word in ("isa", "threads", "compiler"):
+        assert word in text
+    with pytest.raises(ValueError, match="mode must be"):
+        lamina.show_config("json")
