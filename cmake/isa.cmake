@@ -21,7 +21,7 @@ endfunction()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(lamina_baseline_flags -msse4.2 -mpopcnt)
   target_compile_options(lamina_kernels PRIVATE ${lamina_baseline_flags})
-  set(lamina_avx2_flags -mavx2 -mfma -mf16c)
+  set(lamina_avx2_flags -mavx2 -mfma)
   set(lamina_avx512_flags ${lamina_avx2_flags} -mavx512f -mavx512bw -mavx512dq -mavx512vl
                           -mprefer-vector-width=512)
   lamina_add_isa(baseline ${lamina_baseline_flags})

@@ -7,7 +7,7 @@ namespace lamina {
 int usable_cpus();
 
 // Whether processor and operating system support the instruction sets of the build's kernel tables.
-bool cpu_has_avx2();    // with FMA and F16C
+bool cpu_has_avx2();    // with FMA
 bool cpu_has_avx512();  // F, BW, DQ, VL
 
 }  // namespace lamina

@@ -1,0 +1,215 @@
+"""Timing, tables and facts that all benchmarks share.
+
+Implementations of one case are timed alternately, a few milliseconds each, so that a busy machine slows them all; the
+table gives medians, the spread (half the distance between the quartiles, relative to the median) and ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LAMINA_NUM_THREADS")
+
+
+@dataclass
+class Timing:
+    """Seconds a call, of one implementation of one case."""
+
+    median: float
+    spread: float
+
+
+@dataclass
+class Result:
+    """One case: what was computed, how fast by each implementation, and the machine's bound."""
+
+    case: str
+    timings: dict[str, Timing]
+    bound: float | None = None  # seconds that the machine's peak allows
+    errors: dict[str, float] = field(default_factory=dict)  # relative to the tolerance of the check
+
+
+def parse_arguments(description: str | None, **extra: dict[str, Any]) -> argparse.Namespace:
+    """Read the options that all benchmarks have, and hold all implementations to the same threads.
+
+    Must run before NumPy is imported: its BLAS reads the environment once.
+    """
+    if "numpy" in sys.modules:
+        raise RuntimeError("parse_arguments must run before numpy is imported")
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--threads", type=int, help="threads for every implementation (default: all CPUs)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="time for each case (0.5)")
+    parser.add_argument("--short", action="store_true", help="few cases, little time: a check that all still works")
+    parser.add_argument("--json", type=Path, help="write the results there")
+    parser.add_argument("--plot", type=Path, help="draw the ratios there (needs matplotlib)")
+    for name, settings in extra.items():
+        parser.add_argument(f"--{name}", **settings)
+    options = parser.parse_args()
+    cpus = sorted(os.sched_getaffinity(0))
+    options.threads = options.threads or len(cpus)
+    if options.threads < len(cpus):
+        os.sched_setaffinity(0, cpus[: options.threads])
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(options.threads)
+    if options.short:
+        options.seconds = 0.03
+    return options
+
+
+def time_alternately(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, Timing]:
+    """Time calls in turn for about `seconds` in all; at least five rounds."""
+    rounds: dict[str, list[float]] = {name: [] for name in calls}
+    repeats = {}
+    for name, call in calls.items():
+        call()
+        begin = time.perf_counter()
+        call()
+        once = max(1e-7, time.perf_counter() - begin)
+        repeats[name] = max(1, min(10_000, int(2e-3 / once)))
+    end = time.perf_counter() + seconds * len(calls)
+    while time.perf_counter() < end or any(len(times) < 5 for times in rounds.values()):
+        for name, call in calls.items():
+            count = repeats[name]
+            call()  # whoever ran before has taken the caches
+            begin = time.perf_counter()
+            for _ in range(count):
+                call()
+            rounds[name].append((time.perf_counter() - begin) / count)
+    return {name: summarize(times) for name, times in rounds.items()}
+
+
+def summarize(times: list[float]) -> Timing:
+    """Return median and spread."""
+    ordered = sorted(times)
+    n = len(ordered)
+    median = ordered[n // 2]
+    return Timing(median, (ordered[3 * n // 4] - ordered[n // 4]) / 2 / median)
+
+
+def multiply_add_peak() -> float:
+    """Return the float32 operations a second of one core, the best of several short runs."""
+    from lamina import _core
+
+    best = 0.0
+    for _ in range(20):
+        begin = time.perf_counter()
+        operations = _core.multiply_add_peak(200_000)
+        best = max(best, operations / (time.perf_counter() - begin))
+    return best
+
+
+def copy_bandwidth(nbytes: int) -> float:
+    """Return the bytes read and written a second when copying an array of that size."""
+    import numpy as np
+
+    source, target = np.ones(nbytes // 8), np.empty(nbytes // 8)
+    times = time_alternately({"copy": lambda: np.copyto(target, source)}, 0.05)
+    return 2 * nbytes / times["copy"].median
+
+
+def machine_facts(threads: int) -> dict[str, Any]:
+    """Return what the figures depend on."""
+    import numpy as np
+
+    import lamina
+
+    facts = lamina.show_config("dicts") or {}
+    model = platform.processor()
+    try:
+        with open("/proc/cpuinfo") as file:
+            model = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {
+        "cpu": model,
+        "isa": facts["isa"],
+        "threads": threads,
+        "lamina": facts["lamina"],
+        "compiler": facts["compiler"],
+        "python": facts["python"],
+        "numpy": np.__version__,
+        "peak_gflops_per_core": round(multiply_add_peak() / 1e9, 1),
+    }
+
+
+def microseconds(seconds: float) -> str:
+    """Return a time as text in µs with three digits."""
+    value = seconds * 1e6
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def report(results: list[Result], facts: dict[str, Any], options: argparse.Namespace, ours: str = "lamina") -> None:
+    """Print the table; write JSON and picture where asked for."""
+    names = list(dict.fromkeys(name for result in results for name in result.timings))
+    print(", ".join(f"{key} {value}" for key, value in facts.items()))
+    print("Times in µs (median ± spread); in brackets how many times faster lamina is; bound: share of the peak.\n")
+    width = max(len(result.case) for result in results) + 2
+    print("case".ljust(width) + "".join(name.rjust(22) for name in names) + "bound".rjust(9))
+    for result in results:
+        row = result.case.ljust(width)
+        reference = result.timings[ours].median
+        for name in names:
+            timing = result.timings.get(name)
+            if timing is None:
+                row += "-".rjust(22)
+                continue
+            ratio = "" if name == ours else f" ({timing.median / reference:.2f})"
+            row += f"{microseconds(timing.median)} ±{100 * timing.spread:.0f}%{ratio}".rjust(22)
+        row += f"{100 * result.bound / reference:.0f}%".rjust(9) if result.bound is not None else "".rjust(9)
+        print(row)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps({"facts": facts, "results": [asdict(r) for r in results]}, indent=1))
+    if options.plot:
+        draw(results, names, options.plot, facts, ours)
+
+
+def draw(results: list[Result], names: list[str], path: Path, facts: dict[str, Any], ours: str) -> None:
+    """Draw the ratios as bars."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    others = [name for name in names if name != ours]
+    figure, axes = pyplot.subplots(figsize=(9, 1.5 + 0.16 * len(results) * (len(others) + 1)))
+    for index, name in enumerate(others):
+        places, ratios = [], []
+        for row, result in enumerate(results):
+            if name in result.timings:
+                places.append(row + (index + 0.5) / len(others) * 0.8 - 0.4)
+                ratios.append(result.timings[name].median / result.timings[ours].median)
+        axes.barh(places, ratios, height=0.8 / len(others), label=name)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_yticks(range(len(results)), [result.case for result in results])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("time relative to lamina (longer is slower)")
+    axes.set_title(f"{facts['cpu']}, {facts['isa']}, {facts['threads']} threads")
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    print(f"\nPicture: {path}")
+
+
+def check(case: str, name: str, actual: Any, expected: Any, tolerance: float) -> float:
+    """Return the largest error relative to the tolerance; raise where it exceeds it, before anything is timed."""
+    import numpy as np
+
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    if actual.shape != expected.shape:
+        raise AssertionError(f"{case}: {name} has shape {actual.shape}, the oracle {expected.shape}")
+    scale = np.abs(expected).max(initial=1e-30)
+    error = float(np.abs(actual - expected).max(initial=0) / (tolerance * scale))
+    if not error <= 1:
+        raise AssertionError(f"{case}: {name} is wrong by {error:.3g} times the tolerance {tolerance:g}")
+    return error

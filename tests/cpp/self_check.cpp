@@ -1,0 +1,168 @@
+// Exercises the kernel library without Python, under every instruction set that this machine can run: enough to
+// see a miscompilation by another compiler or on another architecture. The full tests are the Python ones.
+
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "core/dispatch.hpp"
+#include "core/threads.hpp"
+
+namespace {
+
+using lamina::Matrix;
+
+int failures = 0;
+
+void expect(bool holds, const std::string& what) {
+  if (holds) return;
+  ++failures;
+  std::printf("FAILED: %s\n", what.c_str());
+}
+
+// A fixed sequence of numbers in [-1, 1).
+template <class T>
+std::vector<T> numbers(std::ptrdiff_t count, unsigned seed) {
+  std::vector<T> values(static_cast<std::size_t>(count));
+  unsigned state = seed;
+  for (T& value : values) {
+    state = state * 1664525u + 1013904223u;
+    value = static_cast<T>(static_cast<double>(state >> 8) / 8388608.0 - 1.0);
+  }
+  return values;
+}
+
+template <class T>
+double tolerance(std::ptrdiff_t terms) {
+  return static_cast<double>(terms + 8) * (sizeof(T) == 4 ? 1.2e-7 : 2.3e-16);
+}
+
+const lamina::ActivationInfo* info_of(int index) { return &lamina::kernels().f32.activations[index].info; }
+
+int index_of(const std::string& name) {
+  for (int i = 0; i < lamina::kernels().activation_count; ++i)
+    if (name == info_of(i)->name) return i;
+  return -1;
+}
+
+template <class T>
+void check_dense(std::ptrdiff_t n, std::ptrdiff_t in, std::ptrdiff_t out) {
+  const lamina::Kernels<T>& k = lamina::kernels_of<T>(lamina::kernels());
+  const std::string where = std::string(lamina::kernels().isa) + " " + std::to_string(n) + "x" + std::to_string(in) +
+                            "x" + std::to_string(out) + " float" + std::to_string(8 * sizeof(T));
+  const std::vector<T> x = numbers<T>(n * in, 1), w = numbers<T>(in * out, 2), b = numbers<T>(out, 3),
+                       dz = numbers<T>(n * out, 4);
+  std::vector<T> y(x.size() + w.size() + dz.size()), dx(x.size()), dw(w.size()), db(b.size());
+  const auto at = [](const std::vector<T>& m, std::ptrdiff_t index) {
+    return static_cast<double>(m[static_cast<std::size_t>(index)]);
+  };
+  k.dense_forward(
+      {{x.data(), n, in, in}, {w.data(), in, out, out}, b.data(), {y.data(), n, out, out}, {}, nullptr, T(0)});
+  k.dense_backward({{x.data(), n, in, in},
+                    {w.data(), in, out, out},
+                    {dz.data(), n, out, out},
+                    {},
+                    {dx.data(), n, in, in},
+                    {dw.data(), in, out, out},
+                    db.data(),
+                    nullptr,
+                    T(0)});
+  double worst_y = 0, worst_dx = 0, worst_dw = 0, worst_db = 0;
+  for (std::ptrdiff_t i = 0; i < n; ++i)
+    for (std::ptrdiff_t j = 0; j < out; ++j) {
+      double sum = at(b, j);
+      for (std::ptrdiff_t p = 0; p < in; ++p) sum += at(x, i * in + p) * at(w, p * out + j);
+      worst_y = std::fmax(worst_y, std::fabs(sum - at(y, i * out + j)));
+    }
+  for (std::ptrdiff_t i = 0; i < n; ++i)
+    for (std::ptrdiff_t p = 0; p < in; ++p) {
+      double sum = 0;
+      for (std::ptrdiff_t j = 0; j < out; ++j) sum += at(dz, i * out + j) * at(w, p * out + j);
+      worst_dx = std::fmax(worst_dx, std::fabs(sum - at(dx, i * in + p)));
+    }
+  for (std::ptrdiff_t p = 0; p < in; ++p)
+    for (std::ptrdiff_t j = 0; j < out; ++j) {
+      double sum = 0;
+      for (std::ptrdiff_t i = 0; i < n; ++i) sum += at(x, i * in + p) * at(dz, i * out + j);
+      worst_dw = std::fmax(worst_dw, std::fabs(sum - at(dw, p * out + j)));
+    }
+  for (std::ptrdiff_t j = 0; j < out; ++j) {
+    double sum = 0;
+    for (std::ptrdiff_t i = 0; i < n; ++i) sum += at(dz, i * out + j);
+    worst_db = std::fmax(worst_db, std::fabs(sum - at(db, j)));
+  }
+  expect(worst_y <= tolerance<T>(in), where + ": y");
+  expect(worst_dx <= tolerance<T>(out), where + ": dx");
+  expect(worst_dw <= tolerance<T>(n), where + ": dw");
+  expect(worst_db <= tolerance<T>(n), where + ": db");
+}
+
+template <class T>
+void check_activations() {
+  const lamina::Kernels<T>& k = lamina::kernels_of<T>(lamina::kernels());
+  const std::string where = std::string(lamina::kernels().isa) + " float" + std::to_string(8 * sizeof(T)) + ": ";
+  const std::ptrdiff_t n = 1001;
+  std::vector<T> x(static_cast<std::size_t>(n)), y(x.size()), v(x.size());
+  for (std::ptrdiff_t i = 0; i < n; ++i)
+    x[static_cast<std::size_t>(i)] = static_cast<T>(static_cast<double>(i - 500) / 50.0);
+  const struct {
+    const char* name;
+    double (*reference)(double);
+  } cases[] = {
+      {"exponential", [](double t) { return std::exp(t); }},
+      {"sigmoid", [](double t) { return 1 / (1 + std::exp(-t)); }},
+      {"tanh", [](double t) { return std::tanh(t); }},
+      {"softplus", [](double t) { return std::log1p(std::exp(t)); }},
+      {"gelu", [](double t) { return t * 0.5 * std::erfc(-t / std::sqrt(2.0)); }},
+      {"mish", [](double t) { return t * std::tanh(std::log1p(std::exp(t))); }},
+      {"elu", [](double t) { return t > 0 ? t : std::expm1(t); }},
+  };
+  for (const auto& c : cases) {
+    const auto& kernel = k.activations[index_of(c.name)];
+    kernel.forward({x.data(), 1, n, n}, {y.data(), 1, n, n}, static_cast<T>(kernel.info.default_alpha));
+    double worst = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double exact = c.reference(static_cast<double>(x[i]));
+      worst = std::fmax(worst, std::fabs(static_cast<double>(y[i]) - exact) / std::fmax(std::fabs(exact), 1e-30));
+    }
+    // 10 ULP, and for GELU what erfc of the rounded argument lacks.
+    expect(worst <= (sizeof(T) == 4 ? 1.5e-6 : 2e-14), where + c.name + " " + std::to_string(worst));
+  }
+}
+
+void check_threads() {
+  const lamina::Kernels<float>& k = lamina::kernels().f32;
+  const std::ptrdiff_t n = 200, in = 300, out = 400;
+  const std::vector<float> x = numbers<float>(n * in, 5), w = numbers<float>(in * out, 6);
+  std::vector<float> one(static_cast<std::size_t>(n * out)), many(one.size());
+  for (const int threads : {1, 2, 3, 5, 8}) {
+    lamina::set_num_threads(threads);
+    std::vector<float>& y = threads == 1 ? one : many;
+    for (int repeat = 0; repeat < 20; ++repeat) {
+      k.dense_forward(
+          {{x.data(), n, in, in}, {w.data(), in, out, out}, nullptr, {y.data(), n, out, out}, {}, nullptr, 0.0f});
+      expect(threads == 1 || one == many, std::to_string(threads) + " threads give other bits");
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (const std::string& isa : lamina::available_isas()) {
+    lamina::select_isa(isa);
+    for (const std::ptrdiff_t n : {1, 5, 13, 40})
+      for (const std::ptrdiff_t in : {1, 16, 65, 400})
+        for (const std::ptrdiff_t out : {1, 10, 33, 130}) {
+          check_dense<float>(n, in, out);
+          check_dense<double>(n, in, out);
+        }
+    check_activations<float>();
+    check_activations<double>();
+    check_threads();
+    std::printf("%s checked\n", isa.c_str());
+  }
+  std::printf("%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}
