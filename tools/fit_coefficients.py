@@ -92,7 +92,7 @@ def main() -> None:
     ]  # fmt: skip
     print("// Polynomial coefficients, constant term first. Written by tools/fit_coefficients.py; do not edit.")
     print("// clang-format off")
-    print("#pragma once\n\nnamespace lamina::coefficients {\n")
+    print("#pragma once\n\nnamespace lamina::LAMINA_ISA::coefficients {\n")
     print("template <class T>\nstruct Table;\n")
     bodies: dict[str, list[str]] = {"float": [], "double": []}
 
@@ -121,7 +121,7 @@ def main() -> None:
         print(f"template <>\nstruct Table<{kind}> {{")
         print("\n".join(bodies[kind]))
         print("};\n")
-    print("}  // namespace lamina::coefficients")
+    print("}  // namespace lamina::LAMINA_ISA::coefficients")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@
 
 namespace lamina::LAMINA_ISA {
 
-// Work below this many nanoseconds stays on one thread: waking another costs about as much.
-constexpr double kNanosecondsPerThread = 40000;
+// Work of less than two of these stays on one thread. A worker that is still looking for work starts within a
+// microsecond, one that sleeps needs 50 or more; this sits between.
+constexpr double kNanosecondsPerThread = 20000;
 
 [[gnu::always_inline]] constexpr std::ptrdiff_t smaller(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
 [[gnu::always_inline]] constexpr std::ptrdiff_t larger(std::ptrdiff_t a, std::ptrdiff_t b) { return a > b ? a : b; }

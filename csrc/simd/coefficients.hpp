@@ -2,7 +2,7 @@
 // clang-format off
 #pragma once
 
-namespace lamina::coefficients {
+namespace lamina::LAMINA_ISA::coefficients {
 
 template <class T>
 struct Table;
@@ -35,4 +35,4 @@ struct Table<double> {
   static constexpr double quantile_tail[15] = {6.1444097563914958, 1.4286850250900955, 4.6331685593811964e-4, -6.0942068742095704e-4, 2.0826197565543874e-4, -5.5598935240695789e-5, 1.7076872639201959e-5, -7.8240034749368961e-6, 1.4178209844267705e-6, 3.5096715427263933e-7, 9.3647928341066457e-7, -8.5642108231873299e-7, 1.1374802838690297e-7, 6.6466826794550507e-8, -1.6239253221210801e-8};
 };
 
-}  // namespace lamina::coefficients
+}  // namespace lamina::LAMINA_ISA::coefficients
