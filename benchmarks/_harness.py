@@ -17,6 +17,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+# OpenBLAS's threads keep a core busy for 2^26 cycles after a product before they sleep.
+SETTLE_SECONDS = 0.04
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LAMINA_NUM_THREADS")
 
 
@@ -65,8 +68,12 @@ def parse_arguments(description: str | None, **extra: dict[str, Any]) -> argpars
     return options
 
 
-def time_alternately(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, Timing]:
-    """Time calls in turn for about `seconds` in all; at least five rounds."""
+def time_alternately(calls: dict[str, Callable[[], Any]], seconds: float, threads: int = 1) -> dict[str, Timing]:
+    """Time calls in turn for about `seconds` each; at least five rounds.
+
+    With several threads every turn begins after a pause in which the others' threads stop looking for work, and with
+    calls that are not timed, so that its own threads are awake.
+    """
     rounds: dict[str, list[float]] = {name: [] for name in calls}
     repeats = {}
     for name, call in calls.items():
@@ -79,7 +86,12 @@ def time_alternately(calls: dict[str, Callable[[], Any]], seconds: float) -> dic
     while time.perf_counter() < end or any(len(times) < 5 for times in rounds.values()):
         for name, call in calls.items():
             count = repeats[name]
+            if threads > 1:
+                time.sleep(SETTLE_SECONDS)
+            warm = time.perf_counter() + 1e-3
             call()  # whoever ran before has taken the caches
+            while time.perf_counter() < warm:
+                call()
             begin = time.perf_counter()
             for _ in range(count):
                 call()

@@ -44,7 +44,9 @@ def main() -> int:
             continue
         for case, calls, checks, expected, tolerance, bound in CASES[group](np, cython, rng, peak, options.short):
             errors = {name: _harness.check(case, name, get(), expected, tolerance) for name, get in checks.items()}
-            results.append(_harness.Result(case, _harness.time_alternately(calls, options.seconds), bound, errors))
+            results.append(
+                _harness.Result(case, _harness.time_alternately(calls, options.seconds, options.threads), bound, errors)
+            )
             print(f"checked and timed {case}", file=sys.stderr)
     _harness.report(results, facts, options)
     return 0

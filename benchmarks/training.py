@@ -82,7 +82,7 @@ def main() -> int:
             )
             timed, _ = maker(units, batch, weights, x, y)
             calls[name] = lambda timed=timed: timed(True)
-        timings = _harness.time_alternately(calls, options.seconds)
+        timings = _harness.time_alternately(calls, options.seconds, options.threads)
         per_step = {name: _harness.Timing(t.median / steps, t.spread) for name, t in timings.items()}
         products = [2.0 * batch * i * o for i, o in pairwise(units)]
         operations = 2 * products[0] + 3 * sum(products[1:])  # the first layer needs no dx

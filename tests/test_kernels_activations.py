@@ -85,7 +85,7 @@ def test_activation_alpha(name, alpha, dtype, isa, rng):
 
 @pytest.mark.parametrize("alpha", [-0.1, float("nan"), float("inf")])
 def test_activation_alpha_out_of_range_raises(alpha):
-    with pytest.raises(ValueError, match="alpha must be a finite number >= 0"):
+    with pytest.raises(ValueError, match="alpha must be finite and >= 0"):
         kernels.activation_forward("leaky_relu", np.ones(3), alpha=alpha)
 
 

@@ -49,6 +49,7 @@ def test_sgd_nan_gradient_goes_through(dtype, isa):
     [
         ({"learning_rate": -0.1}, "learning_rate must be finite and >= 0; got -0.1"),
         ({"learning_rate": float("nan")}, "learning_rate must be finite"),
+        ({"learning_rate": 1e400}, "learning_rate must be finite"),
         ({"momentum": 1.5}, r"momentum must be in \[0, 1\]"),
         ({"momentum": 0.9}, "velocity must be given where momentum > 0"),
         ({"weight_decay": -1.0}, "weight_decay must be finite and >= 0"),

@@ -17,11 +17,11 @@ void require_axis(const Arguments& arguments, const Argument& x, bool rowwise) {
                          " must have at least one dimension for a function along the last axis; got a scalar.");
 }
 
-py::object activation_forward(const std::string& name, const py::handle& x, const py::object& alpha,
+py::object activation_forward(const py::handle& name, const py::handle& x, const py::handle& alpha,
                               const py::handle& out) {
   Arguments arguments("activation_forward");
   const Argument xs = arguments.input(x, "x");
-  const Activation chosen = find_activation(arguments, name, alpha);
+  const Activation chosen = find_activation(arguments, name, alpha, "name");
   const bool rowwise = chosen.info().rowwise;
   require_axis(arguments, xs, rowwise);
   const Argument ys = arguments.output(out, "out", xs.shape(), nullptr);
@@ -37,11 +37,11 @@ py::object activation_forward(const std::string& name, const py::handle& x, cons
   return ys.array;
 }
 
-py::object activation_backward(const std::string& name, const py::handle& x_or_y, const py::handle& dy,
-                               const py::object& alpha, const py::handle& out) {
+py::object activation_backward(const py::handle& name, const py::handle& x_or_y, const py::handle& dy,
+                               const py::handle& alpha, const py::handle& out) {
   Arguments arguments("activation_backward");
   const Argument vs = arguments.input(x_or_y, "x_or_y");
-  const Activation chosen = find_activation(arguments, name, alpha);
+  const Activation chosen = find_activation(arguments, name, alpha, "name");
   const bool rowwise = chosen.info().rowwise;
   require_axis(arguments, vs, rowwise);
   const Argument dys = arguments.input(dy, "dy", vs.shape(), nullptr);

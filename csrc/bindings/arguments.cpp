@@ -9,6 +9,10 @@ constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
 
 std::string dtype_name(const py::array& array) { return py::str(array.dtype()).cast<std::string>(); }
 
+std::string type_name(const py::handle& value) {
+  return py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>();
+}
+
 const char* name_of(DType dtype) { return dtype == DType::float32 ? "float32" : "float64"; }
 
 std::string spell(const Shape& shape, const char* meaning) {
@@ -32,9 +36,10 @@ void Arguments::fail_value(const std::string& message) const { raise_value(std::
 
 py::array Arguments::as_array(const py::handle& value, const char* name) const {
   if (!py::isinstance<py::array>(value))
-    fail_type(std::string(name) + " must be a numpy.ndarray; got " +
-              py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>() +
+    fail_type(std::string(name) + " must be a numpy.ndarray; got " + type_name(value) +
               ". Convert it once with numpy.asarray, outside the loop.");
+  if (py::hasattr(value, "mask"))
+    fail_type(std::string(name) + " must be a plain numpy.ndarray; got a masked one, whose mask would be lost.");
   return py::reinterpret_borrow<py::array>(value);
 }
 
@@ -166,22 +171,49 @@ void Arguments::refuse_overlaps(std::initializer_list<std::pair<const char*, con
   }
 }
 
-Activation find_activation(const Arguments& arguments, const std::string& name, const py::object& alpha) {
+double Arguments::number(const py::handle& value, const char* name) const {
+  const double number = PyBool_Check(value.ptr()) ? -1.0 : PyFloat_AsDouble(value.ptr());
+  if (PyBool_Check(value.ptr()) || (number == -1.0 && PyErr_Occurred() != nullptr)) {
+    PyErr_Clear();
+    fail_type(std::string(name) + " must be a real number; got " + type_name(value) + ".");
+  }
+  return number;
+}
+
+bool Arguments::flag(const py::handle& value, const char* name) const {
+  const std::string type = type_name(value);
+  if (type != "bool" && type != "bool_") fail_type(std::string(name) + " must be True or False; got " + type + ".");
+  return value.ptr() == Py_True || (value.ptr() != Py_False && PyObject_IsTrue(value.ptr()) == 1);
+}
+
+std::string Arguments::text(const py::handle& value, const char* name) const {
+  if (!py::isinstance<py::str>(value)) fail_type(std::string(name) + " must be a str; got " + type_name(value) + ".");
+  return value.cast<std::string>();
+}
+
+double Arguments::not_negative(const py::handle& value, const char* name) const {
+  const double number_ = number(value, name);
+  const bool finite = std::isfinite(dtype_ == DType::float32 ? static_cast<float>(number_) : number_);
+  if (!(number_ >= 0 && finite))
+    fail_value(std::string(name) + " must be finite and >= 0; got " + py::str(value).cast<std::string>() + ".");
+  return number_;
+}
+
+Activation find_activation(const Arguments& arguments, const py::handle& activation, const py::handle& alpha,
+                           const char* argument) {
+  const std::string name = arguments.text(activation, argument);
   const KernelTable& table = kernels();
   for (int i = 0; i < table.activation_count; ++i) {
     const ActivationInfo& info = table.f32.activations[i].info;
     if (name != info.name) continue;
     if (alpha.is_none()) return {i, info.default_alpha};
     if (!info.has_alpha) arguments.fail_value("alpha must be None for activation '" + name + "', which has none.");
-    const double value = alpha.cast<double>();
-    if (!(value >= 0 && std::isfinite(value)))
-      arguments.fail_value("alpha must be a finite number >= 0; got " + py::str(alpha).cast<std::string>() + ".");
-    return {i, value};
+    return {i, arguments.not_negative(alpha, "alpha")};
   }
   std::string choices;
   for (int i = 0; i < table.activation_count; ++i)
     choices += std::string(i ? ", '" : "'") + table.f32.activations[i].info.name + "'";
-  arguments.fail_value("activation must be one of " + choices + "; got '" + name + "'.");
+  arguments.fail_value(std::string(argument) + " must be one of " + choices + "; got '" + name + "'.");
 }
 
 }  // namespace lamina::bindings

@@ -62,6 +62,13 @@ class Arguments {
   // Refuses outputs that share memory with inputs or with each other. Arrays in `same` may coincide exactly.
   void refuse_overlaps(std::initializer_list<std::pair<const char*, const char*>> same = {}) const;
 
+  // Scalars: a real number, True or False, a str; anything else raises.
+  double number(const py::handle& value, const char* name) const;
+  bool flag(const py::handle& value, const char* name) const;
+  std::string text(const py::handle& value, const char* name) const;
+  // A number that must be finite, in the call's dtype too, and >= 0.
+  double not_negative(const py::handle& value, const char* name) const;
+
   void require_rank(const Argument& argument, int rank, const char* meaning) const;
   DType dtype() const { return dtype_; }
 
@@ -126,6 +133,7 @@ struct Activation {
   }
 };
 
-Activation find_activation(const Arguments& arguments, const std::string& name, const py::object& alpha);
+Activation find_activation(const Arguments& arguments, const py::handle& name, const py::handle& alpha,
+                           const char* argument = "activation");
 
 }  // namespace lamina::bindings

@@ -4,8 +4,8 @@
 namespace lamina::bindings {
 namespace {
 
-py::object dense_forward(const py::handle& x, const py::handle& w, const py::handle& b, const std::string& activation,
-                         const py::object& alpha, const py::handle& out, const py::handle& pre) {
+py::object dense_forward(const py::handle& x, const py::handle& w, const py::handle& b, const py::handle& activation,
+                         const py::handle& alpha, const py::handle& out, const py::handle& pre) {
   Arguments arguments("dense_forward");
   const Argument xs = arguments.input(x, "x");
   arguments.require_rank(xs, 2, "(n, in)");
@@ -38,9 +38,10 @@ py::object dense_forward(const py::handle& x, const py::handle& w, const py::han
 }
 
 py::tuple dense_backward(const py::handle& x, const py::handle& w, const py::handle& dy, const py::handle& y,
-                         const py::handle& pre, const std::string& activation, const py::object& alpha,
-                         const py::handle& dx, const py::handle& dw, const py::handle& db, bool need_dx) {
+                         const py::handle& pre, const py::handle& activation, const py::handle& alpha,
+                         const py::handle& dx, const py::handle& dw, const py::handle& db, const py::handle& need) {
   Arguments arguments("dense_backward");
+  const bool need_dx = arguments.flag(need, "need_dx");
   const Argument xs = arguments.input(x, "x");
   arguments.require_rank(xs, 2, "(n, in)");
   const Argument ws = arguments.input(w, "w");
@@ -57,7 +58,7 @@ py::tuple dense_backward(const py::handle& x, const py::handle& w, const py::han
     const char* name = from_input ? "pre" : "y";
     const py::handle& v = from_input ? pre : y;
     if (v.is_none())
-      arguments.fail_value(std::string(name) + " must be given for activation '" + activation +
+      arguments.fail_value(std::string(name) + " must be given for activation '" + chosen.info().name +
                            "', whose derivative is computed from its " + (from_input ? "input" : "output") +
                            "; got None.");
     vs = arguments.input(v, name, {n, units}, "(n, out)");

@@ -17,9 +17,10 @@ int find_loss(const Arguments& arguments, const std::string& name) {
 }
 
 py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, const py::handle& targets,
-                        const py::handle& sample_weight, const py::object& parameter, const py::handle& loss,
-                        const py::handle& gradient, bool need_gradient, double gradient_scale) {
+                        const py::handle& sample_weight, const py::handle& parameter, const py::handle& loss,
+                        const py::handle& gradient, const py::handle& need, double gradient_scale) {
   Arguments arguments(name.c_str());
+  const bool need_gradient = arguments.flag(need, "need_grad");
   const int index = find_loss(arguments, name);
   const LossInfo& info = kernels().f32.losses[index].info;
   const char* prediction_name = info.takes_labels || name == "sigmoid_cross_entropy" ? "logits" : "y_pred";
@@ -45,7 +46,7 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
   if (!sample_weight.is_none()) ws = arguments.input(sample_weight, "sample_weight", {n}, "(n,)");
   double value = info.default_parameter;
   if (!parameter.is_none()) {
-    value = parameter.cast<double>();
+    value = arguments.number(parameter, info.parameter_name);
     if (!(value >= 0 && value <= 1))
       arguments.fail_value(std::string(info.parameter_name) + " must be in [0, 1]; got " +
                            py::str(parameter).cast<std::string>() + ".");

@@ -1,19 +1,12 @@
-#include <cmath>
-
 #include "bindings/arguments.hpp"
 #include "bindings/register.hpp"
 
 namespace lamina::bindings {
 namespace {
 
-void require(const Arguments& arguments, const char* name, double value, bool holds, const char* condition) {
-  if (!holds)
-    arguments.fail_value(std::string(name) + " must be " + condition + "; got " +
-                         py::str(py::float_(value)).cast<std::string>() + ".");
-}
-
 void sgd_update(const py::handle& parameter, const py::handle& gradient, const py::handle& velocity,
-                double learning_rate, double momentum, bool nesterov, double weight_decay) {
+                const py::handle& learning_rate, const py::handle& momentum, const py::handle& nesterov,
+                const py::handle& weight_decay) {
   Arguments arguments("sgd_update");
   const Argument p = arguments.in_place(parameter, "param");
   const Argument g = arguments.input(gradient, "grad", p.shape(), nullptr);
@@ -24,11 +17,12 @@ void sgd_update(const py::handle& parameter, const py::handle& gradient, const p
       arguments.fail_value("velocity must have shape " + describe(p.shape()) + " as param has; got " +
                            describe(v.shape()) + ".");
   }
-  require(arguments, "learning_rate", learning_rate, learning_rate >= 0 && std::isfinite(learning_rate),
-          "finite and >= 0");
-  require(arguments, "momentum", momentum, momentum >= 0 && momentum <= 1, "in [0, 1]");
-  require(arguments, "weight_decay", weight_decay, weight_decay >= 0 && std::isfinite(weight_decay), "finite and >= 0");
-  if (momentum > 0 && velocity.is_none())
+  const double rate = arguments.not_negative(learning_rate, "learning_rate");
+  const double mu = arguments.not_negative(momentum, "momentum");
+  if (mu > 1) arguments.fail_value("momentum must be in [0, 1]; got " + py::str(momentum).cast<std::string>() + ".");
+  const double decay = arguments.not_negative(weight_decay, "weight_decay");
+  const bool look_ahead = arguments.flag(nesterov, "nesterov");
+  if (mu > 0 && velocity.is_none())
     arguments.fail_value(
         "velocity must be given where momentum > 0; got None. It keeps the running step between calls; begin with "
         "zeros.");
@@ -39,10 +33,10 @@ void sgd_update(const py::handle& parameter, const py::handle& gradient, const p
                               g.data<T>(),
                               velocity.is_none() ? nullptr : v.mutable_data<T>(),
                               p.size(),
-                              static_cast<T>(learning_rate),
-                              static_cast<T>(momentum),
-                              static_cast<T>(weight_decay),
-                              nesterov};
+                              static_cast<T>(rate),
+                              static_cast<T>(mu),
+                              static_cast<T>(decay),
+                              look_ahead};
     without_gil(static_cast<double>(p.size()), [&] { kernels_of<T>(kernels()).sgd_update(update); });
   });
 }

@@ -25,6 +25,7 @@ std::string compiler() {
 
 void register_runtime(py::module_& module) {
   kernels();  // chooses the table now, so that a wrong LAMINA_ISA is told at import
+  initialize_threads();
   module.def("isa", [] { return std::string(kernels().isa); });
   module.def("available_isas", available_isas);
   module.def("select_isa", select_isa, py::arg("name"));

@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -25,6 +27,15 @@ namespace {
 // away from others.
 constexpr auto kSpinTime = std::chrono::microseconds(200);
 
+// A caller waits for its workers this long before it sleeps. Long where every member has a core, for it would be woken
+// on its worker's core, away from its own; short where they must share cores. sched_yield() would be no substitute for
+// sleeping: since Linux 6.18 a thread that yields forfeits its share, and may then wait a whole tick.
+constexpr auto kPatience = std::chrono::microseconds(1000);
+constexpr auto kCrowdedPatience = std::chrono::microseconds(50);
+
+// A worker that has not begun when its caller has done its own share and waited this long is taken to be stuck.
+constexpr auto kGrace = std::chrono::microseconds(10);
+
 void pause_briefly() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -33,7 +44,62 @@ void pause_briefly() {
 #endif
 }
 
+// Whether `done` became true within that time.
+template <class Done>
+bool spin_until(std::chrono::microseconds patience, Done&& done) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  do {
+    for (int spin = 0; spin < 64; ++spin) {
+      if (done()) return true;
+      pause_briefly();
+    }
+  } while (std::chrono::steady_clock::now() < deadline);
+  return false;
+}
+
 thread_local bool in_team = false;
+
+// Cores that the members of a job run on. The operating system may put a woken worker on the very core that its caller
+// keeps busy, and leave it waiting there for many milliseconds. A worker that finds its core taken moves; one that does
+// not even get to run is moved by the caller.
+class ClaimedCpus {
+ public:
+  // Claims the calling thread's core, unless it is `assigned` to it already; moves the thread where another member
+  // has claimed that core.
+  void settle(int assigned = -1) {
+    const int here = sched_getcpu();
+    if (here < 0 || here >= kMost || here == assigned || claim(here)) return;
+    move(0);
+  }
+
+  // Moves a thread (0: the calling one) to a core that no member has claimed, and claims that. The thread may still run
+  // wherever it could before. Returns the core, or -1 where none is free.
+  int move(pid_t thread) {
+    cpu_set_t allowed;
+    if (sched_getaffinity(thread, sizeof allowed, &allowed) != 0) return -1;
+    const int here = sched_getcpu();
+    for (int step = 1; step < kMost; ++step) {
+      const int cpu = (here + step) % kMost;
+      if (!CPU_ISSET(cpu, &allowed) || !claim(cpu)) continue;
+      cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(cpu, &one);
+      if (sched_setaffinity(thread, sizeof one, &one) == 0) sched_setaffinity(thread, sizeof allowed, &allowed);
+      return cpu;
+    }
+    return -1;
+  }
+
+ private:
+  static constexpr int kMost = CPU_SETSIZE;
+
+  bool claim(int cpu) {
+    const std::uint64_t bit = std::uint64_t{1} << (cpu % 64);
+    return (claimed_[cpu / 64].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
+  }
+
+  std::atomic<std::uint64_t> claimed_[kMost / 64] = {};
+};
 
 struct Job {
   TeamBody body;
@@ -42,6 +108,7 @@ struct Job {
   std::atomic<int> unfinished;
   std::mutex failure_mutex;
   std::exception_ptr failure;
+  ClaimedCpus cpus;
 
   void run_member(int index) noexcept {
     in_team = true;
@@ -61,6 +128,8 @@ struct alignas(64) Mailbox {
   std::atomic<bool> asleep{false};
   std::mutex mutex;
   std::condition_variable wake;
+  std::atomic<pid_t> thread{0};
+  std::atomic<int> assigned_cpu{-1};
   int index = 0;
 
   void put(Job* next) {
@@ -72,46 +141,78 @@ struct alignas(64) Mailbox {
   }
 
   Job* wait_for_job() {
-    const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
-    for (;;) {
-      for (int spin = 0; spin < 64; ++spin) {
-        if (Job* found = job.load(std::memory_order_acquire)) return found;
-        pause_briefly();
-      }
-      if (std::chrono::steady_clock::now() > deadline) break;
-    }
+    if (spin_until(kSpinTime, [this] { return job.load(std::memory_order_acquire) != nullptr; })) return job.load();
     std::unique_lock<std::mutex> lock(mutex);
     asleep.store(true, std::memory_order_seq_cst);
     wake.wait(lock, [this] { return job.load(std::memory_order_seq_cst) != nullptr; });
     asleep.store(false, std::memory_order_relaxed);
     return job.load(std::memory_order_acquire);
   }
-
-  [[noreturn]] void serve() {
-    for (;;) {
-      Job* current = wait_for_job();
-      job.store(nullptr, std::memory_order_relaxed);
-      current->run_member(index);
-      current->unfinished.fetch_sub(1, std::memory_order_release);  // the job may be gone after this
-    }
-  }
 };
 
 struct Team {
   std::mutex busy;
   std::vector<std::unique_ptr<Mailbox>> mailboxes;
+  std::atomic<bool> caller_asleep{false};
+  std::mutex finished_mutex;
+  std::condition_variable finished;
+  const int cpus = usable_cpus();
+
+  [[noreturn]] void serve(Mailbox& mailbox) {
+    mailbox.thread.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
+    for (;;) {
+      Job* current = mailbox.wait_for_job();
+      current->cpus.settle(mailbox.assigned_cpu.exchange(-1, std::memory_order_relaxed));
+      mailbox.job.store(nullptr, std::memory_order_relaxed);
+      current->run_member(mailbox.index);
+      const bool last = current->unfinished.fetch_sub(1, std::memory_order_seq_cst) == 1;
+      // The job may be gone from here on.
+      if (last && caller_asleep.load(std::memory_order_seq_cst)) {
+        const std::lock_guard<std::mutex> lock(finished_mutex);
+        finished.notify_one();
+      }
+    }
+  }
+
+  // Moves the workers that have a job and do not run.
+  void rescue(Job& job) {
+    for (int i = 1; i < job.count; ++i) {
+      Mailbox& mailbox = *mailboxes[static_cast<std::size_t>(i - 1)];
+      const pid_t thread = mailbox.thread.load(std::memory_order_relaxed);
+      if (thread == 0 || mailbox.job.load(std::memory_order_relaxed) == nullptr) continue;
+      const int cpu = job.cpus.move(thread);
+      if (cpu < 0) return;
+      mailbox.assigned_cpu.store(cpu, std::memory_order_relaxed);
+    }
+  }
+
+  void wait_for_workers(Job& job) {
+    const auto finished_now = [&job] { return job.unfinished.load(std::memory_order_acquire) == 0; };
+    const bool crowded = job.count > cpus;
+    if (!crowded) {
+      if (spin_until(kGrace, finished_now)) return;
+      rescue(job);
+    }
+    const auto patience = crowded ? kCrowdedPatience : kPatience;
+    if (spin_until(patience, finished_now)) return;
+    std::unique_lock<std::mutex> lock(finished_mutex);
+    caller_asleep.store(true, std::memory_order_seq_cst);
+    finished.wait(lock, [&job] { return job.unfinished.load(std::memory_order_seq_cst) == 0; });
+    caller_asleep.store(false, std::memory_order_relaxed);
+  }
 
   // Returns how many members are available, at most `wanted`: fewer where a thread could not be started.
   int grow_to(int wanted) {
     while (static_cast<int>(mailboxes.size()) + 1 < wanted) {
-      auto mailbox = std::make_unique<Mailbox>();
-      mailbox->index = static_cast<int>(mailboxes.size()) + 1;
+      mailboxes.push_back(std::make_unique<Mailbox>());
+      Mailbox* mailbox = mailboxes.back().get();
+      mailbox->index = static_cast<int>(mailboxes.size());
       try {
-        std::thread([box = mailbox.get()] { box->serve(); }).detach();
+        std::thread([this, mailbox] { serve(*mailbox); }).detach();
       } catch (const std::system_error&) {
+        mailboxes.pop_back();
         break;
       }
-      mailboxes.push_back(std::move(mailbox));
     }
     const int available = static_cast<int>(mailboxes.size()) + 1;
     return available < wanted ? available : wanted;
@@ -147,6 +248,11 @@ int positive_integer(const char* text) {
 
 }  // namespace
 
+void initialize_threads() {
+  team();
+  num_threads();
+}
+
 int num_threads() {
   if (const int chosen = chosen_threads.load(std::memory_order_relaxed)) return chosen;
   static const int initial = [] {
@@ -165,15 +271,11 @@ void run_team(int threads, TeamBody body, void* context) {
   std::unique_lock<std::mutex> lock(current.busy, std::try_to_lock);
   if (!lock.owns_lock()) return body(context, 0, 1);
   const int count = current.grow_to(threads);
-  Job job{body, context, count, {count - 1}, {}, nullptr};
+  Job job{body, context, count, {count - 1}, {}, nullptr, {}};
+  job.cpus.settle();
   for (int i = 1; i < count; ++i) current.mailboxes[static_cast<std::size_t>(i - 1)]->put(&job);
   job.run_member(0);
-  for (long spin = 0; job.unfinished.load(std::memory_order_acquire) != 0; ++spin) {
-    if (spin < 20000)
-      pause_briefly();
-    else
-      sched_yield();
-  }
+  current.wait_for_workers(job);
   if (job.failure) std::rethrow_exception(job.failure);
 }
 

@@ -17,6 +17,9 @@ void run_team(int threads, Body&& body) {
   run_team(threads, [](void* context, int index, int count) { (*static_cast<Body*>(context))(index, count); }, &body);
 }
 
+// Makes the team and reads the environment. Called once, when the library is loaded, so that no fork can fall into it.
+void initialize_threads();
+
 // Threads that a call may use: what set_num_threads said, else LAMINA_NUM_THREADS, else OMP_NUM_THREADS,
 // else min(CPUs of the affinity mask, CPUs of the cgroup quota).
 int num_threads();

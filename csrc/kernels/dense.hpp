@@ -11,6 +11,7 @@ namespace lamina::LAMINA_ISA {
 // each thread's rectangle; one that needs whole rows (softmax) follows when all are done.
 template <class T>
 void dense_forward(const DenseForward<T>& d) {
+  if (d.y.rows == 0 || d.y.cols == 0) return;
   const bool linear = d.activation == nullptr;
   const Matrix<T> z = d.pre.data != nullptr ? d.pre : d.y;
   const Product<T> product{d.x.rows, d.w.cols,   d.w.rows, d.x.data, d.x.stride, 1,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/kernel_table.hpp"
+#include "kernels/activations.hpp"
 #include "kernels/labels.hpp"
 #include "kernels/parallel.hpp"
 #include "kernels/softmax.hpp"
@@ -44,7 +45,7 @@ struct AbsoluteError {
   }
 };
 
-// Binary cross-entropy of a logit z: log(1 + exp(-|z|)) + max(z, 0) - z t, gradient sigmoid(z) - t, with the
+// Binary cross-entropy of a logit z: log(1 + exp(-|z|)) + max(z, 0) - z t, finite where z is not but t agrees; gradient sigmoid(z) - t, with the
 // target smoothed first: t (1 - s) + s / 2.
 struct SigmoidCrossEntropy {
   static constexpr LossInfo info{"sigmoid_cross_entropy", false, "label_smoothing", 0};
@@ -53,7 +54,10 @@ struct SigmoidCrossEntropy {
     const Vec<T> t = target * (T(1) - smoothing) + T(0.5) * smoothing;
     const Vec<T> e = exp<T>(-abs<T>(z));
     const Vec<T> probability = (z < T(0) ? e : broadcast<T>(T(1))) / (e + T(1));
-    return {(maximum(Vec<T>{}, z) - z * t) + log1p_unit<T>(e), probability - t};
+    // z t, or z (1 - t) reflected, with 0 where the factor is 0 even if z is infinite.
+    const Vec<T> factor = z > T(0) ? T(1) - t : -t;
+    const Vec<T> linear = factor == T(0) ? Vec<T>{} : z * factor;
+    return {unless_nan<T>(z, linear + log1p_unit<T>(e)), probability - t};
   }
 };
 
@@ -166,6 +170,15 @@ struct SoftmaxCrossEntropy {
     return {sum_lanes<T>(loss), sum_lanes<T>(total)};
   }
 
+  // For a label that another thread has changed after it was checked: NaN, and nothing written beyond the row.
+  template <class T>
+  static void spoil_row(const LossArguments<T>& a, std::ptrdiff_t i) {
+    const T nan = T(__builtin_nan(""));
+    if (a.loss != nullptr) a.loss[i] = nan;
+    if (a.gradient.data != nullptr)
+      for (std::ptrdiff_t j = 0; j < a.predictions.cols; ++j) a.gradient.data[i * a.gradient.stride + j] = nan;
+  }
+
   template <class T>
   static T label_loss(const T* z, std::ptrdiff_t label, std::ptrdiff_t c, T lse, T smoothing) {
     const T own = lse - z[label];
@@ -196,6 +209,7 @@ struct SoftmaxCrossEntropy {
       }
       const T lse = top + log_of(sum);
       const std::ptrdiff_t label = t == nullptr ? label_at(a.labels, i) : 0;
+      if (static_cast<std::size_t>(label) >= static_cast<std::size_t>(c)) return spoil_row(a, i);
       T loss, total = T(1);
       if (t == nullptr) {
         loss = label_loss(z, label, c, lse, smoothing);

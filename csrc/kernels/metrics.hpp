@@ -8,12 +8,14 @@
 
 namespace lamina::LAMINA_ISA {
 
-// Column of the largest element of a row, the first of equals; NaN is never larger.
+// Column of the largest element of a row, the first of equals; the first NaN where there is one, as NumPy's argmax.
 template <class T>
 [[gnu::always_inline]] inline std::ptrdiff_t largest_column(const T* x, std::ptrdiff_t n) {
   std::ptrdiff_t best = 0;
-  for (std::ptrdiff_t j = 1; j < n; ++j)
-    if (x[j] > x[best] || x[best] != x[best]) best = j;
+  for (std::ptrdiff_t j = 0; j < n; ++j) {
+    if (x[j] != x[j]) return j;
+    if (x[j] > x[best]) best = j;
+  }
   return best;
 }
 

@@ -56,6 +56,7 @@ template <class T>
 
 template <class Body>
 [[gnu::always_inline]] inline void for_each_row(std::ptrdiff_t rows, std::ptrdiff_t cols, Body&& body) {
+  if (cols == 0) return;
   parallel_ranges(rows, 1, kSoftmaxNanoseconds * static_cast<double>(cols + 8),
                   [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
                     for (std::ptrdiff_t i = begin; i < end; ++i) body(i);
