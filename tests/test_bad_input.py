@@ -36,12 +36,23 @@ WRONG = [
     (fit(y=np.eye(3)[Y]), ValueError, r"y must be class numbers of shape \(n,\); got \(6, 3\)"),
     (fit(batch_size=0), ValueError, "batch_size must be >= 1; got 0"),
     (fit(batch_size=2.5), TypeError, "batch_size must be an int; got float"),
-    (fit(epochs=-1), ValueError, "epochs must be >= 1; got -1"),
+    (fit(epochs=-1), ValueError, "epochs must be >= 0; got -1"),
     (fit(epochs=True), TypeError, "epochs must be an int; got bool"),
-    (fit(validation_split=1.5), ValueError, r"validation_split must be in \(0, 1\); got 1.5"),
-    (fit(validation_split=-0.5), ValueError, r"validation_split must be in \(0, 1\)"),
+    (fit(validation_split=1.5), ValueError, r"validation_split must be in \[0, 1\]; got 1.5"),
+    (fit(validation_split=-0.5), ValueError, r"validation_split must be in \[0, 1\]"),
     (fit(validation_split=0.99), ValueError, "leaves one part empty"),
-    (fit(validation_split=0.5, validation_data=(X, Y)), ValueError, "not both"),
+    (fit(validation_split="0.2"), TypeError, "validation_split must be a number; got str"),
+    (fit(shuffle="no"), TypeError, "shuffle must be True or False"),
+    (fit(callbacks=["spy"]), TypeError, "callbacks must be lamina.callbacks.Callback; got str"),
+    (fit(class_weight={0: 1.0}), ValueError, "class_weight is not supported yet"),
+    (fit(steps_per_epoch=3), ValueError, "steps_per_epoch is not supported yet"),
+    (fit(x=np.ma.masked_invalid(X)), TypeError, "must be a plain array; got a masked one"),
+    (fit(initial_epoch=-1), ValueError, "initial_epoch must be >= 0"),
+    (fit(validation_freq=0), ValueError, "validation_freq must be >= 1"),
+    (lambda m: m.fit(X, Y, verbose=None), ValueError, "verbose must be 'auto'"),
+    (lambda m: m.fit(X, Y, verbose=0.5), ValueError, "verbose must be 'auto'"),
+    (lambda m: m.compile("sgd", "mse", 0.5), ValueError, "loss_weights must be None"),
+    (lambda m: m.predict(X, steps=2), ValueError, "steps is not supported yet"),
     (fit(validation_data=(X,)), ValueError, r"validation_data must be \(x, y\)"),
     (fit(validation_data=(X[:, :3], Y)), ValueError, r"x must have shape \(n, 8\)"),
     (fit(validation_data=(X, Y + 1)), ValueError, "got 3 at row 2"),
@@ -147,6 +158,136 @@ def test_build_refuses():
     assert not model.built
     model.build((None, 4))
     assert model.built
+
+
+def test_refused_fit_leaves_an_unbuilt_model_unbuilt():
+    model = lamina.Sequential([layers.Dense(4), layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    seeds = lamina.random.global_seeds.counter
+    for wrong in (
+        fit(y=Y + 1),
+        fit(y=Y[:3]),
+        fit(y=np.eye(3)[Y]),
+        fit(sample_weight=np.ones(2)),
+        fit(validation_data=(X, Y + 1)),
+        fit(validation_data=(X[:, :2], Y)),
+        fit(callbacks=[3]),
+        fit(validation_split=0.99),
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            wrong(model)
+        assert not model.built
+        assert model.row_shape is None
+        assert not any(layer.built for layer in model.layers)
+    assert lamina.random.global_seeds.counter == seeds
+    model.fit(X[:, :5], Y, verbose=0)
+    assert model.input_shape == (None, 5)
+
+
+def test_failed_build_leaves_nothing_behind():
+    class Once(lamina.initializers.Zeros):
+        failed = False
+
+        def __call__(self, shape, dtype=None):
+            if not Once.failed:
+                Once.failed = True
+                raise RuntimeError("not today")
+            return super().__call__(shape, dtype)
+
+    model = lamina.Sequential([layers.Dense(4), layers.Dense(3, bias_initializer=Once())])
+    with pytest.raises(RuntimeError, match="not today"):
+        model.build((None, 8))
+    assert not model.built
+    assert model.row_shape is None
+    assert [layer.built for layer in model.layers] == [False, False]
+    assert model.weights == []
+    model.build((None, 5))
+    assert [w.shape for w in model.get_weights()] == [(5, 4), (4,), (4, 3), (3,)]
+
+    Once.failed = False
+    model = lamina.Sequential()
+    with pytest.raises(RuntimeError, match="not today"):
+        model.add(layers.Dense(4, input_dim=8, bias_initializer=Once()))
+    assert model.layers == []
+    assert model.row_shape is None
+    model.add(layers.Dense(4, input_dim=3))
+    assert model.row_shape == (3,)
+
+
+def test_built_layers_in_a_new_model_keep_their_shape():
+    model = classification_model()
+    part = lamina.Sequential(model.layers[:1])
+    assert part.built
+    assert part.input_shape == (None, 8)
+    np.testing.assert_array_equal(part.predict(X), model.layers[0](X))
+    built = lamina.Sequential([layers.Dense(8), *model.layers[1:]])
+    with pytest.raises(ValueError, match=r"layer 'dense_1' must take rows of shape \(5,\).*are \(8,\)"):
+        built.build((None, 4))
+    assert built.row_shape is None
+
+
+def test_partly_frozen_variables():
+    model = classification_model()
+    model.layers[0].kernel.trainable = False
+    model.layers[1].bias.trainable = False
+    before = model.get_weights()
+    model.fit(X, Y, verbose=0)
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert changed == [False, True, True, False]
+
+
+def test_model_trainable_freezes_everything():
+    model = classification_model()
+    model.trainable = False
+    before = model.get_weights()
+    model.fit(X, Y, verbose=0)
+    for ours, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    assert model.trainable_weights == []
+    assert not lamina.Sequential.from_config(model.get_config()).trainable
+    model.trainable = True
+    assert len(model.trainable_weights) == 4
+
+
+def test_optimizer_checks_gradients_before_any_step():
+    model = classification_model()
+    before = model.get_weights()
+    right = [np.ones_like(w) for w in before]
+    for wrong in (right[:-1], [*right[:-1], np.ones(7, "f")], [*right[:-1], np.ones(3)]):
+        with pytest.raises(ValueError, match="SGD: "):
+            model.optimizer.apply(wrong, model.trainable_weights)
+    for ours, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_labels_of_foreign_byte_order_and_alignment():
+    expected, model = classification_model(), classification_model()
+    model.set_weights(expected.get_weights())
+    unaligned = np.frombuffer(b"\0" + Y.astype("i4").tobytes(), "i4", offset=1)
+    for labels in (Y.astype(">i8"), Y.astype(">u2"), unaligned):
+        assert model.evaluate(X, labels, verbose=0) == expected.evaluate(X, Y, verbose=0)
+        model.fit(X, labels, validation_data=(X, labels), shuffle=False, verbose=0)
+        expected.fit(X, Y, shuffle=False, verbose=0)
+        np.testing.assert_array_equal(model.get_weights()[0], expected.get_weights()[0])
+
+
+def test_hasattr_on_what_is_not_there_yet():
+    model = lamina.Sequential([layers.Dense(3)])
+    assert not hasattr(model.layers[0], "kernel")
+    assert not hasattr(model, "optimizer")
+    with pytest.raises(AttributeError):
+        model.layers[0].name = "other"
+
+
+def test_epochs_0_and_initial_epoch():
+    model = classification_model()
+    before = model.get_weights()
+    assert model.fit(X, Y, epochs=0, verbose=0).history == {}
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+    history = model.fit(X, Y, epochs=5, initial_epoch=2, validation_data=(X, Y), validation_freq=2, verbose=0)
+    assert history.epoch == [2, 3, 4]
+    assert len(history.history["loss"]) == 3
+    assert len(history.history["val_loss"]) == 1
 
 
 def test_nan_goes_through_training():

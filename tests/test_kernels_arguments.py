@@ -148,6 +148,48 @@ def test_losses_refuse():
         kernels.mse(z, np.ones(4, "f"))
 
 
+def test_masked_arrays_are_refused():
+    good = arrays()
+    with pytest.raises(TypeError, match="x must be a plain numpy.ndarray; got a masked one"):
+        kernels.dense_forward(**(good | {"x": np.ma.masked_invalid(good["x"])}))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: kernels.activation_forward(3, x), "name must be a str; got int"),
+        (lambda x: kernels.activation_forward("elu", x, alpha="a"), "alpha must be a real number; got str"),
+        (lambda x: kernels.activation_forward("elu", x, alpha=1j), "alpha must be a real number; got complex"),
+        (lambda x: kernels.dense_forward(x, x, activation=None), "activation must be a str; got NoneType"),
+        (lambda x: kernels.dense_backward(x, x, x, need_dx="no"), "need_dx must be True or False; got str"),
+        (lambda x: kernels.softmax_cross_entropy(x, x, label_smoothing="x"), "label_smoothing must be a real number"),
+        (lambda x: kernels.mse(x, x, need_grad=None), "need_grad must be True or False; got NoneType"),
+        (lambda x: kernels.sgd_update(x, x.copy(), learning_rate="x"), "learning_rate must be a real number; got str"),
+        (
+            lambda x: kernels.sgd_update(x, x.copy(), learning_rate=True),
+            "learning_rate must be a real number; got bool",
+        ),
+        (lambda x: kernels.sgd_update(x, x.copy(), learning_rate=1, nesterov="no"), "nesterov must be True or False"),
+    ],
+)
+def test_scalars_are_refused_in_words(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(np.ones((3, 3)))
+
+
+def test_hyperparameters_must_be_finite_in_the_dtype():
+    with pytest.raises(ValueError, match="learning_rate must be finite"):
+        kernels.sgd_update(np.ones(3, "f"), np.ones(3, "f"), learning_rate=1e300)
+    kernels.sgd_update(np.ones(3), np.ones(3), learning_rate=1e300)
+    with pytest.raises(ValueError, match="alpha must be finite"):
+        kernels.activation_forward("leaky_relu", np.ones(3, "f"), alpha=1e300)
+
+
+def test_no_columns_is_no_work():
+    x = np.ones((2**40, 0), "f")
+    assert kernels.dense_forward(x, np.ones((0, 0), "f"), activation="softmax").shape == (2**40, 0)
+
+
 def test_outputs_are_the_arrays_given():
     good = arrays()
     address = good["out"].ctypes.data

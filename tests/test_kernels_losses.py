@@ -129,6 +129,13 @@ def test_sigmoid_cross_entropy_is_stable(dtype, isa):
     np.testing.assert_allclose(grad[:, 0], [0, 1, -1, 0, -0.5])
 
 
+def test_sigmoid_cross_entropy_at_infinite_logits(dtype, isa):
+    z = np.array([[np.inf], [-np.inf], [np.inf], [-np.inf], [np.nan]], dtype)
+    loss, grad = kernels.sigmoid_cross_entropy(z, np.array([[1], [0], [0], [1], [1]], dtype))
+    np.testing.assert_array_equal(loss, [0, 0, np.inf, np.inf, np.nan])
+    np.testing.assert_array_equal(grad[:, 0], [0, 0, 1, -1, np.nan])
+
+
 def test_log_of_zero_probability_is_bounded(dtype, isa):
     loss, grad = kernels.binary_cross_entropy(np.array([[0.0], [1.0]], dtype), np.array([[1.0], [0.0]], dtype))
     np.testing.assert_allclose(loss, -np.log(1e-7), rtol=0.02)  # 1 - 1e-7 has few digits in float32

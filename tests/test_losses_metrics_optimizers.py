@@ -95,6 +95,7 @@ def test_accuracies():
     assert metrics.BinaryAccuracy()([[1, 0], [1, 0], [0, 0]], p) == pytest.approx((2 + 0 + 2) / 6)
     assert metrics.BinaryAccuracy(threshold=0.3)([1, 0], [[0.35], [0.2]]) == 1.0
     assert metrics.BinaryAccuracy()([1], [[0.5]]) == 0.0
+    assert metrics.SparseCategoricalAccuracy()([0, 1, 2], np.full((3, 3), np.nan)) == pytest.approx(1 / 3)
 
 
 def test_metrics_average_over_batches_with_weights(rng):
@@ -182,6 +183,7 @@ def test_optimizers_refuse(arguments, error, message):
 
 def test_to_categorical():
     np.testing.assert_array_equal(utils.to_categorical([0, 2, 1]), np.eye(3)[[0, 2, 1]])
+    assert utils.to_categorical([0, 1]).dtype == np.float64
     assert utils.to_categorical([[1], [0]], 4).shape == (2, 4)
     assert utils.to_categorical([[1, 0], [0, 1]]).shape == (2, 2, 2)
     assert utils.to_categorical([], 3).shape == (0, 3)

@@ -157,6 +157,14 @@ def test_initializer_constants_seeds_and_configuration():
         initializers.get("he_norma")
     with pytest.raises(ValueError, match="stddev must be >= 0"):
         initializers.RandomNormal(stddev=-1)
+    for wrong in (lambda: initializers.RandomNormal(mean=np.inf), lambda: initializers.RandomUniform(-np.inf, 1)):
+        with pytest.raises(ValueError, match="must be finite"):
+            wrong()
+    with pytest.raises(ValueError, match="a and b must be finite"):
+        initializers.RandomUniform(-1e300, 1e300)((2,))
+    with pytest.raises(TypeError, match="seed must be an int"):
+        initializers.HeNormal(seed=1.7)
+    assert initializers.HeNormal(seed=np.int64(3)).get_config() == {"seed": 3}
     with pytest.raises(ValueError, match="minval must be <= maxval"):
         initializers.RandomUniform(1, 0)
     with pytest.raises(ValueError, match="mode must be"):

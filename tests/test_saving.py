@@ -127,19 +127,52 @@ def test_foreign_and_tampered_files_raise(tmp_path):
         change(changed, arrays)
         save_file(arrays, path, {"lamina": json.dumps(changed)})
 
+    velocity = "optimizer/velocity/dense/kernel"
     for change in (
         lambda s, t: s.update(format=99),
         lambda s, t: s.pop("model"),
         lambda s, t: s["model"]["layers"][0].update(class_name="os.system"),
         lambda s, t: s["model"]["layers"][0]["config"].update(units=-1),
+        lambda s, t: s["model"]["layers"][0]["config"].update(units=10**13),
+        lambda s, t: s["model"]["layers"][0]["config"].update(dtype="float64"),
         lambda s, t: s["model"].update(layers=None),
         lambda s, t: t.pop("weights/dense/kernel"),
         lambda s, t: t.update({"weights/dense/kernel": np.zeros((2, 2), "f")}),
+        lambda s, t: t.update({"weights/dense/kernel": t["weights/dense/kernel"].astype("f8")}),
+        lambda s, t: t.update({"weights/dense/kernel": t["weights/dense/kernel"].astype("i4")}),
+        lambda s, t: t.update({"weights/other": np.zeros(2, "f")}),
+        lambda s, t: t.pop(velocity),
+        lambda s, t: t.update({velocity: np.zeros((2, 2), "f")}),
+        lambda s, t: t.update({velocity: t[velocity].astype("f8")}),
+        lambda s, t: s["compiled"].update(iterations=-5),
+        lambda s, t: s.update(shuffles=-1),
         lambda s, t: s["compiled"].update(loss={"class_name": "nothing"}),
     ):
         rewrite(change)
         with pytest.raises(ValueError, match="load_model: .* is damaged or of a newer lamina"):
             lamina.models.load_model(path)
+    save_file(tensors, path, {"lamina": "[" * 200_000})
+    with pytest.raises(ValueError, match="is damaged"):
+        lamina.models.load_model(path)
+
+
+def test_classes_of_ones_own_are_refused_when_saving(tmp_path):
+    class Mine(lamina.initializers.Zeros):
+        pass
+
+    model = lamina.Sequential([layers.Dense(2, input_dim=8, kernel_initializer=Mine())])
+    with pytest.raises(ValueError, match="Mine must be a class of lamina's"):
+        model.save(tmp_path / "m.safetensors")
+    assert os.listdir(tmp_path) == []
+
+
+def test_file_mode_follows_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        trained().save(tmp_path / "m.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "m.safetensors").stat().st_mode & 0o777 == 0o640
 
 
 def json_of(path):

@@ -33,6 +33,10 @@ def test_summary_counts_frozen_and_large():
     assert "Total params: 2,011,010 (7.67 MB)" in text
     assert "Trainable params: 2,001,000" in text
     assert "Non-trainable params: 10,010 (39.10 KB)" in text
+    lines.clear()
+    model.summary(print_fn=lines.append, show_trainable=True, line_length=100)
+    rows = [row for row in lines[0].splitlines() if "(Dense)" in row]
+    assert [row.split("│")[4].strip() for row in rows] == ["Y", "N"]
 
 
 def test_summary_of_unbuilt_and_long_names():

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "bindings/arguments.hpp"
 #include "bindings/register.hpp"
 
@@ -17,6 +19,8 @@ void random_fill(const std::string& distribution, std::uint64_t key, std::uint64
     arguments.fail_value("distribution must be 'uniform', 'normal' or 'truncated_normal'; got '" + distribution + "'.");
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
+    if (!std::isfinite(static_cast<T>(a)) || !std::isfinite(static_cast<T>(b)))
+      arguments.fail_value("a and b must be finite in the dtype of out.");
     without_gil(8.0 * static_cast<double>(values.size()), [&] {
       kernels_of<T>(kernels()).random_fill(kind, {key, counter}, static_cast<T>(a), static_cast<T>(b),
                                            values.mutable_data<T>(), values.size());

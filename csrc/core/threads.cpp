@@ -13,6 +13,8 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -238,12 +240,26 @@ Team& team() {
 
 std::atomic<int> chosen_threads{0};
 
-int positive_integer(const char* text) {
-  if (text == nullptr) return 0;
-  char* end = nullptr;
-  const long value = std::strtol(text, &end, 10);
-  const bool complete = end != text && (*end == '\0' || *end == ',');  // OMP_NUM_THREADS may be a list
-  return complete && value > 0 && value < 65536 ? static_cast<int>(value) : 0;
+// The whole number from 1 to 65535 that a text begins with and that only blanks, and then nothing or `end`, follow;
+// else 0.
+int positive_integer(const char* text, char end) {
+  char* rest = nullptr;
+  const long value = std::strtol(text, &rest, 10);
+  if (rest == text) return 0;
+  while (*rest == ' ') ++rest;
+  return (*rest == '\0' || *rest == end) && value > 0 && value < 65536 ? static_cast<int>(value) : 0;
+}
+
+int threads_from_environment() {
+  if (const char* own = std::getenv("LAMINA_NUM_THREADS"); own != nullptr && *own != '\0') {
+    if (const int threads = positive_integer(own, '\0')) return threads;
+    throw std::invalid_argument(std::string("LAMINA_NUM_THREADS: must be a whole number from 1 to 65535; got '") + own +
+                                "'.");
+  }
+  // May be a list, of which the first counts. What OpenMP does not understand it ignores.
+  if (const char* openmp = std::getenv("OMP_NUM_THREADS"); openmp != nullptr)
+    if (const int threads = positive_integer(openmp, ',')) return threads;
+  return usable_cpus();
 }
 
 }  // namespace
@@ -255,11 +271,7 @@ void initialize_threads() {
 
 int num_threads() {
   if (const int chosen = chosen_threads.load(std::memory_order_relaxed)) return chosen;
-  static const int initial = [] {
-    if (const int own = positive_integer(std::getenv("LAMINA_NUM_THREADS"))) return own;
-    if (const int openmp = positive_integer(std::getenv("OMP_NUM_THREADS"))) return openmp;
-    return usable_cpus();
-  }();
+  static const int initial = threads_from_environment();
   return initial;
 }
 

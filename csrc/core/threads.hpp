@@ -18,6 +18,7 @@ void run_team(int threads, Body&& body) {
 }
 
 // Makes the team and reads the environment. Called once, when the library is loaded, so that no fork can fall into it.
+// Throws std::invalid_argument for a LAMINA_NUM_THREADS that is no number of threads.
 void initialize_threads();
 
 // Threads that a call may use: what set_num_threads said, else LAMINA_NUM_THREADS, else OMP_NUM_THREADS,

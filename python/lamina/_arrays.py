@@ -20,6 +20,10 @@ def real_array(who: str, name: str, value: Any) -> Array:
     """Return `value` as an array of real numbers, its dtype unchanged."""
     if value is None:
         raise TypeError(f"{who}: {name} must be an array; got None.")
+    if isinstance(value, np.ndarray) and hasattr(value, "mask"):
+        raise TypeError(
+            f"{who}: {name} must be a plain array; got a masked one, whose mask would be lost. Fill it first."
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -93,7 +97,7 @@ def label_array(who: str, name: str, value: Any, classes: int) -> npt.NDArray[An
         array = whole
     elif array.dtype.kind == "b":
         array = array.astype(np.uint8)
-    array = np.ascontiguousarray(array)
+    array = np.require(array, array.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
     if array.size and (array.min() < 0 or array.max() >= classes):
         row = int(np.flatnonzero((array < 0) | (array >= classes))[0])
         raise ValueError(

@@ -102,16 +102,10 @@ class CallbackList:
     def __init__(self, callbacks: Iterable[Callback], model: Sequential, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks must be lamina.callbacks.Callback; got {type(callback).__name__}.")
             callback.set_model(model)
             callback.set_params(params)
         self._listeners = {
-            hook: [
-                getattr(callback, hook)
-                for callback in self.callbacks
-                if getattr(type(callback), hook) is not getattr(Callback, hook)
-            ]
+            hook: [getattr(callback, hook) for callback in self.callbacks if _listens(callback, hook)]
             for hook in _HOOKS
         }
 
@@ -123,6 +117,11 @@ class CallbackList:
         """Call a hook of everybody who listens."""
         for listener in self._listeners[hook]:
             listener(*arguments)
+
+
+def _listens(callback: Callback, hook: str) -> bool:
+    """Return whether a callback, or its class, defines a hook of its own."""
+    return hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
 
 
 class History(Callback):
@@ -194,11 +193,22 @@ class ProgbarLogger(Callback):
             self._bar = None
 
 
-def resolve_verbose(who: str, verbose: str | int) -> int:
+def checked(who: str, callbacks: Any) -> list[Callback]:
+    """Return what the argument `callbacks` holds as a list, or raise."""
+    if callbacks is None:
+        return []
+    found = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+    for callback in found:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"{who}: callbacks must be lamina.callbacks.Callback; got {type(callback).__name__}.")
+    return found
+
+
+def resolve_verbose(who: str, verbose: Any) -> int:
     """Return 0, 1 or 2: "auto" is 1 on a terminal and in a notebook, else 2."""
-    if verbose == "auto":
+    if isinstance(verbose, str) and verbose == "auto":
         return 1 if sys.stderr.isatty() or "ipykernel" in sys.modules else 2
-    if isinstance(verbose, str) or int(verbose) not in (0, 1, 2):
+    if isinstance(verbose, str) or verbose not in (0, 1, 2):
         raise ValueError(f"{who}: verbose must be 'auto', 0, 1 or 2; got {verbose!r}.")
     return int(verbose)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from lamina._arrays import batch_array, weight_array
 
-__all__ = ["Batch", "Data", "batches", "positive_int", "split"]
+__all__ = ["Batch", "Data", "batches", "split"]
 
 Array = npt.NDArray[Any]
 
@@ -35,19 +34,6 @@ class Data(NamedTuple):
         return len(self.x)
 
 
-def positive_int(who: str, name: str, value: Any, least: int = 1) -> int:
-    """Return `value` as an int of at least `least`, or raise."""
-    if isinstance(value, bool):
-        raise TypeError(f"{who}: {name} must be an int; got bool.")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{who}: {name} must be an int; got {type(value).__name__}.") from None
-    if number < least:
-        raise ValueError(f"{who}: {name} must be >= {least}; got {number}.")
-    return number
-
-
 def input_rows(who: str, x: Any, row_shape: tuple[int, ...] | None) -> Array:
     """Return the input as an array of rows, its dtype and memory unchanged where that is possible."""
     return batch_array(who, "x", x, row_shape)
@@ -66,8 +52,6 @@ def same_length(who: str, x: Array, y: Array) -> None:
 
 def split(who: str, data: Data, fraction: float) -> tuple[Data, Data]:
     """Return the first rows and the last `fraction` of them, as Keras splits: before any shuffling."""
-    if isinstance(fraction, bool) or not 0 < fraction < 1:
-        raise ValueError(f"{who}: validation_split must be in (0, 1); got {fraction}.")
     at = int(len(data) * (1 - fraction))
     if at == 0 or at == len(data):
         raise ValueError(f"{who}: validation_split={fraction} of {len(data)} rows leaves one part empty.")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import config, random
+from lamina._checks import integer, number
 from lamina._names import look_up
 from lamina._names import serialize as serialize
 
@@ -67,7 +68,7 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: float = 0.0) -> None:
-        self.value = float(value)
+        self.value = number("Constant", "value", value)
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
@@ -98,8 +99,9 @@ class _RandomInitializer(Initializer):
     """A seed that stays: two calls of one instance return the same numbers, as in Keras 3."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self._given_seed = seed
-        self.seed = random.global_seeds.next_seed() if seed is None else int(seed)
+        who = type(self).__name__
+        self._given_seed = None if seed is None else integer(who, "seed", seed, least=-(2**63))
+        self.seed = random.global_seeds.next_seed() if self._given_seed is None else self._given_seed
 
     def _draw(self, distribution: str, a: float, b: float, shape: tuple[int, ...], dtype: str | None) -> Array:
         return random.fill(distribution, self.seed, a, b, tuple(shape), dtype or config.floatx())
@@ -117,7 +119,8 @@ class RandomNormal(_RandomInitializer):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.mean, self.stddev = float(mean), _not_negative("RandomNormal", "stddev", stddev)
+        who = type(self).__name__
+        self.mean, self.stddev = number(who, "mean", mean), number(who, "stddev", stddev, least=0)
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
@@ -147,9 +150,9 @@ class RandomUniform(_RandomInitializer):
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        if not minval <= maxval:
+        self.minval, self.maxval = number("RandomUniform", "minval", minval), number("RandomUniform", "maxval", maxval)
+        if self.minval > self.maxval:
             raise ValueError(f"RandomUniform: minval must be <= maxval; got {minval} and {maxval}.")
-        self.minval, self.maxval = float(minval), float(maxval)
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
@@ -180,7 +183,7 @@ class VarianceScaling(_RandomInitializer):
         seed: int | None = None,
     ) -> None:
         super().__init__(seed)
-        if not scale > 0:
+        if number("VarianceScaling", "scale", scale, least=0) == 0:
             raise ValueError(f"VarianceScaling: scale must be > 0; got {scale}.")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"VarianceScaling: mode must be 'fan_in', 'fan_out' or 'fan_avg'; got {mode!r}.")
@@ -272,12 +275,6 @@ def compute_fans(shape: tuple[int, ...]) -> tuple[float, float]:
         return float(shape[0]), float(shape[0])
     field = math.prod(shape[:-2])
     return float(shape[-2] * field), float(shape[-1] * field)
-
-
-def _not_negative(who: str, name: str, value: float) -> float:
-    if not value >= 0:
-        raise ValueError(f"{who}: {name} must be >= 0; got {value}.")
-    return float(value)
 
 
 _CLASSES: dict[str, type[Initializer]] = {}

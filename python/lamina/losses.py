@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lamina import _core
 from lamina._arrays import batch_array, float_array, label_array, target_array, weight_array
+from lamina._checks import flag, number
 from lamina._names import look_up, snake_case
 from lamina._names import serialize as serialize
 
@@ -199,10 +200,9 @@ class _ProbabilityLoss(Loss):
         name: str | None = None,
     ) -> None:
         super().__init__(reduction, name)
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"{type(self).__name__}: label_smoothing must be in [0, 1]; got {label_smoothing}.")
-        self.from_logits = bool(from_logits)
-        self.label_smoothing = float(label_smoothing)
+        who = type(self).__name__
+        self.from_logits = flag(who, "from_logits", from_logits)
+        self.label_smoothing = number(who, "label_smoothing", label_smoothing, 0, 1)
 
     def parameter(self) -> float | None:
         """Return the label smoothing."""
@@ -303,7 +303,7 @@ class SparseCategoricalCrossentropy(Loss):
         name: str | None = None,
     ) -> None:
         super().__init__(reduction, name)
-        self.from_logits = bool(from_logits)
+        self.from_logits = flag(type(self).__name__, "from_logits", from_logits)
 
     def targets(self, who: str, y: Any, columns: int, dtype: str) -> Array:
         """Return class numbers."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lamina import _core
 from lamina._arrays import batch_array, float_array, label_array, target_array, weight_array
+from lamina._checks import number
 from lamina._names import look_up, snake_case
 from lamina._names import serialize as serialize
 
@@ -161,7 +162,7 @@ class BinaryAccuracy(Metric):
 
     def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
         super().__init__(name)
-        self.threshold = float(threshold)
+        self.threshold = number(type(self).__name__, "threshold", threshold)
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return the share of right columns of each row."""

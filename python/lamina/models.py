@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from lamina import random
+from lamina._checks import NotBuiltError, flag
 from lamina._names import serialize, unique_name
 from lamina.layers import InputLayer, Layer, deserialize
 from lamina.layers.base import Shape, assign_all, check_row_shape
@@ -57,6 +58,7 @@ class Sequential(Trainer):
         self.seed = random.global_seeds.next_seed()
         self.layers = []
         self._input: InputLayer | None = None
+        self._trainable = True
         self.built = False
         for layer in layers or []:
             self.add(layer)
@@ -89,17 +91,18 @@ class Sequential(Trainer):
                 f"{who}: a model has one dtype; layer {layer.name!r} is {layer.dtype}, the others are "
                 f"{self.layers[0].dtype}."
             )
-        if self._input is None and not self.layers and layer.wanted_input_shape is not None:
-            self._input = InputLayer(layer.wanted_input_shape)
-        before = self._output_row_shape()
+        start = self._input
+        if start is None and not self.layers:
+            shape = layer.input_row_shape if layer.built else layer.wanted_input_shape
+            start = None if shape is None else InputLayer(shape, dtype=layer.dtype)
+        if start is not None and start.dtype != layer.dtype:
+            raise ValueError(
+                f"{who}: a model has one dtype; layer {layer.name!r} is {layer.dtype}, the Input {start.dtype}."
+            )
+        before = self._output_row_shape() if self.layers else (None if start is None else start.input_row_shape)
         if before is not None:
-            if layer.input_row_shape is not None and layer.built and layer.input_row_shape != before:
-                raise ValueError(
-                    f"{who}: layer {layer.name!r} must take rows of shape {layer.input_row_shape}; the output before "
-                    f"it is {before}."
-                )
-            if not layer.built:
-                layer.build((None, *before))
+            _build_for(who, layer, before)
+        self._input = start
         self.layers.append(layer)
         self.built = before is not None
         self._metric_uses = None
@@ -114,9 +117,7 @@ class Sequential(Trainer):
         return layer
 
     def _output_row_shape(self) -> Shape | None:
-        if self.layers:
-            return tuple(size for size in self.layers[-1].output_shape[1:] if size is not None) if self.built else None
-        return None if self._input is None else self._input.input_row_shape
+        return tuple(size for size in self.layers[-1].output_shape[1:] if size is not None) if self.built else None
 
     def build(self, input_shape: Any = None) -> None:
         """Make the parameters.
@@ -138,12 +139,18 @@ class Sequential(Trainer):
             raise ValueError(f"{who}: the model must have at least one layer.")
         if input_shape is None:
             raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
-        shape: tuple[int | None, ...] = (None, *check_row_shape(who, tuple(input_shape)[1:]))
-        self._input = InputLayer(shape[1:])  # type: ignore[arg-type]  # check_row_shape made them ints
-        for layer in self.layers:
-            if not layer.built:
-                layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+        row_shape = check_row_shape(who, tuple(input_shape)[1:])
+        new = [layer for layer in self.layers if not layer.built]
+        shape: tuple[int | None, ...] = (None, *row_shape)
+        try:
+            for layer in self.layers:
+                _build_for(who, layer, check_row_shape(who, shape[1:]))
+                shape = layer.compute_output_shape(shape)
+        except BaseException:
+            for layer in new:
+                layer.discard_weights()
+            raise
+        self._input = InputLayer(row_shape, dtype=self.compute_dtype)
         self.built = True
 
     # What training needs to know.
@@ -178,9 +185,23 @@ class Sequential(Trainer):
         return self.layers[-1].output_shape
 
     @property
-    def output_units(self) -> int:
-        """Number of columns of the output."""
-        shape = self.output_shape
+    def trainable(self) -> bool:
+        """Whether training changes parameters; assigning sets it for all layers."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = flag(f"{type(self).__name__} {self.name!r}", "trainable", value)
+        for layer in self.layers:
+            layer.trainable = self._trainable
+
+    def planned_units(self, row_shape: Shape) -> int:
+        """Return the number of columns of the output for rows of that shape, built or not."""
+        if not self.layers:
+            raise ValueError(f"{type(self).__name__} {self.name!r}: the model must have at least one layer.")
+        shape: tuple[int | None, ...] = (None, *row_shape)
+        for layer in self.layers:
+            shape = layer.compute_output_shape(shape)
         if len(shape) != 2 or shape[1] is None:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r}: a loss needs an output of shape (n, units); the last layer "
@@ -190,7 +211,7 @@ class Sequential(Trainer):
 
     def _require_built(self, method: str) -> None:
         if not self.built:
-            raise ValueError(
+            raise NotBuiltError(
                 f"{type(self).__name__} {self.name!r}: {method}: the model must be built; it has no parameters yet. "
                 "Begin it with an Input, or call build() or fit()."
             )
@@ -262,19 +283,36 @@ class Sequential(Trainer):
         self._require_built("set_weights")
         assign_all(f"{type(self).__name__} {self.name!r}", self.weights, weights)
 
-    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: None = None,
+    ) -> None:
         """Print layers, output shapes and numbers of parameters.
 
         Parameters
         ----------
         line_length : int, optional
             Width of the table; 88 if omitted, less in a narrow terminal.
+        positions, layer_range : None
+            Not supported yet; another value raises.
         print_fn : callable, optional
             Called with the text instead of `print`.
+        expand_nested : bool
+            Accepted as in Keras; there are no nested models.
+        show_trainable : bool
+            Add a column that says which layers train.
         """
+        for name, value in (("positions", positions), ("layer_range", layer_range)):
+            if value is not None:
+                raise ValueError(f"{type(self).__name__} {self.name!r}: summary: {name} is not supported yet.")
         if line_length is None:
             line_length = min(88, shutil.get_terminal_size().columns - 4)
-        (print_fn or print)(format_summary(self, line_length))
+        (print_fn or print)(format_summary(self, line_length, show_trainable))
 
     # Saving.
 
@@ -284,18 +322,21 @@ class Sequential(Trainer):
             "name": self.name,
             "seed": self.seed,
             "input_shape": None if self.row_shape is None else list(self.row_shape),
+            "trainable": self.trainable,
             "layers": [serialize(layer) for layer in self.layers],
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Sequential:
         """Return a model from `get_config`."""
+        layers = [deserialize(layer) for layer in config["layers"]]
         model = cls(name=config.get("name"))
         model.seed = int(config.get("seed", model.seed))
-        if config.get("input_shape") is not None:
-            model.add(InputLayer(tuple(config["input_shape"])))
-        for layer in config["layers"]:
-            model.add(deserialize(layer))
+        if config.get("input_shape") is not None and layers:
+            model.add(InputLayer(tuple(config["input_shape"]), dtype=layers[0].dtype))
+        for layer in layers:
+            model.add(layer)
+        model._trainable = bool(config.get("trainable", True))
         return model
 
     def save(self, filepath: Any, overwrite: bool = True) -> None:
@@ -319,6 +360,17 @@ class Sequential(Trainer):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _build_for(who: str, layer: Layer, row_shape: Shape) -> None:
+    """Build a layer for rows of a shape; where it is built already, make sure that it is for these."""
+    if not layer.built:
+        layer.build_or_discard((None, *row_shape))
+    elif layer.input_row_shape != row_shape:
+        raise ValueError(
+            f"{who}: layer {layer.name!r} must take rows of shape {layer.input_row_shape}, for which it was built; "
+            f"those before it are {row_shape}."
+        )
 
 
 def load_model(filepath: Any, compile: bool = True) -> Sequential:

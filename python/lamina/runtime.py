@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 import platform
 from typing import Any, SupportsIndex
 
 import numpy as np
 
 from lamina import _core
+from lamina._checks import integer
 
 __all__ = ["get_num_threads", "set_num_threads", "show_config"]
 
@@ -26,9 +26,9 @@ def set_num_threads(threads: SupportsIndex) -> None:
     TypeError, ValueError
         Not an integer, or less than 1.
     """
-    count = operator.index(threads)
-    if not 1 <= count < 65536:
-        raise ValueError(f"set_num_threads: threads must be in [1, 65535]; got {count}.")
+    count = integer("set_num_threads", "threads", threads)
+    if count >= 65536:
+        raise ValueError(f"set_num_threads: threads must be < 65536; got {count}.")
     _core.set_num_threads(count)
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lamina import _core, callbacks, losses, metrics, optimizers, random
+from lamina import _core, losses, metrics, optimizers, random
+from lamina import callbacks as callbacks_module
 from lamina import data as data_module
 from lamina._arrays import float_array, label_array
+from lamina._checks import NotCompiledError, flag, integer, number
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
-from lamina.data import Batch, Data, positive_int
+from lamina.data import Batch, Data
 from lamina.layers import Layer
 from lamina.layers.base import Pass
 from lamina.losses import Loss
@@ -35,6 +37,14 @@ class Compiled(NamedTuple):
     loss: Loss
     metrics: list[Any]
     weighted_metrics: list[Any]
+
+
+class Prepared(NamedTuple):
+    """The data of a call, checked; nothing of the model has changed yet."""
+
+    data: Data
+    metric_uses: list[MetricUse]
+    metric_targets: list[Array | None]  # of each metric; None where they are those of the loss
 
 
 class MetricUse(NamedTuple):
@@ -72,9 +82,8 @@ class Trainer:
         """Shape of one row of input, or None before the model is built."""
         raise NotImplementedError
 
-    @property
-    def output_units(self) -> int:
-        """Number of columns of the output; raises where the output is no matrix."""
+    def planned_units(self, row_shape: tuple[int, ...]) -> int:
+        """Return the number of columns of the output for rows of that shape; raises where the output is no matrix."""
         raise NotImplementedError
 
     @property
@@ -92,8 +101,13 @@ class Trainer:
         self,
         optimizer: Any = "sgd",
         loss: Any = None,
+        loss_weights: None = None,
         metrics: Sequence[Any] | None = None,
         weighted_metrics: Sequence[Any] | None = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
     ) -> None:
         """Say how to train.
 
@@ -101,28 +115,35 @@ class Trainer:
         ----------
         optimizer : str, Optimizer or dict
         loss : str, Loss or dict
+        loss_weights : None
+            A model has one output, whose weight is 1.
         metrics : list of str or Metric, optional
             ``"accuracy"`` becomes the accuracy that fits output and targets.
         weighted_metrics : list of str or Metric, optional
             The same, taking sample weights into account.
+        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
+            Accepted as in Keras, where they choose how to execute; here there is one way.
 
         Raises
         ------
         TypeError, ValueError
             An unknown name, with the nearest suggested. The model stays as it was.
         """
+        who = self._who("compile")
         if loss is None:
-            raise ValueError(f"{self._who('compile')}: loss must be given; got None.")
+            raise ValueError(f"{who}: loss must be given; got None.")
+        if loss_weights is not None:
+            raise ValueError(f"{who}: loss_weights must be None: a model has one output; got {loss_weights!r}.")
         compiled = Compiled(
             optimizers.get(optimizer),
             losses.get(loss),
-            [_checked_metric(self._who("compile"), metric) for metric in _as_list(metrics)],
-            [_checked_metric(self._who("compile"), metric) for metric in _as_list(weighted_metrics)],
+            [_checked_metric(who, metric) for metric in _as_list(metrics)],
+            [_checked_metric(who, metric) for metric in _as_list(weighted_metrics)],
         )
         self._compiled = compiled
         self._metric_uses = None
         self._loss_tracker.reset_state()
-        if compiled.loss.from_logits and self.built and self._fuses_head():
+        if compiled.loss.from_logits and self.layers and self._fuses_head():
             self._warn_about_logits()
 
     def _warn_about_logits(self) -> None:
@@ -163,7 +184,9 @@ class Trainer:
 
     def _require_compiled(self, method: str) -> Compiled:
         if self._compiled is None:
-            raise RuntimeError(f"{self._who(method)}: the model must be compiled first; call compile(optimizer, loss).")
+            raise NotCompiledError(
+                f"{self._who(method)}: the model must be compiled first; call compile(optimizer, loss)."
+            )
         return self._compiled
 
     def _fuses_head(self) -> bool:
@@ -174,10 +197,8 @@ class Trainer:
 
     # Preparing data.
 
-    def _prepare(
-        self, method: str, x: Any, y: Any, sample_weight: Any, batch_labels: str = "y"
-    ) -> tuple[Data, list[Array | None]]:
-        """Check everything that a call was given and build the model if need be; touches no parameter."""
+    def _prepare(self, method: str, x: Any, y: Any, sample_weight: Any) -> Prepared:
+        """Check the data of a call against the model, built or not, and change nothing."""
         compiled = self._require_compiled(method)
         who = self._who(method)
         rows = data_module.input_rows(who, x, self.row_shape)
@@ -185,16 +206,21 @@ class Trainer:
             raise ValueError(f"{who}: x must have at least one row; got shape {rows.shape}.")
         if y is None:
             raise ValueError(f"{who}: y must be given; got None.")
-        if not self.built:
-            self.build((None, *rows.shape[1:]))
-        columns, dtype = self.output_units, self.compute_dtype
+        columns, dtype = self.planned_units(rows.shape[1:]), self.compute_dtype
         targets = compiled.loss.targets(who, y, columns, dtype)
         data_module.same_length(who, rows, targets)
         weight = data_module.weights(who, sample_weight, len(rows), dtype)
-        if self._metric_uses is None:
-            self._metric_uses = self._resolve_metrics(targets, columns)
-        metric_targets = [self._metric_targets(who, use.metric, y, targets) for use in self._metric_uses]
-        return Data(rows, targets, weight), metric_targets
+        uses = self._metric_uses
+        if uses is None:
+            uses = self._resolve_metrics(targets, columns)
+        metric_targets = [self._metric_targets(who, use.metric, y, targets, columns) for use in uses]
+        return Prepared(Data(rows, targets, weight), uses, metric_targets)
+
+    def _commit(self, prepared: Prepared) -> None:
+        """Build the model for data that passed all checks, and keep the metrics that were chosen for them."""
+        if not self.built:
+            self.build((None, *prepared.data.x.shape[1:]))
+        self._metric_uses = prepared.metric_uses
 
     def _resolve_metrics(self, targets: Array, columns: int) -> list[MetricUse]:
         compiled = self._require_compiled("compile")
@@ -202,19 +228,16 @@ class Trainer:
         uses = []
         for weighted, wanted in ((False, compiled.metrics), (True, compiled.weighted_metrics)):
             for metric in wanted:
-                if isinstance(metric, str) and metric in metrics.ACCURACY_NAMES:
+                if isinstance(metric, str):
                     metric = metrics.accuracy_for(metric, columns, class_numbers)
-                elif isinstance(metric, str):
-                    metric = metrics.get(metric)
                 uses.append(MetricUse(metric, weighted))
         return uses
 
-    def _metric_targets(self, who: str, metric: Metric, y: Any, targets: Array) -> Array | None:
+    def _metric_targets(self, who: str, metric: Metric, y: Any, targets: Array, columns: int) -> Array | None:
         """Return the targets as a metric takes them, or None where they are those of the loss."""
-        columns, dtype = self.output_units, self.compute_dtype
         if isinstance(metric, metrics.SparseCategoricalAccuracy):
             return None if targets.ndim == 1 else label_array(who, "y", y, columns)
-        return None if targets.ndim == 2 else metric.targets(who, y, columns, dtype)
+        return None if targets.ndim == 2 else metric.targets(who, y, columns, self.compute_dtype)
 
     # One step.
 
@@ -303,7 +326,13 @@ class Trainer:
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
+        class_weight: None = None,
         sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: None = None,
+        validation_steps: None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
     ) -> History:
         """Train for a number of epochs.
 
@@ -316,19 +345,28 @@ class Trainer:
             Targets as the loss takes them.
         batch_size : int, >= 1, optional
             Rows of a step, 32 if omitted; the last batch of an epoch may be smaller.
-        epochs : int, >= 1
+        epochs : int, >= 0
+            Number of the epoch to stop before, counting from 0: with `initial_epoch` 0 how many there are.
         verbose : {"auto", 0, 1, 2}
             0 silent, 1 a progress bar an epoch, 2 a line an epoch; "auto" is 1 on a terminal or in a notebook, else 2.
         callbacks : list of Callback, optional
         validation_split : float in [0, 1)
             Share of the last rows that is held back and evaluated after each epoch.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
-            Evaluated after each epoch; instead of `validation_split`.
+            Evaluated after each epoch; overrides `validation_split`.
         shuffle : bool
             Whether each epoch takes the rows in a new random order: a function of the model's seed and of
             the number of epochs that it was trained for.
+        class_weight, steps_per_epoch, validation_steps : None
+            Not supported yet; another value raises.
         sample_weight : array_like, shape (n,), optional
             Factor of each row's loss.
+        initial_epoch : int, >= 0
+            Number of the first epoch.
+        validation_batch_size : int, >= 1, optional
+            As `batch_size` if omitted.
+        validation_freq : int, >= 1
+            Evaluate after every so many epochs.
 
         Returns
         -------
@@ -340,77 +378,94 @@ class Trainer:
         RuntimeError
             The model is not compiled.
         TypeError, ValueError
-            Anything that does not fit. The parameters are as they were.
+            Anything that does not fit. The model is as it was.
         """
         who = self._who("fit")
-        size = 32 if batch_size is None else positive_int(who, "batch_size", batch_size)
-        epoch_count = positive_int(who, "epochs", epochs)
-        level = _callbacks_module.resolve_verbose(who, verbose)
-        if validation_split and validation_data is not None:
-            raise ValueError(f"{who}: give validation_split or validation_data, not both.")
-        data, extra = self._prepare("fit", x, y, sample_weight)
-        held_out: Data | None = None
-        held_out_extra: list[Array | None] = []
-        if validation_split:
-            rows = len(data)
-            data, held_out = data_module.split(who, data, validation_split)
-            held_out_extra = [None if targets is None else targets[rows - len(held_out) :] for targets in extra]
-            extra = [None if targets is None else targets[: len(data)] for targets in extra]
-        elif validation_data is not None:
+        _refuse(who, class_weight=class_weight, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
+        first, end = integer(who, "initial_epoch", initial_epoch, 0), integer(who, "epochs", epochs, 0)
+        every = integer(who, "validation_freq", validation_freq)
+        held_out_size = size
+        if validation_batch_size is not None:
+            held_out_size = integer(who, "validation_batch_size", validation_batch_size)
+        fraction = number(who, "validation_split", validation_split, 0, 1)
+        if fraction == 1:
+            raise ValueError(f"{who}: validation_split must be in [0, 1); got {validation_split}.")
+        level = callbacks_module.resolve_verbose(who, verbose)
+        shuffle = flag(who, "shuffle", shuffle)
+        listeners: list[Callback] = [History(), *callbacks_module.checked(who, callbacks)]
+        if level:
+            listeners.insert(1, ProgbarLogger(level))
+
+        prepared = self._prepare("fit", x, y, sample_weight)
+        held_out: Prepared | None = None
+        if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
                 raise ValueError(f"{who}: validation_data must be (x, y) or (x, y, sample_weight).")
-            held_out, held_out_extra = self._prepare("fit", *(*validation_data, None)[:3])
+            held_out = self._prepare("fit", *(*validation_data, None)[:3])
+            if held_out.data.x.shape[1:] != prepared.data.x.shape[1:]:
+                raise ValueError(
+                    f"{who}: the rows of validation_data must have shape {prepared.data.x.shape[1:]} as those of x; "
+                    f"got {held_out.data.x.shape[1:]}."
+                )
+        elif fraction:
+            prepared, held_out = _split(who, prepared, fraction)
+        self._commit(prepared)
 
-        history = History()
-        listeners: list[Callback] = [history]
-        if level:
-            listeners.append(ProgbarLogger(level))
-        listeners.extend(callbacks or [])
-        steps = -(-len(data) // size)
-        events = CallbackList(listeners, self, {"epochs": epoch_count, "steps": steps, "verbose": level})  # type: ignore[arg-type]  # Sequential is the only Trainer
+        history = listeners[0]
+        assert isinstance(history, History)
+        steps = -(-len(prepared.data) // size)
+        events = CallbackList(listeners, self, {"epochs": end, "steps": steps, "verbose": level})  # type: ignore[arg-type]  # Sequential is the only Trainer
         self.history = history
         self.stop_training = False
+        logs: dict[str, float] | None = None
         events.call("on_train_begin", None)
         try:
-            for epoch in range(epoch_count):
+            for epoch in range(first, end):
                 events.call("on_epoch_begin", epoch, None)
-                self._train_epoch(data, extra, size, shuffle, events)
+                self._train_epoch(prepared, size, shuffle, events)
                 logs = self._logs()
-                if held_out is not None:
-                    self._test_rows(held_out, held_out_extra, size)
-                    logs |= {f"val_{name}": value for name, value in self._logs().items()}
+                if held_out is not None and (epoch + 1) % every == 0:
+                    tested = self._test_rows(held_out, held_out_size, events)
+                    logs |= {f"val_{name}": value for name, value in tested.items()}
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
         finally:
-            events.call("on_train_end", None)
+            events.call("on_train_end", logs)
         return history
 
-    def _train_epoch(
-        self, data: Data, extra: list[Array | None], size: int, shuffle: bool, events: CallbackList
-    ) -> None:
+    def _train_epoch(self, prepared: Prepared, size: int, shuffle: bool, events: CallbackList) -> None:
         self.reset_metrics()
+        data = prepared.data
         order = None
         if shuffle:
             order = random.permutation(random.stream_key(self.seed, "shuffle"), self._shuffles, len(data))
         self._shuffles += 1
         listening = events.wants("on_train_batch_end")
         for index, batch in enumerate(data_module.batches(data, size, self.compute_dtype, order)):
-            rows = slice(index * size, (index + 1) * size)
+            rows: Any = slice(index * size, (index + 1) * size)
             if order is not None:
-                chosen: Any = order[rows]
-            else:
-                chosen = rows
+                rows = order[rows]
             events.call("on_train_batch_begin", index, None)
-            self._train_step(batch, [None if targets is None else targets[chosen] for targets in extra])
+            self._train_step(batch, _rows_of(prepared.metric_targets, rows))
             if listening:
                 events.call("on_train_batch_end", index, self._logs())
 
-    def _test_rows(self, data: Data, extra: list[Array | None], size: int) -> None:
+    def _test_rows(self, prepared: Prepared, size: int, events: CallbackList | None = None) -> dict[str, float]:
         self.reset_metrics()
-        for index, batch in enumerate(data_module.batches(data, size, self.compute_dtype)):
-            rows = slice(index * size, (index + 1) * size)
-            self._test_step(batch, [None if targets is None else targets[rows] for targets in extra])
+        if events is not None:
+            events.call("on_test_begin", None)
+        for index, batch in enumerate(data_module.batches(prepared.data, size, self.compute_dtype)):
+            if events is not None:
+                events.call("on_test_batch_begin", index, None)
+            self._test_step(batch, _rows_of(prepared.metric_targets, slice(index * size, (index + 1) * size)))
+            if events is not None and events.wants("on_test_batch_end"):
+                events.call("on_test_batch_end", index, self._logs())
+        logs = self._logs()
+        if events is not None:
+            events.call("on_test_end", logs)
+        return logs
 
     def evaluate(
         self,
@@ -419,6 +474,8 @@ class Trainer:
         batch_size: int | None = None,
         verbose: str | int = "auto",
         sample_weight: Any = None,
+        steps: None = None,
+        callbacks: Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
         """Return loss and metrics on rows, without training.
@@ -431,6 +488,9 @@ class Trainer:
             Bounds memory; 32 if omitted. Loss and metrics do not depend on it beyond rounding.
         verbose : {"auto", 0, 1, 2}
             2 prints the result; 0 and 1 do not.
+        steps : None
+            Not supported yet; another value raises.
+        callbacks : list of Callback, optional
         return_dict : bool
 
         Returns
@@ -444,16 +504,26 @@ class Trainer:
             As `fit`.
         """
         who = self._who("evaluate")
-        size = 32 if batch_size is None else positive_int(who, "batch_size", batch_size)
-        level = _callbacks_module.resolve_verbose(who, verbose)
-        data, extra = self._prepare("evaluate", x, y, sample_weight)
-        self._test_rows(data, extra, size)
-        logs = self._logs()
-        if level == 2 and verbose == 2:
+        _refuse(who, steps=steps)
+        size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
+        callbacks_module.resolve_verbose(who, verbose)
+        listeners = callbacks_module.checked(who, callbacks)
+        prepared = self._prepare("evaluate", x, y, sample_weight)
+        self._commit(prepared)
+        events = CallbackList(listeners, self, {"steps": -(-len(prepared.data) // size)})  # type: ignore[arg-type]  # Sequential is the only Trainer
+        logs = self._test_rows(prepared, size, events)
+        if verbose == 2:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
         return _as_result(logs, return_dict)
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = "auto") -> Array:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: None = None,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> Array:
         """Return the output for rows.
 
         Parameters
@@ -464,6 +534,9 @@ class Trainer:
             Bounds memory. A row's prediction has the same bits whatever it is.
         verbose : {"auto", 0, 1, 2}
             Accepted as in Keras; nothing is printed.
+        steps : None
+            Not supported yet; another value raises.
+        callbacks : list of Callback, optional
 
         Returns
         -------
@@ -475,17 +548,24 @@ class Trainer:
             `x` does not fit.
         """
         who = self._who("predict")
-        size = 1024 if batch_size is None else positive_int(who, "batch_size", batch_size)
-        _callbacks_module.resolve_verbose(who, verbose)
+        _refuse(who, steps=steps)
+        size = 1024 if batch_size is None else integer(who, "batch_size", batch_size)
+        callbacks_module.resolve_verbose(who, verbose)
+        listeners = callbacks_module.checked(who, callbacks)
         rows = data_module.input_rows(who, x, self.row_shape)
         if not self.built:
             self.build((None, *rows.shape[1:]))
-        if len(rows) <= size:
+        if len(rows) <= size and not listeners:
             return self._infer(float_array(who, "x", rows, self.compute_dtype))
-        parts = [
-            self._infer(batch.x) for batch in data_module.batches(Data(rows, None, None), size, self.compute_dtype)
-        ]
-        return np.concatenate(parts)
+        events = CallbackList(listeners, self, {"steps": -(-len(rows) // size)})  # type: ignore[arg-type]  # Sequential is the only Trainer
+        events.call("on_predict_begin", None)
+        parts = []
+        for index, batch in enumerate(data_module.batches(Data(rows, None, None), size, self.compute_dtype)):
+            events.call("on_predict_batch_begin", index, None)
+            parts.append(self._infer(batch.x))
+            events.call("on_predict_batch_end", index, {})
+        events.call("on_predict_end", {})
+        return np.concatenate(parts) if parts else self._infer(float_array(who, "x", rows, self.compute_dtype))
 
     def predict_on_batch(self, x: Any) -> Array:
         """Return the output for one batch."""
@@ -507,7 +587,14 @@ class Trainer:
             self.build((None, *rows.shape[1:]))
         return self._infer(float_array(who, "x", rows, self.compute_dtype), training)
 
-    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: None = None,
+        return_dict: bool = False,
+    ) -> Any:
         """Take one step on one batch.
 
         Returns
@@ -520,24 +607,44 @@ class Trainer:
         RuntimeError, TypeError, ValueError
             As `fit`.
         """
-        data, extra = self._prepare("train_on_batch", x, y, sample_weight)
+        _refuse(self._who("train_on_batch"), class_weight=class_weight)
+        prepared = self._prepare("train_on_batch", x, y, sample_weight)
+        self._commit(prepared)
         self.reset_metrics()
-        self._train_step(self._as_batch(data), extra)
+        self._train_step(self._as_batch(prepared.data), prepared.metric_targets)
         return _as_result(self._logs(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Return loss and metrics of one batch, without training; result as `train_on_batch`."""
-        data, extra = self._prepare("test_on_batch", x, y, sample_weight)
+        prepared = self._prepare("test_on_batch", x, y, sample_weight)
+        self._commit(prepared)
         self.reset_metrics()
-        self._test_step(self._as_batch(data), extra)
+        self._test_step(self._as_batch(prepared.data), prepared.metric_targets)
         return _as_result(self._logs(), return_dict)
 
     def _as_batch(self, data: Data) -> Batch:
         return next(data_module.batches(data, len(data), self.compute_dtype))
 
 
-# `fit` has an argument of that name.
-_callbacks_module = callbacks
+def _split(who: str, prepared: Prepared, fraction: float) -> tuple[Prepared, Prepared]:
+    """Return the first rows and the last `fraction` of them."""
+    kept, held_out = data_module.split(who, prepared.data, fraction)
+    first, last = slice(0, len(kept)), slice(len(kept), None)
+    return (
+        Prepared(kept, prepared.metric_uses, _rows_of(prepared.metric_targets, first)),
+        Prepared(held_out, prepared.metric_uses, _rows_of(prepared.metric_targets, last)),
+    )
+
+
+def _rows_of(targets: list[Array | None], rows: Any) -> list[Array | None]:
+    return [None if array is None else array[rows] for array in targets]
+
+
+def _refuse(who: str, **arguments: Any) -> None:
+    """Raise for Keras arguments that are not supported yet, unless they are left at None."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{who}: {name} is not supported yet and must be None; got {value!r}.")
 
 
 def _as_list(value: Any) -> list[Any]:

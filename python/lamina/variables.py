@@ -45,6 +45,11 @@ class Variable:
         """Number of elements."""
         return int(self.value.size)
 
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return int(self.value.ndim)
+
     def numpy(self) -> npt.NDArray[Any]:
         """Return a copy of the array."""
         return self.value.copy()
@@ -64,14 +69,14 @@ class Variable:
 
         Raises
         ------
-        ValueError
-            The shape differs, or the values are not real numbers. Nothing is written then.
+        TypeError, ValueError
+            The values are not real numbers, or the shape differs. Nothing is written then.
         """
         array = np.asarray(value)
         if array.shape != self.shape:
             raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
         if array.dtype.kind not in "biuf":
-            raise ValueError(f"Variable {self.path!r}: value must be real numbers; got dtype {array.dtype}.")
+            raise TypeError(f"Variable {self.path!r}: value must be real numbers; got dtype {array.dtype}.")
         self.value[...] = array
         return self
 
@@ -80,6 +85,15 @@ class Variable:
         if copy is False:
             raise ValueError(f"Variable {self.path!r}: an array of a variable is always a copy; got copy=False.")
         return np.array(self.value, dtype=dtype)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return a copy of a part."""
+        return self.value[index].copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore from a pickle, whose buffers may be read-only."""
+        self.__dict__.update(state)
+        self.value = np.require(self.value, None, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
 
     def __len__(self) -> int:
         return len(self.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import _core, activations
+from lamina._checks import number
 from lamina.activations import Kernel
 from lamina.layers.base import Array, Layer, Pass
 
@@ -87,14 +88,13 @@ class ReLU(_ActivationLayer):
 
     def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        if not negative_slope >= 0:
-            raise ValueError(f"ReLU {self.name!r}: negative_slope must be >= 0; got {negative_slope}.")
+        slope = number(f"ReLU {self.name!r}", "negative_slope", negative_slope, least=0)
         if max_value is not None and (max_value != 6 or negative_slope != 0):
             raise ValueError(
                 f"ReLU {self.name!r}: max_value must be None or 6, and 6 takes no negative_slope; "
                 f"got max_value={max_value}, negative_slope={negative_slope}."
             )
-        self.max_value, self.negative_slope = max_value, float(negative_slope)
+        self.max_value, self.negative_slope = max_value, slope
 
     def _kernel(self) -> Kernel:
         if self.max_value is not None:
@@ -118,9 +118,7 @@ class LeakyReLU(_ActivationLayer):
 
     def __init__(self, negative_slope: float = 0.3, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        if not negative_slope >= 0:
-            raise ValueError(f"LeakyReLU {self.name!r}: negative_slope must be >= 0; got {negative_slope}.")
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = number(f"LeakyReLU {self.name!r}", "negative_slope", negative_slope, least=0)
 
     def _kernel(self) -> Kernel:
         return Kernel("leaky_relu", self.negative_slope)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from lamina import config
+from lamina._checks import NotBuiltError, flag
 from lamina._names import snake_case, unique_name
 from lamina.activations import Kernel
+from lamina.initializers import Initializer
 from lamina.variables import Variable
 
 __all__ = ["Layer", "Pass"]
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
+
+
+# While a file is loaded: variable path → values, instead of what initializers would draw.
+initial_values: ContextVar[dict[str, Array] | None] = ContextVar("initial_values", default=None)
 
 
 class Pass(NamedTuple):
@@ -57,8 +64,8 @@ class Layer:
             raise TypeError(f"{kind}: unknown argument {sorted(unknown)[0]!r}.")
         if name is not None and not isinstance(name, str):
             raise TypeError(f"{kind}: name must be a str; got {type(name).__name__}.")
-        self.name = name if name is not None else unique_name(snake_case(kind))
-        self.trainable = bool(trainable)
+        self._name = name if name is not None else unique_name(snake_case(kind))
+        self.trainable = flag(kind, "trainable", trainable)
         self.dtype = config.check_float_type(kind, dtype) if dtype is not None else config.floatx()
         if input_dim is not None and input_shape is not None:
             raise ValueError(f"{kind}: give input_dim or input_shape, not both.")
@@ -117,20 +124,49 @@ class Layer:
         """Return a layer from `get_config`."""
         return cls(**config)
 
+    @property
+    def name(self) -> str:
+        """Unique in a model; fixed, for parameters are stored under it."""
+        return self._name
+
     def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
         """Remember the input shape."""
         self.input_row_shape = check_row_shape(f"{type(self).__name__} {self.name!r}", tuple(input_shape)[1:])
         self.built = True
 
-    def add_weight(self, name: str, shape: Shape, value: Array, trainable: bool = True) -> Variable:
-        """Register a parameter and return its variable."""
+    def build_or_discard(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build; where that fails leave the layer as it was."""
+        try:
+            self.build(input_shape)
+        except BaseException:
+            self.discard_weights()
+            raise
+
+    def discard_weights(self) -> None:
+        """Make the layer unbuilt again: what a failed build leaves behind is of no use."""
+        self._variables = []
+        self.input_row_shape = None
+        self.built = False
+
+    def add_weight(self, name: str, shape: Shape, initializer: Initializer, trainable: bool = True) -> Variable:
+        """Make a parameter and return its variable.
+
+        Its values come from the initializer, or from the file that is being loaded (`initial_values`).
+        """
+        path = f"{self.name}/{name}"
+        stored = initial_values.get()
+        if stored is None:
+            value = initializer(shape, self.dtype)
+            source = f"the initializer of {name} must return"
+        else:
+            value = stored[path]
+            source = f"{name} in the file must have"
+            if value.dtype != self.dtype:
+                raise ValueError(f"{path!r} in the file must be {self.dtype}; it is {value.dtype}")
         array = np.require(value, np.dtype(self.dtype), ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "OWNDATA"])
         if array.shape != shape:
-            raise ValueError(
-                f"{type(self).__name__} {self.name!r}: the initializer of {name} must return shape {shape}; "
-                f"got {array.shape}."
-            )
-        variable = Variable(array, name, f"{self.name}/{name}", trainable)
+            raise ValueError(f"{type(self).__name__} {self.name!r}: {source} shape {shape}; got {array.shape}.")
+        variable = Variable(array, name, path, trainable)
         self._variables.append(variable)
         return variable
 
@@ -146,7 +182,7 @@ class Layer:
 
     def _built_input(self) -> Shape:
         if self.input_row_shape is None:
-            raise ValueError(
+            raise NotBuiltError(
                 f"{type(self).__name__} {self.name!r}: the layer must be built; it has not seen an input shape. "
                 "Give input_shape, or call the model's build() or fit()."
             )
@@ -210,7 +246,7 @@ class Layer:
         who = f"{type(self).__name__} {self.name!r}"
         batch = float_array(who, "x", batch_array(who, "x", x, self.input_row_shape), self.dtype)
         if not self.built:
-            self.build((None, *batch.shape[1:]))
+            self.build_or_discard((None, *batch.shape[1:]))
         return self.forward(batch, training=training).output
 
     def __repr__(self) -> str:
@@ -243,7 +279,7 @@ def assign_all(who: str, variables: list[Variable], weights: list[npt.ArrayLike]
                 f"{who}: weight {variable.path!r} must have shape {variable.shape}; got {array.shape}. Nothing was set."
             )
         if array.dtype.kind not in "biuf":
-            raise ValueError(
+            raise TypeError(
                 f"{who}: weight {variable.path!r} must be real numbers; got dtype {array.dtype}. Nothing was set."
             )
     for variable, array in zip(variables, arrays, strict=True):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
 from lamina import _core, activations, initializers
+from lamina._checks import flag, integer
 from lamina.activations import Kernel
 from lamina.layers.base import Array, Layer, Pass
 from lamina.variables import Variable
@@ -62,17 +62,10 @@ class Dense(Layer):
         **layer_arguments: Any,
     ) -> None:
         super().__init__(**layer_arguments)
-        if isinstance(units, bool):
-            raise TypeError("Dense: units must be an int; got bool.")
-        try:
-            self.units = operator.index(units)
-        except TypeError:
-            raise TypeError(f"Dense: units must be an int; got {type(units).__name__}.") from None
-        if self.units < 1:
-            raise ValueError(f"Dense: units must be > 0; got {units}.")
+        self.units = integer("Dense", "units", units)
         self.activation = activations.get(activation)
         self._kernel_of_activation = activations.kernel_of(self.activation, f"Dense {self.name!r}")
-        self.use_bias = bool(use_bias)
+        self.use_bias = flag("Dense", "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self._kernel: Variable | None = None
@@ -96,9 +89,9 @@ class Dense(Layer):
         self.mark_built(input_shape)
         inputs = self._built_input()[-1]
         shape = (inputs, self.units)
-        self._kernel = self.add_weight("kernel", shape, self.kernel_initializer(shape, self.dtype))
+        self._kernel = self.add_weight("kernel", shape, self.kernel_initializer)
         if self.use_bias:
-            self._bias = self.add_weight("bias", (self.units,), self.bias_initializer((self.units,), self.dtype))
+            self._bias = self.add_weight("bias", (self.units,), self.bias_initializer)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input shape with `units` as its last axis."""
@@ -135,8 +128,8 @@ class Dense(Layer):
         )  # fmt: skip
         if need_dx:
             dx = dx.reshape(*dy.shape[:-1], rows.shape[1])
-        gradients = ([dw, db] if self.use_bias else [dw]) if self.trainable else []
-        return dx, gradients
+        found = {id(self._kernel): dw, id(self._bias): db}
+        return dx, [found[id(variable)] for variable in self.trainable_weights]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lamina._checks import number
 from lamina._names import snake_case
 from lamina.variables import Variable
 
@@ -36,21 +37,10 @@ class Optimizer:
         self.name = name if name is not None else snake_case(type(self).__name__)
         self.learning_rate = learning_rate
         if weight_decay is not None:
-            weight_decay = self.checked("weight_decay", weight_decay)
+            weight_decay = number(type(self).__name__, "weight_decay", weight_decay, least=0)
         self.weight_decay = weight_decay
         self.iterations = 0
-        self._slots: dict[str, dict[str, Array]] = {}
-
-    def checked(self, name: str, value: Any, most: float = float("inf")) -> float:
-        """Return a hyperparameter as a float in ``[0, most]``, finite, or raise."""
-        who = type(self).__name__
-        if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.integer, np.floating, np.ndarray)):
-            raise TypeError(f"{who}: {name} must be a number; got {type(value).__name__}.")
-        number = float(value)
-        if not (0 <= number <= most and np.isfinite(number)):
-            limits = ">= 0 and finite" if most == float("inf") else f"in [0, {most:g}]"
-            raise ValueError(f"{who}: {name} must be {limits}; got {value}.")
-        return number
+        self._slots: dict[str, dict[Variable, Array]] = {name: {} for name in self.slot_names()}
 
     @property
     def learning_rate(self) -> float:
@@ -59,26 +49,29 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._learning_rate = self.checked("learning_rate", value)
+        self._learning_rate = number(type(self).__name__, "learning_rate", value, least=0)
+
+    def slot_names(self) -> tuple[str, ...]:
+        """Return the names of the arrays of state that belong to each variable."""
+        return ()
 
     def slot(self, name: str, variable: Variable) -> Array:
         """Return the array of state that belongs to a variable, zeros at first."""
-        slots = self._slots.setdefault(name, {})
-        array = slots.get(variable.path)
-        if array is None or array.shape != variable.shape or array.dtype != variable.value.dtype:
-            array = slots[variable.path] = np.zeros_like(variable.value)
-        return array
+        slots = self._slots[name]
+        if variable not in slots:
+            slots[variable] = np.zeros_like(variable.value)
+        return slots[variable]
 
-    def slot_arrays(self) -> dict[str, Array]:
-        """Return all state as ``"slot/variable path"`` → array."""
-        return {f"{name}/{path}": array for name, slots in self._slots.items() for path, array in slots.items()}
+    def slot_arrays(self, variables: Sequence[Variable]) -> dict[str, Array]:
+        """Return the state of variables as ``"slot/variable path"`` → array."""
+        return {f"{name}/{v.path}": self.slot(name, v) for name in self.slot_names() for v in variables}
 
-    def load_slot_arrays(self, arrays: dict[str, Array]) -> None:
-        """Take over state as `slot_arrays` returns it."""
-        self._slots = {}
-        for key, array in arrays.items():
-            name, path = key.split("/", 1)
-            self._slots.setdefault(name, {})[path] = array.copy()
+    def load_slot_arrays(self, arrays: dict[str, Array], variables: Sequence[Variable]) -> None:
+        """Take over state as `slot_arrays` returns it for the same variables."""
+        for key, own in self.slot_arrays(variables).items():
+            if arrays[key].shape != own.shape or arrays[key].dtype != own.dtype:
+                raise ValueError(f"optimizer state {key!r} must be {own.dtype} of shape {own.shape}")
+            own[...] = arrays[key]
 
     def update(self, variable: Variable, gradient: Array) -> None:
         """Take one step on one variable, in place."""
@@ -93,6 +86,15 @@ class Optimizer:
         variables : sequence of Variable
             In the same order.
         """
+        who = type(self).__name__
+        if len(gradients) != len(variables):
+            raise ValueError(f"{who}: there must be {len(variables)} gradients, one a variable; got {len(gradients)}.")
+        for variable, gradient in zip(variables, gradients, strict=True):
+            if gradient.shape != variable.shape or gradient.dtype != variable.value.dtype:
+                raise ValueError(
+                    f"{who}: the gradient of {variable.path!r} must be {variable.dtype} of shape {variable.shape}; "
+                    f"got {gradient.dtype} of shape {gradient.shape}."
+                )
         for variable, gradient in zip(variables, gradients, strict=True):
             self.update(variable, gradient)
         self.iterations += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import _core
+from lamina._checks import flag, number
 from lamina.optimizers.base import Array, Optimizer
 from lamina.variables import Variable
 
@@ -42,9 +43,13 @@ class SGD(Optimizer):
         weight_decay: float | None = None,
         name: str | None = None,
     ) -> None:
+        self.momentum = number("SGD", "momentum", momentum, 0, 1)
+        self.nesterov = flag("SGD", "nesterov", nesterov)
         super().__init__(learning_rate, weight_decay, name)
-        self.momentum = self.checked("momentum", momentum, most=1)
-        self.nesterov = bool(nesterov)
+
+    def slot_names(self) -> tuple[str, ...]:
+        """Return the velocity's name, where there is momentum."""
+        return ("velocity",) if self.momentum else ()
 
     def update(self, variable: Variable, gradient: Array) -> None:
         """Take one step on one variable."""

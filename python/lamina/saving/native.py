@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lamina import _core, losses, metrics, optimizers
+from lamina._checks import integer
 from lamina._names import serialize
+from lamina.layers.base import initial_values
 
 if TYPE_CHECKING:
     from lamina.models import Sequential
@@ -43,6 +46,7 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool) -> None:
     if not overwrite and path.exists():
         raise ValueError(f"{who}: {path} exists already, and overwrite is False.")
     tensors = dict(zip((f"weights/{v.path}" for v in model.weights), model.get_weights(), strict=True))
+    _refuse_own_classes(who, model)
     settings: dict[str, Any] = {
         "format": FORMAT,
         "lamina": _core.__version__,
@@ -59,7 +63,7 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool) -> None:
             "metrics": [_spell_metric(metric) for metric in compiled.metrics],
             "weighted_metrics": [_spell_metric(metric) for metric in compiled.weighted_metrics],
         }
-        tensors |= {f"optimizer/{key}": array for key, array in compiled.optimizer.slot_arrays().items()}
+        tensors |= {f"optimizer/{key}": array for key, array in compiled.optimizer.slot_arrays(model.weights).items()}
     write_atomically(path, save(tensors, {"lamina": json.dumps(settings)}))
 
 
@@ -67,17 +71,34 @@ def _spell_metric(metric: Any) -> Any:
     return metric if isinstance(metric, str) else serialize(metric)
 
 
+def _refuse_own_classes(who: str, model: Sequential) -> None:
+    """Raise for classes that a reader of the file would not know."""
+    from lamina import initializers, layers
+
+    own: list[tuple[Any, dict[str, Any]]] = [(layer, layers._CLASSES) for layer in model.layers]
+    for layer in model.layers:
+        own += [(v, initializers._CLASSES) for v in vars(layer).values() if isinstance(v, initializers.Initializer)]
+    if model._compiled is not None:
+        own += [(model.optimizer, optimizers._CLASSES), (model.loss, losses._CLASSES)]
+        wanted = [*model._compiled.metrics, *model._compiled.weighted_metrics]
+        own += [(metric, metrics._CLASSES) for metric in wanted if not isinstance(metric, str)]
+    for item, known in own:
+        if known.get(type(item).__name__) is not type(item):
+            raise ValueError(
+                f"{who}: {type(item).__name__} must be a class of lamina's, for a file holds no code; got one of your "
+                "own."
+            )
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that there is always a whole one at `path`, the old or the new."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
@@ -101,7 +122,7 @@ def load_model(filepath: Any, compile: bool) -> Sequential:
         raise ValueError(f"load_model: {path} was not written by lamina: it holds no configuration.")
     try:
         return _restore(json.loads(metadata["lamina"]), tensors, compile)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, MemoryError) as error:
         raise ValueError(
             f"load_model: {path} is damaged or of a newer lamina; {type(error).__name__}: {error}"
         ) from None
@@ -112,21 +133,29 @@ def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]],
 
     if settings["format"] != FORMAT:
         raise ValueError(f"its format is {settings['format']}, this lamina reads {FORMAT}")
-    model = Sequential.from_config(settings["model"])
-    model._shuffles = int(settings["shuffles"])
-    model.set_weights([tensors[f"weights/{variable.path}"] for variable in model.weights])
+    weights = {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
+    slots = {k.removeprefix("optimizer/"): v for k, v in tensors.items() if k.startswith("optimizer/")}
+    token = initial_values.set(weights)
+    try:
+        model = Sequential.from_config(settings["model"])
+    finally:
+        initial_values.reset(token)
+    model._shuffles = integer("file", "shuffles", settings["shuffles"], 0)
+    expected = {f"weights/{variable.path}" for variable in model.weights}
     how = settings["compiled"]
-    if compile and how is not None:
+    if how is not None:
         optimizer = optimizers.get(how["optimizer"])
-        optimizer.iterations = int(how["iterations"])
-        prefix = "optimizer/"
-        optimizer.load_slot_arrays({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-        model.compile(
-            optimizer,
-            losses.get(how["loss"]),
-            [_read_metric(metric) for metric in how["metrics"]],
-            [_read_metric(metric) for metric in how["weighted_metrics"]],
-        )
+        optimizer.iterations = integer("file", "iterations", how["iterations"], 0)
+        optimizer.load_slot_arrays(slots, model.weights)
+        expected |= {f"optimizer/{name}" for name in optimizer.slot_arrays(model.weights)}
+        loss = losses.get(how["loss"])
+        wanted = [[_read_metric(metric) for metric in how[kind]] for kind in ("metrics", "weighted_metrics")]
+        if compile:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # compiling the model that was saved said it already
+                model.compile(optimizer, loss, metrics=wanted[0], weighted_metrics=wanted[1])
+    if set(tensors) != expected:
+        raise ValueError(f"it holds tensors that belong to nothing: {sorted(set(tensors) - expected)[:3]}")
     return model
 
 

@@ -12,19 +12,26 @@ if TYPE_CHECKING:
 __all__ = ["format_summary"]
 
 _COLUMNS = ("Layer (type)", "Output Shape", "Param #")
-_SHARES = (0.45, 0.80, 1.0)
+_TRAINABLE = ("Trainable",)
+# Right edges of the columns as shares of the width, and what borders and padding take of each column.
+_EDGES = ((0.45, 3), (0.80, 4), (1.0, 3))
+_EDGES_WITH_TRAINABLE = ((0.405, 3), (0.72, 4), (0.9, 3), (1.0, 3))
 
 
-def format_summary(model: Sequential, line_length: int) -> str:
+def format_summary(model: Sequential, line_length: int, show_trainable: bool = False) -> str:
     """Return the table for a model, built or not."""
-    edges = [int(line_length * share) for share in _SHARES]
-    # Keras's proportions; borders and padding take three or four columns of each share.
-    widths = [max(7, edge - before - taken) for edge, before, taken in zip(edges, [0, *edges], (3, 4, 3), strict=False)]
-    rows = [_cells(layer) for layer in model.layers]
+    shares = _EDGES_WITH_TRAINABLE if show_trainable else _EDGES
+    edges = [int(line_length * share) for share, _ in shares]
+    widths = [
+        max(len("Output Shape"), edge - before - taken)
+        for edge, before, (_, taken) in zip(edges, [0, *edges[:-1]], shares, strict=True)
+    ]
+    columns = _COLUMNS + (_TRAINABLE if show_trainable else ())
+    rows = [_cells(layer) + ((("Y" if layer.trainable else "N"),) if show_trainable else ()) for layer in model.layers]
     lines = [
         f'Model: "{model.name}"',
         _rule("┏", "━", "┳", "┓", widths),
-        _line("┃", _COLUMNS, widths),
+        _line("┃", columns, widths),
         _rule("┡", "━", "╇", "┩", widths),
     ]
     for index, row in enumerate(rows):
@@ -58,7 +65,7 @@ def _wrap(row: tuple[str, ...], widths: list[int]) -> list[tuple[str, ...]]:
 
 def _line(bar: str, cells: tuple[str, ...], widths: list[int]) -> str:
     aligned = [
-        cell.rjust(width) if index == len(cells) - 1 else cell.ljust(width)
+        cell.rjust(width) if index == 2 else cell.ljust(width)
         for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     return bar + bar.join(f" {cell} " for cell in aligned) + bar
