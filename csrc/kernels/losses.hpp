@@ -45,8 +45,8 @@ struct AbsoluteError {
   }
 };
 
-// Binary cross-entropy of a logit z: log(1 + exp(-|z|)) + max(z, 0) - z t, finite where z is not but t agrees; gradient sigmoid(z) - t, with the
-// target smoothed first: t (1 - s) + s / 2.
+// Binary cross-entropy of a logit z: log(1 + exp(-|z|)) + max(z, 0) - z t, gradient sigmoid(z) - t, with the target
+// smoothed first: t (1 - s) + s / 2. An infinite logit that agrees with its target costs 0.
 struct SigmoidCrossEntropy {
   static constexpr LossInfo info{"sigmoid_cross_entropy", false, "label_smoothing", 0};
   template <class T>
