@@ -38,7 +38,8 @@ py::array Arguments::as_array(const py::handle& value, const char* name) const {
   if (!py::isinstance<py::array>(value))
     fail_type(std::string(name) + " must be a numpy.ndarray; got " + type_name(value) +
               ". Convert it once with numpy.asarray, outside the loop.");
-  if (py::hasattr(value, "mask"))
+  const bool plain = Py_TYPE(value.ptr()) == py::detail::npy_api::get().PyArray_Type_;
+  if (!plain && py::hasattr(value, "mask"))
     fail_type(std::string(name) + " must be a plain numpy.ndarray; got a masked one, whose mask would be lost.");
   return py::reinterpret_borrow<py::array>(value);
 }
@@ -52,8 +53,10 @@ void Arguments::check_layout(const py::array& array, const char* name) const {
 }
 
 void Arguments::check_float(const py::array& array, const char* name) {
-  const bool is_float = array.dtype().equal(py::dtype::of<float>()),
-             is_double = array.dtype().equal(py::dtype::of<double>());
+  const py::dtype type = array.dtype();
+  const bool native = type.byteorder() == '=';
+  const bool is_float = native && type.num() == py::detail::npy_api::NPY_FLOAT_;
+  const bool is_double = native && type.num() == py::detail::npy_api::NPY_DOUBLE_;
   if (!is_float && !is_double)
     fail_type(std::string(name) + " must be float32 or float64; got " + dtype_name(array) +
               ". Convert it once with astype.");
@@ -181,9 +184,10 @@ double Arguments::number(const py::handle& value, const char* name) const {
 }
 
 bool Arguments::flag(const py::handle& value, const char* name) const {
+  if (PyBool_Check(value.ptr())) return value.ptr() == Py_True;
   const std::string type = type_name(value);
-  if (type != "bool" && type != "bool_") fail_type(std::string(name) + " must be True or False; got " + type + ".");
-  return value.ptr() == Py_True || (value.ptr() != Py_False && PyObject_IsTrue(value.ptr()) == 1);
+  if (type != "bool_" && type != "bool") fail_type(std::string(name) + " must be True or False; got " + type + ".");
+  return PyObject_IsTrue(value.ptr()) == 1;
 }
 
 std::string Arguments::text(const py::handle& value, const char* name) const {
