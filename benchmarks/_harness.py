@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-# OpenBLAS's threads keep a core busy for 2^26 cycles after a product before they sleep.
-SETTLE_SECONDS = 0.04
+# OpenBLAS's threads keep their cores busy for some 100 ms after a product before they sleep.
+SETTLE_SECONDS = 0.2
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LAMINA_NUM_THREADS")
 
