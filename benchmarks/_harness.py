@@ -213,15 +213,23 @@ def draw(results: list[Result], names: list[str], path: Path, facts: dict[str, A
     print(f"\nPicture: {path}")
 
 
-def check(case: str, name: str, actual: Any, expected: Any, tolerance: float) -> float:
-    """Return the largest error relative to the tolerance; raise where it exceeds it, before anything is timed."""
+def check(case: str, name: str, actual: Any, expected: Any, tolerance: float, norm: bool = False) -> float:
+    """Return the error relative to the tolerance; raise where it exceeds it, before anything is timed.
+
+    The error is the largest, relative to the largest magnitude; with `norm` it is the Euclidean norm of all errors, for
+    weights after several steps, where single units of a ReLU network flip in float32.
+    """
     import numpy as np
 
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     if actual.shape != expected.shape:
         raise AssertionError(f"{case}: {name} has shape {actual.shape}, the oracle {expected.shape}")
-    scale = np.abs(expected).max(initial=1e-30)
-    error = float(np.abs(actual - expected).max(initial=0) / (tolerance * scale))
+    if norm:
+        scale = max(1e-30, np.linalg.norm(expected))
+        error = float(np.linalg.norm(actual - expected) / (tolerance * scale))
+    else:
+        scale = np.abs(expected).max(initial=1e-30)
+        error = float(np.abs(actual - expected).max(initial=0) / (tolerance * scale))
     if not error <= 1:
         raise AssertionError(f"{case}: {name} is wrong by {error:.3g} times the tolerance {tolerance:g}")
     return error

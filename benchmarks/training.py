@@ -33,7 +33,7 @@ PEERS = {"torch": "torch", "jax": "jax", "keras": "keras", "scikit-learn": "skle
 
 # An implementation: made from (units, batch, weights, x, y); its epoch(shuffle) trains once over the rows, and its
 # weights() returns [w1, b1, w2, b2, …].
-Maker = Callable[..., tuple[Callable[[bool], Any], Callable[[], list[Any]]]]
+Maker = Callable[..., tuple[Callable[[bool], Any], Callable[[], list[Any]]] | None]
 
 
 def main() -> int:
@@ -77,7 +77,7 @@ def main() -> int:
             epoch, current = made
             epoch(False)
             errors[name] = max(
-                _harness.check(f"{case}, weights {i}", name, ours - start, theirs - start, 2e-3)
+                _harness.check(f"{case}, weights {i}", name, ours - start, theirs - start, 2e-3, norm=True)
                 for i, (ours, theirs, start) in enumerate(zip(current(), expected, weights, strict=True))
             )
             timed, _ = maker(units, batch, weights, x, y)
@@ -271,6 +271,9 @@ def make_keras(units, batch, weights, x, y):
 def make_sklearn(units, batch, weights, x, y):
     import numpy as np
     from sklearn.neural_network import MLPClassifier
+
+    if units[-1] == 2:  # one logistic unit there: another network
+        return None
 
     def made(shuffle):
         model = MLPClassifier(
