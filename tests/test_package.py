@@ -45,8 +45,8 @@ def test_import_pulls_in_nothing_heavy():
 
 
 def test_import_is_quick():
-    """50 ms beyond NumPy is the promise; the best of five, for the machine may be busy."""
-    code = "import time, numpy; t = time.perf_counter(); import lamina; print(time.perf_counter() - t)"
+    """50 ms beyond NumPy is the promise; processor time and the best of five, for the machine may be busy."""
+    code = "import time, numpy; t = time.process_time(); import lamina; print(time.process_time() - t)"
     assert min(float(run("-c", code).stdout) for _ in range(5)) < 0.05
 
 

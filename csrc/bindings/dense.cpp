@@ -4,17 +4,30 @@
 namespace lamina::bindings {
 namespace {
 
-py::object dense_forward(const py::handle& x, const py::handle& w, const py::handle& b, const py::handle& activation,
-                         const py::handle& alpha, const py::handle& out, const py::handle& pre) {
-  Arguments arguments("dense_forward");
-  const Argument xs = arguments.input(x, "x");
+// What both directions begin with: a batch and the weights that fit it.
+struct Layer {
+  Argument x, w;
+  py::ssize_t n, in, units;
+};
+
+Layer read_layer(Arguments& arguments, const py::handle& x, const py::handle& w) {
+  Argument xs = arguments.input(x, "x");
   arguments.require_rank(xs, 2, "(n, in)");
-  const Argument ws = arguments.input(w, "w");
+  Argument ws = arguments.input(w, "w");
   arguments.require_rank(ws, 2, "(in, out)");
   const py::ssize_t n = xs.array.shape(0), in = xs.array.shape(1), units = ws.array.shape(1);
   if (ws.array.shape(0) != in)
     arguments.fail_value("w must have shape (in, out) with in = " + std::to_string(in) + " as x has; got " +
                          describe(ws.shape()) + ".");
+  return {std::move(xs), std::move(ws), n, in, units};
+}
+
+py::object dense_forward(const py::handle& x, const py::handle& w, const py::handle& b, const py::handle& activation,
+                         const py::handle& alpha, const py::handle& out, const py::handle& pre) {
+  Arguments arguments("dense_forward");
+  const Layer layer = read_layer(arguments, x, w);
+  const Argument &xs = layer.x, &ws = layer.w;
+  const py::ssize_t n = layer.n, in = layer.in, units = layer.units;
   Argument bs{};
   if (!b.is_none()) bs = arguments.input(b, "b", {units}, "(out,)");
   const Activation chosen = find_activation(arguments, activation, alpha);
@@ -42,14 +55,9 @@ py::tuple dense_backward(const py::handle& x, const py::handle& w, const py::han
                          const py::handle& dx, const py::handle& dw, const py::handle& db, const py::handle& need) {
   Arguments arguments("dense_backward");
   const bool need_dx = arguments.flag(need, "need_dx");
-  const Argument xs = arguments.input(x, "x");
-  arguments.require_rank(xs, 2, "(n, in)");
-  const Argument ws = arguments.input(w, "w");
-  arguments.require_rank(ws, 2, "(in, out)");
-  const py::ssize_t n = xs.array.shape(0), in = xs.array.shape(1), units = ws.array.shape(1);
-  if (ws.array.shape(0) != in)
-    arguments.fail_value("w must have shape (in, out) with in = " + std::to_string(in) + " as x has; got " +
-                         describe(ws.shape()) + ".");
+  const Layer layer = read_layer(arguments, x, w);
+  const Argument &xs = layer.x, &ws = layer.w;
+  const py::ssize_t n = layer.n, in = layer.in, units = layer.units;
   const Argument dys = arguments.input(dy, "dy", {n, units}, "(n, out)");
   const Activation chosen = find_activation(arguments, activation, alpha);
   const bool from_input = chosen.info().derivative_of == DerivativeOf::input;

@@ -6,6 +6,7 @@ dtype wanted. What is not made of real numbers raises.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,29 @@ def target_array(who: str, name: str, value: Any, columns: int, dtype: str) -> A
             f"got {array.shape}."
         )
     return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def scored_batch(
+    who: str, y_true: Any, y_pred: Any, sample_weight: Any, targets: Callable[[str, Any, int, str], Array]
+) -> tuple[Array, Array, Array | None]:
+    """Return targets, predictions and weights of a batch as kernels take them, for losses and metrics.
+
+    Parameters
+    ----------
+    targets : callable
+        Reads `y_true`, given who asks, the number of columns and the dtype.
+    """
+    predictions = float_array(who, "y_pred", batch_array(who, "y_pred", y_pred, None))
+    if predictions.ndim != 2:
+        raise ValueError(f"{who}: y_pred must have shape (n, c); got {predictions.shape}.")
+    dtype = str(predictions.dtype)
+    read = targets(who, y_true, predictions.shape[1], dtype)
+    if len(read) != len(predictions):
+        raise ValueError(f"{who}: y_true must have {len(predictions)} rows as y_pred has; got {len(read)}.")
+    weights = None
+    if sample_weight is not None:
+        weights = weight_array(who, "sample_weight", sample_weight, len(predictions), dtype)
+    return read, predictions, weights
 
 
 def weight_array(who: str, name: str, value: Any, rows: int, dtype: str) -> Array:

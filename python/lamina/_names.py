@@ -51,6 +51,11 @@ def look_up(who: str, what: str, identifier: object, classes: Mapping[str, Calla
     raise TypeError(f"{who}: {what} must be a name or a {kind.__name__}; got {type(identifier).__name__}.")
 
 
+def registry(*entries: tuple[type[T], str]) -> dict[str, type[T]]:
+    """Return a table of classes by name, given (class, "further names separated by blanks")."""
+    return {name: kind for kind, names in entries for name in (*names.split(), kind.__name__)}
+
+
 def serialize(item: Any) -> dict[str, Any]:
     """Return ``{"class_name", "config"}`` of an object that has ``get_config``."""
     return {"class_name": type(item).__name__, "config": item.get_config()}

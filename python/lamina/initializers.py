@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lamina import config, random
 from lamina._checks import integer, number
-from lamina._names import look_up
+from lamina._names import look_up, registry
 from lamina._names import serialize as serialize
 
 __all__ = [
@@ -277,8 +277,7 @@ def compute_fans(shape: tuple[int, ...]) -> tuple[float, float]:
     return float(shape[-2] * field), float(shape[-1] * field)
 
 
-_CLASSES: dict[str, type[Initializer]] = {}
-for _class, _names in (
+_CLASSES: dict[str, type[Initializer]] = registry(
     (Zeros, "zeros"),
     (Ones, "ones"),
     (Constant, "constant"),
@@ -292,9 +291,7 @@ for _class, _names in (
     (HeNormal, "he_normal"),
     (LecunUniform, "lecun_uniform"),
     (LecunNormal, "lecun_normal"),
-):
-    for _name in (*_names.split(), _class.__name__):
-        _CLASSES[_name] = _class
+)
 
 
 def get(identifier: object) -> Initializer:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from lamina import _core
-from lamina._arrays import batch_array, float_array, label_array, target_array, weight_array
+from lamina._arrays import label_array, scored_batch, target_array
 from lamina._checks import flag, number
-from lamina._names import look_up, snake_case
+from lamina._names import look_up, registry, snake_case
 from lamina._names import serialize as serialize
 
 __all__ = [
@@ -126,17 +126,7 @@ class Loss:
         TypeError, ValueError
             Shapes or dtypes do not fit.
         """
-        who = type(self).__name__
-        predictions = float_array(who, "y_pred", batch_array(who, "y_pred", y_pred, None))
-        if predictions.ndim != 2:
-            raise ValueError(f"{who}: y_pred must have shape (n, c); got {predictions.shape}.")
-        dtype = str(predictions.dtype)
-        targets = self.targets(who, y_true, predictions.shape[1], dtype)
-        if len(targets) != len(predictions):
-            raise ValueError(f"{who}: y_true must have {len(predictions)} rows as y_pred has; got {len(targets)}.")
-        weights = None
-        if sample_weight is not None:
-            weights = weight_array(who, "sample_weight", sample_weight, len(predictions), dtype)
+        targets, predictions, weights = scored_batch(type(self).__name__, y_true, y_pred, sample_weight, self.targets)
         values = self.evaluate(targets, predictions, weights).values
         return values if self.reduction in ("none", None) else self.reduce(values)
 
@@ -314,17 +304,14 @@ class SparseCategoricalCrossentropy(Loss):
         return super().get_config() | {"from_logits": self.from_logits}
 
 
-_CLASSES: dict[str, type[Loss]] = {}
-for _class, _names in (
+_CLASSES: dict[str, type[Loss]] = registry(
     (MeanSquaredError, "mse MSE mean_squared_error"),
     (MeanAbsoluteError, "mae MAE mean_absolute_error"),
     (L2Norm, "l2_norm"),
     (BinaryCrossentropy, "bce BCE binary_crossentropy"),
     (CategoricalCrossentropy, "categorical_crossentropy"),
     (SparseCategoricalCrossentropy, "sparse_categorical_crossentropy"),
-):
-    for _name in (*_names.split(), _class.__name__):
-        _CLASSES[_name] = _class
+)
 
 
 def get(identifier: object) -> Loss:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
-from lamina._arrays import batch_array, float_array, label_array, target_array, weight_array
+from lamina._arrays import float_array, label_array, scored_batch, target_array
 from lamina._checks import number
-from lamina._names import look_up, snake_case
+from lamina._names import look_up, registry, snake_case
 from lamina._names import serialize as serialize
 
 __all__ = [
@@ -70,15 +70,7 @@ class Metric:
         TypeError, ValueError
             Shapes or dtypes do not fit.
         """
-        who = type(self).__name__
-        predictions = float_array(who, "y_pred", batch_array(who, "y_pred", y_pred, None))
-        dtype = str(predictions.dtype)
-        targets = self.targets(who, y_true, predictions.shape[1], dtype)
-        if len(targets) != len(predictions):
-            raise ValueError(f"{who}: y_true must have {len(predictions)} rows as y_pred has; got {len(targets)}.")
-        weights = None
-        if sample_weight is not None:
-            weights = weight_array(who, "sample_weight", sample_weight, len(predictions), dtype)
+        targets, predictions, weights = scored_batch(type(self).__name__, y_true, y_pred, sample_weight, self.targets)
         self.add_rows(self.row_values(targets, predictions), weights)
 
     def result(self) -> float:
@@ -199,17 +191,14 @@ class SparseCategoricalAccuracy(Metric):
         return _core.sparse_matches(y_true, y_pred, None)
 
 
-_CLASSES: dict[str, type[Metric]] = {}
-for _class, _names in (
+_CLASSES: dict[str, type[Metric]] = registry(
     (MeanSquaredError, "mse MSE mean_squared_error"),
     (MeanAbsoluteError, "mae MAE mean_absolute_error"),
     (BinaryAccuracy, "binary_accuracy"),
     (CategoricalAccuracy, "categorical_accuracy"),
     (SparseCategoricalAccuracy, "sparse_categorical_accuracy"),
     (Mean, "mean"),
-):
-    for _name in (*_names.split(), _class.__name__):
-        _CLASSES[_name] = _class
+)
 
 # Names that stand for the accuracy that fits output and targets.
 ACCURACY_NAMES = ("accuracy", "acc")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lamina._names import look_up
+from lamina._names import look_up, registry
 from lamina._names import serialize as serialize
 from lamina.optimizers.base import Optimizer
 from lamina.optimizers.sgd import SGD
 
 __all__ = ["SGD", "Optimizer", "get", "serialize"]
 
-_CLASSES: dict[str, type[Optimizer]] = {"SGD": SGD, "sgd": SGD}
+_CLASSES: dict[str, type[Optimizer]] = registry((SGD, "sgd"))
 
 
 def get(identifier: object) -> Optimizer:
