@@ -53,7 +53,7 @@ def test_import_pulls_in_nothing_heavy():
 
 
 def test_import_is_quick(tmp_path):
-    """50 ms beyond NumPy is the promise, bytecode compiled; processor time and the best of six, for machines are busy."""
+    """50 ms beyond NumPy is the promise; processor time, the best of six, the first of which compiles."""
     code = "import time, numpy; t = time.process_time(); import lamina; print(time.process_time() - t)"
     cached = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
     assert min(float(run("-c", code, **cached).stdout) for _ in range(6)) < 0.05
