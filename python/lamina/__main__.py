@@ -83,7 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     print(f"\nTest loss {loss:.4f}, test accuracy {accuracy:.2%}.")
     print(f"Training took {seconds:.2f} s; the same network in pure NumPy takes {numpy_seconds:.2f} s on this machine.")
-    print(f"({lamina.show_config('dicts')['isa']} kernels, {lamina.get_num_threads()} threads)")  # type: ignore[index]  # a dict in this mode
+    facts = lamina.runtime.config_facts()
+    print(f"({facts['isa']} kernels, {facts['threads']} threads)")
     return 0 if accuracy >= 0.97 else 1
 
 

@@ -54,7 +54,19 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     dict or None
         With ``mode="dicts"``.
     """
-    facts: dict[str, Any] = {
+    facts = config_facts()
+    if mode == "dicts":
+        return facts
+    if mode != "stdout":
+        raise ValueError(f"show_config: mode must be 'stdout' or 'dicts'; got {mode!r}.")
+    for name, value in facts.items():
+        print(f"{name:15} {', '.join(value) if isinstance(value, list) else value}")
+    return None
+
+
+def config_facts() -> dict[str, Any]:
+    """Return what `show_config` tells."""
+    return {
         "lamina": _core.__version__,
         "isa": _core.isa(),
         "available_isas": _core.available_isas(),
@@ -66,10 +78,3 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         "numpy": np.__version__,
         "machine": platform.machine(),
     }
-    if mode == "dicts":
-        return facts
-    if mode != "stdout":
-        raise ValueError(f"show_config: mode must be 'stdout' or 'dicts'; got {mode!r}.")
-    for name, value in facts.items():
-        print(f"{name:15} {', '.join(value) if isinstance(value, list) else value}")
-    return None

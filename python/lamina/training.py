@@ -182,7 +182,7 @@ class Trainer(Stepper):
         history = listeners[0]
         assert isinstance(history, History)
         steps = -(-len(prepared.data) // size)
-        events = CallbackList(listeners, self, {"epochs": end, "steps": steps, "verbose": level})  # type: ignore[arg-type]  # Sequential is the only Trainer
+        events = CallbackList(listeners, self, {"epochs": end, "steps": steps, "verbose": level})
         self.history = history
         self.stop_training = False
         logs: dict[str, float] | None = None
@@ -277,7 +277,7 @@ class Trainer(Stepper):
         listeners = callbacks_module.checked(who, callbacks)
         prepared = self._prepare("evaluate", x, y, sample_weight)
         self._commit(prepared)
-        events = CallbackList(listeners, self, {"steps": -(-len(prepared.data) // size)})  # type: ignore[arg-type]  # Sequential is the only Trainer
+        events = CallbackList(listeners, self, {"steps": -(-len(prepared.data) // size)})
         logs = self._test_rows(prepared, size, events)
         if verbose == 2:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
@@ -324,7 +324,7 @@ class Trainer(Stepper):
             self.build((None, *rows.shape[1:]))
         if len(rows) <= size and not listeners:
             return self._infer(float_array(who, "x", rows, self.compute_dtype))
-        events = CallbackList(listeners, self, {"steps": -(-len(rows) // size)})  # type: ignore[arg-type]  # Sequential is the only Trainer
+        events = CallbackList(listeners, self, {"steps": -(-len(rows) // size)})
         events.call("on_predict_begin", None)
         parts = []
         for index, batch in enumerate(data_module.batches(Data(rows, None, None), size, self.compute_dtype)):
