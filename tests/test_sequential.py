@@ -287,6 +287,25 @@ def test_shuffling_is_repeatable_and_new_each_epoch(rng):
     assert not np.array_equal(train(1), train(1, shuffle=False))
 
 
+def test_every_epoch_has_an_order_of_its_own(monkeypatch):
+    x = np.arange(50, dtype="f")[:, np.newaxis]
+    seen = []
+    forward = layers.Dense.forward
+
+    def spy(self, rows, **named):
+        seen.append(rows[:, 0].astype(int))
+        return forward(self, rows, **named)
+
+    monkeypatch.setattr(layers.Dense, "forward", spy)
+    model = lamina.Sequential([layers.Dense(1, input_dim=1)])
+    model.compile(optimizers.SGD(0.0), "mse")
+    model.fit(x, x, epochs=3, batch_size=50, verbose=0)
+    model.fit(x, x, batch_size=50, verbose=0)
+    for order in seen:
+        np.testing.assert_array_equal(np.sort(order), np.arange(50))
+    assert len({tuple(order) for order in seen}) == 4
+
+
 def test_predictions_have_same_bits_for_any_batch_size(rng):
     model = classification_model((8, 20, 3))
     x, _ = blobs(rng, 50)
