@@ -161,6 +161,20 @@ def sgd(theta, gradients, learning_rate, momentum=0.0, nesterov=False, weight_de
     return theta
 
 
+def adam(theta, gradients, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0, amsgrad=False):
+    """Take one step for each gradient, from zero means; return the last theta."""
+    theta = np.array(theta, np.float64)
+    m, v, largest = np.zeros_like(theta), np.zeros_like(theta), np.zeros_like(theta)
+    for t, g in enumerate(gradients, 1):
+        theta = theta - learning_rate * weight_decay * theta
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g**2
+        largest = np.maximum(largest, v)
+        rate = learning_rate * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+        theta = theta - rate * m / (np.sqrt(largest if amsgrad else v) + epsilon)
+    return theta
+
+
 def train_mlp(weights, x, labels, order, batch, learning_rate, momentum=0.0):
     """Plain loops over batches of a ReLU network with softmax cross-entropy; return the weights after them."""
     weights = [np.array(w, np.float64) for w in weights]

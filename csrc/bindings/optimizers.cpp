@@ -1,25 +1,74 @@
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
 #include "bindings/arguments.hpp"
 #include "bindings/register.hpp"
 
 namespace lamina::bindings {
 namespace {
 
+int find_optimizer(const char* name) {
+  for (int i = 0; i < kernels().optimizer_count; ++i)
+    if (std::strcmp(kernels().f32.optimizers[i].info.name, name) == 0) return i;
+  raise_value(std::string("unknown optimizer '") + name + "'.");
+}
+
+// The arrays of one step, checked.
+struct StepArguments {
+  Argument parameter, gradient;
+  std::vector<Argument> slots;
+  std::vector<bool> given;
+};
+
+StepArguments read_arrays(Arguments& arguments, const py::handle& parameter, const py::handle& gradient,
+                          const std::vector<std::pair<const char*, py::handle>>& slots) {
+  StepArguments step{arguments.in_place(parameter, "param"), {}, {}, {}};
+  step.gradient = arguments.input(gradient, "grad", step.parameter.shape(), nullptr);
+  for (const auto& [name, slot] : slots) {
+    step.given.push_back(!slot.is_none());
+    step.slots.emplace_back();
+    if (slot.is_none()) continue;
+    step.slots.back() = arguments.in_place(slot, name);
+    if (step.slots.back().shape() != step.parameter.shape())
+      arguments.fail_value(std::string(name) + " must have shape " + describe(step.parameter.shape()) +
+                           " as param has; got " + describe(step.slots.back().shape()) + ".");
+  }
+  return step;
+}
+
+void take_step(const Arguments& arguments, const char* optimizer, const StepArguments& step,
+               const std::vector<double>& settings, double rate, std::int64_t number) {
+  const int index = find_optimizer(optimizer);
+  with_dtype(arguments.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const OptimizerKernel<T>& kernel = kernels_of<T>(kernels()).optimizers[index];
+    T scalars[kMostSettings];
+    kernel.prepare(settings.data(), rate, number, scalars);
+    OptimizerStep<T> update{
+        step.parameter.mutable_data<T>(), step.gradient.data<T>(), {}, step.parameter.size(), scalars};
+    for (std::size_t i = 0; i < step.slots.size(); ++i)
+      update.slot[i] = step.given[i] ? step.slots[i].mutable_data<T>() : nullptr;
+    without_gil(static_cast<double>(update.size), [&] { kernel.update(update); });
+  });
+}
+
+double share(const Arguments& arguments, const py::handle& value, const char* name, bool one_allowed) {
+  const double number = arguments.not_negative(value, name);
+  if (number > 1 || (number == 1 && !one_allowed))
+    arguments.fail_value(std::string(name) + " must be in [0, 1" + (one_allowed ? "]" : ")") + "; got " +
+                         py::str(value).cast<std::string>() + ".");
+  return number;
+}
+
 void sgd_update(const py::handle& parameter, const py::handle& gradient, const py::handle& velocity,
                 const py::handle& learning_rate, const py::handle& momentum, const py::handle& nesterov,
                 const py::handle& weight_decay) {
   Arguments arguments("sgd_update");
-  const Argument p = arguments.in_place(parameter, "param");
-  const Argument g = arguments.input(gradient, "grad", p.shape(), nullptr);
-  Argument v{};
-  if (!velocity.is_none()) {
-    v = arguments.in_place(velocity, "velocity");
-    if (v.shape() != p.shape())
-      arguments.fail_value("velocity must have shape " + describe(p.shape()) + " as param has; got " +
-                           describe(v.shape()) + ".");
-  }
+  const StepArguments step = read_arrays(arguments, parameter, gradient, {{"velocity", velocity}});
   const double rate = arguments.not_negative(learning_rate, "learning_rate");
-  const double mu = arguments.not_negative(momentum, "momentum");
-  if (mu > 1) arguments.fail_value("momentum must be in [0, 1]; got " + py::str(momentum).cast<std::string>() + ".");
+  const double mu = share(arguments, momentum, "momentum", true);
   const double decay = arguments.not_negative(weight_decay, "weight_decay");
   const bool look_ahead = arguments.flag(nesterov, "nesterov");
   if (mu > 0 && velocity.is_none())
@@ -27,18 +76,27 @@ void sgd_update(const py::handle& parameter, const py::handle& gradient, const p
         "velocity must be given where momentum > 0; got None. It keeps the running step between calls; begin with "
         "zeros.");
   arguments.refuse_overlaps();
-  with_dtype(arguments.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const SgdUpdate<T> update{p.mutable_data<T>(),
-                              g.data<T>(),
-                              velocity.is_none() ? nullptr : v.mutable_data<T>(),
-                              p.size(),
-                              static_cast<T>(rate),
-                              static_cast<T>(mu),
-                              static_cast<T>(decay),
-                              look_ahead};
-    without_gil(static_cast<double>(p.size()), [&] { kernels_of<T>(kernels()).sgd_update(update); });
-  });
+  take_step(arguments, "sgd", step, {mu, look_ahead ? 1.0 : 0.0, decay}, rate, 1);
+}
+
+void adam_update(const py::handle& parameter, const py::handle& gradient, const py::handle& mean,
+                 const py::handle& variance, const py::handle& largest, std::int64_t number,
+                 const py::handle& learning_rate, const py::handle& beta_1, const py::handle& beta_2,
+                 const py::handle& epsilon, const py::handle& weight_decay) {
+  Arguments arguments("adam_update");
+  if (mean.is_none() || variance.is_none())
+    arguments.fail_value(
+        "m and v must be given; got None. They keep the running means between calls; begin with zeros.");
+  const StepArguments step =
+      read_arrays(arguments, parameter, gradient, {{"m", mean}, {"v", variance}, {"v_max", largest}});
+  if (number < 1) arguments.fail_value("step must be >= 1, counting from 1; got " + std::to_string(number) + ".");
+  const std::vector<double> settings{share(arguments, beta_1, "beta_1", false),
+                                     share(arguments, beta_2, "beta_2", false),
+                                     arguments.not_negative(epsilon, "epsilon"), largest.is_none() ? 0.0 : 1.0,
+                                     arguments.not_negative(weight_decay, "weight_decay")};
+  const double rate = arguments.not_negative(learning_rate, "learning_rate");
+  arguments.refuse_overlaps();
+  take_step(arguments, "adam", step, settings, rate, number);
 }
 
 }  // namespace
@@ -46,6 +104,9 @@ void sgd_update(const py::handle& parameter, const py::handle& gradient, const p
 void register_optimizers(py::module_& module) {
   module.def("sgd_update", sgd_update, py::arg("parameter"), py::arg("gradient"), py::arg("velocity"),
              py::arg("learning_rate"), py::arg("momentum"), py::arg("nesterov"), py::arg("weight_decay"));
+  module.def("adam_update", adam_update, py::arg("parameter"), py::arg("gradient"), py::arg("m"), py::arg("v"),
+             py::arg("v_max"), py::arg("step"), py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"),
+             py::arg("epsilon"), py::arg("weight_decay"));
 }
 
 }  // namespace lamina::bindings

@@ -7,6 +7,7 @@ namespace lamina::bindings {
 
 void register_activations(pybind11::module_& module);
 void register_dense(pybind11::module_& module);
+void register_engine(pybind11::module_& module);
 void register_losses(pybind11::module_& module);
 void register_metrics(pybind11::module_& module);
 void register_optimizers(pybind11::module_& module);

@@ -86,14 +86,83 @@ struct DenseBackward {
   T alpha;
 };
 
+// The products of a dense layer on panels, on the calling thread. Sums run in an order that depends on their length
+// alone (kernels/panels.hpp).
+
+// c = a b (+ bias): rows row_begin … row_end - 1, panels panel_begin … panel_end - 1 of c.
 template <class T>
-struct SgdUpdate {
+struct PanelProduct {
+  Panels<const T> a;  // (m, k)
+  Panels<const T> b;  // (k, n), last panel padded
+  Panels<T> c;        // (m, n); not written beyond n
+  const T* bias;      // of column j at bias[j / width * bias_panel + j % width], or null
+  std::ptrdiff_t bias_panel;
+  std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
+  bool clamp;  // c = max(c, floor)
+  T floor;
+};
+
+enum class GradientEnd : std::uint8_t { store, add, add_scaled };
+
+// dw = xᵀ dz, dw += xᵀ dz or dw += factor xᵀ dz, summed over rows row_begin … row_end - 1: of dw the rows of x's panels
+// x_panel_begin … and the panels panel_begin …. Its data begins at row dw_x_panel * width and panel dw_panel.
+template <class T>
+struct PanelGradient {
+  Panels<const T> x;   // (n, in)
+  Panels<const T> dz;  // (n, out), last panel padded
+  Panels<T> dw;        // row_stride == width
+  std::ptrdiff_t row_begin, row_end, x_panel_begin, x_panel_end, panel_begin, panel_end;
+  std::ptrdiff_t dw_x_panel, dw_panel;
+  GradientEnd end;
+  T factor;
+};
+
+// to = fromᵀ for a rectangle of `from`.
+template <class T>
+struct PanelTranspose {
+  Panels<const T> from;
+  Panels<T> to;
+  std::ptrdiff_t row_begin, row_end, column_begin, column_end;
+};
+
+// Copies rows `order[first] …` (or first … where order is null) of the source to rows to_begin … of `to`, converted.
+// The source's row is `factor` rows of `to`.
+template <class T>
+struct Gather {
+  Rows source;
+  const std::int64_t* order;
+  std::ptrdiff_t first, count;
+  Panels<T> to;
+  std::ptrdiff_t to_begin, factor;
+};
+
+constexpr int kMostSlots = 3;
+constexpr int kMostSettings = 8;
+
+struct OptimizerInfo {
+  const char* name;
+  int slots;             // arrays of state beside each parameter; those that are not needed may be null
+  const char* settings;  // names of the settings, in their order, separated by blanks
+};
+
+// One step on `size` parameters, each alone.
+template <class T>
+struct OptimizerStep {
   T* parameter;
   const T* gradient;
-  T* velocity;  // null without momentum
+  T* slot[kMostSlots];
   std::ptrdiff_t size;
-  T learning_rate, momentum, weight_decay;
-  bool nesterov;
+  const T* scalars;  // from prepare
+};
+
+template <class T>
+struct OptimizerKernel {
+  OptimizerInfo info;
+  // What all parameters of step number `step` (from 1) share.
+  void (*prepare)(const double* settings, double learning_rate, std::int64_t step, T* scalars);
+  void (*update)(const OptimizerStep<T>&);
+  // Whether a step is parameter += scalars[0] gradient and nothing else.
+  bool (*adds_scaled_gradient)(const double* settings);
 };
 
 // Where a stream of random numbers stands: element i of a call is a function of (key, counter, i).
@@ -109,7 +178,16 @@ struct Kernels {
   const LossKernel<T>* losses;
   void (*dense_forward)(const DenseForward<T>&);
   void (*dense_backward)(const DenseBackward<T>&);
-  void (*sgd_update)(const SgdUpdate<T>&);
+  const OptimizerKernel<T>* optimizers;
+  void (*panel_product)(const PanelProduct<T>&);
+  void (*panel_gradient)(const PanelGradient<T>&);
+  // sums[j] = Σ dz[i][j] over the rows, for the columns of one panel.
+  void (*panel_column_sums)(Panels<const T> dz, std::ptrdiff_t row_begin, std::ptrdiff_t row_end, std::ptrdiff_t panel,
+                            T* sums);
+  void (*panel_transpose)(const PanelTranspose<T>&);
+  void (*gather)(const Gather<T>&);
+  // to[i] += from[i].
+  void (*add)(const T* from, T* to, std::ptrdiff_t size);
   // Σ values, or Σ values weights where weights are given, in float64, over a tree that depends on the size
   // alone.
   double (*sum)(const T* values, const T* weights, std::ptrdiff_t size);
@@ -126,7 +204,7 @@ struct Kernels {
 struct KernelTable {
   const char* isa;
   int vector_bytes;
-  int activation_count, loss_count;
+  int activation_count, loss_count, optimizer_count;
   Kernels<float> f32;
   Kernels<double> f64;
   // The first row whose label is not in [0, classes), or -1.

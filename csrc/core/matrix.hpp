@@ -13,6 +13,48 @@ struct Matrix {
   std::ptrdiff_t rows, cols, stride;
 };
 
+// A panel is this wide, whatever the instruction set: two cache lines.
+constexpr std::ptrdiff_t kPanelBytes = 128;
+template <class T>
+constexpr std::ptrdiff_t kPanelWidth = kPanelBytes / static_cast<std::ptrdiff_t>(sizeof(T));
+
+// A matrix cut into panels of kPanelWidth columns: element (i, j) is
+// data[j / width * panel_stride + i * row_stride + j % width]. Panels one after the other have row_stride == width; a
+// row-major matrix is the case panel_stride == width. Where rows are read as vectors the last panel is padded.
+template <class T>
+struct Panels {
+  T* data;
+  std::ptrdiff_t rows, cols, panel_stride, row_stride;
+
+  operator Panels<const T>() const { return {data, rows, cols, panel_stride, row_stride}; }
+};
+
+constexpr std::ptrdiff_t panel_count(std::ptrdiff_t cols, std::ptrdiff_t width) { return (cols + width - 1) / width; }
+
+// What a number of the user's data may be.
+enum class NumberType : std::uint8_t {
+  int8,
+  int16,
+  int32,
+  int64,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  float16,
+  float32,
+  float64
+};
+
+// Rows of numbers of any type, read where they are: element k of row i is at base + i * row_bytes + offsets[k], or
+// + k * size of the type where offsets is null.
+struct Rows {
+  const void* base;
+  std::ptrdiff_t rows, cols, row_bytes;
+  const std::ptrdiff_t* offsets;
+  NumberType type;
+};
+
 // Integer class labels of any width, read where they are.
 enum class LabelType : std::uint8_t { int8, int16, int32, int64, uint8, uint16, uint32, uint64 };
 

@@ -225,12 +225,15 @@ struct Team {
 // workers, starts with a new one.
 std::atomic<Team*> the_team{nullptr};
 
+std::atomic<std::uint32_t> forks{0};
+
 Team& team() {
   static const bool registered = [] {
     the_team.store(new Team);
     pthread_atfork(nullptr, nullptr, [] {
       the_team.store(new Team);
       in_team = false;
+      forks.fetch_add(1);
     });
     return true;
   }();
@@ -274,6 +277,8 @@ int num_threads() {
   static const int initial = threads_from_environment();
   return initial;
 }
+
+std::uint32_t fork_generation() noexcept { return forks.load(std::memory_order_relaxed); }
 
 void set_num_threads(int threads) { chosen_threads.store(threads, std::memory_order_relaxed); }
 

@@ -1,6 +1,8 @@
 // The thread pool: a team that runs one function on several threads at once.
 #pragma once
 
+#include <cstdint>
+
 namespace lamina {
 
 // Called as body(context, index, count) on every member, 0 <= index < count.
@@ -25,5 +27,8 @@ void initialize_threads();
 // else min(CPUs of the affinity mask, CPUs of the cgroup quota).
 int num_threads();
 void set_num_threads(int threads);
+
+// Grows in the child of every fork: what a thread held that is gone is free again.
+std::uint32_t fork_generation() noexcept;
 
 }  // namespace lamina

@@ -1,13 +1,15 @@
-// Collects the bodies into a kernel table. The lists below are where a new activation or loss is registered;
+// Collects the bodies into a kernel table. The lists below are where a new activation, loss or optimizer is registered;
 // its index in the list is its number everywhere else.
 #pragma once
 
 #include "core/kernel_table.hpp"
 #include "kernels/activations.hpp"
 #include "kernels/dense.hpp"
+#include "kernels/gather.hpp"
 #include "kernels/losses.hpp"
 #include "kernels/metrics.hpp"
 #include "kernels/optimizers.hpp"
+#include "kernels/panels.hpp"
 #include "kernels/random.hpp"
 #include "kernels/softmax.hpp"
 
@@ -23,6 +25,7 @@ using ElementActivations = List<Linear, Relu, LeakyRelu, Relu6, Elu, Selu, Gelu,
 using RowActivations = List<Softmax, LogSoftmax>;
 using ElementLosses = List<SquaredError, AbsoluteError, SigmoidCrossEntropy, BinaryCrossEntropy>;
 using RowLosses = List<L2Norm, SoftmaxCrossEntropy, CategoricalCrossEntropy>;
+using Optimizers = List<Sgd, Adam>;
 
 template <class T, int N>
 struct Array {
@@ -40,10 +43,18 @@ constexpr Array<LossKernel<T>, sizeof...(E) + sizeof...(R)> make_losses(List<E..
   return {{{E::info, evaluate_elementwise<E, T>}..., {R::info, R::template evaluate<T>}...}};
 }
 
+template <class T, class... O>
+constexpr Array<OptimizerKernel<T>, sizeof...(O)> make_optimizers(List<O...>) {
+  return {{{O::info, O::template prepare<T>, optimizer_update<O, T>, O::adds_scaled_gradient}...}};
+}
+
 template <class T>
 constexpr auto kActivations = make_activations<T>(ElementActivations{}, RowActivations{});
 template <class T>
 constexpr auto kLosses = make_losses<T>(ElementLosses{}, RowLosses{});
+
+template <class T>
+constexpr auto kOptimizers = make_optimizers<T>(Optimizers{});
 
 // Twice as many independent chains as the longest latency needs; the sums converge and stay normal numbers.
 inline double multiply_add_peak(std::int64_t iterations) {
@@ -63,8 +74,22 @@ inline double multiply_add_peak(std::int64_t iterations) {
 
 template <class T>
 constexpr Kernels<T> make_kernels() {
-  return {kActivations<T>.items, kLosses<T>.items,       dense_forward<T>,  dense_backward<T>, sgd_update<T>, sum<T>,
-          sparse_matches<T>,     categorical_matches<T>, binary_matches<T>, random_fill<T>};
+  return {kActivations<T>.items,
+          kLosses<T>.items,
+          dense_forward<T>,
+          dense_backward<T>,
+          kOptimizers<T>.items,
+          panel_product<T>,
+          panel_gradient<T>,
+          panel_column_sums<T>,
+          panel_transpose<T>,
+          gather<T>,
+          add<T>,
+          sum<T>,
+          sparse_matches<T>,
+          categorical_matches<T>,
+          binary_matches<T>,
+          random_fill<T>};
 }
 
 constexpr KernelTable make_table(const char* isa) {
@@ -72,6 +97,7 @@ constexpr KernelTable make_table(const char* isa) {
           static_cast<int>(kVectorBytes),
           ElementActivations::size + RowActivations::size,
           ElementLosses::size + RowLosses::size,
+          Optimizers::size,
           make_kernels<float>(),
           make_kernels<double>(),
           first_label_outside,

@@ -55,6 +55,13 @@ def float_array(who: str, name: str, value: Any, dtype: str | None = None) -> Ar
     return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
 
 
+def native_array(array: Array) -> Array:
+    """Return numbers that the engine can read where they are: native byte order, at most 64 bits."""
+    if array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def batch_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None) -> Array:
     """Return `value` as rows, dtype unchanged, or raise where it is no batch of such rows.
 
@@ -108,8 +115,14 @@ def label_array(who: str, name: str, value: Any, classes: int) -> npt.NDArray[An
     return array
 
 
-def target_array(who: str, name: str, value: Any, columns: int, dtype: str) -> Array:
-    """Return targets as (n, columns); ``(n,)`` is taken for ``(n, 1)`` and nothing else is broadcast."""
+def target_array(who: str, name: str, value: Any, columns: int, dtype: str | None) -> Array:
+    """Return targets as (n, columns); ``(n,)`` is taken for ``(n, 1)`` and nothing else is broadcast.
+
+    Parameters
+    ----------
+    dtype : str or None
+        None leaves the dtype and the memory as they are where the engine can read them.
+    """
     array = real_array(who, name, value)
     if array.ndim == 1 and columns == 1:
         array = array[:, np.newaxis]
@@ -118,11 +131,13 @@ def target_array(who: str, name: str, value: Any, columns: int, dtype: str) -> A
             f"{who}: {name} must have shape (n, {columns}), one column for each unit of the last layer; "
             f"got {array.shape}."
         )
+    if dtype is None:
+        return native_array(array)
     return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
 
 
 def scored_batch(
-    who: str, y_true: Any, y_pred: Any, sample_weight: Any, targets: Callable[[str, Any, int, str], Array]
+    who: str, y_true: Any, y_pred: Any, sample_weight: Any, targets: Callable[[str, Any, int, str | None], Array]
 ) -> tuple[Array, Array, Array | None]:
     """Return targets, predictions and weights of a batch as kernels take them, for losses and metrics.
 

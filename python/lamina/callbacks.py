@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["Callback", "CallbackList", "History", "ProgbarLogger"]
 
 Logs = dict[str, float]
+
+# A progress bar moves about this often.
+_BAR_SECONDS = 0.1
 
 _HOOKS = tuple(
     f"on_{when}"
@@ -108,10 +112,27 @@ class CallbackList:
             hook: [getattr(callback, hook) for callback in self.callbacks if _listens(callback, hook)]
             for hook in _HOOKS
         }
+        self._bars = [c for c in self.callbacks if isinstance(c, ProgbarLogger) and c.verbose == 1]
 
-    def wants(self, hook: str) -> bool:
-        """Return whether anybody listens to a hook."""
-        return bool(self._listeners[hook])
+    def wants_batches(self, kind: str) -> bool:
+        """Return whether anybody listens between batches: of kind "train", "test" or "predict"."""
+        return any(self._listeners[f"on_{kind}_batch_{when}"] for when in ("begin", "end"))
+
+    def stretches(self, rows: int, size: int) -> Iterator[tuple[int, int]]:
+        """Yield (first row, rows) of stretches of whole batches; short ones where a progress bar follows them."""
+        first, batches = 0, 1 if self._bars else -(-rows // size)
+        while first < rows:
+            begun = time.perf_counter()
+            here = min(rows - first, batches * size)
+            yield first, here
+            first += here
+            if time.perf_counter() - begun < _BAR_SECONDS / 2:
+                batches *= 2
+
+    def advance(self, batches: int, logs: Callable[[], Logs]) -> None:
+        """Move the progress bars."""
+        for bar in self._bars:
+            bar.advance(batches, logs())
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Call a hook of everybody who listens."""
@@ -171,10 +192,10 @@ class ProgbarLogger(Callback):
             label = f"Epoch {epoch + 1}/{self.params['epochs']}"
             self._bar = tqdm(total=self.params["steps"], desc=label, unit="batch", leave=True, mininterval=0.1)
 
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+    def advance(self, batches: int, logs: Logs) -> None:
         """Move the bar, and now and then its numbers."""
-        if self._bar is not None and self._bar.update(1):
-            self._bar.set_postfix(_spell(logs or {}), refresh=False)
+        if self._bar is not None and self._bar.update(batches):
+            self._bar.set_postfix(_spell(logs), refresh=False)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Close the bar with the epoch's numbers, or print the line."""

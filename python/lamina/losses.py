@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
@@ -41,7 +42,7 @@ class RowLosses(NamedTuple):
 
 
 class Loss:
-    """Base class of losses.
+    """Base class of losses. One written in Python defines `value_and_gradient`.
 
     Parameters
     ----------
@@ -50,8 +51,8 @@ class Loss:
     name : str, optional
     """
 
-    # Name of the compiled loss, and of the one that takes logits where there is one.
-    kernel: str
+    # Name of the compiled loss, None for one that is written in Python; and of the one that takes logits.
+    kernel: str | None = None
     logits_kernel: str | None = None
     # The output activation that the logits kernel includes.
     logits_activation: str | None = None
@@ -70,8 +71,21 @@ class Loss:
         """Return the kernel's parameter: the label smoothing where there is one."""
         return None
 
-    def targets(self, who: str, y: Any, columns: int, dtype: str) -> Array:
-        """Return targets as the kernel takes them, or raise: nothing is broadcast."""
+    def value_and_gradient(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+        """Return each row's loss, shape (n,), and its gradient with respect to `y_pred`, shape (n, c).
+
+        For losses written in Python; neither takes weights or the reduction into account.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: a loss defines value_and_gradient.")
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return targets as the kernel takes them, or raise: nothing is broadcast.
+
+        Parameters
+        ----------
+        dtype : str or None
+            None leaves numbers in their own dtype.
+        """
         return target_array(who, "y", y, columns, dtype)
 
     def evaluate(
@@ -93,6 +107,11 @@ class Loss:
         gradient_scale : float
             Factor of the gradient alone.
         """
+        if self.kernel is None:
+            values, gradient = self.value_and_gradient(y_true, y_pred)
+            if sample_weight is not None:
+                values, gradient = values * sample_weight, gradient * sample_weight[:, np.newaxis]
+            return RowLosses(values, gradient * gradient_scale if need_gradient else None)
         kernel = self.logits_kernel if logits or self.from_logits else self.kernel
         assert kernel is not None
         values, gradient = _core.evaluate_loss(
@@ -106,7 +125,7 @@ class Loss:
 
     def reduce(self, values: Array) -> float:
         """Return mean or sum of the rows' losses, accumulated in float64."""
-        return _core.sum(values, None) * self.gradient_scale(len(values))
+        return _core.sum(np.ascontiguousarray(values), None) * self.gradient_scale(len(values))
 
     def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
         """Return the loss of a batch.
@@ -198,7 +217,7 @@ class _ProbabilityLoss(Loss):
         """Return the label smoothing."""
         return self.label_smoothing
 
-    def targets(self, who: str, y: Any, columns: int, dtype: str) -> Array:
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return target probabilities."""
         array = super().targets(who, y, columns, dtype)
         if array.size and (array.min() < 0 or array.max() > 1):
@@ -295,7 +314,7 @@ class SparseCategoricalCrossentropy(Loss):
         super().__init__(reduction, name)
         self.from_logits = flag(type(self).__name__, "from_logits", from_logits)
 
-    def targets(self, who: str, y: Any, columns: int, dtype: str) -> Array:
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return class numbers."""
         return label_array(who, "y", y, columns)
 

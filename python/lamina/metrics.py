@@ -41,9 +41,21 @@ class Metric:
         self.total = 0.0
         self.count = 0.0
 
-    def targets(self, who: str, y: Any, columns: int, dtype: str) -> Array:
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return targets as `row_values` takes them, or raise."""
         return target_array(who, "y_true", y, columns, dtype)
+
+    # What the engine runs for `row_values`: the name of a match or of a loss.
+    engine_kernel: str | None = None
+
+    def kernel(self) -> tuple[str, float] | None:
+        """Return the compiled kernel's name and parameter, None where `row_values` is written in Python."""
+        own = type(self).row_values.__module__ != __name__
+        return None if own or self.engine_kernel is None else (self.engine_kernel, self.kernel_parameter())
+
+    def kernel_parameter(self) -> float:
+        """Return the compiled kernel's parameter."""
+        return 0.0
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return one value a row, shape (n,), for arrays that are already as kernels take them."""
@@ -130,6 +142,8 @@ class Mean(Metric):
 class MeanSquaredError(Metric):
     """Mean over rows of ``mean_j((y_pred_j - y_true_j)²)``."""
 
+    engine_kernel = "mse"
+
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return the squared error of each row."""
         return _core.evaluate_loss("mse", y_pred, y_true, None, None, None, None, False, 1.0)[0]
@@ -137,6 +151,8 @@ class MeanSquaredError(Metric):
 
 class MeanAbsoluteError(Metric):
     """Mean over rows of ``mean_j(|y_pred_j - y_true_j|)``."""
+
+    engine_kernel = "mae"
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return the absolute error of each row."""
@@ -152,9 +168,15 @@ class BinaryAccuracy(Metric):
     threshold : float
     """
 
+    engine_kernel = "binary_matches"
+
     def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
         super().__init__(name)
         self.threshold = number(type(self).__name__, "threshold", threshold)
+
+    def kernel_parameter(self) -> float:
+        """Return the threshold."""
+        return self.threshold
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return the share of right columns of each row."""
@@ -167,6 +189,8 @@ class BinaryAccuracy(Metric):
 
 class CategoricalAccuracy(Metric):
     """Share of rows whose largest output is where the target's is; one-hot targets, say."""
+
+    engine_kernel = "categorical_matches"
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return 1 or 0 for each row."""
@@ -182,7 +206,9 @@ class SparseCategoricalAccuracy(Metric):
     0.5
     """
 
-    def targets(self, who: str, y: Any, columns: int, dtype: str) -> Array:
+    engine_kernel = "sparse_matches"
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return class numbers."""
         return label_array(who, "y_true", y, columns)
 

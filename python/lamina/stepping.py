@@ -1,9 +1,10 @@
-"""What a step is: from checked data through the layers to loss, gradients and updated parameters."""
+"""What a model hands to the engine: checked data, the network, loss, metrics and optimizer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, metrics
@@ -11,12 +12,12 @@ from lamina import data as data_module
 from lamina._arrays import label_array
 from lamina._checks import NotCompiledError
 from lamina.callbacks import History
-from lamina.data import Batch, Data
+from lamina.data import Data
 from lamina.layers import Layer
-from lamina.layers.base import Pass
-from lamina.losses import Loss
+from lamina.losses import Loss, RowLosses
 from lamina.metrics import Metric
 from lamina.optimizers import Optimizer
+from lamina.plan import Plan, head_activation, make_plan
 
 if TYPE_CHECKING:
     from lamina.variables import Variable
@@ -42,6 +43,19 @@ class Prepared(NamedTuple):
     metric_uses: list[MetricUse]
     metric_targets: list[Array | None]  # of each metric; None where they are those of the loss
 
+    def targets(self) -> list[Array]:
+        """Return the loss's targets and those that metrics have of their own."""
+        assert self.data.y is not None
+        return [self.data.y, *(array for array in self.metric_targets if array is not None)]
+
+    def take(self, rows: Any) -> Prepared:
+        """Return some of the rows."""
+        return Prepared(
+            self.data.take(rows),
+            self.metric_uses,
+            [None if array is None else array[rows] for array in self.metric_targets],
+        )
+
 
 class MetricUse(NamedTuple):
     """A metric and whether it takes sample weights."""
@@ -63,8 +77,16 @@ class Stepper:
         self._metric_uses: list[MetricUse] | None = None
         self._loss_tracker = metrics.Mean("loss")
         self._shuffles = 0
+        self._plans: dict[bool, tuple[Any, Plan]] = {}
+        self._trainer: tuple[Any, _core.Trainer, Any] | None = None
+        # What predicts, for as long as the layers are these.
+        self._predictor: tuple[list[Layer], _core.Network] | None = None
         self.stop_training = False
         self.history: History | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is compiled: it is made again when needed."""
+        return self.__dict__ | {"_plans": {}, "_trainer": None, "_predictor": None}
 
     # What the other part defines.
 
@@ -129,7 +151,7 @@ class Stepper:
 
     def _fuses_head(self) -> bool:
         """Whether the loss takes over the last layer's activation: softmax or sigmoid before its cross-entropy."""
-        head = self.layers[-1].head_activation()
+        head = head_activation(self.layers)
         wanted = self._require_compiled("loss").loss.logits_activation
         return head is not None and wanted is not None and head.name == wanted
 
@@ -145,7 +167,7 @@ class Stepper:
         if y is None:
             raise ValueError(f"{who}: y must be given; got None.")
         columns, dtype = self.planned_units(rows.shape[1:]), self.compute_dtype
-        targets = compiled.loss.targets(who, y, columns, dtype)
+        targets = compiled.loss.targets(who, y, columns, None)
         data_module.same_length(who, rows, targets)
         weight = data_module.weights(who, sample_weight, len(rows), dtype)
         uses = self._metric_uses
@@ -175,67 +197,141 @@ class Stepper:
         """Return the targets as a metric takes them, or None where they are those of the loss."""
         if isinstance(metric, metrics.SparseCategoricalAccuracy):
             return None if targets.ndim == 1 else label_array(who, "y", y, columns)
-        return None if targets.ndim == 2 else metric.targets(who, y, columns, self.compute_dtype)
+        return None if targets.ndim == 2 else metric.targets(who, y, columns, None)
 
-    # One step.
+    # The engine.
 
-    def _forward(self, x: Array, training: bool) -> tuple[list[Pass], Array]:
-        """Return every layer's pass, and the predictions; the last pass holds logits where the loss takes them."""
-        steps: list[Pass] = []
+    def _plan(self, logits: bool) -> Plan:
+        """Return the compiled network, with or without the final activation."""
+        assert self.row_shape is not None
+        key = (tuple(map(id, self.layers)), tuple(v.trainable for v in self._all_weights()), self._frozen(), logits)
+        known = self._plans.get(logits)
+        if known is None or known[0] != key:
+            known = self._plans[logits] = (
+                key,
+                make_plan(self.layers, self.row_shape, self.compute_dtype, logits=logits),
+            )
+        return known[1]
+
+    def _all_weights(self) -> list[Variable]:
+        return [variable for layer in self.layers for variable in layer.weights]
+
+    def _frozen(self) -> tuple[bool, ...]:
+        return tuple(not layer.trainable for layer in self.layers)
+
+    def _engine(self, prepared: Prepared) -> _core.Trainer:
+        """Return what takes steps on such data."""
+        compiled = self._require_compiled("fit")
+        optimizer, loss = compiled.optimizer, compiled.loss
         fuses = self._fuses_head()
-        for layer in self.layers:
-            last = layer is self.layers[-1]
-            steps.append(layer.forward(x, training=training, logits=last and fuses))
-            x = steps[-1].output
-        if fuses:
-            head = self.layers[-1].head_activation()
-            assert head is not None
-            x = _core.activation_forward(head.name, x, head.alpha, None)
-        return steps, x
-
-    def _measure(
-        self, batch: Batch, steps: list[Pass], predictions: Array, extra: list[Array | None], training: bool
-    ) -> Array | None:
-        """Take a batch into loss and metrics; return the loss's gradient with respect to the last pass's output."""
-        loss = self._require_compiled("loss").loss
-        assert batch.y is not None
-        rows = loss.evaluate(
-            batch.y,
-            steps[-1].output,
-            batch.sample_weight,
-            logits=self._fuses_head(),
-            need_gradient=training,
-            gradient_scale=loss.gradient_scale(len(batch.x)),
+        plan = self._plan(fuses)
+        labels = [_is_labels(array) for array in prepared.targets()]
+        uses = prepared.metric_uses
+        key = (id(plan.network), id(optimizer), tuple(optimizer.settings()), tuple(labels), tuple(map(id, uses)))
+        if self._trainer is not None and self._trainer[0] == key:
+            return self._trainer[1]
+        kernel: Any = loss.logits_kernel if fuses or loss.from_logits else loss.kernel
+        if kernel is None:
+            kernel = _host_loss(loss)
+        head = head_activation(self.layers) if fuses else None
+        name, alpha = (head.name, head.alpha) if head is not None else ("linear", None)
+        target_numbers = iter(range(1, len(labels)))
+        metric_specs = [
+            (*_metric_kind(use), 0 if array is None else next(target_numbers), use.weighted, _host_metric(use))
+            for use, array in zip(uses, prepared.metric_targets, strict=True)
+        ]
+        layers = [
+            ([], [])
+            if owner is None
+            else (
+                optimizer.slot_blocks(owner.block()),
+                [0 if layer_trains(owner, variable) else -1 for variable in owner.weights],
+            )
+            for owner in plan.owners
+        ]
+        trainer = _core.Trainer(
+            plan.network,
+            (kernel, loss.parameter() or 0.0, loss.reduction == "sum_over_batch_size", name, alpha),
+            metric_specs,
+            labels,
+            (optimizer.kernel or "sgd", [optimizer.settings()]),
+            layers,
         )
-        self._loss_tracker.total += loss.reduce(rows.values) * len(batch.x)
-        self._loss_tracker.count += len(batch.x)
-        for use, targets in zip(self._metric_uses or [], extra, strict=True):
-            values = use.metric.row_values(batch.y if targets is None else targets, predictions)
-            use.metric.add_rows(values, batch.sample_weight if use.weighted else None)
-        return rows.gradient
+        # What the key names by identity must live as long as the key.
+        self._trainer = (key, trainer, (plan, optimizer, uses))
+        return trainer
 
-    def _gradients(self, steps: list[Pass], gradient: Array) -> list[Array]:
-        """Return the gradients of `trainable_weights`, in their order."""
-        fuses = self._fuses_head()
-        first = next((i for i, layer in enumerate(self.layers) if layer.trainable_weights), len(self.layers))
-        found: list[list[Array]] = []
-        for i in range(len(self.layers) - 1, first - 1, -1):
-            last = i == len(self.layers) - 1
-            dx, gradients = self.layers[i].backward(gradient, steps[i], need_dx=i > first, logits=last and fuses)
-            found.append(gradients)
-            if dx is not None:
-                gradient = dx
-        return [array for gradients in reversed(found) for array in gradients]
+    def _train_rows(
+        self, prepared: Prepared, order: npt.NDArray[np.int64] | None, first: int, rows: int, size: int
+    ) -> None:
+        """Take a step for each batch of `size` among `rows` rows of the order."""
+        trainer, optimizer = self._engine(prepared), self.optimizer
+        if optimizer.kernel is None:
+            return self._train_rows_with(optimizer, trainer, prepared, order, first, rows, size)
+        totals, progress = self._new_totals(), np.zeros(1, np.int64)
+        data = prepared.data
+        rates = optimizer.rates(-(-rows // size))
+        try:
+            trainer.train(
+                data.x, prepared.targets(), data.sample_weight, order, first, rows, size, rates, optimizer.iterations,
+                totals, progress,
+            )  # fmt: skip
+        finally:
+            optimizer.iterations += int(progress[0])
+            self._take_totals(totals)
+        return None
 
-    def _train_step(self, batch: Batch, extra: list[Array | None]) -> None:
-        steps, predictions = self._forward(batch.x, training=True)
-        gradient = self._measure(batch, steps, predictions, extra, training=True)
-        assert gradient is not None
-        self._require_compiled("fit").optimizer.apply(self._gradients(steps, gradient), self.trainable_weights)
+    def _train_rows_with(
+        self,
+        optimizer: Optimizer,
+        trainer: _core.Trainer,
+        prepared: Prepared,
+        order: npt.NDArray[np.int64] | None,
+        first: int,
+        rows: int,
+        size: int,
+    ) -> None:
+        """Take the steps of an optimizer that is written in Python."""
+        for begin in range(first, first + rows, size):
+            end = min(begin + size, first + rows)
+            batch = prepared.take(slice(begin, end) if order is None else order[begin:end])
+            optimizer.apply(self._gradients(trainer, batch), self.trainable_weights)
 
-    def _test_step(self, batch: Batch, extra: list[Array | None]) -> None:
-        steps, predictions = self._forward(batch.x, training=False)
-        self._measure(batch, steps, predictions, extra, training=False)
+    def _gradients(self, trainer: _core.Trainer, batch: Prepared) -> list[Array]:
+        """Return the gradients of `trainable_weights` for a batch, which goes into loss and metrics."""
+        totals = self._new_totals()
+        blocks = trainer.gradients(batch.data.x, batch.targets(), batch.data.sample_weight, totals)
+        self._take_totals(totals)
+        found = []
+        for owner, block in zip(self._plan(self._fuses_head()).owners, blocks, strict=True):
+            if owner is None or block is None:
+                continue
+            for tensor, variable in enumerate(owner.weights):
+                if layer_trains(owner, variable):
+                    gradient = np.empty(variable.shape, variable.dtype)
+                    block.read(tensor, gradient)
+                    found.append(gradient)
+        return found
+
+    def _evaluate_rows(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
+        """Take rows into loss and metrics."""
+        totals, progress = self._new_totals(), np.zeros(1, np.int64)
+        data = prepared.data
+        try:
+            self._engine(prepared).test(
+                data.x, prepared.targets(), data.sample_weight, first, rows, size, totals, progress
+            )
+        finally:
+            self._take_totals(totals)
+
+    def _new_totals(self) -> Array:
+        return np.zeros((2, 1 + len(self._metric_uses or [])))
+
+    def _take_totals(self, totals: Array) -> None:
+        trackers = [self._loss_tracker, *(use.metric for use in self._metric_uses or [])]
+        for tracker, total, count in zip(trackers, *totals, strict=True):
+            tracker.total += float(total)
+            tracker.count += float(count)
 
     def _logs(self) -> dict[str, float]:
         """Return loss and metrics; a name that is taken becomes ``weighted_name`` or ``name_1``, as in Keras."""
@@ -251,5 +347,29 @@ class Stepper:
             logs[name] = metric.result()
         return logs
 
-    def _as_batch(self, data: Data) -> Batch:
-        return next(data_module.batches(data, len(data), self.compute_dtype))
+
+def layer_trains(layer: Layer, variable: Variable) -> bool:
+    """Whether training changes a variable of a layer."""
+    return layer.trainable and variable.trainable
+
+
+def _is_labels(array: Array) -> bool:
+    return array.ndim == 1
+
+
+def _host_loss(loss: Loss) -> Any:
+    """Return a loss that is written in Python as the engine calls it."""
+
+    def evaluate(y_true: Array, y_pred: Array, weight: Array | None, need_gradient: bool) -> RowLosses:
+        return loss.evaluate(y_true, y_pred, weight, need_gradient=need_gradient)
+
+    return evaluate
+
+
+def _metric_kind(use: MetricUse) -> tuple[str, float]:
+    kind = use.metric.kernel()
+    return ("host", 0.0) if kind is None else kind
+
+
+def _host_metric(use: MetricUse) -> Any:
+    return use.metric.row_values if use.metric.kernel() is None else None

@@ -12,10 +12,8 @@ import numpy.typing as npt
 from lamina import callbacks as callbacks_module
 from lamina import data as data_module
 from lamina import losses, metrics, optimizers, random
-from lamina._arrays import float_array
 from lamina._checks import flag, integer, number
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
-from lamina.data import Data
 from lamina.stepping import Compiled, Prepared, Stepper
 
 __all__ = ["Trainer"]
@@ -71,6 +69,7 @@ class Trainer(Stepper):
         )
         self._compiled = compiled
         self._metric_uses = None
+        self._trainer = None
         self._loss_tracker.reset_state()
         if compiled.loss.from_logits and self.layers and self._fuses_head():
             self._warn_about_logits()
@@ -204,31 +203,34 @@ class Trainer(Stepper):
 
     def _train_epoch(self, prepared: Prepared, size: int, shuffle: bool, events: CallbackList) -> None:
         self.reset_metrics()
-        data = prepared.data
+        total = len(prepared.data)
         order = None
         if shuffle:
-            order = random.permutation(random.stream_key(self.seed, "shuffle"), self._shuffles, len(data))
+            order = random.permutation(random.stream_key(self.seed, "shuffle"), self._shuffles, total)
         self._shuffles += 1
-        listening = events.wants("on_train_batch_end")
-        for index, batch in enumerate(data_module.batches(data, size, self.compute_dtype, order)):
-            rows: Any = slice(index * size, (index + 1) * size)
-            if order is not None:
-                rows = order[rows]
-            events.call("on_train_batch_begin", index, None)
-            self._train_step(batch, _rows_of(prepared.metric_targets, rows))
-            if listening:
+        if events.wants_batches("train"):
+            for index, first in enumerate(range(0, total, size)):
+                events.call("on_train_batch_begin", index, None)
+                self._train_rows(prepared, order, first, min(size, total - first), size)
                 events.call("on_train_batch_end", index, self._logs())
+                events.advance(1, self._logs)
+            return
+        for first, rows in events.stretches(total, size):
+            self._train_rows(prepared, order, first, rows, size)
+            events.advance(-(-rows // size), self._logs)
 
     def _test_rows(self, prepared: Prepared, size: int, events: CallbackList | None = None) -> dict[str, float]:
         self.reset_metrics()
+        total = len(prepared.data)
         if events is not None:
             events.call("on_test_begin", None)
-        for index, batch in enumerate(data_module.batches(prepared.data, size, self.compute_dtype)):
-            if events is not None:
+        if events is not None and events.wants_batches("test"):
+            for index, first in enumerate(range(0, total, size)):
                 events.call("on_test_batch_begin", index, None)
-            self._test_step(batch, _rows_of(prepared.metric_targets, slice(index * size, (index + 1) * size)))
-            if events is not None and events.wants("on_test_batch_end"):
+                self._evaluate_rows(prepared, first, min(size, total - first), size)
                 events.call("on_test_batch_end", index, self._logs())
+        else:
+            self._evaluate_rows(prepared, 0, total, size)
         logs = self._logs()
         if events is not None:
             events.call("on_test_end", logs)
@@ -319,40 +321,78 @@ class Trainer(Stepper):
         size = 1024 if batch_size is None else integer(who, "batch_size", batch_size)
         callbacks_module.resolve_verbose(who, verbose)
         listeners = callbacks_module.checked(who, callbacks)
+        rows = self._rows_for(who, x)
+        if not listeners:
+            return self._infer(rows)
+        events = CallbackList(listeners, self, {"steps": -(-len(rows) // size)})
+        events.call("on_predict_begin", None)
+        out = np.empty((len(rows), *self._plan(False).output_shape), self.compute_dtype)
+        for index, first in enumerate(range(0, len(rows), size)):
+            events.call("on_predict_batch_begin", index, None)
+            self._infer(rows[first : first + size], out[first : first + size])
+            events.call("on_predict_batch_end", index, {})
+        events.call("on_predict_end", {})
+        return out
+
+    def predict_on_batch(self, x: Any, out: Any = None) -> Array:
+        """Return the output for one batch.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, ...)
+        out : ndarray, shape (n, ...), of the model's dtype, optional
+            C-contiguous; receives the output, and nothing is allocated then. It must not share memory with `x`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `x` or `out` does not fit.
+        """
+        known = self._predictor
+        if known is not None and known[0] == self.layers:
+            found = known[1].predict_plain(x, out)
+            if found is not None:
+                return found
+        return self._predict_on_batch(x, out)
+
+    def _predict_on_batch(self, x: Any, out: Any) -> Array:
+        who = self._who("predict_on_batch")
+        rows = self._rows_for(who, x)
+        if out is not None:
+            shape = (len(rows), *self._plan(False).output_shape)
+            if not isinstance(out, np.ndarray) or out.dtype != self.compute_dtype:
+                raise TypeError(f"{who}: out must be an array of dtype {self.compute_dtype}.")
+            if out.shape != shape or not out.flags.c_contiguous or not out.flags.writeable:
+                raise ValueError(
+                    f"{who}: out must be writeable, C-contiguous, of shape {shape}; got shape {out.shape}."
+                )
+            if np.may_share_memory(rows, out):
+                raise ValueError(f"{who}: out must not share memory with x.")
+        return self._infer(rows, out)
+
+    def _rows_for(self, who: str, x: Any) -> Array:
+        """Return a batch as rows, and make sure that there are parameters for it."""
         rows = data_module.input_rows(who, x, self.row_shape)
         if not self.built:
             self.build((None, *rows.shape[1:]))
-        if len(rows) <= size and not listeners:
-            return self._infer(float_array(who, "x", rows, self.compute_dtype))
-        events = CallbackList(listeners, self, {"steps": -(-len(rows) // size)})
-        events.call("on_predict_begin", None)
-        parts = []
-        for index, batch in enumerate(data_module.batches(Data(rows, None, None), size, self.compute_dtype)):
-            events.call("on_predict_batch_begin", index, None)
-            parts.append(self._infer(batch.x))
-            events.call("on_predict_batch_end", index, {})
-        events.call("on_predict_end", {})
-        return np.concatenate(parts) if parts else self._infer(float_array(who, "x", rows, self.compute_dtype))
+        return rows
 
-    def predict_on_batch(self, x: Any) -> Array:
-        """Return the output for one batch."""
-        who = self._who("predict_on_batch")
-        rows = data_module.input_rows(who, x, self.row_shape)
-        return self.predict(rows, max(1, len(rows)), 0)
-
-    def _infer(self, x: Array, training: bool = False) -> Array:
-        given = x
-        for layer in self.layers:
-            x = layer.forward(x, training=training).output
-        return x.copy() if np.shares_memory(x, given) else x
+    def _infer(self, rows: Array, out: Array | None = None) -> Array:
+        plan = self._plan(False)
+        self._predictor = (list(self.layers), plan.network)
+        found = plan.network.predict(rows, out)
+        if out is not None:
+            return out
+        return found if len(plan.output_shape) == 1 else found.reshape(len(rows), *plan.output_shape)
 
     def __call__(self, x: Any, training: bool = False) -> Array:
         """Return the output for one batch, as Keras's ``model(x)``."""
-        who = self._who("call")
-        rows = data_module.input_rows(who, x, self.row_shape)
-        if not self.built:
-            self.build((None, *rows.shape[1:]))
-        return self._infer(float_array(who, "x", rows, self.compute_dtype), training)
+        known = self._predictor
+        if known is not None and known[0] == self.layers:
+            found = known[1].predict_plain(x, None)
+            if found is not None:
+                return found
+        return self._infer(self._rows_for(self._who("call"), x))
 
     def train_on_batch(
         self,
@@ -378,7 +418,7 @@ class Trainer(Stepper):
         prepared = self._prepare("train_on_batch", x, y, sample_weight)
         self._commit(prepared)
         self.reset_metrics()
-        self._train_step(self._as_batch(prepared.data), prepared.metric_targets)
+        self._train_rows(prepared, None, 0, len(prepared.data), len(prepared.data))
         return _as_result(self._logs(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
@@ -386,22 +426,14 @@ class Trainer(Stepper):
         prepared = self._prepare("test_on_batch", x, y, sample_weight)
         self._commit(prepared)
         self.reset_metrics()
-        self._test_step(self._as_batch(prepared.data), prepared.metric_targets)
+        self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
         return _as_result(self._logs(), return_dict)
 
 
 def _split(who: str, prepared: Prepared, fraction: float) -> tuple[Prepared, Prepared]:
     """Return the first rows and the last `fraction` of them."""
-    kept, held_out = data_module.split(who, prepared.data, fraction)
-    first, last = slice(0, len(kept)), slice(len(kept), None)
-    return (
-        Prepared(kept, prepared.metric_uses, _rows_of(prepared.metric_targets, first)),
-        Prepared(held_out, prepared.metric_uses, _rows_of(prepared.metric_targets, last)),
-    )
-
-
-def _rows_of(targets: list[Array | None], rows: Any) -> list[Array | None]:
-    return [None if array is None else array[rows] for array in targets]
+    at = data_module.split_point(who, len(prepared.data), fraction)
+    return prepared.take(slice(0, at)), prepared.take(slice(at, None))
 
 
 def _refuse(who: str, **arguments: Any) -> None:

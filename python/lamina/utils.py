@@ -135,28 +135,31 @@ def check_gradients(
         warnings.simplefilter("ignore")  # compiling the model said it already
         twin.compile("sgd", type(compiled.loss).from_config(serialize(compiled.loss)["config"]))
     prepared = twin._prepare("check_gradients", x, y, sample_weight)
-    extra = prepared.metric_targets
-    batch = twin._as_batch(prepared.data)
+    twin._commit(prepared)
+    rows = len(prepared.data)
 
     def value() -> float:
         twin.reset_metrics()
-        twin._test_step(batch, extra)
+        twin._evaluate_rows(prepared, 0, rows, rows)
         return twin._logs()["loss"]
 
-    steps, predictions = twin._forward(batch.x, training=True)
-    gradient = twin._measure(batch, steps, predictions, extra, training=True)
-    assert gradient is not None
     worst = 0.0
-    for variable, analytic in zip(twin.trainable_weights, twin._gradients(steps, gradient), strict=True):
-        flat, slopes = variable.value.reshape(-1), analytic.reshape(-1)
+    for variable, analytic in zip(
+        twin.trainable_weights, twin._gradients(twin._engine(prepared), prepared), strict=True
+    ):
+        values, slopes = variable.numpy(), analytic.reshape(-1)
+        flat = values.reshape(-1)
         for i in range(flat.size):
             kept = flat[i]
             move = step * max(1.0, abs(kept))
             flat[i] = kept + move
+            variable.assign(values)
             above = value()
             flat[i] = kept - move
+            variable.assign(values)
             below = value()
             flat[i] = kept
+            variable.assign(values)
             numeric = (above - below) / (2 * move)
             error = abs(slopes[i] - numeric) / max(1e-3, abs(slopes[i]) + abs(numeric))
             worst = worst if error <= worst else error  # a NaN stays

@@ -7,11 +7,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lamina import _core
+
 __all__ = ["Variable"]
+
+Array = npt.NDArray[Any]
 
 
 class Variable:
     """An array that belongs to a layer or an optimizer.
+
+    Before its layer runs it is an array of its own; from then on its values lie in the engine's memory, in the layout
+    that is fast, and are copied out and in.
 
     Parameters
     ----------
@@ -24,33 +31,79 @@ class Variable:
         Whether a gradient step may change it.
     """
 
-    def __init__(self, value: npt.NDArray[Any], name: str, path: str, trainable: bool = True) -> None:
-        self.value = value
+    def __init__(self, value: Array, name: str, path: str, trainable: bool = True) -> None:
         self.name = name
         self.path = path
         self.trainable = trainable
+        self._shape = tuple(int(size) for size in value.shape)
+        self._dtype = value.dtype
+        self._copy = value  # the values, where there is no block or its version is the same
+        self._block: _core.Parameters | None = None
+        self._tensor = 0
+        self._version = -1
+        # What moves this variable, with those that belong to it, into a block.
+        self.owner: Any = None
+
+    def require_block(self) -> tuple[_core.Parameters, int]:
+        """Return where the values lie in the engine's memory, moving them there if need be."""
+        if self._block is None:
+            if self.owner is not None:
+                self.owner.block()
+            else:
+                self.bind(_core.Parameters(self.dtype, False, [(1, self.size)]), 0)
+        assert self._block is not None
+        return self._block, self._tensor
+
+    def bind(self, block: _core.Parameters, tensor: int, fresh: bool = False) -> None:
+        """Move the values into a block of the engine; with `fresh` take over what is there."""
+        if not fresh:
+            block.write(tensor, np.ascontiguousarray(self._copy))
+        self._block, self._tensor, self._version = block, tensor, -1
+        self.owner = None
+
+    @property
+    def block(self) -> tuple[_core.Parameters, int] | None:
+        """Where the values lie, and as which tensor; None while they are an array of their own."""
+        return None if self._block is None else (self._block, self._tensor)
+
+    @property
+    def value(self) -> Array:
+        """The values, read-only."""
+        if self._block is not None and self._version != self._block.version:
+            copy = np.empty(self._shape, self._dtype)
+            self._version = self._block.version
+            self._block.read(self._tensor, copy)
+            self._copy = copy
+        view = self._copy.view()
+        view.flags.writeable = False
+        return view
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return tuple(self.value.shape)
+        return self._shape
 
     @property
     def dtype(self) -> str:
         """Name of the dtype."""
-        return str(self.value.dtype)
+        return str(self._dtype)
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(self.value.size)
+        return int(np.prod(self._shape, dtype=np.int64))
 
     @property
     def ndim(self) -> int:
         """Number of dimensions."""
-        return int(self.value.ndim)
+        return len(self._shape)
 
-    def numpy(self) -> npt.NDArray[Any]:
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return self.size * self._dtype.itemsize
+
+    def numpy(self) -> Array:
         """Return a copy of the array."""
         return self.value.copy()
 
@@ -77,10 +130,13 @@ class Variable:
             raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
         if array.dtype.kind not in "biuf":
             raise TypeError(f"Variable {self.path!r}: value must be real numbers; got dtype {array.dtype}.")
-        self.value[...] = array
+        if self._block is None:
+            self._copy = np.array(array, self._dtype, order="C")
+        else:
+            self._block.write(self._tensor, np.require(array, self._dtype, ["C_CONTIGUOUS", "ALIGNED"]))
         return self
 
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Copy out, as `numpy` does."""
         if copy is False:
             raise ValueError(f"Variable {self.path!r}: an array of a variable is always a copy; got copy=False.")
@@ -90,10 +146,15 @@ class Variable:
         """Return a copy of a part."""
         return self.value[index].copy()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the copy where there is a block: the block's copy counts its versions from the start."""
+        return self.__dict__ if self._block is None else self.__dict__ | {"_copy": np.empty(0), "_version": -1}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore from a pickle, whose buffers may be read-only."""
         self.__dict__.update(state)
-        self.value = np.require(self.value, None, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
+        if self._block is None:
+            self._copy = np.require(self._copy, None, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
 
     def __len__(self) -> int:
         return len(self.value)

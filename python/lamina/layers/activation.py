@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina import _core, activations
+from lamina import activations
 from lamina._checks import number
 from lamina.activations import Kernel
-from lamina.layers.base import Array, Layer, Pass
+from lamina.layers.base import Layer
+from lamina.plan import ActivationStep, Step
 
 __all__ = ["Activation", "LeakyReLU", "ReLU", "Softmax"]
 
@@ -18,26 +19,9 @@ class _ActivationLayer(Layer):
     def _kernel(self) -> Kernel:
         raise NotImplementedError
 
-    def head_activation(self) -> Kernel | None:
+    def steps(self) -> list[Step]:
         """Return the activation."""
-        return self._kernel()
-
-    def forward(self, x: Array, *, training: bool, logits: bool = False) -> Pass:
-        """Return the activation of each element, or row."""
-        if logits:
-            return Pass(x)
-        kernel = self._kernel()
-        return Pass(_core.activation_forward(kernel.name, x, kernel.alpha, None), x if kernel.needs_input else None)
-
-    def backward(
-        self, dy: Array, step: Pass, *, need_dx: bool, logits: bool = False
-    ) -> tuple[Array | None, list[Array]]:
-        """Return ``dy * f'``."""
-        if logits or not need_dx:
-            return dy if need_dx else None, []
-        kernel = self._kernel()
-        value = step.saved if kernel.needs_input else step.output
-        return _core.activation_backward(kernel.name, value, dy, kernel.alpha, None), []
+        return [ActivationStep(self._kernel())]
 
 
 class Activation(_ActivationLayer):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lamina import config
+from lamina import _core, config
 from lamina._checks import NotBuiltError, flag
 from lamina._names import snake_case, unique_name
-from lamina.activations import Kernel
 from lamina.initializers import Initializer
+from lamina.plan import HostStep, Plan, Step, make_plan
 from lamina.variables import Variable
 
 __all__ = ["Layer", "Pass"]
@@ -26,7 +27,7 @@ initial_values: ContextVar[dict[str, Array] | None] = ContextVar("initial_values
 
 
 class Pass(NamedTuple):
-    """What a forward pass leaves for the backward pass: the layer's output and whatever else it needs."""
+    """What `forward` of a layer written in Python leaves: the output, and whatever `backward` needs besides."""
 
     output: Array
     saved: Any = None
@@ -77,6 +78,8 @@ class Layer:
         self.built = False
         self.input_row_shape: Shape | None = None
         self._variables: list[Variable] = []
+        self._block: _core.Parameters | None = None
+        self._own_plan: Plan | None = None
 
     # What a subclass defines.
 
@@ -88,27 +91,38 @@ class Layer:
         """Return the output shape, batch first, for an input shape."""
         return input_shape
 
-    def forward(self, x: Array, *, training: bool, logits: bool = False) -> Pass:
+    def steps(self) -> list[Step]:
+        """Return what the layer is to the engine; one that defines `forward` and `backward` is computed by them."""
+        shape = tuple(size for size in self.output_shape[1:] if size is not None)
+        return [HostStep(self, shape, _Functions(self))]
+
+    def forward(self, x: Array, *, training: bool) -> Pass:
         """Return the output for a batch, and what `backward` needs.
+
+        For layers written in Python. Parameters are read as ``variable.value``.
 
         Parameters
         ----------
         x : ndarray, shape (n, ...)
         training : bool
-        logits : bool
-            Leave out the final activation (`head_activation`): the loss will take it over.
         """
-        raise NotImplementedError(f"{type(self).__name__}: a layer defines forward.")
+        raise NotImplementedError(f"{type(self).__name__}: a layer defines forward and backward.")
 
-    def backward(
-        self, dy: Array, step: Pass, *, need_dx: bool, logits: bool = False
-    ) -> tuple[Array | None, list[Array]]:
-        """Return the gradient with respect to the input, and those of the trainable parameters in their order."""
-        raise NotImplementedError(f"{type(self).__name__}: a layer defines backward.")
+    def backward(self, dy: Array, step: Pass, *, need_dx: bool) -> tuple[Array | None, list[Array]]:
+        """Return the gradient with respect to the input, and those of the trainable parameters in their order.
 
-    def head_activation(self) -> Kernel | None:
-        """Return the activation that the output has gone through last, where `forward` can leave it out."""
-        return None
+        For layers written in Python.
+
+        Parameters
+        ----------
+        dy : ndarray
+            Gradient with respect to the output.
+        step : Pass
+            What `forward` returned.
+        need_dx : bool
+            Where False the first may be None.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: a layer defines forward and backward.")
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make the same layer, without its parameters' values."""
@@ -145,6 +159,7 @@ class Layer:
     def discard_weights(self) -> None:
         """Make the layer unbuilt again: what a failed build leaves behind is of no use."""
         self._variables = []
+        self._block = self._own_plan = None
         self.input_row_shape = None
         self.built = False
 
@@ -153,6 +168,8 @@ class Layer:
 
         Its values come from the initializer, or from the file that is being loaded (`initial_values`).
         """
+        if self._block is not None:
+            raise RuntimeError(f"{type(self).__name__} {self.name!r}: add_weight must be called in build.")
         path = f"{self.name}/{name}"
         stored = initial_values.get()
         if stored is None:
@@ -167,8 +184,22 @@ class Layer:
         if array.shape != shape:
             raise ValueError(f"{type(self).__name__} {self.name!r}: {source} shape {shape}; got {array.shape}.")
         variable = Variable(array, name, path, trainable)
+        variable.owner = self
         self._variables.append(variable)
         return variable
+
+    # A dense kernel and its bias lie in panels; other parameters one after the other.
+    _dense_block = False
+
+    def block(self) -> _core.Parameters:
+        """Return the engine's memory for the parameters; they are moved there on the first call."""
+        if self._block is None:
+            shapes = [(v.shape[0], v.shape[1]) if v.ndim == 2 else (1, v.size) for v in self._variables]
+            block = _core.Parameters(self.dtype, self._dense_block, shapes)
+            for tensor, variable in enumerate(self._variables):
+                variable.bind(block, tensor)
+            self._block = block
+        return self._block
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -247,10 +278,48 @@ class Layer:
         batch = float_array(who, "x", batch_array(who, "x", x, self.input_row_shape), self.dtype)
         if not self.built:
             self.build_or_discard((None, *batch.shape[1:]))
-        return self.forward(batch, training=training).output
+        if self._own_plan is None:
+            self._own_plan = make_plan([self], self._built_input(), self.dtype)
+        return self._own_plan.network.predict(batch, None).reshape(len(batch), *self._own_plan.output_shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_own_plan": None}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+class _Functions:
+    """A layer's `forward` and `backward` as the engine calls them: for flat rows, the last pass remembered."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = weakref.ref(layer)  # which the engine keeps alive no longer than the model does
+        self.last: Pass | None = None
+
+    def _alive(self) -> Layer:
+        layer = self._layer()
+        assert layer is not None
+        return layer
+
+    def forward(self, x: Array, training: bool) -> Array:
+        layer = self._alive()
+        step = layer.forward(x.reshape(-1, *layer._built_input()), training=training)
+        if training:
+            self.last = step
+        return np.asarray(step.output)
+
+    def backward(self, dy: Array, need_dx: bool) -> tuple[Array | None, list[Array | None]]:
+        assert self.last is not None
+        layer, dy = self._alive(), dy.reshape(np.shape(self.last.output))
+        dx, gradients = layer.backward(dy, self.last, need_dx=need_dx)
+        trained = layer.trainable_weights
+        if len(gradients) != len(trained):
+            raise ValueError(
+                f"{type(layer).__name__} {layer.name!r}: backward must return {len(trained)} gradients, one a "
+                f"trainable parameter; got {len(gradients)}."
+            )
+        found = {id(variable): gradient for variable, gradient in zip(trained, gradients, strict=True)}
+        return dx, [found.get(id(variable)) for variable in layer.weights]
 
 
 def check_row_shape(who: str, shape: Any) -> Shape:

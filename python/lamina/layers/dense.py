@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from lamina import _core, activations, initializers
+from lamina import activations, initializers
 from lamina._checks import flag, integer
-from lamina.activations import Kernel
-from lamina.layers.base import Array, Layer, Pass
+from lamina.layers.base import Layer
+from lamina.plan import DenseStep, Step
 from lamina.variables import Variable
 
 __all__ = ["Dense"]
@@ -47,6 +45,7 @@ class Dense(Layer):
 
     Examples
     --------
+    >>> import numpy as np
     >>> layer = Dense(2, kernel_initializer="ones")
     >>> layer(np.array([[1.0, 2.0, 3.0]]))
     array([[6., 6.]], dtype=float32)
@@ -97,39 +96,11 @@ class Dense(Layer):
         """Return the input shape with `units` as its last axis."""
         return (*input_shape[:-1], self.units)
 
-    def head_activation(self) -> Kernel | None:
-        """Return the activation."""
-        return self._kernel_of_activation
+    _dense_block = True
 
-    def _activation(self, logits: bool) -> tuple[str, float | None]:
-        kernel = Kernel("linear") if logits else self._kernel_of_activation
-        return kernel.name, kernel.alpha
-
-    def forward(self, x: Array, *, training: bool, logits: bool = False) -> Pass:
-        """Return the output; keeps the input, and the pre-activation where its derivative is needed."""
-        name, alpha = self._activation(logits)
-        rows = x.reshape(-1, x.shape[-1])
-        bias = None if self._bias is None else self._bias.value
-        pre = None
-        if training and not logits and self._kernel_of_activation.needs_input:
-            pre = np.empty((len(rows), self.units), self.dtype)
-        y = _core.dense_forward(rows, self.kernel.value, bias, name, alpha, None, pre)
-        return Pass(y.reshape(*x.shape[:-1], self.units), (rows, pre))
-
-    def backward(
-        self, dy: Array, step: Pass, *, need_dx: bool, logits: bool = False
-    ) -> tuple[Array | None, list[Array]]:
-        """Return dx and the gradients of kernel and bias."""
-        rows, pre = step.saved
-        name, alpha = self._activation(logits)
-        dx, dw, db = _core.dense_backward(
-            rows, self.kernel.value, dy.reshape(-1, self.units), step.output.reshape(-1, self.units), pre, name, alpha,
-            None, None, None, need_dx,
-        )  # fmt: skip
-        if need_dx:
-            dx = dx.reshape(*dy.shape[:-1], rows.shape[1])
-        found = {id(self._kernel): dw, id(self._bias): db}
-        return dx, [found[id(variable)] for variable in self.trainable_weights]
+    def steps(self) -> list[Step]:
+        """Return the dense step."""
+        return [DenseStep(self, self.units, self._kernel_of_activation)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

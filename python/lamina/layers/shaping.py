@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lamina.layers.base import Array, Layer, Pass
+from lamina.layers.base import Layer
+from lamina.plan import ReshapeStep, Step
 
 __all__ = ["Flatten", "Input", "InputLayer"]
 
@@ -26,15 +27,9 @@ class InputLayer(Layer):
         super().__init__(input_shape=shape, **layer_arguments)
         self.mark_built((None, *(self.wanted_input_shape or ())))
 
-    def forward(self, x: Array, *, training: bool, logits: bool = False) -> Pass:
-        """Return `x`."""
-        return Pass(x)
-
-    def backward(
-        self, dy: Array, step: Pass, *, need_dx: bool, logits: bool = False
-    ) -> tuple[Array | None, list[Array]]:
-        """Return `dy`."""
-        return dy, []
+    def steps(self) -> list[Step]:
+        """Return nothing: rows go on as they are."""
+        return []
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -70,12 +65,6 @@ class Flatten(Layer):
         """Return ``(n, product of the others)``."""
         return (input_shape[0], math.prod(size for size in input_shape[1:] if size is not None))
 
-    def forward(self, x: Array, *, training: bool, logits: bool = False) -> Pass:
-        """Return a view of `x`."""
-        return Pass(x.reshape(len(x), math.prod(x.shape[1:])), x.shape)
-
-    def backward(
-        self, dy: Array, step: Pass, *, need_dx: bool, logits: bool = False
-    ) -> tuple[Array | None, list[Array]]:
-        """Return a view of `dy`."""
-        return dy.reshape(step.saved), []
+    def steps(self) -> list[Step]:
+        """Return the rows' new shape."""
+        return [ReshapeStep((math.prod(self._built_input()),))]

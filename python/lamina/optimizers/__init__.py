@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from lamina._names import look_up, registry
 from lamina._names import serialize as serialize
+from lamina.optimizers.adam import Adam
 from lamina.optimizers.base import Optimizer
 from lamina.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Optimizer", "get", "serialize"]
+__all__ = ["SGD", "Adam", "Optimizer", "get", "serialize"]
 
-_CLASSES: dict[str, type[Optimizer]] = registry((SGD, "sgd"))
+_CLASSES: dict[str, type[Optimizer]] = registry((SGD, "sgd"), (Adam, "adam"))
 
 
 def get(identifier: object) -> Optimizer:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina import _core
 from lamina._checks import flag, number
-from lamina.optimizers.base import Array, Optimizer
-from lamina.variables import Variable
+from lamina.optimizers.base import Optimizer
 
 __all__ = ["SGD"]
 
@@ -35,6 +33,8 @@ class SGD(Optimizer):
     0.9
     """
 
+    kernel = "sgd"
+
     def __init__(
         self,
         learning_rate: float = 0.01,
@@ -51,18 +51,9 @@ class SGD(Optimizer):
         """Return the velocity's name, where there is momentum."""
         return ("velocity",) if self.momentum else ()
 
-    def update(self, variable: Variable, gradient: Array) -> None:
-        """Take one step on one variable."""
-        velocity = self.slot("velocity", variable) if self.momentum else None
-        _core.sgd_update(
-            variable.value,
-            gradient,
-            velocity,
-            self.learning_rate,
-            self.momentum,
-            self.nesterov,
-            self.weight_decay or 0.0,
-        )
+    def settings(self) -> list[float]:
+        """Return momentum, whether Nesterov's, and weight decay."""
+        return [self.momentum, float(self.nesterov), self.weight_decay or 0.0]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -77,7 +77,7 @@ def _rule(left: str, dash: str, cross: str, right: str, widths: list[int]) -> st
 
 def _total(variables: list[Variable]) -> str:
     count = sum(variable.size for variable in variables)
-    size = float(sum(variable.value.nbytes for variable in variables))
+    size = float(sum(variable.nbytes for variable in variables))
     for unit in ("B", "KB", "MB", "GB"):
         if size < 1024 or unit == "GB":
             break

@@ -1,0 +1,48 @@
+#include "engine/barrier.hpp"
+
+#include "core/cpu.hpp"
+
+namespace lamina::engine {
+namespace {
+
+// About a millisecond of pauses; where members share cores, one that waits keeps another from working.
+constexpr int kSpins = 30000, kCrowdedSpins = 200;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+unsigned Barrier::wait(unsigned flags) {
+  if (members_ == 1) return flags;
+  const std::uint32_t generation = generation_.load(std::memory_order_relaxed);
+  if (flags != 0) flags_.fetch_or(flags, std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == members_ - 1) {
+    arrived_.store(0, std::memory_order_relaxed);
+    const unsigned agreed = agreed_[generation & 1] = flags_.exchange(0, std::memory_order_relaxed);
+    generation_.store(generation + 1, std::memory_order_seq_cst);
+    if (asleep_.load(std::memory_order_seq_cst) > 0) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      wake_.notify_all();
+    }
+    return agreed;
+  }
+  static const int cpus = usable_cpus();
+  const int spins = members_ > cpus ? kCrowdedSpins : kSpins;
+  for (int spin = 0; spin < spins; ++spin) {
+    if (generation_.load(std::memory_order_acquire) != generation) return agreed_[generation & 1];
+    pause_briefly();
+  }
+  std::unique_lock<std::mutex> lock(mutex_);
+  asleep_.fetch_add(1, std::memory_order_seq_cst);
+  wake_.wait(lock, [&] { return generation_.load(std::memory_order_seq_cst) != generation; });
+  asleep_.fetch_sub(1, std::memory_order_relaxed);
+  return agreed_[generation & 1];
+}
+
+}  // namespace lamina::engine

@@ -1,0 +1,88 @@
+// Where the gradients of parameters go: into the parameters at once, or into memory first.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/kernel_table.hpp"
+#include "engine/parameters.hpp"
+#include "engine/tape.hpp"
+
+namespace lamina::engine {
+
+// Rows of a batch whose gradients are one sum each; the sums are added as a binary tree. A function of the batch
+// alone, so that the gradient's bits do not depend on schedule or threads.
+constexpr std::ptrdiff_t kGradientRows = 128;
+constexpr std::ptrdiff_t kGradientGrain = 32;
+
+inline std::ptrdiff_t gradient_segments(std::ptrdiff_t rows) {
+  return rows <= kGradientRows ? 1 : (rows + kGradientRows - 1) / kGradientRows;
+}
+// Segments are of one size, at most kGradientRows; the last may be shorter.
+inline std::ptrdiff_t gradient_segment_begin(std::ptrdiff_t rows, std::ptrdiff_t segment, std::ptrdiff_t segments) {
+  const std::ptrdiff_t even = (rows + segments - 1) / segments;
+  return std::min(rows, segment * ((even + kGradientGrain - 1) / kGradientGrain * kGradientGrain));
+}
+
+// How a step changes one tensor of a layer.
+template <class T>
+struct TensorRule {
+  bool trained;
+  const T* scalars;  // of the optimizer's kernel, for this step
+};
+
+// One layer's share of a step.
+template <class T>
+struct LayerUpdate {
+  Parameters<T>* parameters = nullptr;
+  std::vector<std::shared_ptr<Parameters<T>>> slots;
+  std::vector<TensorRule<T>> rules;  // of each tensor
+
+  bool trained() const {
+    for (const TensorRule<T>& rule : rules)
+      if (rule.trained) return true;
+    return false;
+  }
+};
+
+// Steps parameters begin … end - 1 of a block, given the block's whole gradient in its layout.
+template <class T>
+void update_range(const OptimizerKernel<T>& optimizer, const LayerUpdate<T>& layer, const T* gradients,
+                  std::ptrdiff_t begin, std::ptrdiff_t end);
+
+// Takes the gradient of one layer, piece by piece.
+template <class T>
+class GradientSink {
+ public:
+  // `stored`: gradients are written there in the block's layout, or added to what is there; null: they are applied at
+  // once. `plain`: the optimizer only adds the scaled gradient.
+  GradientSink(const Kernels<T>& kernels, const OptimizerKernel<T>* optimizer, const LayerUpdate<T>& layer, bool plain,
+               T* stored, bool add)
+      : kernels_(kernels), optimizer_(optimizer), layer_(layer), plain_(plain), stored_(stored), add_(add) {}
+
+  // xᵀ dz for a panel of x and panels of dz, the gradient of a dense kernel.
+  void dense_kernel(Panels<const T> x, Panels<const T> dz, std::ptrdiff_t x_panel, Range panels) const;
+  // The gradient of all of the block.
+  void whole(const T* gradients) const;
+  // Σ dz over the rows, the gradient of its bias.
+  void dense_bias(Panels<const T> dz, Range panels) const;
+
+ private:
+  bool trained(int tensor) const { return layer_.rules[static_cast<std::size_t>(tensor)].trained; }
+  // Passes on a finished piece of the block.
+  void take(int tensor, const T* gradient, std::ptrdiff_t begin, std::ptrdiff_t count) const;
+
+  const Kernels<T>& kernels_;
+  const OptimizerKernel<T>* optimizer_;
+  const LayerUpdate<T>& layer_;
+  bool plain_;
+  T* stored_;
+  bool add_;
+};
+
+extern template class GradientSink<float>;
+extern template class GradientSink<double>;
+
+}  // namespace lamina::engine

@@ -1,0 +1,109 @@
+// What stands above the last layer: the loss with its gradient, and the metrics.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "core/kernel_table.hpp"
+#include "engine/layers/activation_part.hpp"
+#include "engine/memory.hpp"
+#include "engine/tape.hpp"
+
+namespace lamina::engine {
+
+enum class MetricKind { sparse_matches, categorical_matches, binary_matches, loss, host };
+
+// A batch for a loss or a metric that somebody else computes: predictions (n, c), and targets (n, c) or labels (n,).
+template <class T>
+struct HostBatch {
+  Matrix<const T> predictions, targets;
+  Labels labels;
+  const T* sample_weight;  // or null
+};
+
+struct MetricPlan {
+  MetricKind kind;
+  int loss;          // of kind loss: its number
+  double parameter;  // threshold, or the loss's parameter
+  int target;        // which of the data's targets
+  bool weighted;
+  int host;  // of kind host: its number
+};
+
+template <class T>
+struct HeadPlan {
+  int loss;  // -1: host_loss
+  double parameter;
+  bool mean;                     // of the rows' losses; else their sum
+  ActivationPart<T> activation;  // that the loss includes; metrics of predictions need it applied
+  std::vector<MetricPlan> metrics;
+  // losses[i] and, where its data is not null, the gradient of each row's loss.
+  std::function<void(const HostBatch<T>&, T* losses, Matrix<T> gradient)> host_loss;
+  // values[i] of each row, for metric number `host`.
+  std::function<void(int host, const HostBatch<T>&, T* values)> host_metric;
+
+  bool host() const { return loss < 0 || host_metric != nullptr; }
+};
+
+// Targets of all rows: class labels, or rows of numbers.
+struct Targets {
+  Rows rows;
+  bool labels;
+};
+
+template <class T>
+struct TrainingData {
+  Rows x;
+  std::vector<Targets> targets;  // the loss's first
+  const T* sample_weight;        // or null
+  const std::int64_t* order;     // or null
+};
+
+// Running sums of the loss and of each metric, in float64.
+struct Totals {
+  std::vector<double> sum, count;
+};
+
+template <class T>
+class Head {
+ public:
+  Head(HeadPlan<T> plan, const Kernels<T>& kernels, std::vector<bool> labels, std::ptrdiff_t columns,
+       std::ptrdiff_t capacity);
+
+  // Fetches targets and weights for rows of a batch that begins at row `first` of the data.
+  void gather(const TrainingData<T>& data, std::ptrdiff_t first, Range rows);
+
+  // Losses and metrics of rows of a batch of `size`, given the output boundary, whose row 0 is row `offset` of the
+  // batch. With `gradient` dL/d(output) goes to the boundary.
+  void evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range rows, std::ptrdiff_t size, bool gradient);
+
+  // Adds a batch of `size` rows, all evaluated, to the totals.
+  void collect(std::ptrdiff_t size, Totals& totals) const;
+
+ private:
+  struct TargetMemory {
+    Buffer<std::int64_t> labels;
+    Buffer<T> values;
+  };
+
+  Matrix<const T> values(const TargetMemory& target, Range rows) const {
+    return {target.values.data() + rows.begin * padded_, rows.size(), columns_, padded_};
+  }
+  Labels labels(const TargetMemory& target, Range rows) const {
+    return {target.labels.data() + rows.begin, rows.size(), LabelType::int64};
+  }
+  bool needs_predictions() const;
+
+  HeadPlan<T> plan_;
+  const Kernels<T>& kernels_;
+  std::ptrdiff_t columns_, padded_;
+  std::vector<TargetMemory> targets_;
+  Buffer<T> weights_, losses_, predictions_;
+  std::vector<Buffer<T>> metrics_;
+  bool weighted_ = false;
+};
+
+extern template class Head<float>;
+extern template class Head<double>;
+
+}  // namespace lamina::engine

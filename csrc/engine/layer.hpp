@@ -1,0 +1,60 @@
+// What a layer is to the engine.
+#pragma once
+
+#include <memory>
+
+#include "core/kernel_table.hpp"
+#include "engine/gradients.hpp"
+#include "engine/parameters.hpp"
+#include "engine/tape.hpp"
+
+namespace lamina::engine {
+
+// One pass as a layer sees it.
+template <class T>
+struct Pass {
+  const Kernels<T>& kernels;
+  Tape<T>& tape;
+  bool training;
+};
+
+// A layer between boundaries `at` and `at + 1` of a tape. Its methods work on the part that they are given, on the
+// calling thread, and write nothing that another part writes; what they compute does not depend on the division.
+template <class T>
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  // What it needs of its boundaries: the output's width and factor, and layouts. `trained_below`: whether the
+  // gradient with respect to its input is wanted.
+  virtual void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) = 0;
+
+  // Forward, for rows and panels of the output; all panels where forward_by_rows says so.
+  virtual void forward(Pass<T>& pass, Range rows, Range panels) const = 0;
+  virtual bool forward_by_rows(std::ptrdiff_t rows, int threads) const = 0;
+
+  // Turns dL/d(output) into what backward() reads, for rows and panels of the output that are complete: the derivative
+  // of a fused activation, and the transpose. Rows begin at multiples of kPanelWidth, or all panels are meant.
+  virtual void finish_gradient(Pass<T>& pass, Range rows, Range panels) const = 0;
+
+  // Backward for a range of units: the gradients of the parameters go to the sink, those of the input, finished by
+  // `below` (null at the input), to the tape.
+  virtual std::ptrdiff_t backward_units(const Tape<T>& tape) const = 0;
+  virtual void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const = 0;
+
+  // Whether each row of the batch is worked on alone, so that a batch may be divided.
+  virtual bool rows_alone() const { return true; }
+
+  // Whether it must run on the calling thread.
+  virtual bool host() const { return false; }
+
+  // Null where there are none.
+  virtual Parameters<T>* parameters() const { return nullptr; }
+  // Multiply-adds for each row of the batch, forward.
+  virtual double work() const = 0;
+
+  std::ptrdiff_t at = 0;
+  bool need_dx = false;
+};
+
+}  // namespace lamina::engine

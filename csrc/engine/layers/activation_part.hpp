@@ -1,0 +1,48 @@
+// An elementwise activation that is worked on piece by piece.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "core/kernel_table.hpp"
+#include "engine/tape.hpp"
+
+namespace lamina::engine {
+
+template <class T>
+Matrix<T> block_of(const Panels<T>& m, Range rows, std::ptrdiff_t panel) {
+  const std::ptrdiff_t width = kPanelWidth<T>;
+  return {m.data + panel * m.panel_stride + rows.begin * m.row_stride, rows.size(),
+          std::min(width, m.cols - panel * width), m.row_stride};
+}
+template <class T>
+Matrix<const T> constant_block_of(const Panels<T>& m, Range rows, std::ptrdiff_t panel) {
+  const Matrix<T> block = block_of(m, rows, panel);
+  return {block.data, block.rows, block.cols, block.stride};
+}
+
+// Number 0 of the table is the identity; relu needs no pass of its own after a product.
+template <class T>
+struct ActivationPart {
+  int index = 0;
+  T alpha = T(0);
+
+  bool linear() const { return index == 0; }
+  const ActivationKernel<T>& kernel(const Kernels<T>& kernels) const { return kernels.activations[index]; }
+  bool from_input(const Kernels<T>& kernels) const { return kernel(kernels).info.derivative_of == DerivativeOf::input; }
+
+  void forward(const Kernels<T>& kernels, const Panels<T>& from, const Panels<T>& to, Range rows, Range panels) const {
+    for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel)
+      kernel(kernels).forward(constant_block_of(from, rows, panel), block_of(to, rows, panel), alpha);
+  }
+
+  // to = from f'(v), v the input or the output as the activation needs.
+  void backward(const Kernels<T>& kernels, const Boundary<T>& output, const Panels<T>& v, const Panels<T>& to,
+                Range rows, Range panels) const {
+    for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel)
+      kernel(kernels).backward(constant_block_of(v, rows, panel), constant_block_of(output.gradient, rows, panel),
+                               block_of(to, rows, panel), alpha);
+  }
+};
+
+}  // namespace lamina::engine

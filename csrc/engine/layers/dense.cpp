@@ -1,0 +1,133 @@
+#include "engine/layers/dense.hpp"
+
+#include <cstring>
+
+#include "core/workspace.hpp"
+
+namespace lamina::engine {
+namespace {
+
+// Panels that go through product and activation together: their values are then still in a cache.
+constexpr std::ptrdiff_t kPanelsTogether = 4;
+
+}  // namespace
+
+template <class T>
+Dense<T>::Dense(std::shared_ptr<Parameters<T>> parameters, int activation, double alpha, const Kernels<T>& kernels)
+    : parameters_(std::move(parameters)),
+      activation_{activation, static_cast<T>(alpha)},
+      relu_(std::strcmp(kernels.activations[activation].info.name, "relu") == 0),
+      from_input_(activation_.from_input(kernels)) {}
+
+template <class T>
+void Dense<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) {
+  output.width = parameters_->layout().out();
+  output.factor = factor_ = input.factor;
+  output.pre = from_input_;
+  this->need_dx = trained_below;
+  output.transposed = trained_below;
+}
+
+template <class T>
+double Dense<T>::work() const {
+  return static_cast<double>(factor_) * static_cast<double>(parameters_->layout().in() + 1) *
+         static_cast<double>(parameters_->layout().out());
+}
+
+template <class T>
+bool Dense<T>::forward_by_rows(std::ptrdiff_t rows, int threads) const {
+  const std::ptrdiff_t panels = panel_count(parameters_->layout().out(), kPanelWidth<T>);
+  return panels < 2 * threads && rows * factor_ >= 2 * threads;
+}
+
+template <class T>
+void Dense<T>::forward(Pass<T>& pass, Range rows, Range panels) const {
+  Boundary<T>& output = pass.tape[this->at + 1];
+  const bool keep = pass.training && from_input_;
+  const Panels<T>& z = keep ? output.pre : output.value;
+  const bool follows = !activation_.linear() && !relu_;
+  PanelProduct<T> product{pass.tape[this->at].value,
+                          parameters_->kernel(),
+                          z,
+                          parameters_->layout().has_bias() ? parameters_->bias() : nullptr,
+                          parameters_->panel_stride(),
+                          rows.begin,
+                          rows.end,
+                          panels.begin,
+                          panels.end,
+                          relu_,
+                          T(0)};
+  if (!follows) return pass.kernels.panel_product(product);
+  for (std::ptrdiff_t panel = panels.begin; panel < panels.end; panel += kPanelsTogether) {
+    const Range group{panel, std::min(panels.end, panel + kPanelsTogether)};
+    product.panel_begin = group.begin;
+    product.panel_end = group.end;
+    pass.kernels.panel_product(product);
+    activation_.forward(pass.kernels, z, output.value, rows, group);
+  }
+}
+
+template <class T>
+void Dense<T>::finish_gradient(Pass<T>& pass, Range rows, Range panels) const {
+  const Boundary<T>& output = pass.tape[this->at + 1];
+  if (!activation_.linear())
+    activation_.backward(pass.kernels, output, from_input_ ? output.pre : output.value, output.gradient, rows, panels);
+  if (!this->need_dx) return;
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  pass.kernels.panel_transpose({output.gradient, output.transposed, rows.begin, rows.end, panels.begin * width,
+                                std::min(panels.end * width, output.gradient.cols)});
+}
+
+template <class T>
+std::ptrdiff_t Dense<T>::backward_units(const Tape<T>&) const {
+  const Layout& layout = parameters_->layout();
+  return panel_count(this->need_dx ? layout.in() : layout.out(), kPanelWidth<T>);
+}
+
+// dx of one panel of inputs: dxᵀ = w dzᵀ, transposed back.
+template <class T>
+void Dense<T>::propagate(Pass<T>& pass, std::ptrdiff_t panel) const {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const Boundary<T>& output = pass.tape[this->at + 1];
+  const Panels<T>& gradient = pass.tape[this->at].gradient;
+  const std::ptrdiff_t rows = gradient.rows, batch_panels = panel_count(rows, width);
+  T* memory =
+      static_cast<T*>(scratch(Scratch::gradient, static_cast<std::size_t>(batch_panels * width * width) * sizeof(T)));
+  Panels<T> w = parameters_->kernel();
+  w.data += panel * width * width;
+  w.rows = std::min(width, w.rows - panel * width);
+  const Panels<T> transposed{memory, w.rows, rows, width * width, width};
+  pass.kernels.panel_product({w, output.transposed, transposed, nullptr, 0, 0, w.rows, 0, batch_panels, false, T(0)});
+  Panels<T> target = gradient;
+  target.data += panel * gradient.panel_stride;
+  pass.kernels.panel_transpose({transposed, target, 0, w.rows, 0, rows});
+}
+
+template <class T>
+void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const {
+  const Panels<T>& x = pass.tape[this->at].value;
+  const Panels<T>& dz = pass.tape[this->at + 1].gradient;
+  const Range in_panels{0, panel_count(x.cols, kPanelWidth<T>)}, out_panels{0, panel_count(dz.cols, kPanelWidth<T>)};
+  if (!this->need_dx) {
+    if (sink == nullptr) return;
+    for (std::ptrdiff_t panel = units.begin; panel < units.end; ++panel) {
+      for (std::ptrdiff_t above = 0; above < in_panels.end; ++above)
+        sink->dense_kernel(x, dz, above, {panel, panel + 1});
+    }
+    sink->dense_bias(dz, units);
+    return;
+  }
+  for (std::ptrdiff_t panel = units.begin; panel < units.end; ++panel) {
+    propagate(pass, panel);
+    if (below != nullptr) below->finish_gradient(pass, {0, x.rows}, {panel, panel + 1});
+    if (sink != nullptr) sink->dense_kernel(x, dz, panel, out_panels);
+  }
+  // The bias's panels go with the units that stand at the same share of the whole.
+  if (sink != nullptr)
+    sink->dense_bias(dz, {out_panels.end * units.begin / in_panels.end, out_panels.end * units.end / in_panels.end});
+}
+
+template class Dense<float>;
+template class Dense<double>;
+
+}  // namespace lamina::engine

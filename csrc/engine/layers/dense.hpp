@@ -1,0 +1,35 @@
+// The dense layer with the activation that follows it.
+#pragma once
+
+#include "engine/layer.hpp"
+#include "engine/layers/activation_part.hpp"
+
+namespace lamina::engine {
+
+template <class T>
+class Dense final : public Layer<T> {
+ public:
+  Dense(std::shared_ptr<Parameters<T>> parameters, int activation, double alpha, const Kernels<T>& kernels);
+
+  void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override;
+  void forward(Pass<T>& pass, Range rows, Range panels) const override;
+  bool forward_by_rows(std::ptrdiff_t rows, int threads) const override;
+  void finish_gradient(Pass<T>& pass, Range rows, Range panels) const override;
+  std::ptrdiff_t backward_units(const Tape<T>& tape) const override;
+  void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
+  Parameters<T>* parameters() const override { return parameters_.get(); }
+  double work() const override;
+
+ private:
+  void propagate(Pass<T>& pass, std::ptrdiff_t panel) const;
+
+  std::shared_ptr<Parameters<T>> parameters_;
+  ActivationPart<T> activation_;
+  bool relu_, from_input_;
+  std::ptrdiff_t factor_ = 1;
+};
+
+extern template class Dense<float>;
+extern template class Dense<double>;
+
+}  // namespace lamina::engine

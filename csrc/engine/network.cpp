@@ -1,0 +1,181 @@
+#include "engine/network.hpp"
+
+#include <algorithm>
+
+#include "core/dispatch.hpp"
+#include "core/threads.hpp"
+#include "engine/schedule.hpp"
+
+namespace lamina::engine {
+namespace {
+
+// Rows that a prediction takes through the network at once.
+constexpr std::ptrdiff_t kPredictionRows = 192;
+
+template <class T>
+constexpr NumberType number_type() {
+  return sizeof(T) == 4 ? NumberType::float32 : NumberType::float64;
+}
+
+}  // namespace
+
+template <class T>
+Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
+                    std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained)
+    : kernels_(kernels), layers_(std::move(layers)), plan_(layers_.size() + 1) {
+  plan_[0].width = width;
+  plan_[0].factor = factor;
+  first_trained_ = depth();
+  for (std::ptrdiff_t l = depth(); l-- > 0;)
+    if (trained[static_cast<std::size_t>(l)]) first_trained_ = l;
+  for (std::ptrdiff_t l = 0; l < depth(); ++l) {
+    const auto i = static_cast<std::size_t>(l);
+    layers_[i]->at = l;
+    layers_[i]->plan(plan_[i], plan_[i + 1], l > first_trained_);
+    plan_[i].has_gradient = l > first_trained_;
+    work_ += layers_[i]->work();
+    host_ |= layers_[i]->host();
+    rows_alone_ &= layers_[i]->rows_alone();
+    if (layers_[i]->parameters() != nullptr)
+      parameter_bytes_ += layers_[i]->parameters()->size() * static_cast<std::ptrdiff_t>(sizeof(T));
+  }
+  plan_.back().row_major = true;
+  for (const BoundaryPlan& boundary : plan_)
+    row_bytes_ += boundary.factor * boundary.width * static_cast<std::ptrdiff_t>(sizeof(T)) *
+                  (1 + (boundary.has_gradient ? 1 + boundary.transposed : 0) + boundary.pre);
+}
+
+template <class T>
+void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) const {
+  bool divided_by_rows = false;
+  for (std::ptrdiff_t l = 0; l < depth(); ++l) {
+    const Layer<T>& layer = this->layer(l);
+    const Panels<T>& output = pass.tape[l + 1].value;
+    const std::ptrdiff_t rows = output.rows, panels = panel_count(output.cols, kPanelWidth<T>);
+    const bool by_rows = count > 1 && layer.forward_by_rows(pass.tape.rows(), count);
+    if (count > 1 && l > 0 && !(by_rows && divided_by_rows && pass.tape[l].value.rows == rows)) barrier->wait();
+    divided_by_rows = by_rows;
+    const Range mine = by_rows ? share_of(rows, kPanelWidth<T> / 2, index, count) : share_of(panels, 1, index, count);
+    if (mine.begin < mine.end) layer.forward(pass, by_rows ? mine : Range{0, rows}, by_rows ? Range{0, panels} : mine);
+  }
+  // Members that divided the last layer by rows may go on with their rows; the others must wait.
+  if (count > 1 && !divided_by_rows) barrier->wait();
+}
+
+template <class T>
+std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity) const {
+  const std::lock_guard<std::mutex> lock(tapes_mutex_);
+  for (std::size_t i = tapes_.size(); i-- > 0;) {
+    if (tapes_[i]->capacity() < capacity) continue;
+    std::unique_ptr<Tape<T>> tape = std::move(tapes_[i]);
+    tapes_.erase(tapes_.begin() + static_cast<std::ptrdiff_t>(i));
+    return tape;
+  }
+  return std::make_unique<Tape<T>>(plan_, capacity, false);
+}
+
+template <class T>
+void Network<T>::return_tape(std::unique_ptr<Tape<T>> tape) const {
+  constexpr std::size_t most = 16;
+  const std::lock_guard<std::mutex> lock(tapes_mutex_);
+  if (tapes_.size() < most) tapes_.push_back(std::move(tape));
+}
+
+template <class T>
+void Network<T>::predict_rows(const Rows& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
+                              int index, int members, Barrier* barrier) const {
+  constexpr std::ptrdiff_t size = sizeof(T), width = kPanelWidth<T>;
+  Pass<T> pass{kernels_, tape, false};
+  const char* begin = static_cast<const char*>(rows.base) + first * rows.row_bytes;
+  const bool in_place = rows.type == number_type<T>() && rows.offsets == nullptr &&
+                        rows.row_bytes == rows.cols * size && reinterpret_cast<std::uintptr_t>(begin) % size == 0;
+  if (index == 0) {
+    tape.set_rows(count);
+    const BoundaryPlan &input = plan_.front(), &output = plan_.back();
+    if (in_place)
+      tape[0].value = {const_cast<T*>(reinterpret_cast<const T*>(begin)), count * input.factor, input.width, width,
+                       input.width};
+    else
+      kernels_.gather({rows, nullptr, first, count, tape[0].value, 0, input.factor});
+    tape[depth()].value = {out + first * outputs(), count * output.factor, output.width, width, output.width};
+  }
+  if (members > 1) barrier->wait();
+  forward(pass, index, members, barrier);
+}
+
+template <class T>
+bool Network<T>::open(bool wait) const {
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    if (layers_[l]->parameters() == nullptr) continue;
+    if (wait) {
+      layers_[l]->parameters()->gate.enter_shared();
+    } else if (!layers_[l]->parameters()->gate.try_enter_shared()) {
+      close(l);
+      return false;
+    }
+  }
+  return true;
+}
+
+template <class T>
+void Network<T>::close(std::size_t layers) const {
+  for (std::size_t l = 0; l < layers; ++l)
+    if (layers_[l]->parameters() != nullptr) layers_[l]->parameters()->gate.leave_shared();
+}
+
+template <class T>
+bool Network<T>::predict(const Rows& rows, T* out, bool wait) const {
+  if (rows.rows == 0) return true;
+  if (!open(wait)) return false;
+  struct Close {
+    const Network& network;
+    ~Close() { network.close(network.layers_.size()); }
+  } const close_at_end{*this};
+  predict_open(rows, out);
+  return true;
+}
+
+template <class T>
+void Network<T>::predict_open(const Rows& rows, T* out) const {
+  const StepPlan plan =
+      plan_prediction({rows.rows, work_, parameter_bytes_, row_bytes_, depth(), lamina::kernels().vector_bytes, true},
+                      host_ ? 1 : num_threads());
+  if (plan.schedule == Schedule::chunked && plan.threads > 1) {
+    run_team(plan.threads, [&](int index, int count) {
+      const Range mine = share_of(rows.rows, 12, index, count);
+      if (mine.begin >= mine.end) return;
+      const std::ptrdiff_t chunks = (mine.size() + kPredictionRows - 1) / kPredictionRows;
+      std::unique_ptr<Tape<T>> tape = borrow_tape((mine.size() + chunks - 1) / chunks);
+      for (std::ptrdiff_t c = 0; c < chunks; ++c) {
+        const std::ptrdiff_t begin = mine.begin + mine.size() * c / chunks,
+                             end = mine.begin + mine.size() * (c + 1) / chunks;
+        predict_rows(rows, begin, end - begin, out, *tape, 0, 1, nullptr);
+      }
+      return_tape(std::move(tape));
+    });
+    return;
+  }
+  const std::ptrdiff_t chunks = rows_alone_ ? (rows.rows + kPredictionRows - 1) / kPredictionRows : 1;
+  std::unique_ptr<Tape<T>> tape = borrow_tape((rows.rows + chunks - 1) / chunks);
+  if (plan.threads == 1) {
+    for (std::ptrdiff_t c = 0; c < chunks; ++c)
+      predict_rows(rows, rows.rows * c / chunks, rows.rows * (c + 1) / chunks - rows.rows * c / chunks, out, *tape, 0,
+                   1, nullptr);
+  } else {
+    TeamBarrier team;
+    run_team(plan.threads, [&](int index, int count) {
+      Barrier& barrier = team.of(count);
+      for (std::ptrdiff_t c = 0; c < chunks; ++c) {
+        if (c > 0 && count > 1) barrier.wait();
+        predict_rows(rows, rows.rows * c / chunks, rows.rows * (c + 1) / chunks - rows.rows * c / chunks, out, *tape,
+                     index, count, &barrier);
+      }
+    });
+  }
+  return_tape(std::move(tape));
+}
+
+template class Network<float>;
+template class Network<double>;
+
+}  // namespace lamina::engine

@@ -1,0 +1,69 @@
+// A network: layers one after the other, and what runs them forward.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/kernel_table.hpp"
+#include "engine/barrier.hpp"
+#include "engine/layer.hpp"
+
+namespace lamina::engine {
+
+template <class T>
+class Network {
+ public:
+  using Number = T;
+
+  // `width` columns in `factor` rows for each row of the input. `trained[l]`: whether layer l has parameters that
+  // training changes.
+  Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
+          std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained);
+
+  const Kernels<T>& kernels() const { return kernels_; }
+  std::ptrdiff_t depth() const { return static_cast<std::ptrdiff_t>(layers_.size()); }
+  const Layer<T>& layer(std::ptrdiff_t l) const { return *layers_[static_cast<std::size_t>(l)]; }
+  const std::vector<BoundaryPlan>& plan() const { return plan_; }
+  std::ptrdiff_t outputs() const { return plan_.back().width * plan_.back().factor; }
+  std::ptrdiff_t inputs() const { return plan_.front().width * plan_.front().factor; }
+  // The lowest layer that backward must reach; depth() where nothing is trained.
+  std::ptrdiff_t first_trained() const { return first_trained_; }
+  // Whether one of its layers must run on the calling thread.
+  bool host() const { return host_; }
+  bool rows_alone() const { return rows_alone_; }
+  double work() const { return work_; }  // multiply-adds forward, for each row
+  std::ptrdiff_t parameter_bytes() const { return parameter_bytes_; }
+  std::ptrdiff_t row_bytes() const { return row_bytes_; }  // of a tape with gradients, for each row
+
+  // Forward through all layers for the rows of the tape; the members of a team together.
+  void forward(Pass<T>& pass, int index, int count, Barrier* barrier) const;
+
+  // out (n, outputs) = the network of the rows; converts what is not of dtype T and contiguous. Several threads may
+  // predict at once; one that trains lets them in between two steps. Returns false, having done nothing, where that
+  // would mean to wait and `wait` is false.
+  bool predict(const Rows& rows, T* out, bool wait) const;
+
+ private:
+  std::unique_ptr<Tape<T>> borrow_tape(std::ptrdiff_t capacity) const;
+  void return_tape(std::unique_ptr<Tape<T>> tape) const;
+  bool open(bool wait) const;
+  void close(std::size_t layers) const;
+  void predict_open(const Rows& rows, T* out) const;
+  void predict_rows(const Rows& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape, int index,
+                    int members, Barrier* barrier) const;
+
+  const Kernels<T>& kernels_;
+  std::vector<std::unique_ptr<Layer<T>>> layers_;
+  std::vector<BoundaryPlan> plan_;
+  std::ptrdiff_t first_trained_ = 0, parameter_bytes_ = 0, row_bytes_ = 0;
+  double work_ = 0;
+  bool host_ = false, rows_alone_ = true;
+  mutable std::mutex tapes_mutex_;
+  mutable std::vector<std::unique_ptr<Tape<T>>> tapes_;
+};
+
+extern template class Network<float>;
+extern template class Network<double>;
+
+}  // namespace lamina::engine

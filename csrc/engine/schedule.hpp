@@ -1,0 +1,33 @@
+// The cost model: how many threads a piece of work is worth, and how they divide it. Nothing here changes a result.
+#pragma once
+
+#include <cstddef>
+
+namespace lamina::engine {
+
+enum class Schedule {
+  stationary,  // the team goes through the layers together, each member owning panels of weights
+  chunked,     // a member takes row segments through all layers; their gradients are added at the end
+};
+
+struct StepShape {
+  std::ptrdiff_t rows;             // of the batch
+  double work;                     // multiply-adds forward, for each row
+  std::ptrdiff_t parameter_bytes;  // of the layers that are trained
+  std::ptrdiff_t row_bytes;        // of values and gradients, for each row
+  std::ptrdiff_t layers;
+  int vector_bytes;
+  bool segmentable;  // every layer takes each row alone
+};
+
+struct StepPlan {
+  Schedule schedule;
+  int threads;
+};
+
+StepPlan plan_step(const StepShape& shape, int most_threads);
+
+// Threads for a prediction, and whether they divide rows or weights.
+StepPlan plan_prediction(const StepShape& shape, int most_threads);
+
+}  // namespace lamina::engine

@@ -1,0 +1,47 @@
+#include "engine/tape.hpp"
+
+namespace lamina::engine {
+namespace {
+
+template <class T>
+std::ptrdiff_t padded(std::ptrdiff_t size) {
+  return panel_count(size, kPanelWidth<T>) * kPanelWidth<T>;
+}
+
+}  // namespace
+
+template <class T>
+Tape<T>::Tape(const std::vector<BoundaryPlan>& plan, std::ptrdiff_t capacity, bool training)
+    : plan_(plan), memory_(plan.size()), views_(plan.size()), capacity_(capacity) {
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    const std::ptrdiff_t size = padded<T>(capacity * plan[i].factor) * padded<T>(plan[i].width);
+    if (training || i + 1 < plan.size()) memory_[i].value = Buffer<T>(size);
+    if (!training) continue;
+    if (plan[i].pre) memory_[i].pre = Buffer<T>(size);
+    if (plan[i].has_gradient) memory_[i].gradient = Buffer<T>(size);
+    if (plan[i].has_gradient && plan[i].transposed) memory_[i].transposed = Buffer<T>(size);
+  }
+}
+
+template <class T>
+void Tape<T>::set_rows(std::ptrdiff_t rows) {
+  rows_ = rows;
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  for (std::size_t i = 0; i < plan_.size(); ++i) {
+    const std::ptrdiff_t n = rows * plan_[i].factor, cols = plan_[i].width;
+    const auto view = [&](const Buffer<T>& buffer) -> Panels<T> {
+      if (plan_[i].row_major) return {buffer.data(), n, cols, width, padded<T>(cols)};
+      return {buffer.data(), n, cols, padded<T>(n) * width, width};
+    };
+    const Memory& memory = memory_[i];
+    views_[i] = {view(memory.value),
+                 view(memory.pre),
+                 view(memory.gradient),
+                 {memory.transposed.data(), cols, n, cols * width, width}};
+  }
+}
+
+template class Tape<float>;
+template class Tape<double>;
+
+}  // namespace lamina::engine

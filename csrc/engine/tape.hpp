@@ -1,0 +1,66 @@
+// What one pass through a network leaves behind: the values between layers and the gradients on the way back.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "core/matrix.hpp"
+#include "engine/memory.hpp"
+
+namespace lamina::engine {
+
+struct Range {
+  std::ptrdiff_t begin, end;
+  std::ptrdiff_t size() const { return end - begin; }
+};
+
+// Part `index` of `count` nearly equal parts of 0 … items - 1, beginning at multiples of `grain`.
+inline Range share_of(std::ptrdiff_t items, std::ptrdiff_t grain, int index, int count) {
+  const std::ptrdiff_t grains = (items + grain - 1) / grain;
+  return {std::min(items, grains * index / count * grain), std::min(items, grains * (index + 1) / count * grain)};
+}
+
+// A boundary is what lies between two layers: boundary 0 is the input, boundary l the output of layer l - 1.
+struct BoundaryPlan {
+  std::ptrdiff_t width;      // columns
+  std::ptrdiff_t factor;     // rows for each row of the batch
+  bool row_major = false;    // else in panels
+  bool pre = false;          // the pre-activation is kept too
+  bool transposed = false;   // the layer below reads the gradient's transpose
+  bool has_gradient = true;  // something below is trained
+};
+
+template <class T>
+struct Boundary {
+  Panels<T> value, pre, gradient, transposed;
+};
+
+// Memory for up to `capacity` rows of a batch.
+template <class T>
+class Tape {
+ public:
+  Tape() = default;
+  // Without `training` only values, and none for the output, which is the caller's.
+  Tape(const std::vector<BoundaryPlan>& plan, std::ptrdiff_t capacity, bool training);
+
+  // Arranges the views anew for so many rows, at most the capacity.
+  void set_rows(std::ptrdiff_t rows);
+  std::ptrdiff_t rows() const { return rows_; }
+  std::ptrdiff_t capacity() const { return capacity_; }
+  Boundary<T>& operator[](std::ptrdiff_t i) { return views_[static_cast<std::size_t>(i)]; }
+  const Boundary<T>& operator[](std::ptrdiff_t i) const { return views_[static_cast<std::size_t>(i)]; }
+
+ private:
+  struct Memory {
+    Buffer<T> value, pre, gradient, transposed;
+  };
+  std::vector<BoundaryPlan> plan_;
+  std::vector<Memory> memory_;
+  std::vector<Boundary<T>> views_;
+  std::ptrdiff_t capacity_ = 0, rows_ = -1;
+};
+
+extern template class Tape<float>;
+extern template class Tape<double>;
+
+}  // namespace lamina::engine

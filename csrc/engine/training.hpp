@@ -1,0 +1,138 @@
+// Training: steps over batches, whole epochs in one call.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/gradients.hpp"
+#include "engine/head.hpp"
+#include "engine/network.hpp"
+#include "engine/schedule.hpp"
+
+namespace lamina::engine {
+
+// How the optimizer treats a layer: the state beside its parameters, and for each tensor the group of settings that
+// steps it, or -1 where it is left alone.
+template <class T>
+struct LayerTraining {
+  std::vector<std::shared_ptr<Parameters<T>>> slots;
+  std::vector<int> groups;
+};
+
+template <class T>
+struct OptimizerPlan {
+  int number = 0;                             // in the kernel table
+  std::vector<std::vector<double>> settings;  // of each group
+  std::vector<LayerTraining<T>> layers;
+};
+
+// Which batches a call runs through.
+struct Batches {
+  std::ptrdiff_t first;  // row (of the order) where the first begins
+  std::ptrdiff_t rows;   // in all
+  std::ptrdiff_t size;
+};
+
+template <class T>
+class Trainer {
+ public:
+  // `poll` is called on the calling thread from time to time, at most some 20 ms apart; where it returns true the run
+  // ends after the step, or inside a long one before anything has changed.
+  using Poll = std::function<bool()>;
+
+  Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::vector<bool> labels, OptimizerPlan<T> optimizer);
+
+  // Takes a step for each batch, with the learning rate rates[step] (the last one from there on). Returns how many
+  // steps were completed; `iteration` is the number of those before.
+  std::ptrdiff_t train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates,
+                       std::int64_t iteration, Totals& totals, const Poll& poll);
+  // Losses and metrics alone.
+  std::ptrdiff_t test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll);
+  // The gradient of one batch's loss, in the layers' layouts; layers that are not trained stay empty.
+  std::vector<std::shared_ptr<Parameters<T>>> gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
+                                                        Totals& totals);
+
+  // For tests: the schedule of every step from now on, where it is possible; threads 0 leaves the choice. `as_long`:
+  // steps are treated as long ones, which store their gradients and can be given up.
+  void force(Schedule schedule, int threads, bool as_long) {
+    forced_ = true;
+    forced_long_ = as_long;
+    forced_schedule_ = schedule;
+    forced_threads_ = threads;
+  }
+  StepPlan plan(std::ptrdiff_t rows) const;
+  std::ptrdiff_t inputs() const { return network_->inputs(); }
+  std::ptrdiff_t outputs() const { return network_->outputs(); }
+  const std::vector<bool>& labels() const { return labels_; }
+  std::ptrdiff_t metrics() const { return static_cast<std::ptrdiff_t>(head_plan_.metrics.size()); }
+  // Bytes of tapes, gradients and targets that are held.
+  std::ptrdiff_t workspace_bytes() const { return workspace_bytes_; }
+
+ private:
+  struct Node {
+    int level;
+    std::ptrdiff_t index;
+    T* sums;
+  };
+  // What one member keeps.
+  struct Member {
+    Tape<T> tape;
+    std::vector<Buffer<T>> sums;
+    std::vector<T*> free;
+    std::vector<Node> nodes;
+  };
+  enum class Mode { train, test, store };
+
+  std::ptrdiff_t run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
+                     std::int64_t iteration, Totals& totals, const Poll& poll);
+  void reserve(std::ptrdiff_t rows, int members, bool chunked, bool stored);
+  void begin_step(std::ptrdiff_t step, const std::vector<double>* rates, std::int64_t iteration);
+  void step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size, int index,
+                     int count, Barrier& barrier);
+  void step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size, int index,
+                        int count, Barrier& barrier);
+  void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
+  void update_from(const T* sums, int index, int count) const;
+  const T* merge_nodes(std::ptrdiff_t begin, std::ptrdiff_t end, int members) const;
+  T* take_sums(Member& member);
+
+  std::shared_ptr<Network<T>> network_;
+  const Kernels<T>& kernels_;
+  HeadPlan<T> head_plan_;
+  std::vector<bool> labels_;
+  const OptimizerKernel<T>* optimizer_;
+  std::vector<std::vector<double>> settings_;
+  std::vector<LayerUpdate<T>> updates_;  // of each layer; without parameters where it has none
+  std::vector<std::ptrdiff_t> offsets_;  // where a layer's gradients begin among all
+  std::vector<std::vector<T>> scalars_;  // of each group
+  bool plain_ = false;
+  std::ptrdiff_t gradient_size_ = 0;
+
+  std::unique_ptr<Head<T>> head_;
+  Tape<T> tape_;  // of the whole batch
+  std::vector<std::unique_ptr<Member>> members_;
+  Buffer<T> stored_;
+  std::ptrdiff_t capacity_ = 0, workspace_bytes_ = 0;
+  bool stores_ = false;  // gradients of this run's steps are stored before they are applied
+
+  // Shared by the members of a run.
+  std::atomic<bool> stop_{false};
+  std::chrono::steady_clock::time_point next_poll_;
+  bool interruptible_ = false;
+  const Poll* poll_ = nullptr;
+  void look_up(int index);
+  void mark_changed();
+  bool host() const { return network_->host() || head_plan_.host(); }
+
+  bool forced_ = false, forced_long_ = false;
+  Schedule forced_schedule_ = Schedule::stationary;
+  int forced_threads_ = 0;
+};
+
+extern template class Trainer<float>;
+extern template class Trainer<double>;
+
+}  // namespace lamina::engine

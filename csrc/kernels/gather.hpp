@@ -1,0 +1,94 @@
+// Rows of the user's data, taken in any order, converted to the model's dtype and laid out in panels.
+#pragma once
+
+#include "core/kernel_table.hpp"
+#include "kernels/parallel.hpp"
+#include "simd/vector.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+// IEEE binary16 read as a number: its 15 bits moved to binary32's place are the value times 2^-112, exactly.
+struct Half {
+  std::uint16_t bits;
+};
+
+template <class T, class S>
+[[gnu::always_inline]] inline T converted(S value) {
+  return static_cast<T>(value);
+}
+template <class T>
+[[gnu::always_inline]] inline T converted(Half value) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000) << 16, rest = value.bits & 0x7fff;
+  const std::uint32_t scaled = rest << 13;
+  float magnitude;
+  __builtin_memcpy(&magnitude, &scaled, sizeof magnitude);
+  magnitude *= 0x1p112f;
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &magnitude, sizeof bits);
+  bits = (rest >= 0x7c00 ? (scaled | 0x7f800000u) : bits) | sign;
+  float result;
+  __builtin_memcpy(&result, &bits, sizeof result);
+  return static_cast<T>(result);
+}
+
+// Numbers may lie at any address.
+template <class S>
+[[gnu::always_inline]] inline S number_at(const char* address) {
+  S value;
+  __builtin_memcpy(&value, address, sizeof value);
+  return value;
+}
+
+template <class T, class S>
+void gather_as(const Gather<T>& g) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, size = static_cast<std::ptrdiff_t>(sizeof(S));
+  const std::ptrdiff_t cols = g.source.cols / g.factor;
+  for (std::ptrdiff_t i = 0; i < g.count; ++i) {
+    const std::ptrdiff_t row = g.order == nullptr ? g.first + i : static_cast<std::ptrdiff_t>(g.order[g.first + i]);
+    const char* from = static_cast<const char*>(g.source.base) + row * g.source.row_bytes;
+    for (std::ptrdiff_t part = 0; part < g.factor; ++part) {
+      T* to = g.to.data + (g.to_begin + i * g.factor + part) * g.to.row_stride;
+      for (std::ptrdiff_t begin = 0; begin < cols; begin += width, to += g.to.panel_stride) {
+        const std::ptrdiff_t count = smaller(width, cols - begin), first = part * cols + begin;
+        if (g.source.offsets != nullptr) {
+          for (std::ptrdiff_t k = 0; k < count; ++k)
+            to[k] = converted<T>(number_at<S>(from + g.source.offsets[first + k]));
+        } else if (count == width) {
+          for (std::ptrdiff_t k = 0; k < width; ++k) to[k] = converted<T>(number_at<S>(from + (first + k) * size));
+        } else {
+          for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + (first + k) * size));
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void gather(const Gather<T>& g) {
+  switch (g.source.type) {
+    case NumberType::int8:
+      return gather_as<T, std::int8_t>(g);
+    case NumberType::int16:
+      return gather_as<T, std::int16_t>(g);
+    case NumberType::int32:
+      return gather_as<T, std::int32_t>(g);
+    case NumberType::int64:
+      return gather_as<T, std::int64_t>(g);
+    case NumberType::uint8:
+      return gather_as<T, std::uint8_t>(g);
+    case NumberType::uint16:
+      return gather_as<T, std::uint16_t>(g);
+    case NumberType::uint32:
+      return gather_as<T, std::uint32_t>(g);
+    case NumberType::uint64:
+      return gather_as<T, std::uint64_t>(g);
+    case NumberType::float16:
+      return gather_as<T, Half>(g);
+    case NumberType::float32:
+      return gather_as<T, float>(g);
+    case NumberType::float64:
+      return gather_as<T, double>(g);
+  }
+}
+
+}  // namespace lamina::LAMINA_ISA

@@ -1,0 +1,135 @@
+// The micro-kernel on panels: a tile of C kept in registers while the inner dimension runs by.
+//
+// Plain:       C[R × V vectors] = A B,   A's rows are the tile's rows and k runs along them;
+// transposed:  C[R × V vectors] = Aᵀ B,  A's columns are the tile's rows and k runs down them.
+//
+// For every k one row of V vectors of B is loaded and R elements of A are broadcast against it. An element of C is one
+// chain of fused multiply-adds in the order of k, from zero, and is then stored, added to C, or added times a factor:
+// so its bits depend on the range of k alone, not on which tile it fell into.
+#pragma once
+
+#include "kernels/tile.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+template <class T>
+constexpr std::ptrdiff_t kPanelVectors = kPanelWidth<T> / kLanes<T>;
+
+enum class TileEnd : std::uint8_t { store, add, add_scaled };
+
+template <class T>
+struct PanelTile {
+  const T* a;
+  std::ptrdiff_t a_row, a_panel;
+  const T* b;
+  std::ptrdiff_t b_row, b_panel;
+  std::ptrdiff_t k_begin, k_end;
+  T* c;
+  std::ptrdiff_t c_row, c_panel;
+  std::ptrdiff_t cols;  // of C, more than V - 1 vectors and at most V
+  const T* bias;        // of the tile's first column, its panels `bias_panel` apart, or null; added where C is stored
+  std::ptrdiff_t bias_panel;
+  TileEnd end;
+  T factor;
+  bool clamp;  // C = max(C, floor) at the end
+  T floor;
+};
+
+template <class T, int R, int V, bool Transposed>
+void panel_tile(const PanelTile<T>& t) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, lanes = kLanes<T>;
+  constexpr int span = V * lanes > width ? static_cast<int>(V * lanes / width) : 1;
+  const auto place = [](int v, std::ptrdiff_t panel) { return v * lanes / width * panel + v * lanes % width; };
+  Vec<T> sum[R][V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) sum[i][v] = Vec<T>{};
+
+  const T* b[span];
+#pragma GCC unroll 8
+  for (int s = 0; s < span; ++s) b[s] = t.b + s * t.b_panel + t.k_begin * t.b_row;
+  constexpr int groups = (R + 2) / 3;
+  const std::ptrdiff_t row = Transposed ? 1 : t.a_row, step = Transposed ? t.a_row : 1;
+  for (std::ptrdiff_t k = t.k_begin; k < t.k_end;) {
+    const std::ptrdiff_t stop = Transposed ? t.k_end : smaller(t.k_end, (k / width + 1) * width);
+    const T* first = Transposed ? t.a + k * t.a_row : t.a + k / width * t.a_panel + k % width;
+    const T* a[groups];
+#pragma GCC unroll 16
+    for (int g = 0; g < groups; ++g) a[g] = first + 3 * g * row;
+    for (; k < stop; ++k) {
+      Vec<T> right[V];
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) right[v] = load(b[v * lanes / width] + v * lanes % width);
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const Vec<T> left = broadcast<T>(a[i / 3][(i % 3) * row]);
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
+      }
+#pragma GCC unroll 16
+      for (int g = 0; g < groups; ++g) a[g] += step;
+#pragma GCC unroll 8
+      for (int s = 0; s < span; ++s) b[s] += t.b_row;
+    }
+  }
+
+  const std::ptrdiff_t last = t.cols - (V - 1) * lanes;
+  const Vec<T> floor = broadcast<T>(t.floor), factor = broadcast<T>(t.factor);
+#pragma GCC unroll 16
+  for (int v = 0; v < V; ++v) {
+    const std::ptrdiff_t count = v + 1 < V ? lanes : last;
+    const Vec<T> bias = t.bias == nullptr ? Vec<T>{} : Vec<T>(load(t.bias + place(v, t.bias_panel)));
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      T* c = t.c + i * t.c_row + place(v, t.c_panel);
+      Vec<T> value = sum[i][v];
+      if (t.end == TileEnd::store)
+        value += bias;
+      else if (t.end == TileEnd::add)
+        value += load_lanes(static_cast<const T*>(c), count, T(0));
+      else
+        value = fma(factor, value, Vec<T>(load_lanes(static_cast<const T*>(c), count, T(0))));
+      if (t.clamp) value = maximum(floor, value);
+      store_lanes(c, value, count);
+    }
+  }
+}
+
+template <class T>
+using PanelTileKernel = void (*)(const PanelTile<T>&);
+
+// Vectors that R rows take at once: 8, 4 or 2, as many as the accumulators hold.
+constexpr int panel_vectors(int rows) {
+  const int fits = kAccumulators / rows;
+  return fits >= 8 ? 8 : (fits >= 4 ? 4 : 2);
+}
+
+// The kernels for every number of rows and 1, 2, 4 or 8 vectors, [rows - 1][log2 vectors].
+template <class T>
+struct PanelTileTable {
+  PanelTileKernel<T> plain[kTileRows][4];
+  PanelTileKernel<T> transposed[kTileRows][2];
+};
+
+template <class T, int R>
+constexpr void fill_panel_tiles(PanelTileTable<T>& table) {
+  table.plain[R - 1][0] = panel_tile<T, R, 1, false>;
+  table.plain[R - 1][1] = panel_tile<T, R, 2, false>;
+  if constexpr (panel_vectors(R) >= 4) table.plain[R - 1][2] = panel_tile<T, R, 4, false>;
+  if constexpr (panel_vectors(R) >= 8) table.plain[R - 1][3] = panel_tile<T, R, 8, false>;
+  table.transposed[R - 1][0] = panel_tile<T, R, 1, true>;
+  table.transposed[R - 1][1] = panel_tile<T, R, 2, true>;
+}
+
+template <class T, std::size_t... R>
+constexpr PanelTileTable<T> make_panel_tiles(std::index_sequence<R...>) {
+  PanelTileTable<T> table{};
+  (fill_panel_tiles<T, static_cast<int>(R) + 1>(table), ...);
+  return table;
+}
+
+template <class T>
+constexpr PanelTileTable<T> kPanelTiles = make_panel_tiles<T>(std::make_index_sequence<kTileRows>{});
+
+}  // namespace lamina::LAMINA_ISA

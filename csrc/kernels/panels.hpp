@@ -1,0 +1,136 @@
+// The products of a dense layer on panels (core/matrix.hpp: Panels).
+//
+//   forward      z = x w + b     A = x, B = w                 a row's sums run over `in`
+//   propagation  dxᵀ = w dzᵀ     A = w, B = dzᵀ               a row's sums run over `out`
+//   gradient     dw = xᵀ dz      A = x (transposed), B = dz   sums run over a range of rows of the batch
+//
+// Every sum over `in` or `out` is cut into segments of kSegment: inside a segment one chain of multiply-adds from zero,
+// the segments added in order. That order depends on the length of the sum alone, never on rows, batch or threads. A
+// gradient is one chain over the rows it is called for; the caller chooses them by the size of the batch alone.
+//
+// One thread; the caller divides rows and panels. Nothing is packed and nothing allocated: panels are contiguous.
+#pragma once
+
+#include "core/kernel_table.hpp"
+#include "kernels/panel_tile.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+constexpr std::ptrdiff_t kSegment = 128;
+
+// Rows that share one pass over a segment of B, so that the segment of A stays in the second-level cache.
+constexpr std::ptrdiff_t kRowBlock = 256;
+
+[[gnu::always_inline]] inline int log2_of(int vectors) {
+  return vectors == 8 ? 3 : (vectors == 4 ? 2 : (vectors == 2 ? 1 : 0));
+}
+
+// Calls body(panel, offset, columns, vectors) for groups of at most `most` vectors that cover the columns of panels
+// begin … end - 1 of a matrix of `cols` columns.
+template <class T, class Body>
+[[gnu::always_inline]] inline void for_each_group(std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t cols,
+                                                  int most, Body&& body) {
+  const std::ptrdiff_t last = smaller(end * kPanelWidth<T>, cols);
+  std::ptrdiff_t column = begin * kPanelWidth<T>;
+  while (column < last) {
+    const std::ptrdiff_t left = ceil_div(last - column, kLanes<T>);
+    int vectors = most;
+    while (vectors > left) vectors /= 2;
+    const std::ptrdiff_t columns = smaller(last - column, vectors * kLanes<T>);
+    body(column / kPanelWidth<T>, column % kPanelWidth<T>, columns, vectors);
+    column += vectors * kLanes<T>;
+  }
+}
+
+template <class T>
+void panel_product(const PanelProduct<T>& p) {
+  const std::ptrdiff_t depth = p.a.cols;
+  const std::ptrdiff_t segments = larger(1, (depth + kSegment / 2) / kSegment);
+  for (std::ptrdiff_t block = p.row_begin; block < p.row_end; block += kRowBlock) {
+    const std::ptrdiff_t rows = smaller(kRowBlock, p.row_end - block), tiles = ceil_div(rows, kTileRows);
+    const int most = panel_vectors(static_cast<int>(ceil_div(rows, tiles)));
+    for_each_group<T>(
+        p.panel_begin, p.panel_end, p.c.cols, most,
+        [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
+          for (std::ptrdiff_t s = 0; s < segments; ++s) {
+            const std::ptrdiff_t k_end = s + 1 == segments ? depth : (s + 1) * kSegment;
+            for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
+              const std::ptrdiff_t begin = rows * tile / tiles, height = rows * (tile + 1) / tiles - begin;
+              const std::ptrdiff_t i = block + begin;
+              kPanelTiles<T>.plain[height - 1][log2_of(vectors)](
+                  {p.a.data + i * p.a.row_stride, p.a.row_stride, p.a.panel_stride,
+                   p.b.data + panel * p.b.panel_stride + offset, p.b.row_stride, p.b.panel_stride, s * kSegment, k_end,
+                   p.c.data + panel * p.c.panel_stride + i * p.c.row_stride + offset, p.c.row_stride, p.c.panel_stride,
+                   columns, p.bias == nullptr ? nullptr : p.bias + panel * p.bias_panel + offset, p.bias_panel,
+                   s == 0 ? TileEnd::store : TileEnd::add, T(0), p.clamp && s + 1 == segments, p.floor});
+            }
+          }
+        });
+  }
+}
+
+template <class T>
+void panel_gradient(const PanelGradient<T>& p) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const TileEnd end = p.end == GradientEnd::store ? TileEnd::store
+                      : p.end == GradientEnd::add ? TileEnd::add
+                                                  : TileEnd::add_scaled;
+  for (std::ptrdiff_t panel = p.panel_begin; panel < p.panel_end; ++panel) {
+    for (std::ptrdiff_t above = p.x_panel_begin; above < p.x_panel_end; ++above) {
+      const std::ptrdiff_t rows = smaller(width, p.x.cols - above * width), tiles = ceil_div(rows, kTileRows);
+      for_each_group<T>(
+          panel, panel + 1, p.dz.cols, 2,
+          [&](std::ptrdiff_t, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
+            for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
+              const std::ptrdiff_t begin = rows * tile / tiles, height = rows * (tile + 1) / tiles - begin;
+              kPanelTiles<T>.transposed[height - 1][log2_of(vectors)](
+                  {p.x.data + above * p.x.panel_stride + begin, p.x.row_stride, 0,
+                   p.dz.data + panel * p.dz.panel_stride + offset, p.dz.row_stride, 0, p.row_begin, p.row_end,
+                   p.dw.data + (panel - p.dw_panel) * p.dw.panel_stride +
+                       ((above - p.dw_x_panel) * width + begin) * p.dw.row_stride + offset,
+                   p.dw.row_stride, 0, columns, nullptr, 0, end, p.factor, false, T(0)});
+            }
+          });
+    }
+  }
+}
+
+// sums[j] (+)= Σ_rows dz[i][j], one chain, for the columns of a panel.
+template <class T>
+void panel_column_sums(Panels<const T> dz, std::ptrdiff_t row_begin, std::ptrdiff_t row_end, std::ptrdiff_t panel,
+                       T* sums) {
+  const T* from = dz.data + panel * dz.panel_stride;
+#pragma GCC unroll 8
+  for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v) {
+    Vec<T> total{};
+    for (std::ptrdiff_t i = row_begin; i < row_end; ++i) total += load(from + i * dz.row_stride + v * kLanes<T>);
+    store(sums + v * kLanes<T>, total);
+  }
+}
+
+// to[c][r] = from[r][c] for rows row_begin … and columns column_begin …, both ranges beginning at multiples of a
+// vector. Whole vectors are written: beyond the ranges come zeros, up to the next multiple of a vector.
+template <class T>
+void panel_transpose(const PanelTranspose<T>& p) {
+  constexpr std::ptrdiff_t lanes = kLanes<T>, width = kPanelWidth<T>;
+  for (std::ptrdiff_t c = p.column_begin; c < p.column_end; c += lanes) {
+    const std::ptrdiff_t columns = smaller(lanes, p.column_end - c);
+    for (std::ptrdiff_t r = p.row_begin; r < p.row_end; r += lanes) {
+      const std::ptrdiff_t rows = smaller(lanes, p.row_end - r);
+      const T* from = p.from.data + c / width * p.from.panel_stride + r * p.from.row_stride + c % width;
+      T* to = p.to.data + r / width * p.to.panel_stride + c * p.to.row_stride + r % width;
+      Vec<T> block[lanes];
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < lanes; ++i) block[i] = i < rows ? load(from + i * p.from.row_stride) : Vec<T>{};
+      transpose<T>(block);
+      if (columns == lanes) {
+#pragma GCC unroll 16
+        for (std::ptrdiff_t i = 0; i < lanes; ++i) store(to + i * p.to.row_stride, block[i]);
+      } else {
+        for (std::ptrdiff_t i = 0; i < columns; ++i) store(to + i * p.to.row_stride, block[i]);
+      }
+    }
+  }
+}
+
+}  // namespace lamina::LAMINA_ISA

@@ -1,0 +1,139 @@
+"""A stack of layers as the engine sees it: a network of compiled steps over blocks of parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina import _core
+from lamina.activations import Kernel
+
+if TYPE_CHECKING:
+    from lamina.layers.base import Layer, Shape
+
+__all__ = ["ActivationStep", "DenseStep", "HostStep", "Plan", "ReshapeStep", "Step", "make_plan"]
+
+
+class DenseStep(NamedTuple):
+    """``activation(x @ kernel + bias)`` along the last axis."""
+
+    layer: Layer
+    units: int
+    activation: Kernel
+
+
+class ActivationStep(NamedTuple):
+    """An activation of each element, or row."""
+
+    activation: Kernel
+
+
+class ReshapeStep(NamedTuple):
+    """The same numbers in rows of another shape."""
+
+    row_shape: Shape
+
+
+class HostStep(NamedTuple):
+    """A layer that is computed in Python."""
+
+    layer: Layer
+    row_shape: Shape
+    functions: Any  # has forward(x, training) and backward(dy, need_dx)
+
+
+Step = DenseStep | ActivationStep | ReshapeStep | HostStep
+
+
+class Plan(NamedTuple):
+    """A network, and the layer whose parameters each of its steps holds, None where it holds none."""
+
+    network: _core.Network
+    owners: list[Layer | None]
+    output_shape: Shape
+
+
+LINEAR = Kernel("linear")
+
+
+def _flattened(layers: Sequence[Layer]) -> list[Step]:
+    """Return all layers' steps, with element activations taken up by the dense step before them."""
+    steps: list[Step] = []
+    for layer in layers:
+        for step in layer.steps():
+            if isinstance(step, DenseStep) and step.activation.rowwise:
+                steps += [step._replace(activation=LINEAR), ActivationStep(step.activation)]
+                continue
+            before = steps[-1] if steps else None
+            if isinstance(step, ActivationStep) and step.activation == LINEAR:
+                continue
+            if (
+                isinstance(step, ActivationStep)
+                and isinstance(before, DenseStep)
+                and before.activation == LINEAR
+                and not step.activation.rowwise
+            ):
+                steps[-1] = before._replace(activation=step.activation)
+                continue
+            steps.append(step)
+    return steps or [ActivationStep(LINEAR)]
+
+
+def _without_head(steps: list[Step]) -> list[Step]:
+    """Return the steps without the final activation, which the loss will include."""
+    last = steps[-1]
+    if isinstance(last, DenseStep):
+        return [*steps[:-1], last._replace(activation=LINEAR)]
+    return steps[:-1] or [ActivationStep(LINEAR)]
+
+
+def head_activation(layers: Sequence[Layer]) -> Kernel | None:
+    """Return the activation that the output has gone through last, where it can be left out."""
+    last = _flattened(layers)[-1]
+    return last.activation if isinstance(last, (DenseStep, ActivationStep)) else None
+
+
+def make_plan(layers: Sequence[Layer], row_shape: Shape, dtype: str, *, logits: bool = False) -> Plan:
+    """Compile built layers into a network.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    row_shape : tuple of int
+        Shape of one row of input.
+    dtype : {"float32", "float64"}
+    logits : bool
+        Leave out the final activation.
+    """
+    steps = _flattened(layers)
+    if logits:
+        steps = _without_head(steps)
+    shape = row_shape
+    specs: list[tuple[Any, ...]] = []
+    owners: list[Layer | None] = []
+    for step in steps:
+        owner: Layer | None = None
+        if isinstance(step, DenseStep):
+            owner = step.layer
+            specs.append(("dense", owner.block(), step.activation.name, step.activation.alpha))
+            shape = (*shape[:-1], step.units)
+        elif isinstance(step, ActivationStep):
+            specs.append(("activation", step.activation.name, step.activation.alpha))
+        elif isinstance(step, ReshapeStep):
+            if step.row_shape[-1] == shape[-1]:
+                shape = step.row_shape
+                continue
+            specs.append(("reshape", step.row_shape[-1]))
+            shape = step.row_shape
+        else:
+            owner = step.layer if step.layer.weights else None
+            width, factor = step.row_shape[-1], math.prod(step.row_shape[:-1])
+            specs.append(("host", owner.block() if owner is not None else None, width, factor, step.functions))
+            shape = step.row_shape
+        owners.append(owner)
+    if not specs:
+        specs, owners = [("activation", "linear", None)], [None]
+    trained = [owner is not None and bool(owner.trainable_weights) for owner in owners]
+    network = _core.Network(dtype, row_shape[-1], math.prod(row_shape[:-1]), specs, trained)
+    return Plan(network, owners, shape)
