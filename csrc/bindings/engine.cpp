@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -302,8 +303,21 @@ template <class T>
 void predict_rows(const Network<T>& network, const Rows& rows, T* out) {
   constexpr double kSmall = 2e5;  // multiply-adds; for less the GIL is not worth releasing
   if (network.work() * static_cast<double>(rows.rows) < kSmall && network.predict(rows, out, false)) return;
-  const py::gil_scoped_release release;
-  network.predict(rows, out, true);
+  // In stretches of a few milliseconds, so that Ctrl-C is noticed.
+  constexpr double kStretch = 1e9;  // multiply-adds
+  const auto step = network.rows_alone()
+                        ? static_cast<std::ptrdiff_t>(1 + kStretch / std::max(1.0, network.work()) / 1024) * 1024
+                        : rows.rows;
+  for (std::ptrdiff_t first = 0; first < rows.rows; first += step) {
+    Rows part = rows;
+    part.base = static_cast<const char*>(rows.base) + first * rows.row_bytes;
+    part.rows = std::min(step, rows.rows - first);
+    {
+      const py::gil_scoped_release release;
+      network.predict(part, out + first * network.outputs(), true);
+    }
+    if (part.rows == step && PyErr_CheckSignals() != 0) throw py::error_already_set();
+  }
 }
 
 py::array predict(const PyNetwork& self, const py::array& x, const py::object& out) {

@@ -46,7 +46,7 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
 }
 
 template <class T>
-void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) const {
+void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier, Interrupt* interrupt) const {
   bool divided_by_rows = false;
   for (std::ptrdiff_t l = 0; l < depth(); ++l) {
     const Layer<T>& layer = this->layer(l);
@@ -56,7 +56,12 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) 
     if (count > 1 && l > 0 && !(by_rows && divided_by_rows && pass.tape[l].value.rows == rows)) barrier->wait();
     divided_by_rows = by_rows;
     const Range mine = by_rows ? share_of(rows, kPanelWidth<T> / 2, index, count) : share_of(panels, 1, index, count);
-    if (mine.begin < mine.end) layer.forward(pass, by_rows ? mine : Range{0, rows}, by_rows ? Range{0, panels} : mine);
+    const std::ptrdiff_t piece = interrupt == nullptr ? mine.size() : (by_rows ? 2 * kPanelWidth<T> : 1);
+    for (std::ptrdiff_t begin = mine.begin; begin < mine.end; begin += piece) {
+      if (interrupt != nullptr && interrupt->stop()) break;
+      const Range part{begin, std::min(mine.end, begin + piece)};
+      layer.forward(pass, by_rows ? part : Range{0, rows}, by_rows ? Range{0, panels} : part);
+    }
   }
   // Members that divided the last layer by rows may go on with their rows; the others must wait.
   if (count > 1 && !divided_by_rows) barrier->wait();
@@ -96,7 +101,7 @@ void Network<T>::predict_rows(const Rows& rows, std::ptrdiff_t first, std::ptrdi
       tape[0].value = {const_cast<T*>(reinterpret_cast<const T*>(begin)), count * input.factor, input.width, width,
                        input.width};
     else
-      kernels_.gather({rows, nullptr, first, count, tape[0].value, 0, input.factor});
+      kernels_.gather({rows, nullptr, first, count, tape[0].value, 0, input.factor, 0});
     tape[depth()].value = {out + first * outputs(), count * output.factor, output.width, width, output.width};
   }
   if (members > 1) barrier->wait();

@@ -11,6 +11,15 @@
 
 namespace lamina::engine {
 
+// Asked between pieces of work that may take long; where it says so the rest is left out.
+class Interrupt {
+ public:
+  virtual bool stop() = 0;
+
+ protected:
+  ~Interrupt() = default;
+};
+
 template <class T>
 class Network {
  public:
@@ -37,7 +46,7 @@ class Network {
   std::ptrdiff_t row_bytes() const { return row_bytes_; }  // of a tape with gradients, for each row
 
   // Forward through all layers for the rows of the tape; the members of a team together.
-  void forward(Pass<T>& pass, int index, int count, Barrier* barrier) const;
+  void forward(Pass<T>& pass, int index, int count, Barrier* barrier, Interrupt* interrupt = nullptr) const;
 
   // out (n, outputs) = the network of the rows; converts what is not of dtype T and contiguous. Several threads may
   // predict at once; one that trains lets them in between two steps. Returns false, having done nothing, where that

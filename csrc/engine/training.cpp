@@ -154,10 +154,24 @@ void Trainer<T>::update_from(const T* sums, int index, int count) const {
   }
 }
 
+template <class T>
+class Trainer<T>::Look final : public Interrupt {
+ public:
+  Look(Trainer& trainer, int index) : trainer_(trainer), index_(index) {}
+  bool stop() override {
+    trainer_.look_up(index_);
+    return trainer_.stop_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  Trainer& trainer_;
+  int index_;
+};
+
 // All members go through the layers together.
 template <class T>
 void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                               int index, int count, Barrier& barrier) {
+                               std::ptrdiff_t last, int index, int count, Barrier& barrier) {
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;  // whole vectors of the transposed gradient
   const Range rows = share_of(size, grain, index, count);
   const bool test = mode == Mode::test;
@@ -165,11 +179,12 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   const auto stopped = [&] { return interruptible_ && stop_.load(std::memory_order_relaxed); };
   if (rows.begin < rows.end) {
     kernels_.gather({data.x, data.order, first + rows.begin, rows.size(), tape_[0].value,
-                     rows.begin * network_->plan()[0].factor, network_->plan()[0].factor});
+                     rows.begin * network_->plan()[0].factor, network_->plan()[0].factor, last - first - rows.end});
     head_->gather(data, first, rows);
   }
   barrier.wait();
-  network_->forward(pass, index, count, &barrier);
+  Look interrupt(*this, index);
+  network_->forward(pass, index, count, &barrier, interruptible_ ? &interrupt : nullptr);
   look_up(index);
   head_->evaluate(tape_[network_->depth()], 0, rows, size, !test);
   if (test) return;
@@ -233,7 +248,7 @@ const T* Trainer<T>::merge_nodes(std::ptrdiff_t begin, std::ptrdiff_t end, int m
 // Each member takes segments of rows through all layers.
 template <class T>
 void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                                  int index, int count, Barrier& barrier) {
+                                  std::ptrdiff_t last, int index, int count, Barrier& barrier) {
   Member& member = *members_[static_cast<std::size_t>(index)];
   const bool test = mode == Mode::test;
   const std::ptrdiff_t segments = gradient_segments(size), depth = network_->depth();
@@ -244,7 +259,8 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   for (std::ptrdiff_t s = segments * index / count; s < segments * (index + 1) / count; ++s) {
     const Range rows{gradient_segment_begin(size, s, segments), gradient_segment_begin(size, s + 1, segments)};
     if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
-    kernels_.gather({data.x, data.order, first + rows.begin, rows.size(), member.tape[0].value, 0, factor});
+    kernels_.gather({data.x, data.order, first + rows.begin, rows.size(), member.tape[0].value, 0, factor,
+                     last - first - rows.end});
     head_->gather(data, first, rows);
     network_->forward(pass, 0, 1, nullptr);
     head_->evaluate(member.tape[depth], rows.begin, rows, size, !test);
@@ -326,6 +342,7 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
   run_team(plan.threads, [&](int index, int count) {
     Barrier& barrier = team.of(count);
     std::ptrdiff_t rows_before = -1;
+    const std::ptrdiff_t last = batches.first + batches.rows;
     for (std::ptrdiff_t step = 0; step < steps; ++step) {
       const std::ptrdiff_t first = batches.first + step * batches.size;
       const std::ptrdiff_t size = std::min(batches.size, batches.first + batches.rows - first);
@@ -336,9 +353,9 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
       }
       if (index == 0) begin_step(step, rates, iteration);  // first read after the next barrier
       if (chunked)
-        step_by_segments(mode, data, first, size, index, count, barrier);
+        step_by_segments(mode, data, first, size, last, index, count, barrier);
       else
-        step_together(mode, data, first, size, index, count, barrier);
+        step_together(mode, data, first, size, last, index, count, barrier);
       const bool given_up = interruptible_ && stop_.load(std::memory_order_relaxed);
       if (!settled) barrier.wait();
       if (index == 0 && !given_up) {

@@ -85,15 +85,16 @@ class Trainer {
     std::vector<Node> nodes;
   };
   enum class Mode { train, test, store };
+  class Look;
 
   std::ptrdiff_t run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
                      std::int64_t iteration, Totals& totals, const Poll& poll);
   void reserve(std::ptrdiff_t rows, int members, bool chunked, bool stored);
   void begin_step(std::ptrdiff_t step, const std::vector<double>* rates, std::int64_t iteration);
-  void step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size, int index,
-                     int count, Barrier& barrier);
-  void step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size, int index,
-                        int count, Barrier& barrier);
+  void step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
+                     std::ptrdiff_t last, int index, int count, Barrier& barrier);
+  void step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
+                        std::ptrdiff_t last, int index, int count, Barrier& barrier);
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
   void update_from(const T* sums, int index, int count) const;
   const T* merge_nodes(std::ptrdiff_t begin, std::ptrdiff_t end, int members) const;

@@ -39,13 +39,24 @@ template <class S>
   return value;
 }
 
+// Shuffled rows lie anywhere: this many are on their way from memory while one is copied.
+constexpr std::ptrdiff_t kAhead = 8;
+
 template <class T, class S>
 void gather_as(const Gather<T>& g) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>, size = static_cast<std::ptrdiff_t>(sizeof(S));
   const std::ptrdiff_t cols = g.source.cols / g.factor;
-  for (std::ptrdiff_t i = 0; i < g.count; ++i) {
+  const auto row_at = [&](std::ptrdiff_t i) {
     const std::ptrdiff_t row = g.order == nullptr ? g.first + i : static_cast<std::ptrdiff_t>(g.order[g.first + i]);
-    const char* from = static_cast<const char*>(g.source.base) + row * g.source.row_bytes;
+    return static_cast<const char*>(g.source.base) + row * g.source.row_bytes;
+  };
+  const std::ptrdiff_t last = g.count + g.ahead;
+  for (std::ptrdiff_t i = 0; i < g.count; ++i) {
+    if (g.order != nullptr && g.source.offsets == nullptr && i + kAhead < last) {
+      const char* next = row_at(i + kAhead);
+      for (std::ptrdiff_t byte = 0; byte < g.source.cols * size; byte += 64) __builtin_prefetch(next + byte, 0, 2);
+    }
+    const char* from = row_at(i);
     for (std::ptrdiff_t part = 0; part < g.factor; ++part) {
       T* to = g.to.data + (g.to_begin + i * g.factor + part) * g.to.row_stride;
       for (std::ptrdiff_t begin = 0; begin < cols; begin += width, to += g.to.panel_stride) {

@@ -187,10 +187,98 @@ struct SoftmaxCrossEntropy {
     return (T(1) - smoothing) * own + smoothing * others;
   }
 
+  // Columns up to which labelled rows go a vector of rows at a time: a row's sums then run down the columns in order.
+  static constexpr std::ptrdiff_t kFewColumns = 32;
+
+  // Squares of a matrix of up to kFewColumns columns, rows in the lanes: square[j] holds column j of `rows` rows.
+  // Columns that are not there are -inf, rows 0.
+  template <class T>
+  static void load_columns(const T* z, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t c, Vec<T>* columns) {
+    constexpr std::ptrdiff_t lanes = kLanes<T>;
+    for (std::ptrdiff_t j = 0; j < c; j += lanes) {
+      const std::ptrdiff_t count = smaller(lanes, c - j);
+      Vec<T> square[lanes];
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < lanes; ++i)
+        square[i] = i < rows ? Vec<T>(load_lanes(z + i * stride + j, count, -kInfinity<T>)) : Vec<T>{};
+      transpose<T>(square);
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < lanes; ++i) columns[j + i] = square[i];
+    }
+  }
+  template <class T>
+  static void store_columns(const Vec<T>* columns, std::ptrdiff_t rows, std::ptrdiff_t c, T* g, std::ptrdiff_t stride) {
+    constexpr std::ptrdiff_t lanes = kLanes<T>;
+    for (std::ptrdiff_t j = 0; j < c; j += lanes) {
+      const std::ptrdiff_t count = smaller(lanes, c - j);
+      Vec<T> square[lanes];
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < lanes; ++i) square[i] = columns[j + i];
+      transpose<T>(square);
+      for (std::ptrdiff_t i = 0; i < rows; ++i) store_lanes(g + i * stride + j, square[i], count);
+    }
+  }
+
+  // `rows` labelled rows from row `first`, at most a vector of them.
+  template <class T>
+  static void evaluate_few_columns(const LossArguments<T>& a, std::ptrdiff_t first, std::ptrdiff_t rows) {
+    const std::ptrdiff_t c = a.predictions.cols, stride = a.predictions.stride;
+    const T* z = a.predictions.data + first * stride;
+    const T smoothing = a.parameter;
+    Vec<T> columns[kFewColumns];
+    load_columns(z, stride, rows, c, columns);
+    Vec<T> top = columns[0];
+    for (std::ptrdiff_t j = 1; j < c; ++j) top = maximum(top, columns[j]);
+    Vec<T> total{}, sum{};
+    for (std::ptrdiff_t j = 0; j < c; ++j) {
+      total += columns[j];
+      columns[j] = exp<T>(columns[j] - top);
+      sum += columns[j];
+    }
+    const Vec<T> lse = top + log<T>(sum);
+    T own[kLanes<T>] = {}, weight[kLanes<T>] = {};
+    std::ptrdiff_t label[kLanes<T>];
+    bool inside = true;
+    for (std::ptrdiff_t i = 0; i < rows; ++i) {
+      label[i] = label_at(a.labels, first + i);
+      const bool here = static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c);
+      inside &= here;
+      own[i] = here ? z[i * stride + label[i]] : T(0);
+      weight[i] = a.sample_weight == nullptr ? T(1) : a.sample_weight[first + i];
+    }
+    const Vec<T> weights = load(weight);
+    if (a.loss != nullptr) {
+      Vec<T> loss = lse - load(own);
+      if (smoothing != T(0)) loss = (T(1) - smoothing) * loss + smoothing * (lse - total / static_cast<T>(c));
+      store_lanes(a.loss + first, Vec<T>(loss * weights), rows);
+    }
+    if (a.gradient.data != nullptr) {
+      T* g = a.gradient.data + first * a.gradient.stride;
+      const Vec<T> slope = weights * a.gradient_scale, scale = slope / sum;
+      const Vec<T> base = slope * (smoothing / static_cast<T>(c));
+      for (std::ptrdiff_t j = 0; j < c; ++j) columns[j] = columns[j] * scale - base;
+      store_columns(columns, rows, c, g, a.gradient.stride);
+      for (std::ptrdiff_t i = 0; i < rows; ++i)
+        if (static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c))
+          g[i * a.gradient.stride + label[i]] -= slope[i] * (T(1) - smoothing);
+    }
+    if (inside) return;
+    for (std::ptrdiff_t i = 0; i < rows; ++i)
+      if (static_cast<std::size_t>(label[i]) >= static_cast<std::size_t>(c)) spoil_row(a, first + i);
+  }
+
   template <class T>
   static void evaluate(const LossArguments<T>& a) {
     const std::ptrdiff_t c = a.predictions.cols;
     const T smoothing = a.parameter;
+    if (a.targets.data == nullptr && c <= kFewColumns && c > 0) {
+      parallel_ranges(a.predictions.rows, kLanes<T>, 0.2 * static_cast<double>(c + 8),
+                      [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+                        for (std::ptrdiff_t i = begin; i < end; i += kLanes<T>)
+                          evaluate_few_columns(a, i, smaller(kLanes<T>, end - i));
+                      });
+      return;
+    }
     for_each_row(a.predictions.rows, c, [&](std::ptrdiff_t i) {
       const T* z = a.predictions.data + i * a.predictions.stride;
       const T* t = a.targets.data == nullptr ? nullptr : a.targets.data + i * a.targets.stride;
