@@ -163,9 +163,10 @@ def report(results: list[Result], facts: dict[str, Any], options: argparse.Names
     """Print the table; write JSON and picture where asked for."""
     names = list(dict.fromkeys(name for result in results for name in result.timings))
     print(", ".join(f"{key} {value}" for key, value in facts.items()))
-    print("Times in µs (median ± spread); in brackets how many times faster lamina is; bound: share of the peak.\n")
+    print("Times in µs (median ± spread); in brackets how many times faster lamina is; best: than the fastest of the")
+    print("others; bound: share of the peak that the machine's multiply-adds or memory allow.\n")
     width = max(len(result.case) for result in results) + 2
-    print("case".ljust(width) + "".join(name.rjust(22) for name in names) + "bound".rjust(9))
+    print("case".ljust(width) + "".join(name.rjust(22) for name in names) + "best".rjust(8) + "bound".rjust(8))
     for result in results:
         row = result.case.ljust(width)
         reference = result.timings[ours].median
@@ -176,7 +177,9 @@ def report(results: list[Result], facts: dict[str, Any], options: argparse.Names
                 continue
             ratio = "" if name == ours else f" ({timing.median / reference:.2f})"
             row += f"{microseconds(timing.median)} ±{100 * timing.spread:.0f}%{ratio}".rjust(22)
-        row += f"{100 * result.bound / reference:.0f}%".rjust(9) if result.bound is not None else "".rjust(9)
+        others = [timing.median for name, timing in result.timings.items() if name != ours]
+        row += f"{min(others) / reference:.2f}".rjust(8) if others else "".rjust(8)
+        row += f"{100 * result.bound / reference:.0f}%".rjust(8) if result.bound is not None else "".rjust(8)
         print(row)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -127,13 +127,15 @@ Argument Arguments::in_place(const py::handle& value, const char* name) {
   return record(std::move(array), name, true);
 }
 
-Labels Arguments::labels(const py::handle& value, const char* name, py::ssize_t n, py::ssize_t classes) {
+Labels Arguments::unchecked_labels(const py::handle& value, const char* name) {
   py::array array = as_array(value, name);
   const char kind = array.dtype().kind();
   if ((kind != 'i' && kind != 'u') || array.dtype().byteorder() == (PY_LITTLE_ENDIAN ? '>' : '<'))
     fail_type(std::string(name) + " must be integers in native byte order, or (n, c) probabilities; got " +
               dtype_name(array) + ".");
-  check_shape(array, name, {n}, "(n,)");
+  if (array.ndim() != 1)
+    fail_value(std::string(name) + " must have shape (n,); got " +
+               describe(Shape(array.shape(), array.shape() + array.ndim())) + ".");
   check_layout(array, name);
   LabelType type = LabelType::int64;
   switch (array.itemsize()) {
@@ -149,11 +151,18 @@ Labels Arguments::labels(const py::handle& value, const char* name, py::ssize_t 
     default:
       type = kind == 'i' ? LabelType::int64 : LabelType::uint64;
   }
-  const Labels labels{array.data(), n, type};
+  const Labels labels{array.data(), array.shape(0), type};
+  record(std::move(array), name, false);
+  return labels;
+}
+
+Labels Arguments::labels(const py::handle& value, const char* name, py::ssize_t n, py::ssize_t classes) {
+  const py::array array = as_array(value, name);
+  const Labels labels = unchecked_labels(value, name);
+  check_shape(array, name, {n}, "(n,)");
   if (const py::ssize_t bad = kernels().first_label_outside(labels, classes); bad >= 0)
     fail_value(std::string(name) + " must be in [0, " + std::to_string(classes) + "), one for each column; got " +
                py::str(array[py::int_(bad)]).cast<std::string>() + " at row " + std::to_string(bad) + ".");
-  record(std::move(array), name, false);
   return labels;
 }
 

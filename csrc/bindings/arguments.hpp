@@ -54,6 +54,8 @@ class Arguments {
   Argument input(const py::handle& value, const char* name, const Shape& shape, const char* meaning);
   // C-contiguous integers of any width, shape (n,), all within [0, classes).
   Labels labels(const py::handle& value, const char* name, py::ssize_t n, py::ssize_t classes);
+  // The same of any length, whatever the numbers.
+  Labels unchecked_labels(const py::handle& value, const char* name);
   // What is written: `value` where it is an array of that shape and writeable, a new array where it is None.
   Argument output(const py::handle& value, const char* name, const Shape& shape, const char* meaning);
   // An array that is updated in place.

@@ -58,6 +58,15 @@ py::object binary_matches(const py::handle& targets, const py::handle& scores, d
   return match.array;
 }
 
+// The first row whose label is not in [0, classes), or -1.
+py::ssize_t first_label_outside(const py::handle& labels, py::ssize_t classes) {
+  Arguments arguments("first_label_outside");
+  const Labels ls = arguments.unchecked_labels(labels, "labels");
+  py::ssize_t row = -1;
+  without_gil(static_cast<double>(ls.size), [&] { row = kernels().first_label_outside(ls, classes); });
+  return row;
+}
+
 double sum(const py::handle& values, const py::handle& weights) {
   Arguments arguments("sum");
   const Argument v = arguments.input(values, "values");
@@ -80,6 +89,7 @@ void register_metrics(py::module_& module) {
   module.def("categorical_matches", categorical_matches, py::arg("targets"), py::arg("scores"), py::arg("out"));
   module.def("binary_matches", binary_matches, py::arg("targets"), py::arg("scores"), py::arg("threshold"),
              py::arg("out"));
+  module.def("first_label_outside", first_label_outside, py::arg("labels"), py::arg("classes"));
   module.def("sum", sum, py::arg("values"), py::arg("weights"));
 }
 

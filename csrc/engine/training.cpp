@@ -12,6 +12,9 @@ constexpr auto kPollInterval = std::chrono::milliseconds(20);
 // A step that may take longer than this stores its gradients, so that it can be given up before anything has changed.
 constexpr double kLongStep = 30e6;  // ns
 
+// A run of less than this stays on the calling thread.
+constexpr double kWorthATeam = 60e3;  // ns, by the same guess: about 100 µs
+
 constexpr unsigned kStop = 1, kPause = 2;
 
 // Keeps predictions out of the parameters while steps change them.
@@ -325,8 +328,10 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
   if (batches.rows == 0) return 0;
   const std::ptrdiff_t largest = std::min(batches.size, batches.rows);
   const std::ptrdiff_t steps = (batches.rows + batches.size - 1) / batches.size;
-  const StepPlan plan = this->plan(largest);
+  StepPlan plan = this->plan(largest);
   const double guess = 3 * network_->work() * static_cast<double>(largest) / lamina::kernels().vector_bytes;
+  // Waking a team costs more than a few small steps.
+  if (guess * static_cast<double>(steps) < kWorthATeam && forced_threads_ == 0) plan.threads = 1;
   interruptible_ = guess / plan.threads > kLongStep || forced_long_;
   stores_ = mode == Mode::store || (interruptible_ && mode == Mode::train);
   const bool chunked = plan.schedule == Schedule::chunked;

@@ -29,6 +29,31 @@ struct PhiloxBlock {
   return {{c0, c1, c2, c3}};
 }
 
+// The first 64 bits of blocks index, index + 1, … in the lanes.
+[[gnu::always_inline]] inline WideVec philox_words(RandomStream stream, std::uint64_t index) {
+  constexpr std::uint64_t low = 0xffffffff;
+  WideVec c0{}, c1{}, c2{}, c3{};
+  for (std::ptrdiff_t i = 0; i < kWideLanes; ++i) {
+    const std::uint64_t block = index + static_cast<std::uint64_t>(i);
+    c0[i] = block & low;
+    c1[i] = block >> 32;
+  }
+  c2 += stream.counter & low;
+  c3 += stream.counter >> 32;
+  std::uint64_t k0 = stream.key & low, k1 = stream.key >> 32;
+  for (int round = 0; round < 10; ++round) {
+    const WideVec p0 = multiply_lower_halves(c0, WideVec{} + 0xD2511F53),
+                  p1 = multiply_lower_halves(c2, WideVec{} + 0xCD9E8D57);
+    c0 = (p1 >> 32) ^ c1 ^ k0;
+    c1 = p1 & low;
+    c2 = (p0 >> 32) ^ c3 ^ k1;
+    c3 = p0 & low;
+    k0 = (k0 + 0x9E3779B9) & low;
+    k1 = (k1 + 0xBB67AE85) & low;
+  }
+  return c0 | c1 << 32;
+}
+
 [[gnu::always_inline]] inline std::uint64_t wide_word(const PhiloxBlock& block, std::ptrdiff_t half) {
   return block.word[2 * half] | static_cast<std::uint64_t>(block.word[2 * half + 1]) << 32;
 }
@@ -84,13 +109,17 @@ void random_fill(Distribution distribution, RandomStream stream, T a, T b, T* ou
 // Fisher-Yates; step i draws from block i.
 inline void permutation(RandomStream stream, std::int64_t* out, std::ptrdiff_t size) {
   for (std::ptrdiff_t i = 0; i < size; ++i) out[i] = i;
-  for (std::ptrdiff_t i = size - 1; i > 0; --i) {
-    const std::uint64_t random = wide_word(philox(stream, static_cast<std::uint64_t>(i)), 0);
-    const auto j =
-        static_cast<std::ptrdiff_t>(static_cast<unsigned __int128>(random) * static_cast<std::uint64_t>(i + 1) >> 64);
-    const std::int64_t swapped = out[i];
-    out[i] = out[j];
-    out[j] = swapped;
+  for (std::ptrdiff_t end = size; end > 1;) {
+    const std::ptrdiff_t begin = (end - 1) / kWideLanes * kWideLanes;
+    const WideVec words = philox_words(stream, static_cast<std::uint64_t>(begin));
+    for (std::ptrdiff_t i = end - 1; i >= begin && i > 0; --i) {
+      const auto product = static_cast<unsigned __int128>(words[i - begin]) * static_cast<std::uint64_t>(i + 1);
+      const auto j = static_cast<std::ptrdiff_t>(product >> 64);
+      const std::int64_t swapped = out[i];
+      out[i] = out[j];
+      out[j] = swapped;
+    }
+    end = begin;
   }
 }
 

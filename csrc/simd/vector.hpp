@@ -212,6 +212,21 @@ template <class T, class V>
 
 #endif
 
+// 64-bit unsigned lanes, and the product of their lower halves.
+typedef std::uint64_t WideVec __attribute__((vector_size(kVectorBytes)));
+constexpr std::ptrdiff_t kWideLanes = kVectorBytes / 8;
+[[gnu::always_inline]] inline WideVec multiply_lower_halves(WideVec a, WideVec b) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<WideVec>(_mm512_mul_epu32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<WideVec>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#elif defined(__x86_64__)
+  return reinterpret_cast<WideVec>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+  return (a & 0xffffffff) * (b & 0xffffffff);
+#endif
+}
+
 // Sum and maximum of all lanes, by halves: a fixed tree.
 template <class T>
 [[gnu::always_inline]] inline T sum_lanes(Vec<T> v) {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lamina import config
+from lamina import _core, config
 
 Array = npt.NDArray[Any]
 
@@ -105,9 +105,10 @@ def label_array(who: str, name: str, value: Any, classes: int) -> npt.NDArray[An
         array = whole
     elif array.dtype.kind == "b":
         array = array.astype(np.uint8)
-    array = np.require(array, array.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
-    if array.size and (array.min() < 0 or array.max() >= classes):
-        row = int(np.flatnonzero((array < 0) | (array >= classes))[0])
+    if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
+        array = np.require(array, array.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
+    row = _core.first_label_outside(array, classes)
+    if row >= 0:
         raise ValueError(
             f"{who}: {name} must be in [0, {classes}), one for each unit of the last layer; "
             f"got {array[row]} at row {row}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ Logs = dict[str, float]
 # A progress bar moves about this often.
 _BAR_SECONDS = 0.1
 
-_HOOKS = tuple(
+_HOOKS = frozenset(
     f"on_{when}"
     for when in (
         "train_begin", "train_end", "test_begin", "test_end", "predict_begin", "predict_end",
@@ -108,15 +109,15 @@ class CallbackList:
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
-        self._listeners = {
-            hook: [getattr(callback, hook) for callback in self.callbacks if _listens(callback, hook)]
-            for hook in _HOOKS
-        }
+        self._listeners: dict[str, list[Callable[..., None]]] = {}
+        for callback in self.callbacks:
+            for hook in _hooks_of(type(callback)) | (vars(callback).keys() & _HOOKS):
+                self._listeners.setdefault(hook, []).append(getattr(callback, hook))
         self._bars = [c for c in self.callbacks if isinstance(c, ProgbarLogger) and c.verbose == 1]
 
     def wants_batches(self, kind: str) -> bool:
         """Return whether anybody listens between batches: of kind "train", "test" or "predict"."""
-        return any(self._listeners[f"on_{kind}_batch_{when}"] for when in ("begin", "end"))
+        return any(f"on_{kind}_batch_{when}" in self._listeners for when in ("begin", "end"))
 
     def stretches(self, rows: int, size: int) -> Iterator[tuple[int, int]]:
         """Yield (first row, rows) of stretches of whole batches; short ones where a progress bar follows them."""
@@ -136,13 +137,14 @@ class CallbackList:
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Call a hook of everybody who listens."""
-        for listener in self._listeners[hook]:
+        for listener in self._listeners.get(hook, ()):
             listener(*arguments)
 
 
-def _listens(callback: Callback, hook: str) -> bool:
-    """Return whether a callback, or its class, defines a hook of its own."""
-    return hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
+@functools.cache
+def _hooks_of(kind: Any) -> frozenset[str]:
+    """Return the hooks that a class of callbacks overrides."""
+    return frozenset(hook for hook in _HOOKS if getattr(kind, hook) is not getattr(Callback, hook))
 
 
 class History(Callback):

@@ -77,8 +77,8 @@ class Stepper:
         self._metric_uses: list[MetricUse] | None = None
         self._loss_tracker = metrics.Mean("loss")
         self._shuffles = 0
-        self._plans: dict[bool, tuple[Any, Plan]] = {}
-        self._trainer: tuple[Any, _core.Trainer, Any] | None = None
+        self._plans: dict[bool, tuple[list[Any], Plan]] = {}
+        self._trainer: tuple[list[Any], _core.Trainer] | None = None
         # What predicts, for as long as the layers are these.
         self._predictor: tuple[list[Layer], _core.Network] | None = None
         self.stop_training = False
@@ -204,7 +204,7 @@ class Stepper:
     def _plan(self, logits: bool) -> Plan:
         """Return the compiled network, with or without the final activation."""
         assert self.row_shape is not None
-        key = (tuple(map(id, self.layers)), tuple(v.trainable for v in self._all_weights()), self._frozen(), logits)
+        key = self._structure()
         known = self._plans.get(logits)
         if known is None or known[0] != key:
             known = self._plans[logits] = (
@@ -213,23 +213,25 @@ class Stepper:
             )
         return known[1]
 
-    def _all_weights(self) -> list[Variable]:
-        return [variable for layer in self.layers for variable in layer.weights]
-
-    def _frozen(self) -> tuple[bool, ...]:
-        return tuple(not layer.trainable for layer in self.layers)
+    def _structure(self) -> list[Any]:
+        """Return what a compiled network depends on: the layers, and what of them is trained."""
+        structure: list[Any] = list(self.layers)
+        for layer in self.layers:
+            structure.append(layer.trainable)
+            structure += [variable.trainable for variable in layer.weights]
+        return structure
 
     def _engine(self, prepared: Prepared) -> _core.Trainer:
         """Return what takes steps on such data."""
         compiled = self._require_compiled("fit")
         optimizer, loss = compiled.optimizer, compiled.loss
-        fuses = self._fuses_head()
-        plan = self._plan(fuses)
         labels = [_is_labels(array) for array in prepared.targets()]
         uses = prepared.metric_uses
-        key = (id(plan.network), id(optimizer), tuple(optimizer.settings()), tuple(labels), tuple(map(id, uses)))
+        key = [*self._structure(), optimizer, optimizer.settings(), labels, *uses]
         if self._trainer is not None and self._trainer[0] == key:
             return self._trainer[1]
+        fuses = self._fuses_head()
+        plan = self._plan(fuses)
         kernel: Any = loss.logits_kernel if fuses or loss.from_logits else loss.kernel
         if kernel is None:
             kernel = _host_loss(loss)
@@ -257,8 +259,7 @@ class Stepper:
             (optimizer.kernel or "sgd", [optimizer.settings()]),
             layers,
         )
-        # What the key names by identity must live as long as the key.
-        self._trainer = (key, trainer, (plan, optimizer, uses))
+        self._trainer = (key, trainer)
         return trainer
 
     def _train_rows(
