@@ -36,9 +36,13 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
     work_ += layers_[i]->work();
     host_ |= layers_[i]->host();
     rows_alone_ &= layers_[i]->rows_alone();
-    if (layers_[i]->parameters() != nullptr)
-      parameter_bytes_ += layers_[i]->parameters()->size() * static_cast<std::ptrdiff_t>(sizeof(T));
+    if (Parameters<T>* parameters = layers_[i]->parameters()) {
+      parameter_bytes_ += parameters->size() * static_cast<std::ptrdiff_t>(sizeof(T));
+      gates_.push_back(&parameters->gate);
+    }
   }
+  std::sort(gates_.begin(), gates_.end());
+  gates_.erase(std::unique(gates_.begin(), gates_.end()), gates_.end());
   plan_.back().row_major = true;
   for (const BoundaryPlan& boundary : plan_)
     row_bytes_ += boundary.factor * boundary.width * static_cast<std::ptrdiff_t>(sizeof(T)) *
@@ -110,12 +114,11 @@ void Network<T>::predict_rows(const Rows& rows, std::ptrdiff_t first, std::ptrdi
 
 template <class T>
 bool Network<T>::open(bool wait) const {
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    if (layers_[l]->parameters() == nullptr) continue;
+  for (std::size_t i = 0; i < gates_.size(); ++i) {
     if (wait) {
-      layers_[l]->parameters()->gate.enter_shared();
-    } else if (!layers_[l]->parameters()->gate.try_enter_shared()) {
-      close(l);
+      gates_[i]->enter_shared();
+    } else if (!gates_[i]->try_enter_shared()) {
+      close(i);
       return false;
     }
   }
@@ -123,9 +126,8 @@ bool Network<T>::open(bool wait) const {
 }
 
 template <class T>
-void Network<T>::close(std::size_t layers) const {
-  for (std::size_t l = 0; l < layers; ++l)
-    if (layers_[l]->parameters() != nullptr) layers_[l]->parameters()->gate.leave_shared();
+void Network<T>::close(std::size_t gates) const {
+  for (std::size_t i = 0; i < gates; ++i) gates_[i]->leave_shared();
 }
 
 template <class T>
@@ -134,7 +136,7 @@ bool Network<T>::predict(const Rows& rows, T* out, bool wait) const {
   if (!open(wait)) return false;
   struct Close {
     const Network& network;
-    ~Close() { network.close(network.layers_.size()); }
+    ~Close() { network.close(network.gates_.size()); }
   } const close_at_end{*this};
   predict_open(rows, out);
   return true;

@@ -45,6 +45,10 @@ class Network {
   std::ptrdiff_t parameter_bytes() const { return parameter_bytes_; }
   std::ptrdiff_t row_bytes() const { return row_bytes_; }  // of a tape with gradients, for each row
 
+  // The gates of all parameters, in the order in which everybody enters them: whoever holds one waits only for later
+  // ones, so that no two wait for each other.
+  const std::vector<Gate*>& gates() const { return gates_; }
+
   // Forward through all layers for the rows of the tape; the members of a team together.
   void forward(Pass<T>& pass, int index, int count, Barrier* barrier, Interrupt* interrupt = nullptr) const;
 
@@ -57,7 +61,7 @@ class Network {
   std::unique_ptr<Tape<T>> borrow_tape(std::ptrdiff_t capacity) const;
   void return_tape(std::unique_ptr<Tape<T>> tape) const;
   bool open(bool wait) const;
-  void close(std::size_t layers) const;
+  void close(std::size_t gates) const;
   void predict_open(const Rows& rows, T* out) const;
   void predict_rows(const Rows& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape, int index,
                     int members, Barrier* barrier) const;
@@ -65,6 +69,7 @@ class Network {
   const Kernels<T>& kernels_;
   std::vector<std::unique_ptr<Layer<T>>> layers_;
   std::vector<BoundaryPlan> plan_;
+  std::vector<Gate*> gates_;
   std::ptrdiff_t first_trained_ = 0, parameter_bytes_ = 0, row_bytes_ = 0;
   double work_ = 0;
   bool host_ = false, rows_alone_ = true;

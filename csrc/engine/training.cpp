@@ -21,13 +21,7 @@ constexpr unsigned kStop = 1, kPause = 2;
 template <class T>
 class Exclusive {
  public:
-  explicit Exclusive(const Network<T>& network) {
-    for (std::ptrdiff_t l = 0; l < network.depth(); ++l)
-      if (Parameters<T>* parameters = network.layer(l).parameters()) gates_.push_back(&parameters->gate);
-    std::sort(gates_.begin(), gates_.end());  // two that share layers must not wait for each other
-    gates_.erase(std::unique(gates_.begin(), gates_.end()), gates_.end());
-    close();
-  }
+  explicit Exclusive(const Network<T>& network) : gates_(network.gates()) { close(); }
   ~Exclusive() { open(); }
   bool wanted() const {
     return std::any_of(gates_.begin(), gates_.end(), [](const Gate* gate) { return gate->wanted(); });
@@ -47,7 +41,7 @@ class Exclusive {
     for (Gate* gate : gates_) gate->enter_exclusive();
     Gate::held_here() = true;
   }
-  std::vector<Gate*> gates_;
+  const std::vector<Gate*>& gates_;
 };
 
 }  // namespace

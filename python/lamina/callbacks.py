@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -141,10 +140,14 @@ class CallbackList:
             listener(*arguments)
 
 
-@functools.cache
-def _hooks_of(kind: Any) -> frozenset[str]:
+_known_hooks: dict[type, frozenset[str]] = {}
+
+
+def _hooks_of(kind: type[Callback]) -> frozenset[str]:
     """Return the hooks that a class of callbacks overrides."""
-    return frozenset(hook for hook in _HOOKS if getattr(kind, hook) is not getattr(Callback, hook))
+    if kind not in _known_hooks:
+        _known_hooks[kind] = frozenset(hook for hook in _HOOKS if getattr(kind, hook) is not getattr(Callback, hook))
+    return _known_hooks[kind]
 
 
 class History(Callback):
