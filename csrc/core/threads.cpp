@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -29,8 +30,9 @@ namespace {
 // away from others.
 constexpr auto kSpinTime = std::chrono::microseconds(200);
 
-// A caller waits for its workers this long before it sleeps. Long where every member has a core, for it would be woken
-// on its worker's core, away from its own; short where they must share cores. sched_yield() in these loops was no
+// A caller waits for its workers this long before it sleeps, or as long as its own share took where that is more. Long
+// where every member has a core, for it would be woken on its worker's core, away from its own; short where they must
+// share cores. sched_yield() in these loops was no
 // substitute: on Linux 6.18 with two cores calls then took the time of one thread, or exactly a tick of 4 ms.
 constexpr auto kPatience = std::chrono::microseconds(1000);
 constexpr auto kCrowdedPatience = std::chrono::microseconds(50);
@@ -72,6 +74,18 @@ class ClaimedCpus {
     const int here = sched_getcpu();
     if (here < 0 || here >= kMost || here == assigned || claim(here)) return;
     move(0);
+  }
+
+  // Before a sleeping thread is woken: keeps it off the cores that members have claimed, for the operating system likes
+  // to put it on that of the thread that wakes it. Returns whether it did; `before` is then where it could run.
+  bool keep_off(pid_t thread, cpu_set_t& before) const {
+    if (thread == 0 || sched_getaffinity(thread, sizeof before, &before) != 0) return false;
+    cpu_set_t rest = before;
+    for (int cpu = 0; cpu < kMost; ++cpu)
+      if (CPU_ISSET(cpu, &rest) &&
+          (claimed_[cpu / 64].load(std::memory_order_relaxed) & std::uint64_t{1} << (cpu % 64)) != 0)
+        CPU_CLR(cpu, &rest);
+    return CPU_COUNT(&rest) > 0 && sched_setaffinity(thread, sizeof rest, &rest) == 0;
   }
 
   // Moves a thread (0: the calling one) to a core that no member has claimed, and claims that. The thread may still run
@@ -132,22 +146,29 @@ struct alignas(64) Mailbox {
   std::condition_variable wake;
   std::atomic<pid_t> thread{0};
   std::atomic<int> assigned_cpu{-1};
+  bool narrowed = false;  // guarded by the mutex: `before` is where the thread may run once it is awake
+  cpu_set_t before;
   int index = 0;
 
   void put(Job* next) {
     job.store(next, std::memory_order_seq_cst);
     if (asleep.load(std::memory_order_seq_cst)) {
       const std::lock_guard<std::mutex> lock(mutex);
+      if (!narrowed) narrowed = next->cpus.keep_off(thread.load(std::memory_order_relaxed), before);
       wake.notify_one();
     }
   }
 
-  Job* wait_for_job() {
-    if (spin_until(kSpinTime, [this] { return job.load(std::memory_order_acquire) != nullptr; })) return job.load();
+  // With `look` it looks for work a while before it sleeps.
+  Job* wait_for_job(bool look) {
+    if (look && spin_until(kSpinTime, [this] { return job.load(std::memory_order_acquire) != nullptr; }))
+      return job.load();
     std::unique_lock<std::mutex> lock(mutex);
     asleep.store(true, std::memory_order_seq_cst);
     wake.wait(lock, [this] { return job.load(std::memory_order_seq_cst) != nullptr; });
     asleep.store(false, std::memory_order_relaxed);
+    if (narrowed) sched_setaffinity(0, sizeof before, &before);
+    narrowed = false;
     return job.load(std::memory_order_acquire);
   }
 };
@@ -162,16 +183,18 @@ struct Team {
 
   [[noreturn]] void serve(Mailbox& mailbox) {
     mailbox.thread.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
-    for (;;) {
-      Job* current = mailbox.wait_for_job();
+    for (bool look = true;;) {
+      Job* current = mailbox.wait_for_job(look);
       current->cpus.settle(mailbox.assigned_cpu.exchange(-1, std::memory_order_relaxed));
       mailbox.job.store(nullptr, std::memory_order_relaxed);
       current->run_member(mailbox.index);
       const bool last = current->unfinished.fetch_sub(1, std::memory_order_seq_cst) == 1;
       // The job may be gone from here on.
+      look = true;
       if (last && caller_asleep.load(std::memory_order_seq_cst)) {
         const std::lock_guard<std::mutex> lock(finished_mutex);
         finished.notify_one();
+        look = false;  // the caller may be woken on this very core
       }
     }
   }
@@ -188,14 +211,16 @@ struct Team {
     }
   }
 
-  void wait_for_workers(Job& job) {
+  void wait_for_workers(Job& job, std::chrono::steady_clock::duration own_share) {
     const auto finished_now = [&job] { return job.unfinished.load(std::memory_order_acquire) == 0; };
     const bool crowded = job.count > cpus;
     if (!crowded) {
       if (spin_until(kGrace, finished_now)) return;
       rescue(job);
     }
-    const auto patience = crowded ? kCrowdedPatience : kPatience;
+    const auto patience =
+        crowded ? kCrowdedPatience
+                : std::max(kPatience, std::chrono::duration_cast<std::chrono::microseconds>(2 * own_share));
     if (spin_until(patience, finished_now)) return;
     std::unique_lock<std::mutex> lock(finished_mutex);
     caller_asleep.store(true, std::memory_order_seq_cst);
@@ -291,8 +316,9 @@ void run_team(int threads, TeamBody body, void* context) {
   Job job{body, context, count, {count - 1}, {}, nullptr, {}};
   job.cpus.settle();
   for (int i = 1; i < count; ++i) current.mailboxes[static_cast<std::size_t>(i - 1)]->put(&job);
+  const auto begun = std::chrono::steady_clock::now();
   job.run_member(0);
-  current.wait_for_workers(job);
+  current.wait_for_workers(job, std::chrono::steady_clock::now() - begun);
   if (job.failure) std::rethrow_exception(job.failure);
 }
 

@@ -10,7 +10,7 @@ namespace {
 // Measured on an EPYC of Zen 4 (2 cores); they need to be right within a factor of two.
 constexpr double kShareOfPeak = 0.6;  // of one multiply-add a cycle and lane, at kGigahertz
 constexpr double kGigahertz = 3.5;
-constexpr double kBarrier = 600;                   // ns, two threads
+constexpr double kBarrier = 800;                   // ns, two threads
 constexpr double kWake = 3000;                     // ns to start a team that looks for work
 constexpr double kNearBytes = 40, kFarBytes = 12;  // a ns, from the second-level cache and from beyond it
 constexpr std::ptrdiff_t kNearCache = 1 << 20;
@@ -31,7 +31,7 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
   StepPlan best{Schedule::stationary, 1};
   double lowest = 0;
   const auto consider = [&](Schedule schedule, int threads, double cost) {
-    if (lowest == 0 || cost < 0.98 * lowest) {
+    if (lowest == 0 || cost < 0.92 * lowest) {
       lowest = cost;
       best = {schedule, threads};
     }
