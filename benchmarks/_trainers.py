@@ -12,7 +12,7 @@ from typing import Any
 
 RATES = {"sgd": 0.01, "adam": 0.001}
 BETAS = (0.9, 0.999)
-EPSILON = 1e-7
+EPSILON = 1e-10  # where it matters PyTorch puts it elsewhere
 
 Maker = Callable[..., tuple[Callable[[bool], Any], Callable[[], list[Any]]] | None]
 
@@ -85,7 +85,7 @@ def make_lamina(units, batch, weights, x, y, optimizer):
     model.add(layers.Dense(units[-1], activation="softmax"))
     model.set_weights(weights)
     rate = RATES[optimizer]
-    chosen = lamina.optimizers.SGD(rate) if optimizer == "sgd" else lamina.optimizers.Adam(rate)
+    chosen = lamina.optimizers.SGD(rate) if optimizer == "sgd" else lamina.optimizers.Adam(rate, epsilon=EPSILON)
     model.compile(chosen, "sparse_categorical_crossentropy")
     return lambda shuffle: model.fit(x, y, batch_size=batch, shuffle=shuffle, verbose=0), model.get_weights
 
@@ -239,7 +239,9 @@ def make_keras(units, batch, weights, x, y, optimizer):
     model.set_weights(weights)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     rate = RATES[optimizer]
-    model.compile(keras.optimizers.SGD(rate) if optimizer == "sgd" else keras.optimizers.Adam(rate), loss)
+    model.compile(
+        keras.optimizers.SGD(rate) if optimizer == "sgd" else keras.optimizers.Adam(rate, epsilon=EPSILON), loss
+    )
     return lambda shuffle: model.fit(x, y, batch_size=batch, shuffle=shuffle, verbose=0), model.get_weights
 
 

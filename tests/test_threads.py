@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import lamina
 from lamina import _core, kernels
@@ -192,3 +193,17 @@ def test_show_config_prints(capsys):
         assert word in text
     with pytest.raises(ValueError, match="mode must be"):
         lamina.show_config("json")
+
+
+def test_threadpoolctl_limits_lamina():
+    lamina.set_num_threads(3)
+    with threadpoolctl.threadpool_limits(1):
+        assert lamina.get_num_threads() == 1
+    assert lamina.get_num_threads() == 3
+    with threadpoolctl.threadpool_limits(2, user_api="lamina"):
+        assert lamina.get_num_threads() == 2
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        assert lamina.get_num_threads() == 3
+    (entry,) = [found for found in threadpoolctl.threadpool_info() if found["user_api"] == "lamina"]
+    assert entry["num_threads"] == 3
+    assert entry["version"] == lamina.__version__

@@ -8,6 +8,14 @@
 #include "core/threads.hpp"
 #include "core/workspace.hpp"
 
+// For threadpoolctl, which looks for these names in the loaded library.
+extern "C" {
+__attribute__((visibility("default"))) int lamina_get_num_threads() { return lamina::num_threads(); }
+__attribute__((visibility("default"))) void lamina_set_num_threads(int threads) {
+  if (threads >= 1) lamina::set_num_threads(threads);
+}
+}
+
 namespace lamina::bindings {
 namespace {
 

@@ -7,6 +7,7 @@ compiled functions on NumPy arrays for loops of one's own.
 from __future__ import annotations
 
 from lamina import (
+    _threadpoolctl,
     activations,
     callbacks,
     config,
@@ -26,6 +27,8 @@ from lamina._core import __version__ as __version__
 from lamina.layers import Input
 from lamina.models import Sequential
 from lamina.runtime import get_num_threads, set_num_threads, show_config
+
+_threadpoolctl.register()
 
 __all__ = [
     "Input",

@@ -2,12 +2,16 @@
 // see a miscompilation by another compiler or on another architecture. The full tests are the Python ones.
 
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/dispatch.hpp"
 #include "core/threads.hpp"
+#include "engine/layers/dense.hpp"
+#include "engine/training.hpp"
 
 namespace {
 
@@ -147,6 +151,98 @@ void check_threads() {
   }
 }
 
+// A 30-50-40-3 network: tanh, sigmoid, linear, mean squared error, Adam.
+template <class T>
+struct SmallNetwork {
+  static constexpr std::ptrdiff_t kRows = 700;
+  std::vector<std::shared_ptr<lamina::engine::Parameters<T>>> parameters;
+  std::shared_ptr<lamina::engine::Network<T>> network;
+  std::unique_ptr<lamina::engine::Trainer<T>> trainer;
+  std::vector<T> x = numbers<T>(kRows * 30, 7), y = numbers<T>(kRows * 3, 8);
+  std::vector<std::int64_t> order;
+
+  SmallNetwork() {
+    using namespace lamina::engine;
+    const lamina::Kernels<T>& k = lamina::kernels_of<T>(lamina::kernels());
+    const std::ptrdiff_t sizes[] = {30, 50, 40, 3};
+    const char* activations[] = {"tanh", "sigmoid", "linear"};
+    std::vector<std::unique_ptr<Layer<T>>> layers;
+    OptimizerPlan<T> optimizer;
+    optimizer.number = 1;
+    optimizer.settings = {{0.9, 0.999, 1e-7, 0, 0, 0, 0, 0}};
+    for (int l = 0; l < 3; ++l) {
+      const Layout layout{true, {{sizes[l], sizes[l + 1]}, {1, sizes[l + 1]}}};
+      parameters.push_back(std::make_shared<Parameters<T>>(layout));
+      std::vector<T> w = numbers<T>(sizes[l] * sizes[l + 1], 20u + static_cast<unsigned>(l));
+      for (T& value : w) value *= T(0.3);
+      parameters.back()->write(0, w.data());
+      layers.push_back(std::make_unique<Dense<T>>(parameters.back(), index_of(activations[l]), 0.0, k));
+      optimizer.layers.push_back(
+          {{std::make_shared<Parameters<T>>(layout), std::make_shared<Parameters<T>>(layout), nullptr}, {0, 0}});
+    }
+    network = std::make_shared<Network<T>>(k, 30, 1, std::move(layers), std::vector<bool>(3, true));
+    HeadPlan<T> head{0, 0, true, {}, {}, nullptr, nullptr};
+    trainer = std::make_unique<Trainer<T>>(network, head, std::vector<bool>{false}, std::move(optimizer));
+    for (std::ptrdiff_t i = 0; i < kRows; ++i) order.push_back((i * 37) % kRows);
+  }
+
+  lamina::Rows rows(const std::vector<T>& data, std::ptrdiff_t cols) const {
+    const auto type = sizeof(T) == 4 ? lamina::NumberType::float32 : lamina::NumberType::float64;
+    return {data.data(), kRows, cols, cols * static_cast<std::ptrdiff_t>(sizeof(T)), nullptr, type};
+  }
+  lamina::engine::TrainingData<T> data() const { return {rows(x, 30), {{rows(y, 3), false}}, nullptr, order.data()}; }
+  double epoch(std::ptrdiff_t batch) {
+    lamina::engine::Totals totals{{0.0}, {0.0}};
+    trainer->train(data(), {0, kRows, batch}, {0.01}, 0, totals, nullptr);
+    return totals.sum[0] / totals.count[0];
+  }
+  double loss() {
+    lamina::engine::Totals totals{{0.0}, {0.0}};
+    trainer->test(data(), {0, kRows, kRows}, totals, nullptr);
+    return totals.sum[0] / totals.count[0];
+  }
+  std::vector<T> weights() const {
+    std::vector<T> all;
+    for (const auto& block : parameters) all.insert(all.end(), block->data(), block->data() + block->size());
+    return all;
+  }
+};
+
+template <class T>
+void check_engine() {
+  using lamina::engine::Schedule;
+  const std::string where = std::string(lamina::kernels().isa) + " engine float" + std::to_string(8 * sizeof(T)) + " ";
+  for (const std::ptrdiff_t batch : {9, 130, 700}) {
+    std::vector<T> expected;
+    for (const Schedule schedule : {Schedule::stationary, Schedule::chunked})
+      for (const int threads : {1, 2, 3}) {
+        SmallNetwork<T> small;
+        small.trainer->force(schedule, threads, threads == 3);
+        const double first = small.epoch(batch), second = small.epoch(batch);
+        expect(second < first, where + "does not learn");
+        if (expected.empty()) expected = small.weights();
+        expect(small.weights() == expected, where + std::to_string(batch) + " rows: other bits");
+      }
+  }
+  if (sizeof(T) == 4) return;
+  SmallNetwork<T> small;
+  lamina::engine::Totals totals{{0.0}, {0.0}};
+  const auto gradients = small.trainer->gradients(small.data(), SmallNetwork<T>::kRows, totals);
+  for (std::size_t l = 0; l < 3; ++l) {
+    T* values = small.parameters[l]->data();
+    for (const std::ptrdiff_t i : {0, 3, 17, 33}) {
+      const T kept = values[i], move = T(1e-5);
+      values[i] = kept + move;
+      const double above = small.loss();
+      values[i] = kept - move;
+      const double below = small.loss();
+      values[i] = kept;
+      const double numeric = (above - below) / 2e-5, analytic = static_cast<double>(gradients[l]->data()[i]);
+      expect(std::fabs(numeric - analytic) < 1e-8 + 1e-5 * std::fabs(numeric), where + "gradient");
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -161,6 +257,8 @@ int main() {
     check_activations<float>();
     check_activations<double>();
     check_threads();
+    check_engine<float>();
+    check_engine<double>();
     std::printf("%s checked\n", isa.c_str());
   }
   std::printf("%d failures\n", failures);

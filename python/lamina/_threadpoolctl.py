@@ -1,0 +1,35 @@
+"""What makes `threadpoolctl.threadpool_limits` reach lamina's threads, where threadpoolctl is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from lamina import _core
+
+__all__ = ["register"]
+
+
+def register() -> None:
+    """Tell threadpoolctl how to read and set the number of lamina's threads; does nothing where it is not installed."""
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return
+    import threadpoolctl  # type: ignore[import-untyped, unused-ignore]
+
+    class LaminaController(threadpoolctl.LibController):  # type: ignore[misc, unused-ignore]  # without types of its own
+        """lamina's thread team."""
+
+        user_api = "lamina"
+        internal_api = "lamina"
+        filename_prefixes = ("_core.",)
+        check_symbols = ("lamina_get_num_threads", "lamina_set_num_threads")
+
+        def get_num_threads(self) -> int:
+            return int(self.dynlib.lamina_get_num_threads())
+
+        def set_num_threads(self, num_threads: int) -> None:
+            self.dynlib.lamina_set_num_threads(num_threads)
+
+        def get_version(self) -> str:
+            return _core.__version__
+
+    threadpoolctl.register(LaminaController)
