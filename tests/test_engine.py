@@ -520,3 +520,41 @@ def test_a_model_with_a_users_layer_is_freed():
     del model
     gc.collect()
     assert _core.engine_bytes() < held - 3 * 400 * 500 * 4
+
+
+def test_a_users_loss_may_predict_but_not_train(rng):
+    x, y = rng.standard_normal((6, 3)).astype("f"), np.zeros((6, 1), "f")
+
+    class Curious(losses.Loss):
+        action = "predict"
+
+        def value_and_gradient(self, y_true, y_pred):
+            if self.action == "predict":
+                np.testing.assert_array_equal(model.predict(x), y_pred)
+            elif self.action == "fit":
+                model.fit(x, y, verbose=0)
+            return np.zeros(len(y_pred)), np.zeros_like(y_pred)
+
+    loss = Curious()
+    model = network((3, 4, 1), loss=loss)
+    model.fit(x, y, shuffle=False, verbose=0)
+    loss.action = "fit"
+    with pytest.raises(RuntimeError, match="cannot be trained or evaluated from inside a step"):
+        model.fit(x, y, verbose=0)
+    loss.action = "none"
+    model.fit(x, y, verbose=0)
+
+
+def test_evaluate_gets_its_turn_during_fit(rng):
+    x, y = rng.standard_normal((2000, 30)).astype("f"), rng.standard_normal((2000, 2)).astype("f")
+    model = network((30, 100, 2), optimizer=optimizers.SGD(1e-3))
+    model.evaluate(x[:10], y[:10], verbose=0)
+    thread = threading.Thread(target=model.fit, args=(x, y), kwargs={"epochs": 10**6, "verbose": 0})
+    thread.start()
+    while model.optimizer.iterations == 0:
+        time.sleep(0.001)
+    for _ in range(5):
+        assert np.isfinite(model.test_on_batch(x[:10], y[:10]))
+    model.stop_training = True
+    thread.join(timeout=60)
+    assert not thread.is_alive()

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 
@@ -25,7 +26,7 @@ class Gate {
   void enter_shared() noexcept {
     while (!try_enter_shared()) {
       waiting_.fetch_add(1, std::memory_order_relaxed);
-      while (writer_.load(std::memory_order_relaxed)) std::this_thread::yield();
+      wait_until([this] { return !writer_.load(std::memory_order_relaxed); });
       waiting_.fetch_sub(1, std::memory_order_relaxed);
     }
   }
@@ -33,13 +34,28 @@ class Gate {
 
   void enter_exclusive() noexcept {
     renew();
-    while (writer_.exchange(true, std::memory_order_seq_cst)) std::this_thread::yield();
-    while (readers_.load(std::memory_order_seq_cst) != 0) std::this_thread::yield();
+    if (writer_.exchange(true, std::memory_order_seq_cst)) {
+      waiting_.fetch_add(1, std::memory_order_relaxed);
+      wait_until([this] { return !writer_.exchange(true, std::memory_order_seq_cst); });
+      waiting_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    wait_until([this] { return readers_.load(std::memory_order_seq_cst) == 0; });
   }
   void leave_exclusive() noexcept { writer_.store(false, std::memory_order_release); }
 
-  // Whether a reader waits for the writer.
+  // Whether somebody waits for the writer.
   bool wanted() const noexcept { return waiting_.load(std::memory_order_relaxed) != 0; }
+
+  // Returns when `holds`; after a while it looks only now and then.
+  template <class Condition>
+  static void wait_until(Condition&& holds) {
+    for (int tries = 0; !holds(); ++tries) {
+      if (tries < 100)
+        std::this_thread::yield();
+      else
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  }
 
  private:
   void renew() noexcept {
@@ -54,6 +70,24 @@ class Gate {
   std::atomic<std::uint32_t> generation_{fork_generation()};
   std::atomic<std::int32_t> readers_{0}, waiting_{0};
   std::atomic<bool> writer_{false};
+};
+
+// One after the other, in the order in which they came. In the child of a fork nobody is in.
+class Turns {
+ public:
+  void enter() noexcept {
+    const std::uint32_t now = fork_generation();
+    if (generation_.exchange(now) != now) {
+      next_.store(0);
+      serving_.store(0);
+    }
+    const std::uint32_t own = next_.fetch_add(1);
+    Gate::wait_until([&] { return serving_.load(std::memory_order_acquire) == own; });
+  }
+  void leave() noexcept { serving_.fetch_add(1, std::memory_order_release); }
+
+ private:
+  std::atomic<std::uint32_t> generation_{fork_generation()}, next_{0}, serving_{0};
 };
 
 }  // namespace lamina::engine

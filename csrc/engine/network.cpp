@@ -12,6 +12,16 @@ namespace {
 // Rows that a prediction takes through the network at once.
 constexpr std::ptrdiff_t kPredictionRows = 192;
 
+// Holds a gate alone.
+class Locked {
+ public:
+  explicit Locked(Gate& gate) : gate_(gate) { gate_.enter_exclusive(); }
+  ~Locked() { gate_.leave_exclusive(); }
+
+ private:
+  Gate& gate_;
+};
+
 template <class T>
 constexpr NumberType number_type() {
   return sizeof(T) == 4 ? NumberType::float32 : NumberType::float64;
@@ -73,7 +83,7 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier, 
 
 template <class T>
 std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity) const {
-  const std::lock_guard<std::mutex> lock(tapes_mutex_);
+  const Locked lock(tapes_gate_);
   for (std::size_t i = tapes_.size(); i-- > 0;) {
     if (tapes_[i]->capacity() < capacity) continue;
     std::unique_ptr<Tape<T>> tape = std::move(tapes_[i]);
@@ -86,7 +96,7 @@ std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity) const 
 template <class T>
 void Network<T>::return_tape(std::unique_ptr<Tape<T>> tape) const {
   constexpr std::size_t most = 16;
-  const std::lock_guard<std::mutex> lock(tapes_mutex_);
+  const Locked lock(tapes_gate_);
   if (tapes_.size() < most) tapes_.push_back(std::move(tape));
 }
 
@@ -133,6 +143,10 @@ void Network<T>::close(std::size_t gates) const {
 template <class T>
 bool Network<T>::predict(const Rows& rows, T* out, bool wait) const {
   if (rows.rows == 0) return true;
+  if (Gate::held_here()) {  // called back from inside a step
+    predict_open(rows, out);
+    return true;
+  }
   if (!open(wait)) return false;
   struct Close {
     const Network& network;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "core/kernel_table.hpp"
@@ -73,7 +72,7 @@ class Network {
   std::ptrdiff_t first_trained_ = 0, parameter_bytes_ = 0, row_bytes_ = 0;
   double work_ = 0;
   bool host_ = false, rows_alone_ = true;
-  mutable std::mutex tapes_mutex_;
+  mutable Gate tapes_gate_;
   mutable std::vector<std::unique_ptr<Tape<T>>> tapes_;
 };
 

@@ -1,6 +1,7 @@
 #include "engine/training.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "core/dispatch.hpp"
 #include "core/threads.hpp"
@@ -28,7 +29,7 @@ class Exclusive {
   }
   void let_through() {
     open();
-    while (wanted()) std::this_thread::yield();
+    Gate::wait_until([this] { return !wanted(); });
     close();
   }
 
@@ -320,6 +321,15 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
                                const std::vector<double>* rates, std::int64_t iteration, Totals& totals,
                                const Poll& poll) {
   if (batches.rows == 0) return 0;
+  if (Gate::held_here())
+    throw std::logic_error(
+        "a model cannot be trained or evaluated from inside a step: by a layer, a loss or a metric.");
+  struct Turn {
+    Turns& turns;
+    explicit Turn(Turns& t) : turns(t) { turns.enter(); }
+    ~Turn() { turns.leave(); }
+  } const turn(turns_);  // tapes and targets are those of one run
+  Exclusive<T> exclusive(*network_);
   const std::ptrdiff_t largest = std::min(batches.size, batches.rows);
   const std::ptrdiff_t steps = (batches.rows + batches.size - 1) / batches.size;
   StepPlan plan = this->plan(largest);
@@ -336,7 +346,6 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
   // Whether all losses of a step are there before its last phase.
   const bool settled = mode != Mode::test && network_->first_trained() < network_->depth();
   std::ptrdiff_t completed = 0;
-  Exclusive<T> exclusive(*network_);
   TeamBarrier team;
   run_team(plan.threads, [&](int index, int count) {
     Barrier& barrier = team.of(count);

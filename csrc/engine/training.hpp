@@ -119,6 +119,7 @@ class Trainer {
   std::ptrdiff_t capacity_ = 0, workspace_bytes_ = 0;
   bool stores_ = false;  // gradients of this run's steps are stored before they are applied
 
+  Turns turns_;
   // Shared by the members of a run.
   std::atomic<bool> stop_{false};
   std::chrono::steady_clock::time_point next_poll_;

@@ -13,9 +13,9 @@ def register() -> None:
     """Tell threadpoolctl how to read and set the number of lamina's threads; does nothing where it is not installed."""
     if importlib.util.find_spec("threadpoolctl") is None:
         return
-    import threadpoolctl  # type: ignore[import-untyped, unused-ignore]
+    import threadpoolctl  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
-    class LaminaController(threadpoolctl.LibController):  # type: ignore[misc, unused-ignore]  # without types of its own
+    class LaminaController(threadpoolctl.LibController):  # type: ignore[misc, unused-ignore]  # has no types
         """lamina's thread team."""
 
         user_api = "lamina"
