@@ -13,6 +13,7 @@ def register() -> None:
     """Tell threadpoolctl how to read and set the number of lamina's threads; does nothing where it is not installed."""
     if importlib.util.find_spec("threadpoolctl") is None:
         return
+    # It ships no types, and need not be installed where types are checked.
     import threadpoolctl  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     class LaminaController(threadpoolctl.LibController):  # type: ignore[misc, unused-ignore]  # has no types
