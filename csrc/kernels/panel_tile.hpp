@@ -15,6 +15,10 @@ namespace lamina::LAMINA_ISA {
 template <class T>
 constexpr std::ptrdiff_t kPanelVectors = kPanelWidth<T> / kLanes<T>;
 
+constexpr std::ptrdiff_t kLineBytes = 64;
+template <class T>
+constexpr std::ptrdiff_t kLineElements = kLineBytes / static_cast<std::ptrdiff_t>(sizeof(T));
+
 enum class TileEnd : std::uint8_t { store, add, add_scaled };
 
 template <class T>
@@ -33,6 +37,7 @@ struct PanelTile {
   T factor;
   bool clamp;  // C = max(C, floor) at the end
   T floor;
+  const T* ahead;  // what will be wanted next: for each k a cache line of it is fetched meanwhile
 };
 
 template <class T, int R, int V, bool Transposed>
@@ -49,6 +54,7 @@ void panel_tile(const PanelTile<T>& t) {
   const T* b[span];
 #pragma GCC unroll 8
   for (int s = 0; s < span; ++s) b[s] = t.b + s * t.b_panel + t.k_begin * t.b_row;
+  const char* ahead = reinterpret_cast<const char*>(t.ahead);
   constexpr int groups = (R + 2) / 3;
   const std::ptrdiff_t row = Transposed ? 1 : t.a_row, step = Transposed ? t.a_row : 1;
   for (std::ptrdiff_t k = t.k_begin; k < t.k_end;) {
@@ -58,6 +64,8 @@ void panel_tile(const PanelTile<T>& t) {
 #pragma GCC unroll 16
     for (int g = 0; g < groups; ++g) a[g] = first + 3 * g * row;
     for (; k < stop; ++k) {
+      __builtin_prefetch(ahead);
+      ahead += kLineBytes;
       Vec<T> right[V];
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) right[v] = load(b[v * lanes / width] + v * lanes % width);

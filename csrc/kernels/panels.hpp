@@ -54,6 +54,8 @@ void panel_product(const PanelProduct<T>& p) {
         [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
           for (std::ptrdiff_t s = 0; s < segments; ++s) {
             const std::ptrdiff_t k_end = s + 1 == segments ? depth : (s + 1) * kSegment;
+            // The tiles of a segment share out the fetching of the next one, which follows in memory.
+            const T* ahead = p.b.data + panel * p.b.panel_stride + offset + k_end * p.b.row_stride;
             for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
               const std::ptrdiff_t begin = rows * tile / tiles, height = rows * (tile + 1) / tiles - begin;
               const std::ptrdiff_t i = block + begin;
@@ -62,7 +64,8 @@ void panel_product(const PanelProduct<T>& p) {
                    p.b.data + panel * p.b.panel_stride + offset, p.b.row_stride, p.b.panel_stride, s * kSegment, k_end,
                    p.c.data + panel * p.c.panel_stride + i * p.c.row_stride + offset, p.c.row_stride, p.c.panel_stride,
                    columns, p.bias == nullptr ? nullptr : p.bias + panel * p.bias_panel + offset, p.bias_panel,
-                   s == 0 ? TileEnd::store : TileEnd::add, T(0), p.clamp && s + 1 == segments, p.floor});
+                   s == 0 ? TileEnd::store : TileEnd::add, T(0), p.clamp && s + 1 == segments, p.floor,
+                   ahead + tile * kSegment * kLineElements<T>});
             }
           }
         });
@@ -83,12 +86,12 @@ void panel_gradient(const PanelGradient<T>& p) {
           [&](std::ptrdiff_t, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
             for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
               const std::ptrdiff_t begin = rows * tile / tiles, height = rows * (tile + 1) / tiles - begin;
+              T* dw = p.dw.data + (panel - p.dw_panel) * p.dw.panel_stride +
+                      ((above - p.dw_x_panel) * width + begin) * p.dw.row_stride + offset;
               kPanelTiles<T>.transposed[height - 1][log2_of(vectors)](
                   {p.x.data + above * p.x.panel_stride + begin, p.x.row_stride, 0,
-                   p.dz.data + panel * p.dz.panel_stride + offset, p.dz.row_stride, 0, p.row_begin, p.row_end,
-                   p.dw.data + (panel - p.dw_panel) * p.dw.panel_stride +
-                       ((above - p.dw_x_panel) * width + begin) * p.dw.row_stride + offset,
-                   p.dw.row_stride, 0, columns, nullptr, 0, end, p.factor, false, T(0)});
+                   p.dz.data + panel * p.dz.panel_stride + offset, p.dz.row_stride, 0, p.row_begin, p.row_end, dw,
+                   p.dw.row_stride, 0, columns, nullptr, 0, end, p.factor, false, T(0), dw + height * p.dw.row_stride});
             }
           });
     }
