@@ -12,11 +12,11 @@
 
 #include "bindings/arguments.hpp"
 #include "bindings/register.hpp"
+#include "core/memory.hpp"
 #include "engine/layers/activation.hpp"
 #include "engine/layers/dense.hpp"
 #include "engine/layers/host.hpp"
 #include "engine/layers/reshape.hpp"
-#include "engine/memory.hpp"
 #include "engine/network.hpp"
 #include "engine/training.hpp"
 

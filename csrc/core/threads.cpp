@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "core/cpu.hpp"
+#include "core/pause.hpp"
 
 namespace lamina {
 namespace {
@@ -39,14 +40,6 @@ constexpr auto kCrowdedPatience = std::chrono::microseconds(50);
 
 // A worker that has not begun when its caller has done its own share and waited this long is taken to be stuck.
 constexpr auto kGrace = std::chrono::microseconds(10);
-
-void pause_briefly() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 // Whether `done` became true within that time.
 template <class Done>

@@ -8,7 +8,7 @@ namespace lamina {
 // Separate buffers, so that one kernel can call another while it holds scratch of its own.
 enum class Scratch { packed_a, packed_b, gradient, row, count };
 
-// At least `bytes` bytes, aligned to 64, contents undefined, valid until the next call for the same
+// At least `bytes` bytes, aligned to 128, contents undefined, valid until the next call for the same
 // buffer on this thread. Grows and never shrinks, so that a repeated call allocates nothing. Throws
 // std::bad_alloc, which run_team carries from any member of the team to the caller.
 void* scratch(Scratch which, std::size_t bytes);

@@ -1,20 +1,13 @@
 #include "engine/barrier.hpp"
 
 #include "core/cpu.hpp"
+#include "core/pause.hpp"
 
 namespace lamina::engine {
 namespace {
 
 // About a millisecond of pauses; where members share cores, one that waits keeps another from working.
 constexpr int kSpins = 30000, kCrowdedSpins = 200;
-
-void pause_briefly() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 }  // namespace
 

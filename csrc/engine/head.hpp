@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "core/kernel_table.hpp"
+#include "core/memory.hpp"
 #include "engine/layers/activation_part.hpp"
-#include "engine/memory.hpp"
 #include "engine/tape.hpp"
 
 namespace lamina::engine {

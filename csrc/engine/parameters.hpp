@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/matrix.hpp"
+#include "core/memory.hpp"
 #include "engine/gate.hpp"
-#include "engine/memory.hpp"
 
 namespace lamina::engine {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/matrix.hpp"
-#include "engine/memory.hpp"
+#include "core/memory.hpp"
 
 namespace lamina::engine {
 

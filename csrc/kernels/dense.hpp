@@ -3,7 +3,7 @@
 
 #include "core/kernel_table.hpp"
 #include "core/workspace.hpp"
-#include "kernels/gemm.hpp"
+#include "kernels/matmul.hpp"
 
 namespace lamina::LAMINA_ISA {
 
@@ -14,24 +14,20 @@ void dense_forward(const DenseForward<T>& d) {
   if (d.y.rows == 0 || d.y.cols == 0) return;
   const bool linear = d.activation == nullptr;
   const Matrix<T> z = d.pre.data != nullptr ? d.pre : d.y;
-  const Product<T> product{d.x.rows, d.w.cols,   d.w.rows, d.x.data, d.x.stride, 1,
-                           d.w.data, d.w.stride, 1,        z.data,   z.stride,   d.b};
-  const auto activate = [&](std::ptrdiff_t i0, std::ptrdiff_t i1, std::ptrdiff_t j0, std::ptrdiff_t j1) {
-    const Matrix<const T> from{z.data + i0 * z.stride + j0, i1 - i0, j1 - j0, z.stride};
-    const Matrix<T> to{d.y.data + i0 * d.y.stride + j0, i1 - i0, j1 - j0, d.y.stride};
-    d.activation->forward(from, to, d.alpha);
+  const Product<T> product{d.x, d.w, false, z, d.b};
+  const auto activate = [&](const Rectangle<T>& r) {
+    const std::ptrdiff_t rows = r.row_end - r.row_begin, cols = r.column_end - r.column_begin;
+    const Matrix<const T> from{z.data + r.row_begin * z.stride + r.column_begin, rows, cols, z.stride};
+    const Matrix<T> to{d.y.data + r.row_begin * d.y.stride + r.column_begin, rows, cols, d.y.stride};
+    if (!linear) return d.activation->forward(from, to, d.alpha);
+    if (to.data == from.data) return;
+    for (std::ptrdiff_t i = 0; i < rows; ++i)
+      __builtin_memcpy(to.data + i * to.stride, from.data + i * from.stride,
+                       static_cast<std::size_t>(cols) * sizeof(T));
   };
-  if (linear && z.data == d.y.data) return multiply(product);
-  if (linear) {
-    return multiply(product, [&](std::ptrdiff_t i0, std::ptrdiff_t i1, std::ptrdiff_t j0, std::ptrdiff_t j1) {
-      for (std::ptrdiff_t i = i0; i < i1; ++i)
-        __builtin_memcpy(d.y.data + i * d.y.stride + j0, z.data + i * z.stride + j0,
-                         static_cast<std::size_t>(j1 - j0) * sizeof(T));
-    });
-  }
-  if (!d.activation->info.rowwise) return multiply(product, activate);
-  multiply(product);
-  activate(0, z.rows, 0, z.cols);
+  if (linear || !d.activation->info.rowwise) return multiply(product, activate);
+  multiply(product, [](const Rectangle<T>&) {});
+  activate({0, z.rows, 0, z.cols});
 }
 
 // db = Σ_rows dz, in segments of 256 rows, each one chain, added in order.
@@ -64,12 +60,8 @@ void dense_backward(const DenseBackward<T>& d) {
     dz = {data, d.dy.rows, d.dy.cols, d.dy.cols};
   }
   if (d.db != nullptr) sum_rows(dz, d.db);
-  if (d.dw.data != nullptr)
-    multiply<T>(
-        {d.x.cols, dz.cols, dz.rows, d.x.data, 1, d.x.stride, dz.data, dz.stride, 1, d.dw.data, d.dw.stride, nullptr});
-  if (d.dx.data != nullptr)
-    multiply<T>(
-        {dz.rows, d.w.rows, dz.cols, dz.data, dz.stride, 1, d.w.data, 1, d.w.stride, d.dx.data, d.dx.stride, nullptr});
+  if (d.dw.data != nullptr) multiply_gradient(d.x, dz, d.dw);
+  if (d.dx.data != nullptr) multiply<T>({dz, d.w, true, d.dx, nullptr}, [](const Rectangle<T>&) {});
 }
 
 }  // namespace lamina::LAMINA_ISA

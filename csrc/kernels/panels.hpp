@@ -12,7 +12,7 @@
 #pragma once
 
 #include "core/kernel_table.hpp"
-#include "kernels/panel_tile.hpp"
+#include "kernels/tile.hpp"
 
 namespace lamina::LAMINA_ISA {
 
@@ -124,7 +124,8 @@ void panel_transpose(const PanelTranspose<T>& p) {
       T* to = p.to.data + r / width * p.to.panel_stride + c * p.to.row_stride + r % width;
       Vec<T> block[lanes];
 #pragma GCC unroll 16
-      for (std::ptrdiff_t i = 0; i < lanes; ++i) block[i] = i < rows ? load(from + i * p.from.row_stride) : Vec<T>{};
+      for (std::ptrdiff_t i = 0; i < lanes; ++i)
+        block[i] = i < rows ? load_lanes(from + i * p.from.row_stride, columns, T(0)) : Vec<T>{};
       transpose<T>(block);
       if (columns == lanes) {
 #pragma GCC unroll 16

@@ -1,122 +1,157 @@
-// The micro-kernel: a tile of C kept in registers while the inner dimension runs by.
+// The micro-kernel on panels: a tile of C kept in registers while the inner dimension runs by.
 //
-// C[R × V vectors] = bias + A B, or C + A B: for every k one row of V vectors of B is loaded and R elements of
-// A are broadcast against it. Each element of C is one chain of fused multiply-adds in the order of k, from
-// zero, added to C (or to the bias) at the end: so its bits depend on the segment of k alone, not on which
-// tile it fell into.
+// Plain:       C[R × V vectors] = A B,   A's rows are the tile's rows and k runs along them;
+// transposed:  C[R × V vectors] = Aᵀ B,  A's columns are the tile's rows and k runs down them.
+//
+// For every k one row of V vectors of B is loaded and R elements of A are broadcast against it. An element of C is one
+// chain of fused multiply-adds in the order of k, from zero, and is then stored, added to C, or added times a factor:
+// so its bits depend on the range of k alone, not on which tile it fell into.
 #pragma once
 
+#include "core/kernel_table.hpp"
 #include "kernels/parallel.hpp"
 #include "simd/vector.hpp"
 
 namespace lamina::LAMINA_ISA {
 
-// Tiles of packed operands: kTileRows × kTileVectors accumulators, as many as the registers hold beside a
-// row of B and a broadcast.
+// A tile of two vectors a row has as many accumulators as the registers hold beside a row of B and a broadcast; one of
+// fewer rows is wider, for it needs that many independent chains to hide the latency of the multiply-add.
 constexpr int kTileRows = kVectorRegisters == 32 ? 12 : 6;
-constexpr int kTileVectors = 2;
-constexpr int kAccumulators = kTileRows * kTileVectors;
+constexpr int kAccumulators = 2 * kTileRows;
 
-// Where B is read in place by few rows, wider tiles: more columns share the broadcast, and one row alone
-// needs that many independent chains to hide the latency of the multiply-add.
-constexpr int wide_vectors(int rows) {
+template <class T>
+constexpr std::ptrdiff_t kPanelVectors = kPanelWidth<T> / kLanes<T>;
+
+// Vectors that R rows take at once: 8, 4 or 2, as many as the accumulators hold.
+constexpr int kWidestTile = 8;
+constexpr int panel_vectors(int rows) {
   const int fits = kAccumulators / rows;
-  return fits > 8 ? 8 : (fits < kTileVectors ? kTileVectors : fits);
+  return fits >= kWidestTile ? kWidestTile : (fits >= 4 ? 4 : 2);
 }
 
+constexpr std::ptrdiff_t kRowsAhead = 16;
+constexpr std::ptrdiff_t kLineBytes = 64;
 template <class T>
-struct Tile {
+constexpr std::ptrdiff_t kLineElements = kLineBytes / static_cast<std::ptrdiff_t>(sizeof(T));
+
+enum class TileEnd : std::uint8_t { store, add, add_scaled };
+
+template <class T>
+struct PanelTile {
   const T* a;
-  std::ptrdiff_t a_row, a_k;  // strides of A; packed tiles have a_row = 1, a_k = rows
+  std::ptrdiff_t a_row, a_panel;
   const T* b;
-  std::ptrdiff_t b_k;  // stride of B's rows; within a row B is contiguous
-  std::ptrdiff_t k;
+  std::ptrdiff_t b_row, b_panel;
+  std::ptrdiff_t k_begin, k_end;
   T* c;
-  std::ptrdiff_t c_row;
-  std::ptrdiff_t cols;  // of C, at most V vectors
-  const T* bias;        // of the tile's columns, or null
-  bool accumulate;      // C + A B instead of bias + A B
+  std::ptrdiff_t c_row, c_panel;
+  std::ptrdiff_t cols;  // of C, more than V - 1 vectors and at most V
+  const T* bias;        // of the tile's first column, its panels `bias_panel` apart, or null; added where C is stored
+  std::ptrdiff_t bias_panel;
+  TileEnd end;
+  T factor;
+  bool clamp;  // C = max(C, floor) at the end
+  T floor;
+  const T* ahead;  // what will be wanted next: for each k a cache line of it is fetched meanwhile
 };
 
-template <class T>
-using TileKernel = void (*)(const Tile<T>&);
-
-enum class TileOperands { packed, in_place, in_place_masked };
-
-template <class T, int R, int V, TileOperands Operands>
-void multiply_tile(const Tile<T>& t) {
-  constexpr bool packed = Operands == TileOperands::packed, masked = Operands == TileOperands::in_place_masked;
-  static_assert(!masked || V == 1);
-  const std::ptrdiff_t a_row = packed ? 1 : t.a_row, a_k = packed ? R : t.a_k;
+template <class T, int R, int V, bool Transposed>
+void panel_tile(const PanelTile<T>& t) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, lanes = kLanes<T>;
+  constexpr int span = V * lanes > width ? static_cast<int>(V * lanes / width) : 1;
+  const auto place = [](int v, std::ptrdiff_t panel) { return v * lanes / width * panel + v * lanes % width; };
   Vec<T> sum[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) sum[i][v] = Vec<T>{};
 
-  // Rows of A in groups of three, so that their addresses need one register a group.
+  const T* b[span];
+#pragma GCC unroll 8
+  for (int s = 0; s < span; ++s) b[s] = t.b + s * t.b_panel + t.k_begin * t.b_row;
+  const char* ahead = reinterpret_cast<const char*>(t.ahead);
   constexpr int groups = (R + 2) / 3;
-  const T* a[groups];
+  const std::ptrdiff_t row = Transposed ? 1 : t.a_row, step = Transposed ? t.a_row : 1;
+  for (std::ptrdiff_t k = t.k_begin; k < t.k_end;) {
+    const std::ptrdiff_t stop = Transposed ? t.k_end : smaller(t.k_end, (k / width + 1) * width);
+    const T* first = Transposed ? t.a + k * t.a_row : t.a + k / width * t.a_panel + k % width;
+    const T* a[groups];
 #pragma GCC unroll 16
-  for (int g = 0; g < groups; ++g) a[g] = t.a + 3 * g * a_row;
-  const T* b = t.b;
-  for (std::ptrdiff_t k = 0; k < t.k; ++k) {
-    Vec<T> row[V];
+    for (int g = 0; g < groups; ++g) a[g] = first + 3 * g * row;
+    for (; k < stop; ++k) {
+      if constexpr (V == kWidestTile) {  // bound by how fast B comes from memory: each row some rows ahead
 #pragma GCC unroll 16
-    for (int v = 0; v < V; ++v) row[v] = masked ? Vec<T>(load_partial(b, t.cols, T(0))) : load(b + v * kLanes<T>);
+        for (int v = 0; v < V; ++v) __builtin_prefetch(b[v * lanes / width] + v * lanes % width + kRowsAhead * t.b_row);
+      } else {
+        __builtin_prefetch(ahead);
+        ahead += kLineBytes;
+      }
+      Vec<T> right[V];
 #pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const Vec<T> left = broadcast<T>(a[i / 3][(i % 3) * a_row]);
+      for (int v = 0; v < V; ++v) right[v] = load(b[v * lanes / width] + v * lanes % width);
 #pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) sum[i][v] = fma(left, row[v], sum[i][v]);
+      for (int i = 0; i < R; ++i) {
+        const Vec<T> left = broadcast<T>(a[i / 3][(i % 3) * row]);
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
+      }
+#pragma GCC unroll 16
+      for (int g = 0; g < groups; ++g) a[g] += step;
+#pragma GCC unroll 8
+      for (int s = 0; s < span; ++s) b[s] += t.b_row;
     }
-#pragma GCC unroll 16
-    for (int g = 0; g < groups; ++g) a[g] += a_k;
-    b += t.b_k;
   }
 
-  const std::ptrdiff_t last = t.cols - (V - 1) * kLanes<T>;  // columns in the last vector
+  const std::ptrdiff_t last = t.cols - (V - 1) * lanes;
+  const Vec<T> floor = broadcast<T>(t.floor), factor = broadcast<T>(t.factor);
 #pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
+  for (int v = 0; v < V; ++v) {
+    const std::ptrdiff_t count = v + 1 < V ? lanes : last;
+    const Vec<T> bias = t.bias == nullptr ? Vec<T>{} : Vec<T>(load_lanes(t.bias + place(v, t.bias_panel), count, T(0)));
 #pragma GCC unroll 16
-    for (int v = 0; v < V; ++v) {
-      T* c = t.c + i * t.c_row + v * kLanes<T>;
-      const std::ptrdiff_t count = v + 1 < V ? kLanes<T> : last;
-      if (t.accumulate)
-        sum[i][v] += load_lanes(static_cast<const T*>(c), count, T(0));
-      else if (t.bias != nullptr)
-        sum[i][v] += load_lanes(t.bias + v * kLanes<T>, count, T(0));
-      store_lanes(c, sum[i][v], count);
+    for (int i = 0; i < R; ++i) {
+      T* c = t.c + i * t.c_row + place(v, t.c_panel);
+      Vec<T> value = sum[i][v];
+      if (t.end == TileEnd::store)
+        value += bias;
+      else if (t.end == TileEnd::add)
+        value += load_lanes(static_cast<const T*>(c), count, T(0));
+      else
+        value = fma(factor, value, Vec<T>(load_lanes(static_cast<const T*>(c), count, T(0))));
+      if (t.clamp) value = maximum(floor, value);
+      store_lanes(c, value, count);
     }
   }
 }
 
-// The kernels for every number of rows and vectors, [rows - 1][vectors - 1].
 template <class T>
-struct TileTable {
-  TileKernel<T> packed[kTileRows][kTileVectors];
-  TileKernel<T> in_place[kTileRows][8];
-  TileKernel<T> in_place_masked[kTileRows];
+using PanelTileKernel = void (*)(const PanelTile<T>&);
+
+// The kernels for every number of rows and 1, 2, 4 or 8 vectors, [rows - 1][log2 vectors].
+template <class T>
+struct PanelTileTable {
+  PanelTileKernel<T> plain[kTileRows][4];
+  PanelTileKernel<T> transposed[kTileRows][2];
 };
 
-template <class T, int R, std::size_t... V>
-constexpr void fill_in_place(TileTable<T>& table, std::index_sequence<V...>) {
-  ((table.in_place[R - 1][V] = multiply_tile<T, R, static_cast<int>(V) + 1, TileOperands::in_place>), ...);
+template <class T, int R>
+constexpr void fill_panel_tiles(PanelTileTable<T>& table) {
+  table.plain[R - 1][0] = panel_tile<T, R, 1, false>;
+  table.plain[R - 1][1] = panel_tile<T, R, 2, false>;
+  if constexpr (panel_vectors(R) >= 4) table.plain[R - 1][2] = panel_tile<T, R, 4, false>;
+  if constexpr (panel_vectors(R) >= 8) table.plain[R - 1][3] = panel_tile<T, R, 8, false>;
+  table.transposed[R - 1][0] = panel_tile<T, R, 1, true>;
+  table.transposed[R - 1][1] = panel_tile<T, R, 2, true>;
 }
 
 template <class T, std::size_t... R>
-constexpr TileTable<T> make_tile_table(std::index_sequence<R...>) {
-  TileTable<T> table{};
-  ((table.packed[R][0] = multiply_tile<T, static_cast<int>(R) + 1, 1, TileOperands::packed>), ...);
-  ((table.packed[R][1] = multiply_tile<T, static_cast<int>(R) + 1, 2, TileOperands::packed>), ...);
-  ((table.in_place_masked[R] = multiply_tile<T, static_cast<int>(R) + 1, 1, TileOperands::in_place_masked>), ...);
-  (fill_in_place<T, static_cast<int>(R) + 1>(
-       table, std::make_index_sequence<static_cast<std::size_t>(wide_vectors(static_cast<int>(R) + 1))>{}),
-   ...);
+constexpr PanelTileTable<T> make_panel_tiles(std::index_sequence<R...>) {
+  PanelTileTable<T> table{};
+  (fill_panel_tiles<T, static_cast<int>(R) + 1>(table), ...);
   return table;
 }
 
 template <class T>
-constexpr TileTable<T> kTiles = make_tile_table<T>(std::make_index_sequence<kTileRows>{});
+constexpr PanelTileTable<T> kPanelTiles = make_panel_tiles<T>(std::make_index_sequence<kTileRows>{});
 
 }  // namespace lamina::LAMINA_ISA

@@ -1,13 +1,14 @@
-// Memory that the engine owns: zeroed, aligned, on huge pages where it is large.
+// Memory of our own: aligned, on huge pages where it is large.
 #pragma once
 
 #include <cstddef>
 #include <utility>
 
-namespace lamina::engine {
+namespace lamina {
 
-// Zeroed memory aligned to a cache line, or to 2 MB with huge pages asked for where it is that large. Throws
-// std::bad_alloc.
+// Memory aligned to two cache lines, or to 2 MB with huge pages asked for where it is that large; `allocate` zeroes it.
+// Both throw std::bad_alloc.
+void* allocate_raw(std::size_t bytes);
 void* allocate(std::size_t bytes);
 void release(void* data) noexcept;
 
@@ -15,6 +16,7 @@ void release(void* data) noexcept;
 std::size_t allocated_bytes() noexcept;
 void count_allocated(std::ptrdiff_t change) noexcept;
 
+// Zeroed numbers.
 template <class T>
 class Buffer {
  public:
@@ -45,4 +47,4 @@ class Buffer {
   std::ptrdiff_t size_ = 0;
 };
 
-}  // namespace lamina::engine
+}  // namespace lamina

@@ -1,4 +1,4 @@
-#include "engine/memory.hpp"
+#include "core/memory.hpp"
 
 #include <sys/mman.h>
 
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <new>
 
-namespace lamina::engine {
+namespace lamina {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
@@ -15,7 +15,7 @@ std::atomic<std::ptrdiff_t> allocated{0};
 
 }  // namespace
 
-void* allocate(std::size_t bytes) {
+void* allocate_raw(std::size_t bytes) {
   const std::size_t alignment = bytes >= kHugePage ? kHugePage : 128;
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   void* data = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
@@ -23,7 +23,12 @@ void* allocate(std::size_t bytes) {
 #ifdef MADV_HUGEPAGE
   if (bytes >= kHugePage) madvise(data, rounded, MADV_HUGEPAGE);
 #endif
-  std::memset(data, 0, rounded == 0 ? alignment : rounded);
+  return data;
+}
+
+void* allocate(std::size_t bytes) {
+  void* data = allocate_raw(bytes);
+  std::memset(data, 0, bytes);
   return data;
 }
 
@@ -33,4 +38,4 @@ std::size_t allocated_bytes() noexcept { return static_cast<std::size_t>(allocat
 
 void count_allocated(std::ptrdiff_t change) noexcept { allocated.fetch_add(change, std::memory_order_relaxed); }
 
-}  // namespace lamina::engine
+}  // namespace lamina

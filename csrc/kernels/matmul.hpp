@@ -1,0 +1,203 @@
+// The three products of a dense layer for row-major matrices, by the products on panels (panels.hpp):
+//
+//   forward      y  = x w + b   A = x, B = w                  B packed into panels; read in place where A has few rows
+//   propagation  dx = dz wᵀ     A = dz, B = w, transposed     B transposed into panels; few rows: dots.hpp
+//   gradient     dw = xᵀ dz     A = x, B = dz                 both packed, a range of rows at a time
+//
+// The order of every sum is that of panels.hpp, a function of the length of the sum; a gradient is summed over ranges
+// of kGradientDepth rows, each one chain, added in order. Each thread takes a rectangle of C and works alone, its
+// packing buffers included; no barrier, nothing shared.
+#pragma once
+
+#include "core/workspace.hpp"
+#include "kernels/dots.hpp"
+#include "kernels/panels.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+// A packed block of B, which the rows of A run over in blocks that are packed too where B's block is wide enough.
+constexpr std::ptrdiff_t kPackedBytes = 4 << 20;
+constexpr std::ptrdiff_t kWideColumns = 192;
+// The operands of a gradient, packed: half of a second-level cache of 1 MB each at most.
+constexpr std::ptrdiff_t kGradientBytes = 512 << 10;
+// Rows of a gradient that are one sum.
+constexpr std::ptrdiff_t kGradientDepth = 128;
+// Fewer rows than this are propagated as dot products. A choice by shape alone.
+constexpr std::ptrdiff_t kDotRows = 12;
+
+constexpr std::ptrdiff_t kPanelsTogether = 4;
+
+// A row-major matrix as panels; its last panel is not padded.
+template <class T>
+[[gnu::always_inline]] inline Panels<T> as_panels(const Matrix<T>& m) {
+  return {m.data, m.rows, m.cols, kPanelWidth<T>, m.stride};
+}
+
+template <class T>
+[[gnu::always_inline]] inline T* pack_memory(Scratch which, std::ptrdiff_t panels, std::ptrdiff_t rows) {
+  return static_cast<T*>(scratch(which, static_cast<std::size_t>(panels * rows * kPanelBytes)));
+}
+
+// Columns begin … end - 1 of rows first … first + rows - 1 into panels, padded with zeros.
+template <class T>
+Panels<T> pack_columns(const Matrix<const T>& m, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t begin,
+                       std::ptrdiff_t end, Scratch memory) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const std::ptrdiff_t panels = ceil_div(end - begin, width);
+  const Panels<T> packed{pack_memory<T>(memory, panels, rows), rows, end - begin, rows * width, width};
+  // A few panels at once: rows may be a page apart.
+  for (std::ptrdiff_t group = 0; group < panels; group += kPanelsTogether) {
+    const std::ptrdiff_t group_end = smaller(panels, group + kPanelsTogether);
+    for (std::ptrdiff_t i = 0; i < rows; ++i) {
+      for (std::ptrdiff_t panel = group; panel < group_end; ++panel) {
+        const std::ptrdiff_t column = begin + panel * width, count = smaller(width, end - column);
+        const T* from = m.data + (first + i) * m.stride + column;
+        T* to = packed.data + panel * packed.panel_stride + i * width;
+#pragma GCC unroll 8
+        for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v)
+          store(to + v * kLanes<T>,
+                load_lanes(from + v * kLanes<T>, smaller(kLanes<T>, larger(0, count - v * kLanes<T>)), T(0)));
+      }
+    }
+  }
+  return packed;
+}
+
+// Rows begin … end - 1, transposed, into panels.
+template <class T>
+Panels<T> pack_transposed(const Matrix<const T>& m, std::ptrdiff_t begin, std::ptrdiff_t end, Scratch memory) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const Panels<T> packed{pack_memory<T>(memory, ceil_div(end - begin, width), m.cols), m.cols, end - begin,
+                         m.cols * width, width};
+  const Panels<const T> from = as_panels(Matrix<const T>{m.data + begin * m.stride, end - begin, m.cols, m.stride});
+  panel_transpose<T>({from, packed, 0, end - begin, 0, m.cols});
+  return packed;
+}
+
+// C = A B + bias, or C = A Bᵀ + bias.
+template <class T>
+struct Product {
+  Matrix<const T> a, b;
+  bool transposed;
+  Matrix<T> c;
+  const T* bias;  // or null
+
+  std::ptrdiff_t depth() const { return a.cols; }
+};
+
+template <class T>
+struct Rectangle {
+  std::ptrdiff_t row_begin, row_end, column_begin, column_end;
+};
+
+// Columns begin … end - 1, which `b` holds, of the rectangle's rows. A wide product reads its rows of A many times:
+// they are packed then, so that rows whose distance is a power of two do not push each other out of the caches.
+template <class T>
+void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end,
+                      const Panels<const T>& b) {
+  const bool pack = end - begin >= kWideColumns && r.row_end - r.row_begin > kTileRows;
+  const std::ptrdiff_t block = pack ? kRowBlock : r.row_end - r.row_begin;
+  for (std::ptrdiff_t row = r.row_begin; row < r.row_end; row += block) {
+    const std::ptrdiff_t rows = smaller(block, r.row_end - row);
+    const Matrix<const T> a{p.a.data + row * p.a.stride, rows, p.a.cols, p.a.stride};
+    const Matrix<T> c{p.c.data + row * p.c.stride + begin, rows, end - begin, p.c.stride};
+    panel_product<T>({pack ? pack_columns(a, 0, rows, 0, a.cols, Scratch::packed_a) : as_panels(a), b, as_panels(c),
+                      p.bias == nullptr ? nullptr : p.bias + begin, kPanelWidth<T>, 0, rows, 0,
+                      ceil_div(end - begin, kPanelWidth<T>), false, T(0)});
+  }
+}
+
+template <class T>
+void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
+  if (r.row_begin >= r.row_end || r.column_begin >= r.column_end) return;
+  if (p.transposed && p.c.rows < kDotRows) {
+    multiply_dots<T>({p.a, p.b, p.c}, r.column_begin, r.column_end);
+    return;
+  }
+  std::ptrdiff_t begin = r.column_begin;
+  if (!p.transposed && r.row_end - r.row_begin <= kTileRows) {
+    // Whole vectors are read in place; what is left over is packed.
+    const std::ptrdiff_t whole = r.column_end - (r.column_end - begin) % kLanes<T>;
+    const Matrix<const T> b{p.b.data + begin, p.b.rows, whole - begin, p.b.stride};
+    if (begin < whole) multiply_columns(p, r, begin, whole, as_panels(b));
+    begin = whole;
+  }
+  const std::ptrdiff_t panels = larger(1, kPackedBytes / kPanelBytes / larger(1, p.depth()));
+  while (begin < r.column_end) {
+    const std::ptrdiff_t end = smaller(r.column_end, begin + panels * kPanelWidth<T>);
+    const Panels<T> b = p.transposed ? pack_transposed(p.b, begin, end, Scratch::packed_b)
+                                     : pack_columns(p.b, 0, p.depth(), begin, end, Scratch::packed_b);
+    multiply_columns<T>(p, r, begin, end, b);
+    begin = end;
+  }
+}
+
+// How many threads divide the rows; the others divide the columns. The cost of a division is the packing that
+// it repeats: every thread packs its columns of B and its rows of A.
+[[gnu::always_inline]] inline int row_threads(std::ptrdiff_t m, std::ptrdiff_t n, std::ptrdiff_t panel, int threads) {
+  int best = 1;
+  double lowest = 0;
+  for (int rows = 1; rows <= threads; ++rows) {
+    if (threads % rows != 0) continue;
+    const double height = static_cast<double>(ceil_div(ceil_div(m, kTileRows), rows) * kTileRows);
+    const double width = static_cast<double>(ceil_div(ceil_div(n, panel), threads / rows) * panel);
+    const double cost = height * width + 16 * (height + width);
+    if (rows == 1 || cost < lowest) {
+      lowest = cost;
+      best = rows;
+    }
+  }
+  return best;
+}
+
+// Calls body(rectangle) for rectangles that cover C (m, n), a sum over k in each element, one a thread.
+template <class T, class Body>
+void divide_product(std::ptrdiff_t m, std::ptrdiff_t n, std::ptrdiff_t k, Body&& body) {
+  const double operations = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k + 1);
+  const int threads = threads_for(operations / (4.0 * static_cast<double>(kLanes<T>)));
+  if (threads == 1) return body(Rectangle<T>{0, m, 0, n});
+  run_team(threads, [&](int index, int count) {
+    const int down = row_threads(m, n, kPanelWidth<T>, count), across = count / down;
+    const std::ptrdiff_t row = index / across, column = index % across;
+    const std::ptrdiff_t tiles = ceil_div(m, kTileRows), panels = ceil_div(n, kPanelWidth<T>);
+    const Rectangle<T> r{tiles * row / down * kTileRows, smaller(m, tiles * (row + 1) / down * kTileRows),
+                         panels * column / across * kPanelWidth<T>,
+                         smaller(n, panels * (column + 1) / across * kPanelWidth<T>)};
+    if (r.row_begin < r.row_end && r.column_begin < r.column_end) body(r);
+  });
+}
+
+// After its rectangle is complete each thread calls finish(rectangle) on it, still warm in its caches.
+template <class T, class Finish>
+void multiply(const Product<T>& p, Finish&& finish) {
+  divide_product<T>(p.c.rows, p.c.cols, p.depth(), [&](const Rectangle<T>& r) {
+    multiply_rectangle(p, r);
+    finish(r);
+  });
+}
+
+// dw = xᵀ dz.
+template <class T>
+void multiply_gradient(const Matrix<const T>& x, const Matrix<const T>& dz, const Matrix<T>& dw) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const std::ptrdiff_t block = kGradientBytes / kPanelBytes / kGradientDepth * width;
+  divide_product<T>(dw.rows, dw.cols, x.rows, [&](const Rectangle<T>& r) {
+    for (std::ptrdiff_t begin = 0; begin == 0 || begin < x.rows; begin += kGradientDepth) {
+      const std::ptrdiff_t rows = smaller(kGradientDepth, x.rows - begin);
+      for (std::ptrdiff_t column = r.column_begin; column < r.column_end; column += block) {
+        const std::ptrdiff_t column_end = smaller(r.column_end, column + block);
+        const Panels<T> right = pack_columns(dz, begin, rows, column, column_end, Scratch::packed_b);
+        for (std::ptrdiff_t in = r.row_begin; in < r.row_end; in += block) {
+          const std::ptrdiff_t in_end = smaller(r.row_end, in + block);
+          const Panels<T> left = pack_columns(x, begin, rows, in, in_end, Scratch::packed_a);
+          const Panels<T> c =
+              as_panels(Matrix<T>{dw.data + in * dw.stride + column, in_end - in, column_end - column, dw.stride});
+          panel_gradient<T>({left, right, c, 0, rows, 0, ceil_div(left.cols, width), 0, ceil_div(right.cols, width), 0,
+                             0, begin == 0 ? GradientEnd::store : GradientEnd::add, T(0)});
+        }
+      }
+    }
+  });
+}
+
+}  // namespace lamina::LAMINA_ISA
