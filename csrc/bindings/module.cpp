@@ -7,10 +7,12 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.attr("__version__") = LAMINA_VERSION;
   register_activations(module);
   register_dense(module);
-  register_engine(module);
   register_losses(module);
   register_metrics(module);
+  register_network(module);
   register_optimizers(module);
+  register_parameters(module);
   register_random(module);
   register_runtime(module);
+  register_trainer(module);
 }

@@ -1,0 +1,85 @@
+// The engine as Python objects, and what their files share. Who calls is lamina's own Python layer: messages here name
+// what it must have got wrong.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "bindings/arguments.hpp"
+#include "engine/network.hpp"
+#include "engine/parameters.hpp"
+
+namespace lamina::bindings {
+
+template <template <class> class Object>
+using OfEitherType = std::variant<std::shared_ptr<Object<float>>, std::shared_ptr<Object<double>>>;
+
+template <template <class> class Object, class T>
+std::shared_ptr<Object<T>> of_type(const OfEitherType<Object>& object, const char* what) {
+  if (const auto* found = std::get_if<std::shared_ptr<Object<T>>>(&object)) return *found;
+  raise_type(std::string(what) + " must have the network's dtype.");
+}
+
+// Calls body(zero of the dtype).
+template <class Body>
+auto for_dtype(const std::string& dtype, Body&& body) {
+  if (dtype == "float32") return body(float{});
+  if (dtype == "float64") return body(double{});
+  raise_type("dtype must be float32 or float64; got " + dtype + ".");
+}
+
+struct PyParameters {
+  OfEitherType<engine::Parameters> object;
+};
+
+struct PyNetwork {
+  OfEitherType<engine::Network> object;
+};
+
+// Numbers in the kernel table; an unknown name raises.
+int activation_number(const std::string& name);
+int loss_number(const std::string& name);
+int optimizer_number(const std::string& name);
+double alpha_of(const py::handle& alpha, int activation);  // the default where it is None
+
+// Rows of the user's data.
+struct RowsArgument {
+  Rows rows;
+  std::vector<std::ptrdiff_t> offsets;
+  py::array keep;  // the memory stays while this does
+};
+
+RowsArgument rows_argument(const py::array& array, const char* name);
+
+// A Python object that the engine keeps and drops from threads without the GIL.
+std::shared_ptr<py::object> kept(const py::object& object);
+
+// Arrays for what is computed in Python: copies, for the engine's rows may be padded.
+template <class T>
+py::array_t<T> array_of(const Matrix<const T>& m) {
+  py::array_t<T> array({m.rows, m.cols});
+  for (std::ptrdiff_t i = 0; i < m.rows; ++i)
+    std::memcpy(array.mutable_data() + i * m.cols, m.data + i * m.stride, static_cast<std::size_t>(m.cols) * sizeof(T));
+  return array;
+}
+
+// Writes an array of exactly that many numbers into rows.
+template <class T>
+void copy_back(const py::object& value, const Matrix<T>& m, const char* what) {
+  const auto array = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(value);
+  if (!array || array.size() != m.rows * m.cols) {
+    PyErr_Clear();
+    raise_value(std::string(what) + " must have " + std::to_string(m.rows) + " rows of " + std::to_string(m.cols) +
+                " numbers.");
+  }
+  for (std::ptrdiff_t i = 0; i < m.rows; ++i)
+    std::memcpy(m.data + i * m.stride, array.data() + i * m.cols, static_cast<std::size_t>(m.cols) * sizeof(T));
+}
+
+}  // namespace lamina::bindings

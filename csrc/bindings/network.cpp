@@ -1,0 +1,174 @@
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "bindings/engine.hpp"
+#include "bindings/register.hpp"
+#include "engine/layers/activation.hpp"
+#include "engine/layers/dense.hpp"
+#include "engine/layers/host.hpp"
+#include "engine/layers/reshape.hpp"
+
+namespace lamina::bindings {
+namespace {
+
+using namespace engine;
+
+// ("host", parameters or None, width, factor, object): the object has forward(x, training) → y and
+// backward(dy, need_dx) → (dx or None, gradients of all tensors, None where one is not trained).
+template <class T>
+std::unique_ptr<Layer<T>> make_host(const py::tuple& spec) {
+  std::shared_ptr<Parameters<T>> parameters;
+  if (!spec[1].is_none()) parameters = of_type<Parameters, T>(spec[1].cast<const PyParameters&>().object, "parameters");
+  const auto layer = kept(spec[4]);
+  HostFunctions<T> functions;
+  functions.forward = [layer](Matrix<const T> x, Matrix<T> y, bool training) {
+    const py::gil_scoped_acquire acquire;
+    copy_back<T>(layer->attr("forward")(array_of<T>(x), training), y, "forward's result");
+  };
+  functions.backward = [layer, parameters](Matrix<const T> dy, Matrix<T> dx, T* gradients) {
+    const py::gil_scoped_acquire acquire;
+    const py::tuple found = layer->attr("backward")(array_of<T>(dy), dx.data != nullptr);
+    if (dx.data != nullptr) copy_back<T>(found[0], dx, "backward's dx");
+    if (gradients == nullptr) return;
+    std::ptrdiff_t begin = 0;
+    std::size_t tensor = 0;
+    const py::list list = found[1];
+    for (const Layout::Tensor& shape : parameters->layout().tensors) {
+      if (!list[tensor].is_none())
+        copy_back<T>(list[tensor], {gradients + begin, shape.rows, shape.cols, shape.cols}, "a gradient");
+      begin += shape.rows * shape.cols;
+      ++tensor;
+    }
+  };
+  return std::make_unique<Host<T>>(parameters, spec[2].cast<std::ptrdiff_t>(), spec[3].cast<std::ptrdiff_t>(),
+                                   std::move(functions));
+}
+
+template <class T>
+std::unique_ptr<Layer<T>> make_layer(const py::tuple& spec) {
+  const Kernels<T>& table = kernels_of<T>(kernels());
+  const auto kind = spec[0].cast<std::string>();
+  if (kind == "dense") {
+    const int activation = activation_number(spec[2].cast<std::string>());
+    return std::make_unique<Dense<T>>(of_type<Parameters, T>(spec[1].cast<const PyParameters&>().object, "parameters"),
+                                      activation, alpha_of(spec[3], activation), table);
+  }
+  if (kind == "activation") {
+    const int activation = activation_number(spec[1].cast<std::string>());
+    return std::make_unique<engine::Activation<T>>(activation, alpha_of(spec[2], activation), table);
+  }
+  if (kind == "host") return make_host<T>(spec);
+  if (kind == "reshape") return std::make_unique<Reshape<T>>(spec[1].cast<std::ptrdiff_t>());
+  raise_value("Network: there is no kind of layer '" + kind + "'.");
+}
+
+PyNetwork make_network(const std::string& dtype, std::ptrdiff_t width, std::ptrdiff_t factor,
+                       const std::vector<py::tuple>& specs, const std::vector<bool>& trained) {
+  if (specs.empty() || trained.size() != specs.size()) raise_value("Network: there must be layers.");
+  return for_dtype(dtype, [&](auto zero) -> PyNetwork {
+    using T = decltype(zero);
+    std::vector<std::unique_ptr<Layer<T>>> layers;
+    for (const py::tuple& spec : specs) layers.push_back(make_layer<T>(spec));
+    return {std::make_shared<Network<T>>(kernels_of<T>(kernels()), width, factor, std::move(layers), trained)};
+  });
+}
+
+template <class T>
+void predict_rows(const Network<T>& network, const Rows& rows, T* out) {
+  constexpr double kSmall = 2e5;  // multiply-adds; for less the GIL is not worth releasing
+  if (network.work() * static_cast<double>(rows.rows) < kSmall && network.predict(rows, out, false)) return;
+  // In stretches of a few milliseconds, so that Ctrl-C is noticed.
+  constexpr double kStretch = 1e9;  // multiply-adds
+  const auto step = network.rows_alone()
+                        ? static_cast<std::ptrdiff_t>(1 + kStretch / std::max(1.0, network.work()) / 1024) * 1024
+                        : rows.rows;
+  for (std::ptrdiff_t first = 0; first < rows.rows; first += step) {
+    Rows part = rows;
+    part.base = static_cast<const char*>(rows.base) + first * rows.row_bytes;
+    part.rows = std::min(step, rows.rows - first);
+    {
+      const py::gil_scoped_release release;
+      network.predict(part, out + first * network.outputs(), true);
+    }
+    if (part.rows == step && PyErr_CheckSignals() != 0) throw py::error_already_set();
+  }
+}
+
+py::array predict(const PyNetwork& self, const py::array& x, const py::object& out) {
+  return std::visit(
+      [&](const auto& network) -> py::array {
+        using N = typename std::remove_reference_t<decltype(*network)>;
+        using T = typename N::Number;
+        const RowsArgument rows = rows_argument(x, "x");
+        if (rows.rows.cols != network->inputs())
+          raise_value("predict: x must have " + std::to_string(network->inputs()) + " numbers in each row; got " +
+                      std::to_string(rows.rows.cols) + ".");
+        py::array result;
+        if (out.is_none()) {
+          result = py::array_t<T>({rows.rows.rows, network->outputs()});
+        } else {
+          Arguments arguments("predict");
+          result = arguments.in_place(out, "out").array;
+          if (!py::isinstance<py::array_t<T>>(result) || result.size() != rows.rows.rows * network->outputs())
+            raise_value("predict: out must be of the model's dtype and the output's shape.");
+        }
+        T* data = static_cast<T*>(result.mutable_data());
+        predict_rows(*network, rows.rows, data);
+        return result;
+      },
+      self.object);
+}
+
+// The same for the usual case alone: plain arrays (n, features) of the network's dtype, C-contiguous, rows of one
+// dimension on both sides, `out` None or of the output's shape and apart from x. None where something is different: the
+// caller then checks, converts or complains.
+py::object predict_plain(const PyNetwork& self, const py::object& x, const py::object& out) {
+  return std::visit(
+      [&](const auto& network) -> py::object {
+        using T = typename std::remove_reference_t<decltype(*network)>::Number;
+        const auto plain = [](const py::object& value, std::ptrdiff_t cols) {
+          if (value.ptr()->ob_type != py::detail::npy_api::get().PyArray_Type_) return false;
+          const auto* array = py::detail::array_proxy(value.ptr());
+          constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+          constexpr int number = sizeof(T) == 4 ? py::detail::npy_api::NPY_FLOAT_ : py::detail::npy_api::NPY_DOUBLE_;
+          return array->nd == 2 && array->dimensions[1] == cols && (array->flags & wanted) == wanted &&
+                 py::detail::array_descriptor_proxy(array->descr)->type_num == number &&
+                 py::detail::array_descriptor_proxy(array->descr)->byteorder != '>';
+        };
+        if (network->plan().front().factor != 1 || network->plan().back().factor != 1 || !plain(x, network->inputs()) ||
+            (!out.is_none() && !plain(out, network->outputs())))
+          return py::none();
+        const auto* from = py::detail::array_proxy(x.ptr());
+        const std::ptrdiff_t n = from->dimensions[0];
+        const Rows rows{from->data,        n,
+                        network->inputs(), network->inputs() * static_cast<std::ptrdiff_t>(sizeof(T)),
+                        nullptr,           sizeof(T) == 4 ? NumberType::float32 : NumberType::float64};
+        py::object result = out.is_none() ? py::object(py::array_t<T>({n, network->outputs()})) : out;
+        const auto* to = py::detail::array_proxy(result.ptr());
+        if (!out.is_none()) {
+          const char *x_end = from->data + n * rows.row_bytes,
+                     *out_end = to->data + n * network->outputs() * static_cast<std::ptrdiff_t>(sizeof(T));
+          if (to->dimensions[0] != n || (to->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) == 0 ||
+              (to->data < x_end && from->data < out_end))
+            return py::none();
+        }
+        predict_rows(*network, rows, reinterpret_cast<T*>(to->data));
+        return result;
+      },
+      self.object);
+}
+
+}  // namespace
+
+void register_network(py::module_& module) {
+  py::class_<PyNetwork>(module, "Network")
+      .def(py::init(&make_network), py::arg("dtype"), py::arg("width"), py::arg("factor"), py::arg("layers"),
+           py::arg("trained"))
+      .def("predict", predict, py::arg("x"), py::arg("out"))
+      .def("predict_plain", predict_plain, py::arg("x"), py::arg("out"));
+}
+
+}  // namespace lamina::bindings

@@ -1,0 +1,290 @@
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "bindings/engine.hpp"
+#include "bindings/register.hpp"
+#include "engine/training.hpp"
+
+namespace lamina::bindings {
+namespace {
+
+using namespace engine;
+
+struct PyTrainer {
+  OfEitherType<Trainer> object;
+};
+
+// (kind, parameter, target, weighted), kind a kind of match or the name of a loss.
+MetricPlan metric_plan(const py::tuple& spec) {
+  const auto kind = spec[0].cast<std::string>();
+  MetricPlan plan{MetricKind::loss, 0, spec[1].cast<double>(), spec[2].cast<int>(), spec[3].cast<bool>(), 0};
+  if (kind == "sparse_matches")
+    plan.kind = MetricKind::sparse_matches;
+  else if (kind == "categorical_matches")
+    plan.kind = MetricKind::categorical_matches;
+  else if (kind == "binary_matches")
+    plan.kind = MetricKind::binary_matches;
+  else if (kind == "host")
+    plan.kind = MetricKind::host;
+  else
+    plan.loss = loss_number(kind);
+  return plan;
+}
+
+template <class T>
+py::object targets_of(const HostBatch<T>& batch) {
+  if (batch.targets.data != nullptr) return array_of<T>(batch.targets);
+  return py::array_t<std::int64_t>(batch.labels.size, static_cast<const std::int64_t*>(batch.labels.data));
+}
+
+// loss (name, parameter, mean, activation or "linear", alpha); labels[i]: whether target i is class labels; optimizer
+// (name, settings of each group); layers[l] (slots, groups).
+PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const std::vector<py::tuple>& metrics,
+                       const std::vector<bool>& labels, const py::tuple& optimizer,
+                       const std::vector<py::tuple>& layers) {
+  return std::visit(
+      [&](const auto& net) -> PyTrainer {
+        using T = typename std::remove_reference_t<decltype(*net)>::Number;
+        const int activation = activation_number(loss[3].cast<std::string>());
+        const bool host = py::isinstance<py::function>(loss[0]);
+        HeadPlan<T> head{host ? -1 : loss_number(loss[0].cast<std::string>()),
+                         loss[1].cast<double>(),
+                         loss[2].cast<bool>(),
+                         {activation, static_cast<T>(alpha_of(loss[4], activation))},
+                         {},
+                         nullptr,
+                         nullptr};
+        if (host) {
+          head.host_loss = [function = kept(loss[0])](const HostBatch<T>& batch, T* losses, Matrix<T> gradient) {
+            const py::gil_scoped_acquire acquire;
+            const std::ptrdiff_t n = batch.predictions.rows;
+            const py::object weights =
+                batch.sample_weight == nullptr ? py::object(py::none()) : py::array_t<T>(n, batch.sample_weight);
+            const py::tuple found =
+                (*function)(targets_of(batch), array_of<T>(batch.predictions), weights, gradient.data != nullptr);
+            copy_back<T>(found[0], Matrix<T>{losses, n, 1, 1}, "the losses");
+            if (gradient.data != nullptr) copy_back<T>(found[1], gradient, "the loss's gradient");
+          };
+        }
+        const auto functions = std::make_shared<std::vector<std::shared_ptr<py::object>>>();
+        for (const py::tuple& metric : metrics) {
+          head.metrics.push_back(metric_plan(metric));
+          MetricPlan& plan = head.metrics.back();
+          if (plan.kind == MetricKind::host) {
+            plan.host = static_cast<int>(functions->size());
+            functions->push_back(kept(metric[4]));
+          }
+          if (plan.target < 0 || plan.target >= static_cast<int>(labels.size()))
+            raise_value("Trainer: a metric names a target that is not there.");
+          const bool by_label = labels[static_cast<std::size_t>(plan.target)];
+          if (plan.kind != MetricKind::host && (plan.kind == MetricKind::sparse_matches) != by_label &&
+              !(plan.kind == MetricKind::loss && kernels().f32.losses[plan.loss].info.takes_labels))
+            raise_value("Trainer: a metric's target is of the wrong kind.");
+        }
+        if (!functions->empty()) {
+          head.host_metric = [functions](int number, const HostBatch<T>& batch, T* values) {
+            const py::gil_scoped_acquire acquire;
+            copy_back<T>(
+                (*(*functions)[static_cast<std::size_t>(number)])(targets_of(batch), array_of<T>(batch.predictions)),
+                Matrix<T>{values, batch.predictions.rows, 1, 1}, "a metric's values");
+          };
+        }
+        if (labels.empty() || (!host && labels[0] && !kernels().f32.losses[head.loss].info.takes_labels))
+          raise_value("Trainer: the loss takes no labels.");
+        OptimizerPlan<T> plan;
+        plan.number = optimizer_number(optimizer[0].cast<std::string>());
+        plan.settings = optimizer[1].cast<std::vector<std::vector<double>>>();
+        for (std::vector<double>& group : plan.settings) group.resize(kMostSettings);
+        if (static_cast<std::ptrdiff_t>(layers.size()) != net->depth())
+          raise_value("Trainer: there must be an entry for each layer.");
+        for (std::ptrdiff_t l = 0; l < net->depth(); ++l) {
+          const py::tuple& spec = layers[static_cast<std::size_t>(l)];
+          const Parameters<T>* parameters = net->layer(l).parameters();
+          LayerTraining<T> layer{{}, spec[1].cast<std::vector<int>>()};
+          for (const py::handle& slot : spec[0].cast<py::list>()) {
+            layer.slots.push_back(
+                slot.is_none() ? nullptr : of_type<Parameters, T>(slot.cast<const PyParameters&>().object, "slots"));
+            if (parameters == nullptr ||
+                (layer.slots.back() != nullptr && !(layer.slots.back()->layout() == parameters->layout())))
+              raise_value("Trainer: a slot must have the layout of its layer.");
+          }
+          if (layer.slots.size() > kMostSlots ||
+              layer.groups.size() != (parameters == nullptr ? 0 : parameters->layout().tensors.size()))
+            raise_value("Trainer: a layer's slots or groups do not fit it.");
+          for (const int group : layer.groups)
+            if (group >= static_cast<int>(plan.settings.size())) raise_value("Trainer: there is no such group.");
+          plan.layers.push_back(std::move(layer));
+        }
+        return {std::make_shared<Trainer<T>>(net, std::move(head), labels, std::move(plan))};
+      },
+      network.object);
+}
+
+// The arrays of a call, kept while it runs.
+template <class T>
+struct DataArgument {
+  TrainingData<T> data;
+  std::vector<RowsArgument> keep;
+};
+
+template <class T>
+DataArgument<T> data_argument(const Trainer<T>& trainer, const py::array& x, const py::list& targets,
+                              const py::object& sample_weight, const py::object& order) {
+  DataArgument<T> argument;
+  argument.keep.push_back(rows_argument(x, "x"));
+  const std::ptrdiff_t rows = argument.keep[0].rows.rows;
+  if (argument.keep[0].rows.cols != trainer.inputs()) raise_value("Trainer: x does not fit the network.");
+  if (targets.size() != trainer.labels().size()) raise_value("Trainer: the targets' number does not fit.");
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    argument.keep.push_back(rows_argument(targets[i].cast<py::array>(), "y"));
+    const Rows& target = argument.keep.back().rows;
+    const bool labels = trainer.labels()[i];
+    if (target.rows != rows || target.cols != (labels ? 1 : trainer.outputs()) ||
+        (labels && (target.type == NumberType::float16 || target.type == NumberType::float32 ||
+                    target.type == NumberType::float64)))
+      raise_value("Trainer: a target does not fit the network or x.");
+  }
+  argument.data = {argument.keep[0].rows, {}, nullptr, nullptr};
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    argument.data.targets.push_back({argument.keep[i + 1].rows, trainer.labels()[i]});
+  const auto contiguous = [&](const py::object& object, const char* name) {
+    argument.keep.push_back(rows_argument(object.cast<py::array>(), name));
+    const Rows& found = argument.keep.back().rows;
+    if (found.rows != rows || found.cols != 1)
+      raise_value(std::string("Trainer: ") + name + " must have one number for each row.");
+    return found;
+  };
+  if (!sample_weight.is_none()) {
+    const Rows weights = contiguous(sample_weight, "sample_weight");
+    if (weights.row_bytes != sizeof(T) || weights.type != (sizeof(T) == 4 ? NumberType::float32 : NumberType::float64))
+      raise_value("Trainer: sample_weight must be contiguous, of the model's dtype.");
+    argument.data.sample_weight = static_cast<const T*>(weights.base);
+  }
+  if (!order.is_none()) {
+    const Rows found = contiguous(order, "order");
+    if (found.type != NumberType::int64 || found.row_bytes != 8) raise_value("Trainer: order must be int64.");
+    argument.data.order = static_cast<const std::int64_t*>(found.base);
+    for (std::ptrdiff_t i = 0; i < rows; ++i)
+      if (argument.data.order[i] < 0 || argument.data.order[i] >= rows) raise_value("Trainer: order must hold rows.");
+  }
+  return argument;
+}
+
+bool signalled() {
+  const py::gil_scoped_acquire acquire;
+  return PyErr_CheckSignals() != 0;
+}
+
+// totals (2, 1 + metrics): sums and counts, added to. progress[0] grows by the steps completed, also where a signal's
+// exception ends the call.
+template <class Body>
+void run_steps(const PyTrainer& self, const py::array& x, const py::list& targets, const py::object& sample_weight,
+               const py::object& order, py::array_t<double> totals, py::array_t<std::int64_t> progress, Body&& body) {
+  std::visit(
+      [&](const auto& trainer) {
+        const auto argument = data_argument(*trainer, x, targets, sample_weight, order);
+        const auto entries = static_cast<std::size_t>(trainer->metrics() + 1);
+        if (totals.size() != static_cast<py::ssize_t>(2 * entries)) raise_value("Trainer: totals do not fit.");
+        Totals sums{std::vector<double>(entries), std::vector<double>(entries)};
+        std::ptrdiff_t steps = 0;
+        {
+          const py::gil_scoped_release release;
+          steps = body(*trainer, argument.data, sums);
+        }
+        for (std::size_t i = 0; i < entries; ++i) {
+          totals.mutable_data()[i] += sums.sum[i];
+          totals.mutable_data()[entries + i] += sums.count[i];
+        }
+        progress.mutable_data()[0] += steps;
+        if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+      },
+      self.object);
+}
+
+void check_batches(const Rows& x, const Batches& batches) {
+  if (batches.first < 0 || batches.rows < 0 || batches.size < 1 || batches.first + batches.rows > x.rows)
+    raise_value("Trainer: the batches must lie within the rows.");
+}
+
+}  // namespace
+
+void register_trainer(py::module_& module) {
+  py::class_<PyTrainer>(module, "Trainer")
+      .def(py::init(&make_trainer), py::arg("network"), py::arg("loss"), py::arg("metrics"), py::arg("labels"),
+           py::arg("optimizer"), py::arg("layers"))
+      .def(
+          "train",
+          [](const PyTrainer& self, const py::array& x, const py::list& targets, const py::object& sample_weight,
+             const py::object& order, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t size,
+             const std::vector<double>& rates, std::int64_t iteration, const py::array_t<double>& totals,
+             const py::array_t<std::int64_t>& progress) {
+            if (rates.empty()) raise_value("Trainer: there must be a learning rate.");
+            run_steps(self, x, targets, sample_weight, order, totals, progress,
+                      [&](auto& trainer, const auto& data, Totals& sums) {
+                        check_batches(data.x, {first, rows, size});
+                        return trainer.train(data, {first, rows, size}, rates, iteration, sums, signalled);
+                      });
+          },
+          py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("order"), py::arg("first"),
+          py::arg("rows"), py::arg("size"), py::arg("rates"), py::arg("iteration"), py::arg("totals"),
+          py::arg("progress"))
+      .def(
+          "test",
+          [](const PyTrainer& self, const py::array& x, const py::list& targets, const py::object& sample_weight,
+             std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t size, const py::array_t<double>& totals,
+             const py::array_t<std::int64_t>& progress) {
+            run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
+                      [&](auto& trainer, const auto& data, Totals& sums) {
+                        check_batches(data.x, {first, rows, size});
+                        return trainer.test(data, {first, rows, size}, sums, signalled);
+                      });
+          },
+          py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("first"), py::arg("rows"),
+          py::arg("size"), py::arg("totals"), py::arg("progress"))
+      .def(
+          "gradients",
+          [](const PyTrainer& self, const py::array& x, const py::list& targets, const py::object& sample_weight,
+             const py::array_t<double>& totals) {
+            py::list found;
+            const py::array_t<std::int64_t> progress(1);
+            run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
+                      [&](auto& trainer, const auto& data, Totals& sums) {
+                        const auto gradients = trainer.gradients(data, data.x.rows, sums);
+                        const py::gil_scoped_acquire acquire;
+                        for (const auto& gradient : gradients) {
+                          if (gradient == nullptr)
+                            found.append(py::none());
+                          else
+                            found.append(PyParameters{gradient});
+                        }
+                        return std::ptrdiff_t{1};
+                      });
+            return found;
+          },
+          py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("totals"))
+      .def(
+          "force_schedule",
+          [](const PyTrainer& self, const std::string& schedule, int threads, bool as_long) {
+            std::visit(
+                [&](const auto& t) {
+                  t->force(schedule == "chunked" ? Schedule::chunked : Schedule::stationary, threads, as_long);
+                },
+                self.object);
+          },
+          py::arg("schedule"), py::arg("threads"), py::arg("as_long") = false)
+      .def(
+          "plan",
+          [](const PyTrainer& self, std::ptrdiff_t rows) {
+            const StepPlan plan = std::visit([&](const auto& t) { return t->plan(rows); }, self.object);
+            return py::make_tuple(plan.schedule == Schedule::chunked ? "chunked" : "stationary", plan.threads);
+          },
+          py::arg("rows"))
+      .def_property_readonly("workspace_bytes", [](const PyTrainer& self) {
+        return std::visit([](const auto& t) { return t->workspace_bytes(); }, self.object);
+      });
+}
+
+}  // namespace lamina::bindings
