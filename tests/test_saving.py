@@ -144,7 +144,7 @@ def test_foreign_and_tampered_files_raise(tmp_path):
         lambda s, t: t.pop(velocity),
         lambda s, t: t.update({velocity: np.zeros((2, 2), "f")}),
         lambda s, t: t.update({velocity: t[velocity].astype("f8")}),
-        lambda s, t: s["compiled"].update(iterations=-5),
+        lambda s, t: s["compiled"].update(batches=-5),
         lambda s, t: s.update(shuffles=-1),
         lambda s, t: s["compiled"].update(loss={"class_name": "nothing"}),
     ):

@@ -99,6 +99,77 @@ void adam_update(const py::handle& parameter, const py::handle& gradient, const 
   take_step(arguments, "adam", step, settings, rate, number);
 }
 
+// Σ (l1 |w| + l2 w²); its gradient is added to `gradient`.
+double penalty(const py::handle& w, double l1, double l2, const py::handle& gradient) {
+  Arguments arguments("penalty");
+  const Argument values = arguments.input(w, "w"), slopes = arguments.in_place(gradient, "gradient");
+  if (slopes.shape() != values.shape()) arguments.fail_value("gradient must have the shape of w.");
+  return with_dtype(arguments.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const Kernels<T>& table = kernels_of<T>(kernels());
+    table.add_penalty_gradient(values.data<T>(), slopes.mutable_data<T>(), static_cast<T>(l1), static_cast<T>(l2),
+                               values.size());
+    return table.penalty(values.data<T>(), l1, l2, values.size());
+  });
+}
+
+// In place, on a matrix.
+void constrain(const py::handle& w, const std::string& kind, double least, double most, double rate) {
+  Arguments arguments("constrain");
+  const Argument values = arguments.in_place(w, "w");
+  arguments.require_rank(values, 2, "(rows, columns)");
+  with_dtype(arguments.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const Kernels<T>& table = kernels_of<T>(kernels());
+    const Matrix<T> m = mutable_matrix<T>(values);
+    const Panels<T> panels{m.data, m.rows, m.cols, kPanelWidth<T>, m.stride};
+    const std::ptrdiff_t count = panel_count(m.cols, kPanelWidth<T>);
+    const NormBounds<T> bounds{static_cast<T>(least), static_cast<T>(most), static_cast<T>(rate)};
+    if (kind == "not_negative")
+      table.bound_below_by_zero(panels, 0, count);
+    else if (kind == "column_norms")
+      table.bound_column_norms(panels, 0, count, bounds);
+    else if (kind == "row_norms")
+      table.bound_row_norms(panels, 0, m.rows, bounds);
+    else
+      arguments.fail_value("there is no constraint '" + kind + "'.");
+  });
+}
+
+// gradient = factor gradient, then kept within [-limit, limit].
+void scale_and_clip(const py::handle& gradient, double factor, double limit) {
+  Arguments arguments("scale_and_clip");
+  const Argument g = arguments.in_place(gradient, "gradient");
+  with_dtype(arguments.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    kernels_of<T>(kernels()).scale_and_clip(g.mutable_data<T>(), static_cast<T>(factor), static_cast<T>(limit),
+                                            g.size());
+  });
+}
+
+// mean = momentum mean + (1 - momentum) w.
+void running_average(const py::handle& w, const py::handle& mean, double momentum) {
+  Arguments arguments("running_average");
+  const Argument values = arguments.input(w, "w"), kept = arguments.in_place(mean, "mean");
+  if (kept.shape() != values.shape()) arguments.fail_value("mean must have the shape of w.");
+  with_dtype(arguments.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    kernels_of<T>(kernels()).running_average(values.data<T>(), kept.mutable_data<T>(), static_cast<T>(momentum),
+                                             values.size());
+  });
+}
+
+// to += from.
+void add_to(const py::handle& from, const py::handle& to) {
+  Arguments arguments("add_to");
+  const Argument a = arguments.input(from, "from"), b = arguments.in_place(to, "to");
+  if (a.shape() != b.shape()) arguments.fail_value("both must have the same shape.");
+  with_dtype(arguments.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    kernels_of<T>(kernels()).add(a.data<T>(), b.mutable_data<T>(), a.size());
+  });
+}
+
 }  // namespace
 
 void register_optimizers(py::module_& module) {
@@ -107,6 +178,11 @@ void register_optimizers(py::module_& module) {
   module.def("adam_update", adam_update, py::arg("parameter"), py::arg("gradient"), py::arg("m"), py::arg("v"),
              py::arg("v_max"), py::arg("step"), py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"),
              py::arg("epsilon"), py::arg("weight_decay"));
+  module.def("penalty", penalty, py::arg("w"), py::arg("l1"), py::arg("l2"), py::arg("gradient"));
+  module.def("constrain", constrain, py::arg("w"), py::arg("kind"), py::arg("least"), py::arg("most"), py::arg("rate"));
+  module.def("scale_and_clip", scale_and_clip, py::arg("gradient"), py::arg("factor"), py::arg("limit"));
+  module.def("running_average", running_average, py::arg("w"), py::arg("mean"), py::arg("momentum"));
+  module.def("add_to", add_to, py::arg("from_"), py::arg("to"));
 }
 
 }  // namespace lamina::bindings

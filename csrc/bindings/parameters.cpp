@@ -6,7 +6,7 @@
 
 #include "bindings/engine.hpp"
 #include "bindings/register.hpp"
-#include "engine/gradients.hpp"
+#include "engine/update.hpp"
 
 namespace lamina::bindings {
 namespace {
@@ -73,11 +73,12 @@ void apply_gradient(const PyParameters& self, int tensor, const py::array& gradi
         const OptimizerKernel<T>& kernel = kernels_of<T>(kernels()).optimizers[optimizer_number(optimizer)];
         T scalars[kMostSettings];
         kernel.prepare(settings.data(), learning_rate, step, scalars);
-        LayerUpdate<T> update{parameters.get(), {}, {}};
+        LayerUpdate<T> update;
+        update.parameters = parameters.get();
         for (std::size_t i = 0; i < parameters->layout().tensors.size(); ++i)
-          update.rules.push_back({static_cast<int>(i) == tensor, scalars});
+          update.rules.push_back({static_cast<int>(i) == tensor, scalars, {}});
         for (const py::handle& slot : slots)
-          update.slots.push_back(
+          update.beside.slots.push_back(
               slot.is_none() ? nullptr : of_type<Parameters, T>(slot.cast<const PyParameters&>().object, "slots"));
         Parameters<T> packed(parameters->layout());
         with_tensor(self, tensor, gradient, [&](auto&, auto* data) {
@@ -86,9 +87,11 @@ void apply_gradient(const PyParameters& self, int tensor, const py::array& gradi
         const bool held = Gate::held_here();
         const py::gil_scoped_release release;
         if (!held) parameters->gate.enter_exclusive();
-        update_range<T>(kernel, update, packed.data(), 0, packed.size());
+        for_each_part(*parameters, 0, packed.size(), [&](int part, std::ptrdiff_t begin, std::ptrdiff_t count) {
+          if (part == tensor) step_elements<T>(kernel, update, tensor, packed.data() + begin, begin, count);
+        });
         parameters->changed();
-        for (const auto& slot : update.slots)
+        for (const auto& slot : update.beside.slots)
           if (slot != nullptr) slot->changed();
         if (!held) parameters->gate.leave_exclusive();
       },

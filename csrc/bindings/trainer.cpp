@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,11 +41,79 @@ py::object targets_of(const HostBatch<T>& batch) {
   return py::array_t<std::int64_t>(batch.labels.size, static_cast<const std::int64_t*>(batch.labels.data));
 }
 
-// loss (name, parameter, mean, activation or "linear", alpha); labels[i]: whether target i is class labels; optimizer
-// (name, settings of each group); layers[l] (slots, groups).
+ConstraintKind constraint_kind(const std::string& name) {
+  if (name == "not_negative") return ConstraintKind::not_negative;
+  if (name == "column_norms") return ConstraintKind::column_norms;
+  if (name == "row_norms") return ConstraintKind::row_norms;
+  raise_value("Trainer: there is no constraint '" + name + "'.");
+}
+
+Clip clip_of(const std::string& name) {
+  if (name == "none") return Clip::none;
+  if (name == "value") return Clip::value;
+  if (name == "norm") return Clip::norm;
+  if (name == "global_norm") return Clip::global_norm;
+  raise_value("Trainer: there is no clipping by '" + name + "'.");
+}
+
+// A dict: optimizer, settings (of each group), clip (kind, limit), accumulate, average (momentum or None, batches after
+// which to overwrite), and layers, each (slots, accumulator, average, [(group, l1, l2, constraint) of each tensor]),
+// where a constraint is None or (kind, least, most, rate).
+template <class T>
+UpdatePlan<T> update_plan(const Network<T>& network, const py::dict& update) {
+  UpdatePlan<T> plan;
+  plan.optimizer = optimizer_number(update["optimizer"].cast<std::string>());
+  plan.settings = update["settings"].cast<std::vector<std::vector<double>>>();
+  for (std::vector<double>& group : plan.settings) group.resize(kMostSettings);
+  const auto [clip, limit] = update["clip"].cast<std::pair<std::string, double>>();
+  plan.clip = clip_of(clip);
+  plan.limit = limit;
+  plan.accumulate = update["accumulate"].cast<std::int64_t>();
+  const auto [average, overwrite] = update["average"].cast<std::pair<std::optional<double>, std::int64_t>>();
+  plan.average = average.value_or(-1);
+  plan.overwrite_every = overwrite;
+  const auto layers = update["layers"].cast<std::vector<py::tuple>>();
+  if (plan.accumulate < 1 || static_cast<std::ptrdiff_t>(layers.size()) != network.depth())
+    raise_value("Trainer: there must be an entry for each layer, and accumulate >= 1.");
+  for (std::ptrdiff_t l = 0; l < network.depth(); ++l) {
+    const py::tuple& spec = layers[static_cast<std::size_t>(l)];
+    const Parameters<T>* parameters = network.layer(l).parameters();
+    const auto block = [&](const py::handle& given) -> std::shared_ptr<Parameters<T>> {
+      if (given.is_none()) return nullptr;
+      auto found = of_type<Parameters, T>(given.cast<const PyParameters&>().object, "slots");
+      if (parameters == nullptr || !(found->layout() == parameters->layout()))
+        raise_value("Trainer: a slot must have the layout of its layer.");
+      return found;
+    };
+    LayerPlan<T> layer;
+    for (const py::handle& slot : spec[0].cast<py::list>()) layer.slots.push_back(block(slot));
+    layer.accumulator = block(spec[1]);
+    layer.average = block(spec[2]);
+    for (const py::handle& item : spec[3].cast<py::list>()) {
+      const auto tensor = item.cast<py::tuple>();
+      layer.tensors.push_back({tensor[0].cast<int>(), tensor[1].cast<double>(), tensor[2].cast<double>(), {}});
+      if (layer.tensors.back().group >= static_cast<int>(plan.settings.size()))
+        raise_value("Trainer: there is no such group.");
+      if (tensor[3].is_none()) continue;
+      const auto constraint = tensor[3].cast<py::tuple>();
+      layer.tensors.back().constraint = {
+          constraint_kind(constraint[0].cast<std::string>()),
+          {constraint[1].cast<double>(), constraint[2].cast<double>(), constraint[3].cast<double>()}};
+    }
+    if (layer.slots.size() > kMostSlots ||
+        layer.tensors.size() != (parameters == nullptr ? 0 : parameters->layout().tensors.size()) ||
+        (parameters != nullptr &&
+         ((plan.accumulate > 1 && layer.accumulator == nullptr) || (plan.average >= 0 && layer.average == nullptr))))
+      raise_value("Trainer: a layer's state or tensors do not fit it.");
+    plan.layers.push_back(std::move(layer));
+  }
+  return plan;
+}
+
+// loss (name, parameter, mean, activation or "linear", alpha); labels[i]: whether target i is class labels; update as
+// above.
 PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const std::vector<py::tuple>& metrics,
-                       const std::vector<bool>& labels, const py::tuple& optimizer,
-                       const std::vector<py::tuple>& layers) {
+                       const std::vector<bool>& labels, const py::dict& update) {
   return std::visit(
       [&](const auto& net) -> PyTrainer {
         using T = typename std::remove_reference_t<decltype(*net)>::Number;
@@ -94,31 +163,7 @@ PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const st
         }
         if (labels.empty() || (!host && labels[0] && !kernels().f32.losses[head.loss].info.takes_labels))
           raise_value("Trainer: the loss takes no labels.");
-        OptimizerPlan<T> plan;
-        plan.number = optimizer_number(optimizer[0].cast<std::string>());
-        plan.settings = optimizer[1].cast<std::vector<std::vector<double>>>();
-        for (std::vector<double>& group : plan.settings) group.resize(kMostSettings);
-        if (static_cast<std::ptrdiff_t>(layers.size()) != net->depth())
-          raise_value("Trainer: there must be an entry for each layer.");
-        for (std::ptrdiff_t l = 0; l < net->depth(); ++l) {
-          const py::tuple& spec = layers[static_cast<std::size_t>(l)];
-          const Parameters<T>* parameters = net->layer(l).parameters();
-          LayerTraining<T> layer{{}, spec[1].cast<std::vector<int>>()};
-          for (const py::handle& slot : spec[0].cast<py::list>()) {
-            layer.slots.push_back(
-                slot.is_none() ? nullptr : of_type<Parameters, T>(slot.cast<const PyParameters&>().object, "slots"));
-            if (parameters == nullptr ||
-                (layer.slots.back() != nullptr && !(layer.slots.back()->layout() == parameters->layout())))
-              raise_value("Trainer: a slot must have the layout of its layer.");
-          }
-          if (layer.slots.size() > kMostSlots ||
-              layer.groups.size() != (parameters == nullptr ? 0 : parameters->layout().tensors.size()))
-            raise_value("Trainer: a layer's slots or groups do not fit it.");
-          for (const int group : layer.groups)
-            if (group >= static_cast<int>(plan.settings.size())) raise_value("Trainer: there is no such group.");
-          plan.layers.push_back(std::move(layer));
-        }
-        return {std::make_shared<Trainer<T>>(net, std::move(head), labels, std::move(plan))};
+        return {std::make_shared<Trainer<T>>(net, std::move(head), labels, update_plan<T>(*net, update))};
       },
       network.object);
 }
@@ -214,7 +259,7 @@ void check_batches(const Rows& x, const Batches& batches) {
 void register_trainer(py::module_& module) {
   py::class_<PyTrainer>(module, "Trainer")
       .def(py::init(&make_trainer), py::arg("network"), py::arg("loss"), py::arg("metrics"), py::arg("labels"),
-           py::arg("optimizer"), py::arg("layers"))
+           py::arg("update"))
       .def(
           "train",
           [](const PyTrainer& self, const py::array& x, const py::list& targets, const py::object& sample_weight,
@@ -265,6 +310,24 @@ void register_trainer(py::module_& module) {
             return found;
           },
           py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("totals"))
+      .def(
+          "on_gradient",
+          [](const PyTrainer& self, const py::object& function) {
+            std::visit(
+                [&](const auto& trainer) {
+                  using T = typename std::remove_reference_t<decltype(*trainer)>::Number;
+                  if (function.is_none()) return trainer->set_hook(nullptr);
+                  trainer->set_hook([function = kept(function)](std::ptrdiff_t layer, T* gradient,
+                                                                std::ptrdiff_t size) {
+                    const py::gil_scoped_acquire acquire;
+                    // The array is a view of the engine's memory: for the length of the call.
+                    (*function)(layer, layer < 0 ? py::object(py::none())
+                                                 : py::array_t<T>(size, gradient, py::capsule(gradient, [](void*) {})));
+                  });
+                },
+                self.object);
+          },
+          py::arg("function"))
       .def(
           "force_schedule",
           [](const PyTrainer& self, const std::string& schedule, int threads, bool as_long) {

@@ -166,6 +166,12 @@ struct OptimizerKernel {
   bool (*adds_scaled_gradient)(const double* settings);
 };
 
+// What a norm may be: kept within [least, most], at once for rate 1, part of the way for less.
+template <class T>
+struct NormBounds {
+  T least, most, rate;
+};
+
 // Where a stream of random numbers stands: element i of a call is a function of (key, counter, i).
 struct RandomStream {
   std::uint64_t key, counter;
@@ -189,6 +195,14 @@ struct Kernels {
   void (*gather)(const Gather<T>&);
   // to[i] += from[i].
   void (*add)(const T* from, T* to, std::ptrdiff_t size);
+  // Beside the optimizer's step (kernels/updates.hpp).
+  double (*penalty)(const T* w, double l1, double l2, std::ptrdiff_t size);
+  void (*add_penalty_gradient)(const T* w, T* gradient, T l1, T l2, std::ptrdiff_t size);
+  void (*scale_and_clip)(T* gradient, T factor, T limit, std::ptrdiff_t size);
+  void (*running_average)(const T* w, T* mean, T momentum, std::ptrdiff_t size);
+  void (*bound_below_by_zero)(Panels<T> w, std::ptrdiff_t panel_begin, std::ptrdiff_t panel_end);
+  void (*bound_column_norms)(Panels<T> w, std::ptrdiff_t panel_begin, std::ptrdiff_t panel_end, NormBounds<T>);
+  void (*bound_row_norms)(Panels<T> w, std::ptrdiff_t row_begin, std::ptrdiff_t row_end, NormBounds<T>);
   // Σ values, or Σ values weights where weights are given, in float64, over a tree that depends on the size
   // alone.
   double (*sum)(const T* values, const T* weights, std::ptrdiff_t size);

@@ -11,6 +11,18 @@ constexpr int kSpins = 30000, kCrowdedSpins = 200;
 
 }  // namespace
 
+void Barrier::abandon() noexcept {
+  abandoned_.store(true, std::memory_order_seq_cst);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  wake_.notify_all();
+}
+
+bool Barrier::over(std::uint32_t generation) const {
+  if (generation_.load(std::memory_order_acquire) != generation) return true;
+  if (abandoned_.load(std::memory_order_relaxed)) throw Abandoned{};
+  return false;
+}
+
 unsigned Barrier::wait(unsigned flags) {
   if (members_ == 1) return flags;
   const std::uint32_t generation = generation_.load(std::memory_order_relaxed);
@@ -28,12 +40,13 @@ unsigned Barrier::wait(unsigned flags) {
   static const int cpus = usable_cpus();
   const int spins = members_ > cpus ? kCrowdedSpins : kSpins;
   for (int spin = 0; spin < spins; ++spin) {
-    if (generation_.load(std::memory_order_acquire) != generation) return agreed_[generation & 1];
+    if (over(generation)) return agreed_[generation & 1];
     pause_briefly();
   }
   std::unique_lock<std::mutex> lock(mutex_);
   asleep_.fetch_add(1, std::memory_order_seq_cst);
-  wake_.wait(lock, [&] { return generation_.load(std::memory_order_seq_cst) != generation; });
+  // A failure ends the wait without a count: nobody looks at it again.
+  wake_.wait(lock, [&] { return over(generation); });
   asleep_.fetch_sub(1, std::memory_order_relaxed);
   return agreed_[generation & 1];
 }

@@ -4,10 +4,15 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <memory>
 #include <mutex>
+#include <optional>
+
+#include "core/threads.hpp"
 
 namespace lamina::engine {
+
+// Thrown by Barrier::wait where another member has failed.
+struct Abandoned {};
 
 class Barrier {
  public:
@@ -17,11 +22,17 @@ class Barrier {
   // the others are usually a microsecond away, then sleeps. All members get the union of the flags that they gave.
   unsigned wait(unsigned flags = 0);
 
+  // For a member that will not come: all waits end, now and later, with Abandoned.
+  void abandon() noexcept;
+
  private:
+  bool over(std::uint32_t generation) const;
+
   const int members_;
   alignas(64) std::atomic<int> arrived_{0};
   std::atomic<unsigned> flags_{0};
   alignas(64) std::atomic<std::uint32_t> generation_{0};
+  std::atomic<bool> abandoned_{false};
   // Of the even and the odd generations: one is only overwritten when all have left it and met again.
   unsigned agreed_[2] = {0, 0};
   std::atomic<int> asleep_{0};
@@ -29,18 +40,27 @@ class Barrier {
   std::condition_variable wake_;
 };
 
-// A barrier for a team whose size is not known before it runs.
-class TeamBarrier {
- public:
-  Barrier& of(int members) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (barrier_ == nullptr) barrier_ = std::make_unique<Barrier>(members);
-    return *barrier_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::unique_ptr<Barrier> barrier_;
-};
+// Runs body(index, count, barrier) on up to `threads` threads, as run_team does, for members that wait for each other.
+// Where one throws the others give up, and its exception reaches the caller.
+template <class Body>
+void run_together(int threads, Body&& body) {
+  std::mutex mutex;
+  std::optional<Barrier> made;
+  run_team(threads, [&](int index, int count) {
+    Barrier* barrier;
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (!made.has_value()) made.emplace(count);
+      barrier = &*made;
+    }
+    try {
+      body(index, count, *barrier);
+    } catch (const Abandoned&) {
+    } catch (...) {
+      barrier->abandon();
+      throw;
+    }
+  });
+}
 
 }  // namespace lamina::engine

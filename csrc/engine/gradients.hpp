@@ -2,13 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
-#include <memory>
-#include <vector>
 
 #include "core/kernel_table.hpp"
 #include "engine/parameters.hpp"
 #include "engine/tape.hpp"
+#include "engine/update.hpp"
 
 namespace lamina::engine {
 
@@ -26,58 +24,30 @@ inline std::ptrdiff_t gradient_segment_begin(std::ptrdiff_t rows, std::ptrdiff_t
   return std::min(rows, segment * ((even + kGradientGrain - 1) / kGradientGrain * kGradientGrain));
 }
 
-// How a step changes one tensor of a layer.
-template <class T>
-struct TensorRule {
-  bool trained;
-  const T* scalars;  // of the optimizer's kernel, for this step
-};
-
-// One layer's share of a step.
-template <class T>
-struct LayerUpdate {
-  Parameters<T>* parameters = nullptr;
-  std::vector<std::shared_ptr<Parameters<T>>> slots;
-  std::vector<TensorRule<T>> rules;  // of each tensor
-
-  bool trained() const {
-    for (const TensorRule<T>& rule : rules)
-      if (rule.trained) return true;
-    return false;
-  }
-};
-
-// Steps parameters begin … end - 1 of a block, given the block's whole gradient in its layout.
-template <class T>
-void update_range(const OptimizerKernel<T>& optimizer, const LayerUpdate<T>& layer, const T* gradients,
-                  std::ptrdiff_t begin, std::ptrdiff_t end);
-
 // Takes the gradient of one layer, piece by piece.
 template <class T>
 class GradientSink {
  public:
-  // `stored`: gradients are written there in the block's layout, or added to what is there; null: they are applied at
-  // once. `plain`: the optimizer only adds the scaled gradient.
-  GradientSink(const Kernels<T>& kernels, const OptimizerKernel<T>* optimizer, const LayerUpdate<T>& layer, bool plain,
-               T* stored, bool add)
-      : kernels_(kernels), optimizer_(optimizer), layer_(layer), plain_(plain), stored_(stored), add_(add) {}
+  // Of layer l. `stored`: gradients are written there in the block's layout, or added to what is there; null: they are
+  // applied at once.
+  GradientSink(const Kernels<T>& kernels, const Update<T>& update, std::ptrdiff_t l, T* stored, bool add)
+      : kernels_(kernels), update_(update), layer_(update.layer(l)), stored_(stored), add_(add) {}
 
   // xᵀ dz for a panel of x and panels of dz, the gradient of a dense kernel.
   void dense_kernel(Panels<const T> x, Panels<const T> dz, std::ptrdiff_t x_panel, Range panels) const;
   // The gradient of all of the block.
-  void whole(const T* gradients) const;
+  void whole(T* gradients) const;
   // Σ dz over the rows, the gradient of its bias.
   void dense_bias(Panels<const T> dz, Range panels) const;
 
  private:
   bool trained(int tensor) const { return layer_.rules[static_cast<std::size_t>(tensor)].trained; }
   // Passes on a finished piece of the block.
-  void take(int tensor, const T* gradient, std::ptrdiff_t begin, std::ptrdiff_t count) const;
+  void take(int tensor, T* gradient, std::ptrdiff_t begin, std::ptrdiff_t count) const;
 
   const Kernels<T>& kernels_;
-  const OptimizerKernel<T>* optimizer_;
+  const Update<T>& update_;
   const LayerUpdate<T>& layer_;
-  bool plain_;
   T* stored_;
   bool add_;
 };

@@ -152,9 +152,9 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range r
 }
 
 template <class T>
-void Head<T>::collect(std::ptrdiff_t size, Totals& totals) const {
+void Head<T>::collect(std::ptrdiff_t size, double penalty, Totals& totals) const {
   const double rows = static_cast<double>(size);
-  totals.sum[0] += kernels_.sum(losses_.data(), nullptr, size) * (plan_.mean ? 1.0 : rows);
+  totals.sum[0] += kernels_.sum(losses_.data(), nullptr, size) * (plan_.mean ? 1.0 : rows) + penalty * rows;
   totals.count[0] += rows;
   for (std::size_t i = 0; i < metrics_.size(); ++i) {
     const bool weighted = plan_.metrics[i].weighted && weighted_;

@@ -77,8 +77,8 @@ class Head {
   // batch. With `gradient` dL/d(output) goes to the boundary.
   void evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range rows, std::ptrdiff_t size, bool gradient);
 
-  // Adds a batch of `size` rows, all evaluated, to the totals.
-  void collect(std::ptrdiff_t size, Totals& totals) const;
+  // Adds a batch of `size` rows, all evaluated, to the totals; the penalty belongs to its loss.
+  void collect(std::ptrdiff_t size, double penalty, Totals& totals) const;
 
  private:
   struct TargetMemory {

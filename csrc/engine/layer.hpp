@@ -50,6 +50,8 @@ class Layer {
 
   // Null where there are none.
   virtual Parameters<T>* parameters() const { return nullptr; }
+  // Scratch memory (Scratch::gradient) that backward takes for a batch of so many rows.
+  virtual std::size_t scratch_bytes(std::ptrdiff_t) const { return 0; }
   // Multiply-adds for each row of the batch, forward.
   virtual double work() const = 0;
 

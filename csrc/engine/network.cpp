@@ -4,6 +4,7 @@
 
 #include "core/dispatch.hpp"
 #include "core/threads.hpp"
+#include "core/workspace.hpp"
 #include "engine/schedule.hpp"
 
 namespace lamina::engine {
@@ -57,6 +58,20 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
   for (const BoundaryPlan& boundary : plan_)
     row_bytes_ += boundary.factor * boundary.width * static_cast<std::ptrdiff_t>(sizeof(T)) *
                   (1 + (boundary.has_gradient ? 1 + boundary.transposed : 0) + boundary.pre);
+}
+
+template <class T>
+std::vector<Parameters<T>*> Network<T>::all_parameters() const {
+  std::vector<Parameters<T>*> found;
+  for (const auto& layer : layers_) found.push_back(layer->parameters());
+  return found;
+}
+
+template <class T>
+void Network<T>::reserve_scratch(std::ptrdiff_t rows) const {
+  std::size_t bytes = 0;
+  for (const auto& layer : layers_) bytes = std::max(bytes, layer->scratch_bytes(rows));
+  scratch(Scratch::gradient, bytes);
 }
 
 template <class T>
@@ -183,9 +198,7 @@ void Network<T>::predict_open(const Rows& rows, T* out) const {
       predict_rows(rows, rows.rows * c / chunks, rows.rows * (c + 1) / chunks - rows.rows * c / chunks, out, *tape, 0,
                    1, nullptr);
   } else {
-    TeamBarrier team;
-    run_team(plan.threads, [&](int index, int count) {
-      Barrier& barrier = team.of(count);
+    run_together(plan.threads, [&](int index, int count, Barrier& barrier) {
       for (std::ptrdiff_t c = 0; c < chunks; ++c) {
         if (c > 0 && count > 1) barrier.wait();
         predict_rows(rows, rows.rows * c / chunks, rows.rows * (c + 1) / chunks - rows.rows * c / chunks, out, *tape,

@@ -44,6 +44,10 @@ class Network {
   std::ptrdiff_t parameter_bytes() const { return parameter_bytes_; }
   std::ptrdiff_t row_bytes() const { return row_bytes_; }  // of a tape with gradients, for each row
 
+  // Makes the calling thread's scratch memory for steps of so many rows, so that no layer runs out of it half-way.
+  void reserve_scratch(std::ptrdiff_t rows) const;
+  // Of each layer, null where it has none.
+  std::vector<Parameters<T>*> all_parameters() const;
   // The gates of all parameters, in the order in which everybody enters them: whoever holds one waits only for later
   // ones, so that no two wait for each other.
   const std::vector<Gate*>& gates() const { return gates_; }

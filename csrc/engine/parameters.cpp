@@ -31,16 +31,20 @@ template <class T>
 Parameters<T>::Parameters(Layout layout) : layout_(std::move(layout)), values_(block_size<T>(layout_)) {}
 
 template <class T>
+Panels<T> Parameters<T>::tensor(int tensor) const {
+  const Layout::Tensor& shape = layout_.tensors[static_cast<std::size_t>(tensor)];
+  if (layout_.dense) return {tensor == 0 ? data() : bias(), shape.rows, shape.cols, panel_stride(), kPanelWidth<T>};
+  T* begin = data();
+  for (int i = 0; i < tensor; ++i)
+    begin += layout_.tensors[static_cast<std::size_t>(i)].rows * layout_.tensors[static_cast<std::size_t>(i)].cols;
+  return {begin, shape.rows, shape.cols, kPanelWidth<T>, shape.cols};
+}
+
+template <class T>
 template <class Copy>
 void Parameters<T>::for_each_run(int tensor, Copy&& copy) const {
   const Layout::Tensor& shape = layout_.tensors[static_cast<std::size_t>(tensor)];
-  if (!layout_.dense) {
-    std::ptrdiff_t begin = 0;
-    for (int i = 0; i < tensor; ++i)
-      begin += layout_.tensors[static_cast<std::size_t>(i)].rows * layout_.tensors[static_cast<std::size_t>(i)].cols;
-    copy(begin, std::ptrdiff_t{0}, shape.rows * shape.cols);
-    return;
-  }
+  if (!layout_.dense) return copy(this->tensor(tensor).data - data(), std::ptrdiff_t{0}, shape.rows * shape.cols);
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
   const std::ptrdiff_t first = tensor == 0 ? 0 : layout_.in();
   for (std::ptrdiff_t column = 0; column < shape.cols; column += width)

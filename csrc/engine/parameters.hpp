@@ -44,6 +44,9 @@ class Parameters {
   Panels<T> kernel() const { return {data(), layout_.in(), layout_.out(), panel_stride(), kPanelWidth<T>}; }
   T* bias() const { return data() + layout_.in() * kPanelWidth<T>; }
 
+  // A tensor where it lies.
+  Panels<T> tensor(int tensor) const;
+
   // Copies a tensor out of the block or into it, row-major.
   void read(int tensor, T* to) const;
   void write(int tensor, const T* from);

@@ -49,37 +49,19 @@ class Exclusive {
 
 template <class T>
 Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::vector<bool> labels,
-                    OptimizerPlan<T> optimizer)
+                    UpdatePlan<T> update)
     : network_(std::move(network)),
       kernels_(network_->kernels()),
       head_plan_(std::move(head)),
       labels_(std::move(labels)),
-      optimizer_(&kernels_.optimizers[optimizer.number]),
-      settings_(std::move(optimizer.settings)),
-      updates_(static_cast<std::size_t>(network_->depth())),
-      scalars_(settings_.size(), std::vector<T>(kMostSettings)) {
-  plain_ = std::all_of(settings_.begin(), settings_.end(),
-                       [&](const auto& group) { return optimizer_->adds_scaled_gradient(group.data()); });
-  for (std::ptrdiff_t l = 0; l < network_->depth(); ++l) {
-    const auto i = static_cast<std::size_t>(l);
-    offsets_.push_back(gradient_size_);
-    Parameters<T>* parameters = network_->layer(l).parameters();
-    if (parameters == nullptr) continue;
-    updates_[i].parameters = parameters;
-    updates_[i].slots = std::move(optimizer.layers[i].slots);
-    for (const int group : optimizer.layers[i].groups)
-      updates_[i].rules.push_back(
-          {group >= 0, group >= 0 ? scalars_[static_cast<std::size_t>(group)].data() : nullptr});
-    if (updates_[i].trained()) gradient_size_ += parameters->size();
-  }
-}
+      update_(std::move(update), kernels_, network_->all_parameters()) {}
 
 template <class T>
 StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
   const bool segmentable = network_->rows_alone() && !head_plan_.host();
   const StepShape shape{rows,
                         network_->work(),
-                        gradient_size_ * static_cast<std::ptrdiff_t>(sizeof(T)),
+                        update_.gradient_size() * static_cast<std::ptrdiff_t>(sizeof(T)),
                         network_->row_bytes(),
                         network_->depth(),
                         lamina::kernels().vector_bytes,
@@ -111,16 +93,14 @@ void Trainer<T>::reserve(std::ptrdiff_t rows, int members, bool chunked, bool st
   } else if (tape_.capacity() < rows) {
     tape_ = Tape<T>(network_->plan(), rows, true);
   }
-  if (stored && stored_.size() < gradient_size_) stored_ = Buffer<T>(gradient_size_);
+  if (stored && stored_.size() < update_.gradient_size()) stored_ = Buffer<T>(update_.gradient_size());
   workspace_bytes_ += static_cast<std::ptrdiff_t>(allocated_bytes()) - before;
 }
 
 template <class T>
 void Trainer<T>::begin_step(std::ptrdiff_t step, const std::vector<double>* rates, std::int64_t iteration) {
-  if (rates == nullptr) return;
-  const double rate = (*rates)[std::min(static_cast<std::size_t>(step), rates->size() - 1)];
-  for (std::size_t g = 0; g < settings_.size(); ++g)
-    optimizer_->prepare(settings_[g].data(), rate, iteration + step + 1, scalars_[g].data());
+  if (rates != nullptr)
+    update_.begin_step(iteration + step, (*rates)[std::min(static_cast<std::size_t>(step), rates->size() - 1)]);
 }
 
 // Lets the calling thread's owner have a word, where it is time.
@@ -135,21 +115,35 @@ void Trainer<T>::look_up(int index) {
 
 template <class T>
 void Trainer<T>::backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const {
-  const LayerUpdate<T>& update = updates_[static_cast<std::size_t>(l)];
   const Layer<T>* below = l > 0 ? &network_->layer(l - 1) : nullptr;
-  if (!update.trained()) return network_->layer(l).backward(pass, units, below, nullptr);
-  T* stored = sums == nullptr ? nullptr : sums + offsets_[static_cast<std::size_t>(l)];
-  GradientSink<T> sink(kernels_, optimizer_, update, plain_, stored, add);
+  if (!update_.layer(l).trained()) return network_->layer(l).backward(pass, units, below, nullptr);
+  GradientSink<T> sink(kernels_, update_, l, sums == nullptr ? nullptr : sums + update_.offset(l), add);
   network_->layer(l).backward(pass, units, below, &sink);
 }
 
+// Steps part of all layers' parameters, given all gradients.
 template <class T>
-void Trainer<T>::update_from(const T* sums, int index, int count) const {
-  for (std::size_t l = 0; l < updates_.size(); ++l) {
-    if (!updates_[l].trained()) continue;
-    const Range mine = share_of(updates_[l].parameters->size(), kPanelWidth<T>, index, count);
-    if (mine.begin < mine.end) update_range(*optimizer_, updates_[l], sums + offsets_[l], mine.begin, mine.end);
+void Trainer<T>::update_from(T* sums, Range mine) const {
+  for (std::ptrdiff_t l = 0; l < update_.depth(); ++l) {
+    const LayerUpdate<T>& layer = update_.layer(l);
+    if (!layer.trained()) continue;
+    const std::ptrdiff_t begin = std::max(mine.begin - update_.offset(l), std::ptrdiff_t{0});
+    const std::ptrdiff_t end = std::min(mine.end - update_.offset(l), layer.parameters->size());
+    if (begin >= end) continue;
+    for_each_part(*layer.parameters, begin, end, [&](int tensor, std::ptrdiff_t first, std::ptrdiff_t count) {
+      if (layer.rules[static_cast<std::size_t>(tensor)].trained)
+        update_.step(layer, tensor, sums + update_.offset(l) + first, first, count);
+    });
   }
+}
+
+// What follows when all gradients lie in memory.
+template <class T>
+void Trainer<T>::use_stored(Mode mode, int index, int count, Barrier& barrier) {
+  if (mode == Mode::store)
+    update_.add_penalties(stored_.data(), index, count);
+  else
+    update_.apply(stored_.data(), index, count, barrier);
 }
 
 template <class T>
@@ -180,6 +174,7 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
                      rows.begin * network_->plan()[0].factor, network_->plan()[0].factor, last - first - rows.end});
     head_->gather(data, first, rows);
   }
+  update_.measure_penalties(index, count);
   barrier.wait();
   Look interrupt(*this, index);
   network_->forward(pass, index, count, &barrier, interruptible_ ? &interrupt : nullptr);
@@ -194,6 +189,7 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   T* sums = stores_ ? stored_.data() : nullptr;
   for (std::ptrdiff_t l = depth - 1; l >= lowest; --l) {
     if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
+    if (index == 0 && l + 1 < depth) update_.tell(l + 1, sums);
     const Range units = share_of(network_->layer(l).backward_units(tape_), 1, index, count);
     if (!interruptible_) {
       if (units.begin < units.end) backward(pass, l, units, sums, false);
@@ -204,15 +200,24 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
       look_up(index);
     }
   }
-  if (!stores_ || mode == Mode::store) return;
-  if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
-  update_from(stored_.data(), index, count);
+  if (stores_) {
+    if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
+    if (update_.hooked()) {
+      if (index == 0) {
+        update_.tell(lowest, sums);
+        update_.tell(-1, nullptr);
+      }
+      barrier.wait();
+    }
+    use_stored(mode, index, count, barrier);
+  }
+  if (mode == Mode::train) update_.finish(index, count, barrier);
 }
 
 template <class T>
 T* Trainer<T>::take_sums(Member& member) {
   if (member.free.empty()) {
-    member.sums.emplace_back(gradient_size_);
+    member.sums.emplace_back(update_.gradient_size());
     member.free.push_back(member.sums.back().data());
   }
   T* sums = member.free.back();
@@ -222,7 +227,7 @@ T* Trainer<T>::take_sums(Member& member) {
 
 // Adds what the members' nodes hold for parameters begin … end - 1 of all layers' gradients, in the order of the tree.
 template <class T>
-const T* Trainer<T>::merge_nodes(std::ptrdiff_t begin, std::ptrdiff_t end, int members) const {
+T* Trainer<T>::merge_nodes(std::ptrdiff_t begin, std::ptrdiff_t end, int members) const {
   Node stack[64];
   int depth = 0;
   const auto merge = [&] {
@@ -254,6 +259,7 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   for (const Node& node : member.nodes) member.free.push_back(node.sums);
   member.nodes.clear();
   Pass<T> pass{kernels_, member.tape, !test};
+  update_.measure_penalties(index, count);
   for (std::ptrdiff_t s = segments * index / count; s < segments * (index + 1) / count; ++s) {
     const Range rows{gradient_segment_begin(size, s, segments), gradient_segment_begin(size, s + 1, segments)};
     if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
@@ -280,7 +286,7 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
     ++last->level;
     last->index /= 2;
     while (member.nodes.size() > 1 && (last->index & 1) != 0 && last[-1].level == last->level) {
-      kernels_.add(last->sums, last[-1].sums, gradient_size_);
+      kernels_.add(last->sums, last[-1].sums, update_.gradient_size());
       member.free.push_back(last->sums);
       member.nodes.pop_back();
       last = &member.nodes.back();
@@ -291,29 +297,25 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   if (lowest == depth) return;
   const bool stopped = interruptible_ && stop_.load(std::memory_order_relaxed);
   if ((barrier.wait(stopped ? kStop : 0) & kStop) != 0) return;
-  const Range mine = share_of(gradient_size_, kPanelWidth<T>, index, count);
-  if (mine.begin >= mine.end) return;
-  const T* sums = merge_nodes(mine.begin, mine.end, count);
-  if (mode == Mode::store) {
-    std::copy(sums + mine.begin, sums + mine.end, stored_.data() + mine.begin);
-    return;
+  const Range mine = share_of(update_.gradient_size(), kPanelWidth<T>, index, count);
+  if (mine.begin < mine.end) {
+    T* sums = merge_nodes(mine.begin, mine.end, count);
+    if (stores_)
+      std::copy(sums + mine.begin, sums + mine.end, stored_.data() + mine.begin);
+    else
+      update_from(sums, mine);
   }
-  for (std::size_t l = 0; l < updates_.size(); ++l) {
-    if (!updates_[l].trained()) continue;
-    const std::ptrdiff_t begin = std::max(mine.begin - offsets_[l], std::ptrdiff_t{0});
-    const std::ptrdiff_t end = std::min(mine.end - offsets_[l], updates_[l].parameters->size());
-    if (begin < end) update_range(*optimizer_, updates_[l], sums + offsets_[l], begin, end);
+  if (stores_) {
+    barrier.wait();
+    if (update_.hooked()) {
+      if (index == 0)
+        for (std::ptrdiff_t l = depth - 1; l >= -1; --l)
+          if (l < 0 || l >= lowest) update_.tell(l, stored_.data());
+      barrier.wait();
+    }
+    use_stored(mode, index, count, barrier);
   }
-}
-
-template <class T>
-void Trainer<T>::mark_changed() {
-  for (const LayerUpdate<T>& update : updates_) {
-    if (update.parameters == nullptr) continue;
-    update.parameters->changed();
-    for (const auto& slot : update.slots)
-      if (slot != nullptr) slot->changed();
-  }
+  if (mode == Mode::train) update_.finish(index, count, barrier);
 }
 
 template <class T>
@@ -337,8 +339,8 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
   // Waking a team costs more than a few small steps.
   if (guess * static_cast<double>(steps) < kWorthATeam && forced_threads_ == 0) plan.threads = 1;
   interruptible_ = guess / plan.threads > kLongStep || forced_long_;
-  stores_ = mode == Mode::store || (interruptible_ && mode == Mode::train);
   const bool chunked = plan.schedule == Schedule::chunked;
+  stores_ = mode == Mode::store || (mode == Mode::train && (update_.stores() || (interruptible_ && !chunked)));
   reserve(largest, plan.threads, chunked, stores_);
   stop_.store(false);
   poll_ = &poll;
@@ -346,9 +348,8 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
   // Whether all losses of a step are there before its last phase.
   const bool settled = mode != Mode::test && network_->first_trained() < network_->depth();
   std::ptrdiff_t completed = 0;
-  TeamBarrier team;
-  run_team(plan.threads, [&](int index, int count) {
-    Barrier& barrier = team.of(count);
+  run_together(plan.threads, [&](int index, int count, Barrier& barrier) {
+    network_->reserve_scratch(largest);
     std::ptrdiff_t rows_before = -1;
     const std::ptrdiff_t last = batches.first + batches.rows;
     for (std::ptrdiff_t step = 0; step < steps; ++step) {
@@ -367,9 +368,9 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
       const bool given_up = interruptible_ && stop_.load(std::memory_order_relaxed);
       if (!settled) barrier.wait();
       if (index == 0 && !given_up) {
-        head_->collect(size, totals);
+        head_->collect(size, update_.penalty(), totals);
         ++completed;
-        if (host() && mode == Mode::train) mark_changed();  // what runs in the next step reads them
+        if (host() && mode == Mode::train) update_.mark_changed();  // what runs in the next step reads them
       }
       look_up(index);
       unsigned flags = index == 0 && stop_.load(std::memory_order_relaxed) ? kStop : 0u;
@@ -381,7 +382,7 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
       barrier.wait();
     }
   });
-  if (mode == Mode::train) mark_changed();
+  if (mode == Mode::train) update_.mark_changed();
   return completed;
 }
 
@@ -400,11 +401,13 @@ template <class T>
 std::vector<std::shared_ptr<Parameters<T>>> Trainer<T>::gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
                                                                   Totals& totals) {
   run(Mode::store, data, {0, rows, rows}, nullptr, 0, totals, nullptr);
-  std::vector<std::shared_ptr<Parameters<T>>> found(updates_.size());
-  for (std::size_t l = 0; l < updates_.size(); ++l) {
-    if (!updates_[l].trained()) continue;
-    found[l] = std::make_shared<Parameters<T>>(updates_[l].parameters->layout());
-    std::copy(stored_.data() + offsets_[l], stored_.data() + offsets_[l] + found[l]->size(), found[l]->data());
+  std::vector<std::shared_ptr<Parameters<T>>> found(static_cast<std::size_t>(update_.depth()));
+  for (std::ptrdiff_t l = 0; l < update_.depth(); ++l) {
+    if (!update_.layer(l).trained()) continue;
+    auto& gradient = found[static_cast<std::size_t>(l)];
+    gradient = std::make_shared<Parameters<T>>(update_.layer(l).parameters->layout());
+    const T* from = stored_.data() + update_.offset(l);
+    std::copy(from, from + gradient->size(), gradient->data());
   }
   return found;
 }

@@ -11,23 +11,9 @@
 #include "engine/head.hpp"
 #include "engine/network.hpp"
 #include "engine/schedule.hpp"
+#include "engine/update.hpp"
 
 namespace lamina::engine {
-
-// How the optimizer treats a layer: the state beside its parameters, and for each tensor the group of settings that
-// steps it, or -1 where it is left alone.
-template <class T>
-struct LayerTraining {
-  std::vector<std::shared_ptr<Parameters<T>>> slots;
-  std::vector<int> groups;
-};
-
-template <class T>
-struct OptimizerPlan {
-  int number = 0;                             // in the kernel table
-  std::vector<std::vector<double>> settings;  // of each group
-  std::vector<LayerTraining<T>> layers;
-};
 
 // Which batches a call runs through.
 struct Batches {
@@ -39,11 +25,12 @@ struct Batches {
 template <class T>
 class Trainer {
  public:
+  using Number = T;
   // `poll` is called on the calling thread from time to time, at most some 20 ms apart; where it returns true the run
   // ends after the step, or inside a long one before anything has changed.
   using Poll = std::function<bool()>;
 
-  Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::vector<bool> labels, OptimizerPlan<T> optimizer);
+  Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::vector<bool> labels, UpdatePlan<T> update);
 
   // Takes a step for each batch, with the learning rate rates[step] (the last one from there on). Returns how many
   // steps were completed; `iteration` is the number of those before.
@@ -54,6 +41,9 @@ class Trainer {
   // The gradient of one batch's loss, in the layers' layouts; layers that are not trained stay empty.
   std::vector<std::shared_ptr<Parameters<T>>> gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
                                                         Totals& totals);
+
+  // From now on the hook is told when a layer's gradient is complete. Nobody may be training.
+  void set_hook(typename Update<T>::Hook hook) { update_.set_hook(std::move(hook)); }
 
   // For tests: the schedule of every step from now on, where it is possible; threads 0 leaves the choice. `as_long`:
   // steps are treated as long ones, which store their gradients and can be given up.
@@ -96,21 +86,16 @@ class Trainer {
   void step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
                         std::ptrdiff_t last, int index, int count, Barrier& barrier);
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
-  void update_from(const T* sums, int index, int count) const;
-  const T* merge_nodes(std::ptrdiff_t begin, std::ptrdiff_t end, int members) const;
+  void update_from(T* sums, Range mine) const;
+  void use_stored(Mode mode, int index, int count, Barrier& barrier);
+  T* merge_nodes(std::ptrdiff_t begin, std::ptrdiff_t end, int members) const;
   T* take_sums(Member& member);
 
   std::shared_ptr<Network<T>> network_;
   const Kernels<T>& kernels_;
   HeadPlan<T> head_plan_;
   std::vector<bool> labels_;
-  const OptimizerKernel<T>* optimizer_;
-  std::vector<std::vector<double>> settings_;
-  std::vector<LayerUpdate<T>> updates_;  // of each layer; without parameters where it has none
-  std::vector<std::ptrdiff_t> offsets_;  // where a layer's gradients begin among all
-  std::vector<std::vector<T>> scalars_;  // of each group
-  bool plain_ = false;
-  std::ptrdiff_t gradient_size_ = 0;
+  Update<T> update_;
 
   std::unique_ptr<Head<T>> head_;
   Tape<T> tape_;  // of the whole batch
@@ -126,7 +111,6 @@ class Trainer {
   bool interruptible_ = false;
   const Poll* poll_ = nullptr;
   void look_up(int index);
-  void mark_changed();
   bool host() const { return network_->host() || head_plan_.host(); }
 
   bool forced_ = false, forced_long_ = false;

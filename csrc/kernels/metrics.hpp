@@ -5,6 +5,7 @@
 #include "kernels/labels.hpp"
 #include "kernels/parallel.hpp"
 #include "kernels/softmax.hpp"
+#include "kernels/updates.hpp"
 
 namespace lamina::LAMINA_ISA {
 
@@ -44,18 +45,11 @@ void binary_matches(Matrix<const T> scores, Matrix<const T> targets, T threshold
   });
 }
 
-// Eight running sums, element i in sum i mod 8, added as a tree.
 template <class T>
 double sum(const T* values, const T* weights, std::ptrdiff_t size) {
-  double partial[8] = {};
-  for (std::ptrdiff_t i = 0; i < size; i += 8) {
-    for (std::ptrdiff_t k = 0; k < smaller(8, size - i); ++k) {
-      const double weight = weights == nullptr ? 1.0 : static_cast<double>(weights[i + k]);
-      partial[k] += static_cast<double>(values[i + k]) * weight;
-    }
-  }
-  return ((partial[0] + partial[1]) + (partial[2] + partial[3])) +
-         ((partial[4] + partial[5]) + (partial[6] + partial[7]));
+  return sum_as_tree(size, [&](std::ptrdiff_t i) {
+    return static_cast<double>(values[i]) * (weights == nullptr ? 1.0 : static_cast<double>(weights[i]));
+  });
 }
 
 }  // namespace lamina::LAMINA_ISA

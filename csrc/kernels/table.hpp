@@ -12,6 +12,7 @@
 #include "kernels/panels.hpp"
 #include "kernels/random.hpp"
 #include "kernels/softmax.hpp"
+#include "kernels/updates.hpp"
 
 namespace lamina::LAMINA_ISA {
 
@@ -85,6 +86,13 @@ constexpr Kernels<T> make_kernels() {
           panel_transpose<T>,
           gather<T>,
           add<T>,
+          penalty<T>,
+          add_penalty_gradient<T>,
+          scale_and_clip<T>,
+          running_average<T>,
+          bound_below_by_zero<T>,
+          bound_column_norms<T>,
+          bound_row_norms<T>,
           sum<T>,
           sparse_matches<T>,
           categorical_matches<T>,

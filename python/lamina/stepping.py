@@ -218,7 +218,8 @@ class Stepper:
         structure: list[Any] = list(self.layers)
         for layer in self.layers:
             structure.append(layer.trainable)
-            structure += [variable.trainable for variable in layer.weights]
+            for variable in layer.weights:
+                structure += [variable.trainable, variable.regularizer, variable.constraint]
         return structure
 
     def _engine(self, prepared: Prepared) -> _core.Trainer:
@@ -227,7 +228,7 @@ class Stepper:
         optimizer, loss = compiled.optimizer, compiled.loss
         labels = [_is_labels(array) for array in prepared.targets()]
         uses = prepared.metric_uses
-        key = [*self._structure(), optimizer, optimizer.settings(), labels, *uses]
+        key = [*self._structure(), *optimizer.plan_key(), labels, *uses]
         if self._trainer is not None and self._trainer[0] == key:
             return self._trainer[1]
         fuses = self._fuses_head()
@@ -242,13 +243,8 @@ class Stepper:
             (*_metric_kind(use), 0 if array is None else next(target_numbers), use.weighted, _host_metric(use))
             for use, array in zip(uses, prepared.metric_targets, strict=True)
         ]
-        layers = [
-            ([], [])
-            if owner is None
-            else (
-                optimizer.slot_blocks(owner.block()),
-                [0 if layer_trains(owner, variable) else -1 for variable in owner.weights],
-            )
+        blocks = [
+            None if owner is None else (owner.block(), owner.weights, [layer_trains(owner, v) for v in owner.weights])
             for owner in plan.owners
         ]
         trainer = _core.Trainer(
@@ -256,8 +252,7 @@ class Stepper:
             (kernel, loss.parameter() or 0.0, loss.reduction == "sum_over_batch_size", name, alpha),
             metric_specs,
             labels,
-            (optimizer.kernel or "sgd", [optimizer.settings()]),
-            layers,
+            optimizer.plan(blocks),
         )
         self._trainer = (key, trainer)
         return trainer
@@ -267,18 +262,18 @@ class Stepper:
     ) -> None:
         """Take a step for each batch of `size` among `rows` rows of the order."""
         trainer, optimizer = self._engine(prepared), self.optimizer
-        if optimizer.kernel is None:
+        if optimizer.kernel is None or self._has_host_rules():
             return self._train_rows_with(optimizer, trainer, prepared, order, first, rows, size)
         totals, progress = self._new_totals(), np.zeros(1, np.int64)
         data = prepared.data
         rates = optimizer.rates(-(-rows // size))
         try:
             trainer.train(
-                data.x, prepared.targets(), data.sample_weight, order, first, rows, size, rates, optimizer.iterations,
+                data.x, prepared.targets(), data.sample_weight, order, first, rows, size, rates, optimizer.batches,
                 totals, progress,
             )  # fmt: skip
         finally:
-            optimizer.iterations += int(progress[0])
+            optimizer.batches += int(progress[0])
             self._take_totals(totals)
         return None
 
@@ -292,11 +287,32 @@ class Stepper:
         rows: int,
         size: int,
     ) -> None:
-        """Take the steps of an optimizer that is written in Python."""
+        """Take the steps where the optimizer, a regularizer or a constraint is written in Python."""
         for begin in range(first, first + rows, size):
             end = min(begin + size, first + rows)
             batch = prepared.take(slice(begin, end) if order is None else order[begin:end])
-            optimizer.apply(self._gradients(trainer, batch), self.trainable_weights)
+            gradients = self._gradients(trainer, batch)
+            self._add_host_penalties(end - begin, gradients)
+            optimizer.apply(gradients, self.trainable_weights)
+
+    def _has_host_rules(self) -> bool:
+        """Return whether a regularizer or a constraint is written in Python."""
+        return any(
+            (v.regularizer is not None and v.regularizer.factors() is None)
+            or (v.constraint is not None and v.constraint.projection(v.ndim) is None)
+            for v in self.trainable_weights
+        )
+
+    def _add_host_penalties(self, rows: int, gradients: list[Array] | None = None) -> None:
+        """Take the penalties of regularizers that are written in Python into a batch's loss, and their gradients."""
+        for number, variable in enumerate(self.trainable_weights):
+            regularizer = variable.regularizer
+            if regularizer is None or regularizer.factors() is not None:
+                continue
+            value, gradient = regularizer.value_and_gradient(variable.value)
+            self._loss_tracker.total += float(value) * rows
+            if gradients is not None:
+                _core.add_to(np.require(gradient, variable.dtype, ["C", "A"]), gradients[number])
 
     def _gradients(self, trainer: _core.Trainer, batch: Prepared) -> list[Array]:
         """Return the gradients of `trainable_weights` for a batch, which goes into loss and metrics."""
@@ -318,6 +334,7 @@ class Stepper:
         """Take rows into loss and metrics."""
         totals, progress = self._new_totals(), np.zeros(1, np.int64)
         data = prepared.data
+        self._add_host_penalties(rows)
         try:
             self._engine(prepared).test(
                 data.x, prepared.targets(), data.sample_weight, first, rows, size, totals, progress

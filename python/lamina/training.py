@@ -197,6 +197,7 @@ class Trainer(Stepper):
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
+            self.optimizer.finalize_variable_values(self.trainable_weights)
         finally:
             events.call("on_train_end", logs)
         return history

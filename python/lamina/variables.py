@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
+
+if TYPE_CHECKING:
+    from lamina.constraints import Constraint
+    from lamina.regularizers import Regularizer
 
 __all__ = ["Variable"]
 
@@ -29,9 +33,18 @@ class Variable:
         Owner and name, as ``"dense/kernel"``.
     trainable : bool
         Whether a gradient step may change it.
+
+    Attributes
+    ----------
+    regularizer : Regularizer or None
+        Whose penalty the loss contains.
+    constraint : Constraint or None
+        What the values fulfil after every step.
     """
 
     def __init__(self, value: Array, name: str, path: str, trainable: bool = True) -> None:
+        self.regularizer: Regularizer | None = None
+        self.constraint: Constraint | None = None
         self.name = name
         self.path = path
         self.trainable = trainable

@@ -167,8 +167,11 @@ struct SmallNetwork {
     const std::ptrdiff_t sizes[] = {30, 50, 40, 3};
     const char* activations[] = {"tanh", "sigmoid", "linear"};
     std::vector<std::unique_ptr<Layer<T>>> layers;
-    OptimizerPlan<T> optimizer;
-    optimizer.number = 1;
+    UpdatePlan<T> optimizer;
+    optimizer.optimizer = 1;
+    optimizer.clip = Clip::global_norm;
+    optimizer.limit = 0.5;
+    optimizer.accumulate = 2;
     optimizer.settings = {{0.9, 0.999, 1e-7, 0, 0, 0, 0, 0}};
     for (int l = 0; l < 3; ++l) {
       const Layout layout{true, {{sizes[l], sizes[l + 1]}, {1, sizes[l + 1]}}};
@@ -177,8 +180,10 @@ struct SmallNetwork {
       for (T& value : w) value *= T(0.3);
       parameters.back()->write(0, w.data());
       layers.push_back(std::make_unique<Dense<T>>(parameters.back(), index_of(activations[l]), 0.0, k));
+      const auto state = [&] { return std::make_shared<Parameters<T>>(layout); };
+      const Constraint most{ConstraintKind::column_norms, {0, 2, 1}};
       optimizer.layers.push_back(
-          {{std::make_shared<Parameters<T>>(layout), std::make_shared<Parameters<T>>(layout), nullptr}, {0, 0}});
+          {{state(), state(), nullptr}, state(), nullptr, {{0, 0.001, 0.002, most}, {0, 0, 0, {}}}});
     }
     network = std::make_shared<Network<T>>(k, 30, 1, std::move(layers), std::vector<bool>(3, true));
     HeadPlan<T> head{0, 0, true, {}, {}, nullptr, nullptr};

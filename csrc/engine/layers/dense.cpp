@@ -84,6 +84,12 @@ std::ptrdiff_t Dense<T>::backward_units(const Tape<T>&) const {
   return panel_count(this->need_dx ? layout.in() : layout.out(), kPanelWidth<T>);
 }
 
+template <class T>
+std::size_t Dense<T>::scratch_bytes(std::ptrdiff_t rows) const {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  return this->need_dx ? static_cast<std::size_t>(panel_count(rows * factor_, width) * width * width) * sizeof(T) : 0;
+}
+
 // dx of one panel of inputs: dxᵀ = w dzᵀ, transposed back.
 template <class T>
 void Dense<T>::propagate(Pass<T>& pass, std::ptrdiff_t panel) const {
@@ -91,8 +97,7 @@ void Dense<T>::propagate(Pass<T>& pass, std::ptrdiff_t panel) const {
   const Boundary<T>& output = pass.tape[this->at + 1];
   const Panels<T>& gradient = pass.tape[this->at].gradient;
   const std::ptrdiff_t rows = gradient.rows, batch_panels = panel_count(rows, width);
-  T* memory =
-      static_cast<T*>(scratch(Scratch::gradient, static_cast<std::size_t>(batch_panels * width * width) * sizeof(T)));
+  T* memory = static_cast<T*>(scratch(Scratch::gradient, scratch_bytes(pass.tape.rows())));
   Panels<T> w = parameters_->kernel();
   w.data += panel * width * width;
   w.rows = std::min(width, w.rows - panel * width);

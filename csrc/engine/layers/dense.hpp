@@ -18,6 +18,7 @@ class Dense final : public Layer<T> {
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override;
   void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
   Parameters<T>* parameters() const override { return parameters_.get(); }
+  std::size_t scratch_bytes(std::ptrdiff_t rows) const override;
   double work() const override;
 
  private:

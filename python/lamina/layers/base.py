@@ -12,8 +12,10 @@ import numpy.typing as npt
 from lamina import _core, config
 from lamina._checks import NotBuiltError, flag
 from lamina._names import snake_case, unique_name
+from lamina.constraints import Constraint
 from lamina.initializers import Initializer
 from lamina.plan import HostStep, Plan, Step, make_plan
+from lamina.regularizers import Regularizer
 from lamina.variables import Variable
 
 __all__ = ["Layer", "Pass"]
@@ -163,7 +165,15 @@ class Layer:
         self.input_row_shape = None
         self.built = False
 
-    def add_weight(self, name: str, shape: Shape, initializer: Initializer, trainable: bool = True) -> Variable:
+    def add_weight(
+        self,
+        name: str,
+        shape: Shape,
+        initializer: Initializer,
+        trainable: bool = True,
+        regularizer: Regularizer | None = None,
+        constraint: Constraint | None = None,
+    ) -> Variable:
         """Make a parameter and return its variable.
 
         Its values come from the initializer, or from the file that is being loaded (`initial_values`).
@@ -185,6 +195,9 @@ class Layer:
             raise ValueError(f"{type(self).__name__} {self.name!r}: {source} shape {shape}; got {array.shape}.")
         variable = Variable(array, name, path, trainable)
         variable.owner = self
+        variable.regularizer, variable.constraint = regularizer, constraint
+        if constraint is not None:
+            constraint.projection(len(shape))  # raises where it does not fit
         self._variables.append(variable)
         return variable
 

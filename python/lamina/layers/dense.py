@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina import activations, initializers
+from lamina import activations, constraints, initializers, regularizers
 from lamina._checks import flag, integer
 from lamina.layers.base import Layer
 from lamina.plan import DenseStep, Step
@@ -25,6 +25,10 @@ class Dense(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str, Initializer or dict
         Defaults as in Keras: Glorot uniform, zeros.
+    kernel_regularizer, bias_regularizer : str, Regularizer or dict, optional
+        Penalties that the loss contains.
+    kernel_constraint, bias_constraint : str, Constraint or dict, optional
+        What kernel and bias fulfil after every step.
     input_dim, input_shape, name, dtype, trainable
         As in `Layer`.
 
@@ -58,6 +62,11 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        *,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **layer_arguments: Any,
     ) -> None:
         super().__init__(**layer_arguments)
@@ -67,6 +76,10 @@ class Dense(Layer):
         self.use_bias = flag("Dense", "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self._kernel: Variable | None = None
         self._bias: Variable | None = None
 
@@ -88,9 +101,13 @@ class Dense(Layer):
         self.mark_built(input_shape)
         inputs = self._built_input()[-1]
         shape = (inputs, self.units)
-        self._kernel = self.add_weight("kernel", shape, self.kernel_initializer)
+        self._kernel = self.add_weight(
+            "kernel", shape, self.kernel_initializer, True, self.kernel_regularizer, self.kernel_constraint
+        )
         if self.use_bias:
-            self._bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+            self._bias = self.add_weight(
+                "bias", (self.units,), self.bias_initializer, True, self.bias_regularizer, self.bias_constraint
+            )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input shape with `units` as its last axis."""
@@ -110,4 +127,12 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": _serialized(self.kernel_regularizer),
+            "bias_regularizer": _serialized(self.bias_regularizer),
+            "kernel_constraint": _serialized(self.kernel_constraint),
+            "bias_constraint": _serialized(self.bias_constraint),
         }
+
+
+def _serialized(item: Any) -> dict[str, Any] | None:
+    return None if item is None else regularizers.serialize(item)

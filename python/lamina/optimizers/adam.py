@@ -29,7 +29,8 @@ class Adam(Optimizer):
     amsgrad : bool
     weight_decay : float, >= 0, optional
         ``λ``.
-    name : str, optional
+    **shared
+        Clipping, averaging, accumulation and the name, as in `Optimizer`.
 
     Examples
     --------
@@ -47,21 +48,21 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
         amsgrad: bool = False,
         weight_decay: float | None = None,
-        name: str | None = None,
+        **shared: Any,
     ) -> None:
         self.beta_1 = _share("beta_1", beta_1)
         self.beta_2 = _share("beta_2", beta_2)
         self.epsilon = number("Adam", "epsilon", epsilon, least=0)
         self.amsgrad = flag("Adam", "amsgrad", amsgrad)
-        super().__init__(learning_rate, weight_decay, name)
+        super().__init__(learning_rate, weight_decay, **shared)
 
     def slot_names(self) -> tuple[str, ...]:
         """Return the names of the running means, and of the largest ``v`` for AMSGrad."""
         return ("momentum", "velocity", "velocity_hat") if self.amsgrad else ("momentum", "velocity")
 
-    def settings(self) -> list[float]:
+    def settings(self, decay: bool = True) -> list[float]:
         """Return both betas, epsilon, whether AMSGrad, and weight decay."""
-        return [self.beta_1, self.beta_2, self.epsilon, float(self.amsgrad), self.weight_decay or 0.0]
+        return [self.beta_1, self.beta_2, self.epsilon, float(self.amsgrad), decay * (self.weight_decay or 0.0)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

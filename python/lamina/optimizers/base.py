@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
-from lamina._checks import number
+from lamina._checks import flag, integer, number
 from lamina._names import snake_case
 from lamina.variables import Variable
 
@@ -26,6 +28,22 @@ class Optimizer:
     learning_rate : float, >= 0
     weight_decay : float, >= 0, optional
         Decoupled: before each step parameters shrink by ``learning_rate * weight_decay`` of themselves.
+    clipnorm : float, > 0, optional
+        Each gradient whose norm is larger is scaled to that norm.
+    clipvalue : float, > 0, optional
+        Elements of gradients are kept within ``[-clipvalue, clipvalue]``.
+    global_clipnorm : float, > 0, optional
+        All gradients are scaled together, so that the norm of all their elements is at most this.
+    use_ema : bool
+        Keep a running average of the parameters, ``a ← ema_momentum a + (1 - ema_momentum) θ`` after each step; `fit`
+        ends by putting it in place of the parameters.
+    ema_momentum : float in [0, 1]
+    ema_overwrite_frequency : int, >= 1, optional
+        Put the average in place of the parameters also after every so many steps.
+    loss_scale_factor : None
+        Accepted as in Keras, where it serves float16.
+    gradient_accumulation_steps : int, >= 2, optional
+        Take a step only after so many batches, with the mean of their gradients.
     name : str, optional
 
     Attributes
@@ -34,15 +52,78 @@ class Optimizer:
         Steps taken.
     """
 
-    def __init__(self, learning_rate: float, weight_decay: float | None = None, name: str | None = None) -> None:
-        self.name = name if name is not None else snake_case(type(self).__name__)
+    def __init__(
+        self,
+        learning_rate: float,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        who = type(self).__name__
+        self.name = name if name is not None else snake_case(who)
         self.learning_rate = learning_rate
         if weight_decay is not None:
-            weight_decay = number(type(self).__name__, "weight_decay", weight_decay, least=0)
+            weight_decay = number(who, "weight_decay", weight_decay, least=0)
         self.weight_decay = weight_decay
-        self.iterations = 0
-        # Slot name → block of parameters → block of state in the same layout.
-        self._slots: dict[str, dict[_core.Parameters, _core.Parameters]] = {name: {} for name in self.slot_names()}
+        limits = {"norm": clipnorm, "value": clipvalue, "global_norm": global_clipnorm}
+        given = {kind: limit for kind, limit in limits.items() if limit is not None}
+        if len(given) > 1:
+            raise ValueError(f"{who}: only one of clipnorm, clipvalue and global_clipnorm may be given.")
+        for limit in given.values():
+            number(who, "a limit of clipping", limit, least=0)
+        self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
+        # The kind of clipping and its limit; as in Keras 0 means none.
+        self._clipping = next(((kind, float(limit)) for kind, limit in given.items() if limit), ("none", 0.0))
+        self.use_ema = flag(who, "use_ema", use_ema)
+        self.ema_momentum = number(who, "ema_momentum", ema_momentum, 0, 1)
+        if ema_overwrite_frequency is not None:
+            ema_overwrite_frequency = integer(who, "ema_overwrite_frequency", ema_overwrite_frequency)
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        if loss_scale_factor is not None:
+            raise ValueError(f"{who}: loss_scale_factor must be None: there is no float16 here.")
+        self.loss_scale_factor = None
+        if gradient_accumulation_steps is not None:
+            least = 2
+            gradient_accumulation_steps = integer(
+                who, "gradient_accumulation_steps", gradient_accumulation_steps, least
+            )
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.without_decay: list[str] = []  # patterns of paths
+        self.batches = 0  # seen so far: as many as steps, but for accumulation
+        # Name of the state → block of parameters → block of state in the same layout.
+        self._slots: dict[str, dict[_core.Parameters, _core.Parameters]] = {name: {} for name in self.state_names()}
+
+    @property
+    def iterations(self) -> int:
+        """Steps taken."""
+        return self.batches // (self.gradient_accumulation_steps or 1)
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Say which variables do not decay; before the first step.
+
+        Parameters
+        ----------
+        var_list : iterable of Variable, optional
+        var_names : iterable of str, optional
+            Regular expressions that are looked for in the variables' paths.
+        """
+        if self.batches:
+            raise ValueError(f"{type(self).__name__}: exclude_from_weight_decay must be called before the first step.")
+        self.without_decay += [f"^{re.escape(variable.path)}$" for variable in var_list or ()]
+        self.without_decay += list(var_names or ())
+
+    def decays(self, variable: Variable) -> bool:
+        """Return whether weight decay applies to a variable."""
+        return bool(self.weight_decay) and not any(re.search(name, variable.path) for name in self.without_decay)
 
     @property
     def learning_rate(self) -> float:
@@ -54,49 +135,99 @@ class Optimizer:
         self._learning_rate = number(type(self).__name__, "learning_rate", value, least=0)
 
     def slot_names(self) -> tuple[str, ...]:
-        """Return the names of the arrays of state that belong to each variable."""
+        """Return the names of the arrays of state that the compiled optimizer keeps beside each variable, in order."""
         return ()
+
+    def state_names(self) -> tuple[str, ...]:
+        """Return the names of all arrays of state beside each variable."""
+        names = self.slot_names()
+        if self.gradient_accumulation_steps:
+            names += ("gradient_accumulator",)
+        if self.use_ema:
+            names += ("average",)
+        return names
 
     # Name of the compiled optimizer; None for one that is written in Python and defines `update`.
     kernel: str | None = None
 
-    def settings(self) -> list[float]:
-        """Return what the compiled optimizer takes besides the learning rate, in its order."""
+    def settings(self, decay: bool = True) -> list[float]:
+        """Return what the compiled optimizer takes besides the learning rate, in its order; without decay if asked."""
         return []
 
     def rates(self, steps: int) -> list[float]:
-        """Return the learning rates of the next steps; the last one holds from there on."""
+        """Return the learning rates of the next batches; the last one holds from there on."""
         return [self.learning_rate]
 
+    def state_block(self, name: str, block: _core.Parameters) -> _core.Parameters:
+        """Return one kind of state that belongs to a block of parameters, zeros at first."""
+        slots = self._slots[name]
+        if block not in slots:
+            slots[block] = block.like()
+        return slots[block]
+
     def slot_blocks(self, block: _core.Parameters) -> list[_core.Parameters]:
-        """Return the state that belongs to a block of parameters, zeros at first."""
-        found = []
-        for name in self.slot_names():
-            slots = self._slots[name]
-            if block not in slots:
-                slots[block] = block.like()
-            found.append(slots[block])
-        return found
+        """Return the compiled optimizer's state that belongs to a block of parameters."""
+        return [self.state_block(name, block) for name in self.slot_names()]
 
     def slot(self, name: str, variable: Variable) -> Variable:
         """Return the state that belongs to a variable."""
         block, tensor = variable.require_block()
         slot = Variable(np.zeros(variable.shape, variable.dtype), f"{variable.name}_{name}", f"{name}/{variable.path}")
-        slot.bind(self.slot_blocks(block)[self.slot_names().index(name)], tensor, fresh=True)
+        slot.bind(self.state_block(name, block), tensor, fresh=True)
         return slot
 
     def slot_arrays(self, variables: Sequence[Variable]) -> dict[str, Array]:
-        """Return the state of variables as ``"slot/variable path"`` → array."""
-        return {f"{name}/{v.path}": self.slot(name, v).numpy() for name in self.slot_names() for v in variables}
+        """Return the state of variables as ``"name/variable path"`` → array."""
+        return {f"{name}/{v.path}": self.slot(name, v).numpy() for name in self.state_names() for v in variables}
 
     def load_slot_arrays(self, arrays: dict[str, Array], variables: Sequence[Variable]) -> None:
         """Take over state as `slot_arrays` returns it for the same variables."""
-        for name in self.slot_names():
+        for name in self.state_names():
             for variable in variables:
                 own, array = self.slot(name, variable), arrays[f"{name}/{variable.path}"]
                 if array.shape != own.shape or str(array.dtype) != own.dtype:
                     raise ValueError(f"optimizer state {own.path!r} must be {own.dtype} of shape {own.shape}")
                 own.assign(array)
+
+    def plan_key(self) -> list[Any]:
+        """Return what `plan` depends on beside the blocks."""
+        return [self, self.settings(), list(self.without_decay)]
+
+    def plan(
+        self, blocks: Sequence[tuple[_core.Parameters, Sequence[Variable], Sequence[bool]] | None]
+    ) -> dict[str, Any]:
+        """Return what the engine needs to know to take steps.
+
+        Parameters
+        ----------
+        blocks : sequence
+            Of each layer None or its block, the variables in it, and which of them are trained.
+        """
+        return {
+            "optimizer": self.kernel or "sgd",
+            "settings": [self.settings(), self.settings(decay=False)],
+            "clip": self._clipping,
+            "accumulate": self.gradient_accumulation_steps or 1,
+            "average": (self.ema_momentum if self.use_ema else None, self.ema_overwrite_frequency or 0),
+            "layers": [([], None, None, []) if found is None else self._layer_plan(*found) for found in blocks],
+        }
+
+    def _layer_plan(
+        self, block: _core.Parameters, variables: Sequence[Variable], trained: Sequence[bool]
+    ) -> tuple[Any, ...]:
+        tensors = []
+        for variable, trains in zip(variables, trained, strict=True):
+            group = -1 if not trains else 0 if self.decays(variable) or not self.weight_decay else 1
+            penalty = None if variable.regularizer is None else variable.regularizer.factors()
+            projection = None if variable.constraint is None else variable.constraint.projection(variable.ndim)
+            tensors.append((group, *(penalty or (0.0, 0.0)), projection))
+        accumulator = self.state_block("gradient_accumulator", block) if self.gradient_accumulation_steps else None
+        return (
+            self.slot_blocks(block),
+            accumulator,
+            self.state_block("average", block) if self.use_ema else None,
+            tensors,
+        )
 
     def update(self, variable: Variable, gradient: Array) -> None:
         """Take one step on one variable; `iterations` counts the steps before."""
@@ -104,12 +235,12 @@ class Optimizer:
             raise NotImplementedError(f"{type(self).__name__}: an optimizer defines update.")
         block, tensor = variable.require_block()
         _core.apply_gradient(
-            block, tensor, np.ascontiguousarray(gradient), self.slot_blocks(block), self.kernel, self.settings(),
-            self.rates(1)[0], self.iterations + 1,
+            block, tensor, np.ascontiguousarray(gradient), self.slot_blocks(block), self.kernel,
+            self.settings(self.decays(variable)), self.rates(1)[0], self.iterations + 1,
         )  # fmt: skip
 
     def apply(self, gradients: Sequence[Array], variables: Sequence[Variable]) -> None:
-        """Take one step on all variables.
+        """Take one step on all variables: accumulate, clip, update, average, constrain.
 
         Parameters
         ----------
@@ -126,9 +257,63 @@ class Optimizer:
                     f"{who}: the gradient of {variable.path!r} must be {variable.dtype} of shape {variable.shape}; "
                     f"got {gradient.dtype} of shape {gradient.shape}."
                 )
+        ready = self._accumulated([np.array(gradient, order="C") for gradient in gradients], variables)
+        if ready is not None:
+            self._clip(ready)
+            for variable, gradient in zip(variables, ready, strict=True):
+                self.update(variable, gradient)
+        if self.use_ema:
+            self._average(variables)
+        for variable in variables:
+            if variable.constraint is not None:
+                variable.assign(variable.constraint(variable.value))
+        self.batches += 1
+
+    def _accumulated(self, gradients: list[Array], variables: Sequence[Variable]) -> list[Array] | None:
+        """Return the gradients to step with, None where more are to be accumulated first."""
+        steps = self.gradient_accumulation_steps
+        if not steps:
+            return gradients
+        last = (self.batches + 1) % steps == 0
         for variable, gradient in zip(variables, gradients, strict=True):
-            self.update(variable, gradient)
-        self.iterations += 1
+            sums = self.slot("gradient_accumulator", variable)
+            _core.add_to(np.ascontiguousarray(sums.value), gradient)
+            sums.assign(np.zeros(variable.shape) if last else gradient)
+            if last:
+                _core.scale_and_clip(gradient, 1 / steps, math.inf)
+        return gradients if last else None
+
+    def _clip(self, gradients: list[Array]) -> None:
+        """Clip in place."""
+        kind, limit = self._clipping
+        if kind == "value":
+            for gradient in gradients:
+                _core.scale_and_clip(gradient, 1.0, limit)
+        if kind not in ("norm", "global_norm"):
+            return
+        squares = [_core.sum(gradient, gradient) for gradient in gradients]
+        if kind == "global_norm":
+            squares = [math.fsum(squares) if all(map(math.isfinite, squares)) else math.nan] * len(squares)
+        for gradient, square in zip(gradients, squares, strict=True):
+            if not square <= limit * limit:
+                _core.scale_and_clip(gradient, limit / math.sqrt(square), math.inf)
+
+    def _average(self, variables: Sequence[Variable]) -> None:
+        momentum = self.ema_momentum if self.iterations else 0.0
+        every = self.ema_overwrite_frequency
+        for variable in variables:
+            average = self.slot("average", variable)
+            values = average.numpy()
+            _core.running_average(np.ascontiguousarray(variable.value), values, momentum)
+            average.assign(values)
+            if every and (self.iterations + 1) % every == 0:
+                variable.assign(values)
+
+    def finalize_variable_values(self, variables: Sequence[Variable]) -> None:
+        """Put the running averages, where they are kept, in place of the variables."""
+        if self.use_ema and self.batches:
+            for variable in variables:
+                variable.assign(self.slot("average", variable).value)
 
     def apply_gradients(self, gradients_and_variables: Iterable[tuple[Array, Variable]]) -> None:
         """Take one step, given (gradient, variable) pairs."""
@@ -137,7 +322,19 @@ class Optimizer:
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make the same optimizer, without its state."""
-        return {"name": self.name, "learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        return {
+            "name": self.name,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "clipnorm": self.clipnorm,
+            "clipvalue": self.clipvalue,
+            "global_clipnorm": self.global_clipnorm,
+            "use_ema": self.use_ema,
+            "ema_momentum": self.ema_momentum,
+            "ema_overwrite_frequency": self.ema_overwrite_frequency,
+            "loss_scale_factor": self.loss_scale_factor,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Optimizer:

@@ -25,7 +25,8 @@ class SGD(Optimizer):
     nesterov : bool
     weight_decay : float, >= 0, optional
         ``λ``.
-    name : str, optional
+    **shared
+        Clipping, averaging, accumulation and the name, as in `Optimizer`.
 
     Examples
     --------
@@ -41,19 +42,19 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float | None = None,
-        name: str | None = None,
+        **shared: Any,
     ) -> None:
         self.momentum = number("SGD", "momentum", momentum, 0, 1)
         self.nesterov = flag("SGD", "nesterov", nesterov)
-        super().__init__(learning_rate, weight_decay, name)
+        super().__init__(learning_rate, weight_decay, **shared)
 
     def slot_names(self) -> tuple[str, ...]:
         """Return the velocity's name, where there is momentum."""
         return ("velocity",) if self.momentum else ()
 
-    def settings(self) -> list[float]:
+    def settings(self, decay: bool = True) -> list[float]:
         """Return momentum, whether Nesterov's, and weight decay."""
-        return [self.momentum, float(self.nesterov), self.weight_decay or 0.0]
+        return [self.momentum, float(self.nesterov), decay * (self.weight_decay or 0.0)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -58,7 +58,8 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool) -> None:
         compiled = model._compiled
         settings["compiled"] = {
             "optimizer": serialize(compiled.optimizer),
-            "iterations": compiled.optimizer.iterations,
+            "batches": compiled.optimizer.batches,
+            "without_decay": compiled.optimizer.without_decay,
             "loss": serialize(compiled.loss),
             "metrics": [_spell_metric(metric) for metric in compiled.metrics],
             "weighted_metrics": [_spell_metric(metric) for metric in compiled.weighted_metrics],
@@ -145,7 +146,8 @@ def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]],
     how = settings["compiled"]
     if how is not None:
         optimizer = optimizers.get(how["optimizer"])
-        optimizer.iterations = integer("file", "iterations", how["iterations"], 0)
+        optimizer.without_decay = [str(name) for name in how["without_decay"]]
+        optimizer.batches = integer("file", "batches", how["batches"], 0)
         optimizer.load_slot_arrays(slots, model.weights)
         expected |= {f"optimizer/{name}" for name in optimizer.slot_arrays(model.weights)}
         loss = losses.get(how["loss"])

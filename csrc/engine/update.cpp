@@ -1,0 +1,233 @@
+#include "engine/update.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/tape.hpp"
+
+namespace lamina::engine {
+namespace {
+
+// Elements of a piece, at most.
+constexpr std::ptrdiff_t kPiece = 8192;
+
+}  // namespace
+
+template <class T>
+bool LayerUpdate<T>::trained() const {
+  return std::any_of(rules.begin(), rules.end(), [](const TensorRule<T>& rule) { return rule.trained; });
+}
+
+template <class T>
+void step_elements(const OptimizerKernel<T>& optimizer, const LayerUpdate<T>& layer, int tensor, const T* gradient,
+                   std::ptrdiff_t begin, std::ptrdiff_t count) {
+  OptimizerStep<T> update{
+      layer.parameters->data() + begin, gradient, {}, count, layer.rules[static_cast<std::size_t>(tensor)].scalars};
+  for (std::size_t i = 0; i < layer.beside.slots.size(); ++i)
+    update.slot[i] = layer.beside.slots[i] == nullptr ? nullptr : layer.beside.slots[i]->data() + begin;
+  optimizer.update(update);
+}
+
+template <class T>
+Update<T>::Update(UpdatePlan<T> plan, const Kernels<T>& kernels, const std::vector<Parameters<T>*>& parameters)
+    : plan_(std::move(plan)),
+      kernels_(kernels),
+      optimizer_(&kernels.optimizers[plan_.optimizer]),
+      layers_(parameters.size()),
+      scalars_(plan_.settings.size(), std::vector<T>(kMostSettings)) {
+  for (std::size_t l = 0; l < parameters.size(); ++l) {
+    offsets_.push_back(gradient_size_);
+    if (parameters[l] == nullptr) continue;
+    LayerUpdate<T>& layer = layers_[l];
+    layer.parameters = parameters[l];
+    layer.beside = std::move(plan_.layers[l]);
+    for (const TensorPlan& tensor : layer.beside.tensors) {
+      const bool trained = tensor.group >= 0;
+      layer.rules.push_back(
+          {trained, trained ? scalars_[static_cast<std::size_t>(tensor.group)].data() : nullptr, tensor});
+      penalized_ |= layer.rules.back().penalized();
+      constrained_ |= trained && tensor.constraint.kind != ConstraintKind::none;
+    }
+    if (!layer.trained()) continue;
+    gradient_size_ += layer.parameters->size();
+    for_each_part(
+        *layer.parameters, 0, layer.parameters->size(), [&](int tensor, std::ptrdiff_t begin, std::ptrdiff_t count) {
+          if (!layer.rules[static_cast<std::size_t>(tensor)].trained) return;
+          const int norm = plan_.clip == Clip::norm ? norms_ + tensor : 0;
+          for (std::ptrdiff_t at = 0; at < count; at += kPiece)
+            pieces_.push_back({static_cast<std::int32_t>(l), tensor, norm, begin + at, std::min(kPiece, count - at)});
+        });
+    norms_ += static_cast<int>(layer.rules.size());
+  }
+  penalties_.resize(penalized_ ? pieces_.size() : 0);
+  squares_.resize(clips_by_norm() ? pieces_.size() : 0);
+  plain_ = !penalized_ && plan_.clip == Clip::none &&
+           std::all_of(plan_.settings.begin(), plan_.settings.end(),
+                       [&](const auto& group) { return optimizer_->adds_scaled_gradient(group.data()); });
+}
+
+template <class T>
+template <class Body>
+void Update<T>::for_each_piece(int index, int count, Body&& body) const {
+  const Range mine = share_of(static_cast<std::ptrdiff_t>(pieces_.size()), 1, index, count);
+  for (std::ptrdiff_t i = mine.begin; i < mine.end; ++i) {
+    const Piece& piece = pieces_[static_cast<std::size_t>(i)];
+    const LayerUpdate<T>& layer = layers_[static_cast<std::size_t>(piece.layer)];
+    body(static_cast<std::size_t>(i), piece, layer, layer.rules[static_cast<std::size_t>(piece.tensor)]);
+  }
+}
+
+template <class T>
+void Update<T>::tell(std::ptrdiff_t l, T* gradients) const {
+  if (hook_ == nullptr) return;
+  if (l < 0) return hook_(-1, nullptr, 0);
+  if (layer(l).trained()) hook_(l, gradients + offset(l), layer(l).parameters->size());
+}
+
+template <class T>
+void Update<T>::begin_step(std::int64_t iteration, double rate) {
+  applies_ = (iteration + 1) % plan_.accumulate == 0;
+  const std::int64_t steps = iteration / plan_.accumulate;  // before this one
+  first_ = steps == 0;
+  overwrites_ = plan_.overwrite_every > 0 && (steps + 1) % plan_.overwrite_every == 0;
+  for (std::size_t g = 0; g < plan_.settings.size(); ++g)
+    optimizer_->prepare(plan_.settings[g].data(), rate, steps + 1, scalars_[g].data());
+}
+
+template <class T>
+void Update<T>::measure_penalties(int index, int count) {
+  if (!penalized_) return;
+  for_each_piece(index, count, [&](std::size_t i, const Piece& piece, const LayerUpdate<T>& layer, const auto& rule) {
+    if (rule.penalized())
+      penalties_[i] = kernels_.penalty(layer.parameters->data() + piece.begin, rule.plan.l1, rule.plan.l2, piece.count);
+  });
+}
+
+template <class T>
+double Update<T>::penalty() const {
+  double sum = 0;
+  for (const double value : penalties_) sum += value;
+  return sum;
+}
+
+template <class T>
+void Update<T>::add_penalty(const LayerUpdate<T>& layer, const TensorRule<T>& rule, T* gradient, std::ptrdiff_t begin,
+                            std::ptrdiff_t count) const {
+  if (rule.penalized())
+    kernels_.add_penalty_gradient(layer.parameters->data() + begin, gradient, static_cast<T>(rule.plan.l1),
+                                  static_cast<T>(rule.plan.l2), count);
+}
+
+template <class T>
+void Update<T>::step(const LayerUpdate<T>& layer, int tensor, T* gradient, std::ptrdiff_t begin,
+                     std::ptrdiff_t count) const {
+  add_penalty(layer, layer.rules[static_cast<std::size_t>(tensor)], gradient, begin, count);
+  if (plan_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(plan_.limit), count);
+  step_elements(*optimizer_, layer, tensor, gradient, begin, count);
+}
+
+template <class T>
+void Update<T>::add_penalties(T* gradients, int index, int count) const {
+  if (!penalized_) return;
+  for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto& rule) {
+    add_penalty(layer, rule, gradients + offset(piece.layer) + piece.begin, piece.begin, piece.count);
+  });
+}
+
+template <class T>
+void Update<T>::apply(T* gradients, int index, int count, Barrier& barrier) {
+  add_penalties(gradients, index, count);
+  const auto gradient_of = [&](const Piece& piece) { return gradients + offset(piece.layer) + piece.begin; };
+  const T none = std::numeric_limits<T>::infinity();
+  if (plan_.accumulate > 1) {
+    for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
+      T* sum = layer.beside.accumulator->data() + piece.begin;
+      if (!applies_) return kernels_.add(gradient_of(piece), sum, piece.count);
+      kernels_.add(sum, gradient_of(piece), piece.count);
+      kernels_.scale_and_clip(gradient_of(piece), T(1) / static_cast<T>(plan_.accumulate), none, piece.count);
+      std::fill(sum, sum + piece.count, T(0));
+    });
+    if (!applies_) return;
+  }
+  std::vector<double> factors;
+  if (clips_by_norm()) {
+    for_each_piece(index, count, [&](std::size_t i, const Piece& piece, const LayerUpdate<T>&, const auto&) {
+      squares_[i] = kernels_.sum(gradient_of(piece), gradient_of(piece), piece.count);
+    });
+    barrier.wait();
+    factors.resize(static_cast<std::size_t>(norms_) + 1);
+    for (std::size_t i = 0; i < pieces_.size(); ++i) factors[static_cast<std::size_t>(pieces_[i].norm)] += squares_[i];
+    for (double& factor : factors) {
+      const double norm = std::sqrt(factor);
+      factor = norm > plan_.limit ? plan_.limit / norm : (norm <= plan_.limit ? 1 : norm);  // NaN where it is
+      if (plan_.clip == Clip::global_norm && std::isinf(norm)) factor = std::numeric_limits<double>::quiet_NaN();
+    }
+  }
+  for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
+    T* gradient = gradient_of(piece);
+    if (plan_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(plan_.limit), piece.count);
+    if (clips_by_norm())
+      kernels_.scale_and_clip(gradient, static_cast<T>(factors[static_cast<std::size_t>(piece.norm)]), none,
+                              piece.count);
+    step_elements(*optimizer_, layer, piece.tensor, gradient, piece.begin, piece.count);
+  });
+}
+
+template <class T>
+void Update<T>::constrain(const LayerUpdate<T>& layer, int tensor, int index, int count) const {
+  const Constraint& constraint = layer.rules[static_cast<std::size_t>(tensor)].plan.constraint;
+  const NormBounds<T> bounds{static_cast<T>(constraint.bounds.least), static_cast<T>(constraint.bounds.most),
+                             static_cast<T>(constraint.bounds.rate)};
+  const Panels<T> w = layer.parameters->tensor(tensor);
+  if (constraint.kind == ConstraintKind::row_norms) {
+    const Range rows = share_of(w.rows, 1, index, count);
+    return kernels_.bound_row_norms(w, rows.begin, rows.end, bounds);
+  }
+  const Range panels = share_of(panel_count(w.cols, kPanelWidth<T>), 1, index, count);
+  if (constraint.kind == ConstraintKind::column_norms)
+    return kernels_.bound_column_norms(w, panels.begin, panels.end, bounds);
+  if (panels.begin < panels.end) kernels_.bound_below_by_zero(w, panels.begin, panels.end);
+}
+
+template <class T>
+void Update<T>::finish(int index, int count, Barrier& barrier) {
+  if (plan_.average >= 0) {
+    barrier.wait();
+    const T momentum = first_ ? T(0) : static_cast<T>(plan_.average);
+    for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
+      T *w = layer.parameters->data() + piece.begin, *mean = layer.beside.average->data() + piece.begin;
+      kernels_.running_average(w, mean, momentum, piece.count);
+      if (overwrites_) std::copy(mean, mean + piece.count, w);
+    });
+  }
+  if (!constrained_) return;
+  barrier.wait();
+  for (const LayerUpdate<T>& layer : layers_)
+    for (std::size_t i = 0; i < layer.rules.size(); ++i)
+      if (layer.rules[i].trained && layer.rules[i].plan.constraint.kind != ConstraintKind::none)
+        constrain(layer, static_cast<int>(i), index, count);
+}
+
+template <class T>
+void Update<T>::mark_changed() {
+  for (const LayerUpdate<T>& layer : layers_) {
+    if (layer.parameters == nullptr) continue;
+    layer.parameters->changed();
+    for (const auto& slot : layer.beside.slots)
+      if (slot != nullptr) slot->changed();
+    for (const auto& block : {layer.beside.accumulator, layer.beside.average})
+      if (block != nullptr) block->changed();
+  }
+}
+
+template struct LayerUpdate<float>;
+template struct LayerUpdate<double>;
+template void step_elements(const OptimizerKernel<float>&, const LayerUpdate<float>&, int, const float*, std::ptrdiff_t,
+                            std::ptrdiff_t);
+template void step_elements(const OptimizerKernel<double>&, const LayerUpdate<double>&, int, const double*,
+                            std::ptrdiff_t, std::ptrdiff_t);
+template class Update<float>;
+template class Update<double>;
+
+}  // namespace lamina::engine

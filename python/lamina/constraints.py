@@ -1,0 +1,204 @@
+"""Constraints: what parameters must fulfil after every step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core, config
+from lamina._arrays import float_array
+from lamina._checks import integer, number
+from lamina._names import look_up, registry
+from lamina._names import serialize as serialize
+
+__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "serialize"]
+
+Array = npt.NDArray[Any]
+
+
+class Projection(NamedTuple):
+    """A compiled constraint: its kind, and what a norm may be."""
+
+    kind: str
+    least: float = 0.0
+    most: float = 0.0
+    rate: float = 1.0
+
+
+class Constraint:
+    """Base class of constraints. One written in Python defines `__call__`, which returns the new values."""
+
+    def projection(self, ndim: int) -> Projection | None:
+        """Return the compiled constraint for a parameter of `ndim` axes, None for one that is written in Python."""
+        return None
+
+    def __call__(self, w: npt.ArrayLike) -> Array:
+        """Return the array as it must be.
+
+        Parameters
+        ----------
+        w : array_like, of one or two axes
+
+        Returns
+        -------
+        ndarray
+            New; of the same shape.
+        """
+        array = np.array(w)
+        if array.dtype not in (np.float32, np.float64):
+            array = array.astype(config.floatx())
+        array = float_array(type(self).__name__, "w", array, str(array.dtype))
+        projection = self.projection(array.ndim)
+        if projection is None:
+            raise NotImplementedError(f"{type(self).__name__}: a constraint defines __call__.")
+        matrix = array.reshape(1, -1) if array.ndim < 2 else array
+        _core.constrain(matrix, *projection)
+        return array
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the same constraint."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Constraint:
+        """Return a constraint from `get_config`."""
+        return cls(**config)
+
+
+class NonNeg(Constraint):
+    """``max(w, 0)``.
+
+    Examples
+    --------
+    >>> NonNeg()([1.0, -2.0])
+    array([1., 0.])
+    """
+
+    def projection(self, ndim: int) -> Projection:
+        """Return the compiled constraint."""
+        return Projection("not_negative")
+
+
+class _NormConstraint(Constraint):
+    """A constraint of the norms along an axis."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = integer(type(self).__name__, "axis", axis, -2)
+
+    def _along(self, ndim: int, least: float, most: float, rate: float) -> Projection:
+        if not -ndim <= self.axis < ndim or ndim > 2:
+            raise ValueError(
+                f"{type(self).__name__}: axis must be one of the parameter's {ndim} axes, of which there may be two; "
+                f"got {self.axis}."
+            )
+        # A vector is one row of a matrix.
+        rows = ndim == 1 or self.axis % ndim == 1
+        return Projection("row_norms" if rows else "column_norms", least, most, rate)
+
+
+class MaxNorm(_NormConstraint):
+    """``w · min(‖w‖, max_value) / (‖w‖ + 1e-7)`` for each vector along `axis`: of a dense kernel, each unit's weights.
+
+    Parameters
+    ----------
+    max_value : float, >= 0
+    axis : int
+
+    Examples
+    --------
+    >>> MaxNorm(1.0)([[3.0], [4.0]]).round(4).tolist()
+    [[0.6], [0.8]]
+    """
+
+    def __init__(self, max_value: float = 2, axis: int = 0) -> None:
+        super().__init__(axis)
+        self.max_value = number("MaxNorm", "max_value", max_value, least=0)
+
+    def projection(self, ndim: int) -> Projection:
+        """Return the compiled constraint."""
+        return self._along(ndim, 0.0, self.max_value, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"max_value": self.max_value, "axis": self.axis}
+
+
+class UnitNorm(_NormConstraint):
+    """``w / (‖w‖ + 1e-7)`` for each vector along `axis`.
+
+    Parameters
+    ----------
+    axis : int
+
+    Examples
+    --------
+    >>> UnitNorm()([[3.0], [4.0]]).round(4).tolist()
+    [[0.6], [0.8]]
+    """
+
+    def __init__(self, axis: int = 0) -> None:
+        super().__init__(axis)
+
+    def projection(self, ndim: int) -> Projection:
+        """Return the compiled constraint."""
+        return self._along(ndim, 1.0, 1.0, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the argument."""
+        return {"axis": self.axis}
+
+
+class MinMaxNorm(_NormConstraint):
+    """``w · d / (‖w‖ + 1e-7)``, ``d = rate · clip(‖w‖, min_value, max_value) + (1 - rate) ‖w‖``, along `axis`.
+
+    Parameters
+    ----------
+    min_value, max_value : float, >= 0
+    rate : float in [0, 1]
+        1 enforces the bounds at every step, less goes part of the way.
+    axis : int
+
+    Examples
+    --------
+    >>> MinMaxNorm(0.0, 1.0)([[3.0], [4.0]]).round(4).tolist()
+    [[0.6], [0.8]]
+    """
+
+    def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: int = 0) -> None:
+        super().__init__(axis)
+        self.min_value = number("MinMaxNorm", "min_value", min_value, least=0)
+        self.max_value = number("MinMaxNorm", "max_value", max_value, least=self.min_value)
+        self.rate = number("MinMaxNorm", "rate", rate, 0, 1)
+
+    def projection(self, ndim: int) -> Projection:
+        """Return the compiled constraint."""
+        return self._along(ndim, self.min_value, self.max_value, self.rate)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"min_value": self.min_value, "max_value": self.max_value, "rate": self.rate, "axis": self.axis}
+
+
+_CLASSES: dict[str, type[Constraint]] = registry(
+    (MaxNorm, "max_norm"), (NonNeg, "non_neg"), (UnitNorm, "unit_norm"), (MinMaxNorm, "min_max_norm")
+)
+
+
+def get(identifier: object) -> Constraint | None:
+    """Return a constraint from a name, a configuration, a class or an instance; None stays None.
+
+    Raises
+    ------
+    ValueError
+        An unknown name; the message suggests the nearest.
+
+    Examples
+    --------
+    >>> get("max_norm").get_config()
+    {'max_value': 2.0, 'axis': 0}
+    """
+    if identifier is None:
+        return None
+    return look_up("constraints.get", "constraint", identifier, _CLASSES, Constraint)

@@ -1,0 +1,150 @@
+"""Regularizers: penalties on parameters that are added to the loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core, config
+from lamina._arrays import float_array
+from lamina._checks import number
+from lamina._names import look_up, registry
+from lamina._names import serialize as serialize
+
+__all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
+
+Array = npt.NDArray[Any]
+
+
+class Regularizer:
+    """Base class of regularizers. One written in Python defines `value_and_gradient`."""
+
+    def factors(self) -> tuple[float, float] | None:
+        """Return ``l1, l2`` of a penalty ``l1 Σ|w| + l2 Σ w²``, None for one that is written in Python."""
+        return None
+
+    def value_and_gradient(self, w: Array) -> tuple[float, Array]:
+        """Return the penalty of a parameter and its gradient.
+
+        Parameters
+        ----------
+        w : ndarray
+            The parameter's values.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: a regularizer defines value_and_gradient.")
+
+    def __call__(self, w: npt.ArrayLike) -> float:
+        """Return the penalty of an array."""
+        return float(self.value_and_gradient(np.asarray(w))[0])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the same regularizer."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Regularizer:
+        """Return a regularizer from `get_config`."""
+        return cls(**config)
+
+
+class L1L2(Regularizer):
+    """``l1 Σ|w| + l2 Σ w²``; gradient ``l1 sign(w) + 2 l2 w``, 0 at ``w = 0``.
+
+    Parameters
+    ----------
+    l1, l2 : float, >= 0
+        None is 0.
+
+    Examples
+    --------
+    >>> L1L2(l1=0.5, l2=1.0)([[1.0, -2.0]])
+    6.5
+    """
+
+    def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0) -> None:
+        self.l1 = number(type(self).__name__, "l1", 0.0 if l1 is None else l1, least=0)
+        self.l2 = number(type(self).__name__, "l2", 0.0 if l2 is None else l2, least=0)
+
+    def factors(self) -> tuple[float, float]:
+        """Return both factors."""
+        return self.l1, self.l2
+
+    def value_and_gradient(self, w: Array) -> tuple[float, Array]:
+        """Return the penalty and its gradient."""
+        array = float_array(type(self).__name__, "w", np.asarray(w), _dtype_of(w))
+        gradient = np.zeros_like(array)
+        return _core.penalty(array, self.l1, self.l2, gradient), gradient
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"l1": self.l1, "l2": self.l2}
+
+
+class L1(L1L2):
+    """``l1 Σ|w|``.
+
+    Parameters
+    ----------
+    l1 : float, >= 0
+
+    Examples
+    --------
+    >>> L1(0.5)([1.0, -2.0])
+    1.5
+    """
+
+    def __init__(self, l1: float = 0.01) -> None:
+        super().__init__(l1, 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the argument."""
+        return {"l1": self.l1}
+
+
+class L2(L1L2):
+    """``l2 Σ w²``: no half, as in Keras; the gradient is ``2 l2 w``.
+
+    Parameters
+    ----------
+    l2 : float, >= 0
+
+    Examples
+    --------
+    >>> L2(0.5)([1.0, -2.0])
+    2.5
+    """
+
+    def __init__(self, l2: float = 0.01) -> None:
+        super().__init__(0.0, l2)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the argument."""
+        return {"l2": self.l2}
+
+
+def _dtype_of(w: Any) -> str:
+    dtype = np.asarray(w).dtype
+    return str(dtype) if dtype in (np.float32, np.float64) else config.floatx()
+
+
+_CLASSES: dict[str, type[Regularizer]] = registry((L1L2, "l1_l2"), (L1, "l1"), (L2, "l2"))
+
+
+def get(identifier: object) -> Regularizer | None:
+    """Return a regularizer from a name, a configuration, a class or an instance; None stays None.
+
+    Raises
+    ------
+    ValueError
+        An unknown name; the message suggests the nearest.
+
+    Examples
+    --------
+    >>> get("l2").get_config()
+    {'l2': 0.01}
+    """
+    if identifier is None:
+        return None
+    return look_up("regularizers.get", "regularizer", identifier, _CLASSES, Regularizer)
