@@ -77,6 +77,53 @@ RowsArgument rows_argument(const py::array& array, const char* name) {
   return argument;
 }
 
+InputArgument input_argument(const py::object& x, engine::InputKind kind, std::ptrdiff_t columns, const char* who) {
+  InputArgument argument;
+  if (kind != engine::InputKind::sparse) {
+    argument.rows = rows_argument(py::reinterpret_borrow<py::array>(x), "x");
+    if (argument.rows.rows.cols != columns)
+      raise_value(std::string(who) + ": x must have " + std::to_string(columns) + " numbers in each row; got " +
+                  std::to_string(argument.rows.rows.cols) + ".");
+    argument.input = {kind, argument.rows.rows};
+    return argument;
+  }
+  argument.keep = x.cast<py::tuple>();
+  const auto flat = [&](std::size_t i, bool integers) {
+    const auto array = argument.keep[i].cast<py::array>();
+    const bool fits = array.ndim() == 1 && (array.flags() & py::array::c_style) != 0;
+    const char kind_of = array.dtype().kind();
+    if (!fits || (integers && (kind_of != 'i' || (array.itemsize() != 4 && array.itemsize() != 8))))
+      raise_value(std::string(who) + ": sparse rows must be contiguous int32 or int64 indices and contiguous values.");
+    return array;
+  };
+  const py::array starts = flat(0, true), columns_of = flat(1, true), values = flat(2, false);
+  if (starts.size() < 1 || columns_of.size() != values.size())
+    raise_value(std::string(who) + ": sparse rows do not fit.");
+  argument.input = engine::Input(SparseRows{starts.data(), columns_of.data(), values.data(), starts.itemsize() == 8,
+                                            columns_of.itemsize() == 8, number_type(values.dtype(), "x"),
+                                            starts.size() - 1, columns});
+  return argument;
+}
+
+// The first row whose entries are not all within bounds, or -1: starts that grow, columns in [0, columns).
+py::ssize_t first_bad_sparse_row(const py::array& starts, const py::array& columns, py::ssize_t count) {
+  const auto checked = [&](auto start_zero, auto column_zero) -> py::ssize_t {
+    const auto* start = static_cast<const decltype(start_zero)*>(starts.data());
+    const auto* column = static_cast<const decltype(column_zero)*>(columns.data());
+    const py::gil_scoped_release release;
+    for (py::ssize_t i = 0; i + 1 < starts.size(); ++i) {
+      if (start[i] < 0 || start[i + 1] < start[i] || start[i + 1] > columns.size()) return i;
+      for (auto e = start[i]; e < start[i + 1]; ++e)
+        if (column[e] < 0 || column[e] >= count) return i;
+    }
+    return -1;
+  };
+  const bool wide = starts.itemsize() == 8;
+  if (columns.itemsize() == 8)
+    return wide ? checked(std::int64_t{}, std::int64_t{}) : checked(std::int32_t{}, std::int64_t{});
+  return wide ? checked(std::int64_t{}, std::int32_t{}) : checked(std::int32_t{}, std::int32_t{});
+}
+
 std::shared_ptr<py::object> kept(const py::object& object) {
   return {new py::object(object), [](py::object* held) {
             const py::gil_scoped_acquire acquire;

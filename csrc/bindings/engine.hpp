@@ -57,6 +57,17 @@ struct RowsArgument {
 
 RowsArgument rows_argument(const py::array& array, const char* name);
 
+// What a network reads: an array, or for sparse rows a tuple (starts, columns, values) as SciPy's CSR matrices hold
+// them, whose indices somebody has checked.
+struct InputArgument {
+  engine::Input input;
+  RowsArgument rows;
+  py::tuple keep;
+};
+
+py::ssize_t first_bad_sparse_row(const py::array& starts, const py::array& columns, py::ssize_t count);
+InputArgument input_argument(const py::object& x, engine::InputKind kind, std::ptrdiff_t columns, const char* who);
+
 // A Python object that the engine keeps and drops from threads without the GIL.
 std::shared_ptr<py::object> kept(const py::object& object);
 

@@ -48,13 +48,13 @@ std::unique_ptr<Layer<T>> make_host(const py::tuple& spec) {
 }
 
 template <class T>
-std::unique_ptr<Layer<T>> make_layer(const py::tuple& spec) {
+std::unique_ptr<Layer<T>> make_layer(const py::tuple& spec, InputKind input) {
   const Kernels<T>& table = kernels_of<T>(kernels());
   const auto kind = spec[0].cast<std::string>();
   if (kind == "dense") {
     const int activation = activation_number(spec[2].cast<std::string>());
     return std::make_unique<Dense<T>>(of_type<Parameters, T>(spec[1].cast<const PyParameters&>().object, "parameters"),
-                                      activation, alpha_of(spec[3], activation), table);
+                                      activation, alpha_of(spec[3], activation), table, input);
   }
   if (kind == "activation") {
     const int activation = activation_number(spec[1].cast<std::string>());
@@ -66,57 +66,59 @@ std::unique_ptr<Layer<T>> make_layer(const py::tuple& spec) {
 }
 
 PyNetwork make_network(const std::string& dtype, std::ptrdiff_t width, std::ptrdiff_t factor,
-                       const std::vector<py::tuple>& specs, const std::vector<bool>& trained) {
+                       const std::vector<py::tuple>& specs, const std::vector<bool>& trained,
+                       const std::string& input) {
+  const InputKind kind =
+      input == "sparse" ? InputKind::sparse : (input == "indices" ? InputKind::indices : InputKind::dense);
   if (specs.empty() || trained.size() != specs.size()) raise_value("Network: there must be layers.");
   return for_dtype(dtype, [&](auto zero) -> PyNetwork {
     using T = decltype(zero);
     std::vector<std::unique_ptr<Layer<T>>> layers;
-    for (const py::tuple& spec : specs) layers.push_back(make_layer<T>(spec));
-    return {std::make_shared<Network<T>>(kernels_of<T>(kernels()), width, factor, std::move(layers), trained)};
+    if (kind != InputKind::dense && specs[0][0].cast<std::string>() != "dense")
+      raise_value("Network: sparse rows and indices are for a dense first layer.");
+    for (const py::tuple& spec : specs) layers.push_back(make_layer<T>(spec, layers.empty() ? kind : InputKind::dense));
+    return {std::make_shared<Network<T>>(kernels_of<T>(kernels()), width, factor, std::move(layers), trained, kind)};
   });
 }
 
 template <class T>
-void predict_rows(const Network<T>& network, const Rows& rows, T* out) {
+void predict_rows(const Network<T>& network, const Input& rows, T* out) {
   constexpr double kSmall = 2e5;  // multiply-adds; for less the GIL is not worth releasing
-  if (network.work() * static_cast<double>(rows.rows) < kSmall && network.predict(rows, out, false)) return;
+  const std::ptrdiff_t n = rows.rows();
+  if (network.work() * static_cast<double>(n) < kSmall && network.predict(rows, out, false)) return;
   // In stretches of a few milliseconds, so that Ctrl-C is noticed.
   constexpr double kStretch = 1e9;  // multiply-adds
   const auto step = network.rows_alone()
                         ? static_cast<std::ptrdiff_t>(1 + kStretch / std::max(1.0, network.work()) / 1024) * 1024
-                        : rows.rows;
-  for (std::ptrdiff_t first = 0; first < rows.rows; first += step) {
-    Rows part = rows;
-    part.base = static_cast<const char*>(rows.base) + first * rows.row_bytes;
-    part.rows = std::min(step, rows.rows - first);
+                        : n;
+  for (std::ptrdiff_t first = 0; first < n; first += step) {
+    const std::ptrdiff_t count = std::min(step, n - first);
     {
       const py::gil_scoped_release release;
-      network.predict(part, out + first * network.outputs(), true);
+      network.predict(rows.part(first, count), out + first * network.outputs(), true);
     }
-    if (part.rows == step && PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (count == step && PyErr_CheckSignals() != 0) throw py::error_already_set();
   }
 }
 
-py::array predict(const PyNetwork& self, const py::array& x, const py::object& out) {
+py::array predict(const PyNetwork& self, const py::object& x, const py::object& out) {
   return std::visit(
       [&](const auto& network) -> py::array {
         using N = typename std::remove_reference_t<decltype(*network)>;
         using T = typename N::Number;
-        const RowsArgument rows = rows_argument(x, "x");
-        if (rows.rows.cols != network->inputs())
-          raise_value("predict: x must have " + std::to_string(network->inputs()) + " numbers in each row; got " +
-                      std::to_string(rows.rows.cols) + ".");
+        const InputArgument rows = input_argument(x, network->input(), network->inputs(), "predict");
+        const std::ptrdiff_t n = rows.input.rows();
         py::array result;
         if (out.is_none()) {
-          result = py::array_t<T>({rows.rows.rows, network->outputs()});
+          result = py::array_t<T>({n, network->outputs()});
         } else {
           Arguments arguments("predict");
           result = arguments.in_place(out, "out").array;
-          if (!py::isinstance<py::array_t<T>>(result) || result.size() != rows.rows.rows * network->outputs())
+          if (!py::isinstance<py::array_t<T>>(result) || result.size() != n * network->outputs())
             raise_value("predict: out must be of the model's dtype and the output's shape.");
         }
         T* data = static_cast<T*>(result.mutable_data());
-        predict_rows(*network, rows.rows, data);
+        predict_rows(*network, rows.input, data);
         return result;
       },
       self.object);
@@ -138,7 +140,8 @@ py::object predict_plain(const PyNetwork& self, const py::object& x, const py::o
                  py::detail::array_descriptor_proxy(array->descr)->type_num == number &&
                  py::detail::array_descriptor_proxy(array->descr)->byteorder != '>';
         };
-        if (network->plan().front().factor != 1 || network->plan().back().factor != 1 || !plain(x, network->inputs()) ||
+        if (network->input() != InputKind::dense || network->plan().front().factor != 1 ||
+            network->plan().back().factor != 1 || !plain(x, network->inputs()) ||
             (!out.is_none() && !plain(out, network->outputs())))
           return py::none();
         const auto* from = py::detail::array_proxy(x.ptr());
@@ -155,7 +158,7 @@ py::object predict_plain(const PyNetwork& self, const py::object& x, const py::o
               (to->data < x_end && from->data < out_end))
             return py::none();
         }
-        predict_rows(*network, rows, reinterpret_cast<T*>(to->data));
+        predict_rows(*network, Input(InputKind::dense, rows), reinterpret_cast<T*>(to->data));
         return result;
       },
       self.object);
@@ -164,9 +167,10 @@ py::object predict_plain(const PyNetwork& self, const py::object& x, const py::o
 }  // namespace
 
 void register_network(py::module_& module) {
+  module.def("first_bad_sparse_row", first_bad_sparse_row, py::arg("starts"), py::arg("columns"), py::arg("count"));
   py::class_<PyNetwork>(module, "Network")
       .def(py::init(&make_network), py::arg("dtype"), py::arg("width"), py::arg("factor"), py::arg("layers"),
-           py::arg("trained"))
+           py::arg("trained"), py::arg("input") = "dense")
       .def("predict", predict, py::arg("x"), py::arg("out"))
       .def("predict_plain", predict_plain, py::arg("x"), py::arg("out"));
 }

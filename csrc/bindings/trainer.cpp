@@ -172,16 +172,16 @@ PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const st
 template <class T>
 struct DataArgument {
   TrainingData<T> data;
+  InputArgument x;
   std::vector<RowsArgument> keep;
 };
 
 template <class T>
-DataArgument<T> data_argument(const Trainer<T>& trainer, const py::array& x, const py::list& targets,
+DataArgument<T> data_argument(const Trainer<T>& trainer, const py::object& x, const py::list& targets,
                               const py::object& sample_weight, const py::object& order) {
   DataArgument<T> argument;
-  argument.keep.push_back(rows_argument(x, "x"));
-  const std::ptrdiff_t rows = argument.keep[0].rows.rows;
-  if (argument.keep[0].rows.cols != trainer.inputs()) raise_value("Trainer: x does not fit the network.");
+  argument.x = input_argument(x, trainer.input(), trainer.inputs(), "Trainer");
+  const std::ptrdiff_t rows = argument.x.input.rows();
   if (targets.size() != trainer.labels().size()) raise_value("Trainer: the targets' number does not fit.");
   for (std::size_t i = 0; i < targets.size(); ++i) {
     argument.keep.push_back(rows_argument(targets[i].cast<py::array>(), "y"));
@@ -192,9 +192,9 @@ DataArgument<T> data_argument(const Trainer<T>& trainer, const py::array& x, con
                     target.type == NumberType::float64)))
       raise_value("Trainer: a target does not fit the network or x.");
   }
-  argument.data = {argument.keep[0].rows, {}, nullptr, nullptr};
+  argument.data = {argument.x.input, {}, nullptr, nullptr};
   for (std::size_t i = 0; i < targets.size(); ++i)
-    argument.data.targets.push_back({argument.keep[i + 1].rows, trainer.labels()[i]});
+    argument.data.targets.push_back({argument.keep[i].rows, trainer.labels()[i]});
   const auto contiguous = [&](const py::object& object, const char* name) {
     argument.keep.push_back(rows_argument(object.cast<py::array>(), name));
     const Rows& found = argument.keep.back().rows;
@@ -226,7 +226,7 @@ bool signalled() {
 // totals (2, 1 + metrics): sums and counts, added to. progress[0] grows by the steps completed, also where a signal's
 // exception ends the call.
 template <class Body>
-void run_steps(const PyTrainer& self, const py::array& x, const py::list& targets, const py::object& sample_weight,
+void run_steps(const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
                const py::object& order, py::array_t<double> totals, py::array_t<std::int64_t> progress, Body&& body) {
   std::visit(
       [&](const auto& trainer) {
@@ -249,8 +249,8 @@ void run_steps(const PyTrainer& self, const py::array& x, const py::list& target
       self.object);
 }
 
-void check_batches(const Rows& x, const Batches& batches) {
-  if (batches.first < 0 || batches.rows < 0 || batches.size < 1 || batches.first + batches.rows > x.rows)
+void check_batches(const Input& x, const Batches& batches) {
+  if (batches.first < 0 || batches.rows < 0 || batches.size < 1 || batches.first + batches.rows > x.rows())
     raise_value("Trainer: the batches must lie within the rows.");
 }
 
@@ -262,7 +262,7 @@ void register_trainer(py::module_& module) {
            py::arg("update"))
       .def(
           "train",
-          [](const PyTrainer& self, const py::array& x, const py::list& targets, const py::object& sample_weight,
+          [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
              const py::object& order, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t size,
              const std::vector<double>& rates, std::int64_t iteration, const py::array_t<double>& totals,
              const py::array_t<std::int64_t>& progress) {
@@ -278,7 +278,7 @@ void register_trainer(py::module_& module) {
           py::arg("progress"))
       .def(
           "test",
-          [](const PyTrainer& self, const py::array& x, const py::list& targets, const py::object& sample_weight,
+          [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
              std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t size, const py::array_t<double>& totals,
              const py::array_t<std::int64_t>& progress) {
             run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
@@ -291,13 +291,13 @@ void register_trainer(py::module_& module) {
           py::arg("size"), py::arg("totals"), py::arg("progress"))
       .def(
           "gradients",
-          [](const PyTrainer& self, const py::array& x, const py::list& targets, const py::object& sample_weight,
+          [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
              const py::array_t<double>& totals) {
             py::list found;
             const py::array_t<std::int64_t> progress(1);
             run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
                       [&](auto& trainer, const auto& data, Totals& sums) {
-                        const auto gradients = trainer.gradients(data, data.x.rows, sums);
+                        const auto gradients = trainer.gradients(data, data.x.rows(), sums);
                         const py::gil_scoped_acquire acquire;
                         for (const auto& gradient : gradients) {
                           if (gradient == nullptr)

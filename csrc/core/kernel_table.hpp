@@ -117,6 +117,19 @@ struct PanelGradient {
   T factor;
 };
 
+// z = x w + b for a sparse x, as PanelProduct.
+template <class T>
+struct SparseProduct {
+  SparseBatch<T> x;   // (n, in)
+  Panels<const T> w;  // (in, out), last panel padded
+  Panels<T> z;        // (n, out)
+  const T* bias;      // as in PanelProduct
+  std::ptrdiff_t bias_panel;
+  std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
+  bool clamp;  // z = max(z, floor)
+  T floor;
+};
+
 // to = fromᵀ for a rectangle of `from`.
 template <class T>
 struct PanelTranspose {
@@ -192,6 +205,12 @@ struct Kernels {
   void (*panel_column_sums)(Panels<const T> dz, std::ptrdiff_t row_begin, std::ptrdiff_t row_end, std::ptrdiff_t panel,
                             T* sums);
   void (*panel_transpose)(const PanelTranspose<T>&);
+  // kernels/sparse.hpp
+  void (*sparse_product)(const SparseProduct<T>&);
+  void (*sparse_gradient)(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, std::ptrdiff_t panel_begin,
+                          std::ptrdiff_t panel_end);
+  void (*sparse_step)(SparseBatch<T> x, Panels<T> gradient, Panels<T> w, T factor, std::ptrdiff_t panel_begin,
+                      std::ptrdiff_t panel_end);
   void (*gather)(const Gather<T>&);
   // to[i] += from[i].
   void (*add)(const T* from, T* to, std::ptrdiff_t size);

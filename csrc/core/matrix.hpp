@@ -55,6 +55,24 @@ struct Rows {
   NumberType type;
 };
 
+// Rows of a sparse matrix in compressed form, read where they are: the entries of row i are those from starts[i] to
+// starts[i + 1] - 1 of columns and values.
+struct SparseRows {
+  const void *starts, *columns, *values;
+  bool wide_starts, wide_columns;  // int64, else int32
+  NumberType type;                 // of the values
+  std::ptrdiff_t rows, cols;
+};
+
+// Rows of which most numbers are zero, gathered: row i has values[i * stride + e] in columns[i * stride + e], e <
+// counts[i].
+template <class T>
+struct SparseBatch {
+  std::int32_t *counts, *columns;
+  T* values;
+  std::ptrdiff_t rows, stride;
+};
+
 // Integer class labels of any width, read where they are.
 enum class LabelType : std::uint8_t { int8, int16, int32, int64, uint8, uint16, uint32, uint64 };
 

@@ -80,6 +80,27 @@ void GradientSink<T>::dense_kernel(Panels<const T> x, Panels<const T> dz, std::p
 }
 
 template <class T>
+void GradientSink<T>::sparse_kernel(const SparseBatch<T>& x, Panels<const T> dz, Range panels) const {
+  if (!trained(0)) return;
+  const Panels<T> w = layer_.parameters->kernel();
+  T* memory = stored_ == nullptr ? zeros_ : stored_;
+  const Panels<T> gradient{memory, w.rows, w.cols, w.panel_stride, w.row_stride};
+  const std::ptrdiff_t size = w.rows * w.row_stride;
+  for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
+    T* begin = memory + panel * w.panel_stride;
+    if (stored_ != nullptr) std::fill(begin, begin + size, T(0));
+    kernels_.sparse_gradient(x, dz, gradient, panel, panel + 1);
+    if (stored_ != nullptr) continue;
+    if (update_.plain()) {
+      kernels_.sparse_step(x, gradient, w, layer_.rules[0].scalars[0], panel, panel + 1);
+    } else {
+      take(0, begin, panel * w.panel_stride, size);
+      std::fill(begin, begin + size, T(0));
+    }
+  }
+}
+
+template <class T>
 void GradientSink<T>::dense_bias(Panels<const T> dz, Range panels) const {
   if (!layer_.parameters->layout().has_bias() || !trained(1)) return;
   constexpr std::ptrdiff_t width = kPanelWidth<T>;

@@ -29,12 +29,15 @@ template <class T>
 class GradientSink {
  public:
   // Of layer l. `stored`: gradients are written there in the block's layout, or added to what is there; null: they are
-  // applied at once.
-  GradientSink(const Kernels<T>& kernels, const Update<T>& update, std::ptrdiff_t l, T* stored, bool add)
-      : kernels_(kernels), update_(update), layer_(update.layer(l)), stored_(stored), add_(add) {}
+  // applied at once. `zeros`: memory for a whole gradient of a sparse layer, zero before and after, where `stored` is
+  // null.
+  GradientSink(const Kernels<T>& kernels, const Update<T>& update, std::ptrdiff_t l, T* stored, bool add, T* zeros)
+      : kernels_(kernels), update_(update), layer_(update.layer(l)), stored_(stored), zeros_(zeros), add_(add) {}
 
   // xᵀ dz for a panel of x and panels of dz, the gradient of a dense kernel.
   void dense_kernel(Panels<const T> x, Panels<const T> dz, std::ptrdiff_t x_panel, Range panels) const;
+  // The same for a sparse x, and all of its columns.
+  void sparse_kernel(const SparseBatch<T>& x, Panels<const T> dz, Range panels) const;
   // The gradient of all of the block.
   void whole(T* gradients) const;
   // Σ dz over the rows, the gradient of its bias.
@@ -48,7 +51,7 @@ class GradientSink {
   const Kernels<T>& kernels_;
   const Update<T>& update_;
   const LayerUpdate<T>& layer_;
-  T* stored_;
+  T *stored_, *zeros_;
   bool add_;
 };
 

@@ -6,6 +6,7 @@
 
 #include "core/kernel_table.hpp"
 #include "core/memory.hpp"
+#include "engine/input.hpp"
 #include "engine/layers/activation_part.hpp"
 #include "engine/tape.hpp"
 
@@ -53,7 +54,7 @@ struct Targets {
 
 template <class T>
 struct TrainingData {
-  Rows x;
+  Input x;
   std::vector<Targets> targets;  // the loss's first
   const T* sample_weight;        // or null
   const std::int64_t* order;     // or null

@@ -32,8 +32,8 @@ constexpr NumberType number_type() {
 
 template <class T>
 Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
-                    std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained)
-    : kernels_(kernels), layers_(std::move(layers)), plan_(layers_.size() + 1) {
+                    std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained, InputKind input)
+    : kernels_(kernels), layers_(std::move(layers)), plan_(layers_.size() + 1), input_(input) {
   plan_[0].width = width;
   plan_[0].factor = factor;
   first_trained_ = depth();
@@ -97,15 +97,18 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier, 
 }
 
 template <class T>
-std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity) const {
+std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t longest) const {
   const Locked lock(tapes_gate_);
   for (std::size_t i = tapes_.size(); i-- > 0;) {
     if (tapes_[i]->capacity() < capacity) continue;
     std::unique_ptr<Tape<T>> tape = std::move(tapes_[i]);
     tapes_.erase(tapes_.begin() + static_cast<std::ptrdiff_t>(i));
+    if (longest > 0) tape->reserve_entries(longest);
     return tape;
   }
-  return std::make_unique<Tape<T>>(plan_, capacity, false);
+  auto tape = std::make_unique<Tape<T>>(plan_, capacity, false);
+  if (longest > 0) tape->reserve_entries(longest);
+  return tape;
 }
 
 template <class T>
@@ -116,13 +119,14 @@ void Network<T>::return_tape(std::unique_ptr<Tape<T>> tape) const {
 }
 
 template <class T>
-void Network<T>::predict_rows(const Rows& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
+void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
                               int index, int members, Barrier* barrier) const {
   constexpr std::ptrdiff_t size = sizeof(T), width = kPanelWidth<T>;
   Pass<T> pass{kernels_, tape, false};
-  const char* begin = static_cast<const char*>(rows.base) + first * rows.row_bytes;
-  const bool in_place = rows.type == number_type<T>() && rows.offsets == nullptr &&
-                        rows.row_bytes == rows.cols * size && reinterpret_cast<std::uintptr_t>(begin) % size == 0;
+  const Rows& dense = rows.dense;
+  const char* begin = static_cast<const char*>(dense.base) + first * dense.row_bytes;
+  const bool in_place = rows.kind == InputKind::dense && dense.type == number_type<T>() && dense.offsets == nullptr &&
+                        dense.row_bytes == dense.cols * size && reinterpret_cast<std::uintptr_t>(begin) % size == 0;
   if (index == 0) {
     tape.set_rows(count);
     const BoundaryPlan &input = plan_.front(), &output = plan_.back();
@@ -130,7 +134,7 @@ void Network<T>::predict_rows(const Rows& rows, std::ptrdiff_t first, std::ptrdi
       tape[0].value = {const_cast<T*>(reinterpret_cast<const T*>(begin)), count * input.factor, input.width, width,
                        input.width};
     else
-      kernels_.gather({rows, nullptr, first, count, tape[0].value, 0, input.factor, 0});
+      fetch<T>(kernels_, rows, nullptr, first, count, tape[0], 0, input.factor, 0);
     tape[depth()].value = {out + first * outputs(), count * output.factor, output.width, width, output.width};
   }
   if (members > 1) barrier->wait();
@@ -156,8 +160,8 @@ void Network<T>::close(std::size_t gates) const {
 }
 
 template <class T>
-bool Network<T>::predict(const Rows& rows, T* out, bool wait) const {
-  if (rows.rows == 0) return true;
+bool Network<T>::predict(const Input& rows, T* out, bool wait) const {
+  if (rows.rows() == 0) return true;
   if (Gate::held_here()) {  // called back from inside a step
     predict_open(rows, out);
     return true;
@@ -172,16 +176,17 @@ bool Network<T>::predict(const Rows& rows, T* out, bool wait) const {
 }
 
 template <class T>
-void Network<T>::predict_open(const Rows& rows, T* out) const {
+void Network<T>::predict_open(const Input& rows, T* out) const {
+  const std::ptrdiff_t n = rows.rows(), longest = rows.longest();
   const StepPlan plan =
-      plan_prediction({rows.rows, work_, parameter_bytes_, row_bytes_, depth(), lamina::kernels().vector_bytes, true},
+      plan_prediction({n, work_, parameter_bytes_, row_bytes_, depth(), lamina::kernels().vector_bytes, true},
                       host_ ? 1 : num_threads());
   if (plan.schedule == Schedule::chunked && plan.threads > 1) {
     run_team(plan.threads, [&](int index, int count) {
-      const Range mine = share_of(rows.rows, 12, index, count);
+      const Range mine = share_of(n, 12, index, count);
       if (mine.begin >= mine.end) return;
       const std::ptrdiff_t chunks = (mine.size() + kPredictionRows - 1) / kPredictionRows;
-      std::unique_ptr<Tape<T>> tape = borrow_tape((mine.size() + chunks - 1) / chunks);
+      std::unique_ptr<Tape<T>> tape = borrow_tape((mine.size() + chunks - 1) / chunks, longest);
       for (std::ptrdiff_t c = 0; c < chunks; ++c) {
         const std::ptrdiff_t begin = mine.begin + mine.size() * c / chunks,
                              end = mine.begin + mine.size() * (c + 1) / chunks;
@@ -191,18 +196,16 @@ void Network<T>::predict_open(const Rows& rows, T* out) const {
     });
     return;
   }
-  const std::ptrdiff_t chunks = rows_alone_ ? (rows.rows + kPredictionRows - 1) / kPredictionRows : 1;
-  std::unique_ptr<Tape<T>> tape = borrow_tape((rows.rows + chunks - 1) / chunks);
+  const std::ptrdiff_t chunks = rows_alone_ ? (n + kPredictionRows - 1) / kPredictionRows : 1;
+  std::unique_ptr<Tape<T>> tape = borrow_tape((n + chunks - 1) / chunks, longest);
   if (plan.threads == 1) {
     for (std::ptrdiff_t c = 0; c < chunks; ++c)
-      predict_rows(rows, rows.rows * c / chunks, rows.rows * (c + 1) / chunks - rows.rows * c / chunks, out, *tape, 0,
-                   1, nullptr);
+      predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, *tape, 0, 1, nullptr);
   } else {
     run_together(plan.threads, [&](int index, int count, Barrier& barrier) {
       for (std::ptrdiff_t c = 0; c < chunks; ++c) {
         if (c > 0 && count > 1) barrier.wait();
-        predict_rows(rows, rows.rows * c / chunks, rows.rows * (c + 1) / chunks - rows.rows * c / chunks, out, *tape,
-                     index, count, &barrier);
+        predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, *tape, index, count, &barrier);
       }
     });
   }

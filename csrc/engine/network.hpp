@@ -6,6 +6,7 @@
 
 #include "core/kernel_table.hpp"
 #include "engine/barrier.hpp"
+#include "engine/input.hpp"
 #include "engine/layer.hpp"
 
 namespace lamina::engine {
@@ -27,14 +28,19 @@ class Network {
   // `width` columns in `factor` rows for each row of the input. `trained[l]`: whether layer l has parameters that
   // training changes.
   Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
-          std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained);
+          std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained,
+          InputKind input = InputKind::dense);
 
   const Kernels<T>& kernels() const { return kernels_; }
   std::ptrdiff_t depth() const { return static_cast<std::ptrdiff_t>(layers_.size()); }
   const Layer<T>& layer(std::ptrdiff_t l) const { return *layers_[static_cast<std::size_t>(l)]; }
   const std::vector<BoundaryPlan>& plan() const { return plan_; }
   std::ptrdiff_t outputs() const { return plan_.back().width * plan_.back().factor; }
-  std::ptrdiff_t inputs() const { return plan_.front().width * plan_.front().factor; }
+  // Numbers in a row of the input; of indices, as many as are looked up.
+  std::ptrdiff_t inputs() const {
+    return input_ == InputKind::indices ? plan_.front().factor : plan_.front().width * plan_.front().factor;
+  }
+  InputKind input() const { return input_; }
   // The lowest layer that backward must reach; depth() where nothing is trained.
   std::ptrdiff_t first_trained() const { return first_trained_; }
   // Whether one of its layers must run on the calling thread.
@@ -58,15 +64,15 @@ class Network {
   // out (n, outputs) = the network of the rows; converts what is not of dtype T and contiguous. Several threads may
   // predict at once; one that trains lets them in between two steps. Returns false, having done nothing, where that
   // would mean to wait and `wait` is false.
-  bool predict(const Rows& rows, T* out, bool wait) const;
+  bool predict(const Input& rows, T* out, bool wait) const;
 
  private:
-  std::unique_ptr<Tape<T>> borrow_tape(std::ptrdiff_t capacity) const;
+  std::unique_ptr<Tape<T>> borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t longest) const;
   void return_tape(std::unique_ptr<Tape<T>> tape) const;
   bool open(bool wait) const;
   void close(std::size_t gates) const;
-  void predict_open(const Rows& rows, T* out) const;
-  void predict_rows(const Rows& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape, int index,
+  void predict_open(const Input& rows, T* out) const;
+  void predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape, int index,
                     int members, Barrier* barrier) const;
 
   const Kernels<T>& kernels_;
@@ -76,6 +82,7 @@ class Network {
   std::ptrdiff_t first_trained_ = 0, parameter_bytes_ = 0, row_bytes_ = 0;
   double work_ = 0;
   bool host_ = false, rows_alone_ = true;
+  InputKind input_;
   mutable Gate tapes_gate_;
   mutable std::vector<std::unique_ptr<Tape<T>>> tapes_;
 };

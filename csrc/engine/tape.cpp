@@ -15,12 +15,23 @@ Tape<T>::Tape(const std::vector<BoundaryPlan>& plan, std::ptrdiff_t capacity, bo
     : plan_(plan), memory_(plan.size()), views_(plan.size()), capacity_(capacity) {
   for (std::size_t i = 0; i < plan.size(); ++i) {
     const std::ptrdiff_t size = padded<T>(capacity * plan[i].factor) * padded<T>(plan[i].width);
-    if (training || i + 1 < plan.size()) memory_[i].value = Buffer<T>(size);
+    if (!plan[i].sparse && (training || i + 1 < plan.size())) memory_[i].value = Buffer<T>(size);
     if (!training) continue;
     if (plan[i].pre) memory_[i].pre = Buffer<T>(size);
     if (plan[i].has_gradient) memory_[i].gradient = Buffer<T>(size);
     if (plan[i].has_gradient && plan[i].transposed) memory_[i].transposed = Buffer<T>(size);
   }
+}
+
+template <class T>
+void Tape<T>::reserve_entries(std::ptrdiff_t longest) {
+  if (longest <= longest_) return;
+  const std::ptrdiff_t rows = capacity_ * plan_[0].factor;
+  counts_ = Buffer<std::int32_t>(rows);
+  columns_ = Buffer<std::int32_t>(rows * longest);
+  entry_values_ = Buffer<T>(rows * longest);
+  longest_ = longest;
+  rows_ = -1;
 }
 
 template <class T>
@@ -37,7 +48,9 @@ void Tape<T>::set_rows(std::ptrdiff_t rows) {
     views_[i] = {view(memory.value),
                  view(memory.pre),
                  view(memory.gradient),
-                 {memory.transposed.data(), cols, n, cols * width, width}};
+                 {memory.transposed.data(), cols, n, cols * width, width},
+                 {}};
+    if (plan_[i].sparse) views_[i].entries = {counts_.data(), columns_.data(), entry_values_.data(), n, longest_};
   }
 }
 

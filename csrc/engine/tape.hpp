@@ -28,11 +28,13 @@ struct BoundaryPlan {
   bool pre = false;          // the pre-activation is kept too
   bool transposed = false;   // the layer below reads the gradient's transpose
   bool has_gradient = true;  // something below is trained
+  bool sparse = false;       // entries instead of values
 };
 
 template <class T>
 struct Boundary {
   Panels<T> value, pre, gradient, transposed;
+  SparseBatch<T> entries;
 };
 
 // Memory for up to `capacity` rows of a batch.
@@ -43,6 +45,8 @@ class Tape {
   // Without `training` only values, and none for the output, which is the caller's.
   Tape(const std::vector<BoundaryPlan>& plan, std::ptrdiff_t capacity, bool training);
 
+  // Makes room for so many entries in each row of a sparse input.
+  void reserve_entries(std::ptrdiff_t longest);
   // Arranges the views anew for so many rows, at most the capacity.
   void set_rows(std::ptrdiff_t rows);
   std::ptrdiff_t rows() const { return rows_; }
@@ -56,6 +60,9 @@ class Tape {
   };
   std::vector<BoundaryPlan> plan_;
   std::vector<Memory> memory_;
+  Buffer<std::int32_t> counts_, columns_;  // of a sparse input
+  Buffer<T> entry_values_;
+  std::ptrdiff_t longest_ = 0;
   std::vector<Boundary<T>> views_;
   std::ptrdiff_t capacity_ = 0, rows_ = -1;
 };

@@ -58,7 +58,7 @@ Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::
 
 template <class T>
 StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
-  const bool segmentable = network_->rows_alone() && !head_plan_.host();
+  const bool segmentable = network_->rows_alone() && !head_plan_.host() && network_->input() == InputKind::dense;
   const StepShape shape{rows,
                         network_->work(),
                         update_.gradient_size() * static_cast<std::ptrdiff_t>(sizeof(T)),
@@ -75,7 +75,7 @@ StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
 }
 
 template <class T>
-void Trainer<T>::reserve(std::ptrdiff_t rows, int members, bool chunked, bool stored) {
+void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t longest, int members, bool chunked) {
   const std::ptrdiff_t before = static_cast<std::ptrdiff_t>(allocated_bytes());
   if (head_ == nullptr || rows > capacity_) {
     head_ = std::make_unique<Head<T>>(head_plan_, kernels_, labels_, network_->outputs(), rows);
@@ -93,7 +93,15 @@ void Trainer<T>::reserve(std::ptrdiff_t rows, int members, bool chunked, bool st
   } else if (tape_.capacity() < rows) {
     tape_ = Tape<T>(network_->plan(), rows, true);
   }
-  if (stored && stored_.size() < update_.gradient_size()) stored_ = Buffer<T>(update_.gradient_size());
+  if (network_->input() != InputKind::dense) tape_.reserve_entries(longest);
+  const bool sparse = network_->input() != InputKind::dense;
+  if ((stores_ || sparse) && stored_.size() < update_.gradient_size()) {
+    stored_ = Buffer<T>(update_.gradient_size());
+    stored_is_zero_ = true;
+  }
+  // A sparse layer relies on zeros, and leaves them behind.
+  if (sparse && !stores_ && !stored_is_zero_) std::fill(stored_.data(), stored_.data() + stored_.size(), T(0));
+  stored_is_zero_ = false;
   workspace_bytes_ += static_cast<std::ptrdiff_t>(allocated_bytes()) - before;
 }
 
@@ -117,7 +125,8 @@ template <class T>
 void Trainer<T>::backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const {
   const Layer<T>* below = l > 0 ? &network_->layer(l - 1) : nullptr;
   if (!update_.layer(l).trained()) return network_->layer(l).backward(pass, units, below, nullptr);
-  GradientSink<T> sink(kernels_, update_, l, sums == nullptr ? nullptr : sums + update_.offset(l), add);
+  T* zeros = sums == nullptr && stored_.size() != 0 ? stored_.data() + update_.offset(l) : nullptr;
+  GradientSink<T> sink(kernels_, update_, l, sums == nullptr ? nullptr : sums + update_.offset(l), add, zeros);
   network_->layer(l).backward(pass, units, below, &sink);
 }
 
@@ -170,8 +179,9 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   Pass<T> pass{kernels_, tape_, !test};
   const auto stopped = [&] { return interruptible_ && stop_.load(std::memory_order_relaxed); };
   if (rows.begin < rows.end) {
-    kernels_.gather({data.x, data.order, first + rows.begin, rows.size(), tape_[0].value,
-                     rows.begin * network_->plan()[0].factor, network_->plan()[0].factor, last - first - rows.end});
+    const std::ptrdiff_t factor = network_->plan()[0].factor;
+    fetch(kernels_, data.x, data.order, first + rows.begin, rows.size(), tape_[0], rows.begin * factor, factor,
+          last - first - rows.end);
     head_->gather(data, first, rows);
   }
   update_.measure_penalties(index, count);
@@ -263,8 +273,8 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   for (std::ptrdiff_t s = segments * index / count; s < segments * (index + 1) / count; ++s) {
     const Range rows{gradient_segment_begin(size, s, segments), gradient_segment_begin(size, s + 1, segments)};
     if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
-    kernels_.gather({data.x, data.order, first + rows.begin, rows.size(), member.tape[0].value, 0, factor,
-                     last - first - rows.end});
+    fetch(kernels_, data.x, data.order, first + rows.begin, rows.size(), member.tape[0], 0, factor,
+          last - first - rows.end);
     head_->gather(data, first, rows);
     network_->forward(pass, 0, 1, nullptr);
     head_->evaluate(member.tape[depth], rows.begin, rows, size, !test);
@@ -341,7 +351,7 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
   interruptible_ = guess / plan.threads > kLongStep || forced_long_;
   const bool chunked = plan.schedule == Schedule::chunked;
   stores_ = mode == Mode::store || (mode == Mode::train && (update_.stores() || (interruptible_ && !chunked)));
-  reserve(largest, plan.threads, chunked, stores_);
+  reserve(largest, data.x.longest(), plan.threads, chunked);
   stop_.store(false);
   poll_ = &poll;
   next_poll_ = std::chrono::steady_clock::now() + kPollInterval;
@@ -383,6 +393,7 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
     }
   });
   if (mode == Mode::train) update_.mark_changed();
+  stored_is_zero_ = !stores_;
   return completed;
 }
 

@@ -55,6 +55,7 @@ class Trainer {
   }
   StepPlan plan(std::ptrdiff_t rows) const;
   std::ptrdiff_t inputs() const { return network_->inputs(); }
+  InputKind input() const { return network_->input(); }
   std::ptrdiff_t outputs() const { return network_->outputs(); }
   const std::vector<bool>& labels() const { return labels_; }
   std::ptrdiff_t metrics() const { return static_cast<std::ptrdiff_t>(head_plan_.metrics.size()); }
@@ -79,7 +80,7 @@ class Trainer {
 
   std::ptrdiff_t run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
                      std::int64_t iteration, Totals& totals, const Poll& poll);
-  void reserve(std::ptrdiff_t rows, int members, bool chunked, bool stored);
+  void reserve(std::ptrdiff_t rows, std::ptrdiff_t longest, int members, bool chunked);
   void begin_step(std::ptrdiff_t step, const std::vector<double>* rates, std::int64_t iteration);
   void step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
                      std::ptrdiff_t last, int index, int count, Barrier& barrier);
@@ -102,6 +103,7 @@ class Trainer {
   std::vector<std::unique_ptr<Member>> members_;
   Buffer<T> stored_;
   std::ptrdiff_t capacity_ = 0, workspace_bytes_ = 0;
+  bool stored_is_zero_ = false;
   bool stores_ = false;  // gradients of this run's steps are stored before they are applied
 
   Turns turns_;

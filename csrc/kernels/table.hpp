@@ -12,6 +12,7 @@
 #include "kernels/panels.hpp"
 #include "kernels/random.hpp"
 #include "kernels/softmax.hpp"
+#include "kernels/sparse.hpp"
 #include "kernels/updates.hpp"
 
 namespace lamina::LAMINA_ISA {
@@ -84,6 +85,9 @@ constexpr Kernels<T> make_kernels() {
           panel_gradient<T>,
           panel_column_sums<T>,
           panel_transpose<T>,
+          sparse_product<T>,
+          sparse_gradient<T>,
+          sparse_step<T>,
           gather<T>,
           add<T>,
           penalty<T>,

@@ -42,6 +42,7 @@ def evaluate_loss(
     need_gradient: bool,
     gradient_scale: float,
 ) -> tuple[_Array, Any]: ...
+def first_bad_sparse_row(starts: _Array, columns: _Array, count: int) -> int: ...
 def first_label_outside(labels: _Array, classes: int) -> int: ...
 def isa() -> str: ...
 def loss_table() -> dict[str, Any]: ...
@@ -76,9 +77,15 @@ class Parameters:
 
 class Network:
     def __init__(
-        self, dtype: str, width: int, factor: int, layers: list[tuple[Any, ...]], trained: list[bool]
+        self,
+        dtype: str,
+        width: int,
+        factor: int,
+        layers: list[tuple[Any, ...]],
+        trained: list[bool],
+        input: str = "dense",
     ) -> None: ...
-    def predict(self, x: _Array, out: _Array | None) -> _Array: ...
+    def predict(self, x: Any, out: _Array | None) -> _Array: ...
     def predict_plain(self, x: object, out: object) -> _Array | None: ...
 
 class Trainer:
@@ -92,7 +99,7 @@ class Trainer:
     ) -> None: ...
     def train(
         self,
-        x: _Array,
+        x: Any,
         targets: list[_Array],
         sample_weight: _Array | None,
         order: _Array | None,
@@ -106,7 +113,7 @@ class Trainer:
     ) -> None: ...
     def test(
         self,
-        x: _Array,
+        x: Any,
         targets: list[_Array],
         sample_weight: _Array | None,
         first: int,
@@ -116,7 +123,7 @@ class Trainer:
         progress: _Array,
     ) -> None: ...
     def gradients(
-        self, x: _Array, targets: list[_Array], sample_weight: _Array | None, totals: _Array
+        self, x: Any, targets: list[_Array], sample_weight: _Array | None, totals: _Array
     ) -> list[Parameters | None]: ...
     def on_gradient(self, function: Callable[[int, _Array | None], Any] | None) -> None: ...
     def force_schedule(self, schedule: str, threads: int, as_long: bool = False) -> None: ...

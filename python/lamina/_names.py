@@ -61,6 +61,11 @@ def serialize(item: Any) -> dict[str, Any]:
     return {"class_name": type(item).__name__, "config": item.get_config()}
 
 
+def serialize_optional(item: Any) -> dict[str, Any] | None:
+    """Return the same, and None for None."""
+    return None if item is None else serialize(item)
+
+
 def snake_case(name: str) -> str:
     """Return ``CamelCase`` as ``camel_case``."""
     partly = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)

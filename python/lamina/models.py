@@ -95,7 +95,7 @@ class Sequential(Trainer):
         if start is None and not self.layers:
             shape = layer.input_row_shape if layer.built else layer.wanted_input_shape
             start = None if shape is None else InputLayer(shape, dtype=layer.dtype)
-        if start is not None and start.dtype != layer.dtype:
+        if start is not None and start.integer_dtype is None and start.dtype != layer.dtype:
             raise ValueError(
                 f"{who}: a model has one dtype; layer {layer.name!r} is {layer.dtype}, the Input {start.dtype}."
             )

@@ -12,7 +12,7 @@ from lamina.activations import Kernel
 if TYPE_CHECKING:
     from lamina.layers.base import Layer, Shape
 
-__all__ = ["ActivationStep", "DenseStep", "HostStep", "Plan", "ReshapeStep", "Step", "make_plan"]
+__all__ = ["ActivationStep", "DenseStep", "EmbeddingStep", "HostStep", "Plan", "ReshapeStep", "Step", "make_plan"]
 
 
 class DenseStep(NamedTuple):
@@ -21,6 +21,13 @@ class DenseStep(NamedTuple):
     layer: Layer
     units: int
     activation: Kernel
+
+
+class EmbeddingStep(NamedTuple):
+    """Rows of a table, looked up by their numbers; only where a network begins."""
+
+    layer: Layer
+    units: int
 
 
 class ActivationStep(NamedTuple):
@@ -43,7 +50,7 @@ class HostStep(NamedTuple):
     functions: Any  # has forward(x, training) and backward(dy, need_dx)
 
 
-Step = DenseStep | ActivationStep | ReshapeStep | HostStep
+Step = DenseStep | EmbeddingStep | ActivationStep | ReshapeStep | HostStep
 
 
 class Plan(NamedTuple):
@@ -94,7 +101,9 @@ def head_activation(layers: Sequence[Layer]) -> Kernel | None:
     return last.activation if isinstance(last, (DenseStep, ActivationStep)) else None
 
 
-def make_plan(layers: Sequence[Layer], row_shape: Shape, dtype: str, *, logits: bool = False) -> Plan:
+def make_plan(
+    layers: Sequence[Layer], row_shape: Shape, dtype: str, *, logits: bool = False, sparse: bool = False
+) -> Plan:
     """Compile built layers into a network.
 
     Parameters
@@ -105,10 +114,19 @@ def make_plan(layers: Sequence[Layer], row_shape: Shape, dtype: str, *, logits: 
     dtype : {"float32", "float64"}
     logits : bool
         Leave out the final activation.
+    sparse : bool
+        For sparse rows, which only a `Dense` layer reads.
     """
     steps = _flattened(layers)
     if logits:
         steps = _without_head(steps)
+    first = steps[0]
+    if sparse and not isinstance(first, DenseStep):
+        raise TypeError(
+            f"x is sparse, which only a Dense layer can read; the model begins with {layers[0].name!r}. "
+            "Make it dense first: x.toarray()."
+        )
+    reads = "sparse" if sparse else "indices" if isinstance(first, EmbeddingStep) else "dense"
     shape = row_shape
     specs: list[tuple[Any, ...]] = []
     owners: list[Layer | None] = []
@@ -118,6 +136,14 @@ def make_plan(layers: Sequence[Layer], row_shape: Shape, dtype: str, *, logits: 
             owner = step.layer
             specs.append(("dense", owner.block(), step.activation.name, step.activation.alpha))
             shape = (*shape[:-1], step.units)
+        elif isinstance(step, EmbeddingStep):
+            if step is not first:
+                raise ValueError(
+                    f"Embedding {step.layer.name!r}: must be the first layer of a model: it reads numbers of rows."
+                )
+            owner = step.layer
+            specs.append(("dense", owner.block(), "linear", None))
+            shape = (*shape, step.units)
         elif isinstance(step, ActivationStep):
             specs.append(("activation", step.activation.name, step.activation.alpha))
         elif isinstance(step, ReshapeStep):
@@ -135,5 +161,8 @@ def make_plan(layers: Sequence[Layer], row_shape: Shape, dtype: str, *, logits: 
     if not specs:
         specs, owners = [("activation", "linear", None)], [None]
     trained = [owner is not None and bool(owner.trainable_weights) for owner in owners]
-    network = _core.Network(dtype, row_shape[-1], math.prod(row_shape[:-1]), specs, trained)
+    width, factor = row_shape[-1], math.prod(row_shape[:-1])
+    if isinstance(first, EmbeddingStep):
+        width, factor = first.layer.vocabulary or 0, math.prod(row_shape)
+    network = _core.Network(dtype, width, factor, specs, trained, reads)
     return Plan(network, owners, shape)

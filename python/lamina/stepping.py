@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lamina import _core, metrics
 from lamina import data as data_module
-from lamina._arrays import label_array
+from lamina._arrays import SparseRows, label_array
 from lamina._checks import NotCompiledError
 from lamina.callbacks import History
 from lamina.data import Data
@@ -77,7 +77,7 @@ class Stepper:
         self._metric_uses: list[MetricUse] | None = None
         self._loss_tracker = metrics.Mean("loss")
         self._shuffles = 0
-        self._plans: dict[bool, tuple[list[Any], Plan]] = {}
+        self._plans: dict[tuple[bool, bool], tuple[list[Any], Plan]] = {}
         self._trainer: tuple[list[Any], _core.Trainer] | None = None
         # What predicts, for as long as the layers are these.
         self._predictor: tuple[list[Layer], _core.Network] | None = None
@@ -161,7 +161,7 @@ class Stepper:
         """Check the data of a call against the model, built or not, and change nothing."""
         compiled = self._require_compiled(method)
         who = self._who(method)
-        rows = data_module.input_rows(who, x, self.row_shape)
+        rows = data_module.input_rows(who, x, self.row_shape, self.vocabulary)
         if len(rows) == 0:
             raise ValueError(f"{who}: x must have at least one row; got shape {rows.shape}.")
         if y is None:
@@ -201,17 +201,22 @@ class Stepper:
 
     # The engine.
 
-    def _plan(self, logits: bool) -> Plan:
-        """Return the compiled network, with or without the final activation."""
+    def _plan(self, logits: bool, sparse: bool = False) -> Plan:
+        """Return the compiled network, with or without the final activation, for sparse rows or others."""
         assert self.row_shape is not None
         key = self._structure()
-        known = self._plans.get(logits)
+        known = self._plans.get((logits, sparse))
         if known is None or known[0] != key:
-            known = self._plans[logits] = (
+            known = self._plans[logits, sparse] = (
                 key,
-                make_plan(self.layers, self.row_shape, self.compute_dtype, logits=logits),
+                make_plan(self.layers, self.row_shape, self.compute_dtype, logits=logits, sparse=sparse),
             )
         return known[1]
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Where the input is numbers of rows of a table: how many rows it has."""
+        return self.layers[0].vocabulary if self.layers else None
 
     def _structure(self) -> list[Any]:
         """Return what a compiled network depends on: the layers, and what of them is trained."""
@@ -228,11 +233,12 @@ class Stepper:
         optimizer, loss = compiled.optimizer, compiled.loss
         labels = [_is_labels(array) for array in prepared.targets()]
         uses = prepared.metric_uses
-        key = [*self._structure(), *optimizer.plan_key(), labels, *uses]
+        sparse = isinstance(prepared.data.x, SparseRows)
+        key = [*self._structure(), *optimizer.plan_key(), labels, sparse, *uses]
         if self._trainer is not None and self._trainer[0] == key:
             return self._trainer[1]
         fuses = self._fuses_head()
-        plan = self._plan(fuses)
+        plan = self._plan(fuses, sparse)
         kernel: Any = loss.logits_kernel if fuses or loss.from_logits else loss.kernel
         if kernel is None:
             kernel = _host_loss(loss)
@@ -269,8 +275,8 @@ class Stepper:
         rates = optimizer.rates(-(-rows // size))
         try:
             trainer.train(
-                data.x, prepared.targets(), data.sample_weight, order, first, rows, size, rates, optimizer.batches,
-                totals, progress,
+                data.engine_input(), prepared.targets(), data.sample_weight, order, first, rows, size, rates,
+                optimizer.batches, totals, progress,
             )  # fmt: skip
         finally:
             optimizer.batches += int(progress[0])
@@ -317,10 +323,11 @@ class Stepper:
     def _gradients(self, trainer: _core.Trainer, batch: Prepared) -> list[Array]:
         """Return the gradients of `trainable_weights` for a batch, which goes into loss and metrics."""
         totals = self._new_totals()
-        blocks = trainer.gradients(batch.data.x, batch.targets(), batch.data.sample_weight, totals)
+        blocks = trainer.gradients(batch.data.engine_input(), batch.targets(), batch.data.sample_weight, totals)
         self._take_totals(totals)
         found = []
-        for owner, block in zip(self._plan(self._fuses_head()).owners, blocks, strict=True):
+        plan = self._plan(self._fuses_head(), isinstance(batch.data.x, SparseRows))
+        for owner, block in zip(plan.owners, blocks, strict=True):
             if owner is None or block is None:
                 continue
             for tensor, variable in enumerate(owner.weights):
@@ -337,7 +344,14 @@ class Stepper:
         self._add_host_penalties(rows)
         try:
             self._engine(prepared).test(
-                data.x, prepared.targets(), data.sample_weight, first, rows, size, totals, progress
+                data_module.engine_input(data.x),
+                prepared.targets(),
+                data.sample_weight,
+                first,
+                rows,
+                size,
+                totals,
+                progress,
             )
         finally:
             self._take_totals(totals)

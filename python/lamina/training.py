@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lamina import callbacks as callbacks_module
 from lamina import data as data_module
 from lamina import losses, metrics, optimizers, random
+from lamina._arrays import SparseRows
 from lamina._checks import flag, integer, number
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
 from lamina.stepping import Compiled, Prepared, Stepper
@@ -367,21 +368,23 @@ class Trainer(Stepper):
                 raise ValueError(
                     f"{who}: out must be writeable, C-contiguous, of shape {shape}; got shape {out.shape}."
                 )
-            if np.may_share_memory(rows, out):
+            if isinstance(rows, np.ndarray) and np.may_share_memory(rows, out):
                 raise ValueError(f"{who}: out must not share memory with x.")
         return self._infer(rows, out)
 
-    def _rows_for(self, who: str, x: Any) -> Array:
+    def _rows_for(self, who: str, x: Any) -> Array | SparseRows:
         """Return a batch as rows, and make sure that there are parameters for it."""
-        rows = data_module.input_rows(who, x, self.row_shape)
+        rows = data_module.input_rows(who, x, self.row_shape, self.vocabulary)
         if not self.built:
             self.build((None, *rows.shape[1:]))
         return rows
 
-    def _infer(self, rows: Array, out: Array | None = None) -> Array:
-        plan = self._plan(False)
-        self._predictor = (list(self.layers), plan.network)
-        found = plan.network.predict(rows, out)
+    def _infer(self, rows: Array | SparseRows, out: Array | None = None) -> Array:
+        sparse = isinstance(rows, SparseRows)
+        plan = self._plan(False, sparse)
+        if not sparse:
+            self._predictor = (list(self.layers), plan.network)
+        found = plan.network.predict(data_module.engine_input(rows), out)
         if out is not None:
             return out
         return found if len(plan.output_shape) == 1 else found.reshape(len(rows), *plan.output_shape)

@@ -195,7 +195,9 @@ struct SmallNetwork {
     const auto type = sizeof(T) == 4 ? lamina::NumberType::float32 : lamina::NumberType::float64;
     return {data.data(), kRows, cols, cols * static_cast<std::ptrdiff_t>(sizeof(T)), nullptr, type};
   }
-  lamina::engine::TrainingData<T> data() const { return {rows(x, 30), {{rows(y, 3), false}}, nullptr, order.data()}; }
+  lamina::engine::TrainingData<T> data() const {
+    return {{lamina::engine::InputKind::dense, rows(x, 30)}, {{rows(y, 3), false}}, nullptr, order.data()};
+  }
   double epoch(std::ptrdiff_t batch) {
     lamina::engine::Totals totals{{0.0}, {0.0}};
     trainer->train(data(), {0, kRows, batch}, {0.01}, 0, totals, nullptr);

@@ -13,25 +13,30 @@ constexpr std::ptrdiff_t kPanelsTogether = 4;
 }  // namespace
 
 template <class T>
-Dense<T>::Dense(std::shared_ptr<Parameters<T>> parameters, int activation, double alpha, const Kernels<T>& kernels)
+Dense<T>::Dense(std::shared_ptr<Parameters<T>> parameters, int activation, double alpha, const Kernels<T>& kernels,
+                InputKind input)
     : parameters_(std::move(parameters)),
       activation_{activation, static_cast<T>(alpha)},
       relu_(std::strcmp(kernels.activations[activation].info.name, "relu") == 0),
-      from_input_(activation_.from_input(kernels)) {}
+      from_input_(activation_.from_input(kernels)),
+      input_(input) {}
 
 template <class T>
 void Dense<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) {
   output.width = parameters_->layout().out();
   output.factor = factor_ = input.factor;
   output.pre = from_input_;
+  input.sparse = input_ != InputKind::dense;
   this->need_dx = trained_below;
   output.transposed = trained_below;
 }
 
 template <class T>
 double Dense<T>::work() const {
-  return static_cast<double>(factor_) * static_cast<double>(parameters_->layout().in() + 1) *
-         static_cast<double>(parameters_->layout().out());
+  constexpr double kEntries = 64;  // a guess: nobody knows yet what rows there will be
+  const double in = static_cast<double>(parameters_->layout().in());
+  const double terms = input_ == InputKind::dense ? in : (input_ == InputKind::sparse ? std::min(in, kEntries) : 1);
+  return static_cast<double>(factor_) * (terms + 1) * static_cast<double>(parameters_->layout().out());
 }
 
 template <class T>
@@ -41,28 +46,27 @@ bool Dense<T>::forward_by_rows(std::ptrdiff_t rows, int threads) const {
 }
 
 template <class T>
+void Dense<T>::product(Pass<T>& pass, const Panels<T>& z, Range rows, Range panels) const {
+  const Boundary<T>& input = pass.tape[this->at];
+  const Panels<const T> w = parameters_->kernel();
+  const T* bias = parameters_->layout().has_bias() ? parameters_->bias() : nullptr;
+  const std::ptrdiff_t stride = parameters_->panel_stride();
+  if (input_ == InputKind::dense)
+    pass.kernels.panel_product(
+        {input.value, w, z, bias, stride, rows.begin, rows.end, panels.begin, panels.end, relu_, T(0)});
+  else
+    pass.kernels.sparse_product(
+        {input.entries, w, z, bias, stride, rows.begin, rows.end, panels.begin, panels.end, relu_, T(0)});
+}
+
+template <class T>
 void Dense<T>::forward(Pass<T>& pass, Range rows, Range panels) const {
   Boundary<T>& output = pass.tape[this->at + 1];
-  const bool keep = pass.training && from_input_;
-  const Panels<T>& z = keep ? output.pre : output.value;
-  const bool follows = !activation_.linear() && !relu_;
-  PanelProduct<T> product{pass.tape[this->at].value,
-                          parameters_->kernel(),
-                          z,
-                          parameters_->layout().has_bias() ? parameters_->bias() : nullptr,
-                          parameters_->panel_stride(),
-                          rows.begin,
-                          rows.end,
-                          panels.begin,
-                          panels.end,
-                          relu_,
-                          T(0)};
-  if (!follows) return pass.kernels.panel_product(product);
+  const Panels<T>& z = pass.training && from_input_ ? output.pre : output.value;
+  if (activation_.linear() || relu_) return product(pass, z, rows, panels);
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; panel += kPanelsTogether) {
     const Range group{panel, std::min(panels.end, panel + kPanelsTogether)};
-    product.panel_begin = group.begin;
-    product.panel_end = group.end;
-    pass.kernels.panel_product(product);
+    product(pass, z, rows, group);
     activation_.forward(pass.kernels, z, output.value, rows, group);
   }
 }
@@ -115,7 +119,8 @@ void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gradi
   const Range in_panels{0, panel_count(x.cols, kPanelWidth<T>)}, out_panels{0, panel_count(dz.cols, kPanelWidth<T>)};
   if (!this->need_dx) {
     if (sink == nullptr) return;
-    for (std::ptrdiff_t panel = units.begin; panel < units.end; ++panel) {
+    if (input_ != InputKind::dense) sink->sparse_kernel(pass.tape[this->at].entries, dz, units);
+    for (std::ptrdiff_t panel = units.begin; input_ == InputKind::dense && panel < units.end; ++panel) {
       for (std::ptrdiff_t above = 0; above < in_panels.end; ++above)
         sink->dense_kernel(x, dz, above, {panel, panel + 1});
     }

@@ -1,6 +1,8 @@
-// The dense layer with the activation that follows it.
+// The dense layer with the activation that follows it; a first one may read sparse rows, or be a table whose rows are
+// looked up.
 #pragma once
 
+#include "engine/input.hpp"
 #include "engine/layer.hpp"
 #include "engine/layers/activation_part.hpp"
 
@@ -9,7 +11,8 @@ namespace lamina::engine {
 template <class T>
 class Dense final : public Layer<T> {
  public:
-  Dense(std::shared_ptr<Parameters<T>> parameters, int activation, double alpha, const Kernels<T>& kernels);
+  Dense(std::shared_ptr<Parameters<T>> parameters, int activation, double alpha, const Kernels<T>& kernels,
+        InputKind input = InputKind::dense);
 
   void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override;
   void forward(Pass<T>& pass, Range rows, Range panels) const override;
@@ -22,11 +25,13 @@ class Dense final : public Layer<T> {
   double work() const override;
 
  private:
+  void product(Pass<T>& pass, const Panels<T>& z, Range rows, Range panels) const;
   void propagate(Pass<T>& pass, std::ptrdiff_t panel) const;
 
   std::shared_ptr<Parameters<T>> parameters_;
   ActivationPart<T> activation_;
   bool relu_, from_input_;
+  InputKind input_;
   std::ptrdiff_t factor_ = 1;
 };
 

@@ -9,11 +9,13 @@ from lamina._names import serialize as serialize
 from lamina.layers.activation import Activation, LeakyReLU, ReLU, Softmax
 from lamina.layers.base import Layer
 from lamina.layers.dense import Dense
+from lamina.layers.embedding import Embedding
 from lamina.layers.shaping import Flatten, Input, InputLayer
 
 __all__ = [
     "Activation",
     "Dense",
+    "Embedding",
     "Flatten",
     "Input",
     "InputLayer",
@@ -26,7 +28,7 @@ __all__ = [
 ]
 
 _CLASSES: dict[str, type[Layer]] = {
-    layer.__name__: layer for layer in (Activation, Dense, Flatten, InputLayer, LeakyReLU, ReLU, Softmax)
+    layer.__name__: layer for layer in (Activation, Dense, Embedding, Flatten, InputLayer, LeakyReLU, ReLU, Softmax)
 }
 
 

@@ -201,6 +201,9 @@ class Layer:
         self._variables.append(variable)
         return variable
 
+    # Where the input is numbers of rows of a table: how many rows it has.
+    vocabulary: int | None = None
+
     # A dense kernel and its bias lie in panels; other parameters one after the other.
     _dense_block = False
 
@@ -285,10 +288,13 @@ class Layer:
 
     def __call__(self, x: npt.ArrayLike, training: bool = False) -> Array:
         """Return the output for a batch ``(n, ...)``; builds the layer on first use."""
-        from lamina._arrays import batch_array, float_array
+        from lamina._arrays import batch_array, float_array, index_array
 
         who = f"{type(self).__name__} {self.name!r}"
-        batch = float_array(who, "x", batch_array(who, "x", x, self.input_row_shape), self.dtype)
+        if self.vocabulary is not None:
+            batch = index_array(who, "x", x, self.input_row_shape, self.vocabulary)
+        else:
+            batch = float_array(who, "x", batch_array(who, "x", x, self.input_row_shape), self.dtype)
         if not self.built:
             self.build_or_discard((None, *batch.shape[1:]))
         if self._own_plan is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lamina import activations, constraints, initializers, regularizers
 from lamina._checks import flag, integer
+from lamina._names import serialize_optional
 from lamina.layers.base import Layer
 from lamina.plan import DenseStep, Step
 from lamina.variables import Variable
@@ -127,12 +128,8 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": _serialized(self.kernel_regularizer),
-            "bias_regularizer": _serialized(self.bias_regularizer),
-            "kernel_constraint": _serialized(self.kernel_constraint),
-            "bias_constraint": _serialized(self.bias_constraint),
+            "kernel_regularizer": serialize_optional(self.kernel_regularizer),
+            "bias_regularizer": serialize_optional(self.bias_regularizer),
+            "kernel_constraint": serialize_optional(self.kernel_constraint),
+            "bias_constraint": serialize_optional(self.bias_constraint),
         }
-
-
-def _serialized(item: Any) -> dict[str, Any] | None:
-    return None if item is None else regularizers.serialize(item)

@@ -11,6 +11,9 @@ from lamina.plan import ReshapeStep, Step
 __all__ = ["Flatten", "Input", "InputLayer"]
 
 
+_INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+
 class InputLayer(Layer):
     """Gives the shape of one row of input; passes it on. Not among a model's `layers`.
 
@@ -18,13 +21,16 @@ class InputLayer(Layer):
     ----------
     shape : tuple of int
         Shape of one row, without the batch.
-    name, dtype
+    dtype : str, optional
+        An integer type says that the rows are numbers which an `Embedding` looks up.
+    name
         As in `Layer`.
     """
 
-    def __init__(self, shape: tuple[int, ...], **layer_arguments: Any) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: str | None = None, **layer_arguments: Any) -> None:
         layer_arguments.pop("input_shape", None)
-        super().__init__(input_shape=shape, **layer_arguments)
+        self.integer_dtype = dtype if dtype in _INTEGERS else None
+        super().__init__(input_shape=shape, dtype=None if self.integer_dtype else dtype, **layer_arguments)
         self.mark_built((None, *(self.wanted_input_shape or ())))
 
     def steps(self) -> list[Step]:
@@ -35,6 +41,7 @@ class InputLayer(Layer):
         """Return the arguments."""
         settings = super().get_config()
         settings["shape"] = settings.pop("input_shape")
+        settings["dtype"] = self.integer_dtype or self.dtype
         settings.pop("trainable")
         return settings
 

@@ -1,0 +1,97 @@
+// The products of a first layer whose input is mostly zeros, or numbers of rows of a table (one entry of value 1 each).
+// One thread; the caller divides rows and panels.
+#pragma once
+
+#include "core/kernel_table.hpp"
+#include "kernels/panels.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+// z[i] = Σ_e x[i][e] w[column e] + b, one chain in the order of the entries; (n, out).
+template <class T, int V>
+[[gnu::always_inline]] inline void sparse_row(const SparseProduct<T>& p, std::ptrdiff_t i, std::ptrdiff_t column,
+                                              std::ptrdiff_t cols) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, lanes = kLanes<T>;
+  const auto place = [&](int v, std::ptrdiff_t panel) {
+    return (column + v * lanes) / width * panel + (column + v * lanes) % width;
+  };
+  const std::int32_t* columns = p.x.columns + i * p.x.stride;
+  const T* values = p.x.values + i * p.x.stride;
+  Vec<T> sum[V];
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) sum[v] = Vec<T>{};
+  for (std::int32_t e = 0; e < p.x.counts[i]; ++e) {
+    const T* w = p.w.data + columns[e] * p.w.row_stride;
+    const Vec<T> value = broadcast<T>(values[e]);
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) sum[v] = fma(value, load(w + place(v, p.w.panel_stride)), sum[v]);
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) {
+    const std::ptrdiff_t count = smaller(lanes, cols - column - v * lanes);
+    if (p.bias != nullptr) sum[v] += load(p.bias + place(v, p.bias_panel));
+    if (p.clamp) sum[v] = maximum(broadcast<T>(p.floor), sum[v]);
+    store_lanes(p.z.data + i * p.z.row_stride + place(v, p.z.panel_stride), sum[v], count);
+  }
+}
+
+template <class T>
+void sparse_product(const SparseProduct<T>& p) {
+  constexpr std::ptrdiff_t together = 8 * kLanes<T>;
+  const std::ptrdiff_t begin = p.panel_begin * kPanelWidth<T>, end = smaller(p.z.cols, p.panel_end * kPanelWidth<T>);
+  for (std::ptrdiff_t i = p.row_begin; i < p.row_end; ++i) {
+    std::ptrdiff_t column = begin;
+    for (; column + together <= end; column += together) sparse_row<T, 8>(p, i, column, p.z.cols);
+    for (; column < end; column += kLanes<T>) sparse_row<T, 1>(p, i, column, p.z.cols);
+  }
+}
+
+// gradient[column e] += x[i][e] dz[i], rows and entries in their order.
+template <class T>
+void sparse_gradient(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, std::ptrdiff_t panel_begin,
+                     std::ptrdiff_t panel_end) {
+  for (std::ptrdiff_t panel = panel_begin; panel < panel_end; ++panel) {
+    T* to = gradient.data + panel * gradient.panel_stride;
+    for (std::ptrdiff_t i = 0; i < dz.rows; ++i) {
+      const T* from = dz.data + panel * dz.panel_stride + i * dz.row_stride;
+      Vec<T> slope[kPanelVectors<T>];
+#pragma GCC unroll 8
+      for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v) {
+        const std::ptrdiff_t count = dz.cols - panel * kPanelWidth<T> - v * kLanes<T>;
+        slope[v] = load_lanes(from + v * kLanes<T>, smaller(kLanes<T>, larger(0, count)), T(0));
+      }
+      for (std::int32_t e = 0; e < x.counts[i]; ++e) {
+        T* row = to + x.columns[i * x.stride + e] * gradient.row_stride;
+        const Vec<T> value = broadcast<T>(x.values[i * x.stride + e]);
+#pragma GCC unroll 8
+        for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v)
+          store(row + v * kLanes<T>, fma(value, slope[v], load(static_cast<const T*>(row) + v * kLanes<T>)));
+      }
+    }
+  }
+}
+
+// w[k] += factor gradient[k] and gradient[k] = 0 for the columns k of all entries: once each, for the second time the
+// gradient is 0.
+template <class T>
+void sparse_step(SparseBatch<T> x, Panels<T> gradient, Panels<T> w, T factor, std::ptrdiff_t panel_begin,
+                 std::ptrdiff_t panel_end) {
+  const Vec<T> times = broadcast<T>(factor);
+  for (std::ptrdiff_t panel = panel_begin; panel < panel_end; ++panel) {
+    for (std::ptrdiff_t i = 0; i < x.rows; ++i) {
+      for (std::int32_t e = 0; e < x.counts[i]; ++e) {
+        const std::ptrdiff_t k = x.columns[i * x.stride + e];
+        T* from = gradient.data + panel * gradient.panel_stride + k * gradient.row_stride;
+        T* to = w.data + panel * w.panel_stride + k * w.row_stride;
+#pragma GCC unroll 8
+        for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v) {
+          const std::ptrdiff_t at = v * kLanes<T>;
+          store(to + at, fma(load(static_cast<const T*>(from) + at), times, load(static_cast<const T*>(to) + at)));
+          store(from + at, Vec<T>{});
+        }
+      }
+    }
+  }
+}
+
+}  // namespace lamina::LAMINA_ISA

@@ -1,0 +1,121 @@
+"""Embedding: vectors looked up by whole numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import constraints, initializers, regularizers
+from lamina._checks import integer
+from lamina._names import serialize_optional
+from lamina.layers.base import Layer
+from lamina.plan import EmbeddingStep, Step
+from lamina.variables import Variable
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Layer):
+    """Rows of a table: ``(n, length)`` whole numbers become ``(n, length, output_dim)``.
+
+    It must be a model's first layer. The gradient of a row of the table is the sum over all places where it was looked
+    up. Followed by `Flatten` and `Dense` it makes a neural language model (Bengio et al. 2003).
+
+    Parameters
+    ----------
+    input_dim : int, >= 1
+        Rows of the table: numbers must be in ``[0, input_dim)``.
+    output_dim : int, >= 1
+        Length of a vector.
+    embeddings_initializer : str, Initializer or dict
+    embeddings_regularizer : str, Regularizer or dict, optional
+    embeddings_constraint : str, Constraint or dict, optional
+    mask_zero : False
+        No layer here reads masks; True raises.
+    weights : ndarray, shape (input_dim, output_dim), optional
+        The table's first values.
+    input_shape, name, dtype, trainable
+        As in `Layer`.
+
+    Attributes
+    ----------
+    embeddings : Variable, shape (input_dim, output_dim)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong type or out of range; from a model's methods: a number is out of range.
+
+    Examples
+    --------
+    >>> layer = Embedding(3, 2, weights=[[0, 0], [1, 2], [3, 4]])
+    >>> layer([[2, 1]]).tolist()
+    [[[3.0, 4.0], [1.0, 2.0]]]
+    """
+
+    _dense_block = True
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        **layer_arguments: Any,
+    ) -> None:
+        super().__init__(**layer_arguments)
+        who = f"Embedding {self.name!r}"
+        self.input_dim = integer(who, "input_dim", input_dim)
+        self.output_dim = integer(who, "output_dim", output_dim)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        if mask_zero:
+            raise ValueError(f"{who}: mask_zero must be False: no layer here reads masks.")
+        self._embeddings: Variable | None = None
+        self._initial = weights
+        self.vocabulary = self.input_dim
+
+    @property
+    def embeddings(self) -> Variable:
+        """The table, shape (input_dim, output_dim); for built layers."""
+        self._built_input()
+        assert self._embeddings is not None
+        return self._embeddings
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the table."""
+        self.mark_built(input_shape)
+        shape = (self.input_dim, self.output_dim)
+        self._embeddings = self.add_weight(
+            "embeddings",
+            shape,
+            self.embeddings_initializer,
+            True,
+            self.embeddings_regularizer,
+            self.embeddings_constraint,
+        )
+        if self._initial is not None:
+            self._embeddings.assign(self._initial)
+            self._initial = None
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the input shape with `output_dim` after it."""
+        return (*input_shape, self.output_dim)
+
+    def steps(self) -> list[Step]:
+        """Return the look-up."""
+        return [EmbeddingStep(self, self.output_dim)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
+            "embeddings_regularizer": serialize_optional(self.embeddings_regularizer),
+            "embeddings_constraint": serialize_optional(self.embeddings_constraint),
+            "mask_zero": False,
+        }

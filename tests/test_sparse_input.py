@@ -1,0 +1,270 @@
+"""First layers that read sparse rows, or look rows of a table up: the same numbers as with dense input."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+import lamina
+from lamina import layers, losses, optimizers, regularizers
+from lamina._arrays import SparseRows
+
+scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is SciPy's")
+
+OPTIMIZERS = {
+    "sgd": lambda: optimizers.SGD(0.3),
+    "momentum": lambda: optimizers.SGD(0.3, momentum=0.9),
+    "adam": lambda: optimizers.Adam(0.01),
+    "clipped": lambda: optimizers.SGD(0.3, global_clipnorm=0.1),
+}
+
+
+def bag_of_words(rng, n=150, width=300, dtype="float32"):
+    """Rows with 0 to 30 numbers that are not zero."""
+    dense = np.zeros((n, width), dtype)
+    for row in dense[1:]:
+        places = rng.choice(width, rng.integers(0, 30), replace=False)
+        row[places] = rng.integers(1, 5, len(places))
+    return dense
+
+
+def classifier(units, optimizer="sgd", dtype="float32", width=300, penalty=None):
+    lamina.utils.set_random_seed(2)
+    model = lamina.Sequential(
+        [
+            lamina.Input((width,), dtype=dtype),
+            layers.Dense(units, "tanh", dtype=dtype, kernel_regularizer=penalty),
+            layers.Dense(3, "softmax", dtype=dtype),
+        ]
+    )
+    model.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("units", [1, 20, 70, 300])
+def test_sparse_rows_train_as_dense_ones(optimizer, units, dtype, isa, rng):
+    x, y = bag_of_words(rng, dtype=dtype), rng.integers(0, 3, 150)
+    dense, sparse = classifier(units, optimizer, dtype), classifier(units, optimizer, dtype)
+    compressed = scipy_sparse.csr_array(x)
+    wanted = dense.fit(x, y, batch_size=40, epochs=3, verbose=0, validation_split=0.2).history
+    found = sparse.fit(compressed, y, batch_size=40, epochs=3, verbose=0, validation_split=0.2).history
+    # Sums run in another order; three epochs amplify that.
+    tolerance = 2e-4 if dtype == "float32" else 1e-11
+    for name in wanted:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=tolerance)
+    for a, b in zip(sparse.get_weights(), dense.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(sparse.predict(compressed), sparse.predict(x), rtol=tolerance, atol=tolerance)
+    assert sparse.evaluate(compressed, y, verbose=0)[0] == pytest.approx(sparse.evaluate(x, y, verbose=0)[0])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("kind", ["sparse", "embedding"])
+def test_bits_do_not_depend_on_threads(optimizer, kind, rng):
+    y = rng.integers(0, 3, 150)
+    x = scipy_sparse.csr_array(bag_of_words(rng)) if kind == "sparse" else rng.integers(0, 50, (150, 6))
+    found = {}
+    for threads in (1, 2, 3, 8):
+        for as_long in (False, True):
+            model = classifier(100, optimizer) if kind == "sparse" else language_model(optimizer)
+            engine = type(model)._engine
+
+            def choose(self, prepared, how=("chunked", threads, as_long), engine=engine):
+                trainer = engine(self, prepared)
+                trainer.force_schedule(*how)
+                return trainer
+
+            model._engine = choose.__get__(model)
+            history = model.fit(x, y, batch_size=64, epochs=2, verbose=0).history["loss"]
+            weights = hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest()
+            found[threads, as_long] = weights, tuple(history)
+    assert len(set(found.values())) == 1, found
+
+
+def test_a_row_has_the_same_bits_in_any_batch(rng):
+    x = scipy_sparse.csr_array(bag_of_words(rng))
+    model = classifier(100)
+    whole = model.predict(x)
+    for first, end in ((0, 1), (3, 50), (149, 150), (5, 5)):
+        np.testing.assert_array_equal(model.predict(x[first:end]), whole[first:end])
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("values", ["bool", "uint8", "int64", "float16", "float32", "float64"])
+def test_all_types_are_read(index, values, rng):
+    x = bag_of_words(rng)
+    x = (x > 0) if values == "bool" else x
+    matrix = scipy_sparse.csr_array(x.astype(values)) if values != "float16" else scipy_sparse.csr_array(x)
+    if values == "float16":
+        matrix.data = matrix.data.astype(np.float16)
+    matrix.indices, matrix.indptr = matrix.indices.astype(index), matrix.indptr.astype(index)
+    model = classifier(40)
+    np.testing.assert_allclose(model.predict(matrix), model.predict(x.astype("f")), rtol=1e-5)
+
+
+def test_other_sparse_forms_and_duplicates_are_read(rng):
+    x = bag_of_words(rng, n=20)
+    model = classifier(40)
+    wanted = model.predict(x)
+    for form in ("csc_array", "coo_matrix", "lil_matrix", "csr_matrix"):
+        np.testing.assert_allclose(model.predict(getattr(scipy_sparse, form)(x)), wanted, rtol=1e-5)
+    twice = scipy_sparse.csr_array(([1.0, 2.0], [7, 7], [0, 2]), shape=(1, 300))
+    once = scipy_sparse.csr_array(([3.0], [7], [0, 1]), shape=(1, 300))
+    np.testing.assert_allclose(model.predict(twice), model.predict(once), rtol=1e-6)
+
+
+def test_entries_are_not_copied(rng):
+    x = scipy_sparse.csr_array(bag_of_words(rng))
+    from lamina.data import input_rows
+
+    rows = input_rows("test", x, (300,))
+    assert isinstance(rows, SparseRows)
+    assert np.shares_memory(rows.arrays[1], x.indices)
+    assert np.shares_memory(rows.arrays[2], x.data)
+    part = rows[10:40]
+    assert np.shares_memory(part.arrays[2], x.data)
+    picked = rows[np.array([5, 5, 0, 149])]
+    again = scipy_sparse.csr_array((picked.arrays[2], picked.arrays[1], picked.arrays[0]), shape=picked.shape)
+    np.testing.assert_array_equal(again.toarray(), x.toarray()[[5, 5, 0, 149]])
+
+
+def test_broken_sparse_matrices_raise(rng):
+    model = classifier(5)
+    good = scipy_sparse.csr_array(bag_of_words(rng, n=4))
+    for change in ("indices", "indptr"):
+        bad = good.copy()
+        array = getattr(bad, change)
+        array[2] = 10_000
+        with pytest.raises(ValueError, match="out of bounds|indptr|index"):
+            model.predict(bad)
+    with pytest.raises(ValueError, match=r"shape \(n, 300\)"):
+        model.predict(good[:, :299])
+    with pytest.raises(TypeError, match="complex"):
+        model.predict(good.astype(np.complex64))
+    flat = lamina.Sequential([lamina.Input((300,)), layers.Activation("tanh"), layers.Dense(2)])
+    with pytest.raises(TypeError, match="sparse.*toarray"):
+        flat.predict(good)
+
+
+def test_an_optimizer_in_python_takes_sparse_rows(rng):
+    class Plain(optimizers.Optimizer):
+        def update(self, variable, gradient):
+            variable.assign(variable.value - np.float32(self.learning_rate) * gradient)
+
+    x, y = scipy_sparse.csr_array(bag_of_words(rng)), rng.integers(0, 3, 150)
+    ours, own = classifier(30), classifier(30)
+    own.compile(Plain(0.3), "sparse_categorical_crossentropy")
+    ours.fit(x, y, epochs=2, verbose=0)
+    own.fit(x, y, epochs=2, verbose=0)
+    for a, b in zip(ours.get_weights(), own.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+# Embedding.
+
+
+def language_model(optimizer="sgd", dtype="float32", dim=33, penalty=None):
+    lamina.utils.set_random_seed(4)
+    model = lamina.Sequential(
+        [
+            lamina.Input((6,), dtype="int32"),
+            layers.Embedding(50, dim, dtype=dtype, embeddings_regularizer=penalty),
+            layers.Flatten(dtype=dtype),
+            layers.Dense(40, "tanh", dtype=dtype),
+            layers.Dense(3, "softmax", dtype=dtype),
+        ]
+    )
+    model.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy")
+    return model
+
+
+def one_hot_twin(model, optimizer, dtype, dim, penalty):
+    """The same network fed by one-hot rows: the table is a dense kernel without bias."""
+    twin = lamina.Sequential(
+        [
+            lamina.Input((6, 50), dtype=dtype),
+            layers.Dense(dim, use_bias=False, dtype=dtype, kernel_regularizer=penalty),
+            layers.Flatten(dtype=dtype),
+            layers.Dense(40, "tanh", dtype=dtype),
+            layers.Dense(3, "softmax", dtype=dtype),
+        ]
+    )
+    twin.set_weights(model.get_weights())
+    twin.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy")
+    return twin
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("dim", [1, 32, 33, 100])
+@pytest.mark.parametrize("penalty", [None, regularizers.L2(0.01)])
+def test_an_embedding_trains_as_a_dense_layer_on_one_hot_rows(optimizer, dim, penalty, dtype, rng):
+    x, y = rng.integers(0, 50, (150, 6)), rng.integers(0, 3, 150)
+    model = language_model(optimizer, dtype, dim, penalty)
+    twin = one_hot_twin(model, optimizer, dtype, dim, penalty)
+    one_hot = np.eye(50, dtype=dtype)[x]
+    wanted = twin.fit(one_hot, y, batch_size=32, epochs=3, shuffle=False, verbose=0).history["loss"]
+    found = model.fit(x, y, batch_size=32, epochs=3, shuffle=False, verbose=0).history["loss"]
+    tolerance = 2e-4 if dtype == "float32" else 1e-11
+    np.testing.assert_allclose(found, wanted, rtol=tolerance)
+    for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(model.predict(x), twin.predict(one_hot), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "int64", "uint32", "float32", "float64", ">i4"])
+def test_an_embedding_reads_whole_numbers_of_any_type(kind, rng):
+    x = rng.integers(0, 50, (20, 6))
+    model = language_model()
+    wanted = model.predict(x)
+    np.testing.assert_array_equal(model.predict(x.astype(kind)), wanted)
+    np.testing.assert_array_equal(model.predict(np.asfortranarray(x.astype(kind))), wanted)
+    np.testing.assert_array_equal(model.predict(x.tolist()), wanted)
+    np.testing.assert_array_equal(model.predict_on_batch(x.astype(kind)), wanted)
+
+
+@pytest.mark.parametrize("bad", [-1, 50, 2**40])
+def test_numbers_outside_the_table_raise_and_change_nothing(bad, rng):
+    x, y = rng.integers(0, 50, (20, 6)), rng.integers(0, 3, 20)
+    x[7, 2] = bad
+    model = language_model()
+    before = model.get_weights()
+    for call in (lambda: model.fit(x, y, verbose=0), lambda: model.predict(x), lambda: model.layers[0](x)):
+        with pytest.raises(ValueError, match=r"\[0, 50\).*row 7"):
+            call()
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="whole numbers"):
+        model.predict(np.full((2, 6), 0.5))
+
+
+def test_an_embedding_elsewhere_or_with_masks_raises():
+    with pytest.raises(ValueError, match="masks"):
+        layers.Embedding(5, 2, mask_zero=True)
+    model = lamina.Sequential([lamina.Input((5,)), layers.Dense(3), layers.Embedding(5, 2)])
+    with pytest.raises(ValueError, match="first layer"):
+        model.predict(np.zeros((1, 5)))
+
+
+def test_an_embedding_is_saved(tmp_path, rng):
+    x, y = rng.integers(0, 50, (40, 6)), rng.integers(0, 3, 40)
+    model = language_model("adam")
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.safetensors")
+    loaded = lamina.models.load_model(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    again = layers.Embedding.from_config(model.layers[0].get_config())
+    assert again.get_config() == model.layers[0].get_config()
+    for a in (loaded, model):
+        a.fit(x, y, verbose=0, shuffle=False)
+    for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_gradients_of_an_embedding_are_right(rng):
+    x, y = rng.integers(0, 50, (12, 6)), rng.integers(0, 3, 12)
+    model = language_model(dtype="float64", penalty=regularizers.L2(0.01))
+    model.compile(optimizers.SGD(0.1), losses.SparseCategoricalCrossentropy())
+    lamina.utils.check_gradients(model, x, y)
