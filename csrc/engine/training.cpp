@@ -18,6 +18,17 @@ constexpr double kWorthATeam = 60e3;  // ns, by the same guess: about 100 µs
 
 constexpr unsigned kStop = 1, kPause = 2;
 
+class Turn {
+ public:
+  explicit Turn(Turns& turns) : turns_(turns) { turns_.enter(); }
+  ~Turn() { turns_.leave(); }
+
+ private:
+  Turns& turns_;
+};
+
+}  // namespace
+
 // Keeps predictions out of the parameters while steps change them.
 template <class T>
 class Exclusive {
@@ -45,7 +56,19 @@ class Exclusive {
   const std::vector<Gate*>& gates_;
 };
 
-}  // namespace
+// One call of run().
+template <class T>
+struct Trainer<T>::Run {
+  Mode mode;
+  const TrainingData<T>& data;
+  Batches batches;
+  const std::vector<double>* rates;
+  std::int64_t iteration;
+  Totals& totals;
+  Exclusive<T>& exclusive;
+  bool chunked, settled;
+  std::ptrdiff_t completed;
+};
 
 template <class T>
 Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::vector<bool> labels,
@@ -103,12 +126,6 @@ void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t longest, int member
   if (sparse && !stores_ && !stored_is_zero_) std::fill(stored_.data(), stored_.data() + stored_.size(), T(0));
   stored_is_zero_ = false;
   workspace_bytes_ += static_cast<std::ptrdiff_t>(allocated_bytes()) - before;
-}
-
-template <class T>
-void Trainer<T>::begin_step(std::ptrdiff_t step, const std::vector<double>* rates, std::int64_t iteration) {
-  if (rates != nullptr)
-    update_.begin_step(iteration + step, (*rates)[std::min(static_cast<std::size_t>(step), rates->size() - 1)]);
 }
 
 // Lets the calling thread's owner have a word, where it is time.
@@ -328,6 +345,47 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   if (mode == Mode::train) update_.finish(index, count, barrier);
 }
 
+// Some steps of a run, by so many threads.
+template <class T>
+void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
+  const Batches& batches = run.batches;
+  const std::ptrdiff_t last = batches.first + batches.rows;
+  run_together(threads, [&](int index, int count, Barrier& barrier) {
+    network_->reserve_scratch(std::min(batches.size, batches.rows));
+    std::ptrdiff_t rows_before = -1;
+    for (std::ptrdiff_t step = steps.begin; step < steps.end; ++step) {
+      const std::ptrdiff_t first = batches.first + step * batches.size, size = std::min(batches.size, last - first);
+      if (!run.chunked && size != rows_before) {
+        if (index == 0) tape_.set_rows(size);
+        barrier.wait();
+        rows_before = size;
+      }
+      if (index == 0 && run.rates != nullptr)  // first read after the next barrier
+        update_.begin_step(run.iteration + step,
+                           (*run.rates)[std::min(static_cast<std::size_t>(step), run.rates->size() - 1)]);
+      if (run.chunked)
+        step_by_segments(run.mode, run.data, first, size, last, index, count, barrier);
+      else
+        step_together(run.mode, run.data, first, size, last, index, count, barrier);
+      const bool given_up = interruptible_ && stop_.load(std::memory_order_relaxed);
+      if (!run.settled) barrier.wait();
+      if (index == 0 && !given_up) {
+        head_->collect(size, update_.penalty(), run.totals);
+        ++run.completed;
+        if (host() && run.mode == Mode::train) update_.mark_changed();  // what runs in the next step reads them
+      }
+      look_up(index);
+      unsigned flags = index == 0 && stop_.load(std::memory_order_relaxed) ? kStop : 0u;
+      if (index == 0 && run.exclusive.wanted()) flags |= kPause;
+      flags = barrier.wait(flags);
+      if ((flags & kStop) != 0) return;
+      if ((flags & kPause) == 0) continue;
+      if (index == 0) run.exclusive.let_through();
+      barrier.wait();
+    }
+  });
+}
+
 template <class T>
 std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches,
                                const std::vector<double>* rates, std::int64_t iteration, Totals& totals,
@@ -336,11 +394,7 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
   if (Gate::held_here())
     throw std::logic_error(
         "a model cannot be trained or evaluated from inside a step: by a layer, a loss or a metric.");
-  struct Turn {
-    Turns& turns;
-    explicit Turn(Turns& t) : turns(t) { turns.enter(); }
-    ~Turn() { turns.leave(); }
-  } const turn(turns_);  // tapes and targets are those of one run
+  const Turn turn(turns_);  // tapes and targets are those of one run
   Exclusive<T> exclusive(*network_);
   const std::ptrdiff_t largest = std::min(batches.size, batches.rows);
   const std::ptrdiff_t steps = (batches.rows + batches.size - 1) / batches.size;
@@ -357,44 +411,19 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
   next_poll_ = std::chrono::steady_clock::now() + kPollInterval;
   // Whether all losses of a step are there before its last phase.
   const bool settled = mode != Mode::test && network_->first_trained() < network_->depth();
-  std::ptrdiff_t completed = 0;
-  run_together(plan.threads, [&](int index, int count, Barrier& barrier) {
-    network_->reserve_scratch(largest);
-    std::ptrdiff_t rows_before = -1;
-    const std::ptrdiff_t last = batches.first + batches.rows;
-    for (std::ptrdiff_t step = 0; step < steps; ++step) {
-      const std::ptrdiff_t first = batches.first + step * batches.size;
-      const std::ptrdiff_t size = std::min(batches.size, batches.first + batches.rows - first);
-      if (!chunked && size != rows_before) {
-        if (index == 0) tape_.set_rows(size);
-        barrier.wait();
-        rows_before = size;
-      }
-      if (index == 0) begin_step(step, rates, iteration);  // first read after the next barrier
-      if (chunked)
-        step_by_segments(mode, data, first, size, last, index, count, barrier);
-      else
-        step_together(mode, data, first, size, last, index, count, barrier);
-      const bool given_up = interruptible_ && stop_.load(std::memory_order_relaxed);
-      if (!settled) barrier.wait();
-      if (index == 0 && !given_up) {
-        head_->collect(size, update_.penalty(), totals);
-        ++completed;
-        if (host() && mode == Mode::train) update_.mark_changed();  // what runs in the next step reads them
-      }
-      look_up(index);
-      unsigned flags = index == 0 && stop_.load(std::memory_order_relaxed) ? kStop : 0u;
-      if (index == 0 && exclusive.wanted()) flags |= kPause;
-      flags = barrier.wait(flags);
-      if ((flags & kStop) != 0) return;
-      if ((flags & kPause) == 0) continue;
-      if (index == 0) exclusive.let_through();
-      barrier.wait();
-    }
-  });
+  Run run{mode, data, batches, rates, iteration, totals, exclusive, chunked, settled, 0};
+  for (std::ptrdiff_t step = 0; step < steps && !stop_.load(std::memory_order_relaxed);) {
+    Pace::Stretch stretch{plan.threads, steps - step, false};
+    if (forced_threads_ == 0) stretch = paces_[mode == Mode::test].next(plan.threads, guess, steps - step);
+    const auto begun = std::chrono::steady_clock::now();
+    run_stretch(run, {step, step + stretch.steps}, stretch.threads);
+    paces_[mode == Mode::test].note(
+        stretch, std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begun).count());
+    step += stretch.steps;
+  }
   if (mode == Mode::train) update_.mark_changed();
   stored_is_zero_ = !stores_;
-  return completed;
+  return run.completed;
 }
 
 template <class T>

@@ -10,6 +10,7 @@
 #include "engine/gradients.hpp"
 #include "engine/head.hpp"
 #include "engine/network.hpp"
+#include "engine/pace.hpp"
 #include "engine/schedule.hpp"
 #include "engine/update.hpp"
 
@@ -77,11 +78,12 @@ class Trainer {
   };
   enum class Mode { train, test, store };
   class Look;
+  struct Run;
 
   std::ptrdiff_t run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
                      std::int64_t iteration, Totals& totals, const Poll& poll);
+  void run_stretch(Run& run, Range steps, int threads);
   void reserve(std::ptrdiff_t rows, std::ptrdiff_t longest, int members, bool chunked);
-  void begin_step(std::ptrdiff_t step, const std::vector<double>* rates, std::int64_t iteration);
   void step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
                      std::ptrdiff_t last, int index, int count, Barrier& barrier);
   void step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
@@ -107,6 +109,7 @@ class Trainer {
   bool stores_ = false;  // gradients of this run's steps are stored before they are applied
 
   Turns turns_;
+  Pace paces_[2];  // of training and of testing
   // Shared by the members of a run.
   std::atomic<bool> stop_{false};
   std::chrono::steady_clock::time_point next_poll_;

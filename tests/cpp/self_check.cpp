@@ -11,6 +11,7 @@
 #include "core/dispatch.hpp"
 #include "core/threads.hpp"
 #include "engine/layers/dense.hpp"
+#include "engine/pace.hpp"
 #include "engine/training.hpp"
 
 namespace {
@@ -252,7 +253,30 @@ void check_engine() {
 
 }  // namespace
 
+// Steps that take so long alone and together: how many of the last thousand were taken alone, by a clock of our own.
+std::ptrdiff_t steps_alone(double alone, double together, double disturbance) {
+  lamina::engine::Pace pace;
+  std::ptrdiff_t done = 0, late = 0, trials = 0;
+  while (done < 500'000) {
+    const auto stretch = pace.next(2, 10e3, 500'000 - done);
+    double took = (stretch.threads == 1 ? alone : together) * static_cast<double>(stretch.steps);
+    if (stretch.timed && ++trials % 7 == 0) took *= disturbance;
+    pace.note(stretch, took);
+    done += stretch.steps;
+    if (stretch.threads == 1) late += std::max<std::ptrdiff_t>(0, std::min(done, stretch.steps));
+  }
+  return late;
+}
+
+void check_pace() {
+  expect(steps_alone(30e3, 20e3, 1) < 5'000, "pace: the team is faster");
+  expect(steps_alone(30e3, 20e3, 5) < 20'000, "pace: the team is faster, some trials are disturbed");
+  expect(steps_alone(15e3, 40e3, 1) > 480'000, "pace: one thread is faster");
+  expect(steps_alone(15e3, 40e3, 5) > 450'000, "pace: one thread is faster, some trials are disturbed");
+}
+
 int main() {
+  check_pace();
   for (const std::string& isa : lamina::available_isas()) {
     lamina::select_isa(isa);
     for (const std::ptrdiff_t n : {1, 5, 13, 40})

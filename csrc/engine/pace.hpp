@@ -1,0 +1,98 @@
+// Whether a team really makes short steps faster. The cost model cannot know how far apart two cores are, which for
+// steps of some microseconds decides; so steps are timed both ways, now and then, and the faster way is taken. Both
+// give the same bits.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+namespace lamina::engine {
+
+class Pace {
+ public:
+  struct Stretch {
+    int threads;
+    std::ptrdiff_t steps;
+    bool timed;
+  };
+
+  // What to do next, given the cost model's threads and its guess of a step's nanoseconds on one of them.
+  Stretch next(int planned, double guess, std::ptrdiff_t left) {
+    if (planned == 1 || guess > kLong) return {planned, left, false};
+    if (planned != planned_ || guess != guess_) {
+      planned_ = planned;
+      guess_ = guess;
+      threads_ = planned;
+      doubts_ = patience_ = 0;
+      begin(Phase::settled, static_cast<std::ptrdiff_t>(kSettled / guess));
+    }
+    const auto trial = static_cast<std::ptrdiff_t>(std::max(6.0, kTrial / guess));
+    while (left_in_phase_ == 0) {
+      switch (phase_) {
+        case Phase::waking:
+          begin(Phase::together, trial);
+          break;
+        case Phase::together:
+          begin(Phase::alone, trial);
+          break;
+        case Phase::alone:
+          decide(planned);
+          begin(Phase::settled, static_cast<std::ptrdiff_t>(kSettled / guess) << patience_);
+          break;
+        case Phase::settled:
+          begin(Phase::waking, kWakingSteps);
+          break;
+      }
+    }
+    const int threads = phase_ == Phase::settled ? threads_ : (phase_ == Phase::alone ? 1 : planned);
+    return {threads, std::min(left, left_in_phase_), phase_ == Phase::together || phase_ == Phase::alone};
+  }
+
+  // What it took.
+  void note(const Stretch& stretch, double nanoseconds) {
+    left_in_phase_ = std::max<std::ptrdiff_t>(0, left_in_phase_ - stretch.steps);
+    Mean& mean = phase_ == Phase::alone ? alone_ : together_;
+    if (!stretch.timed) return;
+    mean.nanoseconds += nanoseconds;
+    mean.steps += stretch.steps;
+  }
+
+ private:
+  enum class Phase { waking, together, alone, settled };
+  struct Mean {
+    double nanoseconds = 0;
+    std::ptrdiff_t steps = 0;
+    double mean() const { return nanoseconds / static_cast<double>(std::max<std::ptrdiff_t>(1, steps)); }
+  };
+  void begin(Phase phase, std::ptrdiff_t steps) {
+    phase_ = phase;
+    left_in_phase_ = steps;
+    if (phase == Phase::together) together_ = {};
+    if (phase == Phase::alone) alone_ = {};
+  }
+
+  // One comparison may be disturbed: it takes two in a row to change one's mind. As long as all agree they become
+  // rarer.
+  void decide(int planned) {
+    const bool better_alone = alone_.mean() < kWorthwhile * together_.mean();
+    const bool is_alone = threads_ == 1;
+    doubts_ = better_alone == is_alone ? 0 : doubts_ + 1;
+    patience_ = doubts_ == 0 ? std::min(patience_ + 1, kMostPatience) : 0;
+    if (doubts_ < 2) return;
+    threads_ = better_alone ? 1 : planned;
+    doubts_ = 0;
+  }
+
+  static constexpr double kLong = 1e6, kTrial = 0.3e6, kSettled = 15e6;  // ns
+  static constexpr double kWorthwhile = 0.95;
+  static constexpr std::ptrdiff_t kWakingSteps = 6;
+  static constexpr int kMostPatience = 6;
+
+  Phase phase_ = Phase::waking;
+  int planned_ = 0, threads_ = 1, doubts_ = 0, patience_ = 0;
+  double guess_ = 0;
+  std::ptrdiff_t left_in_phase_ = 0;
+  Mean together_, alone_;
+};
+
+}  // namespace lamina::engine
