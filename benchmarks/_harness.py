@@ -20,6 +20,17 @@ from typing import Any
 # OpenBLAS's threads keep their cores busy after a product: 40 ms later they still did, 200 ms later no more.
 SETTLE_SECONDS = 0.2
 
+# What holds each implementation to AVX2 on a machine that has more.
+AVX2_VARIABLES = {
+    "LAMINA_ISA": "avx2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+}
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LAMINA_NUM_THREADS")
 
 
@@ -39,6 +50,7 @@ class Result:
     timings: dict[str, Timing]
     bound: float | None = None  # seconds that the machine's peak allows
     errors: dict[str, float] = field(default_factory=dict)  # relative to the tolerance of the check
+    remarks: str = ""  # at the end of the line
 
 
 def parse_arguments(description: str | None, **extra: dict[str, Any]) -> argparse.Namespace:
@@ -50,6 +62,7 @@ def parse_arguments(description: str | None, **extra: dict[str, Any]) -> argpars
         raise RuntimeError("parse_arguments must run before numpy is imported")
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--threads", type=int, help="threads for every implementation (default: all CPUs)")
+    parser.add_argument("--avx2", action="store_true", help="hold all implementations to AVX2")
     parser.add_argument("--seconds", type=float, default=0.5, help="time for each case (0.5)")
     parser.add_argument("--short", action="store_true", help="few cases, little time: a check that all still works")
     parser.add_argument("--json", type=Path, help="write the results there")
@@ -63,6 +76,8 @@ def parse_arguments(description: str | None, **extra: dict[str, Any]) -> argpars
         os.sched_setaffinity(0, cpus[: options.threads])
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(options.threads)
+    if options.avx2:
+        os.environ.update(AVX2_VARIABLES)
     if options.short:
         options.seconds = 0.03
     return options
@@ -119,12 +134,19 @@ def multiply_add_peak() -> float:
     return best
 
 
-def copy_bandwidth(nbytes: int) -> float:
-    """Return the bytes read and written a second when copying an array of that size."""
+def copy_bandwidth(nbytes: int, threads: int = 1) -> float:
+    """Return the bytes read and written a second when `threads` threads copy an array of that size together."""
+    from concurrent.futures import ThreadPoolExecutor
+
     import numpy as np
 
     source, target = np.ones(nbytes // 8), np.empty(nbytes // 8)
-    times = time_alternately({"copy": lambda: np.copyto(target, source)}, 0.05)
+    if threads == 1:
+        times = time_alternately({"copy": lambda: np.copyto(target, source)}, 0.05)
+        return 2 * nbytes / times["copy"].median
+    parts = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
+    with ThreadPoolExecutor(threads) as pool:
+        times = time_alternately({"copy": lambda: list(pool.map(lambda pair: np.copyto(*pair), parts))}, 0.1)
     return 2 * nbytes / times["copy"].median
 
 
@@ -180,7 +202,7 @@ def report(results: list[Result], facts: dict[str, Any], options: argparse.Names
         others = [timing.median for name, timing in result.timings.items() if name != ours]
         row += f"{min(others) / reference:.2f}".rjust(8) if others else "".rjust(8)
         row += f"{100 * result.bound / reference:.0f}%".rjust(8) if result.bound is not None else "".rjust(8)
-        print(row)
+        print(row + (f"  {result.remarks}" if result.remarks else ""))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"facts": facts, "results": [asdict(r) for r in results]}, indent=1))

@@ -25,7 +25,7 @@ ELEMENT_SIZES = [1_000, 100_000, 4_000_000]
 LOSS_SHAPES = [(32, 10), (128, 1000), (64, 50_000)]
 SHORT = {"dense": [(1, 784, 128), (32, 784, 128)], "element": [1_000], "loss": [(32, 10)]}
 
-Case = tuple[str, dict[str, Callable[[], Any]], dict[str, Callable[[], Any]], Any, float, float | None]
+Case = tuple[str, dict[str, Callable[[], Any]], dict[str, Callable[[], Any]], Any, float, float | None, int]
 
 
 def main() -> int:
@@ -42,14 +42,29 @@ def main() -> int:
     for group in GROUPS:
         if options.only and group != options.only:
             continue
-        for case, calls, checks, expected, tolerance, bound in CASES[group](np, cython, rng, peak, options.short):
-            errors = {name: _harness.check(case, name, get(), expected, tolerance) for name, get in checks.items()}
-            results.append(
-                _harness.Result(case, _harness.time_alternately(calls, options.seconds, options.threads), bound, errors)
-            )
+        for case, calls, checks, expected, tolerance, bound, size in CASES[group](np, cython, rng, peak, options.short):
+            found = {name: get() for name, get in checks.items()}
+            errors = {name: _harness.check(case, name, value, expected, tolerance) for name, value in found.items()}
+            timings = _harness.time_alternately(calls, options.seconds, options.threads)
+            remarks = element_remarks(np, found, expected, timings, bound, size) if group == "element" else ""
+            results.append(_harness.Result(case, timings, bound, errors, remarks))
             print(f"checked and timed {case}", file=sys.stderr)
     _harness.report(results, facts, options)
     return 0
+
+
+def element_remarks(np: Any, found: Any, expected: Any, timings: Any, copying: float, size: int) -> str:
+    """Return elements a ns beside those that copying reaches, and the largest errors in ULP where |f(x)| >= 0.001."""
+    # Far out on the left GELU is a tiny difference of large numbers; its error there is small beside x, not beside itself.
+    shown = np.abs(expected) >= 1e-3
+    spacing = np.spacing(np.abs(expected[shown]).astype("f"))
+    ulp = {
+        name: float((np.abs(np.asarray(value, np.float64) - expected)[shown] / spacing).max(initial=0))
+        for name, value in found.items()
+    }
+    rate = size / timings["lamina"].median / 1e9
+    errors = ", ".join(f"{name} {error:.1f}" for name, error in ulp.items())
+    return f"{rate:.2f} elements/ns (copying {size / copying / 1e9:.1f}); ULP: {errors}"
 
 
 def dense_cases(np: Any, cython: Any, rng: Any, peak: float, short: bool) -> Iterator[Case]:
@@ -98,13 +113,13 @@ def dense_cases(np: Any, cython: Any, rng: Any, peak: float, short: bool) -> Ite
         size = f"({n}, {inputs}, {out})"
         operations = 2.0 * n * inputs * out
         expected = wide[0] @ wide[1] + wide[2]
-        yield f"dense_forward {size}", calls, calls, expected, 2e-5, operations / peak
+        yield f"dense_forward {size}", calls, calls, expected, 2e-5, operations / peak, n * out
         gradients = (wide[3] @ wide[1].T, wide[0].T @ wide[3], wide[3].sum(axis=0))
         expected = np.concatenate([g.ravel() for g in gradients])
         checks = {name: flat(call) if name != "numpy" else call for name, call in back.items()}
         timed = back | {"numpy": lambda x=x, w=w, dy=dy, g=grads["numpy"]: (
             np.matmul(dy, w.T, out=g[0]), np.matmul(x.T, dy, out=g[1]), np.sum(dy, axis=0, out=g[2]))}  # fmt: skip
-        yield f"dense_backward {size}", timed, checks, expected, 2e-5, 2 * operations / peak
+        yield f"dense_backward {size}", timed, checks, expected, 2e-5, 2 * operations / peak, n * out
 
 
 def numpy_element(np: Any, name: str) -> Callable[[Any, Any], Any]:
@@ -158,7 +173,7 @@ def element_cases(np: Any, cython: Any, rng: Any, peak: float, short: bool) -> I
 
                 calls["cython"] = loop
             expected = function(x.astype(np.float64), np.empty(size))
-            yield f"{name} ({size})", calls, calls, expected, 2e-6, bound
+            yield f"{name} ({size})", calls, calls, expected, 2e-6, bound, size
 
 
 def loss_cases(np: Any, cython: Any, rng: Any, peak: float, short: bool) -> Iterator[Case]:
@@ -190,7 +205,7 @@ def loss_cases(np: Any, cython: Any, rng: Any, peak: float, short: bool) -> Iter
         expected = np.concatenate([v.ravel() for v in in_numpy(wide)])
         checks = {name: lambda call=call: np.concatenate([v.ravel() for v in call()]) for name, call in calls.items()}
         bound = 8 * z.size / _harness.copy_bandwidth(4 * z.size)
-        yield f"softmax_cross_entropy ({n}, {c})", calls, checks, expected, 5e-6, bound
+        yield f"softmax_cross_entropy ({n}, {c})", calls, checks, expected, 5e-6, bound, z.size
 
 
 def optimizer_cases(np: Any, cython: Any, rng: Any, peak: float, short: bool) -> Iterator[Case]:
@@ -239,7 +254,7 @@ def optimizer_cases(np: Any, cython: Any, rng: Any, peak: float, short: bool) ->
         if cython is not None and case == "sgd":
             calls["cython"] = plain_cython
         checks = {name: after(call, name) for name, call in calls.items()}
-        yield f"{case} ({size})", calls, checks, expected, 1e-6, None
+        yield f"{case} ({size})", calls, checks, expected, 1e-6, None, size
 
 
 CASES = {"dense": dense_cases, "element": element_cases, "loss": loss_cases, "optimizer": optimizer_cases}

@@ -31,10 +31,10 @@ GELU_TANH_EPS = 4.0
 
 
 def product_bound(a, b, extra=0.0):
-    """Bound on the error of a @ b: a sum of k products in segments of at most 384, plus what is added to it."""
+    """Bound on the error of a @ b: a sum of k products in segments of at most 191, plus what is added to it."""
     eps = EPS[a.dtype]
     k = a.shape[1]
-    factor = min(k, 384) + k / 256 + 4
+    factor = min(k, 191) + k / 128 + 4
     magnitudes = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64)) + np.abs(extra)
     return factor * eps * magnitudes + np.finfo(a.dtype).tiny
 
