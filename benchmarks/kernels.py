@@ -55,7 +55,7 @@ def main() -> int:
 
 def element_remarks(np: Any, found: Any, expected: Any, timings: Any, copying: float, size: int) -> str:
     """Return elements a ns beside those that copying reaches, and the largest errors in ULP where |f(x)| >= 0.001."""
-    # Far out on the left GELU is a tiny difference of large numbers; its error there is small beside x, not beside itself.
+    # Far out on the left GELU is a tiny difference of large numbers: its error is small beside x, not beside itself.
     shown = np.abs(expected) >= 1e-3
     spacing = np.spacing(np.abs(expected[shown]).astype("f"))
     ulp = {

@@ -42,6 +42,19 @@ template <class S>
 // Shuffled rows lie anywhere: this many are on their way from memory while one is copied.
 constexpr std::ptrdiff_t kAhead = 8;
 
+template <class A, class B>
+constexpr bool kSame = false;
+template <class A>
+constexpr bool kSame<A, A> = true;
+
+// Numbers of the same type.
+template <class T>
+[[gnu::always_inline]] inline void copy_numbers(const T* from, T* to, std::ptrdiff_t count) {
+  for_each_vector<T>(count, [&](std::ptrdiff_t k, std::ptrdiff_t lanes) {
+    store_lanes(to + k, load_lanes(from + k, lanes, T(0)), lanes);
+  });
+}
+
 template <class T, class S>
 void gather_as(const Gather<T>& g) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>, size = static_cast<std::ptrdiff_t>(sizeof(S));
@@ -51,6 +64,8 @@ void gather_as(const Gather<T>& g) {
     return static_cast<const char*>(g.source.base) + row * g.source.row_bytes;
   };
   const std::ptrdiff_t last = g.count + g.ahead;
+  const bool aligned = g.source.offsets == nullptr && g.source.row_bytes % size == 0 &&
+                       reinterpret_cast<std::uintptr_t>(g.source.base) % sizeof(S) == 0;
   for (std::ptrdiff_t i = 0; i < g.count; ++i) {
     if (g.order != nullptr && g.source.offsets == nullptr && i + kAhead < last) {
       const char* next = row_at(i + kAhead);
@@ -61,6 +76,12 @@ void gather_as(const Gather<T>& g) {
       T* to = g.to.data + (g.to_begin + i * g.factor + part) * g.to.row_stride;
       for (std::ptrdiff_t begin = 0; begin < cols; begin += width, to += g.to.panel_stride) {
         const std::ptrdiff_t count = smaller(width, cols - begin), first = part * cols + begin;
+        if constexpr (kSame<T, S>) {
+          if (aligned) {
+            copy_numbers(reinterpret_cast<const T*>(from) + first, to, count);
+            continue;
+          }
+        }
         if (g.source.offsets != nullptr) {
           for (std::ptrdiff_t k = 0; k < count; ++k)
             to[k] = converted<T>(number_at<S>(from + g.source.offsets[first + k]));
