@@ -30,9 +30,9 @@ SHORT = [((64, 32, 10), 32)]
 PEERS = {"torch": "torch", "jax": "jax", "keras": "keras", "scikit-learn": "sklearn"}
 # Bytes of weights and state that may stay in the caches from step to step.
 CACHES = 100e6
-# Relative error of what four steps have moved: units of a ReLU network flip in float32, and Adam takes whole steps on
-# gradients that are nearly zero.
-TOLERANCES = {"sgd": 2e-3, "adam": 5e-2}
+# Relative error of what four steps have moved: units of a ReLU network flip in float32 (OpenBLAS's AVX2 kernels came to
+# 6e-3 on the largest), and Adam takes whole steps on gradients that are nearly zero.
+TOLERANCES = {"sgd": 1e-2, "adam": 5e-2}
 
 
 def main() -> int:

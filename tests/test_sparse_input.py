@@ -268,3 +268,52 @@ def test_gradients_of_an_embedding_are_right(rng):
     model = language_model(dtype="float64", penalty=regularizers.L2(0.01))
     model.compile(optimizers.SGD(0.1), losses.SparseCategoricalCrossentropy())
     lamina.utils.check_gradients(model, x, y)
+
+
+@pytest.mark.parametrize("value", [52, 10**8, -3])
+def test_indices_that_change_after_the_check_raise_and_touch_nothing_else(value, rng):
+    x, y = rng.integers(0, 50, (60, 6)), rng.integers(0, 3, 60)
+
+    class Spoil(lamina.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                x[:] = value
+
+    model = language_model()
+    with pytest.raises(ValueError, match="changed while it was read"):
+        model.fit(x, y, epochs=2, verbose=0, callbacks=[Spoil()])
+    assert model.optimizer.iterations == 2
+    assert np.isfinite(model.get_weights()[0]).all()
+
+
+@pytest.mark.parametrize("part", ["indices", "indptr"])
+def test_sparse_rows_that_change_after_the_check_raise(part, rng):
+    x, y = scipy_sparse.csr_array(bag_of_words(rng)), rng.integers(0, 3, 150)
+
+    class Spoil(lamina.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                getattr(x, part)[:] = 10**6
+
+    with pytest.raises(ValueError, match="changed while it was read"):
+        classifier(20).fit(x, y, epochs=2, verbose=0, callbacks=[Spoil()])
+
+
+def test_one_long_row_does_not_make_all_rows_long(rng):
+    dense = np.zeros((4000, 3000), "f")
+    dense[:, 5] = 1
+    dense[17] = 1
+    x, y = scipy_sparse.csr_array(dense), rng.integers(0, 3, 4000)
+    model = classifier(8, width=3000)
+    before = lamina._core.engine_bytes()
+    model.fit(x, y, batch_size=4000, verbose=0)
+    assert lamina._core.engine_bytes() - before < 20e6
+
+
+def test_embedding_takes_keras_arguments():
+    table = np.arange(10.0).reshape(5, 2)
+    for weights in (table, [table]):
+        layer = layers.Embedding(5, 2, weights=weights, input_length=3)
+        np.testing.assert_array_equal(layer(np.array([[4, 0, 1]])), table.astype("f")[[[4, 0, 1]]])
+    with pytest.raises(ValueError, match=r"weights must have shape \(5, 2\)"):
+        layers.Embedding(5, 2, weights=table.T)

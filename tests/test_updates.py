@@ -348,3 +348,134 @@ def test_exclusions_from_decay_come_before_the_first_step():
     model.fit(*data(), verbose=0)
     with pytest.raises(ValueError, match="before the first step"):
         model.optimizer.exclude_from_weight_decay(var_names=["kernel"])
+
+
+@pytest.mark.parametrize("settings", [{"clipnorm": 1.0}, {"global_clipnorm": 1.0}, {}])
+@pytest.mark.parametrize("penalty", [None, regularizers.L2(0.01)])
+def test_nan_leaves_with_the_weights_that_had_it(settings, penalty):
+    """Panels have padding, which a NaN reaches too."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20, 5)).astype("f"), rng.standard_normal((20, 3)).astype("f")
+    model = lamina.Sequential([layers.Dense(7, kernel_regularizer=penalty), layers.Dense(3)])
+    model.build((None, 5))
+    model.compile(optimizers.Adam(0.01, epsilon=0.0, **settings), "mse")
+    good = model.get_weights()
+    bad = x.copy()
+    bad[0] = np.nan
+    model.train_on_batch(bad, y)
+    assert np.isnan(model.get_weights()[0]).any()
+    model.set_weights(good)
+    model.compile(optimizers.SGD(0.01, **settings), "mse")
+    assert np.isfinite(model.train_on_batch(x, y))
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_an_average_begins_with_the_values_of_a_layer_that_trains_late():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40, 5)), rng.standard_normal((40, 3))
+    model = lamina.Sequential([layers.Dense(7), layers.Dense(3)])
+    model.layers[0].trainable = False
+    model.compile(optimizers.SGD(1e-3, use_ema=True), "mse")
+    model.fit(x, y, verbose=0)
+    before = model.layers[0].get_weights()[0]
+    model.layers[0].trainable = True
+    model.fit(x, y, verbose=0)
+    np.testing.assert_allclose(model.layers[0].get_weights()[0], before, atol=0.01)
+    model.set_weights([np.ones_like(w) for w in model.get_weights()])
+    model.fit(x, y, epochs=0, verbose=0)
+    assert all((w == 1).all() for w in model.get_weights())
+
+
+def test_a_failure_keeps_what_was_done_before():
+    x, y = data()
+    model = model_for("l2")
+    prepared = model._prepare("fit", x, y, None)
+    model._commit(prepared)
+    trainer = model._engine(prepared)
+    before, seen = model.get_weights()[0], []
+
+    def fail(layer, gradient):
+        if layer == -1:
+            seen.append(model.layers[0].kernel.numpy())
+            if len(seen) == 3:
+                raise ZeroDivisionError("on purpose")
+
+    trainer.on_gradient(fail)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+    assert model.optimizer.iterations == 2
+    assert not np.array_equal(seen[0], seen[1])
+    np.testing.assert_array_equal(model.get_weights()[0], seen[2])
+    assert not np.array_equal(before, seen[2])
+
+
+def test_rules_of_ones_own_are_not_saved(tmp_path):
+    for layer in (layers.Dense(3, kernel_regularizer=HalfSquare()), layers.Dense(3, kernel_constraint=Rounded())):
+        model = lamina.Sequential([lamina.Input((4,)), layer])
+        with pytest.raises(ValueError, match="must be a class of lamina's"):
+            model.save(tmp_path / "model.safetensors")
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
+    model.weights[0].regularizer = regularizers.L2()
+    with pytest.raises(ValueError, match="must be an argument of its layer"):
+        model.save(tmp_path / "model.safetensors")
+
+
+def test_settings_may_be_changed_between_steps():
+    x, y = data()
+    model = model_for("l2")
+    model.fit(x, y, verbose=0)
+    model.optimizer.clipnorm = 1e-12
+    before = model.get_weights()
+    model.fit(x, y, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_exclusion_looks_at_names_and_the_last_call_counts():
+    optimizer = optimizers.SGD(0.1, weight_decay=0.5)
+    layer = layers.Dense(2, name="debias", input_shape=(3,))
+    lamina.Sequential([layer])
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    assert [optimizer.decays(v) for v in layer.weights] == [True, False]
+    optimizer.exclude_from_weight_decay(var_list=[layer.weights[0]])
+    assert [optimizer.decays(v) for v in layer.weights] == [False, True]
+
+
+def test_an_optimizer_in_python_may_have_many_slots():
+    class Hoarder(optimizers.Optimizer):
+        def slot_names(self):
+            return ("a", "b", "c", "d")
+
+        def update(self, variable, gradient):
+            self.slot("d", variable).assign(gradient)
+
+    model = model_for("non_neg")
+    model.compile(Hoarder(0.1), "mse")
+    model.fit(*data(), verbose=0)
+    assert np.abs(model.optimizer.slot("d", model.weights[0]).numpy()).max() > 0
+
+
+def test_a_layer_in_python_is_called_once_a_step_also_in_long_ones():
+    from lamina.layers.base import Pass
+
+    class Doubled(layers.Layer):
+        calls = 0
+
+        def forward(self, x, *, training):
+            type(self).calls += 1
+            return Pass(2 * x)
+
+        def backward(self, dy, step, *, need_dx):
+            return 2 * dy, []
+
+    model = lamina.Sequential([lamina.Input((200,), dtype="float64"), layers.Dense(200, dtype="float64"),
+                               Doubled(dtype="float64"), layers.Dense(3, dtype="float64")])  # fmt: skip
+    model.compile(optimizers.SGD(0.01), "mse")
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((10, 200)), rng.standard_normal((10, 3))
+    prepared = model._prepare("fit", x, y, None)
+    model._commit(prepared)
+    model._engine(prepared).force_schedule("stationary", 0, True)
+    Doubled.calls = 0
+    model.fit(x, y, batch_size=10, verbose=0)
+    assert Doubled.calls == 1

@@ -101,7 +101,7 @@ InputArgument input_argument(const py::object& x, engine::InputKind kind, std::p
     raise_value(std::string(who) + ": sparse rows do not fit.");
   argument.input = engine::Input(SparseRows{starts.data(), columns_of.data(), values.data(), starts.itemsize() == 8,
                                             columns_of.itemsize() == 8, number_type(values.dtype(), "x"),
-                                            starts.size() - 1, columns});
+                                            starts.size() - 1, columns, columns_of.size()});
   return argument;
 }
 

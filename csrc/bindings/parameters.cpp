@@ -113,6 +113,16 @@ void register_parameters(py::module_& module) {
                  },
                  self.object);
            })
+      .def("copy",
+           [](const PyParameters& self) -> PyParameters {
+             return std::visit(
+                 [](const auto& p) -> PyParameters {
+                   auto made = std::make_shared<std::remove_reference_t<decltype(*p)>>(p->layout());
+                   std::copy(p->data(), p->data() + p->size(), made->data());
+                   return {made};
+                 },
+                 self.object);
+           })
       .def_property_readonly(
           "version",
           [](const PyParameters& self) { return std::visit([](const auto& p) { return p->version(); }, self.object); })

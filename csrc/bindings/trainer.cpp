@@ -1,6 +1,9 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <exception>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -218,12 +221,25 @@ DataArgument<T> data_argument(const Trainer<T>& trainer, const py::object& x, co
   return argument;
 }
 
-bool signalled() {
-  const py::gil_scoped_acquire acquire;
-  return PyErr_CheckSignals() != 0;
-}
+// Keeps the exception of a signal's handler until the run has ended: what runs until then may call Python.
+class Signals {
+ public:
+  bool operator()() {
+    const py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() == 0) return false;
+    raised_ = std::make_unique<py::error_already_set>();
+    return true;
+  }
+  // With the GIL.
+  void raise() {
+    if (raised_ != nullptr) throw py::error_already_set(std::move(*raised_));
+  }
 
-// totals (2, 1 + metrics): sums and counts, added to. progress[0] grows by the steps completed, also where a signal's
+ private:
+  std::unique_ptr<py::error_already_set> raised_;
+};
+
+// totals (2, 1 + metrics): sums and counts, added to. progress[0] grows by the steps completed. Both also where an
 // exception ends the call.
 template <class Body>
 void run_steps(const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
@@ -233,18 +249,22 @@ void run_steps(const PyTrainer& self, const py::object& x, const py::list& targe
         const auto argument = data_argument(*trainer, x, targets, sample_weight, order);
         const auto entries = static_cast<std::size_t>(trainer->metrics() + 1);
         if (totals.size() != static_cast<py::ssize_t>(2 * entries)) raise_value("Trainer: totals do not fit.");
-        Totals sums{std::vector<double>(entries), std::vector<double>(entries)};
-        std::ptrdiff_t steps = 0;
-        {
+        Totals sums{std::vector<double>(entries), std::vector<double>(entries), 0};
+        Signals signals;
+        std::exception_ptr failure;
+        try {
           const py::gil_scoped_release release;
-          steps = body(*trainer, argument.data, sums);
+          body(*trainer, argument.data, sums, std::ref(signals));
+        } catch (...) {
+          failure = std::current_exception();
         }
         for (std::size_t i = 0; i < entries; ++i) {
           totals.mutable_data()[i] += sums.sum[i];
           totals.mutable_data()[entries + i] += sums.count[i];
         }
-        progress.mutable_data()[0] += steps;
-        if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+        progress.mutable_data()[0] += sums.steps;
+        signals.raise();
+        if (failure != nullptr) std::rethrow_exception(failure);
       },
       self.object);
 }
@@ -268,9 +288,9 @@ void register_trainer(py::module_& module) {
              const py::array_t<std::int64_t>& progress) {
             if (rates.empty()) raise_value("Trainer: there must be a learning rate.");
             run_steps(self, x, targets, sample_weight, order, totals, progress,
-                      [&](auto& trainer, const auto& data, Totals& sums) {
+                      [&](auto& trainer, const auto& data, Totals& sums, auto signals) {
                         check_batches(data.x, {first, rows, size});
-                        return trainer.train(data, {first, rows, size}, rates, iteration, sums, signalled);
+                        trainer.train(data, {first, rows, size}, rates, iteration, sums, signals);
                       });
           },
           py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("order"), py::arg("first"),
@@ -282,9 +302,9 @@ void register_trainer(py::module_& module) {
              std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t size, const py::array_t<double>& totals,
              const py::array_t<std::int64_t>& progress) {
             run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
-                      [&](auto& trainer, const auto& data, Totals& sums) {
+                      [&](auto& trainer, const auto& data, Totals& sums, auto signals) {
                         check_batches(data.x, {first, rows, size});
-                        return trainer.test(data, {first, rows, size}, sums, signalled);
+                        trainer.test(data, {first, rows, size}, sums, signals);
                       });
           },
           py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("first"), py::arg("rows"),
@@ -296,7 +316,7 @@ void register_trainer(py::module_& module) {
             py::list found;
             const py::array_t<std::int64_t> progress(1);
             run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
-                      [&](auto& trainer, const auto& data, Totals& sums) {
+                      [&](auto& trainer, const auto& data, Totals& sums, auto) {
                         const auto gradients = trainer.gradients(data, data.x.rows(), sums);
                         const py::gil_scoped_acquire acquire;
                         for (const auto& gradient : gradients) {
@@ -305,7 +325,6 @@ void register_trainer(py::module_& module) {
                           else
                             found.append(PyParameters{gradient});
                         }
-                        return std::ptrdiff_t{1};
                       });
             return found;
           },

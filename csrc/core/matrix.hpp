@@ -61,16 +61,16 @@ struct SparseRows {
   const void *starts, *columns, *values;
   bool wide_starts, wide_columns;  // int64, else int32
   NumberType type;                 // of the values
-  std::ptrdiff_t rows, cols;
+  std::ptrdiff_t rows, cols, entries;
 };
 
-// Rows of which most numbers are zero, gathered: row i has values[i * stride + e] in columns[i * stride + e], e <
-// counts[i].
+// Rows of which most numbers are zero, gathered: the entries of row i are those from starts[i] to starts[i + 1] - 1.
 template <class T>
 struct SparseBatch {
-  std::int32_t *counts, *columns;
+  std::ptrdiff_t* starts;
+  std::int32_t* columns;
   T* values;
-  std::ptrdiff_t rows, stride;
+  std::ptrdiff_t rows, capacity;  // of entries
 };
 
 // Integer class labels of any width, read where they are.

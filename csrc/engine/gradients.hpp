@@ -45,6 +45,7 @@ class GradientSink {
 
  private:
   bool trained(int tensor) const { return layer_.rules[static_cast<std::size_t>(tensor)].trained; }
+  void announce(std::ptrdiff_t begin, std::ptrdiff_t count) const;
   // Passes on a finished piece of the block.
   void take(int tensor, T* gradient, std::ptrdiff_t begin, std::ptrdiff_t count) const;
 

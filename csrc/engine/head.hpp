@@ -60,9 +60,10 @@ struct TrainingData {
   const std::int64_t* order;     // or null
 };
 
-// Running sums of the loss and of each metric, in float64.
+// Running sums of the loss and of each metric, in float64, and the steps that they are of.
 struct Totals {
   std::vector<double> sum, count;
+  std::ptrdiff_t steps = 0;
 };
 
 template <class T>

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <stdexcept>
+#include <vector>
 
 namespace lamina::engine {
 namespace {
@@ -25,13 +28,13 @@ std::ptrdiff_t size_of(NumberType type) {
 }
 
 template <class Number>
-std::int32_t index_at(const char* address) {
+std::int64_t index_at(const char* address) {
   Number value;
   std::memcpy(&value, address, sizeof value);
-  return static_cast<std::int32_t>(value);
+  return static_cast<std::int64_t>(value);
 }
 
-using IndexReader = std::int32_t (*)(const char*);
+using IndexReader = std::int64_t (*)(const char*);
 
 // Half-precision numbers are converted before they come here.
 IndexReader index_reader(NumberType type) {
@@ -64,35 +67,48 @@ std::ptrdiff_t number_in(const void* data, bool wide, std::ptrdiff_t i) {
               : static_cast<std::ptrdiff_t>(static_cast<const std::int32_t*>(data)[i]);
 }
 
+// Entries of row i.
+std::ptrdiff_t length_of(const SparseRows& rows, std::ptrdiff_t i) {
+  return number_in(rows.starts, rows.wide_starts, i + 1) - number_in(rows.starts, rows.wide_starts, i);
+}
+
+[[noreturn]] void changed() {
+  throw std::invalid_argument("x changed while it was read: an index is out of bounds now.");
+}
+
+// Entry `at` of the batch is the first of its row `to_row`; returns the one after its last.
 template <class T>
-void fetch_sparse(const Kernels<T>& kernels, const SparseRows& from, std::ptrdiff_t row, const SparseBatch<T>& to,
-                  std::ptrdiff_t to_row) {
-  const std::ptrdiff_t begin = number_in(from.starts, from.wide_starts, row);
-  const std::ptrdiff_t count = number_in(from.starts, from.wide_starts, row + 1) - begin;
-  to.counts[to_row] = static_cast<std::int32_t>(count);
-  std::int32_t* columns = to.columns + to_row * to.stride;
-  if (from.wide_columns)
-    for (std::ptrdiff_t e = 0; e < count; ++e)
-      columns[e] = static_cast<std::int32_t>(static_cast<const std::int64_t*>(from.columns)[begin + e]);
-  else
-    std::memcpy(columns, static_cast<const std::int32_t*>(from.columns) + begin,
-                static_cast<std::size_t>(count) * sizeof(std::int32_t));
+std::ptrdiff_t fetch_sparse(const Kernels<T>& kernels, const SparseRows& from, std::ptrdiff_t row,
+                            const SparseBatch<T>& to, std::ptrdiff_t to_row, std::ptrdiff_t at, std::ptrdiff_t cols) {
+  const std::ptrdiff_t begin = number_in(from.starts, from.wide_starts, row), count = length_of(from, row);
+  if (begin < 0 || count < 0 || begin + count > from.entries || at + count > to.capacity) changed();
+  to.starts[to_row] = at;
+  std::int32_t* columns = to.columns + at;
+  for (std::ptrdiff_t e = 0; e < count; ++e) {
+    const std::ptrdiff_t column = number_in(from.columns, from.wide_columns, begin + e);
+    if (column < 0 || column >= cols) changed();
+    columns[e] = static_cast<std::int32_t>(column);
+  }
   const std::ptrdiff_t size = size_of(from.type);
   const Rows values{static_cast<const char*>(from.values) + begin * size, 1, count, count * size, nullptr, from.type};
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  kernels.gather({values, nullptr, 0, 1, {to.values + to_row * to.stride, 1, count, width, count}, 0, 1, 0});
+  kernels.gather({values, nullptr, 0, 1, {to.values + at, 1, count, width, count}, 0, 1, 0});
+  return at + count;
 }
 
 template <class T>
-void fetch_indices(const Rows& from, std::ptrdiff_t row, const SparseBatch<T>& to, std::ptrdiff_t to_row) {
+void fetch_indices(const Rows& from, std::ptrdiff_t row, const SparseBatch<T>& to, std::ptrdiff_t to_row,
+                   std::ptrdiff_t cols) {
   const char* base = static_cast<const char*>(from.base) + row * from.row_bytes;
   const std::ptrdiff_t size = size_of(from.type);
   const IndexReader read = index_reader(from.type);
   for (std::ptrdiff_t k = 0; k < from.cols; ++k) {
+    const std::int64_t index = read(base + (from.offsets == nullptr ? k * size : from.offsets[k]));
+    if (index < 0 || index >= cols) changed();
     const std::ptrdiff_t at = to_row + k;
-    to.counts[at] = 1;
-    to.columns[at * to.stride] = read(base + (from.offsets == nullptr ? k * size : from.offsets[k]));
-    to.values[at * to.stride] = T(1);
+    to.starts[at] = at;
+    to.columns[at] = static_cast<std::int32_t>(index);
+    to.values[at] = T(1);
   }
 }
 
@@ -111,33 +127,44 @@ Input Input::part(std::ptrdiff_t first, std::ptrdiff_t count) const {
   return found;
 }
 
-std::ptrdiff_t Input::longest() const {
-  if (kind != InputKind::sparse) return kind == InputKind::dense ? 0 : 1;
-  std::ptrdiff_t most = 1;
-  for (std::ptrdiff_t i = 0; i < sparse.rows; ++i)
-    most = std::max(
-        most, number_in(sparse.starts, sparse.wide_starts, i + 1) - number_in(sparse.starts, sparse.wide_starts, i));
+std::ptrdiff_t Input::most_entries(std::ptrdiff_t size) const {
+  if (kind == InputKind::dense) return 0;
+  if (kind == InputKind::indices) return size * dense.cols;
+  std::vector<std::ptrdiff_t> lengths(static_cast<std::size_t>(sparse.rows));
+  for (std::ptrdiff_t i = 0; i < sparse.rows; ++i) lengths[static_cast<std::size_t>(i)] = length_of(sparse, i);
+  const auto middle = lengths.begin() + std::min(size, sparse.rows);
+  if (middle != lengths.end()) std::nth_element(lengths.begin(), middle, lengths.end(), std::greater<>());
+  std::ptrdiff_t most = 0;
+  for (auto length = lengths.begin(); length != middle; ++length) most += std::max<std::ptrdiff_t>(0, *length);
   return most;
 }
 
 template <class T>
-void fetch(const Kernels<T>& kernels, const Input& input, const std::int64_t* order, std::ptrdiff_t first,
-           std::ptrdiff_t count, const Boundary<T>& to, std::ptrdiff_t to_begin, std::ptrdiff_t factor,
-           std::ptrdiff_t ahead) {
+void fetch(const Kernels<T>& kernels, const Input& input, const std::int64_t* order, std::ptrdiff_t first, Range rows,
+           const Boundary<T>& to, std::ptrdiff_t factor, std::ptrdiff_t ahead) {
   if (input.kind == InputKind::dense)
-    return kernels.gather({input.dense, order, first, count, to.value, to_begin, factor, ahead});
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    const std::ptrdiff_t row = order == nullptr ? first + i : static_cast<std::ptrdiff_t>(order[first + i]);
-    if (input.kind == InputKind::sparse)
-      fetch_sparse(kernels, input.sparse, row, to.entries, to_begin + i);
-    else
-      fetch_indices(input.dense, row, to.entries, to_begin + i * factor);
+    return kernels.gather(
+        {input.dense, order, first + rows.begin, rows.size(), to.value, rows.begin * factor, factor, ahead});
+  const auto row_of = [&](std::ptrdiff_t i) {
+    return order == nullptr ? first + i : static_cast<std::ptrdiff_t>(order[first + i]);
+  };
+  const std::ptrdiff_t cols = to.value.cols;
+  if (input.kind == InputKind::indices) {
+    for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i)
+      fetch_indices(input.dense, row_of(i), to.entries, i * factor, cols);
+    if (rows.end * factor == to.entries.rows) to.entries.starts[to.entries.rows] = to.entries.rows;
+    return;
   }
+  std::ptrdiff_t at = 0;
+  for (std::ptrdiff_t i = 0; i < rows.begin; ++i) at += length_of(input.sparse, row_of(i));
+  for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i)
+    at = fetch_sparse(kernels, input.sparse, row_of(i), to.entries, i, at, cols);
+  if (rows.end == to.entries.rows) to.entries.starts[rows.end] = at;  // else it is the next member's
 }
 
-template void fetch(const Kernels<float>&, const Input&, const std::int64_t*, std::ptrdiff_t, std::ptrdiff_t,
-                    const Boundary<float>&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t);
-template void fetch(const Kernels<double>&, const Input&, const std::int64_t*, std::ptrdiff_t, std::ptrdiff_t,
-                    const Boundary<double>&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t);
+template void fetch(const Kernels<float>&, const Input&, const std::int64_t*, std::ptrdiff_t, Range,
+                    const Boundary<float>&, std::ptrdiff_t, std::ptrdiff_t);
+template void fetch(const Kernels<double>&, const Input&, const std::int64_t*, std::ptrdiff_t, Range,
+                    const Boundary<double>&, std::ptrdiff_t, std::ptrdiff_t);
 
 }  // namespace lamina::engine

@@ -81,11 +81,12 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier, 
     const Layer<T>& layer = this->layer(l);
     const Panels<T>& output = pass.tape[l + 1].value;
     const std::ptrdiff_t rows = output.rows, panels = panel_count(output.cols, kPanelWidth<T>);
-    const bool by_rows = count > 1 && layer.forward_by_rows(pass.tape.rows(), count);
+    const bool by_rows = (count > 1 || interrupt != nullptr) && layer.forward_by_rows(pass.tape.rows(), count);
     if (count > 1 && l > 0 && !(by_rows && divided_by_rows && pass.tape[l].value.rows == rows)) barrier->wait();
     divided_by_rows = by_rows;
     const Range mine = by_rows ? share_of(rows, kPanelWidth<T> / 2, index, count) : share_of(panels, 1, index, count);
-    const std::ptrdiff_t piece = interrupt == nullptr ? mine.size() : (by_rows ? 2 * kPanelWidth<T> : 1);
+    const bool whole = interrupt == nullptr || layer.host();
+    const std::ptrdiff_t piece = whole ? mine.size() : (by_rows ? 2 * kPanelWidth<T> : 1);
     for (std::ptrdiff_t begin = mine.begin; begin < mine.end; begin += piece) {
       if (interrupt != nullptr && interrupt->stop()) break;
       const Range part{begin, std::min(mine.end, begin + piece)};
@@ -97,17 +98,17 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier, 
 }
 
 template <class T>
-std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t longest) const {
+std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t entries) const {
   const Locked lock(tapes_gate_);
   for (std::size_t i = tapes_.size(); i-- > 0;) {
     if (tapes_[i]->capacity() < capacity) continue;
     std::unique_ptr<Tape<T>> tape = std::move(tapes_[i]);
     tapes_.erase(tapes_.begin() + static_cast<std::ptrdiff_t>(i));
-    if (longest > 0) tape->reserve_entries(longest);
+    if (input_ != InputKind::dense) tape->reserve_entries(entries);
     return tape;
   }
   auto tape = std::make_unique<Tape<T>>(plan_, capacity, false);
-  if (longest > 0) tape->reserve_entries(longest);
+  if (input_ != InputKind::dense) tape->reserve_entries(entries);
   return tape;
 }
 
@@ -134,7 +135,7 @@ void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrd
       tape[0].value = {const_cast<T*>(reinterpret_cast<const T*>(begin)), count * input.factor, input.width, width,
                        input.width};
     else
-      fetch<T>(kernels_, rows, nullptr, first, count, tape[0], 0, input.factor, 0);
+      fetch<T>(kernels_, rows, nullptr, first, {0, count}, tape[0], input.factor, 0);
     tape[depth()].value = {out + first * outputs(), count * output.factor, output.width, width, output.width};
   }
   if (members > 1) barrier->wait();
@@ -177,7 +178,7 @@ bool Network<T>::predict(const Input& rows, T* out, bool wait) const {
 
 template <class T>
 void Network<T>::predict_open(const Input& rows, T* out) const {
-  const std::ptrdiff_t n = rows.rows(), longest = rows.longest();
+  const std::ptrdiff_t n = rows.rows(), entries = rows.most_entries(rows_alone_ ? kPredictionRows : n);
   const StepPlan plan =
       plan_prediction({n, work_, parameter_bytes_, row_bytes_, depth(), lamina::kernels().vector_bytes, true},
                       host_ ? 1 : num_threads());
@@ -186,7 +187,7 @@ void Network<T>::predict_open(const Input& rows, T* out) const {
       const Range mine = share_of(n, 12, index, count);
       if (mine.begin >= mine.end) return;
       const std::ptrdiff_t chunks = (mine.size() + kPredictionRows - 1) / kPredictionRows;
-      std::unique_ptr<Tape<T>> tape = borrow_tape((mine.size() + chunks - 1) / chunks, longest);
+      std::unique_ptr<Tape<T>> tape = borrow_tape((mine.size() + chunks - 1) / chunks, entries);
       for (std::ptrdiff_t c = 0; c < chunks; ++c) {
         const std::ptrdiff_t begin = mine.begin + mine.size() * c / chunks,
                              end = mine.begin + mine.size() * (c + 1) / chunks;
@@ -197,7 +198,7 @@ void Network<T>::predict_open(const Input& rows, T* out) const {
     return;
   }
   const std::ptrdiff_t chunks = rows_alone_ ? (n + kPredictionRows - 1) / kPredictionRows : 1;
-  std::unique_ptr<Tape<T>> tape = borrow_tape((n + chunks - 1) / chunks, longest);
+  std::unique_ptr<Tape<T>> tape = borrow_tape((n + chunks - 1) / chunks, entries);
   if (plan.threads == 1) {
     for (std::ptrdiff_t c = 0; c < chunks; ++c)
       predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, *tape, 0, 1, nullptr);

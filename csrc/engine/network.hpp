@@ -67,7 +67,7 @@ class Network {
   bool predict(const Input& rows, T* out, bool wait) const;
 
  private:
-  std::unique_ptr<Tape<T>> borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t longest) const;
+  std::unique_ptr<Tape<T>> borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t entries) const;
   void return_tape(std::unique_ptr<Tape<T>> tape) const;
   bool open(bool wait) const;
   void close(std::size_t gates) const;

@@ -24,13 +24,11 @@ Tape<T>::Tape(const std::vector<BoundaryPlan>& plan, std::ptrdiff_t capacity, bo
 }
 
 template <class T>
-void Tape<T>::reserve_entries(std::ptrdiff_t longest) {
-  if (longest <= longest_) return;
-  const std::ptrdiff_t rows = capacity_ * plan_[0].factor;
-  counts_ = Buffer<std::int32_t>(rows);
-  columns_ = Buffer<std::int32_t>(rows * longest);
-  entry_values_ = Buffer<T>(rows * longest);
-  longest_ = longest;
+void Tape<T>::reserve_entries(std::ptrdiff_t entries) {
+  if (starts_.size() != 0 && entries <= columns_.size()) return;
+  starts_ = Buffer<std::ptrdiff_t>(capacity_ * plan_[0].factor + 1);
+  columns_ = Buffer<std::int32_t>(entries);
+  entry_values_ = Buffer<T>(entries);
   rows_ = -1;
 }
 
@@ -50,7 +48,8 @@ void Tape<T>::set_rows(std::ptrdiff_t rows) {
                  view(memory.gradient),
                  {memory.transposed.data(), cols, n, cols * width, width},
                  {}};
-    if (plan_[i].sparse) views_[i].entries = {counts_.data(), columns_.data(), entry_values_.data(), n, longest_};
+    if (plan_[i].sparse)
+      views_[i].entries = {starts_.data(), columns_.data(), entry_values_.data(), n, columns_.size()};
   }
 }
 

@@ -45,8 +45,8 @@ class Tape {
   // Without `training` only values, and none for the output, which is the caller's.
   Tape(const std::vector<BoundaryPlan>& plan, std::ptrdiff_t capacity, bool training);
 
-  // Makes room for so many entries in each row of a sparse input.
-  void reserve_entries(std::ptrdiff_t longest);
+  // Makes room for so many entries of a sparse input.
+  void reserve_entries(std::ptrdiff_t entries);
   // Arranges the views anew for so many rows, at most the capacity.
   void set_rows(std::ptrdiff_t rows);
   std::ptrdiff_t rows() const { return rows_; }
@@ -60,9 +60,9 @@ class Tape {
   };
   std::vector<BoundaryPlan> plan_;
   std::vector<Memory> memory_;
-  Buffer<std::int32_t> counts_, columns_;  // of a sparse input
+  Buffer<std::ptrdiff_t> starts_;  // of a sparse input
+  Buffer<std::int32_t> columns_;
   Buffer<T> entry_values_;
-  std::ptrdiff_t longest_ = 0;
   std::vector<Boundary<T>> views_;
   std::ptrdiff_t capacity_ = 0, rows_ = -1;
 };

@@ -18,6 +18,16 @@ constexpr double kWorthATeam = 60e3;  // ns, by the same guess: about 100 µs
 
 constexpr unsigned kStop = 1, kPause = 2;
 
+template <class Function>
+class AtEnd {
+ public:
+  explicit AtEnd(Function function) : function_(std::move(function)) {}
+  ~AtEnd() { function_(); }
+
+ private:
+  Function function_;
+};
+
 class Turn {
  public:
   explicit Turn(Turns& turns) : turns_(turns) { turns_.enter(); }
@@ -67,7 +77,6 @@ struct Trainer<T>::Run {
   Totals& totals;
   Exclusive<T>& exclusive;
   bool chunked, settled;
-  std::ptrdiff_t completed;
 };
 
 template <class T>
@@ -98,7 +107,7 @@ StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
 }
 
 template <class T>
-void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t longest, int members, bool chunked) {
+void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int members, bool chunked) {
   const std::ptrdiff_t before = static_cast<std::ptrdiff_t>(allocated_bytes());
   if (head_ == nullptr || rows > capacity_) {
     head_ = std::make_unique<Head<T>>(head_plan_, kernels_, labels_, network_->outputs(), rows);
@@ -107,16 +116,15 @@ void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t longest, int member
   if (chunked) {
     while (static_cast<int>(members_.size()) < members) members_.push_back(std::make_unique<Member>());
     const std::ptrdiff_t segments = gradient_segments(rows);
-    std::ptrdiff_t longest = 0;
+    std::ptrdiff_t most = 0;
     for (std::ptrdiff_t s = 0; s < segments; ++s)
-      longest =
-          std::max(longest, gradient_segment_begin(rows, s + 1, segments) - gradient_segment_begin(rows, s, segments));
+      most = std::max(most, gradient_segment_begin(rows, s + 1, segments) - gradient_segment_begin(rows, s, segments));
     for (const auto& member : members_)
-      if (member->tape.capacity() < longest) member->tape = Tape<T>(network_->plan(), longest, true);
+      if (member->tape.capacity() < most) member->tape = Tape<T>(network_->plan(), most, true);
   } else if (tape_.capacity() < rows) {
     tape_ = Tape<T>(network_->plan(), rows, true);
   }
-  if (network_->input() != InputKind::dense) tape_.reserve_entries(longest);
+  if (network_->input() != InputKind::dense) tape_.reserve_entries(entries);
   const bool sparse = network_->input() != InputKind::dense;
   if ((stores_ || sparse) && stored_.size() < update_.gradient_size()) {
     stored_ = Buffer<T>(update_.gradient_size());
@@ -197,8 +205,7 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   const auto stopped = [&] { return interruptible_ && stop_.load(std::memory_order_relaxed); };
   if (rows.begin < rows.end) {
     const std::ptrdiff_t factor = network_->plan()[0].factor;
-    fetch(kernels_, data.x, data.order, first + rows.begin, rows.size(), tape_[0], rows.begin * factor, factor,
-          last - first - rows.end);
+    fetch(kernels_, data.x, data.order, first, rows, tape_[0], factor, last - first - rows.end);
     head_->gather(data, first, rows);
   }
   update_.measure_penalties(index, count);
@@ -290,7 +297,7 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   for (std::ptrdiff_t s = segments * index / count; s < segments * (index + 1) / count; ++s) {
     const Range rows{gradient_segment_begin(size, s, segments), gradient_segment_begin(size, s + 1, segments)};
     if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
-    fetch(kernels_, data.x, data.order, first + rows.begin, rows.size(), member.tape[0], 0, factor,
+    fetch(kernels_, data.x, data.order, first + rows.begin, {0, rows.size()}, member.tape[0], factor,
           last - first - rows.end);
     head_->gather(data, first, rows);
     network_->forward(pass, 0, 1, nullptr);
@@ -371,8 +378,9 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
       if (!run.settled) barrier.wait();
       if (index == 0 && !given_up) {
         head_->collect(size, update_.penalty(), run.totals);
-        ++run.completed;
-        if (host() && run.mode == Mode::train) update_.mark_changed();  // what runs in the next step reads them
+        ++run.totals.steps;
+        if ((host() || update_.hooked()) && run.mode == Mode::train)
+          update_.mark_changed();  // what runs in the next step reads them
       }
       look_up(index);
       unsigned flags = index == 0 && stop_.load(std::memory_order_relaxed) ? kStop : 0u;
@@ -387,10 +395,9 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
 }
 
 template <class T>
-std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches,
-                               const std::vector<double>* rates, std::int64_t iteration, Totals& totals,
-                               const Poll& poll) {
-  if (batches.rows == 0) return 0;
+void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
+                     std::int64_t iteration, Totals& totals, const Poll& poll) {
+  if (batches.rows == 0) return;
   if (Gate::held_here())
     throw std::logic_error(
         "a model cannot be trained or evaluated from inside a step: by a layer, a loss or a metric.");
@@ -405,13 +412,16 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
   interruptible_ = guess / plan.threads > kLongStep || forced_long_;
   const bool chunked = plan.schedule == Schedule::chunked;
   stores_ = mode == Mode::store || (mode == Mode::train && (update_.stores() || (interruptible_ && !chunked)));
-  reserve(largest, data.x.longest(), plan.threads, chunked);
+  reserve(largest, data.x.most_entries(largest), plan.threads, chunked);
   stop_.store(false);
   poll_ = &poll;
   next_poll_ = std::chrono::steady_clock::now() + kPollInterval;
   // Whether all losses of a step are there before its last phase.
   const bool settled = mode != Mode::test && network_->first_trained() < network_->depth();
-  Run run{mode, data, batches, rates, iteration, totals, exclusive, chunked, settled, 0};
+  const AtEnd changed([&] {  // also where a step fails
+    if (mode == Mode::train) update_.mark_changed();
+  });
+  Run run{mode, data, batches, rates, iteration, totals, exclusive, chunked, settled};
   for (std::ptrdiff_t step = 0; step < steps && !stop_.load(std::memory_order_relaxed);) {
     Pace::Stretch stretch{plan.threads, steps - step, false};
     if (forced_threads_ == 0) stretch = paces_[mode == Mode::test].next(plan.threads, guess, steps - step);
@@ -421,20 +431,18 @@ std::ptrdiff_t Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches b
         stretch, std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begun).count());
     step += stretch.steps;
   }
-  if (mode == Mode::train) update_.mark_changed();
   stored_is_zero_ = !stores_;
-  return run.completed;
 }
 
 template <class T>
-std::ptrdiff_t Trainer<T>::train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates,
-                                 std::int64_t iteration, Totals& totals, const Poll& poll) {
-  return run(Mode::train, data, batches, &rates, iteration, totals, poll);
+void Trainer<T>::train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates,
+                       std::int64_t iteration, Totals& totals, const Poll& poll) {
+  run(Mode::train, data, batches, &rates, iteration, totals, poll);
 }
 
 template <class T>
-std::ptrdiff_t Trainer<T>::test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll) {
-  return run(Mode::test, data, batches, nullptr, 0, totals, poll);
+void Trainer<T>::test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll) {
+  run(Mode::test, data, batches, nullptr, 0, totals, poll);
 }
 
 template <class T>

@@ -33,12 +33,12 @@ class Trainer {
 
   Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::vector<bool> labels, UpdatePlan<T> update);
 
-  // Takes a step for each batch, with the learning rate rates[step] (the last one from there on). Returns how many
-  // steps were completed; `iteration` is the number of those before.
-  std::ptrdiff_t train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates,
-                       std::int64_t iteration, Totals& totals, const Poll& poll);
+  // Takes a step for each batch, with the learning rate rates[step] (the last one from there on). `iteration`
+  // is the number of batches before. Steps that were completed are in the totals, also where one throws.
+  void train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates, std::int64_t iteration,
+             Totals& totals, const Poll& poll);
   // Losses and metrics alone.
-  std::ptrdiff_t test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll);
+  void test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll);
   // The gradient of one batch's loss, in the layers' layouts; layers that are not trained stay empty.
   std::vector<std::shared_ptr<Parameters<T>>> gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
                                                         Totals& totals);
@@ -80,10 +80,10 @@ class Trainer {
   class Look;
   struct Run;
 
-  std::ptrdiff_t run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
-                     std::int64_t iteration, Totals& totals, const Poll& poll);
+  void run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
+           std::int64_t iteration, Totals& totals, const Poll& poll);
   void run_stretch(Run& run, Range steps, int threads);
-  void reserve(std::ptrdiff_t rows, std::ptrdiff_t longest, int members, bool chunked);
+  void reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int members, bool chunked);
   void step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
                      std::ptrdiff_t last, int index, int count, Barrier& barrier);
   void step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,

@@ -95,12 +95,30 @@ void Update<T>::begin_step(std::int64_t iteration, double rate) {
     optimizer_->prepare(plan_.settings[g].data(), rate, steps + 1, scalars_[g].data());
 }
 
+// Padding may hold what a NaN made of its zeros: sums leave it out.
+template <class T>
+template <class Sum>
+double Update<T>::sum_of(const Piece& piece, Sum&& sum) const {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const Parameters<T>& parameters = *layers_[static_cast<std::size_t>(piece.layer)].parameters;
+  if (!parameters.layout().dense) return sum(std::ptrdiff_t{0}, piece.count);
+  const std::ptrdiff_t panel = piece.begin / parameters.panel_stride();
+  const std::ptrdiff_t cols = std::min(width, parameters.layout().out() - panel * width);
+  if (cols == width) return sum(std::ptrdiff_t{0}, piece.count);
+  double total = 0;
+  for (std::ptrdiff_t at = 0; at < piece.count; at += width) total += sum(at, cols);
+  return total;
+}
+
 template <class T>
 void Update<T>::measure_penalties(int index, int count) {
   if (!penalized_) return;
   for_each_piece(index, count, [&](std::size_t i, const Piece& piece, const LayerUpdate<T>& layer, const auto& rule) {
-    if (rule.penalized())
-      penalties_[i] = kernels_.penalty(layer.parameters->data() + piece.begin, rule.plan.l1, rule.plan.l2, piece.count);
+    if (!rule.penalized()) return;
+    const T* w = layer.parameters->data() + piece.begin;
+    penalties_[i] = sum_of(piece, [&](std::ptrdiff_t at, std::ptrdiff_t n) {
+      return kernels_.penalty(w + at, rule.plan.l1, rule.plan.l2, n);
+    });
   });
 }
 
@@ -153,7 +171,9 @@ void Update<T>::apply(T* gradients, int index, int count, Barrier& barrier) {
   std::vector<double> factors;
   if (clips_by_norm()) {
     for_each_piece(index, count, [&](std::size_t i, const Piece& piece, const LayerUpdate<T>&, const auto&) {
-      squares_[i] = kernels_.sum(gradient_of(piece), gradient_of(piece), piece.count);
+      const T* gradient = gradient_of(piece);
+      squares_[i] = sum_of(
+          piece, [&](std::ptrdiff_t at, std::ptrdiff_t n) { return kernels_.sum(gradient + at, gradient + at, n); });
     });
     barrier.wait();
     factors.resize(static_cast<std::size_t>(norms_) + 1);

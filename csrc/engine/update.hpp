@@ -44,7 +44,7 @@ struct UpdatePlan {
   double limit = 0;
   std::int64_t accumulate = 1;       // a step for the mean gradient of so many batches
   double average = -1;               // momentum of the running average of parameters; < 0: there is none
-  std::int64_t overwrite_every = 0;  // batches after which averages replace parameters; 0: never
+  std::int64_t overwrite_every = 0;  // steps after which averages replace parameters; 0: never
   std::vector<LayerPlan<T>> layers;
 };
 
@@ -121,6 +121,8 @@ class Update {
     std::int32_t layer, tensor, norm;  // norm: which of the clipped norms
     std::ptrdiff_t begin, count;
   };
+  template <class Sum>
+  double sum_of(const Piece& piece, Sum&& sum) const;
   bool clips_by_norm() const { return plan_.clip == Clip::norm || plan_.clip == Clip::global_norm; }
   void add_penalty(const LayerUpdate<T>& layer, const TensorRule<T>& rule, T* gradient, std::ptrdiff_t begin,
                    std::ptrdiff_t count) const;

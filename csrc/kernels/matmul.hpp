@@ -20,8 +20,9 @@ constexpr std::ptrdiff_t kPackedBytes = 4 << 20;
 constexpr std::ptrdiff_t kWideColumns = 192;
 // The operands of a gradient, packed: half of a second-level cache of 1 MB each at most.
 constexpr std::ptrdiff_t kGradientBytes = 512 << 10;
-// Rows of a gradient that are one sum.
+// Rows of a gradient that are one sum, and rows that are packed at a time.
 constexpr std::ptrdiff_t kGradientDepth = 128;
+constexpr std::ptrdiff_t kGradientRows = 4 * kGradientDepth;
 // Fewer rows than this are propagated as dot products. A choice by shape alone.
 constexpr std::ptrdiff_t kDotRows = 12;
 
@@ -107,9 +108,51 @@ void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t
   }
 }
 
+// One row of C: rows of B are read from end to end, a few at once, into the sums of a segment, which are the same
+// chains as a tile's. B's rows may be a power of two apart, and would push each other out of the caches if read in
+// strips.
+template <class T>
+void multiply_row(const Product<T>& p, const Rectangle<T>& r) {
+  constexpr std::ptrdiff_t together = 4;
+  const std::ptrdiff_t columns = r.column_end - r.column_begin, depth = p.depth(), segments = segment_count(depth);
+  T* sums = static_cast<T*>(scratch(Scratch::packed_a, static_cast<std::size_t>(columns) * sizeof(T)));
+  const T* x = p.a.data + r.row_begin * p.a.stride;
+  T* c = p.c.data + r.row_begin * p.c.stride + r.column_begin;
+  for (std::ptrdiff_t s = 0; s < segments; ++s) {
+    const std::ptrdiff_t first = s * kSegment, end = segment_end(depth, s, segments);
+    for (std::ptrdiff_t k = first; k == first || k < end; k += together) {
+      const std::ptrdiff_t rows = smaller(together, end - k);
+      const T* w = p.b.data + k * p.b.stride + r.column_begin;
+      for_each_vector<T>(columns, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+        Vec<T> sum = k == first ? Vec<T>{} : Vec<T>(load_lanes(static_cast<const T*>(sums) + j, count, T(0)));
+        if (rows == together) {
+#pragma GCC unroll 4
+          for (std::ptrdiff_t i = 0; i < together; ++i)
+            sum = fma(broadcast<T>(x[k + i]), Vec<T>(load_lanes(w + i * p.b.stride + j, count, T(0))), sum);
+        } else {
+          for (std::ptrdiff_t i = 0; i < rows; ++i)
+            sum = fma(broadcast<T>(x[k + i]), Vec<T>(load_lanes(w + i * p.b.stride + j, count, T(0))), sum);
+        }
+        store_lanes(sums + j, sum, count);
+      });
+    }
+    for_each_vector<T>(columns, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+      Vec<T> sum = load_lanes(static_cast<const T*>(sums) + j, count, T(0));
+      if (s > 0)
+        sum += load_lanes(static_cast<const T*>(c) + j, count, T(0));
+      else if (p.bias != nullptr)
+        sum += load_lanes(p.bias + r.column_begin + j, count, T(0));
+      else
+        sum += Vec<T>{};
+      store_lanes(c + j, sum, count);
+    });
+  }
+}
+
 template <class T>
 void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
   if (r.row_begin >= r.row_end || r.column_begin >= r.column_end) return;
+  if (!p.transposed && r.row_end - r.row_begin == 1) return multiply_row(p, r);
   if (p.transposed && p.c.rows < kDotRows) {
     multiply_dots<T>({p.a, p.b, p.c}, r.column_begin, r.column_end);
     return;
@@ -176,14 +219,15 @@ void multiply(const Product<T>& p, Finish&& finish) {
   });
 }
 
-// dw = xᵀ dz.
+// dw = xᵀ dz. A panel of dw by a panel stays in the nearest cache while the sums of all packed rows are added to it.
 template <class T>
 void multiply_gradient(const Matrix<const T>& x, const Matrix<const T>& dz, const Matrix<T>& dw) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  const std::ptrdiff_t block = kGradientBytes / kPanelBytes / kGradientDepth * width;
+  const std::ptrdiff_t packed_rows = larger(1, smaller(kGradientRows, x.rows));
+  const std::ptrdiff_t block = larger(1, kGradientBytes / kPanelBytes / packed_rows) * width;
   divide_product<T>(dw.rows, dw.cols, x.rows, [&](const Rectangle<T>& r) {
-    for (std::ptrdiff_t begin = 0; begin == 0 || begin < x.rows; begin += kGradientDepth) {
-      const std::ptrdiff_t rows = smaller(kGradientDepth, x.rows - begin);
+    for (std::ptrdiff_t begin = 0; begin == 0 || begin < x.rows; begin += kGradientRows) {
+      const std::ptrdiff_t rows = smaller(kGradientRows, x.rows - begin);
       for (std::ptrdiff_t column = r.column_begin; column < r.column_end; column += block) {
         const std::ptrdiff_t column_end = smaller(r.column_end, column + block);
         const Panels<T> right = pack_columns(dz, begin, rows, column, column_end, Scratch::packed_b);
@@ -192,8 +236,11 @@ void multiply_gradient(const Matrix<const T>& x, const Matrix<const T>& dz, cons
           const Panels<T> left = pack_columns(x, begin, rows, in, in_end, Scratch::packed_a);
           const Panels<T> c =
               as_panels(Matrix<T>{dw.data + in * dw.stride + column, in_end - in, column_end - column, dw.stride});
-          panel_gradient<T>({left, right, c, 0, rows, 0, ceil_div(left.cols, width), 0, ceil_div(right.cols, width), 0,
-                             0, begin == 0 ? GradientEnd::store : GradientEnd::add, T(0)});
+          for (std::ptrdiff_t above = 0; above * width < left.cols; ++above)
+            for (std::ptrdiff_t panel = 0; panel * width < right.cols; ++panel)
+              for (std::ptrdiff_t row = 0; row == 0 || row < rows; row += kGradientDepth)
+                panel_gradient<T>({left, right, c, row, smaller(rows, row + kGradientDepth), above, above + 1, panel,
+                                   panel + 1, 0, 0, begin + row == 0 ? GradientEnd::store : GradientEnd::add, T(0)});
         }
       }
     }

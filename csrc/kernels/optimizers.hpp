@@ -18,6 +18,10 @@ struct OptimizerVectors {
 struct Sgd {
   static constexpr OptimizerInfo info{"sgd", 1, "momentum nesterov weight_decay"};
   static bool adds_scaled_gradient(const double* settings) { return settings[0] == 0 && settings[2] == 0; }
+  template <class T>
+  static bool only_adds(const T* scalars) {
+    return scalars[1] == T(0) && scalars[3] == T(0);
+  }
 
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t, T* scalars) {
@@ -49,6 +53,10 @@ struct Sgd {
 struct Adam {
   static constexpr OptimizerInfo info{"adam", 3, "beta_1 beta_2 epsilon amsgrad weight_decay"};
   static bool adds_scaled_gradient(const double*) { return false; }
+  template <class T>
+  static bool only_adds(const T*) {
+    return false;
+  }
 
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t step, T* scalars) {
@@ -73,8 +81,22 @@ struct Adam {
   }
 };
 
+// parameter += factor gradient.
+template <class T>
+void add_scaled(const OptimizerStep<T>& u, T factor) {
+  const Vec<T> times = broadcast<T>(factor);
+  parallel_ranges(u.size, 4 * kLanes<T>, 0.15, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+    for_each_vector<T>(end - begin, [&](std::ptrdiff_t offset, std::ptrdiff_t count) {
+      T* to = u.parameter + begin + offset;
+      const Vec<T> gradient = load_lanes(u.gradient + begin + offset, count, T(0));
+      store_lanes(to, fma(gradient, times, Vec<T>(load_lanes(static_cast<const T*>(to), count, T(0)))), count);
+    });
+  });
+}
+
 template <class Optimizer, class T>
 void optimizer_update(const OptimizerStep<T>& u) {
+  if (Optimizer::only_adds(u.scalars)) return add_scaled(u, u.scalars[0]);
   parallel_ranges(u.size, 4 * kLanes<T>, 0.3, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
     for_each_vector<T>(end - begin, [&](std::ptrdiff_t offset, std::ptrdiff_t count) {
       const std::ptrdiff_t i = begin + offset;

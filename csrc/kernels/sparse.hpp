@@ -15,14 +15,12 @@ template <class T, int V>
   const auto place = [&](int v, std::ptrdiff_t panel) {
     return (column + v * lanes) / width * panel + (column + v * lanes) % width;
   };
-  const std::int32_t* columns = p.x.columns + i * p.x.stride;
-  const T* values = p.x.values + i * p.x.stride;
   Vec<T> sum[V];
 #pragma GCC unroll 8
   for (int v = 0; v < V; ++v) sum[v] = Vec<T>{};
-  for (std::int32_t e = 0; e < p.x.counts[i]; ++e) {
-    const T* w = p.w.data + columns[e] * p.w.row_stride;
-    const Vec<T> value = broadcast<T>(values[e]);
+  for (std::ptrdiff_t e = p.x.starts[i]; e < p.x.starts[i + 1]; ++e) {
+    const T* w = p.w.data + p.x.columns[e] * p.w.row_stride;
+    const Vec<T> value = broadcast<T>(p.x.values[e]);
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) sum[v] = fma(value, load(w + place(v, p.w.panel_stride)), sum[v]);
   }
@@ -60,9 +58,9 @@ void sparse_gradient(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, s
         const std::ptrdiff_t count = dz.cols - panel * kPanelWidth<T> - v * kLanes<T>;
         slope[v] = load_lanes(from + v * kLanes<T>, smaller(kLanes<T>, larger(0, count)), T(0));
       }
-      for (std::int32_t e = 0; e < x.counts[i]; ++e) {
-        T* row = to + x.columns[i * x.stride + e] * gradient.row_stride;
-        const Vec<T> value = broadcast<T>(x.values[i * x.stride + e]);
+      for (std::ptrdiff_t e = x.starts[i]; e < x.starts[i + 1]; ++e) {
+        T* row = to + x.columns[e] * gradient.row_stride;
+        const Vec<T> value = broadcast<T>(x.values[e]);
 #pragma GCC unroll 8
         for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v)
           store(row + v * kLanes<T>, fma(value, slope[v], load(static_cast<const T*>(row) + v * kLanes<T>)));
@@ -78,17 +76,15 @@ void sparse_step(SparseBatch<T> x, Panels<T> gradient, Panels<T> w, T factor, st
                  std::ptrdiff_t panel_end) {
   const Vec<T> times = broadcast<T>(factor);
   for (std::ptrdiff_t panel = panel_begin; panel < panel_end; ++panel) {
-    for (std::ptrdiff_t i = 0; i < x.rows; ++i) {
-      for (std::int32_t e = 0; e < x.counts[i]; ++e) {
-        const std::ptrdiff_t k = x.columns[i * x.stride + e];
-        T* from = gradient.data + panel * gradient.panel_stride + k * gradient.row_stride;
-        T* to = w.data + panel * w.panel_stride + k * w.row_stride;
+    for (std::ptrdiff_t e = x.starts[0]; e < x.starts[x.rows]; ++e) {
+      const std::ptrdiff_t k = x.columns[e];
+      T* from = gradient.data + panel * gradient.panel_stride + k * gradient.row_stride;
+      T* to = w.data + panel * w.panel_stride + k * w.row_stride;
 #pragma GCC unroll 8
-        for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v) {
-          const std::ptrdiff_t at = v * kLanes<T>;
-          store(to + at, fma(load(static_cast<const T*>(from) + at), times, load(static_cast<const T*>(to) + at)));
-          store(from + at, Vec<T>{});
-        }
+      for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v) {
+        const std::ptrdiff_t at = v * kLanes<T>;
+        store(to + at, fma(load(static_cast<const T*>(from) + at), times, load(static_cast<const T*>(to) + at)));
+        store(from + at, Vec<T>{});
       }
     }
   }

@@ -39,7 +39,8 @@ class Constraint:
 
         Parameters
         ----------
-        w : array_like, of one or two axes
+        w : array_like
+            Of one or two axes; `NonNeg` takes any.
 
         Returns
         -------
@@ -53,7 +54,7 @@ class Constraint:
         projection = self.projection(array.ndim)
         if projection is None:
             raise NotImplementedError(f"{type(self).__name__}: a constraint defines __call__.")
-        matrix = array.reshape(1, -1) if array.ndim < 2 else array
+        matrix = array if array.ndim == 2 else array.reshape(1, -1)
         _core.constrain(matrix, *projection)
         return array
 

@@ -186,6 +186,7 @@ class Trainer(Stepper):
         self.history = history
         self.stop_training = False
         logs: dict[str, float] | None = None
+        batches = self.optimizer.batches
         events.call("on_train_begin", None)
         try:
             for epoch in range(first, end):
@@ -198,7 +199,8 @@ class Trainer(Stepper):
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
-            self.optimizer.finalize_variable_values(self.trainable_weights)
+            if self.optimizer.batches > batches:
+                self.optimizer.finalize_variable_values(self.trainable_weights)
         finally:
             events.call("on_train_end", logs)
         return history

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lamina import constraints, initializers, regularizers
+from lamina._arrays import real_array
 from lamina._checks import integer
 from lamina._names import serialize_optional
 from lamina.layers.base import Layer
@@ -31,7 +34,7 @@ class Embedding(Layer):
     embeddings_constraint : str, Constraint or dict, optional
     mask_zero : False
         No layer here reads masks; True raises.
-    weights : ndarray, shape (input_dim, output_dim), optional
+    weights : ndarray, shape (input_dim, output_dim), or a list of one, optional
         The table's first values.
     input_shape, name, dtype, trainable
         As in `Layer`.
@@ -65,6 +68,7 @@ class Embedding(Layer):
         weights: Any = None,
         **layer_arguments: Any,
     ) -> None:
+        layer_arguments.pop("input_length", None)  # accepted as in Keras: the input tells
         super().__init__(**layer_arguments)
         who = f"Embedding {self.name!r}"
         self.input_dim = integer(who, "input_dim", input_dim)
@@ -75,7 +79,14 @@ class Embedding(Layer):
         if mask_zero:
             raise ValueError(f"{who}: mask_zero must be False: no layer here reads masks.")
         self._embeddings: Variable | None = None
-        self._initial = weights
+        self._initial: Any = None
+        if weights is not None:
+            single = isinstance(weights, (list, tuple)) and len(weights) == 1 and np.ndim(weights[0]) == 2
+            self._initial = real_array(who, "weights", weights[0] if single else weights)
+            if self._initial.shape != (self.input_dim, self.output_dim):
+                raise ValueError(
+                    f"{who}: weights must have shape ({self.input_dim}, {self.output_dim}); got {self._initial.shape}."
+                )
         self.vocabulary = self.input_dim
 
     @property

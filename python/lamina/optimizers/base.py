@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lamina import _core
 from lamina._checks import flag, integer, number
+from lamina._interrupts import interrupts_later
 from lamina._names import snake_case
 from lamina.variables import Variable
 
@@ -35,7 +36,7 @@ class Optimizer:
     global_clipnorm : float, > 0, optional
         All gradients are scaled together, so that the norm of all their elements is at most this.
     use_ema : bool
-        Keep a running average of the parameters, ``a ← ema_momentum a + (1 - ema_momentum) θ`` after each step; `fit`
+        Keep a running average of the parameters, ``a ← ema_momentum a + (1 - ema_momentum) θ`` after each batch; `fit`
         ends by putting it in place of the parameters.
     ema_momentum : float in [0, 1]
     ema_overwrite_frequency : int, >= 1, optional
@@ -79,8 +80,6 @@ class Optimizer:
         for limit in given.values():
             number(who, "a limit of clipping", limit, least=0)
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
-        # The kind of clipping and its limit; as in Keras 0 means none.
-        self._clipping = next(((kind, float(limit)) for kind, limit in given.items() if limit), ("none", 0.0))
         self.use_ema = flag(who, "use_ema", use_ema)
         self.ema_momentum = number(who, "ema_momentum", ema_momentum, 0, 1)
         if ema_overwrite_frequency is not None:
@@ -95,7 +94,7 @@ class Optimizer:
                 who, "gradient_accumulation_steps", gradient_accumulation_steps, least
             )
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        self.without_decay: list[str] = []  # patterns of paths
+        self._without_decay: tuple[list[str], list[str]] = ([], [])  # paths, patterns of names
         self.batches = 0  # seen so far: as many as steps, but for accumulation
         # Name of the state → block of parameters → block of state in the same layout.
         self._slots: dict[str, dict[_core.Parameters, _core.Parameters]] = {name: {} for name in self.state_names()}
@@ -108,22 +107,39 @@ class Optimizer:
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
-        """Say which variables do not decay; before the first step.
+        """Say which variables do not decay; before the first step. A second call replaces what the first one said.
 
         Parameters
         ----------
         var_list : iterable of Variable, optional
         var_names : iterable of str, optional
-            Regular expressions that are looked for in the variables' paths.
+            Regular expressions that are looked for in the variables' names, as "kernel" and "bias".
         """
         if self.batches:
             raise ValueError(f"{type(self).__name__}: exclude_from_weight_decay must be called before the first step.")
-        self.without_decay += [f"^{re.escape(variable.path)}$" for variable in var_list or ()]
-        self.without_decay += list(var_names or ())
+        self.without_decay = ([variable.path for variable in var_list or ()], list(var_names or ()))
+
+    @property
+    def without_decay(self) -> tuple[list[str], list[str]]:
+        """Paths of variables, and patterns of their names, that weight decay leaves alone."""
+        return self._without_decay
+
+    @without_decay.setter
+    def without_decay(self, value: Any) -> None:
+        paths, patterns = value
+        self._without_decay = ([str(path) for path in paths], [str(pattern) for pattern in patterns])
 
     def decays(self, variable: Variable) -> bool:
         """Return whether weight decay applies to a variable."""
-        return bool(self.weight_decay) and not any(re.search(name, variable.path) for name in self.without_decay)
+        paths, patterns = self._without_decay
+        excluded = variable.path in paths or any(re.search(pattern, variable.name) for pattern in patterns)
+        return bool(self.weight_decay) and not excluded
+
+    @property
+    def clipping(self) -> tuple[str, float]:
+        """The kind of clipping and its limit; a limit of 0 means none, as in Keras."""
+        limits = {"norm": self.clipnorm, "global_norm": self.global_clipnorm, "value": self.clipvalue}
+        return next(((kind, float(limit)) for kind, limit in limits.items() if limit), ("none", 0.0))
 
     @property
     def learning_rate(self) -> float:
@@ -159,10 +175,11 @@ class Optimizer:
         return [self.learning_rate]
 
     def state_block(self, name: str, block: _core.Parameters) -> _core.Parameters:
-        """Return one kind of state that belongs to a block of parameters, zeros at first."""
+        """Return one kind of state that belongs to a block of parameters: zeros at first, an average its values."""
         slots = self._slots[name]
         if block not in slots:
-            slots[block] = block.like()
+            # An average begins where the parameters are: a layer may be trained for the first time later than others.
+            slots[block] = block.copy() if name == "average" else block.like()
         return slots[block]
 
     def slot_blocks(self, block: _core.Parameters) -> list[_core.Parameters]:
@@ -191,7 +208,10 @@ class Optimizer:
 
     def plan_key(self) -> list[Any]:
         """Return what `plan` depends on beside the blocks."""
-        return [self, self.settings(), list(self.without_decay)]
+        return [
+            self, self.settings(), self._without_decay, self.clipping, self.use_ema, self.ema_momentum,
+            self.ema_overwrite_frequency,
+        ]  # fmt: skip
 
     def plan(
         self, blocks: Sequence[tuple[_core.Parameters, Sequence[Variable], Sequence[bool]] | None]
@@ -206,7 +226,7 @@ class Optimizer:
         return {
             "optimizer": self.kernel or "sgd",
             "settings": [self.settings(), self.settings(decay=False)],
-            "clip": self._clipping,
+            "clip": self.clipping,
             "accumulate": self.gradient_accumulation_steps or 1,
             "average": (self.ema_momentum if self.use_ema else None, self.ema_overwrite_frequency or 0),
             "layers": [([], None, None, []) if found is None else self._layer_plan(*found) for found in blocks],
@@ -223,7 +243,7 @@ class Optimizer:
             tensors.append((group, *(penalty or (0.0, 0.0)), projection))
         accumulator = self.state_block("gradient_accumulator", block) if self.gradient_accumulation_steps else None
         return (
-            self.slot_blocks(block),
+            [] if self.kernel is None else self.slot_blocks(block),
             accumulator,
             self.state_block("average", block) if self.use_ema else None,
             tensors,
@@ -257,17 +277,18 @@ class Optimizer:
                     f"{who}: the gradient of {variable.path!r} must be {variable.dtype} of shape {variable.shape}; "
                     f"got {gradient.dtype} of shape {gradient.shape}."
                 )
-        ready = self._accumulated([np.array(gradient, order="C") for gradient in gradients], variables)
-        if ready is not None:
-            self._clip(ready)
-            for variable, gradient in zip(variables, ready, strict=True):
-                self.update(variable, gradient)
-        if self.use_ema:
-            self._average(variables)
-        for variable in variables:
-            if variable.constraint is not None:
-                variable.assign(variable.constraint(variable.value))
-        self.batches += 1
+        with interrupts_later():  # a step is taken whole or not at all
+            ready = self._accumulated([np.array(gradient, order="C") for gradient in gradients], variables)
+            if ready is not None:
+                self._clip(ready)
+                for variable, gradient in zip(variables, ready, strict=True):
+                    self.update(variable, gradient)
+            if self.use_ema:
+                self._average(variables)
+            for variable in variables:
+                if variable.constraint is not None:
+                    variable.assign(variable.constraint(variable.value))
+            self.batches += 1
 
     def _accumulated(self, gradients: list[Array], variables: Sequence[Variable]) -> list[Array] | None:
         """Return the gradients to step with, None where more are to be accumulated first."""
@@ -285,7 +306,7 @@ class Optimizer:
 
     def _clip(self, gradients: list[Array]) -> None:
         """Clip in place."""
-        kind, limit = self._clipping
+        kind, limit = self.clipping
         if kind == "value":
             for gradient in gradients:
                 _core.scale_and_clip(gradient, 1.0, limit)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_model", "save_model"]
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".safetensors"
 
 
@@ -74,11 +74,20 @@ def _spell_metric(metric: Any) -> Any:
 
 def _refuse_own_classes(who: str, model: Sequential) -> None:
     """Raise for classes that a reader of the file would not know."""
-    from lamina import initializers, layers
+    from lamina import constraints, initializers, layers, regularizers
 
     own: list[tuple[Any, dict[str, Any]]] = [(layer, layers._CLASSES) for layer in model.layers]
     for layer in model.layers:
         own += [(v, initializers._CLASSES) for v in vars(layer).values() if isinstance(v, initializers.Initializer)]
+        rules = [v for v in vars(layer).values() if isinstance(v, (regularizers.Regularizer, constraints.Constraint))]
+        own += [(rule, regularizers._CLASSES | constraints._CLASSES) for rule in rules]
+        for variable in layer.weights:
+            for rule in (variable.regularizer, variable.constraint):
+                if rule is not None and not any(rule is known for known in rules):
+                    raise ValueError(
+                        f"{who}: the {type(rule).__name__} of {variable.path!r} must be an argument of its layer, for "
+                        "that is what a file holds; it was assigned to the variable."
+                    )
     if model._compiled is not None:
         own += [(model.optimizer, optimizers._CLASSES), (model.loss, losses._CLASSES)]
         wanted = [*model._compiled.metrics, *model._compiled.weighted_metrics]
@@ -146,7 +155,7 @@ def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]],
     how = settings["compiled"]
     if how is not None:
         optimizer = optimizers.get(how["optimizer"])
-        optimizer.without_decay = [str(name) for name in how["without_decay"]]
+        optimizer.without_decay = how["without_decay"]
         optimizer.batches = integer("file", "batches", how["batches"], 0)
         optimizer.load_slot_arrays(slots, model.weights)
         expected |= {f"optimizer/{name}" for name in optimizer.slot_arrays(model.weights)}
