@@ -100,6 +100,8 @@ struct PanelProduct {
   std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
   bool clamp;  // c = max(c, floor)
   T floor;
+  std::ptrdiff_t segment_begin = 0,
+                 segment_end = -1;  // of the sums, whose segments before are in c already; -1: to the end
 };
 
 enum class GradientEnd : std::uint8_t { store, add, add_scaled };

@@ -29,6 +29,12 @@ struct Panels {
   operator Panels<const T>() const { return {data, rows, cols, panel_stride, row_stride}; }
 };
 
+// Sums over columns are cut into segments of this many (kernels/panels.hpp).
+constexpr std::ptrdiff_t kSegment = 128;
+constexpr std::ptrdiff_t segment_count(std::ptrdiff_t depth) {
+  return depth < kSegment ? 1 : (depth + kSegment / 2) / kSegment;
+}
+
 constexpr std::ptrdiff_t panel_count(std::ptrdiff_t cols, std::ptrdiff_t width) { return (cols + width - 1) / width; }
 
 // What a number of the user's data may be.

@@ -16,11 +16,6 @@
 
 namespace lamina::LAMINA_ISA {
 
-constexpr std::ptrdiff_t kSegment = 128;
-
-[[gnu::always_inline]] constexpr std::ptrdiff_t segment_count(std::ptrdiff_t depth) {
-  return larger(1, (depth + kSegment / 2) / kSegment);
-}
 [[gnu::always_inline]] constexpr std::ptrdiff_t segment_end(std::ptrdiff_t depth, std::ptrdiff_t segment,
                                                             std::ptrdiff_t segments) {
   return segment + 1 == segments ? depth : (segment + 1) * kSegment;
@@ -53,14 +48,14 @@ template <class T, class Body>
 template <class T>
 void panel_product(const PanelProduct<T>& p) {
   const std::ptrdiff_t depth = p.a.cols;
-  const std::ptrdiff_t segments = segment_count(depth);
+  const std::ptrdiff_t segments = segment_count(depth), last = p.segment_end < 0 ? segments : p.segment_end;
   for (std::ptrdiff_t block = p.row_begin; block < p.row_end; block += kRowBlock) {
     const std::ptrdiff_t rows = smaller(kRowBlock, p.row_end - block), tiles = ceil_div(rows, kTileRows);
     const int most = panel_vectors(static_cast<int>(ceil_div(rows, tiles)));
     for_each_group<T>(
         p.panel_begin, p.panel_end, p.c.cols, most,
         [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
-          for (std::ptrdiff_t s = 0; s < segments; ++s) {
+          for (std::ptrdiff_t s = p.segment_begin; s < last; ++s) {
             const std::ptrdiff_t k_end = segment_end(depth, s, segments);
             // The tiles of a segment share out the fetching of the next one, which follows in memory.
             const T* ahead = p.b.data + panel * p.b.panel_stride + offset + k_end * p.b.row_stride;

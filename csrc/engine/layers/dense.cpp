@@ -7,6 +7,10 @@
 namespace lamina::engine {
 namespace {
 
+// Columns of which a panel of inputs' weights takes a quarter of a second-level cache of 1 MB.
+template <class T>
+constexpr std::ptrdiff_t kNearColumns = (256 << 10) / kPanelBytes;
+
 // Panels that go through product and activation together: their values are then still in a cache.
 constexpr std::ptrdiff_t kPanelsTogether = 4;
 
@@ -94,22 +98,34 @@ std::size_t Dense<T>::scratch_bytes(std::ptrdiff_t rows) const {
   return this->need_dx ? static_cast<std::size_t>(panel_count(rows * factor_, width) * width * width) * sizeof(T) : 0;
 }
 
-// dx of one panel of inputs: dxᵀ = w dzᵀ, transposed back.
+// Where dxᵀ of one panel of inputs is summed.
 template <class T>
-void Dense<T>::propagate(Pass<T>& pass, std::ptrdiff_t panel) const {
+Panels<T> Dense<T>::transposed_gradient(Pass<T>& pass, std::ptrdiff_t panel) const {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  const Boundary<T>& output = pass.tape[this->at + 1];
-  const Panels<T>& gradient = pass.tape[this->at].gradient;
-  const std::ptrdiff_t rows = gradient.rows, batch_panels = panel_count(rows, width);
   T* memory = static_cast<T*>(scratch(Scratch::gradient, scratch_bytes(pass.tape.rows())));
+  const std::ptrdiff_t rows = std::min(width, parameters_->layout().in() - panel * width);
+  return {memory, rows, pass.tape[this->at].gradient.rows, width * width, width};
+}
+
+// dxᵀ = w dzᵀ of one panel of inputs: some segments of its sums.
+template <class T>
+void Dense<T>::propagate(Pass<T>& pass, std::ptrdiff_t panel, Range segments) const {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const Panels<T> dx = transposed_gradient(pass, panel);
   Panels<T> w = parameters_->kernel();
   w.data += panel * width * width;
-  w.rows = std::min(width, w.rows - panel * width);
-  const Panels<T> transposed{memory, w.rows, rows, width * width, width};
-  pass.kernels.panel_product({w, output.transposed, transposed, nullptr, 0, 0, w.rows, 0, batch_panels, false, T(0)});
-  Panels<T> target = gradient;
-  target.data += panel * gradient.panel_stride;
-  pass.kernels.panel_transpose({transposed, target, 0, w.rows, 0, rows});
+  w.rows = dx.rows;
+  pass.kernels.panel_product({w, pass.tape[this->at + 1].transposed, dx, nullptr, 0, 0, dx.rows, 0,
+                              panel_count(dx.cols, width), false, T(0), segments.begin, segments.end});
+}
+
+// Transposes it back.
+template <class T>
+void Dense<T>::finish_propagation(Pass<T>& pass, std::ptrdiff_t panel) const {
+  const Panels<T> dx = transposed_gradient(pass, panel);
+  Panels<T> target = pass.tape[this->at].gradient;
+  target.data += panel * target.panel_stride;
+  pass.kernels.panel_transpose({dx, target, 0, dx.rows, 0, dx.cols});
 }
 
 template <class T>
@@ -127,10 +143,21 @@ void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gradi
     sink->dense_bias(dz, units);
     return;
   }
+  // Some segments of outputs at a time, so that the gradient finds the weights in a cache that propagation brought
+  // there.
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, together = kNearColumns<T> / kSegment;
+  const std::ptrdiff_t segments = segment_count(dz.cols);
   for (std::ptrdiff_t panel = units.begin; panel < units.end; ++panel) {
-    propagate(pass, panel);
-    if (below != nullptr) below->finish_gradient(pass, {0, x.rows}, {panel, panel + 1});
-    if (sink != nullptr) sink->dense_kernel(x, dz, panel, out_panels);
+    for (std::ptrdiff_t first = 0; first < segments; first += together) {
+      const std::ptrdiff_t end = std::min(segments, first + together);
+      propagate(pass, panel, {first, end});
+      const Range above{first * (kSegment / width), end == segments ? out_panels.end : end * (kSegment / width)};
+      if (sink != nullptr && end < segments) sink->dense_kernel(x, dz, panel, above);
+      if (end < segments) continue;
+      finish_propagation(pass, panel);
+      if (below != nullptr) below->finish_gradient(pass, {0, x.rows}, {panel, panel + 1});
+      if (sink != nullptr) sink->dense_kernel(x, dz, panel, above);
+    }
   }
   // The bias's panels go with the units that stand at the same share of the whole.
   if (sink != nullptr)

@@ -26,7 +26,9 @@ class Dense final : public Layer<T> {
 
  private:
   void product(Pass<T>& pass, const Panels<T>& z, Range rows, Range panels) const;
-  void propagate(Pass<T>& pass, std::ptrdiff_t panel) const;
+  void propagate(Pass<T>& pass, std::ptrdiff_t panel, Range segments) const;
+  void finish_propagation(Pass<T>& pass, std::ptrdiff_t panel) const;
+  Panels<T> transposed_gradient(Pass<T>& pass, std::ptrdiff_t panel) const;
 
   std::shared_ptr<Parameters<T>> parameters_;
   ActivationPart<T> activation_;
