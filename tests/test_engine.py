@@ -558,3 +558,21 @@ def test_evaluate_gets_its_turn_during_fit(rng):
     model.stop_training = True
     thread.join(timeout=60)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("size", [7, 130])
+def test_wide_outputs_match_the_oracle_with_the_same_bits(size, dtype, rng):
+    """From 4,096 outputs on their gradient is kept in panels too; parts of it are propagated and applied in turn."""
+    sizes, n = (20, 30, 4100), 2 * size + 3
+    x, y = rng.standard_normal((n, sizes[0])).astype(dtype), rng.standard_normal((n, sizes[-1])).astype(dtype)
+    found = set()
+    for schedule in ("stationary", "chunked"):
+        for threads, as_long in ((1, False), (2, False), (2, True), (5, False)):
+            model = forced(network(sizes, "tanh", dtype), schedule, threads, as_long)
+            expected, _ = reference_fit(model, x, y, np.arange(n), size, 0.05)
+            model.fit(x, y, batch_size=size, shuffle=False, verbose=0)
+            found.add(fingerprint(model))
+    assert len(found) == 1
+    eps = np.finfo(dtype).eps
+    for weights, wanted in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(weights, wanted, rtol=200 * eps, atol=200 * eps)

@@ -19,6 +19,7 @@ Tape<T>::Tape(const std::vector<BoundaryPlan>& plan, std::ptrdiff_t capacity, bo
     if (!training) continue;
     if (plan[i].pre) memory_[i].pre = Buffer<T>(size);
     if (plan[i].has_gradient) memory_[i].gradient = Buffer<T>(size);
+    if (plan[i].has_gradient && plan[i].row_major && plan[i].in_panels) memory_[i].in_panels = Buffer<T>(size);
     if (plan[i].has_gradient && plan[i].transposed) memory_[i].transposed = Buffer<T>(size);
   }
 }
@@ -47,6 +48,7 @@ void Tape<T>::set_rows(std::ptrdiff_t rows) {
                  view(memory.pre),
                  view(memory.gradient),
                  {memory.transposed.data(), cols, n, cols * width, width},
+                 {memory.in_panels.data(), n, cols, padded<T>(n) * width, width},
                  {}};
     if (plan_[i].sparse)
       views_[i].entries = {starts_.data(), columns_.data(), entry_values_.data(), n, columns_.size()};

@@ -29,11 +29,13 @@ struct BoundaryPlan {
   bool transposed = false;   // the layer below reads the gradient's transpose
   bool has_gradient = true;  // something below is trained
   bool sparse = false;       // entries instead of values
+  bool in_panels = false;    // where row_major: the finished gradient is kept in panels too
 };
 
 template <class T>
 struct Boundary {
   Panels<T> value, pre, gradient, transposed;
+  Panels<T> in_panels;  // the gradient again, or data null
   SparseBatch<T> entries;
 };
 
@@ -56,7 +58,7 @@ class Tape {
 
  private:
   struct Memory {
-    Buffer<T> value, pre, gradient, transposed;
+    Buffer<T> value, pre, gradient, transposed, in_panels;
   };
   std::vector<BoundaryPlan> plan_;
   std::vector<Memory> memory_;

@@ -7,6 +7,9 @@
 namespace lamina::engine {
 namespace {
 
+// An output with so many columns whose rows lie one after the other is read many times, a panel of it at once.
+constexpr std::ptrdiff_t kWideOutput = 4096;
+
 // Columns of which a panel of inputs' weights takes a quarter of a second-level cache of 1 MB.
 template <class T>
 constexpr std::ptrdiff_t kNearColumns = (256 << 10) / kPanelBytes;
@@ -33,6 +36,7 @@ void Dense<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_belo
   input.sparse = input_ != InputKind::dense;
   this->need_dx = trained_below;
   output.transposed = trained_below;
+  output.in_panels = output.width >= kWideOutput;
 }
 
 template <class T>
@@ -80,6 +84,17 @@ void Dense<T>::finish_gradient(Pass<T>& pass, Range rows, Range panels) const {
   const Boundary<T>& output = pass.tape[this->at + 1];
   if (!activation_.linear())
     activation_.backward(pass.kernels, output, from_input_ ? output.pre : output.value, output.gradient, rows, panels);
+  if (output.in_panels.data != nullptr && rows.begin < rows.end) {
+    const Panels<T>& dz = output.gradient;
+    constexpr std::ptrdiff_t size = sizeof(T);
+    const Rows from{dz.data + rows.begin * dz.row_stride,
+                    rows.size(),
+                    dz.cols,
+                    dz.row_stride * size,
+                    nullptr,
+                    size == 4 ? NumberType::float32 : NumberType::float64};
+    pass.kernels.gather({from, nullptr, 0, rows.size(), output.in_panels, rows.begin, 1, 0});
+  }
   if (!this->need_dx) return;
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
   pass.kernels.panel_transpose({output.gradient, output.transposed, rows.begin, rows.end, panels.begin * width,
@@ -131,7 +146,8 @@ void Dense<T>::finish_propagation(Pass<T>& pass, std::ptrdiff_t panel) const {
 template <class T>
 void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const {
   const Panels<T>& x = pass.tape[this->at].value;
-  const Panels<T>& dz = pass.tape[this->at + 1].gradient;
+  const Boundary<T>& output = pass.tape[this->at + 1];
+  const Panels<T>& dz = output.in_panels.data == nullptr ? output.gradient : output.in_panels;
   const Range in_panels{0, panel_count(x.cols, kPanelWidth<T>)}, out_panels{0, panel_count(dz.cols, kPanelWidth<T>)};
   if (!this->need_dx) {
     if (sink == nullptr) return;
