@@ -1,10 +1,12 @@
 // Who may touch a layer's parameters: many readers (predictions), or one writer (a training step).
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <thread>
+#include <vector>
 
 #include "core/threads.hpp"
 
@@ -70,6 +72,32 @@ class Gate {
   std::atomic<std::uint32_t> generation_{fork_generation()};
   std::atomic<std::int32_t> readers_{0}, waiting_{0};
   std::atomic<bool> writer_{false};
+};
+
+// Keeps predictions out of the parameters behind these gates while steps change them.
+class Exclusive {
+ public:
+  explicit Exclusive(const std::vector<Gate*>& gates) : gates_(gates) { close(); }
+  ~Exclusive() { open(); }
+  bool wanted() const {
+    return std::any_of(gates_.begin(), gates_.end(), [](const Gate* gate) { return gate->wanted(); });
+  }
+  void let_through() {
+    open();
+    Gate::wait_until([this] { return !wanted(); });
+    close();
+  }
+
+ private:
+  void open() {
+    for (Gate* gate : gates_) gate->leave_exclusive();
+    Gate::held_here() = false;
+  }
+  void close() {
+    for (Gate* gate : gates_) gate->enter_exclusive();
+    Gate::held_here() = true;
+  }
+  const std::vector<Gate*>& gates_;
 };
 
 // One after the other, in the order in which they came. In the child of a fork nobody is in.

@@ -12,6 +12,7 @@
 #include "engine/network.hpp"
 #include "engine/pace.hpp"
 #include "engine/schedule.hpp"
+#include "engine/segments.hpp"
 #include "engine/update.hpp"
 
 namespace lamina::engine {
@@ -22,6 +23,10 @@ struct Batches {
   std::ptrdiff_t rows;   // in all
   std::ptrdiff_t size;
 };
+
+// What the members of a team tell each other at a barrier.
+constexpr unsigned kStop = 1, kPause = 2;
+constexpr auto kPollInterval = std::chrono::milliseconds(20);
 
 template <class T>
 class Trainer {
@@ -64,17 +69,11 @@ class Trainer {
   std::ptrdiff_t workspace_bytes() const { return workspace_bytes_; }
 
  private:
-  struct Node {
-    int level;
-    std::ptrdiff_t index;
-    T* sums;
-  };
-  // What one member keeps.
+  // What one member of a chunked step keeps.
   struct Member {
+    Member(const Kernels<T>& kernels, std::ptrdiff_t size) : sums(kernels, size) {}
     Tape<T> tape;
-    std::vector<Buffer<T>> sums;
-    std::vector<T*> free;
-    std::vector<Node> nodes;
+    SegmentSums<T> sums;
   };
   enum class Mode { train, test, store };
   class Look;
@@ -91,8 +90,7 @@ class Trainer {
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
   void update_from(T* sums, Range mine) const;
   void use_stored(Mode mode, int index, int count, Barrier& barrier);
-  T* merge_nodes(std::ptrdiff_t begin, std::ptrdiff_t end, int members) const;
-  T* take_sums(Member& member);
+  T* merged(Range mine, int members) const;
 
   std::shared_ptr<Network<T>> network_;
   const Kernels<T>& kernels_;
@@ -122,8 +120,5 @@ class Trainer {
   Schedule forced_schedule_ = Schedule::stationary;
   int forced_threads_ = 0;
 };
-
-extern template class Trainer<float>;
-extern template class Trainer<double>;
 
 }  // namespace lamina::engine

@@ -62,6 +62,7 @@ Update<T>::Update(UpdatePlan<T> plan, const Kernels<T>& kernels, const std::vect
   }
   penalties_.resize(penalized_ ? pieces_.size() : 0);
   squares_.resize(clips_by_norm() ? pieces_.size() : 0);
+  factors_.resize(clips_by_norm() ? static_cast<std::size_t>(norms_) + 1 : 0);
   plain_ = !penalized_ && plan_.clip == Clip::none &&
            std::all_of(plan_.settings.begin(), plan_.settings.end(),
                        [&](const auto& group) { return optimizer_->adds_scaled_gradient(group.data()); });
@@ -153,6 +154,18 @@ void Update<T>::add_penalties(T* gradients, int index, int count) const {
   });
 }
 
+// What each clipped norm makes of its gradients, given the pieces' sums of squares.
+template <class T>
+void Update<T>::find_factors() {
+  std::fill(factors_.begin(), factors_.end(), 0.0);
+  for (std::size_t i = 0; i < pieces_.size(); ++i) factors_[static_cast<std::size_t>(pieces_[i].norm)] += squares_[i];
+  for (double& factor : factors_) {
+    const double norm = std::sqrt(factor);
+    factor = norm > plan_.limit ? plan_.limit / norm : (norm <= plan_.limit ? 1 : norm);  // NaN where it is
+    if (plan_.clip == Clip::global_norm && std::isinf(norm)) factor = std::numeric_limits<double>::quiet_NaN();
+  }
+}
+
 template <class T>
 void Update<T>::apply(T* gradients, int index, int count, Barrier& barrier) {
   add_penalties(gradients, index, count);
@@ -168,7 +181,6 @@ void Update<T>::apply(T* gradients, int index, int count, Barrier& barrier) {
     });
     if (!applies_) return;
   }
-  std::vector<double> factors;
   if (clips_by_norm()) {
     for_each_piece(index, count, [&](std::size_t i, const Piece& piece, const LayerUpdate<T>&, const auto&) {
       const T* gradient = gradient_of(piece);
@@ -176,19 +188,14 @@ void Update<T>::apply(T* gradients, int index, int count, Barrier& barrier) {
           piece, [&](std::ptrdiff_t at, std::ptrdiff_t n) { return kernels_.sum(gradient + at, gradient + at, n); });
     });
     barrier.wait();
-    factors.resize(static_cast<std::size_t>(norms_) + 1);
-    for (std::size_t i = 0; i < pieces_.size(); ++i) factors[static_cast<std::size_t>(pieces_[i].norm)] += squares_[i];
-    for (double& factor : factors) {
-      const double norm = std::sqrt(factor);
-      factor = norm > plan_.limit ? plan_.limit / norm : (norm <= plan_.limit ? 1 : norm);  // NaN where it is
-      if (plan_.clip == Clip::global_norm && std::isinf(norm)) factor = std::numeric_limits<double>::quiet_NaN();
-    }
+    if (index == 0) find_factors();
+    barrier.wait();
   }
   for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
     T* gradient = gradient_of(piece);
     if (plan_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(plan_.limit), piece.count);
     if (clips_by_norm())
-      kernels_.scale_and_clip(gradient, static_cast<T>(factors[static_cast<std::size_t>(piece.norm)]), none,
+      kernels_.scale_and_clip(gradient, static_cast<T>(factors_[static_cast<std::size_t>(piece.norm)]), none,
                               piece.count);
     step_elements(*optimizer_, layer, piece.tensor, gradient, piece.begin, piece.count);
   });

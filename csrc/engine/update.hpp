@@ -128,6 +128,7 @@ class Update {
                    std::ptrdiff_t count) const;
   template <class Body>
   void for_each_piece(int index, int count, Body&& body) const;
+  void find_factors();
   void constrain(const LayerUpdate<T>& layer, int tensor, int index, int count) const;
 
   UpdatePlan<T> plan_;
@@ -138,6 +139,7 @@ class Update {
   std::vector<std::vector<T>> scalars_;  // of each group
   std::vector<Piece> pieces_;
   std::vector<double> penalties_, squares_;  // of each piece
+  std::vector<double> factors_;              // of each clipped norm, in this step
   std::ptrdiff_t gradient_size_ = 0;
   int norms_ = 0;
   bool plain_ = false, penalized_ = false, constrained_ = false;

@@ -1,0 +1,191 @@
+// One batch, by either schedule: forward, losses, backward, and what becomes of the gradients.
+#include <algorithm>
+
+#include "engine/training.hpp"
+
+namespace lamina::engine {
+// Lets the calling thread's owner have a word, where it is time.
+template <class T>
+void Trainer<T>::look_up(int index) {
+  if (index != 0 || poll_ == nullptr || !*poll_ || stop_.load(std::memory_order_relaxed)) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_poll_) return;
+  next_poll_ = now + kPollInterval;
+  if ((*poll_)()) stop_.store(true, std::memory_order_relaxed);
+}
+
+template <class T>
+void Trainer<T>::backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const {
+  const Layer<T>* below = l > 0 ? &network_->layer(l - 1) : nullptr;
+  if (!update_.layer(l).trained()) return network_->layer(l).backward(pass, units, below, nullptr);
+  T* zeros = sums == nullptr && stored_.size() != 0 ? stored_.data() + update_.offset(l) : nullptr;
+  GradientSink<T> sink(kernels_, update_, l, sums == nullptr ? nullptr : sums + update_.offset(l), add, zeros);
+  network_->layer(l).backward(pass, units, below, &sink);
+}
+
+// Steps part of all layers' parameters, given all gradients.
+template <class T>
+void Trainer<T>::update_from(T* sums, Range mine) const {
+  for (std::ptrdiff_t l = 0; l < update_.depth(); ++l) {
+    const LayerUpdate<T>& layer = update_.layer(l);
+    if (!layer.trained()) continue;
+    const std::ptrdiff_t begin = std::max(mine.begin - update_.offset(l), std::ptrdiff_t{0});
+    const std::ptrdiff_t end = std::min(mine.end - update_.offset(l), layer.parameters->size());
+    if (begin >= end) continue;
+    for_each_part(*layer.parameters, begin, end, [&](int tensor, std::ptrdiff_t first, std::ptrdiff_t count) {
+      if (layer.rules[static_cast<std::size_t>(tensor)].trained)
+        update_.step(layer, tensor, sums + update_.offset(l) + first, first, count);
+    });
+  }
+}
+
+// What follows when all gradients lie in memory.
+template <class T>
+void Trainer<T>::use_stored(Mode mode, int index, int count, Barrier& barrier) {
+  if (mode == Mode::store)
+    update_.add_penalties(stored_.data(), index, count);
+  else
+    update_.apply(stored_.data(), index, count, barrier);
+}
+
+template <class T>
+class Trainer<T>::Look final : public Interrupt {
+ public:
+  Look(Trainer& trainer, int index) : trainer_(trainer), index_(index) {}
+  bool stop() override {
+    trainer_.look_up(index_);
+    return trainer_.stop_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  Trainer& trainer_;
+  int index_;
+};
+
+// All members go through the layers together.
+template <class T>
+void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
+                               std::ptrdiff_t last, int index, int count, Barrier& barrier) {
+  constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;  // whole vectors of the transposed gradient
+  const Range rows = share_of(size, grain, index, count);
+  const bool test = mode == Mode::test;
+  Pass<T> pass{kernels_, tape_, !test};
+  const auto stopped = [&] { return interruptible_ && stop_.load(std::memory_order_relaxed); };
+  if (rows.begin < rows.end) {
+    const std::ptrdiff_t factor = network_->plan()[0].factor;
+    fetch(kernels_, data.x, data.order, first, rows, tape_[0], factor, last - first - rows.end);
+    head_->gather(data, first, rows);
+  }
+  update_.measure_penalties(index, count);
+  barrier.wait();
+  Look interrupt(*this, index);
+  network_->forward(pass, index, count, &barrier, interruptible_ ? &interrupt : nullptr);
+  look_up(index);
+  head_->evaluate(tape_[network_->depth()], 0, rows, size, !test);
+  if (test) return;
+  const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
+  if (lowest == depth) return;
+  const Panels<T>& scores = tape_[depth].gradient;
+  if (rows.begin < rows.end)
+    network_->layer(depth - 1).finish_gradient(pass, rows, {0, panel_count(scores.cols, kPanelWidth<T>)});
+  T* sums = stores_ ? stored_.data() : nullptr;
+  for (std::ptrdiff_t l = depth - 1; l >= lowest; --l) {
+    if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
+    if (index == 0 && l + 1 < depth) update_.tell(l + 1, sums);
+    const Range units = share_of(network_->layer(l).backward_units(tape_), 1, index, count);
+    if (!interruptible_) {
+      if (units.begin < units.end) backward(pass, l, units, sums, false);
+      continue;
+    }
+    for (std::ptrdiff_t unit = units.begin; unit < units.end && !stopped(); ++unit) {
+      backward(pass, l, {unit, unit + 1}, sums, false);
+      look_up(index);
+    }
+  }
+  if (stores_) {
+    if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
+    if (update_.hooked()) {
+      if (index == 0) {
+        update_.tell(lowest, sums);
+        update_.tell(-1, nullptr);
+      }
+      barrier.wait();
+    }
+    use_stored(mode, index, count, barrier);
+  }
+  if (mode == Mode::train) update_.finish(index, count, barrier);
+}
+
+// The gradients of all segments, parameters mine.begin … mine.end - 1.
+template <class T>
+T* Trainer<T>::merged(Range mine, int members) const {
+  SegmentTree<T> tree(kernels_, mine);
+  for (int m = 0; m < members; ++m) tree.add(members_[static_cast<std::size_t>(m)]->sums);
+  return tree.finish();
+}
+
+// Each member takes segments of rows through all layers.
+template <class T>
+void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
+                                  std::ptrdiff_t last, int index, int count, Barrier& barrier) {
+  Member& member = *members_[static_cast<std::size_t>(index)];
+  const bool test = mode == Mode::test;
+  const std::ptrdiff_t segments = gradient_segments(size), depth = network_->depth();
+  const std::ptrdiff_t lowest = test ? depth : network_->first_trained(), factor = network_->plan()[0].factor;
+  member.sums.clear();
+  Pass<T> pass{kernels_, member.tape, !test};
+  update_.measure_penalties(index, count);
+  for (std::ptrdiff_t s = segments * index / count; s < segments * (index + 1) / count; ++s) {
+    const Range rows{gradient_segment_begin(size, s, segments), gradient_segment_begin(size, s + 1, segments)};
+    if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
+    fetch(kernels_, data.x, data.order, first + rows.begin, {0, rows.size()}, member.tape[0], factor,
+          last - first - rows.end);
+    head_->gather(data, first, rows);
+    network_->forward(pass, 0, 1, nullptr);
+    head_->evaluate(member.tape[depth], rows.begin, rows, size, !test);
+    look_up(index);
+    if (interruptible_ && stop_.load(std::memory_order_relaxed)) break;
+    if (lowest == depth) continue;
+    const Panels<T>& scores = member.tape[depth].gradient;
+    network_->layer(depth - 1).finish_gradient(pass, {0, scores.rows}, {0, panel_count(scores.cols, kPanelWidth<T>)});
+    const auto [sums, add] = member.sums.open(s);
+    for (std::ptrdiff_t l = depth - 1; l >= lowest; --l)
+      backward(pass, l, {0, network_->layer(l).backward_units(member.tape)}, sums, add);
+    member.sums.close();
+  }
+  if (lowest == depth) return;
+  const bool stopped = interruptible_ && stop_.load(std::memory_order_relaxed);
+  if ((barrier.wait(stopped ? kStop : 0) & kStop) != 0) return;
+  const Range mine = share_of(update_.gradient_size(), kPanelWidth<T>, index, count);
+  if (mine.begin < mine.end) {
+    T* sums = merged(mine, count);
+    if (stores_)
+      std::copy(sums + mine.begin, sums + mine.end, stored_.data() + mine.begin);
+    else
+      update_from(sums, mine);
+  }
+  if (stores_) {
+    barrier.wait();
+    if (update_.hooked()) {
+      if (index == 0)
+        for (std::ptrdiff_t l = depth - 1; l >= -1; --l)
+          if (l < 0 || l >= lowest) update_.tell(l, stored_.data());
+      barrier.wait();
+    }
+    use_stored(mode, index, count, barrier);
+  }
+  if (mode == Mode::train) update_.finish(index, count, barrier);
+}
+
+template void Trainer<float>::look_up(int);
+template void Trainer<double>::look_up(int);
+template void Trainer<float>::step_together(Mode, const TrainingData<float>&, std::ptrdiff_t, std::ptrdiff_t,
+                                            std::ptrdiff_t, int, int, Barrier&);
+template void Trainer<double>::step_together(Mode, const TrainingData<double>&, std::ptrdiff_t, std::ptrdiff_t,
+                                             std::ptrdiff_t, int, int, Barrier&);
+template void Trainer<float>::step_by_segments(Mode, const TrainingData<float>&, std::ptrdiff_t, std::ptrdiff_t,
+                                               std::ptrdiff_t, int, int, Barrier&);
+template void Trainer<double>::step_by_segments(Mode, const TrainingData<double>&, std::ptrdiff_t, std::ptrdiff_t,
+                                                std::ptrdiff_t, int, int, Barrier&);
+
+}  // namespace lamina::engine
