@@ -149,7 +149,6 @@ struct Gather {
   std::ptrdiff_t first, count;
   Panels<T> to;
   std::ptrdiff_t to_begin, factor;
-  std::ptrdiff_t ahead;  // rows that will be wanted after these, in the same order: they may be fetched into a cache
 };
 
 constexpr int kMostSlots = 3;

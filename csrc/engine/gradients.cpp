@@ -10,7 +10,7 @@ using Add = void (*)(const T*, T*, std::ptrdiff_t);
 
 // Adds the sums of a batch's segments as a binary tree, in memory for one block.
 template <class T>
-class SegmentSums {
+class BlockSums {
  public:
   static constexpr std::ptrdiff_t kSize = kPanelWidth<T> * kPanelWidth<T>;
 
@@ -75,7 +75,7 @@ void GradientSink<T>::dense_kernel(Panels<const T> x, Panels<const T> dz, std::p
     kernels_.panel_gradient(product);
     return;
   }
-  SegmentSums<T> sums;
+  BlockSums<T> sums;
   const std::ptrdiff_t count = std::min(width, x.cols - x_panel * width) * width;
   product.dw_x_panel = x_panel;
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
@@ -118,7 +118,7 @@ template <class T>
 void GradientSink<T>::dense_bias(Panels<const T> dz, Range panels) const {
   if (!layer_.parameters->layout().has_bias() || !trained(1)) return;
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  SegmentSums<T> sums;
+  BlockSums<T> sums;
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
     const std::ptrdiff_t cols = std::min(width, dz.cols - panel * width);
     T* gradient = sums.sum(dz.rows, width, kernels_.add, [&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {

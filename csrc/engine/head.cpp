@@ -74,7 +74,7 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
       gather_labels(data.targets[i].rows, data.order, first, rows, targets_[i].labels.data());
     } else {
       const Panels<T> to{targets_[i].values.data(), rows.end, columns_, kPanelWidth<T>, padded_};
-      kernels_.gather({data.targets[i].rows, data.order, first + rows.begin, rows.size(), to, rows.begin, 1, 0});
+      kernels_.gather({data.targets[i].rows, data.order, first + rows.begin, rows.size(), to, rows.begin, 1});
     }
   }
   weighted_ = data.sample_weight != nullptr;

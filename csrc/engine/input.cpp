@@ -92,7 +92,7 @@ std::ptrdiff_t fetch_sparse(const Kernels<T>& kernels, const SparseRows& from, s
   const std::ptrdiff_t size = size_of(from.type);
   const Rows values{static_cast<const char*>(from.values) + begin * size, 1, count, count * size, nullptr, from.type};
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  kernels.gather({values, nullptr, 0, 1, {to.values + at, 1, count, width, count}, 0, 1, 0});
+  kernels.gather({values, nullptr, 0, 1, {to.values + at, 1, count, width, count}, 0, 1});
   return at + count;
 }
 
@@ -139,12 +139,24 @@ std::ptrdiff_t Input::most_entries(std::ptrdiff_t size) const {
   return most;
 }
 
+Ahead::Ahead(const Input& input, const std::int64_t* order, std::ptrdiff_t first, Range rows, std::ptrdiff_t calls) {
+  constexpr std::ptrdiff_t most_bytes = 256 << 10;
+  if (input.kind != InputKind::dense || input.dense.offsets != nullptr || calls <= 0) return;
+  base_ = static_cast<const char*>(input.dense.base);
+  order_ = order == nullptr ? nullptr : order + first + rows.begin;
+  first_ = first + rows.begin;
+  stride_ = input.dense.row_bytes;
+  row_bytes_ = input.dense.cols * size_of(input.dense.type);
+  if (row_bytes_ <= 0) return;
+  rows_ = std::min(rows.size(), most_bytes / row_bytes_);
+  lines_ = (rows_ * ((row_bytes_ + kLine - 1) / kLine) + calls - 1) / calls;
+}
+
 template <class T>
 void fetch(const Kernels<T>& kernels, const Input& input, const std::int64_t* order, std::ptrdiff_t first, Range rows,
-           const Boundary<T>& to, std::ptrdiff_t factor, std::ptrdiff_t ahead) {
+           const Boundary<T>& to, std::ptrdiff_t factor) {
   if (input.kind == InputKind::dense)
-    return kernels.gather(
-        {input.dense, order, first + rows.begin, rows.size(), to.value, rows.begin * factor, factor, ahead});
+    return kernels.gather({input.dense, order, first + rows.begin, rows.size(), to.value, rows.begin * factor, factor});
   const auto row_of = [&](std::ptrdiff_t i) {
     return order == nullptr ? first + i : static_cast<std::ptrdiff_t>(order[first + i]);
   };
@@ -163,8 +175,8 @@ void fetch(const Kernels<T>& kernels, const Input& input, const std::int64_t* or
 }
 
 template void fetch(const Kernels<float>&, const Input&, const std::int64_t*, std::ptrdiff_t, Range,
-                    const Boundary<float>&, std::ptrdiff_t, std::ptrdiff_t);
+                    const Boundary<float>&, std::ptrdiff_t);
 template void fetch(const Kernels<double>&, const Input&, const std::int64_t*, std::ptrdiff_t, Range,
-                    const Boundary<double>&, std::ptrdiff_t, std::ptrdiff_t);
+                    const Boundary<double>&, std::ptrdiff_t);
 
 }  // namespace lamina::engine

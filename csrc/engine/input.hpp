@@ -23,11 +23,39 @@ struct Input {
   std::ptrdiff_t most_entries(std::ptrdiff_t size) const;
 };
 
+// Brings rows that will be fetched next into the nearer caches, a few lines at a time while something else is computed:
+// all at once would wait for memory.
+class Ahead {
+ public:
+  Ahead() = default;
+  // Rows begin … end - 1 of the batch that begins at order[first], as fetch() takes them, in so many calls of some().
+  Ahead(const Input& input, const std::int64_t* order, std::ptrdiff_t first, Range rows, std::ptrdiff_t calls);
+
+  void some() {
+    for (std::ptrdiff_t line = 0; line < lines_ && row_ < rows_; ++line) {
+      const std::ptrdiff_t row = order_ == nullptr ? first_ + row_ : static_cast<std::ptrdiff_t>(order_[row_]);
+      __builtin_prefetch(base_ + row * stride_ + byte_, 0, 2);
+      byte_ += kLine;
+      if (byte_ < row_bytes_) continue;
+      byte_ = 0;
+      ++row_;
+    }
+  }
+
+ private:
+  static constexpr std::ptrdiff_t kLine = 64;
+
+  const char* base_ = nullptr;
+  const std::int64_t* order_ = nullptr;
+  std::ptrdiff_t first_ = 0, rows_ = 0, stride_ = 0, row_bytes_ = 0, lines_ = 0;
+  std::ptrdiff_t row_ = 0, byte_ = 0;
+};
+
 // Copies rows begin … end - 1 of the batch that begins at order[first] (or first where order is null) to the same rows
-// of a tape's input, converted. A row is `factor` rows there; `ahead` as in Gather. Throws std::invalid_argument where
-// sparse rows or indices, which were checked before, have changed and would be read out of bounds.
+// of a tape's input, converted. A row is `factor` rows there. Throws std::invalid_argument where sparse rows or
+// indices, which were checked before, have changed and would be read out of bounds.
 template <class T>
 void fetch(const Kernels<T>& kernels, const Input& input, const std::int64_t* order, std::ptrdiff_t first, Range rows,
-           const Boundary<T>& to, std::ptrdiff_t factor, std::ptrdiff_t ahead);
+           const Boundary<T>& to, std::ptrdiff_t factor);
 
 }  // namespace lamina::engine

@@ -5,6 +5,7 @@
 
 #include "core/kernel_table.hpp"
 #include "engine/gradients.hpp"
+#include "engine/input.hpp"
 #include "engine/parameters.hpp"
 #include "engine/tape.hpp"
 
@@ -16,6 +17,7 @@ struct Pass {
   const Kernels<T>& kernels;
   Tape<T>& tape;
   bool training;
+  Ahead ahead;  // of the input: the layer that goes last through the batch asks for some of it now and then
 };
 
 // A layer between boundaries `at` and `at + 1` of a tape. Its methods work on the part that they are given, on the

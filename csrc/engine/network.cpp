@@ -123,7 +123,7 @@ template <class T>
 void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
                               int index, int members, Barrier* barrier) const {
   constexpr std::ptrdiff_t size = sizeof(T), width = kPanelWidth<T>;
-  Pass<T> pass{kernels_, tape, false};
+  Pass<T> pass{kernels_, tape, false, {}};
   const Rows& dense = rows.dense;
   const char* begin = static_cast<const char*>(dense.base) + first * dense.row_bytes;
   const bool in_place = rows.kind == InputKind::dense && dense.type == number_type<T>() && dense.offsets == nullptr &&
@@ -135,7 +135,7 @@ void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrd
       tape[0].value = {const_cast<T*>(reinterpret_cast<const T*>(begin)), count * input.factor, input.width, width,
                        input.width};
     else
-      fetch<T>(kernels_, rows, nullptr, first, {0, count}, tape[0], input.factor, 0);
+      fetch<T>(kernels_, rows, nullptr, first, {0, count}, tape[0], input.factor);
     tape[depth()].value = {out + first * outputs(), count * output.factor, output.width, width, output.width};
   }
   if (members > 1) barrier->wait();

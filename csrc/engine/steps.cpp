@@ -39,6 +39,12 @@ void Trainer<T>::update_from(T* sums, Range mine) const {
   }
 }
 
+// How often the first layer asks for more of the next rows in each of its units.
+template <class T>
+std::ptrdiff_t Trainer<T>::calls_ahead() const {
+  return panel_count(network_->plan()[0].width, kPanelWidth<T>);
+}
+
 // What follows when all gradients lie in memory.
 template <class T>
 void Trainer<T>::use_stored(Mode mode, int index, int count, Barrier& barrier) {
@@ -69,11 +75,11 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;  // whole vectors of the transposed gradient
   const Range rows = share_of(size, grain, index, count);
   const bool test = mode == Mode::test;
-  Pass<T> pass{kernels_, tape_, !test};
+  Pass<T> pass{kernels_, tape_, !test, {}};
   const auto stopped = [&] { return interruptible_ && stop_.load(std::memory_order_relaxed); };
   if (rows.begin < rows.end) {
     const std::ptrdiff_t factor = network_->plan()[0].factor;
-    fetch(kernels_, data.x, data.order, first, rows, tape_[0], factor, last - first - rows.end);
+    fetch(kernels_, data.x, data.order, first, rows, tape_[0], factor);
     head_->gather(data, first, rows);
   }
   update_.measure_penalties(index, count);
@@ -93,6 +99,10 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
     if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
     if (index == 0 && l + 1 < depth) update_.tell(l + 1, sums);
     const Range units = share_of(network_->layer(l).backward_units(tape_), 1, index, count);
+    if (l == 0) {
+      const Range next = share_of(std::min(size, last - first - size), grain, index, count);
+      pass.ahead = Ahead(data.x, data.order, first + size, next, units.size() * calls_ahead());
+    }
     if (!interruptible_) {
       if (units.begin < units.end) backward(pass, l, units, sums, false);
       continue;
@@ -133,13 +143,17 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   const std::ptrdiff_t segments = gradient_segments(size), depth = network_->depth();
   const std::ptrdiff_t lowest = test ? depth : network_->first_trained(), factor = network_->plan()[0].factor;
   member.sums.clear();
-  Pass<T> pass{kernels_, member.tape, !test};
+  Pass<T> pass{kernels_, member.tape, !test, {}};
   update_.measure_penalties(index, count);
-  for (std::ptrdiff_t s = segments * index / count; s < segments * (index + 1) / count; ++s) {
-    const Range rows{gradient_segment_begin(size, s, segments), gradient_segment_begin(size, s + 1, segments)};
+  const std::ptrdiff_t begin = segments * index / count, end = segments * (index + 1) / count;
+  const auto segment = [](std::ptrdiff_t batch, std::ptrdiff_t s) -> Range {
+    const std::ptrdiff_t of = gradient_segments(batch);
+    return {gradient_segment_begin(batch, s, of), gradient_segment_begin(batch, s + 1, of)};
+  };
+  for (std::ptrdiff_t s = begin; s < end; ++s) {
+    const Range rows = segment(size, s);
     if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
-    fetch(kernels_, data.x, data.order, first + rows.begin, {0, rows.size()}, member.tape[0], factor,
-          last - first - rows.end);
+    fetch(kernels_, data.x, data.order, first + rows.begin, {0, rows.size()}, member.tape[0], factor);
     head_->gather(data, first, rows);
     network_->forward(pass, 0, 1, nullptr);
     head_->evaluate(member.tape[depth], rows.begin, rows, size, !test);
@@ -149,6 +163,12 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
     const Panels<T>& scores = member.tape[depth].gradient;
     network_->layer(depth - 1).finish_gradient(pass, {0, scores.rows}, {0, panel_count(scores.cols, kPanelWidth<T>)});
     const auto [sums, add] = member.sums.open(s);
+    if (lowest == 0) {
+      const Range next = s + 1 < end ? segment(size, s + 1) : segment(std::min(size, last - first - size), begin);
+      const std::ptrdiff_t from = s + 1 < end ? first : first + size;
+      pass.ahead =
+          Ahead(data.x, data.order, from, next, network_->layer(0).backward_units(member.tape) * calls_ahead());
+    }
     for (std::ptrdiff_t l = depth - 1; l >= lowest; --l)
       backward(pass, l, {0, network_->layer(l).backward_units(member.tape)}, sums, add);
     member.sums.close();

@@ -89,6 +89,7 @@ class Trainer {
                         std::ptrdiff_t last, int index, int count, Barrier& barrier);
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
   void update_from(T* sums, Range mine) const;
+  std::ptrdiff_t calls_ahead() const;
   void use_stored(Mode mode, int index, int count, Barrier& barrier);
   T* merged(Range mine, int members) const;
 

@@ -39,21 +39,14 @@ template <class S>
   return value;
 }
 
-// Shuffled rows lie anywhere: this many are on their way from memory while one is copied.
-constexpr std::ptrdiff_t kAhead = 8;
+// Rows that are copied side by side: what is written then lies together, and shuffled rows, which lie anywhere, are on
+// their way from memory while the group before them is copied.
+constexpr std::ptrdiff_t kRowsTogether = 8;
 
 template <class A, class B>
 constexpr bool kSame = false;
 template <class A>
 constexpr bool kSame<A, A> = true;
-
-// Numbers of the same type.
-template <class T>
-[[gnu::always_inline]] inline void copy_numbers(const T* from, T* to, std::ptrdiff_t count) {
-  for_each_vector<T>(count, [&](std::ptrdiff_t k, std::ptrdiff_t lanes) {
-    store_lanes(to + k, load_lanes(from + k, lanes, T(0)), lanes);
-  });
-}
 
 template <class T, class S>
 void gather_as(const Gather<T>& g) {
@@ -63,33 +56,43 @@ void gather_as(const Gather<T>& g) {
     const std::ptrdiff_t row = g.order == nullptr ? g.first + i : static_cast<std::ptrdiff_t>(g.order[g.first + i]);
     return static_cast<const char*>(g.source.base) + row * g.source.row_bytes;
   };
-  const std::ptrdiff_t last = g.count + g.ahead;
-  const bool aligned = g.source.offsets == nullptr && g.source.row_bytes % size == 0 &&
-                       reinterpret_cast<std::uintptr_t>(g.source.base) % sizeof(S) == 0;
-  for (std::ptrdiff_t i = 0; i < g.count; ++i) {
-    if (g.order != nullptr && g.source.offsets == nullptr && i + kAhead < last) {
-      const char* next = row_at(i + kAhead);
-      for (std::ptrdiff_t byte = 0; byte < g.source.cols * size; byte += 64) __builtin_prefetch(next + byte, 0, 2);
+  const bool scattered = g.source.offsets != nullptr;
+  const bool aligned =
+      !scattered && g.source.row_bytes % size == 0 && reinterpret_cast<std::uintptr_t>(g.source.base) % sizeof(S) == 0;
+  // Numbers `first` … first + count - 1 of a row, which begins at `from`, with the count known where it is a panel's.
+  const auto copy = [&](const char* from, std::ptrdiff_t first, std::ptrdiff_t count, T* to) {
+    if constexpr (kSame<T, S>) {
+      if (aligned) {
+        const T* numbers = reinterpret_cast<const T*>(from) + first;
+        for_each_vector<T>(count, [&](std::ptrdiff_t k, std::ptrdiff_t lanes) {
+          store_lanes(to + k, load_lanes(numbers + k, lanes, T(0)), lanes);
+        });
+        return;
+      }
     }
-    const char* from = row_at(i);
+    if (scattered) {
+      for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + g.source.offsets[first + k]));
+    } else if (count == width) {
+      for (std::ptrdiff_t k = 0; k < width; ++k) to[k] = converted<T>(number_at<S>(from + (first + k) * size));
+    } else {
+      for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + (first + k) * size));
+    }
+  };
+  for (std::ptrdiff_t group = 0; group < g.count; group += kRowsTogether) {
+    const std::ptrdiff_t rows = smaller(kRowsTogether, g.count - group);
+    if (g.order != nullptr && !scattered) {
+      for (std::ptrdiff_t i = group + rows; i < smaller(g.count, group + 2 * rows); ++i)
+        for (std::ptrdiff_t byte = 0; byte < g.source.cols * size; byte += 64)
+          __builtin_prefetch(row_at(i) + byte, 0, 2);
+    }
     for (std::ptrdiff_t part = 0; part < g.factor; ++part) {
-      T* to = g.to.data + (g.to_begin + i * g.factor + part) * g.to.row_stride;
+      const char* from[kRowsTogether];
+      for (std::ptrdiff_t i = 0; i < rows; ++i) from[i] = row_at(group + i);
+      T* to = g.to.data + (g.to_begin + group * g.factor + part) * g.to.row_stride;
       for (std::ptrdiff_t begin = 0; begin < cols; begin += width, to += g.to.panel_stride) {
-        const std::ptrdiff_t count = smaller(width, cols - begin), first = part * cols + begin;
-        if constexpr (kSame<T, S>) {
-          if (aligned) {
-            copy_numbers(reinterpret_cast<const T*>(from) + first, to, count);
-            continue;
-          }
-        }
-        if (g.source.offsets != nullptr) {
-          for (std::ptrdiff_t k = 0; k < count; ++k)
-            to[k] = converted<T>(number_at<S>(from + g.source.offsets[first + k]));
-        } else if (count == width) {
-          for (std::ptrdiff_t k = 0; k < width; ++k) to[k] = converted<T>(number_at<S>(from + (first + k) * size));
-        } else {
-          for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + (first + k) * size));
-        }
+        const std::ptrdiff_t count = smaller(width, cols - begin);
+        for (std::ptrdiff_t i = 0; i < rows; ++i)
+          copy(from[i], part * cols + begin, count, to + i * g.factor * g.to.row_stride);
       }
     }
   }

@@ -102,24 +102,48 @@ void panel_tile(const PanelTile<T>& t) {
     }
   }
 
+  // What becomes of the sums, one question for the whole tile at a time, so that no element waits for a branch.
   const std::ptrdiff_t last = t.cols - (V - 1) * lanes;
-  const Vec<T> floor = broadcast<T>(t.floor), factor = broadcast<T>(t.factor);
+  const bool whole = last == lanes;
+  const std::ptrdiff_t c_row = t.c_row;  // a store might change what t points to, for all the compiler knows
+  if (t.end == TileEnd::store) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      Vec<T> bias{};
+      if (t.bias != nullptr) bias = load_lanes(t.bias + place(v, t.bias_panel), v + 1 < V ? lanes : last, T(0));
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) sum[i][v] += bias;
+    }
+  } else {  // times 1 adds exactly
+    const Vec<T> factor = broadcast<T>(t.end == TileEnd::add ? T(1) : t.factor);
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      const T* c = t.c + place(v, t.c_panel);
+      if (v + 1 < V || whole) {
+#pragma GCC unroll 16
+        for (int i = 0; i < R; ++i) sum[i][v] = fma(factor, sum[i][v], load(c + i * c_row));
+      } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < R; ++i) sum[i][v] = fma(factor, sum[i][v], Vec<T>(load_lanes(c + i * c_row, last, T(0))));
+      }
+    }
+  }
+  if (t.clamp) {
+    const Vec<T> floor = broadcast<T>(t.floor);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i)
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) sum[i][v] = maximum(floor, sum[i][v]);
+  }
 #pragma GCC unroll 16
   for (int v = 0; v < V; ++v) {
-    const std::ptrdiff_t count = v + 1 < V ? lanes : last;
-    const Vec<T> bias = t.bias == nullptr ? Vec<T>{} : Vec<T>(load_lanes(t.bias + place(v, t.bias_panel), count, T(0)));
+    T* c = t.c + place(v, t.c_panel);
+    if (v + 1 < V || whole) {
 #pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      T* c = t.c + i * t.c_row + place(v, t.c_panel);
-      Vec<T> value = sum[i][v];
-      if (t.end == TileEnd::store)
-        value += bias;
-      else if (t.end == TileEnd::add)
-        value += load_lanes(static_cast<const T*>(c), count, T(0));
-      else
-        value = fma(factor, value, Vec<T>(load_lanes(static_cast<const T*>(c), count, T(0))));
-      if (t.clamp) value = maximum(floor, value);
-      store_lanes(c, value, count);
+      for (int i = 0; i < R; ++i) store(c + i * c_row, sum[i][v]);
+    } else {
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) store_lanes(c + i * c_row, sum[i][v], last);
     }
   }
 }

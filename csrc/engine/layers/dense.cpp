@@ -93,7 +93,7 @@ void Dense<T>::finish_gradient(Pass<T>& pass, Range rows, Range panels) const {
                     dz.row_stride * size,
                     nullptr,
                     size == 4 ? NumberType::float32 : NumberType::float64};
-    pass.kernels.gather({from, nullptr, 0, rows.size(), output.in_panels, rows.begin, 1, 0});
+    pass.kernels.gather({from, nullptr, 0, rows.size(), output.in_panels, rows.begin, 1});
   }
   if (!this->need_dx) return;
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
@@ -153,8 +153,10 @@ void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gradi
     if (sink == nullptr) return;
     if (input_ != InputKind::dense) sink->sparse_kernel(pass.tape[this->at].entries, dz, units);
     for (std::ptrdiff_t panel = units.begin; input_ == InputKind::dense && panel < units.end; ++panel) {
-      for (std::ptrdiff_t above = 0; above < in_panels.end; ++above)
+      for (std::ptrdiff_t above = 0; above < in_panels.end; ++above) {
         sink->dense_kernel(x, dz, above, {panel, panel + 1});
+        pass.ahead.some();
+      }
     }
     sink->dense_bias(dz, units);
     return;
