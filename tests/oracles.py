@@ -136,6 +136,67 @@ def l2_norm(p, t, smoothing=0.0):
     return np.sqrt(((p - t) ** 2).sum(axis=1))
 
 
+def mape(p, t, smoothing=0.0):
+    return (100 * np.abs(p - t) / np.maximum(np.abs(t), PROBABILITY_MARGIN)).mean(axis=1)
+
+
+def msle(p, t, smoothing=0.0):
+    p, t = np.fmax(p, PROBABILITY_MARGIN), np.fmax(t, PROBABILITY_MARGIN)
+    return ((np.log1p(p) - np.log1p(t)) ** 2).mean(axis=1)
+
+
+def huber(p, t, smoothing=0.0):
+    e = np.abs(p - t)
+    return np.where(e <= 1, e * e / 2, e - 0.5).mean(axis=1)
+
+
+def log_cosh(p, t, smoothing=0.0):
+    return np.log(np.cosh(p - t)).mean(axis=1)
+
+
+def poisson(p, t, smoothing=0.0):
+    return (p - t * np.log(p + PROBABILITY_MARGIN)).mean(axis=1)
+
+
+def kl_divergence(p, t, smoothing=0.0):
+    p, t = np.clip(p, PROBABILITY_MARGIN, 1), np.clip(t, PROBABILITY_MARGIN, 1)
+    return (t * np.log(t / p)).sum(axis=1)
+
+
+def hinge(p, t, smoothing=0.0):
+    return np.maximum(1 - t * p, 0).mean(axis=1)
+
+
+def squared_hinge(p, t, smoothing=0.0):
+    return (np.maximum(1 - t * p, 0) ** 2).mean(axis=1)
+
+
+def categorical_hinge(p, t, smoothing=0.0):
+    return np.maximum(((1 - t) * p).max(axis=1) - (t * p).sum(axis=1) + 1, 0)
+
+
+def cosine_similarity(p, t, smoothing=0.0):
+    lengths = np.sqrt((p * p).sum(axis=1) * (t * t).sum(axis=1))
+    return -(p * t).sum(axis=1) / np.maximum(lengths, PROBABILITY_MARGIN)
+
+
+def quantile(p, t, smoothing=0.0):
+    return np.abs(t - p).mean(axis=1) / 2
+
+
+def binary_focal_cross_entropy(p, t, smoothing=0.0):
+    t = t * (1 - smoothing) + smoothing / 2
+    q = np.clip(p, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
+    right = t * p + (1 - t) * (1 - p)
+    return -((1 - right) ** 2 * (t * np.log(q) + (1 - t) * np.log(1 - q))).mean(axis=1)
+
+
+def categorical_focal_cross_entropy(p, t, smoothing=0.0):
+    t = t * (1 - smoothing) + smoothing / t.shape[1]
+    q = np.clip(p / p.sum(axis=1, keepdims=True), PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
+    return -(0.25 * (1 - q) ** 2 * t * np.log(q)).sum(axis=1)
+
+
 LOSSES = {
     f.__name__: f
     for f in (
@@ -146,8 +207,66 @@ LOSSES = {
         mse,
         mae,
         l2_norm,
+        mape,
+        msle,
+        huber,
+        log_cosh,
+        poisson,
+        kl_divergence,
+        hinge,
+        squared_hinge,
+        categorical_hinge,
+        cosine_similarity,
+        quantile,
+        binary_focal_cross_entropy,
+        categorical_focal_cross_entropy,
     )
 }
+
+
+# Optimizers: update(state, g, t) -> step that is subtracted, at learning rate 1, for gradient number t from 1.
+
+
+def adamax(s, g, t):
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["u"] = np.maximum(0.999 * s.get("u", 0), np.abs(g))
+    return s["m"] / ((1 - 0.9**t) * (s["u"] + 1e-7))
+
+
+def nadam(s, g, t):
+    s["m"], s["v"] = 0.9 * s.get("m", 0) + 0.1 * g, 0.999 * s.get("v", 0) + 0.001 * g * g
+    shares = [0.9 * (1 - 0.5 * 0.96**i) for i in range(1, t + 2)]
+    ahead = shares[t] * s["m"] / (1 - np.prod(shares)) + (1 - shares[t - 1]) * g / (1 - np.prod(shares[:t]))
+    return ahead / (np.sqrt(s["v"] / (1 - 0.999**t)) + 1e-7)
+
+
+def rmsprop(s, g, t):
+    s["v"] = 0.9 * s.get("v", 0) + 0.1 * g * g
+    return g / np.sqrt(s["v"] + 1e-7)
+
+
+def rmsprop_centered(s, g, t):
+    s["v"], s["a"] = 0.9 * s.get("v", 0) + 0.1 * g * g, 0.9 * s.get("a", 0) + 0.1 * g
+    s["m"] = 0.5 * s.get("m", 0) + g / np.sqrt(s["v"] - s["a"] ** 2 + 1e-7)
+    return s["m"]
+
+
+def adagrad(s, g, t):
+    s["a"] = s.get("a", 0.1) + g * g
+    return g / np.sqrt(s["a"] + 1e-7)
+
+
+def adadelta(s, g, t):
+    s["a"] = 0.95 * s.get("a", 0) + 0.05 * g * g
+    step = g * np.sqrt(s.get("b", 0) + 1e-7) / np.sqrt(s["a"] + 1e-7)
+    s["b"] = 0.95 * s.get("b", 0) + 0.05 * step * step
+    return step
+
+
+def lion(s, g, t):
+    step = np.sign(0.9 * s.get("m", 0) + 0.1 * g)
+    s["m"] = 0.99 * s.get("m", 0) + 0.01 * g
+    return step
 
 
 def sgd(theta, gradients, learning_rate, momentum=0.0, nesterov=False, weight_decay=0.0):

@@ -8,8 +8,16 @@ import tolerances
 from lamina import _core, kernels
 
 SHAPES = [(0, 3), (1, 1), (5, 1), (67, 1), (3, 2), (4, 15), (4, 16), (4, 17), (9, 33), (2, 100), (3, 1000)]
-PROBABILITIES = ("categorical_cross_entropy", "binary_cross_entropy")
-SMOOTHED = ("softmax_cross_entropy", "categorical_cross_entropy", "sigmoid_cross_entropy", "binary_cross_entropy")
+PROBABILITIES = (
+    "categorical_cross_entropy", "binary_cross_entropy", "categorical_focal_cross_entropy",
+    "binary_focal_cross_entropy", "kl_divergence", "poisson", "msle",
+)  # fmt: skip
+SMOOTHED = (
+    "softmax_cross_entropy", "categorical_cross_entropy", "sigmoid_cross_entropy", "binary_cross_entropy",
+    "categorical_focal_cross_entropy", "binary_focal_cross_entropy",
+)  # fmt: skip
+SHARES = ("softmax_cross_entropy", "categorical_cross_entropy", "categorical_focal_cross_entropy", "kl_divergence")
+SIGNS = ("hinge", "squared_hinge")
 CATEGORICAL = ("softmax_cross_entropy", "categorical_cross_entropy")
 
 
@@ -18,10 +26,18 @@ def make(name, rng, dtype, n, c):
         p = rng.uniform(0.05, 0.95, (n, c)).astype(dtype)
     else:
         p = (rng.standard_normal((n, c)) * 3).astype(dtype)
-    if name in CATEGORICAL:
+    if name in SHARES:
         t = rng.dirichlet(np.ones(c), n).reshape(n, c).astype(dtype)
     elif name in SMOOTHED:
         t = rng.uniform(0, 1, (n, c)).astype(dtype)
+    elif name in SIGNS:
+        t = rng.choice([-1, 1], (n, c)).astype(dtype)
+    elif name == "categorical_hinge":
+        t = np.eye(c)[rng.integers(0, c, n)].astype(dtype)
+    elif name in ("poisson", "msle"):
+        t = rng.uniform(0.1, 3, (n, c)).astype(dtype)
+    elif name == "mape":
+        t = (rng.choice([-1, 1], (n, c)) * rng.uniform(0.5, 2, (n, c))).astype(dtype)
     else:
         t = rng.standard_normal((n, c)).astype(dtype)
     return p, t

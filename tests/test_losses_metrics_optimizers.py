@@ -6,6 +6,7 @@ import numpy as np
 import oracles
 import pytest
 
+import lamina
 from lamina import layers, losses, metrics, optimizers, utils
 
 NAMES = {
@@ -71,7 +72,8 @@ def test_sparse_labels_in_many_forms(labels):
         (lambda: losses.get(3), TypeError, "loss must be a name"),
         (lambda: losses.MeanSquaredError(reduction="avg"), ValueError, "reduction must be"),
         (lambda: losses.BinaryCrossentropy(label_smoothing=2), ValueError, "label_smoothing must be"),
-        (lambda: losses.MeanSquaredError()([1.0], [1.0]), ValueError, r"y_pred must have shape \(n, features\)"),
+        (lambda: losses.MeanSquaredError()(1.0, 1.0), ValueError, r"y_pred must have shape \(..., c\)"),
+        (lambda: losses.MeanSquaredError()([1.0, 2.0], [1.0]), ValueError, r"y_true must have the shape of y_pred"),
         (lambda: losses.MeanSquaredError()([[1.0]], [[1.0, 2]]), ValueError, r"y must have shape \(n, 2\)"),
         (lambda: losses.MeanSquaredError()([[1.0]], [[1.0], [2.0]]), ValueError, "y_true must have 2 rows"),
         (lambda: losses.MeanSquaredError()([[1j]], [[1.0]]), TypeError, "complex numbers"),
@@ -191,3 +193,61 @@ def test_to_categorical():
         utils.to_categorical([0, 2], 2)
     with pytest.raises(ValueError, match="whole class numbers"):
         utils.to_categorical([0.5])
+
+
+STEPS = {
+    "adamax": (optimizers.Adamax, {}),
+    "nadam": (optimizers.Nadam, {}),
+    "rmsprop": (optimizers.RMSprop, {}),
+    "rmsprop_centered": (optimizers.RMSprop, {"centered": True, "momentum": 0.5}),
+    "adagrad": (optimizers.Adagrad, {}),
+    "adadelta": (optimizers.Adadelta, {}),
+    "lion": (optimizers.Lion, {}),
+}
+
+
+@pytest.mark.parametrize("decay", [None, 0.1])
+@pytest.mark.parametrize("name", STEPS)
+def test_optimizers_take_the_steps_of_their_formulas(name, decay, dtype, isa, rng):
+    kind, settings = STEPS[name]
+    layer = layers.Dense(7, use_bias=False, dtype=str(dtype), input_dim=5)
+    layer.build((None, 5))
+    optimizer = kind(0.05, weight_decay=decay, **settings)
+    expected, state = layer.kernel.numpy().astype(np.float64), {}
+    for t in range(1, 13):
+        gradient = rng.standard_normal((5, 7)).astype(dtype)
+        optimizer.apply([gradient], [layer.kernel])
+        expected = expected * (1 - 0.05 * (decay or 0))
+        expected -= 0.05 * getattr(oracles, name)(state, gradient.astype(np.float64), t)
+    limit = 300 * np.finfo(dtype).eps
+    np.testing.assert_allclose(layer.kernel.numpy(), expected, rtol=limit, atol=limit)
+    again = optimizers.get(optimizers.serialize(optimizer))
+    assert again.get_config() == optimizer.get_config()
+
+
+def test_a_schedule_gives_each_batch_its_rate():
+    schedule = optimizers.schedules.PiecewiseConstantDecay([1, 3], [0.5, 0.25, 0.0])
+    x, y = np.ones((6, 1)), np.zeros((6, 1))
+    layer = layers.Dense(1, use_bias=False, kernel_initializer="ones", input_dim=1)
+    model = lamina.Sequential([layer])
+    model.compile(optimizers.SGD(schedule), losses.L2Norm())  # its gradient is 1
+    model.fit(x, y, batch_size=1, verbose=0)
+    # 1 - 0.5 - 0.5 = 0, where the gradient is 0 and stays so.
+    assert layer.kernel.numpy()[0, 0] == 0
+    assert model.optimizer.learning_rate == 0.0
+    assert model.optimizer.iterations == 6
+    with pytest.raises(TypeError, match="follows a PiecewiseConstantDecay"):
+        model.optimizer.learning_rate = 0.1
+    assert [type(schedule)(**schedule.get_config())(i) for i in range(5)] == [0.5, 0.5, 0.25, 0.25, 0.0]
+
+
+def test_learning_rate_reads_like_a_number_and_like_a_variable():
+    optimizer = optimizers.Adam(0.5)
+    assert optimizer.learning_rate == 0.5
+    assert optimizer.learning_rate.numpy().dtype == np.float32
+    optimizer.learning_rate.assign(0.25)
+    assert optimizer.learning_rate * 2 == 0.5
+    rates = iter([0.1, 0.2])
+    assert optimizers.SGD(lambda: next(rates)).learning_rate == 0.1
+    with pytest.raises(ValueError, match="learning_rate must be >= 0"):
+        optimizers.SGD(lambda: -1.0).learning_rate  # noqa: B018

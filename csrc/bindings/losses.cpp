@@ -1,4 +1,7 @@
+#include <pybind11/stl.h>
+
 #include <cmath>
+#include <vector>
 
 #include "bindings/arguments.hpp"
 #include "bindings/register.hpp"
@@ -16,8 +19,22 @@ int find_loss(const Arguments& arguments, const std::string& name) {
   arguments.fail_value("name must be one of " + choices + "; got '" + name + "'.");
 }
 
+// One number is label smoothing, the parameter that the functions on arrays offer.
+std::vector<double> read_parameters(const Arguments& arguments, const LossInfo& info, const py::handle& given) {
+  if (given.is_none()) return {info.default_parameter};
+  if (py::isinstance<py::tuple>(given)) {
+    auto values = given.cast<std::vector<double>>();
+    if (values.size() > kMostLossParameters) arguments.fail_value("there are too many parameters.");
+    return values;
+  }
+  const double value = arguments.number(given, "label_smoothing");
+  if (!(value >= 0 && value <= 1))
+    arguments.fail_value("label_smoothing must be in [0, 1]; got " + py::str(given).cast<std::string>() + ".");
+  return {value};
+}
+
 py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, const py::handle& targets,
-                        const py::handle& sample_weight, const py::handle& parameter, const py::handle& loss,
+                        const py::handle& sample_weight, const py::handle& parameters, const py::handle& loss,
                         const py::handle& gradient, const py::handle& need, double gradient_scale) {
   Arguments arguments(name.c_str());
   const bool need_gradient = arguments.flag(need, "need_grad");
@@ -36,35 +53,35 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
   Argument ts{};
   const bool by_label =
       info.takes_labels && py::isinstance<py::array>(targets) && py::reinterpret_borrow<py::array>(targets).ndim() == 1;
-  if (by_label)
+  const std::vector<double> values = read_parameters(arguments, info, parameters);
+  const bool ignores = info.takes_labels && values.size() > 1 && values[1] != 0;  // a label that need not be a class
+  if (by_label && ignores) {
+    labels = arguments.unchecked_labels(targets, "labels");
+    if (labels.size != n) arguments.fail_value("labels must have shape (n,).");
+  } else if (by_label) {
     labels = arguments.labels(targets, "labels", n, c);
-  else
+  }
+  if (!by_label)
     ts = arguments.input(targets,
                          info.takes_labels ? "labels" : (name == "sigmoid_cross_entropy" ? "targets" : "y_true"),
                          {n, c}, "(n, c)");
   Argument ws{};
   if (!sample_weight.is_none()) ws = arguments.input(sample_weight, "sample_weight", {n}, "(n,)");
-  double value = info.default_parameter;
-  if (!parameter.is_none()) {
-    value = arguments.number(parameter, info.parameter_name);
-    if (!(value >= 0 && value <= 1))
-      arguments.fail_value(std::string(info.parameter_name) + " must be in [0, 1]; got " +
-                           py::str(parameter).cast<std::string>() + ".");
-  }
   const Argument losses = arguments.output(loss, "loss", {n}, "(n,)");
   Argument gs{};
   if (need_gradient) gs = arguments.output(gradient, "grad", {n, c}, "(n, c)");
   arguments.refuse_overlaps({{prediction_name, "grad"}});
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const LossArguments<T> a{{ps.data<T>(), n, c, c},
-                             {by_label ? nullptr : ts.data<T>(), n, c, c},
-                             labels,
-                             sample_weight.is_none() ? nullptr : ws.data<T>(),
-                             static_cast<T>(value),
-                             static_cast<T>(gradient_scale),
-                             losses.mutable_data<T>(),
-                             {need_gradient ? gs.mutable_data<T>() : nullptr, n, c, c}};
+    LossArguments<T> a{{ps.data<T>(), n, c, c},
+                       {by_label ? nullptr : ts.data<T>(), n, c, c},
+                       labels,
+                       sample_weight.is_none() ? nullptr : ws.data<T>(),
+                       {},
+                       static_cast<T>(gradient_scale),
+                       losses.mutable_data<T>(),
+                       {need_gradient ? gs.mutable_data<T>() : nullptr, n, c, c}};
+    for (std::size_t i = 0; i < values.size(); ++i) a.parameters[i] = static_cast<T>(values[i]);
     without_gil(static_cast<double>(ps.size()), [&] { kernels_of<T>(kernels()).losses[index].evaluate(a); });
   });
   return py::make_tuple(losses.array, need_gradient ? py::object(gs.array) : py::none());
@@ -76,7 +93,7 @@ py::dict loss_table() {
     const LossInfo& info = kernels().f32.losses[i].info;
     py::dict row;
     row["takes_labels"] = info.takes_labels;
-    row["parameter"] = info.parameter_name == nullptr ? py::object(py::none()) : py::str(info.parameter_name);
+    row["parameters"] = info.parameters == nullptr ? py::str("") : py::str(info.parameters);
     table[info.name] = row;
   }
   return table;
@@ -86,7 +103,7 @@ py::dict loss_table() {
 
 void register_losses(py::module_& module) {
   module.def("evaluate_loss", evaluate_loss, py::arg("name"), py::arg("predictions"), py::arg("targets"),
-             py::arg("sample_weight"), py::arg("parameter"), py::arg("loss"), py::arg("gradient"),
+             py::arg("sample_weight"), py::arg("parameters"), py::arg("loss"), py::arg("gradient"),
              py::arg("need_gradient"), py::arg("gradient_scale"));
   module.def("loss_table", loss_table);
 }

@@ -105,14 +105,19 @@ void register_parameters(py::module_& module) {
       .def(py::init(&make_parameters), py::arg("dtype"), py::arg("dense"), py::arg("shapes"))
       .def("read", read_parameters, py::arg("tensor"), py::arg("out"))
       .def("write", write_parameters, py::arg("tensor"), py::arg("values"))
-      .def("like",
-           [](const PyParameters& self) -> PyParameters {
-             return std::visit(
-                 [](const auto& p) -> PyParameters {
-                   return {std::make_shared<std::remove_reference_t<decltype(*p)>>(p->layout())};
-                 },
-                 self.object);
-           })
+      .def(
+          "like",
+          [](const PyParameters& self, double value) -> PyParameters {
+            return std::visit(
+                [&](const auto& p) -> PyParameters {
+                  using T = std::remove_pointer_t<decltype(p->data())>;
+                  auto made = std::make_shared<Parameters<T>>(p->layout());
+                  if (value != 0) std::fill(made->data(), made->data() + made->size(), static_cast<T>(value));
+                  return {made};
+                },
+                self.object);
+          },
+          py::arg("value") = 0.0)
       .def("copy",
            [](const PyParameters& self) -> PyParameters {
              return std::visit(

@@ -21,16 +21,37 @@ struct PyTrainer {
   OfEitherType<Trainer> object;
 };
 
-// (kind, parameter, target, weighted), kind a kind of match or the name of a loss.
+HeadParameters head_parameters(const py::handle& given) {
+  HeadParameters parameters{};
+  const auto values = given.cast<std::vector<double>>();
+  if (values.size() > parameters.size()) raise_value("Trainer: a loss or metric has too many parameters.");
+  std::copy(values.begin(), values.end(), parameters.begin());
+  return parameters;
+}
+
+Divisor divisor_of(const std::string& name) {
+  if (name == "one") return Divisor::one;
+  if (name == "rows") return Divisor::rows;
+  if (name == "weights") return Divisor::weights;
+  raise_value("Trainer: losses cannot be divided by '" + name + "'.");
+}
+
+// (kind, parameters, target, weighted), kind a kind of match or the name of a loss.
 MetricPlan metric_plan(const py::tuple& spec) {
   const auto kind = spec[0].cast<std::string>();
-  MetricPlan plan{MetricKind::loss, 0, spec[1].cast<double>(), spec[2].cast<int>(), spec[3].cast<bool>(), 0};
+  MetricPlan plan{MetricKind::loss, 0, head_parameters(spec[1]), spec[2].cast<int>(), spec[3].cast<bool>(), 0};
   if (kind == "sparse_matches")
     plan.kind = MetricKind::sparse_matches;
   else if (kind == "categorical_matches")
     plan.kind = MetricKind::categorical_matches;
   else if (kind == "binary_matches")
     plan.kind = MetricKind::binary_matches;
+  else if (kind == "equal_matches")
+    plan.kind = MetricKind::equal_matches;
+  else if (kind == "sparse_top_matches")
+    plan.kind = MetricKind::sparse_top_matches;
+  else if (kind == "categorical_top_matches")
+    plan.kind = MetricKind::categorical_top_matches;
   else if (kind == "host")
     plan.kind = MetricKind::host;
   else
@@ -113,8 +134,8 @@ UpdatePlan<T> update_plan(const Network<T>& network, const py::dict& update) {
   return plan;
 }
 
-// loss (name, parameter, mean, activation or "linear", alpha); labels[i]: whether target i is class labels; update as
-// above.
+// loss (name, parameters, divisor, activation or "linear", alpha); labels[i]: whether target i is class labels; update
+// as above.
 PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const std::vector<py::tuple>& metrics,
                        const std::vector<bool>& labels, const py::dict& update) {
   return std::visit(
@@ -123,8 +144,9 @@ PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const st
         const int activation = activation_number(loss[3].cast<std::string>());
         const bool host = py::isinstance<py::function>(loss[0]);
         HeadPlan<T> head{host ? -1 : loss_number(loss[0].cast<std::string>()),
-                         loss[1].cast<double>(),
-                         loss[2].cast<bool>(),
+                         head_parameters(loss[1]),
+                         divisor_of(loss[2].cast<std::string>()),
+                         false,
                          {activation, static_cast<T>(alpha_of(loss[4], activation))},
                          {},
                          nullptr,
@@ -152,20 +174,27 @@ PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const st
           if (plan.target < 0 || plan.target >= static_cast<int>(labels.size()))
             raise_value("Trainer: a metric names a target that is not there.");
           const bool by_label = labels[static_cast<std::size_t>(plan.target)];
-          if (plan.kind != MetricKind::host && (plan.kind == MetricKind::sparse_matches) != by_label &&
+          const bool wants_label =
+              plan.kind == MetricKind::sparse_matches || plan.kind == MetricKind::sparse_top_matches;
+          if (plan.kind != MetricKind::host && wants_label != by_label &&
               !(plan.kind == MetricKind::loss && kernels().f32.losses[plan.loss].info.takes_labels))
             raise_value("Trainer: a metric's target is of the wrong kind.");
         }
         if (!functions->empty()) {
           head.host_metric = [functions](int number, const HostBatch<T>& batch, T* values) {
             const py::gil_scoped_acquire acquire;
-            copy_back<T>(
-                (*(*functions)[static_cast<std::size_t>(number)])(targets_of(batch), array_of<T>(batch.predictions)),
-                Matrix<T>{values, batch.predictions.rows, 1, 1}, "a metric's values");
+            const std::ptrdiff_t n = batch.predictions.rows;
+            const py::object weights =
+                batch.sample_weight == nullptr ? py::object(py::none()) : py::array_t<T>(n, batch.sample_weight);
+            copy_back<T>((*(*functions)[static_cast<std::size_t>(number)])(targets_of(batch),
+                                                                           array_of<T>(batch.predictions), weights),
+                         Matrix<T>{values, batch.predictions.rows, 1, 1}, "a metric's values");
           };
         }
         if (labels.empty() || (!host && labels[0] && !kernels().f32.losses[head.loss].info.takes_labels))
           raise_value("Trainer: the loss takes no labels.");
+        head.ignores = !host && kernels().f32.losses[head.loss].info.takes_labels && head.parameters[1] != 0;
+        if (head.ignores && !labels[0]) raise_value("Trainer: only a loss of class labels ignores one.");
         return {std::make_shared<Trainer<T>>(net, std::move(head), labels, update_plan<T>(*net, update))};
       },
       network.object);

@@ -33,24 +33,26 @@ struct ActivationKernel {
   void (*backward)(Matrix<const T> v, Matrix<const T> dy, Matrix<T> dx, T alpha);
 };
 
+constexpr int kMostLossParameters = 4;
+
 // What a loss of a row of predictions and a row of targets takes besides.
 template <class T>
 struct LossArguments {
-  Matrix<const T> predictions;  // (n, c)
-  Matrix<const T> targets;      // (n, c); data is null where labels are given
-  Labels labels;                // (n,); data is null where targets are given
-  const T* sample_weight;       // (n,) or null
-  T parameter;                  // label smoothing, or what LossInfo says
-  T gradient_scale;             // multiplies the gradient alone: 1 / n makes it that of the mean
-  T* loss;                      // (n,), or null
-  Matrix<T> gradient;           // (n, c), or data null; may be the predictions
+  Matrix<const T> predictions;        // (n, c)
+  Matrix<const T> targets;            // (n, c); data is null where labels are given
+  Labels labels;                      // (n,); data is null where targets are given
+  const T* sample_weight;             // (n,) or null
+  T parameters[kMostLossParameters];  // as LossInfo says
+  T gradient_scale;                   // multiplies the gradient alone: 1 / n makes it that of the mean
+  T* loss;                            // (n,), or null
+  Matrix<T> gradient;                 // (n, c), or data null; may be the predictions
 };
 
 struct LossInfo {
   const char* name;
-  bool takes_labels;           // integer class labels beside (n, c) targets
-  const char* parameter_name;  // null where there is none
-  double default_parameter;
+  bool takes_labels;         // integer class labels beside (n, c) targets
+  const char* parameters;    // names, in their order, separated by blanks; null where there are none
+  double default_parameter;  // the first one's; that of the others is 0
 };
 
 template <class T>
@@ -186,6 +188,16 @@ struct NormBounds {
   T least, most, rate;
 };
 
+// Positive and negative targets by how many thresholds their scores are above (kernels/metrics.hpp).
+template <class T>
+struct ThresholdCounts {
+  Matrix<const T> scores, targets;
+  const T* sample_weight;    // or null
+  const double* thresholds;  // ascending
+  std::ptrdiff_t count;
+  double *positive, *negative;  // (cols, count + 1)
+};
+
 // Where a stream of random numbers stands: element i of a call is a function of (key, counter, i).
 struct RandomStream {
   std::uint64_t key, counter;
@@ -232,6 +244,13 @@ struct Kernels {
   void (*categorical_matches)(Matrix<const T> scores, Matrix<const T> targets, T* match);
   // match[i] = the share of columns where (scores > threshold) equals targets.
   void (*binary_matches)(Matrix<const T> scores, Matrix<const T> targets, T threshold, T* match);
+  // match[i] = the share of columns where scores and targets are equal.
+  void (*equal_matches)(Matrix<const T> scores, Matrix<const T> targets, T* match);
+  // match[i] = 1 where the score at labels[i], or where targets are largest, is among the k largest of row i, else 0.
+  void (*sparse_top_matches)(Matrix<const T> scores, Labels labels, std::ptrdiff_t k, T* match);
+  void (*categorical_top_matches)(Matrix<const T> scores, Matrix<const T> targets, std::ptrdiff_t k, T* match);
+  void (*count_by_threshold)(const ThresholdCounts<T>&);
+  void (*column_products)(Matrix<const T> a, Matrix<const T> b, const T* weights, double* out);
   // uniform: [a, b); normal: mean a, deviation b; truncated_normal: the same, redrawn beyond 2 b.
   void (*random_fill)(Distribution, RandomStream, T a, T b, T* out, std::ptrdiff_t size);
 };

@@ -35,6 +35,11 @@ void gather_labels(const Rows& from, const std::int64_t* order, std::ptrdiff_t f
   }
 }
 
+template <class T>
+void set_parameters(LossArguments<T>& arguments, const HeadParameters& parameters) {
+  for (std::size_t i = 0; i < parameters.size(); ++i) arguments.parameters[i] = static_cast<T>(parameters[i]);
+}
+
 }  // namespace
 
 template <class T>
@@ -62,8 +67,8 @@ template <class T>
 bool Head<T>::needs_predictions() const {
   return !plan_.activation.linear() &&
          std::any_of(plan_.metrics.begin(), plan_.metrics.end(), [](const MetricPlan& metric) {
-           return metric.kind == MetricKind::binary_matches || metric.kind == MetricKind::loss ||
-                  metric.kind == MetricKind::host;
+           return metric.kind == MetricKind::binary_matches || metric.kind == MetricKind::equal_matches ||
+                  metric.kind == MetricKind::loss || metric.kind == MetricKind::host;
          });
 }
 
@@ -85,8 +90,23 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
 }
 
 template <class T>
-void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range rows, std::ptrdiff_t size,
-                       bool gradient) {
+double Head<T>::divisor(const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size) const {
+  if (plan_.divisor == Divisor::one) return 1;
+  const bool by_weight = plan_.divisor == Divisor::weights && data.sample_weight != nullptr;
+  if (!by_weight && !plan_.ignores) return static_cast<double>(size);
+  const auto ignored = static_cast<std::int64_t>(plan_.parameters[2]);
+  double sum = 0;
+  for (std::ptrdiff_t i = first; i < first + size; ++i) {
+    const std::int64_t row = data.order == nullptr ? i : data.order[i];
+    std::int64_t label = 0;
+    if (plan_.ignores) gather_labels(data.targets[0].rows, &row, 0, {0, 1}, &label);
+    if (!plan_.ignores || label != ignored) sum += by_weight ? static_cast<double>(data.sample_weight[row]) : 1.0;
+  }
+  return sum;
+}
+
+template <class T>
+void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range rows, double divisor, bool gradient) {
   if (rows.begin >= rows.end) return;
   const auto rows_of = [&](const Panels<T>& m) -> Matrix<T> {
     return {m.data + (rows.begin - offset) * m.row_stride, rows.size(), m.cols, m.row_stride};
@@ -116,27 +136,40 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range r
         kernels_.categorical_matches(scores, values(target, rows), match);
         break;
       case MetricKind::binary_matches:
-        kernels_.binary_matches(predictions, values(target, rows), static_cast<T>(metric.parameter), match);
+        kernels_.binary_matches(predictions, values(target, rows), static_cast<T>(metric.parameters[0]), match);
+        break;
+      case MetricKind::equal_matches:
+        kernels_.equal_matches(predictions, values(target, rows), match);
+        break;
+      case MetricKind::sparse_top_matches:
+        kernels_.sparse_top_matches(scores, labels(target, rows), static_cast<std::ptrdiff_t>(metric.parameters[0]),
+                                    match);
+        break;
+      case MetricKind::categorical_top_matches:
+        kernels_.categorical_top_matches(scores, values(target, rows),
+                                         static_cast<std::ptrdiff_t>(metric.parameters[0]), match);
         break;
       case MetricKind::host:
         plan_.host_metric(metric.host, host_batch(target, predictions), match);
         break;
       case MetricKind::loss: {
         const bool by_label = target.values.size() == 0;
-        kernels_.losses[metric.loss].evaluate({predictions,
-                                               by_label ? Matrix<const T>{} : values(target, rows),
-                                               by_label ? labels(target, rows) : Labels{},
-                                               nullptr,
-                                               static_cast<T>(metric.parameter),
-                                               T(1),
-                                               match,
-                                               {}});
+        LossArguments<T> arguments{predictions,
+                                   by_label ? Matrix<const T>{} : values(target, rows),
+                                   by_label ? labels(target, rows) : Labels{},
+                                   nullptr,
+                                   {},
+                                   T(1),
+                                   match,
+                                   {}};
+        set_parameters(arguments, metric.parameters);
+        kernels_.losses[metric.loss].evaluate(arguments);
         break;
       }
     }
   }
   const TargetMemory& target = targets_[0];
-  const T scale = static_cast<T>(plan_.mean ? 1.0 / static_cast<double>(size) : 1.0);
+  const T scale = static_cast<T>(divisor == 0 ? 0.0 : 1.0 / divisor);
   if (plan_.loss < 0) {
     const Matrix<T> slopes = gradient ? rows_of(output.gradient) : Matrix<T>{};
     plan_.host_loss(host_batch(target, scores), losses_.data() + rows.begin, slopes);
@@ -145,16 +178,22 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range r
     return;
   }
   const bool by_label = target.values.size() == 0;
-  kernels_.losses[plan_.loss].evaluate(
-      {scores, by_label ? Matrix<const T>{} : values(target, rows), by_label ? labels(target, rows) : Labels{},
-       weighted_ ? weights_.data() + rows.begin : nullptr, static_cast<T>(plan_.parameter), scale,
-       losses_.data() + rows.begin, gradient ? rows_of(output.gradient) : Matrix<T>{}});
+  LossArguments<T> arguments{scores,
+                             by_label ? Matrix<const T>{} : values(target, rows),
+                             by_label ? labels(target, rows) : Labels{},
+                             weighted_ ? weights_.data() + rows.begin : nullptr,
+                             {},
+                             scale,
+                             losses_.data() + rows.begin,
+                             gradient ? rows_of(output.gradient) : Matrix<T>{}};
+  set_parameters(arguments, plan_.parameters);
+  kernels_.losses[plan_.loss].evaluate(arguments);
 }
 
 template <class T>
-void Head<T>::collect(std::ptrdiff_t size, double penalty, Totals& totals) const {
-  const double rows = static_cast<double>(size);
-  totals.sum[0] += kernels_.sum(losses_.data(), nullptr, size) * (plan_.mean ? 1.0 : rows) + penalty * rows;
+void Head<T>::collect(std::ptrdiff_t size, double divisor, double penalty, Totals& totals) const {
+  const double rows = static_cast<double>(size), share = divisor == 0 ? 0 : rows / divisor;
+  totals.sum[0] += kernels_.sum(losses_.data(), nullptr, size) * share + penalty * rows;
   totals.count[0] += rows;
   for (std::size_t i = 0; i < metrics_.size(); ++i) {
     const bool weighted = plan_.metrics[i].weighted && weighted_;

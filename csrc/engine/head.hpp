@@ -1,6 +1,7 @@
 // What stands above the last layer: the loss with its gradient, and the metrics.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <vector>
 
@@ -12,7 +13,16 @@
 
 namespace lamina::engine {
 
-enum class MetricKind { sparse_matches, categorical_matches, binary_matches, loss, host };
+enum class MetricKind {
+  sparse_matches,
+  categorical_matches,
+  binary_matches,
+  equal_matches,
+  sparse_top_matches,
+  categorical_top_matches,
+  loss,
+  host
+};
 
 // A batch for a loss or a metric that somebody else computes: predictions (n, c), and targets (n, c) or labels (n,).
 template <class T>
@@ -22,20 +32,28 @@ struct HostBatch {
   const T* sample_weight;  // or null
 };
 
+// Of a loss or a metric; of binary_matches the threshold, of the top matches how many places count.
+using HeadParameters = std::array<double, kMostLossParameters>;
+
 struct MetricPlan {
   MetricKind kind;
-  int loss;          // of kind loss: its number
-  double parameter;  // threshold, or the loss's parameter
-  int target;        // which of the data's targets
+  int loss;  // of kind loss: its number
+  HeadParameters parameters;
+  int target;  // which of the data's targets
   bool weighted;
   int host;  // of kind host: its number
 };
 
+// What the sum of the rows' losses is divided by: 1, the rows of the batch, or the sum of their weights; of those alone
+// whose class is not ignored.
+enum class Divisor { one, rows, weights };
+
 template <class T>
 struct HeadPlan {
   int loss;  // -1: host_loss
-  double parameter;
-  bool mean;                     // of the rows' losses; else their sum
+  HeadParameters parameters;
+  Divisor divisor;
+  bool ignores = false;          // one class, parameters[2]
   ActivationPart<T> activation;  // that the loss includes; metrics of predictions need it applied
   std::vector<MetricPlan> metrics;
   // losses[i] and, where its data is not null, the gradient of each row's loss.
@@ -75,12 +93,15 @@ class Head {
   // Fetches targets and weights for rows of a batch that begins at row `first` of the data.
   void gather(const TrainingData<T>& data, std::ptrdiff_t first, Range rows);
 
-  // Losses and metrics of rows of a batch of `size`, given the output boundary, whose row 0 is row `offset` of the
-  // batch. With `gradient` dL/d(output) goes to the boundary.
-  void evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range rows, std::ptrdiff_t size, bool gradient);
+  // What divides the losses of a batch of `size` rows that begins at row `first` of the data.
+  double divisor(const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size) const;
+
+  // Losses and metrics of rows of a batch, given the output boundary, whose row 0 is row `offset` of the batch. With
+  // `gradient` dL/d(output) goes to the boundary.
+  void evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range rows, double divisor, bool gradient);
 
   // Adds a batch of `size` rows, all evaluated, to the totals; the penalty belongs to its loss.
-  void collect(std::ptrdiff_t size, double penalty, Totals& totals) const;
+  void collect(std::ptrdiff_t size, double divisor, double penalty, Totals& totals) const;
 
  private:
   struct TargetMemory {

@@ -87,7 +87,7 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   Look interrupt(*this, index);
   network_->forward(pass, index, count, &barrier, interruptible_ ? &interrupt : nullptr);
   look_up(index);
-  head_->evaluate(tape_[network_->depth()], 0, rows, size, !test);
+  head_->evaluate(tape_[network_->depth()], 0, rows, head_->divisor(data, first, size), !test);
   if (test) return;
   const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
   if (lowest == depth) return;
@@ -145,6 +145,7 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   member.sums.clear();
   Pass<T> pass{kernels_, member.tape, !test, {}};
   update_.measure_penalties(index, count);
+  const double divisor = head_->divisor(data, first, size);
   const std::ptrdiff_t begin = segments * index / count, end = segments * (index + 1) / count;
   const auto segment = [](std::ptrdiff_t batch, std::ptrdiff_t s) -> Range {
     const std::ptrdiff_t of = gradient_segments(batch);
@@ -156,7 +157,7 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
     fetch(kernels_, data.x, data.order, first + rows.begin, {0, rows.size()}, member.tape[0], factor);
     head_->gather(data, first, rows);
     network_->forward(pass, 0, 1, nullptr);
-    head_->evaluate(member.tape[depth], rows.begin, rows, size, !test);
+    head_->evaluate(member.tape[depth], rows.begin, rows, divisor, !test);
     look_up(index);
     if (interruptible_ && stop_.load(std::memory_order_relaxed)) break;
     if (lowest == depth) continue;

@@ -132,7 +132,7 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
       const bool given_up = interruptible_ && stop_.load(std::memory_order_relaxed);
       if (!run.settled) barrier.wait();
       if (index == 0 && !given_up) {
-        head_->collect(size, update_.penalty(), run.totals);
+        head_->collect(size, head_->divisor(run.data, first, size), update_.penalty(), run.totals);
         ++run.totals.steps;
         if ((host() || update_.hooked()) && run.mode == Mode::train)
           update_.mark_changed();  // what runs in the next step reads them

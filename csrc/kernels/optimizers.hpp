@@ -13,6 +13,31 @@ struct OptimizerVectors {
   Vec<T> parameter, gradient, slot[kMostSlots];
 };
 
+// Decoupled weight decay: θ ← θ - ηλθ, given -ηλ.
+template <class T>
+[[gnu::always_inline]] inline void decay(OptimizerVectors<T>& v, T factor) {
+  if (factor != T(0)) v.parameter = fma(v.parameter, broadcast<T>(factor), v.parameter);
+}
+
+// mean ← mean + share (value - mean).
+template <class T>
+[[gnu::always_inline]] inline void move(Vec<T>& mean, Vec<T> value, T share) {
+  mean = fma(value - mean, broadcast<T>(share), mean);
+}
+
+[[gnu::always_inline]] inline double power(double base, std::int64_t exponent) {
+  return __builtin_pow(base, static_cast<double>(exponent));
+}
+
+// Only plain SGD can be told from the settings to add a multiple of the gradient.
+struct NeverAddsScaledGradient {
+  static bool adds_scaled_gradient(const double*) { return false; }
+  template <class T>
+  static bool only_adds(const T*) {
+    return false;
+  }
+};
+
 // θ ← θ - ηλθ (decoupled weight decay λ), then without momentum θ ← θ - ηg, else v ← μv - ηg and
 // θ ← θ + v, or with Nesterov θ ← θ + μv - ηg. Sutskever et al. 2013, eqs. 1-4, as Keras writes them.
 struct Sgd {
@@ -34,7 +59,7 @@ struct Sgd {
   template <class T>
   static void apply(OptimizerVectors<T>& v, const T* scalars) {
     const Vec<T> rate = broadcast<T>(scalars[0]), momentum = broadcast<T>(scalars[1]);
-    if (scalars[3] != T(0)) v.parameter = fma(v.parameter, broadcast<T>(scalars[3]), v.parameter);
+    decay(v, scalars[3]);
     if (scalars[1] == T(0)) {
       v.parameter = fma(v.gradient, rate, v.parameter);
       return;
@@ -50,18 +75,12 @@ struct Sgd {
 // θ ← θ - ηλθ, then m ← m + (1 - β₁)(g - m), v ← v + (1 - β₂)(g² - v),
 // θ ← θ - η √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + ε); with AMSGrad √v̂, v̂ ← max(v̂, v), instead of √v.
 // Kingma & Ba 2015, algorithm 1 with the efficient order of its section 2, as Keras; Reddi et al. 2018.
-struct Adam {
+struct Adam : NeverAddsScaledGradient {
   static constexpr OptimizerInfo info{"adam", 3, "beta_1 beta_2 epsilon amsgrad weight_decay"};
-  static bool adds_scaled_gradient(const double*) { return false; }
-  template <class T>
-  static bool only_adds(const T*) {
-    return false;
-  }
 
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t step, T* scalars) {
-    const double first = 1 - __builtin_pow(settings[0], static_cast<double>(step));
-    const double second = 1 - __builtin_pow(settings[1], static_cast<double>(step));
+    const double first = 1 - power(settings[0], step), second = 1 - power(settings[1], step);
     scalars[0] = static_cast<T>(-rate * __builtin_sqrt(second) / first);
     scalars[1] = static_cast<T>(1 - settings[0]);
     scalars[2] = static_cast<T>(1 - settings[1]);
@@ -72,12 +91,183 @@ struct Adam {
 
   template <class T>
   static void apply(OptimizerVectors<T>& v, const T* scalars) {
-    if (scalars[5] != T(0)) v.parameter = fma(v.parameter, broadcast<T>(scalars[5]), v.parameter);
-    v.slot[0] = fma(v.gradient - v.slot[0], broadcast<T>(scalars[1]), v.slot[0]);
+    decay(v, scalars[5]);
+    move(v.slot[0], v.gradient, scalars[1]);
     v.slot[1] = fma(fma(v.gradient, v.gradient, -v.slot[1]), broadcast<T>(scalars[2]), v.slot[1]);
     Vec<T> square = v.slot[1];
     if (scalars[4] != T(0)) square = v.slot[2] = maximum(v.slot[2], v.slot[1]);
     v.parameter = fma(v.slot[0] / (sqrt(square) + scalars[3]), broadcast<T>(scalars[0]), v.parameter);
+  }
+};
+
+// θ ← θ - ηλθ, then m ← m + (1 - β₁)(g - m), u ← max(β₂ u, |g|), θ ← θ - η / (1 - β₁ᵗ) · m / (u + ε).
+// Kingma & Ba 2015, algorithm 2.
+struct Adamax : NeverAddsScaledGradient {
+  static constexpr OptimizerInfo info{"adamax", 2, "beta_1 beta_2 epsilon weight_decay"};
+
+  template <class T>
+  static void prepare(const double* settings, double rate, std::int64_t step, T* scalars) {
+    scalars[0] = static_cast<T>(-rate / (1 - power(settings[0], step)));
+    scalars[1] = static_cast<T>(1 - settings[0]);
+    scalars[2] = static_cast<T>(settings[1]);
+    scalars[3] = static_cast<T>(settings[2]);
+    scalars[4] = static_cast<T>(-rate * settings[3]);
+  }
+
+  template <class T>
+  static void apply(OptimizerVectors<T>& v, const T* scalars) {
+    decay(v, scalars[4]);
+    move(v.slot[0], v.gradient, scalars[1]);
+    v.slot[1] = maximum(Vec<T>(v.slot[1] * scalars[2]), abs<T>(v.gradient));
+    v.parameter = fma(v.slot[0] / (v.slot[1] + scalars[3]), broadcast<T>(scalars[0]), v.parameter);
+  }
+};
+
+// [t] = Π_{i ≤ t} (1 - 0.96ⁱ / 2); from the last one on factors are 1 in double precision.
+struct NadamProducts {
+  static constexpr int count = 1024;
+  double value[count];
+};
+constexpr NadamProducts make_nadam_products() {
+  NadamProducts products{};
+  double product = 1, decay = 1;
+  for (int t = 0; t < NadamProducts::count; ++t) {
+    products.value[t] = product;
+    decay *= 0.96;
+    product *= 1 - 0.5 * decay;
+  }
+  return products;
+}
+constexpr NadamProducts kNadamProducts = make_nadam_products();
+
+// Adam with Nesterov's momentum, whose share grows with the steps: μ_t = β₁ (1 - 0.96ᵗ / 2), M_t = Π_{i ≤ t} μ_i.
+// m and v as in Adam; θ ← θ - η (μ_{t+1} m / (1 - M_{t+1}) + (1 - μ_t) g / (1 - M_t)) / (√(v / (1 - β₂ᵗ)) + ε).
+// Dozat 2016, as Keras writes it.
+struct Nadam : NeverAddsScaledGradient {
+  static constexpr OptimizerInfo info{"nadam", 2, "beta_1 beta_2 epsilon weight_decay"};
+
+  template <class T>
+  static void prepare(const double* settings, double rate, std::int64_t step, T* scalars) {
+    const auto share = [&](std::int64_t t) { return settings[0] * (1 - 0.5 * power(0.96, t)); };
+    const auto product = [&](std::int64_t t) {
+      return power(settings[0], t) * kNadamProducts.value[t < NadamProducts::count ? t : NadamProducts::count - 1];
+    };
+    scalars[0] = static_cast<T>(-rate * share(step + 1) / (1 - product(step + 1)));
+    scalars[1] = static_cast<T>(-rate * (1 - share(step)) / (1 - product(step)));
+    scalars[2] = static_cast<T>(1 - settings[0]);
+    scalars[3] = static_cast<T>(1 - settings[1]);
+    scalars[4] = static_cast<T>(1 / (1 - power(settings[1], step)));
+    scalars[5] = static_cast<T>(settings[2]);
+    scalars[6] = static_cast<T>(-rate * settings[3]);
+  }
+
+  template <class T>
+  static void apply(OptimizerVectors<T>& v, const T* scalars) {
+    decay(v, scalars[6]);
+    move(v.slot[0], v.gradient, scalars[2]);
+    v.slot[1] = fma(fma(v.gradient, v.gradient, -v.slot[1]), broadcast<T>(scalars[3]), v.slot[1]);
+    const Vec<T> ahead = fma(v.slot[0], broadcast<T>(scalars[0]), Vec<T>(v.gradient * scalars[1]));
+    v.parameter += ahead / (sqrt(Vec<T>(v.slot[1] * scalars[4])) + scalars[5]);
+  }
+};
+
+// θ ← θ - ηλθ, then v ← ρv + (1 - ρ)g², s = ηg / √(v + ε), centered s = ηg / √(v - a² + ε) with a ← ρa + (1 - ρ)g;
+// without momentum θ ← θ - s, else m ← μm + s, θ ← θ - m. Tieleman & Hinton 2012; Graves 2013 for the centered one.
+struct RmsProp : NeverAddsScaledGradient {
+  static constexpr OptimizerInfo info{"rmsprop", 3, "rho momentum epsilon centered weight_decay"};
+
+  template <class T>
+  static void prepare(const double* settings, double rate, std::int64_t, T* scalars) {
+    scalars[0] = static_cast<T>(rate);
+    scalars[1] = static_cast<T>(1 - settings[0]);
+    scalars[2] = static_cast<T>(settings[1]);
+    scalars[3] = static_cast<T>(settings[2]);
+    scalars[4] = static_cast<T>(settings[3]);
+    scalars[5] = static_cast<T>(-rate * settings[4]);
+  }
+
+  // slots: v, m, a
+  template <class T>
+  static void apply(OptimizerVectors<T>& v, const T* scalars) {
+    decay(v, scalars[5]);
+    v.slot[0] = fma(fma(v.gradient, v.gradient, -v.slot[0]), broadcast<T>(scalars[1]), v.slot[0]);
+    Vec<T> variance = v.slot[0];
+    if (scalars[4] != T(0)) {
+      move(v.slot[2], v.gradient, scalars[1]);
+      variance -= v.slot[2] * v.slot[2];
+    }
+    const Vec<T> step = v.gradient * scalars[0] / sqrt(Vec<T>(variance + scalars[3]));
+    if (scalars[2] == T(0)) {
+      v.parameter -= step;
+      return;
+    }
+    v.slot[1] = fma(v.slot[1], broadcast<T>(scalars[2]), step);
+    v.parameter -= v.slot[1];
+  }
+};
+
+// θ ← θ - ηλθ, then a ← a + g², θ ← θ - ηg / √(a + ε). Duchi et al. 2011.
+struct Adagrad : NeverAddsScaledGradient {
+  static constexpr OptimizerInfo info{"adagrad", 1, "epsilon weight_decay"};
+
+  template <class T>
+  static void prepare(const double* settings, double rate, std::int64_t, T* scalars) {
+    scalars[0] = static_cast<T>(rate);
+    scalars[1] = static_cast<T>(settings[0]);
+    scalars[2] = static_cast<T>(-rate * settings[1]);
+  }
+
+  template <class T>
+  static void apply(OptimizerVectors<T>& v, const T* scalars) {
+    decay(v, scalars[2]);
+    v.slot[0] = fma(v.gradient, v.gradient, v.slot[0]);
+    v.parameter -= v.gradient * scalars[0] / sqrt(Vec<T>(v.slot[0] + scalars[1]));
+  }
+};
+
+// θ ← θ - ηλθ, then a ← ρa + (1 - ρ)g², d = -g √(b + ε) / √(a + ε), b ← ρb + (1 - ρ)d², θ ← θ + ηd. Zeiler 2012.
+struct Adadelta : NeverAddsScaledGradient {
+  static constexpr OptimizerInfo info{"adadelta", 2, "rho epsilon weight_decay"};
+
+  template <class T>
+  static void prepare(const double* settings, double rate, std::int64_t, T* scalars) {
+    scalars[0] = static_cast<T>(-rate);
+    scalars[1] = static_cast<T>(1 - settings[0]);
+    scalars[2] = static_cast<T>(settings[1]);
+    scalars[3] = static_cast<T>(-rate * settings[2]);
+  }
+
+  template <class T>
+  static void apply(OptimizerVectors<T>& v, const T* scalars) {
+    decay(v, scalars[3]);
+    v.slot[0] = fma(fma(v.gradient, v.gradient, -v.slot[0]), broadcast<T>(scalars[1]), v.slot[0]);
+    const Vec<T> step = v.gradient * sqrt(Vec<T>(v.slot[1] + scalars[2])) / sqrt(Vec<T>(v.slot[0] + scalars[2]));  // -d
+    v.slot[1] = fma(fma(step, step, -v.slot[1]), broadcast<T>(scalars[1]), v.slot[1]);
+    v.parameter = fma(step, broadcast<T>(scalars[0]), v.parameter);
+  }
+};
+
+// θ ← θ - ηλθ, then θ ← θ - η sign(β₁m + (1 - β₁)g), m ← β₂m + (1 - β₂)g. Chen et al. 2023.
+struct Lion : NeverAddsScaledGradient {
+  static constexpr OptimizerInfo info{"lion", 1, "beta_1 beta_2 weight_decay"};
+
+  template <class T>
+  static void prepare(const double* settings, double rate, std::int64_t, T* scalars) {
+    scalars[0] = static_cast<T>(rate);
+    scalars[1] = static_cast<T>(settings[0]);
+    scalars[2] = static_cast<T>(1 - settings[0]);
+    scalars[3] = static_cast<T>(settings[1]);
+    scalars[4] = static_cast<T>(1 - settings[1]);
+    scalars[5] = static_cast<T>(-rate * settings[2]);
+  }
+
+  template <class T>
+  static void apply(OptimizerVectors<T>& v, const T* scalars) {
+    decay(v, scalars[5]);
+    const Vec<T> direction = fma(v.slot[0], broadcast<T>(scalars[1]), Vec<T>(v.gradient * scalars[2]));
+    const Vec<T> step = copy_sign<T>(broadcast<T>(scalars[0]), direction);
+    v.parameter -= direction == T(0) ? Vec<T>{} : (direction == direction ? step : direction);
+    v.slot[0] = fma(v.slot[0], broadcast<T>(scalars[3]), Vec<T>(v.gradient * scalars[4]));
   }
 };
 

@@ -4,13 +4,15 @@
 
 #include "core/kernel_table.hpp"
 #include "kernels/activations.hpp"
+#include "kernels/cross_entropy.hpp"
 #include "kernels/dense.hpp"
+#include "kernels/element_losses.hpp"
 #include "kernels/gather.hpp"
-#include "kernels/losses.hpp"
 #include "kernels/metrics.hpp"
 #include "kernels/optimizers.hpp"
 #include "kernels/panels.hpp"
 #include "kernels/random.hpp"
+#include "kernels/row_losses.hpp"
 #include "kernels/softmax.hpp"
 #include "kernels/sparse.hpp"
 #include "kernels/updates.hpp"
@@ -25,9 +27,12 @@ struct List {
 using ElementActivations = List<Linear, Relu, LeakyRelu, Relu6, Elu, Selu, Gelu, GeluTanh, Silu, Sigmoid, HardSigmoid,
                                 Tanh, Softplus, Softsign, Exponential, Mish>;
 using RowActivations = List<Softmax, LogSoftmax>;
-using ElementLosses = List<SquaredError, AbsoluteError, SigmoidCrossEntropy, BinaryCrossEntropy>;
-using RowLosses = List<L2Norm, SoftmaxCrossEntropy, CategoricalCrossEntropy>;
-using Optimizers = List<Sgd, Adam>;
+using ElementLosses = List<SquaredError, AbsoluteError, AbsolutePercentageError, SquaredLogarithmicError, Huber,
+                           LogCosh, Poisson, KullbackLeibler, Hinge, SquaredHinge, Quantile, SigmoidCrossEntropy,
+                           BinaryCrossEntropy, BinaryFocalCrossEntropy>;
+using RowLosses = List<L2Norm, CategoricalHinge, CosineSimilarity, SoftmaxCrossEntropy, CategoricalCrossEntropy,
+                       CategoricalFocalCrossEntropy>;
+using Optimizers = List<Sgd, Adam, Adamax, Nadam, RmsProp, Adagrad, Adadelta, Lion>;
 
 template <class T, int N>
 struct Array {
@@ -101,6 +106,11 @@ constexpr Kernels<T> make_kernels() {
           sparse_matches<T>,
           categorical_matches<T>,
           binary_matches<T>,
+          equal_matches<T>,
+          sparse_top_matches<T>,
+          categorical_top_matches<T>,
+          count_by_threshold<T>,
+          column_products<T>,
           random_fill<T>};
 }
 

@@ -162,11 +162,11 @@ def index_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | No
     return flat.reshape(array.shape)
 
 
-def label_array(who: str, name: str, value: Any, classes: int) -> npt.NDArray[Any]:
+def label_array(who: str, name: str, value: Any, classes: int, ignored: int | None = None) -> npt.NDArray[Any]:
     """Return class labels as integers of shape (n,).
 
     ``(n, 1)`` is taken for ``(n,)``, and floats that are whole numbers for integers. A label outside
-    ``[0, classes)`` raises, with its row.
+    ``[0, classes)`` that is not the ignored one raises, with its row.
     """
     array = real_array(who, name, value)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -185,8 +185,10 @@ def label_array(who: str, name: str, value: Any, classes: int) -> npt.NDArray[An
         array = array.astype(np.uint8)
     if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
         array = np.require(array, array.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
-    row = _core.first_label_outside(array, classes)
+    checked = array if ignored is None else array[array != ignored]
+    row = _core.first_label_outside(checked, classes)
     if row >= 0:
+        row = row if ignored is None else int(np.flatnonzero(array != ignored)[row])
         raise ValueError(
             f"{who}: {name} must be in [0, {classes}), one for each unit of the last layer; "
             f"got {array[row]} at row {row}."
@@ -217,25 +219,51 @@ def target_array(who: str, name: str, value: Any, columns: int, dtype: str | Non
 
 def scored_batch(
     who: str, y_true: Any, y_pred: Any, sample_weight: Any, targets: Callable[[str, Any, int, str | None], Array]
-) -> tuple[Array, Array, Array | None]:
-    """Return targets, predictions and weights of a batch as kernels take them, for losses and metrics.
+) -> tuple[Array, Array, Array | None, tuple[int, ...]]:
+    """Return targets, predictions and weights as kernels take them, and the rows' shape, for losses and metrics.
 
     Parameters
     ----------
+    y_true, y_pred : array_like
+        Predictions ``(..., c)``; targets of the same shape, or without the last axis.
+    sample_weight : array_like or None
+        Of the rows' shape, or broadcast to it.
     targets : callable
-        Reads `y_true`, given who asks, the number of columns and the dtype.
+        Reads the targets of rows, given who asks, the number of columns and the dtype.
     """
-    predictions = float_array(who, "y_pred", batch_array(who, "y_pred", y_pred, None))
-    if predictions.ndim != 2:
-        raise ValueError(f"{who}: y_pred must have shape (n, c); got {predictions.shape}.")
+    predictions = float_array(who, "y_pred", y_pred)
+    if predictions.ndim == 0:
+        raise ValueError(f"{who}: y_pred must have shape (..., c); got {predictions.shape}.")
+    shape, columns = predictions.shape[:-1], predictions.shape[-1]
+    predictions = predictions.reshape(-1, columns)
+    true = real_array(who, "y_true", y_true)
+    if len(shape) != 1:
+        if true.shape == (*shape, columns):
+            true = true.reshape(-1, columns)
+        elif true.shape in (shape, (*shape, 1)):
+            true = true.reshape(-1)
+        else:
+            raise ValueError(f"{who}: y_true must have the shape of y_pred, {(*shape, columns)}; got {true.shape}.")
     dtype = str(predictions.dtype)
-    read = targets(who, y_true, predictions.shape[1], dtype)
+    read = targets(who, true, columns, dtype)
     if len(read) != len(predictions):
         raise ValueError(f"{who}: y_true must have {len(predictions)} rows as y_pred has; got {len(read)}.")
     weights = None
     if sample_weight is not None:
-        weights = weight_array(who, "sample_weight", sample_weight, len(predictions), dtype)
-    return read, predictions, weights
+        weights = row_weights(who, sample_weight, shape, dtype)
+    return read, predictions, weights, shape
+
+
+def row_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:
+    """Return one weight for each row, given weights of the rows' shape, or of its first axes, or a single one."""
+    array = real_array(who, "sample_weight", value)
+    if array.ndim > len(shape) and array.shape[-1] == 1:
+        array = array[..., 0]
+    fits = all(size in (1, wanted) for size, wanted in zip(array.shape, shape, strict=False))
+    if array.ndim > len(shape) or not fits:
+        raise ValueError(f"{who}: sample_weight must have shape {shape}, one weight for each row; got {array.shape}.")
+    array = array.reshape(array.shape + (1,) * (len(shape) - array.ndim)).astype(dtype)
+    return np.require(np.broadcast_to(array, shape).reshape(-1), None, ["C_CONTIGUOUS", "ALIGNED"])
 
 
 def weight_array(who: str, name: str, value: Any, rows: int, dtype: str) -> Array:

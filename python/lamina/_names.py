@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -18,6 +18,19 @@ def unknown_name(who: str, what: str, name: str, known: Iterable[str]) -> ValueE
     near = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ValueError(f"{who}: {what} must be one of {', '.join(choices)}; got {name!r}.{hint}")
+
+
+class Configurable:
+    """What can be made again from its arguments."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the same object."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return an object from `get_config`."""
+        return cls(**config)
 
 
 def look_up(who: str, what: str, identifier: object, classes: Mapping[str, Callable[..., T]], kind: type[T]) -> T:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lamina import _core, config
 from lamina._arrays import float_array
 from lamina._checks import integer, number
-from lamina._names import look_up, registry
+from lamina._names import Configurable, look_up, registry
 from lamina._names import serialize as serialize
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "serialize"]
@@ -27,7 +27,7 @@ class Projection(NamedTuple):
     rate: float = 1.0
 
 
-class Constraint:
+class Constraint(Configurable):
     """Base class of constraints. One written in Python defines `__call__`, which returns the new values."""
 
     def projection(self, ndim: int) -> Projection | None:
@@ -57,15 +57,6 @@ class Constraint:
         matrix = array if array.ndim == 2 else array.reshape(1, -1)
         _core.constrain(matrix, *projection)
         return array
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make the same constraint."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Constraint:
-        """Return a constraint from `get_config`."""
-        return cls(**config)
 
 
 class NonNeg(Constraint):

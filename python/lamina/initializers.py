@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lamina import config, random
 from lamina._checks import integer, number
-from lamina._names import look_up, registry
+from lamina._names import Configurable, look_up, registry
 from lamina._names import serialize as serialize
 
 __all__ = [
@@ -38,21 +38,12 @@ Array = npt.NDArray[Any]
 _TRUNCATED_DEVIATION = 0.87962566103423978
 
 
-class Initializer:
+class Initializer(Configurable):
     """Base class. An instance called with a shape returns an array."""
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return an array of `shape` and `dtype` (default: `lamina.config.floatx`)."""
         raise NotImplementedError(f"{type(self).__name__}: a subclass of Initializer defines __call__.")
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make the same initializer."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Initializer:
-        """Return an initializer from `get_config`."""
-        return cls(**config)
 
     def clone(self) -> Initializer:
         """Return a copy of the same configuration."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lamina import _core, config
 from lamina._arrays import float_array
 from lamina._checks import number
-from lamina._names import look_up, registry
+from lamina._names import Configurable, look_up, registry
 from lamina._names import serialize as serialize
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
@@ -18,7 +18,7 @@ __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
 Array = npt.NDArray[Any]
 
 
-class Regularizer:
+class Regularizer(Configurable):
     """Base class of regularizers. One written in Python defines `value_and_gradient`."""
 
     def factors(self) -> tuple[float, float] | None:
@@ -38,15 +38,6 @@ class Regularizer:
     def __call__(self, w: npt.ArrayLike) -> float:
         """Return the penalty of an array."""
         return float(self.value_and_gradient(np.asarray(w))[0])
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make the same regularizer."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Regularizer:
-        """Return a regularizer from `get_config`."""
-        return cls(**config)
 
 
 class L1L2(Regularizer):

@@ -189,13 +189,13 @@ class Stepper:
         for weighted, wanted in ((False, compiled.metrics), (True, compiled.weighted_metrics)):
             for metric in wanted:
                 if isinstance(metric, str):
-                    metric = metrics.accuracy_for(metric, columns, class_numbers)
+                    metric = metrics.metric_for(metric, columns, class_numbers)
                 uses.append(MetricUse(metric, weighted))
         return uses
 
     def _metric_targets(self, who: str, metric: Metric, y: Any, targets: Array, columns: int) -> Array | None:
         """Return the targets as a metric takes them, or None where they are those of the loss."""
-        if isinstance(metric, metrics.SparseCategoricalAccuracy):
+        if metric.wants_labels:
             return None if targets.ndim == 1 else label_array(who, "y", y, columns)
         return None if targets.ndim == 2 else metric.targets(who, y, columns, None)
 
@@ -255,11 +255,12 @@ class Stepper:
         ]
         trainer = _core.Trainer(
             plan.network,
-            (kernel, loss.parameter() or 0.0, loss.reduction == "sum_over_batch_size", name, alpha),
+            (kernel, loss.parameters(), loss.divisor(), name, alpha),
             metric_specs,
             labels,
             optimizer.plan(blocks),
         )
+        optimizer.build(self.trainable_weights)
         self._trainer = (key, trainer)
         return trainer
 
@@ -362,6 +363,8 @@ class Stepper:
     def _take_totals(self, totals: Array) -> None:
         trackers = [self._loss_tracker, *(use.metric for use in self._metric_uses or [])]
         for tracker, total, count in zip(trackers, *totals, strict=True):
+            if tracker.takes_batches and tracker is not self._loss_tracker:
+                continue
             tracker.total += float(total)
             tracker.count += float(count)
 
@@ -398,10 +401,21 @@ def _host_loss(loss: Loss) -> Any:
     return evaluate
 
 
-def _metric_kind(use: MetricUse) -> tuple[str, float]:
+def _metric_kind(use: MetricUse) -> tuple[str, tuple[float, ...]]:
     kind = use.metric.kernel()
-    return ("host", 0.0) if kind is None else kind
+    return ("host", ()) if kind is None else kind
 
 
 def _host_metric(use: MetricUse) -> Any:
-    return use.metric.row_values if use.metric.kernel() is None else None
+    """Return a metric as the engine calls it that is not one of its kernels, or None."""
+    metric = use.metric
+    if metric.kernel() is not None:
+        return None
+
+    def row_values(y_true: Array, y_pred: Array, weights: Array | None) -> Array:
+        if not metric.takes_batches:
+            return metric.row_values(y_true, y_pred)
+        metric.update_state(y_true, y_pred, weights if use.weighted else None)
+        return np.zeros(len(y_pred), y_pred.dtype)
+
+    return row_values

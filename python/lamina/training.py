@@ -456,8 +456,8 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _checked_metric(who: str, metric: Any) -> Any:
-    """Return "accuracy" as it is, everything else as a metric; raises for unknown names."""
-    if isinstance(metric, str) and metric in metrics.ACCURACY_NAMES:
+    """Return a name like "accuracy" as it is, everything else as a metric; raises for unknown names."""
+    if metrics.depends_on_shape(metric):
         return metric
     return metrics.get(metric)
 

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from lamina import _core
+from lamina import _core, config
 
 if TYPE_CHECKING:
     from lamina.constraints import Constraint
     from lamina.regularizers import Regularizer
 
-__all__ = ["Variable"]
+__all__ = ["Count", "Scalar", "Variable"]
 
 Array = npt.NDArray[Any]
 
 
-class Variable:
+class Scalar(float):
+    """A setting as Keras's users read it: a number that also has `numpy` and `assign`."""
+
+    def __new__(cls, value: float, assign: Callable[[Any], None]) -> Self:
+        """Return the number `value`, assigned to by `assign`."""
+        made = super().__new__(cls, value)
+        made._assign = assign  # type: ignore[attr-defined]  # a float's attributes come after it was made
+        return made
+
+    def numpy(self) -> Any:
+        """Return a NumPy scalar of the default dtype."""
+        return np.dtype(config.floatx()).type(self)
+
+    def assign(self, value: Any) -> None:
+        """Set it."""
+        self._assign(value)  # type: ignore[attr-defined]
+
+    def __reduce__(self) -> Any:
+        return float, (float(self),)
+
+
+class Count(int):
+    """A counter as Keras's users read it: a number that also has `numpy`."""
+
+    def numpy(self) -> Any:
+        """Return a NumPy scalar."""
+        return np.int64(self)
+
+
+class Variable(NDArrayOperatorsMixin):
     """An array that belongs to a layer or an optimizer.
 
     Before its layer runs it is an array of its own; from then on its values lie in the engine's memory, in the layout
@@ -154,6 +185,16 @@ class Variable:
         if copy is False:
             raise ValueError(f"Variable {self.path!r}: an array of a variable is always a copy; got copy=False.")
         return np.array(self.value, dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **settings: Any) -> Any:
+        """Compute with copies: ``variable + 1`` is an array, as in Keras a tensor."""
+        if out is not None:
+            raise TypeError(f"Variable {self.path!r}: arithmetic in place is not possible; use assign.")
+        arrays = [item.value if isinstance(item, Variable) else item for item in inputs]
+        return getattr(ufunc, method)(*arrays, **settings)
+
+    __hash__ = object.__hash__  # one variable is not another, whatever their values
+    __eq__ = object.__eq__
 
     def __getitem__(self, index: Any) -> Any:
         """Return a copy of a part."""

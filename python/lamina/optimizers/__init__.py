@@ -4,17 +4,49 @@ from __future__ import annotations
 
 from lamina._names import look_up, registry
 from lamina._names import serialize as serialize
-from lamina.optimizers.adam import Adam
+from lamina.optimizers import schedules
+from lamina.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from lamina.optimizers.base import Optimizer
+from lamina.optimizers.lion import Lion
+from lamina.optimizers.rmsprop import Adadelta, Adagrad, RMSprop
 from lamina.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adam", "Optimizer", "get", "serialize"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "deserialize",
+    "get",
+    "schedules",
+    "serialize",
+]
 
-_CLASSES: dict[str, type[Optimizer]] = registry((SGD, "sgd"), (Adam, "adam"))
+# By lower-case name: as in Keras, capitals do not count.
+_CLASSES: dict[str, type[Optimizer]] = {
+    name.lower(): kind
+    for name, kind in registry(
+        (SGD, ""),
+        (Adam, ""),
+        (AdamW, ""),
+        (Adamax, ""),
+        (Nadam, ""),
+        (RMSprop, ""),
+        (Adagrad, ""),
+        (Adadelta, ""),
+        (Lion, ""),
+    ).items()
+}
 
 
 def get(identifier: object) -> Optimizer:
-    """Return an optimizer from a name, a configuration, a class or an instance.
+    """Return an optimizer from a name, a configuration, a class or an instance; in names capitals do not count.
 
     Raises
     ------
@@ -23,7 +55,16 @@ def get(identifier: object) -> Optimizer:
 
     Examples
     --------
-    >>> get("sgd").learning_rate
-    0.01
+    >>> get("RMSprop").learning_rate
+    0.001
     """
+    if isinstance(identifier, str):
+        identifier = identifier.lower()
+    if isinstance(identifier, dict) and isinstance(identifier.get("class_name"), str):
+        identifier = identifier | {"class_name": identifier["class_name"].lower()}
     return look_up("optimizers.get", "optimizer", identifier, _CLASSES, Optimizer)
+
+
+def deserialize(config: dict[str, object]) -> Optimizer:
+    """Return an optimizer from ``{"class_name", "config"}``."""
+    return get(config)

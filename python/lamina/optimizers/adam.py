@@ -1,13 +1,13 @@
-"""Adam: steps scaled by running means of gradient and squared gradient."""
+"""Adam and its relatives: steps scaled by running means of gradient and squared gradient."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lamina._checks import flag, number
-from lamina.optimizers.base import Optimizer
+from lamina.optimizers.base import Optimizer, share
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "AdamW", "Adamax", "Nadam"]
 
 
 class Adam(Optimizer):
@@ -20,7 +20,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, >= 0
+    learning_rate : float, >= 0, or LearningRateSchedule
         ``η``.
     beta_1, beta_2 : float in [0, 1)
         ``β₁``, ``β₂``.
@@ -42,7 +42,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: Any = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -50,8 +50,8 @@ class Adam(Optimizer):
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
-        self.beta_1 = _share("beta_1", beta_1)
-        self.beta_2 = _share("beta_2", beta_2)
+        self.beta_1 = share("Adam", "beta_1", beta_1)
+        self.beta_2 = share("Adam", "beta_2", beta_2)
         self.epsilon = number("Adam", "epsilon", epsilon, least=0)
         self.amsgrad = flag("Adam", "amsgrad", amsgrad)
         super().__init__(learning_rate, weight_decay, **shared)
@@ -74,8 +74,118 @@ class Adam(Optimizer):
         }
 
 
-def _share(name: str, value: float) -> float:
-    found = number("Adam", name, value, 0, 1)
-    if found == 1:
-        raise ValueError(f"Adam: {name} must be in [0, 1); got {value}.")
-    return found
+class AdamW(Adam):
+    """`Adam` with weight decay by default (Loshchilov & Hutter 2019).
+
+    The formulas are those of `Adam`; only the defaults and the order of arguments differ.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+    weight_decay : float, >= 0
+    beta_1, beta_2, epsilon, amsgrad, **shared
+        As in `Adam`.
+
+    Examples
+    --------
+    >>> AdamW().weight_decay
+    0.004
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        weight_decay: float | None = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **shared: Any,
+    ) -> None:
+        if weight_decay is None:
+            raise ValueError("AdamW: weight_decay must be a number; got None. Without decay it is Adam.")
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **shared)
+
+
+class _TwoMeans(Optimizer):
+    """What `Adamax` and `Nadam` share: their arguments."""
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        **shared: Any,
+    ) -> None:
+        who = type(self).__name__
+        self.beta_1 = share(who, "beta_1", beta_1)
+        self.beta_2 = share(who, "beta_2", beta_2)
+        self.epsilon = number(who, "epsilon", epsilon, least=0)
+        super().__init__(learning_rate, weight_decay, **shared)
+
+    def settings(self, decay: bool = True) -> list[float]:
+        """Return both betas, epsilon and weight decay."""
+        return [self.beta_1, self.beta_2, self.epsilon, decay * (self.weight_decay or 0.0)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+
+
+class Adamax(_TwoMeans):
+    """Adam with the largest recent gradient instead of a mean of squares.
+
+    ``m ← β₁m + (1 - β₁)g``, ``u ← max(β₂u, |g|)``, ``θ ← θ - η / (1 - β₁ᵗ) · m / (u + ε)`` (Kingma & Ba 2015,
+    algorithm 2). Weight decay comes first.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        ``η``.
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float, >= 0
+    weight_decay, **shared
+        As in `Adam`.
+
+    Examples
+    --------
+    >>> Adamax().learning_rate
+    0.001
+    """
+
+    kernel = "adamax"
+
+    def slot_names(self) -> tuple[str, ...]:
+        """Return the names of the running mean and of the largest gradient."""
+        return ("momentum", "norm")
+
+
+class Nadam(_TwoMeans):
+    """Adam with Nesterov's momentum.
+
+    With ``μ_t = β₁ (1 - 0.96ᵗ / 2)`` and ``M_t = μ_1 … μ_t``, ``m`` and ``v`` as in `Adam`:
+    ``θ ← θ - η (μ_{t+1} m / (1 - M_{t+1}) + (1 - μ_t) g / (1 - M_t)) / (√(v / (1 - β₂ᵗ)) + ε)`` (Dozat 2016). Weight
+    decay comes first.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        ``η``.
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float, >= 0
+    weight_decay, **shared
+        As in `Adam`.
+
+    Examples
+    --------
+    >>> Nadam(0.01).get_config()["beta_1"]
+    0.9
+    """
+
+    kernel = "nadam"
+
+    def slot_names(self) -> tuple[str, ...]:
+        """Return the names of the running means."""
+        return ("momentum", "velocity")

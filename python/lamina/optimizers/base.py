@@ -10,23 +10,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lamina import _core
+from lamina import _core, config
 from lamina._checks import flag, integer, number
 from lamina._interrupts import interrupts_later
-from lamina._names import snake_case
-from lamina.variables import Variable
+from lamina._names import Configurable, snake_case
+from lamina.optimizers import schedules
+from lamina.optimizers.schedules import LearningRateSchedule
+from lamina.variables import Count, Scalar, Variable
 
-__all__ = ["Optimizer"]
+__all__ = ["Optimizer", "share"]
 
 Array = npt.NDArray[Any]
 
 
-class Optimizer:
+class Optimizer(Configurable):
     """Base class of optimizers.
 
     Parameters
     ----------
-    learning_rate : float, >= 0
+    learning_rate : float, >= 0, LearningRateSchedule or callable
+        A schedule is called with the number of batches seen, another callable with nothing, before each batch.
     weight_decay : float, >= 0, optional
         Decoupled: before each step parameters shrink by ``learning_rate * weight_decay`` of themselves.
     clipnorm : float, > 0, optional
@@ -55,7 +58,7 @@ class Optimizer:
 
     def __init__(
         self,
-        learning_rate: float,
+        learning_rate: Any,
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -69,6 +72,7 @@ class Optimizer:
     ) -> None:
         who = type(self).__name__
         self.name = name if name is not None else snake_case(who)
+        self._learning_rate: Any = 0.0
         self.learning_rate = learning_rate
         if weight_decay is not None:
             weight_decay = number(who, "weight_decay", weight_decay, least=0)
@@ -95,14 +99,15 @@ class Optimizer:
             )
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self._without_decay: tuple[list[str], list[str]] = ([], [])  # paths, patterns of names
+        self._trained: list[Variable] = []
         self.batches = 0  # seen so far: as many as steps, but for accumulation
         # Name of the state → block of parameters → block of state in the same layout.
         self._slots: dict[str, dict[_core.Parameters, _core.Parameters]] = {name: {} for name in self.state_names()}
 
     @property
-    def iterations(self) -> int:
+    def iterations(self) -> Count:
         """Steps taken."""
-        return self.batches // (self.gradient_accumulation_steps or 1)
+        return Count(self.batches // (self.gradient_accumulation_steps or 1))
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
@@ -142,21 +147,50 @@ class Optimizer:
         return next(((kind, float(limit)) for kind, limit in limits.items() if limit), ("none", 0.0))
 
     @property
-    def learning_rate(self) -> float:
-        """Step size; may be assigned at any time."""
-        return self._learning_rate
+    def learning_rate(self) -> Scalar:
+        """Step size of the next batch. May be assigned at any time, unless it follows a schedule."""
+        return Scalar(self._rate_after(self.batches), self._set_rate)
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = number(type(self).__name__, "learning_rate", value, least=0)
+    def learning_rate(self, value: Any) -> None:
+        self._set_rate(value)
 
-    def slot_names(self) -> tuple[str, ...]:
-        """Return the names of the arrays of state that the compiled optimizer keeps beside each variable, in order."""
+    def _set_rate(self, value: Any) -> None:
+        who = type(self).__name__
+        if isinstance(value, dict):
+            value = schedules.deserialize(value)
+        if isinstance(value, LearningRateSchedule) or callable(value):
+            self._learning_rate = value
+            return
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            raise TypeError(
+                f"{who}: learning_rate follows a {type(self._learning_rate).__name__} and cannot be set to a number."
+            )
+        if isinstance(value, Variable):
+            value = value.numpy()
+        self._learning_rate = number(who, "learning_rate", value, least=0)
+
+    def _rate_after(self, batches: int) -> float:
+        rate = self._learning_rate
+        if isinstance(rate, float):
+            return rate
+        found = rate(batches) if isinstance(rate, LearningRateSchedule) else rate()
+        return number(type(self).__name__, "learning_rate", float(found), least=0)
+
+    def slot_names(self) -> tuple[str | None, ...]:
+        """Return the names of the arrays of state that the compiled optimizer keeps beside each variable, in order.
+
+        None stands for one that these arguments do not need.
+        """
         return ()
+
+    def initial_state(self, name: str) -> float:
+        """Return what all elements of one kind of state begin with."""
+        return 0.0
 
     def state_names(self) -> tuple[str, ...]:
         """Return the names of all arrays of state beside each variable."""
-        names = self.slot_names()
+        names = tuple(name for name in self.slot_names() if name is not None)
         if self.gradient_accumulation_steps:
             names += ("gradient_accumulator",)
         if self.use_ema:
@@ -172,19 +206,22 @@ class Optimizer:
 
     def rates(self, steps: int) -> list[float]:
         """Return the learning rates of the next batches; the last one holds from there on."""
-        return [self.learning_rate]
+        rate = self._learning_rate
+        if isinstance(rate, float):
+            return [rate]
+        return [self._rate_after(self.batches + step) for step in range(steps)]
 
     def state_block(self, name: str, block: _core.Parameters) -> _core.Parameters:
-        """Return one kind of state that belongs to a block of parameters: zeros at first, an average its values."""
+        """Return one kind of state that belongs to a block of parameters: an average begins with its values."""
         slots = self._slots[name]
         if block not in slots:
             # An average begins where the parameters are: a layer may be trained for the first time later than others.
-            slots[block] = block.copy() if name == "average" else block.like()
+            slots[block] = block.copy() if name == "average" else block.like(self.initial_state(name))
         return slots[block]
 
-    def slot_blocks(self, block: _core.Parameters) -> list[_core.Parameters]:
+    def slot_blocks(self, block: _core.Parameters) -> list[_core.Parameters | None]:
         """Return the compiled optimizer's state that belongs to a block of parameters."""
-        return [self.state_block(name, block) for name in self.slot_names()]
+        return [None if name is None else self.state_block(name, block) for name in self.slot_names()]
 
     def slot(self, name: str, variable: Variable) -> Variable:
         """Return the state that belongs to a variable."""
@@ -205,6 +242,19 @@ class Optimizer:
                 if array.shape != own.shape or str(array.dtype) != own.dtype:
                     raise ValueError(f"optimizer state {own.path!r} must be {own.dtype} of shape {own.shape}")
                 own.assign(array)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Batches seen, learning rate, then the state beside each variable that was trained."""
+        own = [
+            Variable(np.array(self.batches, np.int64), "iteration", "iteration", False),
+            Variable(np.array(self.learning_rate, config.floatx()), "learning_rate", "learning_rate", False),
+        ]
+        return own + [self.slot(name, v) for name in self.state_names() for v in self._trained]
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        """Say which variables will be trained; `fit` does."""
+        self._trained = list(variables)
 
     def plan_key(self) -> list[Any]:
         """Return what `plan` depends on beside the blocks."""
@@ -345,7 +395,7 @@ class Optimizer:
         """Return the arguments that make the same optimizer, without its state."""
         return {
             "name": self.name,
-            "learning_rate": self.learning_rate,
+            "learning_rate": self._serialized_rate(),
             "weight_decay": self.weight_decay,
             "clipnorm": self.clipnorm,
             "clipvalue": self.clipvalue,
@@ -357,10 +407,19 @@ class Optimizer:
             "gradient_accumulation_steps": self.gradient_accumulation_steps,
         }
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Optimizer:
-        """Return an optimizer from `get_config`."""
-        return cls(**config)
+    def _serialized_rate(self) -> Any:
+        rate = self._learning_rate
+        if isinstance(rate, LearningRateSchedule):
+            return schedules.serialize(rate)
+        return self._rate_after(self.batches)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} learning_rate={self.learning_rate:g}, iterations={self.iterations}>"
+
+
+def share(who: str, name: str, value: Any) -> float:
+    """Return a number in [0, 1), or raise."""
+    found = number(who, name, value, 0, 1)
+    if found == 1:
+        raise ValueError(f"{who}: {name} must be in [0, 1); got {value}.")
+    return found

@@ -18,7 +18,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, >= 0
+    learning_rate : float, >= 0, or LearningRateSchedule
         ``η``.
     momentum : float in [0, 1]
         ``μ``.
@@ -38,7 +38,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.01,
+        learning_rate: Any = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float | None = None,

@@ -90,10 +90,13 @@ def _refuse_own_classes(who: str, model: Sequential) -> None:
                     )
     if model._compiled is not None:
         own += [(model.optimizer, optimizers._CLASSES), (model.loss, losses._CLASSES)]
+        rate = model.optimizer._learning_rate
+        if not isinstance(rate, float):
+            own.append((rate, optimizers.schedules._CLASSES))
         wanted = [*model._compiled.metrics, *model._compiled.weighted_metrics]
         own += [(metric, metrics._CLASSES) for metric in wanted if not isinstance(metric, str)]
     for item, known in own:
-        if known.get(type(item).__name__) is not type(item):
+        if type(item) not in known.values():
             raise ValueError(
                 f"{who}: {type(item).__name__} must be a class of lamina's, for a file holds no code; got one of your "
                 "own."

@@ -1,0 +1,361 @@
+// Cross-entropies, from logits and from probabilities, and their focal forms.
+#pragma once
+
+#include "kernels/labels.hpp"
+#include "kernels/losses.hpp"
+#include "kernels/softmax.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+// Binary cross-entropy of a logit z: log(1 + exp(-|z|)) + max(z, 0) - z t, gradient sigmoid(z) - t, with the target
+// smoothed first: t (1 - s) + s / 2. An infinite logit that agrees with its target costs 0.
+struct SigmoidCrossEntropy : MeanOfColumns {
+  static constexpr LossInfo info{"sigmoid_cross_entropy", false, "label_smoothing", 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> z, Vec<T> target, const T* parameters) {
+    const T smoothing = parameters[0];
+    const Vec<T> t = target * (T(1) - smoothing) + T(0.5) * smoothing;
+    const Vec<T> e = exp<T>(-abs<T>(z));
+    const Vec<T> probability = (z < T(0) ? e : broadcast<T>(T(1))) / (e + T(1));
+    // z t, or z (1 - t) reflected, with 0 where the factor is 0 even if z is infinite.
+    const Vec<T> factor = z > T(0) ? T(1) - t : -t;
+    const Vec<T> linear = factor == T(0) ? Vec<T>{} : z * factor;
+    return {unless_nan<T>(z, linear + log1p_unit<T>(e)), probability - t};
+  }
+};
+
+// Binary cross-entropy of a probability p: -t log(p) - (1 - t) log(1 - p), p kept within the margin.
+struct BinaryCrossEntropy : MeanOfColumns {
+  static constexpr LossInfo info{"binary_cross_entropy", false, "label_smoothing", 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> target, const T* parameters) {
+    const T smoothing = parameters[0];
+    const Vec<T> t = target * (T(1) - smoothing) + T(0.5) * smoothing;
+    const Vec<T> q = clamp<T>(p, kEpsilon<T>, T(1) - kEpsilon<T>);
+    const Vec<T> rest = T(1) - q;
+    const Vec<T> value = -(t * log<T>(q) + (T(1) - t) * log<T>(rest));
+    return {value, q == p ? (q - t) / (q * rest) : (p == p ? Vec<T>{} : p)};
+  }
+};
+
+// x^γ for x in [0, 1].
+template <class T>
+[[gnu::always_inline]] inline Vec<T> power_of_unit(Vec<T> x, T exponent) {
+  const Vec<T> one = broadcast<T>(T(1));
+  if (exponent == T(0)) return one;
+  const Vec<T> found = exp<T>(exponent * log<T>(x));
+  return x <= T(0) ? Vec<T>{} : (x >= T(1) ? one : found);
+}
+
+// w (1 - p_t)^γ BCE(p, t), with p_t = t p + (1 - t)(1 - p), t smoothed, and w = 1, or balanced t α + (1 - t)(1 - α);
+// p = sigmoid(z) where logits are given. Lin et al. 2017.
+struct BinaryFocalCrossEntropy : MeanOfColumns {
+  static constexpr LossInfo info{"binary_focal_cross_entropy", false, "label_smoothing gamma alpha from_logits", 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> given, Vec<T> target, const T* parameters) {
+    const T gamma = parameters[1], alpha = parameters[2];  // alpha < 0: not balanced
+    const Vec<T> p = parameters[3] != T(0) ? sigmoid<T>(given) : given;
+    const ValueAndGradient<T> entropy = BinaryCrossEntropy::evaluate<T>(p, target, parameters);
+    const Vec<T> t = target * (T(1) - parameters[0]) + T(0.5) * parameters[0];
+    const Vec<T> missed = T(1) - (t * p + (T(1) - t) * (T(1) - p));
+    const Vec<T> factor = power_of_unit<T>(missed, gamma);
+    const Vec<T> bend =
+        gamma == T(0) ? Vec<T>{} : Vec<T>(gamma * power_of_unit<T>(missed, gamma - T(1)) * (T(1) - T(2) * t));
+    const Vec<T> weight = alpha < T(0) ? broadcast<T>(T(1)) : t * alpha + (T(1) - t) * (T(1) - alpha);
+    Vec<T> slope = weight * (factor * entropy.gradient + bend * entropy.value);
+    if (parameters[3] != T(0)) slope *= p * (T(1) - p);
+    return {weight * factor * entropy.value, slope};
+  }
+};
+
+// Rows whose class does not count: loss and gradient 0.
+template <class T>
+[[gnu::always_inline]] inline bool ignored(const LossArguments<T>& a, std::ptrdiff_t label) {
+  return a.parameters[1] != T(0) && label == static_cast<std::ptrdiff_t>(a.parameters[2]);
+}
+template <class T>
+void skip_row(const LossArguments<T>& a, std::ptrdiff_t i) {
+  if (a.loss != nullptr) a.loss[i] = T(0);
+  if (a.gradient.data != nullptr)
+    for (std::ptrdiff_t j = 0; j < a.predictions.cols; ++j) a.gradient.data[i * a.gradient.stride + j] = T(0);
+}
+
+// Cross-entropy of softmax(z) with a target distribution t, from the logits z:
+//   L = Σ_j t_j (log Σ_k exp(z_k) - z_j),  dL/dz_j = softmax(z)_j Σ_k t_k - t_j,
+// with t smoothed first: t (1 - s) + s / c. Integer labels stand for one-hot rows. A term with t_j = 0 is 0
+// even where z_j = -inf.
+struct SoftmaxCrossEntropy {
+  static constexpr LossInfo info{"softmax_cross_entropy", true, "label_smoothing ignores ignored_class", 0};
+
+  // Σ t_j (lse - z_j) and Σ t_j for smoothed targets of one row.
+  template <class T>
+  struct Sums {
+    T loss, total;
+  };
+  template <class T>
+  static Sums<T> weigh(const T* z, const T* t, std::ptrdiff_t c, T lse, T smoothing) {
+    Vec<T> loss{}, total{};
+    for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+      const Vec<T> smooth = load_lanes(t + j, count, T(0)) * (T(1) - smoothing) + smoothing / static_cast<T>(c);
+      const Vec<T> target = count == kLanes<T> ? smooth : first_lanes_of<T>(smooth, count);
+      const Vec<T> term = target * (lse - load_lanes(z + j, count, T(0)));
+      loss += target == T(0) ? Vec<T>{} : term;
+      total += target;
+    });
+    return {sum_lanes<T>(loss), sum_lanes<T>(total)};
+  }
+
+  // For a label that another thread has changed after it was checked: NaN, and nothing written beyond the row.
+  template <class T>
+  static void spoil_row(const LossArguments<T>& a, std::ptrdiff_t i) {
+    const T nan = T(__builtin_nan(""));
+    if (a.loss != nullptr) a.loss[i] = nan;
+    if (a.gradient.data != nullptr)
+      for (std::ptrdiff_t j = 0; j < a.predictions.cols; ++j) a.gradient.data[i * a.gradient.stride + j] = nan;
+  }
+
+  template <class T>
+  static T label_loss(const T* z, std::ptrdiff_t label, std::ptrdiff_t c, T lse, T smoothing) {
+    const T own = lse - z[label];
+    if (smoothing == T(0)) return own;
+    const T others = lse - row_dot<T>(z, nullptr, c) / static_cast<T>(c);
+    return (T(1) - smoothing) * own + smoothing * others;
+  }
+
+  // Columns up to which labelled rows go a vector of rows at a time: a row's sums then run down the columns in order.
+  static constexpr std::ptrdiff_t kFewColumns = 32;
+
+  // Squares of a matrix of up to kFewColumns columns, rows in the lanes: square[j] holds column j of `rows` rows.
+  // Columns that are not there are -inf, rows 0.
+  template <class T>
+  static void load_columns(const T* z, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t c, Vec<T>* columns) {
+    constexpr std::ptrdiff_t lanes = kLanes<T>;
+    for (std::ptrdiff_t j = 0; j < c; j += lanes) {
+      const std::ptrdiff_t count = smaller(lanes, c - j);
+      Vec<T> square[lanes];
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < lanes; ++i)
+        square[i] = i < rows ? Vec<T>(load_lanes(z + i * stride + j, count, -kInfinity<T>)) : Vec<T>{};
+      transpose<T>(square);
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < lanes; ++i) columns[j + i] = square[i];
+    }
+  }
+  template <class T>
+  static void store_columns(const Vec<T>* columns, std::ptrdiff_t rows, std::ptrdiff_t c, T* g, std::ptrdiff_t stride) {
+    constexpr std::ptrdiff_t lanes = kLanes<T>;
+    for (std::ptrdiff_t j = 0; j < c; j += lanes) {
+      const std::ptrdiff_t count = smaller(lanes, c - j);
+      Vec<T> square[lanes];
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < lanes; ++i) square[i] = columns[j + i];
+      transpose<T>(square);
+      for (std::ptrdiff_t i = 0; i < rows; ++i) store_lanes(g + i * stride + j, square[i], count);
+    }
+  }
+
+  // `rows` labelled rows from row `first`, at most a vector of them.
+  template <class T>
+  static void evaluate_few_columns(const LossArguments<T>& a, std::ptrdiff_t first, std::ptrdiff_t rows) {
+    const std::ptrdiff_t c = a.predictions.cols, stride = a.predictions.stride;
+    const T* z = a.predictions.data + first * stride;
+    const T smoothing = a.parameters[0];
+    Vec<T> columns[kFewColumns];
+    load_columns(z, stride, rows, c, columns);
+    Vec<T> top = columns[0];
+    for (std::ptrdiff_t j = 1; j < c; ++j) top = maximum(top, columns[j]);
+    Vec<T> total{}, sum{};
+    for (std::ptrdiff_t j = 0; j < c; ++j) {
+      total += columns[j];
+      columns[j] = exp<T>(columns[j] - top);
+      sum += columns[j];
+    }
+    const Vec<T> lse = top + log<T>(sum);
+    T own[kLanes<T>] = {}, weight[kLanes<T>] = {};
+    std::ptrdiff_t label[kLanes<T>];
+    bool inside = true;
+    for (std::ptrdiff_t i = 0; i < rows; ++i) {
+      label[i] = label_at(a.labels, first + i);
+      const bool skipped = ignored(a, label[i]);
+      if (skipped) label[i] = 0;
+      const bool here = static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c);
+      inside &= here;
+      own[i] = here ? z[i * stride + label[i]] : T(0);
+      weight[i] = skipped ? T(0) : (a.sample_weight == nullptr ? T(1) : a.sample_weight[first + i]);
+    }
+    const Vec<T> weights = load(weight);
+    if (a.loss != nullptr) {
+      Vec<T> loss = lse - load(own);
+      if (smoothing != T(0)) loss = (T(1) - smoothing) * loss + smoothing * (lse - total / static_cast<T>(c));
+      store_lanes(a.loss + first, Vec<T>(loss * weights), rows);
+    }
+    if (a.gradient.data != nullptr) {
+      T* g = a.gradient.data + first * a.gradient.stride;
+      const Vec<T> slope = weights * a.gradient_scale, scale = slope / sum;
+      const Vec<T> base = slope * (smoothing / static_cast<T>(c));
+      for (std::ptrdiff_t j = 0; j < c; ++j) columns[j] = columns[j] * scale - base;
+      store_columns(columns, rows, c, g, a.gradient.stride);
+      for (std::ptrdiff_t i = 0; i < rows; ++i)
+        if (static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c))
+          g[i * a.gradient.stride + label[i]] -= slope[i] * (T(1) - smoothing);
+    }
+    if (inside) return;
+    for (std::ptrdiff_t i = 0; i < rows; ++i)
+      if (static_cast<std::size_t>(label[i]) >= static_cast<std::size_t>(c)) spoil_row(a, first + i);
+  }
+
+  template <class T>
+  static void evaluate(const LossArguments<T>& a) {
+    const std::ptrdiff_t c = a.predictions.cols;
+    const T smoothing = a.parameters[0];
+    if (a.targets.data == nullptr && c <= kFewColumns && c > 0) {
+      parallel_ranges(a.predictions.rows, kLanes<T>, 0.2 * static_cast<double>(c + 8),
+                      [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+                        for (std::ptrdiff_t i = begin; i < end; i += kLanes<T>)
+                          evaluate_few_columns(a, i, smaller(kLanes<T>, end - i));
+                      });
+      return;
+    }
+    for_each_row(a.predictions.rows, c, [&](std::ptrdiff_t i) {
+      const T* z = a.predictions.data + i * a.predictions.stride;
+      const T* t = a.targets.data == nullptr ? nullptr : a.targets.data + i * a.targets.stride;
+      T* g = a.gradient.data == nullptr ? nullptr : a.gradient.data + i * a.gradient.stride;
+      if (t == nullptr && ignored(a, label_at(a.labels, i))) return skip_row(a, i);
+      const T weight = a.sample_weight == nullptr ? T(1) : a.sample_weight[i];
+      const T top = row_maximum(z, c);
+      T sum;
+      if (g == nullptr || g == z) {  // the logits are still needed for the loss
+        Vec<T> partial{};
+        for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+          partial += exp<T>(load_lanes(z + j, count, -kInfinity<T>) - top);
+        });
+        sum = sum_lanes<T>(partial);
+      } else {
+        sum = exponentials(z, top, g, c);
+      }
+      const T lse = top + log_of(sum);
+      const std::ptrdiff_t label = t == nullptr ? label_at(a.labels, i) : 0;
+      if (static_cast<std::size_t>(label) >= static_cast<std::size_t>(c)) return spoil_row(a, i);
+      T loss, total = T(1);
+      if (t == nullptr) {
+        loss = label_loss(z, label, c, lse, smoothing);
+      } else {
+        const Sums<T> sums = weigh(z, t, c, lse, smoothing);
+        loss = sums.loss;
+        total = sums.total;
+      }
+      if (a.loss != nullptr) a.loss[i] = loss * weight;
+      if (g == nullptr) return;
+      if (g == z) exponentials(z, top, g, c);
+      const T slope = weight * a.gradient_scale;
+      const T scale = slope * total / sum;
+      const T base = slope * smoothing / static_cast<T>(c);
+      for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+        Vec<T> d = load_lanes(g + j, count, T(0)) * scale - base;
+        if (t != nullptr) d -= load_lanes(t + j, count, T(0)) * (slope * (T(1) - smoothing));
+        store_lanes(g + j, d, count);
+      });
+      if (t == nullptr) g[label] -= slope * (T(1) - smoothing);
+    });
+  }
+};
+
+// Cross-entropy of given probabilities p with a target distribution t, for outputs that are not known to
+// come from a softmax: q = p / Σ p, kept within the margin, L = -Σ_j t_j log(q_j). As Keras.
+// With s = Σ p and h_j = t_j / q_j where q_j is inside the margin, else 0: dL/dp_j = (Σ_k h_k q_k - h_j) / s.
+struct CategoricalCrossEntropy {
+  static constexpr LossInfo info{"categorical_cross_entropy", true, "label_smoothing ignores ignored_class", 0};
+
+  template <class T>
+  static void evaluate(const LossArguments<T>& a) {
+    const std::ptrdiff_t c = a.predictions.cols;
+    const T on = T(1) - a.parameters[0], floor = a.parameters[0] / static_cast<T>(c);
+    for_each_row(a.predictions.rows, c, [&](std::ptrdiff_t i) {
+      const T* p = a.predictions.data + i * a.predictions.stride;
+      const T* t = a.targets.data == nullptr ? nullptr : a.targets.data + i * a.targets.stride;
+      const std::ptrdiff_t label = t == nullptr ? label_at(a.labels, i) : -1;
+      if (t == nullptr && ignored(a, label)) return skip_row(a, i);
+      const T weight = a.sample_weight == nullptr ? T(1) : a.sample_weight[i];
+      const T sum = row_dot<T>(p, nullptr, c);
+      const auto target_at = [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+        const Vec<T> raw = t == nullptr ? one_hot_lanes<T>(label - j) : Vec<T>(load_lanes(t + j, count, T(0)));
+        return first_lanes_of<T>(raw * on + floor, count);
+      };
+      const auto inside = [&](Vec<T> q) { return clamp<T>(q, kEpsilon<T>, T(1) - kEpsilon<T>); };
+      Vec<T> loss{}, pull{};
+      for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+        const Vec<T> raw = load_lanes(p + j, count, T(0)) / sum, q = inside(raw), target = target_at(j, count);
+        loss -= target == T(0) ? Vec<T>{} : target * log<T>(q);
+        pull += q == raw ? target : Vec<T>{};
+      });
+      if (a.gradient.data != nullptr) {
+        T* g = a.gradient.data + i * a.gradient.stride;
+        const T total = sum_lanes<T>(pull), slope = weight * a.gradient_scale / sum;
+        for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+          const Vec<T> raw = load_lanes(p + j, count, T(0)) / sum, q = inside(raw);
+          const Vec<T> h = q == raw ? target_at(j, count) / q : (raw == raw ? Vec<T>{} : raw);
+          store_lanes(g + j, Vec<T>((total - h) * slope), count);
+        });
+      }
+      if (a.loss != nullptr) a.loss[i] = sum_lanes<T>(loss) * weight;
+    });
+  }
+};
+
+// -Σ_j α (1 - q_j)^γ t_j log(q_j), t smoothed, for q = p / Σ p kept within the margin; p = softmax(z) where logits are
+// given. Lin et al. 2017. With h_j = α t_j (γ (1 - q_j)^(γ - 1) log(q_j) - (1 - q_j)^γ / q_j):
+// dL/dp_j = (h_j - Σ_k h_k q_k) / Σ p, dL/dz_j = p_j (h_j - Σ_k h_k q_k).
+struct CategoricalFocalCrossEntropy {
+  static constexpr LossInfo info{"categorical_focal_cross_entropy", false, "label_smoothing gamma alpha from_logits",
+                                 0};
+  template <class T>
+  static void evaluate(const LossArguments<T>& a) {
+    const std::ptrdiff_t c = a.predictions.cols;
+    const T on = T(1) - a.parameters[0], floor = a.parameters[0] / static_cast<T>(c);
+    const T gamma = a.parameters[1], alpha = a.parameters[2];
+    const bool from_logits = a.parameters[3] != T(0);
+    for_each_row(a.predictions.rows, c, [&](std::ptrdiff_t i) {
+      const T *given = a.predictions.data + i * a.predictions.stride, *t = a.targets.data + i * a.targets.stride;
+      const T weight = a.sample_weight == nullptr ? T(1) : a.sample_weight[i];
+      const T top = from_logits ? row_maximum(given, c) : T(0);
+      const auto raw_at = [&](std::ptrdiff_t j, std::ptrdiff_t count) -> Vec<T> {
+        if (from_logits) return exp<T>(load_lanes(given + j, count, -kInfinity<T>) - top);
+        return load_lanes(given + j, count, T(0));
+      };
+      Vec<T> partial{};
+      for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) { partial += raw_at(j, count); });
+      const T sum = sum_lanes<T>(partial);
+      struct Terms {
+        Vec<T> loss, slope, q;
+      };
+      const auto terms_at = [&](std::ptrdiff_t j, std::ptrdiff_t count) -> Terms {
+        const Vec<T> raw = raw_at(j, count) / sum, q = clamp<T>(raw, kEpsilon<T>, T(1) - kEpsilon<T>);
+        const Vec<T> target = first_lanes_of<T>(load_lanes(t + j, count, T(0)) * on + floor, count) * alpha;
+        const Vec<T> missed = T(1) - q, logarithm = log<T>(q), factor = power_of_unit<T>(missed, gamma);
+        const Vec<T> bend =
+            gamma == T(0) ? Vec<T>{} : Vec<T>(gamma * power_of_unit<T>(missed, gamma - T(1)) * logarithm);
+        const Vec<T> slope = target * (bend - factor / q);
+        return {target == T(0) ? Vec<T>{} : -target * factor * logarithm,
+                unless_nan<T>(raw, q == raw && target != T(0) ? slope : Vec<T>{}), raw};
+      };
+      Vec<T> loss{}, pull{};
+      for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+        const Terms terms = terms_at(j, count);
+        loss += terms.loss;
+        pull += first_lanes_of<T>(terms.slope * terms.q, count);
+      });
+      if (a.gradient.data != nullptr) {
+        T* g = a.gradient.data + i * a.gradient.stride;
+        const T total = sum_lanes<T>(pull), slope = weight * a.gradient_scale;
+        for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+          const Terms terms = terms_at(j, count);
+          const Vec<T> share = from_logits ? terms.q : broadcast<T>(T(1) / sum);
+          store_lanes(g + j, Vec<T>((terms.slope - total) * share * slope), count);
+        });
+      }
+      if (a.loss != nullptr) a.loss[i] = sum_lanes<T>(loss) * weight;
+    });
+  }
+};
+
+}  // namespace lamina::LAMINA_ISA

@@ -1,0 +1,132 @@
+// Losses that take each element alone: value and derivative with respect to the prediction p, given the target t.
+#pragma once
+
+#include "kernels/losses.hpp"
+
+namespace lamina::LAMINA_ISA {
+
+// sign(x), 0 at 0, NaN where x is.
+template <class T>
+[[gnu::always_inline]] inline Vec<T> sign(Vec<T> x) {
+  const Vec<T> one = copy_sign<T>(broadcast<T>(T(1)), x);
+  return x == T(0) ? Vec<T>{} : (x == x ? one : x);
+}
+
+// (p - t)².
+struct SquaredError : MeanOfColumns {
+  static constexpr LossInfo info{"mse", false, nullptr, 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
+    const Vec<T> d = p - t;
+    return {d * d, d + d};
+  }
+};
+
+// |p - t|; gradient sign(p - t), 0 at 0.
+struct AbsoluteError : MeanOfColumns {
+  static constexpr LossInfo info{"mae", false, nullptr, 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
+    const Vec<T> d = p - t;
+    return {abs<T>(d), sign<T>(d)};
+  }
+};
+
+// 100 |t - p| / max(|t|, ε).
+struct AbsolutePercentageError : MeanOfColumns {
+  static constexpr LossInfo info{"mape", false, nullptr, 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
+    const Vec<T> d = p - t, scale = T(100) / maximum(broadcast<T>(kEpsilon<T>), abs<T>(t));
+    return {abs<T>(d) * scale, sign<T>(d) * scale};
+  }
+};
+
+// (log(1 + max(p, ε)) - log(1 + max(t, ε)))².
+struct SquaredLogarithmicError : MeanOfColumns {
+  static constexpr LossInfo info{"msle", false, nullptr, 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
+    const Vec<T> least = broadcast<T>(kEpsilon<T>), above = maximum(least, p) + T(1);
+    const Vec<T> d = log<T>(above) - log<T>(maximum(least, t) + T(1));
+    return {d * d, unless_nan<T>(p, p > least ? T(2) * d / above : Vec<T>{})};
+  }
+};
+
+// With e = p - t: e² / 2 for |e| <= δ, else δ |e| - δ² / 2. Huber 1964.
+struct Huber : MeanOfColumns {
+  static constexpr LossInfo info{"huber", false, "delta", 1};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T* parameters) {
+    const T delta = parameters[0];
+    const Vec<T> e = p - t, size = abs<T>(e);
+    const Vec<T> linear = delta * size - T(0.5) * delta * delta;
+    return {unless_nan<T>(e, size <= delta ? T(0.5) * e * e : linear),
+            unless_nan<T>(e, size <= delta ? e : sign<T>(e) * delta)};
+  }
+};
+
+// log(cosh(p - t)) = |e| + log(1 + exp(-2 |e|)) - log 2; derivative tanh(e).
+struct LogCosh : MeanOfColumns {
+  static constexpr LossInfo info{"log_cosh", false, nullptr, 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
+    const Vec<T> e = p - t, size = abs<T>(e);
+    return {size + log1p_unit<T>(exp<T>(T(-2) * size)) - T(0.6931471805599453), tanh<T>(e)};
+  }
+};
+
+// p - t log(p + ε).
+struct Poisson : MeanOfColumns {
+  static constexpr LossInfo info{"poisson", false, nullptr, 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
+    const Vec<T> above = p + kEpsilon<T>;
+    return {p - t * log<T>(above), T(1) - t / above};
+  }
+};
+
+// t log(t / p), both kept within [ε, 1]; the loss of a row is their sum.
+struct KullbackLeibler {
+  static constexpr bool sums = true;
+  static constexpr LossInfo info{"kl_divergence", false, nullptr, 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
+    const Vec<T> target = clamp<T>(t, kEpsilon<T>, T(1)), q = clamp<T>(p, kEpsilon<T>, T(1));
+    return {target * log<T>(target / q), unless_nan<T>(p, q == p ? -target / q : Vec<T>{})};
+  }
+};
+
+// max(1 - t p, 0), for targets -1 and 1.
+struct Hinge : MeanOfColumns {
+  static constexpr LossInfo info{"hinge", false, nullptr, 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
+    const Vec<T> short_of = T(1) - t * p;
+    return {maximum(Vec<T>{}, short_of), unless_nan<T>(short_of, short_of > T(0) ? -t : Vec<T>{})};
+  }
+};
+
+// max(1 - t p, 0)².
+struct SquaredHinge : MeanOfColumns {
+  static constexpr LossInfo info{"squared_hinge", false, nullptr, 0};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
+    const Vec<T> short_of = maximum(Vec<T>{}, T(1) - t * p);
+    return {short_of * short_of, T(-2) * short_of * t};
+  }
+};
+
+// With e = t - p: q e for e >= 0, (q - 1) e else; its minimum is the q-quantile. Koenker & Bassett 1978.
+struct Quantile : MeanOfColumns {
+  static constexpr LossInfo info{"quantile", false, "quantile", 0.5};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T* parameters) {
+    const T q = parameters[0];
+    const Vec<T> e = t - p;
+    const Vec<T> slope = e > T(0) ? broadcast<T>(-q) : (e < T(0) ? broadcast<T>(T(1) - q) : e);
+    return {maximum(Vec<T>(q * e), Vec<T>((q - T(1)) * e)), slope};
+  }
+};
+
+}  // namespace lamina::LAMINA_ISA

@@ -1,0 +1,171 @@
+"""Loss: what every loss is."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core, config
+from lamina._arrays import scored_batch, target_array
+from lamina._names import Configurable, snake_case
+
+__all__ = ["Loss", "RowLosses"]
+
+Array = npt.NDArray[Any]
+
+# What the sum of the rows' losses is divided by, as the engine names it.
+_DIVISORS = {
+    "sum_over_batch_size": "rows",
+    "mean": "rows",
+    "mean_with_sample_weight": "weights",
+    "sum": "one",
+    "none": "one",
+    None: "one",
+}
+
+
+class RowLosses(NamedTuple):
+    """Loss of each row, weighted, and the gradient with respect to what the loss was given."""
+
+    values: Array
+    gradient: Array | None
+
+
+class Loss(Configurable):
+    """Base class of losses. One written in Python defines `value_and_gradient`.
+
+    Parameters
+    ----------
+    reduction : {"sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None}
+        What a call returns: the mean over rows (two names), the sum divided by that of the weights, the sum, or each
+        row's loss (two names).
+    name : str, optional
+    dtype : None
+        Accepted as in Keras: losses are computed in the dtype of the predictions.
+    """
+
+    # Name of the compiled loss, None for one that is written in Python; and of the one that takes logits.
+    kernel: str | None = None
+    logits_kernel: str | None = None
+    # The output activation that the logits kernel includes.
+    logits_activation: str | None = None
+
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None
+    ) -> None:
+        who = type(self).__name__
+        if reduction not in _DIVISORS:
+            raise ValueError(
+                f"{who}: reduction must be one of {', '.join(repr(name) for name in _DIVISORS)}; got {reduction!r}."
+            )
+        if dtype is not None:
+            config.check_float_type(who, dtype)
+        self.reduction = reduction
+        self.name = name if name is not None else snake_case(type(self).__name__)
+        self.from_logits = False
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return the kernel's parameters, in its order."""
+        return ()
+
+    def divisor(self) -> str:
+        """Return what the sum of the rows' losses is divided by, as the engine names it."""
+        return _DIVISORS[self.reduction]
+
+    def value_and_gradient(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+        """Return each row's loss, shape (n,), and its gradient with respect to `y_pred`, shape (n, c).
+
+        For losses written in Python; neither takes weights or the reduction into account.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: a loss defines value_and_gradient.")
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return targets as the kernel takes them, or raise: nothing is broadcast.
+
+        Parameters
+        ----------
+        dtype : str or None
+            None leaves numbers in their own dtype.
+        """
+        return target_array(who, "y", y, columns, dtype)
+
+    def evaluate(
+        self,
+        y_true: Array,
+        y_pred: Array,
+        sample_weight: Array | None = None,
+        *,
+        logits: bool = False,
+        need_gradient: bool = False,
+        gradient_scale: float = 1.0,
+    ) -> RowLosses:
+        """Return the rows' losses and gradients for arrays that are already as kernels take them.
+
+        Parameters
+        ----------
+        logits : bool
+            Whether `y_pred` is what comes before the output activation.
+        gradient_scale : float
+            Factor of the gradient alone.
+        """
+        if self.kernel is None:
+            values, gradient = self.value_and_gradient(y_true, y_pred)
+            if sample_weight is not None:
+                values, gradient = values * sample_weight, gradient * sample_weight[:, np.newaxis]
+            return RowLosses(values, gradient * gradient_scale if need_gradient else None)
+        kernel = self.logits_kernel if logits or self.from_logits else self.kernel
+        assert kernel is not None
+        values, gradient = _core.evaluate_loss(
+            kernel, y_pred, y_true, sample_weight, self.parameters(), None, None, need_gradient, gradient_scale
+        )
+        return RowLosses(values, gradient)
+
+    def rows_counted(self, y_true: Array, sample_weight: Array | None) -> float:
+        """Return what the sum of the rows' losses is divided by."""
+        if self.divisor() == "weights" and sample_weight is not None:
+            return _core.sum(sample_weight, None)
+        return 1.0 if self.divisor() == "one" else float(len(y_true))
+
+    def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        y_true : array_like, shape (..., c), or (...) where c is 1 or labels are class numbers
+        y_pred : array_like, shape (..., c)
+            A single row, as shape (c,), too.
+        sample_weight : array_like, optional
+            Of the shape of the rows, or broadcast to it.
+
+        Returns
+        -------
+        float, or ndarray of the rows' shape for reduction None
+
+        Raises
+        ------
+        TypeError, ValueError
+            Shapes or dtypes do not fit.
+        """
+        who = type(self).__name__
+        targets, predictions, weights, shape = scored_batch(who, y_true, y_pred, sample_weight, self.targets)
+        values = self.evaluate(targets, predictions, weights).values
+        if self.reduction in ("none", None):
+            return values.reshape(shape)
+        counted = self.rows_counted(targets, weights)
+        return _core.sum(np.ascontiguousarray(values), None) / counted if counted else 0.0
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the same loss."""
+        return {"reduction": self.reduction, "name": self.name}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, reduction={self.reduction}>"
+
+
+def last_axis(who: str, axis: Any) -> int:
+    """Return -1, or raise: the classes, or what belongs together, lie along the last axis."""
+    if axis != -1:
+        raise ValueError(f"{who}: axis must be -1, the last one; got {axis}.")
+    return -1

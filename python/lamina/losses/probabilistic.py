@@ -1,0 +1,291 @@
+"""Losses of probabilities, and of the logits that become probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from lamina._arrays import label_array
+from lamina._checks import flag, integer, number
+from lamina.losses.base import Loss, last_axis
+
+__all__ = [
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "SparseCategoricalCrossentropy",
+]
+
+Array = npt.NDArray[Any]
+
+
+class _ProbabilityLoss(Loss):
+    """A loss of probabilities, or with `from_logits` of what becomes probabilities."""
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(reduction, name, dtype)
+        who = type(self).__name__
+        self.axis = last_axis(who, axis)
+        self.from_logits = flag(who, "from_logits", from_logits)
+        self.label_smoothing = number(who, "label_smoothing", label_smoothing, 0, 1)
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return the label smoothing."""
+        return (self.label_smoothing,)
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return target probabilities."""
+        array = super().targets(who, y, columns, dtype)
+        if array.size and (array.min() < 0 or array.max() > 1):
+            raise ValueError(
+                f"{who}: y must be probabilities in [0, 1] for {self.name!r}; got values from {array.min():g} to "
+                f"{array.max():g}."
+            )
+        return array
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {
+            "from_logits": self.from_logits,
+            "label_smoothing": self.label_smoothing,
+            "axis": self.axis,
+        }
+
+
+class BinaryCrossentropy(_ProbabilityLoss):
+    """``mean_j(-t_j log(p_j) - (1 - t_j) log(1 - p_j))`` of a row, for probabilities ``p`` and targets ``t``.
+
+    After a sigmoid output, and with `from_logits`, it is computed from the logits and exact; else ``p`` is kept within
+    ``[1e-7, 1 - 1e-7]``.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether `y_pred` is what a sigmoid would be applied to.
+    label_smoothing : float in [0, 1]
+        ``s`` in ``t (1 - s) + s / 2``.
+    axis : -1
+    reduction, name, dtype
+        As in `Loss`.
+
+    Examples
+    --------
+    >>> round(BinaryCrossentropy()([[1.0]], [[0.5]]), 6)
+    0.693147
+    """
+
+    kernel = "binary_cross_entropy"
+    logits_kernel = "sigmoid_cross_entropy"
+    logits_activation = "sigmoid"
+
+
+class CategoricalCrossentropy(_ProbabilityLoss):
+    """``-Σ_j t_j log(p_j)`` of a row, for probabilities ``p`` and a target distribution ``t`` (one-hot, say).
+
+    After a softmax output, and with `from_logits`, it is computed from the logits and exact; else ``p`` is divided by
+    its sum and kept within ``[1e-7, 1 - 1e-7]``.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether `y_pred` is what a softmax would be applied to.
+    label_smoothing : float in [0, 1]
+        ``s`` in ``t (1 - s) + s / c``.
+    axis : -1
+    reduction, name, dtype
+        As in `Loss`.
+
+    Examples
+    --------
+    >>> round(CategoricalCrossentropy(from_logits=True)([[0, 1, 0, 0]], [[2.0, -1.0, 5.0, 0.0]]), 6)
+    6.057329
+    """
+
+    kernel = "categorical_cross_entropy"
+    logits_kernel = "softmax_cross_entropy"
+    logits_activation = "softmax"
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """``-log(p_y)`` of a row, for probabilities ``p`` and a class number ``y``.
+
+    Targets are whole numbers in ``[0, c)`` of shape ``(n,)`` or ``(n, 1)``. Otherwise as `CategoricalCrossentropy`.
+
+    Parameters
+    ----------
+    from_logits : bool
+    ignore_class : int, optional
+        Rows of this class do not count, neither for the mean; it need not be one of the classes: -1, say.
+    reduction, axis, name, dtype
+        As in `Loss`.
+
+    Examples
+    --------
+    >>> round(SparseCategoricalCrossentropy(from_logits=True)([1], [[2.0, -1.0, 5.0, 0.0]]), 6)
+    6.057329
+    """
+
+    kernel = "categorical_cross_entropy"
+    logits_kernel = "softmax_cross_entropy"
+    logits_activation = "softmax"
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(reduction, name, dtype)
+        who = type(self).__name__
+        self.from_logits = flag(who, "from_logits", from_logits)
+        self.ignore_class = None if ignore_class is None else integer(who, "ignore_class", ignore_class, -(2**24))
+        self.axis = last_axis(who, axis)
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return no label smoothing, whether a class is ignored, and which."""
+        return () if self.ignore_class is None else (0.0, 1.0, float(self.ignore_class))
+
+    def rows_counted(self, y_true: Array, sample_weight: Array | None) -> float:
+        """Return what the sum of the rows' losses is divided by: rows of the ignored class do not count."""
+        if self.ignore_class is None or self.divisor() == "one":
+            return super().rows_counted(y_true, sample_weight)
+        counted = y_true != self.ignore_class
+        return super().rows_counted(y_true[counted], None if sample_weight is None else sample_weight[counted])
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return class numbers."""
+        return label_array(who, "y", y, columns, self.ignore_class)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {
+            "from_logits": self.from_logits,
+            "ignore_class": self.ignore_class,
+            "axis": self.axis,
+        }
+
+
+class _FocalLoss(_ProbabilityLoss):
+    """What both focal losses share."""
+
+    def __init__(self, alpha: float, gamma: float, **others: Any) -> None:
+        super().__init__(**others)
+        who = type(self).__name__
+        self.alpha = number(who, "alpha", alpha, least=0)
+        self.gamma = number(who, "gamma", gamma, least=0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"alpha": self.alpha, "gamma": self.gamma}
+
+
+class BinaryFocalCrossentropy(_FocalLoss):
+    """Binary cross-entropy, less for what is right already: ``mean_j(w_j (1 - q_j)^gamma BCE_j)`` of a row.
+
+    ``q = t p + (1 - t)(1 - p)`` is the probability that was given to the target; ``w`` is 1, or with class balancing
+    ``t alpha + (1 - t)(1 - alpha)`` (Lin et al. 2017).
+
+    Parameters
+    ----------
+    apply_class_balancing : bool
+    alpha : float, >= 0
+    gamma : float, >= 0
+    from_logits : bool
+        Whether `y_pred` is what a sigmoid would be applied to.
+    label_smoothing : float in [0, 1]
+        ``s`` in ``t (1 - s) + s / 2``.
+    axis : -1
+    reduction, name, dtype
+        As in `Loss`.
+
+    Examples
+    --------
+    >>> round(BinaryFocalCrossentropy(gamma=2)([[1.0]], [[0.5]]), 6)
+    0.173287
+    """
+
+    kernel = logits_kernel = "binary_focal_cross_entropy"
+
+    def __init__(
+        self,
+        apply_class_balancing: bool = False,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            alpha, gamma, from_logits=from_logits, label_smoothing=label_smoothing, axis=axis, reduction=reduction,
+            name=name, dtype=dtype,
+        )  # fmt: skip
+        self.apply_class_balancing = flag(type(self).__name__, "apply_class_balancing", apply_class_balancing)
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return label smoothing, gamma, alpha or -1, and whether logits are given."""
+        alpha = self.alpha if self.apply_class_balancing else -1.0
+        return (self.label_smoothing, self.gamma, alpha, float(self.from_logits))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"apply_class_balancing": self.apply_class_balancing}
+
+
+class CategoricalFocalCrossentropy(_FocalLoss):
+    """``-Σ_j alpha (1 - p_j)^gamma t_j log(p_j)`` of a row (Lin et al. 2017).
+
+    Parameters
+    ----------
+    alpha : float, >= 0
+    gamma : float, >= 0
+    from_logits : bool
+        Whether `y_pred` is what a softmax would be applied to.
+    label_smoothing : float in [0, 1]
+        ``s`` in ``t (1 - s) + s / c``.
+    axis : -1
+    reduction, name, dtype
+        As in `Loss`.
+
+    Examples
+    --------
+    >>> round(CategoricalFocalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]), 6)
+    0.043322
+    """
+
+    kernel = logits_kernel = "categorical_focal_cross_entropy"
+
+    def __init__(
+        self,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            alpha, gamma, from_logits=from_logits, label_smoothing=label_smoothing, axis=axis, reduction=reduction,
+            name=name, dtype=dtype,
+        )  # fmt: skip
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return label smoothing, gamma, alpha, and whether logits are given."""
+        return (self.label_smoothing, self.gamma, self.alpha, float(self.from_logits))

@@ -1,0 +1,285 @@
+"""Losses of numbers: regression, counts, margins, directions. Each is a compiled kernel and a class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina._arrays import target_array
+from lamina._checks import number
+from lamina.losses.base import Loss, last_axis
+
+__all__ = [
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "L2Norm",
+    "LogCosh",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "Quantile",
+    "SquaredHinge",
+]
+
+Array = npt.NDArray[Any]
+
+
+class MeanSquaredError(Loss):
+    """``mean_j((y_pred_j - y_true_j)²)`` of a row; gradient ``2 (y_pred - y_true) / c``.
+
+    Examples
+    --------
+    >>> MeanSquaredError()([[0.0, 0.0]], [[1.0, 2.0]])
+    2.5
+    """
+
+    kernel = "mse"
+
+
+class MeanAbsoluteError(Loss):
+    """``mean_j(|y_pred_j - y_true_j|)`` of a row; gradient ``sign(y_pred - y_true) / c``.
+
+    Examples
+    --------
+    >>> MeanAbsoluteError()([[0.0, 0.0]], [[1.0, 2.0]])
+    1.5
+    """
+
+    kernel = "mae"
+
+
+class L2Norm(Loss):
+    """``‖y_pred - y_true‖₂`` of a row; gradient ``(y_pred - y_true) / ‖y_pred - y_true‖₂``, 0 where they are equal.
+
+    Examples
+    --------
+    >>> L2Norm()([[0.0, 0.0]], [[3.0, 4.0]])
+    5.0
+    """
+
+    kernel = "l2_norm"
+
+
+class MeanAbsolutePercentageError(Loss):
+    """``100 mean_j(|y_pred_j - y_true_j| / max(|y_true_j|, 1e-7))`` of a row.
+
+    Examples
+    --------
+    >>> MeanAbsolutePercentageError()([[2.0, 4.0]], [[1.0, 5.0]])
+    37.5
+    """
+
+    kernel = "mape"
+
+
+class MeanSquaredLogarithmicError(Loss):
+    """``mean_j((log(1 + y_pred_j) - log(1 + y_true_j))²)`` of a row, both at least 1e-7.
+
+    Examples
+    --------
+    >>> round(MeanSquaredLogarithmicError()([[0.0]], [[1.0]]), 6)
+    0.480453
+    """
+
+    kernel = "msle"
+
+
+class Huber(Loss):
+    """Mean over a row of ``e² / 2`` where ``|e| <= delta``, else ``delta |e| - delta² / 2``, ``e = y_pred - y_true``.
+
+    Its gradient is ``e`` kept within ``[-delta, delta]`` (Huber 1964).
+
+    Parameters
+    ----------
+    delta : float, >= 0
+    reduction, name, dtype
+        As in `Loss`.
+
+    Examples
+    --------
+    >>> Huber(delta=1.0)([[0.0, 0.0]], [[0.5, 3.0]])
+    1.3125
+    """
+
+    kernel = "huber"
+
+    def __init__(
+        self,
+        delta: float = 1.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(reduction, name, dtype)
+        self.delta = number("Huber", "delta", delta, least=0)
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return delta."""
+        return (self.delta,)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"delta": self.delta}
+
+
+class LogCosh(Loss):
+    """``mean_j(log(cosh(y_pred_j - y_true_j)))`` of a row; gradient ``tanh(y_pred - y_true) / c``.
+
+    Examples
+    --------
+    >>> round(LogCosh()([[0.0]], [[1.0]]), 6)
+    0.433781
+    """
+
+    kernel = "log_cosh"
+
+
+class Poisson(Loss):
+    """``mean_j(y_pred_j - y_true_j log(y_pred_j + 1e-7))`` of a row, for counts.
+
+    Examples
+    --------
+    >>> Poisson()([[2.0]], [[1.0]]).__round__(5)
+    1.0
+    """
+
+    kernel = "poisson"
+
+
+class KLDivergence(Loss):
+    """``Σ_j y_true_j log(y_true_j / y_pred_j)`` of a row, both kept within ``[1e-7, 1]`` (Kullback & Leibler 1951).
+
+    Examples
+    --------
+    >>> round(KLDivergence()([[0.5, 0.5]], [[0.25, 0.75]]), 6)
+    0.143841
+    """
+
+    kernel = "kl_divergence"
+
+
+class Quantile(Loss):
+    """Mean over a row of ``max(q e, (q - 1) e)``, ``e = y_true - y_pred``, also known as pinball loss.
+
+    What minimizes it is the ``q``-quantile (Koenker & Bassett 1978); for 0.5 it is half the absolute error. Keras has
+    no such loss.
+
+    Parameters
+    ----------
+    quantile : float in [0, 1]
+        ``q``.
+    reduction, name, dtype
+        As in `Loss`.
+
+    Examples
+    --------
+    >>> Quantile(0.75)([[1.0, 0.0]], [[0.0, 1.0]])
+    0.5
+    """
+
+    kernel = "quantile"
+
+    def __init__(
+        self,
+        quantile: float = 0.5,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(reduction, name, dtype)
+        self.quantile = number("Quantile", "quantile", quantile, 0, 1)
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return the quantile."""
+        return (self.quantile,)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"quantile": self.quantile}
+
+
+class _SignLoss(Loss):
+    """A loss of targets -1 and 1. Where all targets are 0 and 1, 0 stands for -1."""
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return targets -1 and 1."""
+        array = target_array(who, "y", y, columns, dtype)
+        if not np.isin(array, (0, 1)).all():
+            return array
+        return (2 * array.astype(np.int8) - 1).astype(array.dtype if dtype is not None else np.int8)
+
+
+class Hinge(_SignLoss):
+    """``mean_j(max(1 - y_true_j y_pred_j, 0))`` of a row, for targets -1 and 1 (or 0 and 1).
+
+    Examples
+    --------
+    >>> Hinge()([[1.0, 0.0]], [[0.5, 0.5]])
+    1.0
+    """
+
+    kernel = "hinge"
+
+
+class SquaredHinge(_SignLoss):
+    """``mean_j(max(1 - y_true_j y_pred_j, 0)²)`` of a row, for targets -1 and 1 (or 0 and 1).
+
+    Examples
+    --------
+    >>> SquaredHinge()([[1.0, 0.0]], [[0.5, 0.5]])
+    1.25
+    """
+
+    kernel = "squared_hinge"
+
+
+class CategoricalHinge(Loss):
+    """``max(max_j((1 - t_j) p_j) - Σ_j t_j p_j + 1, 0)`` of a row, for one-hot targets ``t``.
+
+    Examples
+    --------
+    >>> CategoricalHinge()([[0.0, 1.0]], [[0.5, 0.25]])
+    1.25
+    """
+
+    kernel = "categorical_hinge"
+
+
+class CosineSimilarity(Loss):
+    """``-Σ_j n(t)_j n(p)_j`` of a row, with ``n(x) = x / ‖x‖₂``: -1 where both point the same way.
+
+    Parameters
+    ----------
+    axis : -1
+        Along the last axis.
+    reduction, name, dtype
+        As in `Loss`.
+
+    Examples
+    --------
+    >>> round(CosineSimilarity()([[3.0, 4.0]], [[4.0, 3.0]]), 6)
+    -0.96
+    """
+
+    kernel = "cosine_similarity"
+
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(reduction, name, dtype)
+        self.axis = last_axis("CosineSimilarity", axis)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"axis": self.axis}

@@ -1,0 +1,191 @@
+"""Metrics: how good predictions are, over all batches of an epoch; accumulated in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina._names import look_up, registry
+from lamina._names import serialize as serialize
+from lamina.metrics.accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from lamina.metrics.base import (
+    Mean,
+    MeanMetricWrapper,
+    Metric,
+    Sum,
+)
+from lamina.metrics.confusion import (
+    AUC,
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
+from lamina.metrics.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    RootMeanSquaredError,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from lamina.metrics.scores import (
+    F1Score,
+    FBetaScore,
+    R2Score,
+)
+
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "Mean",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanMetricWrapper",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Metric",
+    "Poisson",
+    "Precision",
+    "PrecisionAtRecall",
+    "R2Score",
+    "Recall",
+    "RecallAtPrecision",
+    "RootMeanSquaredError",
+    "SensitivityAtSpecificity",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity",
+    "SquaredHinge",
+    "Sum",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "deserialize",
+    "get",
+    "serialize",
+]
+
+_CLASSES: dict[str, type[Metric]] = registry(
+    (AUC, "auc"),
+    (Accuracy, "accuracy"),
+    (BinaryAccuracy, "binary_accuracy"),
+    (BinaryCrossentropy, "bce BCE binary_crossentropy"),
+    (CategoricalAccuracy, "categorical_accuracy"),
+    (CategoricalCrossentropy, "categorical_crossentropy"),
+    (CategoricalHinge, "categorical_hinge"),
+    (CosineSimilarity, "cosine_similarity"),
+    (F1Score, "f1_score"),
+    (FBetaScore, "fbeta_score"),
+    (FalseNegatives, "false_negatives"),
+    (FalsePositives, "false_positives"),
+    (Hinge, "hinge"),
+    (KLDivergence, "kl_divergence kld KLD"),
+    (LogCoshError, "log_cosh_error logcosh log_cosh"),
+    (Mean, "mean"),
+    (MeanAbsoluteError, "mae MAE mean_absolute_error"),
+    (MeanAbsolutePercentageError, "mape MAPE mean_absolute_percentage_error"),
+    (MeanSquaredError, "mse MSE mean_squared_error"),
+    (MeanSquaredLogarithmicError, "msle MSLE mean_squared_logarithmic_error"),
+    (Poisson, "poisson"),
+    (Precision, "precision"),
+    (R2Score, "r2_score"),
+    (Recall, "recall"),
+    (RootMeanSquaredError, "root_mean_squared_error rmse"),
+    (SparseCategoricalAccuracy, "sparse_categorical_accuracy"),
+    (SparseCategoricalCrossentropy, "sparse_categorical_crossentropy"),
+    (SparseTopKCategoricalAccuracy, "sparse_top_k_categorical_accuracy"),
+    (SquaredHinge, "squared_hinge"),
+    (Sum, "sum"),
+    (TopKCategoricalAccuracy, "top_k_categorical_accuracy"),
+    (TrueNegatives, "true_negatives"),
+    (TruePositives, "true_positives"),
+    (PrecisionAtRecall, ""),
+    (RecallAtPrecision, ""),
+    (SensitivityAtSpecificity, ""),
+    (SpecificityAtSensitivity, ""),
+)
+
+# Names whose meaning depends on output and targets.
+_BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
+    "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
+    "acc": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
+    "crossentropy": (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy),
+    "ce": (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy),
+}
+
+
+def depends_on_shape(identifier: object) -> bool:
+    """Return whether a name stands for one of several metrics, which output and targets choose."""
+    return isinstance(identifier, str) and identifier in _BY_SHAPE
+
+
+def metric_for(name: str, columns: int, class_numbers: bool) -> Metric:
+    """Return what such a name means for an output of `columns` units: binary for one, else sparse or categorical."""
+    binary, sparse, categorical = _BY_SHAPE[name]
+    kind: Any = binary if columns == 1 else sparse if class_numbers else categorical
+    found: Metric = kind(name)
+    return found
+
+
+def get(identifier: object) -> Metric:
+    """Return a metric from a name, a configuration, a class, an instance or a function of `y_true` and `y_pred`.
+
+    ``"accuracy"`` and ``"crossentropy"`` need a model to know which one is meant, and raise here.
+
+    Raises
+    ------
+    ValueError
+        An unknown name; the message suggests the nearest.
+    """
+    if depends_on_shape(identifier):
+        raise ValueError(
+            f"metrics.get: {identifier!r} depends on the model's output; name binary_, categorical_ or "
+            "sparse_categorical_ accuracy or crossentropy."
+        )
+    if callable(identifier) and not isinstance(identifier, (type, Metric)):
+        return MeanMetricWrapper(identifier)
+    metric = look_up("metrics.get", "metric", identifier, _CLASSES, Metric)
+    if isinstance(identifier, str):
+        metric.name = identifier
+    return metric
+
+
+def deserialize(config: dict[str, Any]) -> Metric:
+    """Return a metric from ``{"class_name", "config"}``."""
+    return get(config)

@@ -1,0 +1,167 @@
+"""The accuracy family: how often predictions are right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from lamina import _core
+from lamina._arrays import label_array
+from lamina._checks import integer, number
+from lamina.metrics.base import Metric
+
+__all__ = [
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+]
+
+Array = npt.NDArray[Any]
+
+
+class Accuracy(Metric):
+    """Share of outputs that equal the targets.
+
+    Examples
+    --------
+    >>> Accuracy()([[1.0], [2.0]], [[1.0], [3.0]])
+    0.5
+    """
+
+    engine_kernel = "equal_matches"
+
+    def row_values(self, y_true: Array, y_pred: Array) -> Array:
+        """Return the share of equal columns of each row."""
+        return _core.equal_matches(y_true, y_pred, None)
+
+
+class BinaryAccuracy(Metric):
+    """Share of outputs on the right side of a threshold: ``(y_pred > threshold) == y_true``.
+
+    Parameters
+    ----------
+    name : str, optional
+    dtype : None
+    threshold : float
+    """
+
+    engine_kernel = "binary_matches"
+
+    def __init__(self, name: str | None = None, dtype: Any = None, threshold: float = 0.5) -> None:
+        super().__init__(name, dtype)
+        self.threshold = number(type(self).__name__, "threshold", threshold)
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return the threshold."""
+        return (self.threshold,)
+
+    def row_values(self, y_true: Array, y_pred: Array) -> Array:
+        """Return the share of right columns of each row."""
+        return _core.binary_matches(y_true, y_pred, self.threshold, None)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"threshold": self.threshold}
+
+
+class CategoricalAccuracy(Metric):
+    """Share of rows whose largest output is where the target's is; one-hot targets, say."""
+
+    engine_kernel = "categorical_matches"
+
+    def row_values(self, y_true: Array, y_pred: Array) -> Array:
+        """Return 1 or 0 for each row."""
+        return _core.categorical_matches(y_true, y_pred, None)
+
+
+class SparseCategoricalAccuracy(Metric):
+    """Share of rows whose largest output is at the target's class number.
+
+    Examples
+    --------
+    >>> SparseCategoricalAccuracy()([1, 0], [[0.1, 0.9], [0.2, 0.8]])
+    0.5
+    """
+
+    engine_kernel = "sparse_matches"
+    wants_labels = True
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return class numbers."""
+        return label_array(who, "y_true", y, columns)
+
+    def row_values(self, y_true: Array, y_pred: Array) -> Array:
+        """Return 1 or 0 for each row."""
+        return _core.sparse_matches(y_true, y_pred, None)
+
+
+class TopKCategoricalAccuracy(Metric):
+    """Share of rows where the target's largest column is among the `k` largest outputs.
+
+    Parameters
+    ----------
+    k : int, >= 1
+    name : str, optional
+    dtype : None
+
+    Examples
+    --------
+    >>> TopKCategoricalAccuracy(k=2)([[0, 0, 1]], [[0.5, 0.2, 0.3]])
+    1.0
+    """
+
+    engine_kernel = "categorical_top_matches"
+
+    def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+        self.k = integer(type(self).__name__, "k", k)
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return k."""
+        return (float(self.k),)
+
+    def row_values(self, y_true: Array, y_pred: Array) -> Array:
+        """Return 1 or 0 for each row."""
+        return _core.categorical_top_matches(y_true, y_pred, self.k, None)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"k": self.k}
+
+
+class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
+    """Share of rows where the output of the target's class number is among the `k` largest.
+
+    Parameters
+    ----------
+    k : int, >= 1
+    name : str, optional
+    dtype : None
+    from_sorted_ids : False
+        Predictions are outputs, not sorted class numbers; True raises.
+
+    Examples
+    --------
+    >>> SparseTopKCategoricalAccuracy(k=1)([2, 0], [[0.5, 0.2, 0.3], [0.5, 0.2, 0.3]])
+    0.5
+    """
+
+    engine_kernel = "sparse_top_matches"
+    wants_labels = True
+
+    def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None, from_sorted_ids: bool = False) -> None:
+        super().__init__(k, name, dtype)
+        if from_sorted_ids:
+            raise ValueError(f"{type(self).__name__}: from_sorted_ids must be False: predictions are outputs.")
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return class numbers."""
+        return label_array(who, "y_true", y, columns)
+
+    def row_values(self, y_true: Array, y_pred: Array) -> Array:
+        """Return 1 or 0 for each row."""
+        return _core.sparse_top_matches(y_true, y_pred, self.k, None)

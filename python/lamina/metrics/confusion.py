@@ -1,0 +1,503 @@
+"""Metrics of right and wrong decisions: counts at thresholds, precision, recall, areas under curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core, activations, config
+from lamina._arrays import scored_batch
+from lamina._checks import flag, integer, number
+from lamina.metrics.base import Metric, divide, scalar_or_array
+
+__all__ = [
+    "AUC",
+    "FalseNegatives",
+    "FalsePositives",
+    "Precision",
+    "PrecisionAtRecall",
+    "Recall",
+    "RecallAtPrecision",
+    "SensitivityAtSpecificity",
+    "SpecificityAtSensitivity",
+    "TrueNegatives",
+    "TruePositives",
+]
+
+Array = npt.NDArray[Any]
+
+
+class _Counts(Metric):
+    """True and false positives and negatives at ascending thresholds: an output is positive above the threshold."""
+
+    def __init__(self, thresholds: Sequence[float], name: str | None, dtype: Any) -> None:
+        super().__init__(name, dtype)
+        self._ascending = np.asarray(thresholds, np.float64)
+        self._counts: Array | None = None  # (2, columns, thresholds + 1), negative and positive targets
+        self.class_id: int | None = None
+        self.top_k: int | None = None
+
+    def _take(self, y_true: Array, y_pred: Array, weights: Array | None, each: bool = False) -> None:
+        """Add a batch; with `each` every column has counts of its own."""
+        if self.top_k is not None:
+            y_pred = _only_largest(y_pred, self.top_k)
+        if self.class_id is not None:
+            y_true, y_pred = y_true[:, [self.class_id]], y_pred[:, [self.class_id]]
+        if not each:
+            if weights is not None:
+                weights = np.repeat(weights, y_pred.shape[1])
+            y_true, y_pred = y_true.reshape(-1, 1), y_pred.reshape(-1, 1)
+        shape = (2, y_pred.shape[1], len(self._ascending) + 1)
+        if self._counts is None:
+            self._counts = np.zeros(shape)
+        if self._counts.shape != shape:
+            raise ValueError(f"{type(self).__name__}: batches must have the same columns.")
+        # Scores are compared in their own precision, as Keras does.
+        thresholds = self._ascending.astype(y_pred.dtype).astype(np.float64)
+        _core.count_by_threshold(
+            np.ascontiguousarray(y_true), np.ascontiguousarray(y_pred), weights, thresholds, self._counts
+        )
+
+    def update_state(
+        self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> None:
+        """Take a batch in: y_true and y_pred of shape (..., c)."""
+        targets, predictions, weights, _ = scored_batch(
+            type(self).__name__, y_true, y_pred, sample_weight, self.targets
+        )
+        self._take(targets, predictions, weights)
+
+    def reset_state(self) -> None:
+        """Forget everything."""
+        super().reset_state()
+        self._counts = None
+
+    def _above(self, kind: int) -> Array:
+        """Return the weight of targets of a kind (1: positive) above each threshold, shape (columns, thresholds)."""
+        if self._counts is None:
+            return np.zeros((1, len(self._ascending)))
+        found: Array = np.cumsum(self._counts[kind][:, ::-1], axis=1)[:, ::-1]
+        return found[:, 1:]
+
+    def _below(self, kind: int) -> Array:
+        if self._counts is None:
+            return np.zeros((1, len(self._ascending)))
+        found: Array = np.cumsum(self._counts[kind], axis=1)
+        return found[:, :-1]
+
+    @property
+    def true_positives(self) -> Array:
+        """Weight of positive targets above each threshold."""
+        found: Array = self._above(1)[0]
+        return found
+
+    @property
+    def false_positives(self) -> Array:
+        """Weight of negative targets above each threshold."""
+        found: Array = self._above(0)[0]
+        return found
+
+    @property
+    def true_negatives(self) -> Array:
+        """Weight of negative targets not above each threshold."""
+        found: Array = self._below(0)[0]
+        return found
+
+    @property
+    def false_negatives(self) -> Array:
+        """Weight of positive targets not above each threshold."""
+        found: Array = self._below(1)[0]
+        return found
+
+
+class _AtThresholds(_Counts):
+    """A metric with one value a threshold, in the order in which thresholds were given."""
+
+    def __init__(
+        self,
+        thresholds: float | Sequence[float] | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        who = type(self).__name__
+        self.thresholds = _threshold_list(who, thresholds)
+        self._given = thresholds
+        order = np.argsort(self.thresholds, kind="stable")
+        super().__init__([self.thresholds[i] for i in order], name, dtype)
+        self._place = np.argsort(order, kind="stable")
+
+    def _values(self) -> Array:
+        raise NotImplementedError
+
+    def result(self) -> Any:
+        """Return the value, or one for each threshold."""
+        return scalar_or_array(self._values()[self._place])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        given = self._given
+        return super().get_config() | {"thresholds": list(given) if isinstance(given, (list, tuple)) else given}
+
+
+class TruePositives(_AtThresholds):
+    """Sum of the weights of positive targets whose output is above a threshold.
+
+    Parameters
+    ----------
+    thresholds : float or sequence of float in [0, 1], optional
+        0.5 if omitted; several give an array.
+    name : str, optional
+    dtype : None
+
+    Examples
+    --------
+    >>> TruePositives()([[1], [1], [0]], [[0.9], [0.2], [0.8]])
+    1.0
+    """
+
+    def _values(self) -> Array:
+        return self.true_positives
+
+
+class TrueNegatives(_AtThresholds):
+    """Sum of the weights of negative targets whose output is not above a threshold; arguments as `TruePositives`."""
+
+    def _values(self) -> Array:
+        return self.true_negatives
+
+
+class FalsePositives(_AtThresholds):
+    """Sum of the weights of negative targets whose output is above a threshold; arguments as `TruePositives`."""
+
+    def _values(self) -> Array:
+        return self.false_positives
+
+
+class FalseNegatives(_AtThresholds):
+    """Sum of the weights of positive targets whose output is not above a threshold; arguments as `TruePositives`."""
+
+    def _values(self) -> Array:
+        return self.false_negatives
+
+
+class _Retrieval(_AtThresholds):
+    def __init__(
+        self,
+        thresholds: float | Sequence[float] | None = None,
+        top_k: int | None = None,
+        class_id: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        if thresholds is None and top_k is not None:
+            thresholds = -np.inf
+        super().__init__(thresholds, name, dtype)
+        who = type(self).__name__
+        self.top_k = None if top_k is None else integer(who, "top_k", top_k)
+        self.class_id = None if class_id is None else integer(who, "class_id", class_id, least=0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        own = super().get_config() | {"top_k": self.top_k, "class_id": self.class_id}
+        return own if own["thresholds"] != -np.inf else own | {"thresholds": None}
+
+
+class Precision(_Retrieval):
+    """Share of positive targets among outputs above a threshold: ``TP / (TP + FP)``, 0 where there are none.
+
+    Parameters
+    ----------
+    thresholds : float or sequence of float in [0, 1], optional
+        0.5 if omitted; several give an array.
+    top_k : int, >= 1, optional
+        Only the `top_k` largest outputs of a row can be positive; without thresholds they are.
+    class_id : int, optional
+        Only this column counts.
+    name : str, optional
+    dtype : None
+
+    Examples
+    --------
+    >>> Precision()([[1], [1], [0]], [[0.9], [0.2], [0.8]])
+    0.5
+    """
+
+    def _values(self) -> Array:
+        found: Array = divide(self.true_positives, self.true_positives + self.false_positives)
+        return found
+
+
+class Recall(_Retrieval):
+    """Share of positive targets that are found: ``TP / (TP + FN)``; arguments as `Precision`.
+
+    Examples
+    --------
+    >>> Recall()([[1], [1], [0]], [[0.9], [0.2], [0.8]])
+    0.5
+    """
+
+    def _values(self) -> Array:
+        found: Array = divide(self.true_positives, self.true_positives + self.false_negatives)
+        return found
+
+
+def _evenly(count: int) -> list[float]:
+    return [(i + 1) / (count - 1) for i in range(count - 2)]
+
+
+class _AtValue(_Counts):
+    """The best value of one rate where another one is good enough."""
+
+    def __init__(
+        self,
+        value: float,
+        num_thresholds: int = 200,
+        class_id: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        who = type(self).__name__
+        self.num_thresholds = integer(who, "num_thresholds", num_thresholds)
+        inner = [0.5] if self.num_thresholds == 1 else [0.0, *_evenly(self.num_thresholds), 1.0]
+        super().__init__(inner, name, dtype)
+        self.value = number(who, type(self).argument, value, 0, 1)
+        self.class_id = None if class_id is None else integer(who, "class_id", class_id, least=0)
+
+    argument = "value"
+
+    def _rates(self) -> tuple[Array, Array]:
+        """Return the rate that must be good enough, and the one that is wanted."""
+        raise NotImplementedError
+
+    def result(self) -> float:
+        """Return the best value so far, 0 where there is none."""
+        constrained, wanted = self._rates()
+        return float(np.max(np.where(constrained >= self.value, wanted, 0.0), initial=0.0))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {
+            self.argument: self.value,
+            "num_thresholds": self.num_thresholds,
+            "class_id": self.class_id,
+        }
+
+    def _sensitivity(self) -> Array:
+        found: Array = divide(self.true_positives, self.true_positives + self.false_negatives)
+        return found
+
+    def _specificity(self) -> Array:
+        found: Array = divide(self.true_negatives, self.true_negatives + self.false_positives)
+        return found
+
+    def _precision(self) -> Array:
+        found: Array = divide(self.true_positives, self.true_positives + self.false_positives)
+        return found
+
+
+class SensitivityAtSpecificity(_AtValue):
+    """Best sensitivity ``TP / (TP + FN)`` where the specificity ``TN / (TN + FP)`` is at least a value.
+
+    Parameters
+    ----------
+    specificity : float in [0, 1]
+    num_thresholds : int, >= 1
+    class_id : int, optional
+    name : str, optional
+    dtype : None
+    """
+
+    argument = "specificity"
+
+    def __init__(self, specificity: float, num_thresholds: int = 200, *others: Any, **named: Any) -> None:
+        super().__init__(specificity, num_thresholds, *others, **named)
+
+    def _rates(self) -> tuple[Array, Array]:
+        return self._specificity(), self._sensitivity()
+
+
+class SpecificityAtSensitivity(_AtValue):
+    """Best specificity where the sensitivity is at least a value; arguments as `SensitivityAtSpecificity`."""
+
+    argument = "sensitivity"
+
+    def __init__(self, sensitivity: float, num_thresholds: int = 200, *others: Any, **named: Any) -> None:
+        super().__init__(sensitivity, num_thresholds, *others, **named)
+
+    def _rates(self) -> tuple[Array, Array]:
+        return self._sensitivity(), self._specificity()
+
+
+class PrecisionAtRecall(_AtValue):
+    """Best precision where the recall is at least a value; arguments as `SensitivityAtSpecificity`."""
+
+    argument = "recall"
+
+    def __init__(self, recall: float, num_thresholds: int = 200, *others: Any, **named: Any) -> None:
+        super().__init__(recall, num_thresholds, *others, **named)
+
+    def _rates(self) -> tuple[Array, Array]:
+        return self._sensitivity(), self._precision()
+
+
+class RecallAtPrecision(_AtValue):
+    """Best recall where the precision is at least a value; arguments as `SensitivityAtSpecificity`."""
+
+    argument = "precision"
+
+    def __init__(self, precision: float, num_thresholds: int = 200, *others: Any, **named: Any) -> None:
+        super().__init__(precision, num_thresholds, *others, **named)
+
+    def _rates(self) -> tuple[Array, Array]:
+        return self._precision(), self._sensitivity()
+
+
+class AUC(_Counts):
+    """Area under the ROC or the precision-recall curve, from counts at thresholds.
+
+    Parameters
+    ----------
+    num_thresholds : int, > 1
+        Evenly from 0 to 1, both ends included.
+    curve : {"ROC", "PR"}
+    summation_method : {"interpolation", "minoring", "majoring"}
+        Middle, lower or upper sums; for "PR" interpolation is that of Davis & Goadrich 2006.
+    name : str, optional
+    dtype : None
+    thresholds : sequence of float in [0, 1], optional
+        Instead of even ones; both ends are added.
+    multi_label : bool
+        Each column has an area, whose mean is returned.
+    num_labels : int, optional
+        With `multi_label`: the number of columns.
+    label_weights : sequence of float, optional
+        With `multi_label` of the columns' areas, else of the columns' outputs.
+    from_logits : bool
+        Whether `y_pred` is what a sigmoid would be applied to.
+
+    Examples
+    --------
+    >>> AUC()([[0], [0], [1], [1]], [[0.0], [0.5], [0.3], [0.9]])
+    0.75
+    """
+
+    def __init__(
+        self,
+        num_thresholds: int = 200,
+        curve: str = "ROC",
+        summation_method: str = "interpolation",
+        name: str | None = None,
+        dtype: Any = None,
+        thresholds: Sequence[float] | None = None,
+        multi_label: bool = False,
+        num_labels: int | None = None,
+        label_weights: Sequence[float] | None = None,
+        from_logits: bool = False,
+    ) -> None:
+        who = "AUC"
+        self._given = None if thresholds is None else [number(who, "thresholds", t, 0, 1) for t in thresholds]
+        inner = _evenly(integer(who, "num_thresholds", num_thresholds, 2)) if self._given is None else self._given
+        margin = config.epsilon()
+        super().__init__([-margin, *sorted(inner), 1 + margin], name if name is not None else "auc", dtype)
+        self.num_thresholds = len(inner) + 2
+        self.curve, self.summation_method = str(curve).upper(), str(summation_method).lower()
+        if self.curve not in ("ROC", "PR"):
+            raise ValueError(f"{who}: curve must be 'ROC' or 'PR'; got {curve!r}.")
+        if self.summation_method not in ("interpolation", "minoring", "majoring"):
+            raise ValueError(
+                f"{who}: summation_method must be 'interpolation', 'minoring' or 'majoring'; got {summation_method!r}."
+            )
+        self.multi_label = flag(who, "multi_label", multi_label)
+        if num_labels is not None and not self.multi_label:
+            raise ValueError(f"{who}: num_labels belongs to multi_label=True.")
+        self.num_labels = num_labels
+        self.label_weights = None if label_weights is None else [number(who, "label_weights", w) for w in label_weights]
+        self.from_logits = flag(who, "from_logits", from_logits)
+
+    @property
+    def thresholds(self) -> list[float]:
+        """All thresholds, ascending."""
+        return [float(t) for t in self._ascending]
+
+    def update_state(
+        self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> None:
+        """Take a batch in: y_true and y_pred of shape (..., c)."""
+        targets, predictions, weights, _ = scored_batch("AUC", y_true, y_pred, sample_weight, self.targets)
+        if self.from_logits:
+            predictions = activations.sigmoid(predictions)
+        if self.label_weights is not None and not self.multi_label:
+            own = np.ones(len(predictions), predictions.dtype) if weights is None else weights
+            weights = np.outer(own, np.asarray(self.label_weights, predictions.dtype)).reshape(-1)
+            targets, predictions = targets.reshape(-1, 1), predictions.reshape(-1, 1)
+        self._take(targets, predictions, weights, self.multi_label)
+
+    def result(self) -> float:
+        """Return the area so far."""
+        tp, fp, tn, fn = self._above(1), self._above(0), self._below(0), self._below(1)
+        areas = self._area(tp, fp, tn, fn)
+        if not self.multi_label:
+            return float(areas[0])
+        if self.label_weights is None:
+            return float(areas.mean())
+        weights = np.asarray(self.label_weights)
+        return float(divide((areas * weights).sum(), weights.sum()))
+
+    def _area(self, tp: Array, fp: Array, tn: Array, fn: Array) -> Array:
+        if self.curve == "PR" and self.summation_method == "interpolation":
+            return _interpolated_area(tp, fp, fn)
+        recall = divide(tp, tp + fn)
+        x, y = (divide(fp, fp + tn), recall) if self.curve == "ROC" else (recall, divide(tp, tp + fp))
+        left, right = y[:, :-1], y[:, 1:]
+        heights = {
+            "interpolation": (left + right) / 2,
+            "minoring": np.minimum(left, right),
+            "majoring": np.maximum(left, right),
+        }[self.summation_method]
+        found: Array = ((x[:, :-1] - x[:, 1:]) * heights).sum(axis=1)
+        return found
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        own = super().get_config() | {
+            "num_thresholds": self.num_thresholds,
+            "curve": self.curve,
+            "summation_method": self.summation_method,
+            "multi_label": self.multi_label,
+            "num_labels": self.num_labels,
+            "label_weights": self.label_weights,
+            "from_logits": self.from_logits,
+        }
+        return own if self._given is None else own | {"thresholds": self._given}
+
+
+def _interpolated_area(tp: Array, fp: Array, fn: Array) -> Array:
+    """Area under the precision-recall curve, both counts linear between thresholds (Davis & Goadrich 2006, 3.2)."""
+    positive = tp + fp
+    slope = divide(tp[:, :-1] - tp[:, 1:], np.maximum(positive[:, :-1] - positive[:, 1:], 0))
+    intercept = tp[:, 1:] - slope * positive[:, 1:]
+    both = (positive[:, :-1] > 0) & (positive[:, 1:] > 0)
+    ratio = np.where(both, divide(positive[:, :-1], np.maximum(positive[:, 1:], 0)), 1.0)
+    terms = divide(slope * (tp[:, :-1] - tp[:, 1:] + intercept * np.log(ratio)), np.maximum(tp[:, 1:] + fn[:, 1:], 0))
+    found: Array = terms.sum(axis=1)
+    return found
+
+
+def _threshold_list(who: str, thresholds: Any) -> list[float]:
+    if thresholds is None:
+        return [0.5]
+    given = list(thresholds) if isinstance(thresholds, (list, tuple, np.ndarray)) else [thresholds]
+    if given == [-np.inf]:
+        return [-np.inf]
+    return [number(who, "thresholds", threshold, 0, 1) for threshold in given]
+
+
+def _only_largest(scores: Array, k: int) -> Array:
+    """Return scores with all but the `k` largest of each row at -inf; of equal ones the first."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    kept = np.full_like(scores, -np.inf)
+    np.put_along_axis(kept, order, np.take_along_axis(scores, order, axis=1), axis=1)
+    return kept

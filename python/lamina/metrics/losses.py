@@ -1,0 +1,222 @@
+"""Losses as metrics: the mean over all rows seen, with the formulas of `lamina.losses`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy.typing as npt
+
+from lamina import losses
+from lamina.losses import Loss
+from lamina.metrics.base import Metric
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "RootMeanSquaredError",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+]
+
+Array = npt.NDArray[Any]
+
+
+class _LossMetric(Metric):
+    """Mean of a loss's rows."""
+
+    loss_class: type[Loss]
+
+    def __init__(self, name: str | None = None, dtype: Any = None, **loss_arguments: Any) -> None:
+        super().__init__(name, dtype)
+        self._loss = self.loss_class(**loss_arguments)
+        self._loss_arguments = loss_arguments
+        self.engine_kernel = self._loss.logits_kernel if self._loss.from_logits else self._loss.kernel
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return the loss's parameters."""
+        return self._loss.parameters()
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return targets as the loss takes them."""
+        return self._loss.targets(who, y, columns, dtype)
+
+    def row_values(self, y_true: Array, y_pred: Array) -> Array:
+        """Return the rows' losses."""
+        return self._loss.evaluate(y_true, y_pred).values
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | self._loss_arguments
+
+
+class MeanSquaredError(_LossMetric):
+    """Mean over rows of ``mean_j((y_pred_j - y_true_j)²)``."""
+
+    loss_class = losses.MeanSquaredError
+
+
+class RootMeanSquaredError(_LossMetric):
+    """Root of the mean over rows of ``mean_j((y_pred_j - y_true_j)²)``.
+
+    Examples
+    --------
+    >>> RootMeanSquaredError()([[0.0], [0.0]], [[3.0], [4.0]]).__round__(6)
+    3.535534
+    """
+
+    loss_class = losses.MeanSquaredError
+
+    def result(self) -> float:
+        """Return the root of the mean so far."""
+        mean = super().result()
+        return math.sqrt(mean) if mean >= 0 else math.nan
+
+
+class MeanAbsoluteError(_LossMetric):
+    """Mean over rows of ``mean_j(|y_pred_j - y_true_j|)``."""
+
+    loss_class = losses.MeanAbsoluteError
+
+
+class MeanAbsolutePercentageError(_LossMetric):
+    """Mean over rows of `lamina.losses.MeanAbsolutePercentageError`."""
+
+    loss_class = losses.MeanAbsolutePercentageError
+
+
+class MeanSquaredLogarithmicError(_LossMetric):
+    """Mean over rows of `lamina.losses.MeanSquaredLogarithmicError`."""
+
+    loss_class = losses.MeanSquaredLogarithmicError
+
+
+class LogCoshError(_LossMetric):
+    """Mean over rows of `lamina.losses.LogCosh`."""
+
+    loss_class = losses.LogCosh
+
+    def __init__(self, name: str | None = "logcosh", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+
+
+class Poisson(_LossMetric):
+    """Mean over rows of `lamina.losses.Poisson`."""
+
+    loss_class = losses.Poisson
+
+
+class KLDivergence(_LossMetric):
+    """Mean over rows of `lamina.losses.KLDivergence`."""
+
+    loss_class = losses.KLDivergence
+
+
+class Hinge(_LossMetric):
+    """Mean over rows of `lamina.losses.Hinge`."""
+
+    loss_class = losses.Hinge
+
+
+class SquaredHinge(_LossMetric):
+    """Mean over rows of `lamina.losses.SquaredHinge`."""
+
+    loss_class = losses.SquaredHinge
+
+
+class CategoricalHinge(_LossMetric):
+    """Mean over rows of `lamina.losses.CategoricalHinge`."""
+
+    loss_class = losses.CategoricalHinge
+
+
+class CosineSimilarity(_LossMetric):
+    """Mean over rows of the cosine of the angle between output and target: 1 where both point the same way.
+
+    Parameters
+    ----------
+    name : str, optional
+    dtype : None
+    axis : -1
+    """
+
+    loss_class = losses.CosineSimilarity
+
+    def __init__(self, name: str | None = None, dtype: Any = None, axis: int = -1) -> None:
+        super().__init__(name, dtype, axis=axis)
+
+    def result(self) -> float:
+        """Return the mean so far."""
+        return -float(super().result()) if self.count else 0.0
+
+
+class BinaryCrossentropy(_LossMetric):
+    """Mean over rows of `lamina.losses.BinaryCrossentropy`.
+
+    Parameters
+    ----------
+    name : str, optional
+    dtype : None
+    from_logits : bool
+    label_smoothing : float in [0, 1]
+    """
+
+    loss_class = losses.BinaryCrossentropy
+
+    def __init__(
+        self, name: str | None = None, dtype: Any = None, from_logits: bool = False, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__(name, dtype, from_logits=from_logits, label_smoothing=label_smoothing)
+
+
+class CategoricalCrossentropy(_LossMetric):
+    """Mean over rows of `lamina.losses.CategoricalCrossentropy`.
+
+    Parameters
+    ----------
+    name : str, optional
+    dtype : None
+    from_logits : bool
+    label_smoothing : float in [0, 1]
+    axis : -1
+    """
+
+    loss_class = losses.CategoricalCrossentropy
+
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: Any = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(name, dtype, from_logits=from_logits, label_smoothing=label_smoothing, axis=axis)
+
+
+class SparseCategoricalCrossentropy(_LossMetric):
+    """Mean over rows of `lamina.losses.SparseCategoricalCrossentropy`.
+
+    Parameters
+    ----------
+    name : str, optional
+    dtype : None
+    from_logits : bool
+    axis : -1
+    """
+
+    loss_class = losses.SparseCategoricalCrossentropy
+    wants_labels = True
+
+    def __init__(self, name: str | None = None, dtype: Any = None, from_logits: bool = False, axis: int = -1) -> None:
+        super().__init__(name, dtype, from_logits=from_logits, axis=axis)

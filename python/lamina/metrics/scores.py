@@ -1,0 +1,203 @@
+"""Scores from sums over columns: the coefficient of determination, F-scores."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core, config
+from lamina._arrays import scored_batch
+from lamina._checks import integer, number
+from lamina.metrics.base import Metric
+
+__all__ = ["F1Score", "FBetaScore", "R2Score"]
+
+Array = npt.NDArray[Any]
+
+
+class R2Score(Metric):
+    """Coefficient of determination: ``1 - Σ w (y_true - y_pred)² / Σ w (y_true - mean)²`` of each column.
+
+    Parameters
+    ----------
+    class_aggregation : {"uniform_average", "variance_weighted_average", None}
+        Mean of the columns, mean weighted by their variance, or an array of all.
+    num_regressors : int, >= 0
+        Where above 0, the score is adjusted for so many regressors.
+    name : str, optional
+    dtype : None
+
+    Examples
+    --------
+    >>> R2Score()([[1.0], [2.0], [3.0]], [[1.0], [2.0], [4.0]])
+    0.5
+    """
+
+    def __init__(
+        self,
+        class_aggregation: str | None = "uniform_average",
+        num_regressors: int = 0,
+        name: str | None = "r2_score",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, dtype)
+        if class_aggregation not in (None, "uniform_average", "variance_weighted_average"):
+            raise ValueError(
+                "R2Score: class_aggregation must be None, 'uniform_average' or 'variance_weighted_average'; got "
+                f"{class_aggregation!r}."
+            )
+        self.class_aggregation = class_aggregation
+        self.num_regressors = integer("R2Score", "num_regressors", num_regressors, 0)
+        self._sums: Array | None = None  # of weights, w y, w y², w (y - p)²; a row each
+        self._samples = 0
+
+    def update_state(
+        self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> None:
+        """Take a batch in: y_true and y_pred of shape (n, c)."""
+        y, p, weights, _ = scored_batch("R2Score", y_true, y_pred, sample_weight, self.targets)
+        ones, difference = np.ones_like(y), y - p
+        found = np.array(
+            [
+                _core.column_products(a, b, weights)
+                for a, b in ((ones, ones), (y, ones), (y, y), (difference, difference))
+            ]
+        )
+        self._sums = found if self._sums is None else self._sums + found
+        self._samples += y.size
+
+    def reset_state(self) -> None:
+        """Forget everything."""
+        super().reset_state()
+        self._sums, self._samples = None, 0
+
+    def result(self) -> Any:
+        """Return the score so far."""
+        if self._sums is None:
+            return 0.0
+        weight, total, squares, residual = self._sums
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = squares - total * (total / weight)
+            scores = 1 - residual / spread
+            scores = np.where(np.isinf(scores), 0.0, scores)
+            if self.class_aggregation == "uniform_average":
+                scores = scores.mean()
+            elif self.class_aggregation == "variance_weighted_average":
+                scores = (spread * scores).sum() / spread.sum()
+        left = self._samples - self.num_regressors - 1
+        if self.num_regressors and left > 0:
+            scores = 1 - (1 - scores) * (self._samples - 1) / left
+        elif self.num_regressors:
+            warnings.warn("R2Score: too few rows for so many regressors; the score is not adjusted.", stacklevel=2)
+        return float(scores) if np.ndim(scores) == 0 else scores
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {
+            "class_aggregation": self.class_aggregation,
+            "num_regressors": self.num_regressors,
+        }
+
+
+class FBetaScore(Metric):
+    """``(1 + beta²) precision recall / (beta² precision + recall)`` of each class.
+
+    Parameters
+    ----------
+    average : {None, "micro", "macro", "weighted"}
+        An array of all classes, the score of all together, their mean, or that weighted by how often a class occurs.
+    beta : float, > 0
+    threshold : float in (0, 1], optional
+        Outputs above it are positive; without one the largest of a row is.
+    name : str, optional
+    dtype : None
+
+    Examples
+    --------
+    >>> FBetaScore("micro", beta=2.0)([[0, 1], [1, 0]], [[0.1, 0.9], [0.8, 0.2]]).__round__(5)
+    1.0
+    """
+
+    def __init__(
+        self,
+        average: str | None = None,
+        beta: float = 1.0,
+        threshold: float | None = None,
+        name: str | None = "fbeta_score",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, dtype)
+        who = type(self).__name__
+        if average not in (None, "micro", "macro", "weighted"):
+            raise ValueError(f"{who}: average must be None, 'micro', 'macro' or 'weighted'; got {average!r}.")
+        self.average = average
+        self.beta = number(who, "beta", beta, least=0)
+        self.threshold = None if threshold is None else number(who, "threshold", threshold, 0, 1)
+        if self.beta == 0 or self.threshold == 0:
+            raise ValueError(f"{who}: beta and threshold must be > 0; got {beta} and {threshold}.")
+        self._sums: Array | None = None  # of both, of predictions, of targets; a row each
+
+    def update_state(
+        self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> None:
+        """Take a batch in: y_true (one-hot, or 0 and 1) and y_pred of shape (n, c)."""
+        y, p, weights, _ = scored_batch(type(self).__name__, y_true, y_pred, sample_weight, self.targets)
+        if self.threshold is None:
+            chosen = (p >= p.max(axis=1, keepdims=True)) & (np.abs(p) > 1e-9)
+        else:
+            chosen = p > self.threshold
+        positive, ones = chosen.astype(p.dtype), np.ones_like(p)
+        found = np.array(
+            [_core.column_products(a, b, weights) for a, b in ((positive, y), (positive, ones), (y, ones))]
+        )
+        self._sums = found if self._sums is None else self._sums + found
+
+    def reset_state(self) -> None:
+        """Forget everything."""
+        super().reset_state()
+        self._sums = None
+
+    def result(self) -> Any:
+        """Return the score so far."""
+        if self._sums is None:
+            return 0.0
+        both, predicted, actual = self._sums.sum(axis=1) if self.average == "micro" else self._sums
+        small = config.epsilon()
+        precision, recall = both / (predicted + small), both / (actual + small)
+        square = self.beta**2
+        scores = (1 + square) * precision * recall / (square * precision + recall + small)
+        if self.average == "weighted":
+            return float((scores * actual / (actual.sum() + small)).sum())
+        return scores if self.average is None else float(np.mean(scores))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"average": self.average, "beta": self.beta, "threshold": self.threshold}
+
+
+class F1Score(FBetaScore):
+    """`FBetaScore` with ``beta = 1``: the harmonic mean of precision and recall.
+
+    Parameters
+    ----------
+    average, threshold, name, dtype
+        As in `FBetaScore`.
+    """
+
+    def __init__(
+        self,
+        average: str | None = None,
+        threshold: float | None = None,
+        name: str | None = "f1_score",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(average, 1.0, threshold, name, dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        own = super().get_config()
+        del own["beta"]
+        return own

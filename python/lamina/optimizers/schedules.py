@@ -1,0 +1,359 @@
+"""Learning rates that change with the number of batches seen.
+
+A schedule is called with the number of batches before this one, and returns the learning rate of the next step. One of
+one's own is a subclass of `LearningRateSchedule` that defines ``__call__`` and ``get_config``.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
+
+from lamina._checks import flag, integer, number
+from lamina._names import Configurable, look_up, registry
+from lamina._names import serialize as serialize
+
+__all__ = [
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LearningRateSchedule",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "deserialize",
+    "serialize",
+]
+
+
+class LearningRateSchedule(Configurable):
+    """Base class of schedules."""
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate after `step` batches."""
+        raise NotImplementedError(f"{type(self).__name__}: a schedule defines __call__.")
+
+
+class _Decay(LearningRateSchedule):
+    """A schedule with a first rate and a number of batches."""
+
+    def __init__(self, initial_learning_rate: float, decay_steps: float, name: str) -> None:
+        who = type(self).__name__
+        self.initial_learning_rate = number(who, "initial_learning_rate", initial_learning_rate, least=0)
+        self.decay_steps = _positive(who, "decay_steps", decay_steps)
+        self.name = name
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "decay_steps": self.decay_steps,
+            "name": self.name,
+        }
+
+
+class ExponentialDecay(_Decay):
+    """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
+
+    Parameters
+    ----------
+    initial_learning_rate : float, >= 0
+    decay_steps : int, > 0
+    decay_rate : float
+    staircase : bool
+        Round ``step / decay_steps`` down.
+    name : str
+
+    Examples
+    --------
+    >>> ExponentialDecay(0.1, decay_steps=100, decay_rate=0.5)(200)
+    0.025
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str = "ExponentialDecay",
+    ) -> None:
+        super().__init__(initial_learning_rate, decay_steps, name)
+        self.decay_rate = number(type(self).__name__, "decay_rate", decay_rate, least=0)
+        self.staircase = flag(type(self).__name__, "staircase", staircase)
+
+    def _periods(self, step: int) -> float:
+        periods = step / self.decay_steps
+        return float(math.floor(periods)) if self.staircase else periods
+
+    def __call__(self, step: int) -> float:
+        """Return the rate."""
+        return self.initial_learning_rate * float(self.decay_rate ** self._periods(step))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"decay_rate": self.decay_rate, "staircase": self.staircase}
+
+
+class InverseTimeDecay(ExponentialDecay):
+    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
+
+    Parameters
+    ----------
+    initial_learning_rate, decay_steps, decay_rate, staircase, name
+        As in `ExponentialDecay`.
+
+    Examples
+    --------
+    >>> InverseTimeDecay(0.1, decay_steps=1, decay_rate=0.5)(2)
+    0.05
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str = "InverseTimeDecay",
+    ) -> None:
+        super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase, name)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate."""
+        return self.initial_learning_rate / (1 + self.decay_rate * self._periods(step))
+
+
+class PiecewiseConstantDecay(LearningRateSchedule):
+    """``values[i]`` between ``boundaries[i - 1]``, exclusive, and ``boundaries[i]``, inclusive.
+
+    Parameters
+    ----------
+    boundaries : sequence of int
+        Ascending.
+    values : sequence of float
+        One more than boundaries.
+    name : str
+
+    Examples
+    --------
+    >>> schedule = PiecewiseConstantDecay([10, 20], [0.1, 0.05, 0.01])
+    >>> schedule(10), schedule(11), schedule(21)
+    (0.1, 0.05, 0.01)
+    """
+
+    def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant") -> None:
+        who = type(self).__name__
+        self.boundaries = [number(who, "boundaries", boundary) for boundary in boundaries]
+        self.values = [number(who, "values", value, least=0) for value in values]
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(
+                f"{who}: values must be one more than boundaries; got {len(self.values)} and {len(self.boundaries)}."
+            )
+        if self.boundaries != sorted(self.boundaries):
+            raise ValueError(f"{who}: boundaries must ascend; got {list(boundaries)}.")
+        self.name = name
+
+    def __call__(self, step: int) -> float:
+        """Return the rate."""
+        return self.values[bisect_left(self.boundaries, step)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"boundaries": self.boundaries, "values": self.values, "name": self.name}
+
+
+class PolynomialDecay(_Decay):
+    """``(initial_learning_rate - end_learning_rate) * (1 - step / decay_steps) ** power + end_learning_rate``.
+
+    Parameters
+    ----------
+    initial_learning_rate : float, >= 0
+    decay_steps : int, > 0
+        After which the rate stays at `end_learning_rate`.
+    end_learning_rate : float, >= 0
+    power : float
+    cycle : bool
+        Instead of staying there, go on with the next multiple of `decay_steps`.
+    name : str
+
+    Examples
+    --------
+    >>> PolynomialDecay(1.0, decay_steps=4, end_learning_rate=0.0)(1)
+    0.75
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        end_learning_rate: float = 0.0001,
+        power: float = 1.0,
+        cycle: bool = False,
+        name: str = "PolynomialDecay",
+    ) -> None:
+        super().__init__(initial_learning_rate, decay_steps, name)
+        who = type(self).__name__
+        self.end_learning_rate = number(who, "end_learning_rate", end_learning_rate, least=0)
+        self.power = number(who, "power", power)
+        self.cycle = flag(who, "cycle", cycle)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate."""
+        steps = self.decay_steps
+        if self.cycle:
+            steps *= max(1, math.ceil(step / steps))
+        left = 1 - min(step, steps) / steps
+        return float((self.initial_learning_rate - self.end_learning_rate) * left**self.power + self.end_learning_rate)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {
+            "end_learning_rate": self.end_learning_rate,
+            "power": self.power,
+            "cycle": self.cycle,
+        }
+
+
+class CosineDecay(_Decay):
+    """A half wave of the cosine from a rate down to `alpha` times it, after a linear warm-up if asked for.
+
+    ``rate * ((1 - alpha) * (1 + cos(pi * step / decay_steps)) / 2 + alpha)`` (Loshchilov & Hutter 2017). With
+    `warmup_target` the rate first rises from `initial_learning_rate` to that in `warmup_steps`, and decays from there.
+
+    Parameters
+    ----------
+    initial_learning_rate : float, >= 0
+    decay_steps : int, > 0
+    alpha : float
+        Share of the rate that is left at the end.
+    name : str
+    warmup_target : float, >= 0, optional
+    warmup_steps : int, >= 0
+
+    Examples
+    --------
+    >>> CosineDecay(0.1, decay_steps=10)(5)
+    0.05
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        alpha: float = 0.0,
+        name: str = "CosineDecay",
+        warmup_target: float | None = None,
+        warmup_steps: int = 0,
+    ) -> None:
+        super().__init__(initial_learning_rate, decay_steps, name)
+        who = type(self).__name__
+        self.alpha = number(who, "alpha", alpha)
+        self.warmup_target = None if warmup_target is None else number(who, "warmup_target", warmup_target, least=0)
+        self.warmup_steps = integer(who, "warmup_steps", warmup_steps, least=0)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate."""
+        rate, target = self.initial_learning_rate, self.warmup_target
+        if target is not None:
+            if step < self.warmup_steps:
+                return rate + (target - rate) * step / self.warmup_steps
+            step, rate = step - self.warmup_steps, target
+        share = min(step, self.decay_steps) / self.decay_steps
+        return rate * ((1 - self.alpha) * 0.5 * (1 + math.cos(math.pi * share)) + self.alpha)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {
+            "alpha": self.alpha,
+            "warmup_target": self.warmup_target,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
+class CosineDecayRestarts(LearningRateSchedule):
+    """`CosineDecay` again and again, each time `t_mul` times as long and from `m_mul` times the rate.
+
+    Parameters
+    ----------
+    initial_learning_rate : float, >= 0
+    first_decay_steps : int, > 0
+    t_mul : float, >= 1
+    m_mul : float, >= 0
+    alpha : float
+        Share of the first rate below which it does not go.
+    name : str
+
+    Examples
+    --------
+    >>> CosineDecayRestarts(0.1, first_decay_steps=10, m_mul=0.5)(10)
+    0.05
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        first_decay_steps: float,
+        t_mul: float = 2.0,
+        m_mul: float = 1.0,
+        alpha: float = 0.0,
+        name: str = "SGDRDecay",
+    ) -> None:
+        who = type(self).__name__
+        self.initial_learning_rate = number(who, "initial_learning_rate", initial_learning_rate, least=0)
+        self.first_decay_steps = _positive(who, "first_decay_steps", first_decay_steps)
+        self.t_mul = number(who, "t_mul", t_mul, least=1)
+        self.m_mul = number(who, "m_mul", m_mul, least=0)
+        self.alpha = number(who, "alpha", alpha)
+        self.name = name
+
+    def __call__(self, step: int) -> float:
+        """Return the rate."""
+        restarts, share, length = 0, step / self.first_decay_steps, 1.0
+        if self.t_mul == 1:
+            restarts = math.floor(share)
+            share -= restarts
+        else:
+            while share >= length:
+                share -= length
+                length *= self.t_mul
+                restarts += 1
+            share /= length
+        wave = 0.5 * self.m_mul**restarts * (1 + math.cos(math.pi * share))
+        return self.initial_learning_rate * ((1 - self.alpha) * wave + self.alpha)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "first_decay_steps": self.first_decay_steps,
+            "t_mul": self.t_mul,
+            "m_mul": self.m_mul,
+            "alpha": self.alpha,
+            "name": self.name,
+        }
+
+
+def _positive(who: str, name: str, value: float) -> float:
+    """Return a number above 0, an int where it was one, or raise."""
+    found = number(who, name, value, least=0)
+    if found == 0:
+        raise ValueError(f"{who}: {name} must be > 0; got {value}.")
+    return int(found) if found.is_integer() else found
+
+
+_CLASSES: dict[str, type[LearningRateSchedule]] = registry(
+    (ExponentialDecay, ""),
+    (InverseTimeDecay, ""),
+    (PiecewiseConstantDecay, ""),
+    (PolynomialDecay, ""),
+    (CosineDecay, ""),
+    (CosineDecayRestarts, ""),
+)
+
+
+def deserialize(config: object) -> LearningRateSchedule:
+    """Return a schedule from ``{"class_name", "config"}``."""
+    return look_up("schedules.deserialize", "schedule", config, _CLASSES, LearningRateSchedule)
