@@ -11,9 +11,10 @@ namespace {
 
 int find_loss(const Arguments& arguments, const std::string& name) {
   const KernelTable& table = kernels();
+  for (int i = 0; i < table.loss_count; ++i)
+    if (name == table.f32.losses[i].info.name) return i;
   std::string choices;
   for (int i = 0; i < table.loss_count; ++i) {
-    if (name == table.f32.losses[i].info.name) return i;
     choices += std::string(i ? ", '" : "'") + table.f32.losses[i].info.name + "'";
   }
   arguments.fail_value("name must be one of " + choices + "; got '" + name + "'.");

@@ -128,7 +128,7 @@ struct SoftmaxCrossEntropy {
   // Squares of a matrix of up to kFewColumns columns, rows in the lanes: square[j] holds column j of `rows` rows.
   // Columns that are not there are -inf, rows 0.
   template <class T>
-  static void load_columns(const T* z, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t c, Vec<T>* columns) {
+  [[gnu::always_inline]] static void load_columns(const T* z, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t c, Vec<T>* columns) {
     constexpr std::ptrdiff_t lanes = kLanes<T>;
     for (std::ptrdiff_t j = 0; j < c; j += lanes) {
       const std::ptrdiff_t count = smaller(lanes, c - j);
@@ -142,7 +142,7 @@ struct SoftmaxCrossEntropy {
     }
   }
   template <class T>
-  static void store_columns(const Vec<T>* columns, std::ptrdiff_t rows, std::ptrdiff_t c, T* g, std::ptrdiff_t stride) {
+  [[gnu::always_inline]] static void store_columns(const Vec<T>* columns, std::ptrdiff_t rows, std::ptrdiff_t c, T* g, std::ptrdiff_t stride) {
     constexpr std::ptrdiff_t lanes = kLanes<T>;
     for (std::ptrdiff_t j = 0; j < c; j += lanes) {
       const std::ptrdiff_t count = smaller(lanes, c - j);
@@ -176,12 +176,17 @@ struct SoftmaxCrossEntropy {
     bool inside = true;
     for (std::ptrdiff_t i = 0; i < rows; ++i) {
       label[i] = label_at(a.labels, first + i);
-      const bool skipped = ignored(a, label[i]);
-      if (skipped) label[i] = 0;
       const bool here = static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c);
       inside &= here;
       own[i] = here ? z[i * stride + label[i]] : T(0);
-      weight[i] = skipped ? T(0) : (a.sample_weight == nullptr ? T(1) : a.sample_weight[first + i]);
+      weight[i] = a.sample_weight == nullptr ? T(1) : a.sample_weight[first + i];
+    }
+    if (a.parameters[1] != T(0)) {
+      inside = true;
+      for (std::ptrdiff_t i = 0; i < rows; ++i) {
+        if (ignored(a, label[i])) label[i] = 0, weight[i] = T(0);
+        inside &= static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c);
+      }
     }
     const Vec<T> weights = load(weight);
     if (a.loss != nullptr) {
@@ -220,7 +225,11 @@ struct SoftmaxCrossEntropy {
       const T* z = a.predictions.data + i * a.predictions.stride;
       const T* t = a.targets.data == nullptr ? nullptr : a.targets.data + i * a.targets.stride;
       T* g = a.gradient.data == nullptr ? nullptr : a.gradient.data + i * a.gradient.stride;
-      if (t == nullptr && ignored(a, label_at(a.labels, i))) return skip_row(a, i);
+      const std::ptrdiff_t label = t == nullptr ? label_at(a.labels, i) : 0;
+      if (static_cast<std::size_t>(label) >= static_cast<std::size_t>(c) || a.parameters[1] != T(0)) {
+        if (t == nullptr && ignored(a, label)) return skip_row(a, i);
+        if (static_cast<std::size_t>(label) >= static_cast<std::size_t>(c)) return spoil_row(a, i);
+      }
       const T weight = a.sample_weight == nullptr ? T(1) : a.sample_weight[i];
       const T top = row_maximum(z, c);
       T sum;
@@ -234,8 +243,6 @@ struct SoftmaxCrossEntropy {
         sum = exponentials(z, top, g, c);
       }
       const T lse = top + log_of(sum);
-      const std::ptrdiff_t label = t == nullptr ? label_at(a.labels, i) : 0;
-      if (static_cast<std::size_t>(label) >= static_cast<std::size_t>(c)) return spoil_row(a, i);
       T loss, total = T(1);
       if (t == nullptr) {
         loss = label_loss(z, label, c, lse, smoothing);
