@@ -15,6 +15,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from tests_helpers import forced_model
 
 import lamina
 from lamina import _core, layers, losses, metrics, optimizers
@@ -45,19 +46,6 @@ def network(sizes, activation="relu", dtype="float32", head=None, optimizer=None
 
 def fingerprint(model):
     return hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()
-
-
-def forced(model, schedule, threads, as_long=False):
-    """Fit with a schedule of the tester's choice."""
-    engine = type(model)._engine
-
-    def choose(self, prepared):
-        trainer = engine(self, prepared)
-        trainer.force_schedule(schedule, threads, as_long)
-        return trainer
-
-    model._engine = choose.__get__(model)
-    return model
 
 
 def reference_fit(model, x, y, order, size, rate):
@@ -123,7 +111,9 @@ def test_bits_do_not_depend_on_schedule_or_threads(net, size, optimizer, rng):
     for schedule in ("stationary", "chunked"):
         for threads in (1, 2, 3, 8):
             for as_long in (False, True) if threads == 2 else (False,):
-                model = forced(network(sizes, "gelu", optimizer=OPTIMIZERS[optimizer]()), schedule, threads, as_long)
+                model = forced_model(
+                    network(sizes, "gelu", optimizer=OPTIMIZERS[optimizer]()), schedule, threads, as_long
+                )
                 history = model.fit(x, y, batch_size=size, epochs=2, verbose=0).history["loss"]
                 found[schedule, threads, as_long] = fingerprint(model), tuple(history)
     assert len(set(found.values())) == 1, found
@@ -256,8 +246,8 @@ class OwnDense(layers.Layer):
 
     def build(self, input_shape):
         self.mark_built(input_shape)
-        self.w = self.add_weight("kernel", (input_shape[-1], self.units), lamina.initializers.Constant(0.1))
-        self.b = self.add_weight("bias", (self.units,), lamina.initializers.Zeros())
+        self.w = self.add_weight((input_shape[-1], self.units), lamina.initializers.Constant(0.1), name="kernel")
+        self.b = self.add_weight((self.units,), "zeros", name="bias")
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
@@ -574,7 +564,7 @@ def test_wide_outputs_match_the_oracle_with_the_same_bits(size, dtype, rng):
     found = set()
     for schedule in ("stationary", "chunked"):
         for threads, as_long in ((1, False), (2, False), (2, True), (5, False)):
-            model = forced(network(sizes, "tanh", dtype), schedule, threads, as_long)
+            model = forced_model(network(sizes, "tanh", dtype), schedule, threads, as_long)
             expected, _ = reference_fit(model, x, y, np.arange(n), size, 0.05)
             model.fit(x, y, batch_size=size, shuffle=False, verbose=0)
             found.add(fingerprint(model))

@@ -110,7 +110,7 @@ def test_activation_layers(rng):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: layers.ReLU(max_value=3), "max_value must be None or 6"),
+        (lambda: layers.ReLU(max_value=-3), "max_value must be >= 0"),
         (lambda: layers.ReLU(negative_slope=-1), "negative_slope must be >= 0"),
         (lambda: layers.LeakyReLU(negative_slope=-1), "negative_slope must be >= 0"),
         (lambda: layers.Softmax(axis=1), "axis must be -1"),

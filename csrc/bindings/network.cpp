@@ -1,15 +1,23 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "bindings/engine.hpp"
 #include "bindings/register.hpp"
 #include "engine/layers/activation.hpp"
+#include "engine/layers/activity.hpp"
+#include "engine/layers/batch_norm.hpp"
+#include "engine/layers/clipped_relu.hpp"
 #include "engine/layers/dense.hpp"
 #include "engine/layers/host.hpp"
+#include "engine/layers/noise.hpp"
+#include "engine/layers/prelu.hpp"
 #include "engine/layers/reshape.hpp"
+#include "engine/layers/row_norm.hpp"
+#include "engine/layers/scale.hpp"
 
 namespace lamina::bindings {
 namespace {
@@ -61,6 +69,33 @@ std::unique_ptr<Layer<T>> make_layer(const py::tuple& spec, InputKind input) {
     return std::make_unique<engine::Activation<T>>(activation, alpha_of(spec[2], activation), table);
   }
   if (kind == "host") return make_host<T>(spec);
+  const auto block = [&]() -> std::shared_ptr<Parameters<T>> {
+    if (spec[1].is_none()) return nullptr;
+    return of_type<Parameters, T>(spec[1].cast<const PyParameters&>().object, "parameters");
+  };
+  if (kind == "noise") {
+    const auto name = spec[1].cast<std::string>();
+    const NoiseKind noise = name == "dropout"    ? NoiseKind::dropout
+                            : name == "gaussian" ? NoiseKind::gaussian
+                                                 : NoiseKind::gaussian_dropout;
+    return std::make_unique<NoiseLayer<T>>(noise, spec[2].cast<double>(), spec[3].cast<std::uint64_t>());
+  }
+  if (kind == "scale")
+    return std::make_unique<Scale<T>>(spec[1].cast<std::vector<T>>(), spec[2].cast<std::vector<T>>());
+  if (kind == "clipped_relu")
+    return std::make_unique<ClippedReluLayer<T>>(spec[1].cast<double>(), spec[2].cast<double>(),
+                                                 spec[3].cast<double>());
+  if (kind == "prelu") return std::make_unique<Prelu<T>>(block());
+  if (kind == "batch_norm") {
+    const auto tensors = spec[2].cast<std::vector<int>>();
+    return std::make_unique<BatchNorm<T>>(block(),
+                                          BatchNormTensors{tensors.at(0), tensors.at(1), tensors.at(2), tensors.at(3)},
+                                          spec[3].cast<double>(), spec[4].cast<double>(), spec[5].cast<bool>());
+  }
+  if (kind == "row_norm")
+    return std::make_unique<RowNorm<T>>(block(), spec[2].cast<int>(), spec[3].cast<int>(), spec[4].cast<bool>(),
+                                        spec[5].cast<double>());
+  if (kind == "activity") return std::make_unique<Activity<T>>(spec[1].cast<double>(), spec[2].cast<double>());
   if (kind == "reshape") return std::make_unique<Reshape<T>>(spec[1].cast<std::ptrdiff_t>());
   raise_value("Network: there is no kind of layer '" + kind + "'.");
 }
@@ -82,26 +117,28 @@ PyNetwork make_network(const std::string& dtype, std::ptrdiff_t width, std::ptrd
 }
 
 template <class T>
-void predict_rows(const Network<T>& network, const Input& rows, T* out) {
+void predict_rows(const Network<T>& network, const Input& rows, T* out, const std::uint64_t* draw = nullptr) {
   constexpr double kSmall = 2e5;  // multiply-adds; for less the GIL is not worth releasing
   const std::ptrdiff_t n = rows.rows();
-  if (network.work() * static_cast<double>(n) < kSmall && network.predict(rows, out, false)) return;
+  if (network.work() * static_cast<double>(n) < kSmall && network.predict(rows, out, false, draw)) return;
   // In stretches of a few milliseconds, so that Ctrl-C is noticed.
   constexpr double kStretch = 1e9;  // multiply-adds
-  const auto step = network.rows_alone()
+  const auto step = network.rows_alone(draw != nullptr)
                         ? static_cast<std::ptrdiff_t>(1 + kStretch / std::max(1.0, network.work()) / 1024) * 1024
                         : n;
   for (std::ptrdiff_t first = 0; first < n; first += step) {
     const std::ptrdiff_t count = std::min(step, n - first);
     {
       const py::gil_scoped_release release;
-      network.predict(rows.part(first, count), out + first * network.outputs(), true);
+      network.predict(rows.part(first, count), out + first * network.outputs(), true, draw);
     }
     if (count == step && PyErr_CheckSignals() != 0) throw py::error_already_set();
   }
 }
 
-py::array predict(const PyNetwork& self, const py::object& x, const py::object& out) {
+// With `draw`, as in training: with noise, and by the moments of the batch.
+py::array predict(const PyNetwork& self, const py::object& x, const py::object& out,
+                  std::optional<std::uint64_t> draw) {
   return std::visit(
       [&](const auto& network) -> py::array {
         using N = typename std::remove_reference_t<decltype(*network)>;
@@ -118,7 +155,7 @@ py::array predict(const PyNetwork& self, const py::object& x, const py::object& 
             raise_value("predict: out must be of the model's dtype and the output's shape.");
         }
         T* data = static_cast<T*>(result.mutable_data());
-        predict_rows(*network, rows.input, data);
+        predict_rows(*network, rows.input, data, draw ? &*draw : nullptr);
         return result;
       },
       self.object);
@@ -171,7 +208,7 @@ void register_network(py::module_& module) {
   py::class_<PyNetwork>(module, "Network")
       .def(py::init(&make_network), py::arg("dtype"), py::arg("width"), py::arg("factor"), py::arg("layers"),
            py::arg("trained"), py::arg("input") = "dense")
-      .def("predict", predict, py::arg("x"), py::arg("out"))
+      .def("predict", predict, py::arg("x"), py::arg("out"), py::arg("draw") = py::none())
       .def("predict_plain", predict_plain, py::arg("x"), py::arg("out"));
 }
 

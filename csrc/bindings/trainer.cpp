@@ -313,17 +313,17 @@ void register_trainer(py::module_& module) {
           "train",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
              const py::object& order, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t size,
-             const std::vector<double>& rates, std::int64_t iteration, const py::array_t<double>& totals,
-             const py::array_t<std::int64_t>& progress) {
+             const std::vector<double>& rates, std::int64_t iteration, std::uint64_t draw,
+             const py::array_t<double>& totals, const py::array_t<std::int64_t>& progress) {
             if (rates.empty()) raise_value("Trainer: there must be a learning rate.");
             run_steps(self, x, targets, sample_weight, order, totals, progress,
                       [&](auto& trainer, const auto& data, Totals& sums, auto signals) {
                         check_batches(data.x, {first, rows, size});
-                        trainer.train(data, {first, rows, size}, rates, iteration, sums, signals);
+                        trainer.train(data, {first, rows, size}, rates, iteration, draw, sums, signals);
                       });
           },
           py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("order"), py::arg("first"),
-          py::arg("rows"), py::arg("size"), py::arg("rates"), py::arg("iteration"), py::arg("totals"),
+          py::arg("rows"), py::arg("size"), py::arg("rates"), py::arg("iteration"), py::arg("draw"), py::arg("totals"),
           py::arg("progress"))
       .def(
           "test",
@@ -341,12 +341,12 @@ void register_trainer(py::module_& module) {
       .def(
           "gradients",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
-             const py::array_t<double>& totals) {
+             std::uint64_t draw, const py::array_t<double>& totals) {
             py::list found;
             const py::array_t<std::int64_t> progress(1);
             run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
                       [&](auto& trainer, const auto& data, Totals& sums, auto) {
-                        const auto gradients = trainer.gradients(data, data.x.rows(), sums);
+                        const auto gradients = trainer.gradients(data, data.x.rows(), draw, sums);
                         const py::gil_scoped_acquire acquire;
                         for (const auto& gradient : gradients) {
                           if (gradient == nullptr)
@@ -357,7 +357,7 @@ void register_trainer(py::module_& module) {
                       });
             return found;
           },
-          py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("totals"))
+          py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("draw"), py::arg("totals"))
       .def(
           "on_gradient",
           [](const PyTrainer& self, const py::object& function) {

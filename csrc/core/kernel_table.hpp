@@ -15,6 +15,11 @@ namespace lamina {
 // What the derivative of an activation is computed from.
 enum class DerivativeOf : std::uint8_t { output, input };
 
+// Where a stream of random numbers stands: element i of a call is a function of (key, counter, i).
+struct RandomStream {
+  std::uint64_t key, counter;
+};
+
 // One activation. `rowwise` ones (softmax) look along the last axis; the others take each element alone.
 struct ActivationInfo {
   const char* name;
@@ -142,6 +147,60 @@ struct PanelTranspose {
   std::ptrdiff_t row_begin, row_end, column_begin, column_end;
 };
 
+// y = x scale_j + shift_j for rows and panels; where null 1 and 0.
+template <class T>
+struct ColumnScale {
+  Panels<const T> x;
+  Panels<T> y;
+  const T *scale, *shift;  // of column j at [j - first]
+  std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
+  std::ptrdiff_t first = 0;
+};
+
+// y = x above the threshold, kept within [0, most] where most is finite, and slope (x - threshold) below; with dy, y
+// becomes dx.
+template <class T>
+struct ClippedRelu {
+  Panels<const T> x, dy;  // dy.data is null forward
+  Panels<T> y;
+  T slope, most, threshold;
+  std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
+};
+
+// Some rows of one panel of a normalization x̂ = (x - centre) rate and the gradient dy of what came of it.
+template <class T>
+struct NormalizationSums {
+  Panels<const T> x, dy;
+  bool by_rows;  // centre and rate belong to rows; else to the panel's columns
+  const T *centre, *rate;
+  std::ptrdiff_t row_begin, row_end, panel;
+};
+
+template <class T>
+struct RowNormalization {
+  Matrix<const T> x;
+  Matrix<T> y;
+  const T *gamma, *beta;  // of columns, or null
+  bool centered;
+  T epsilon;
+  T *centre, *rate;  // of rows: kept for the way back, or null
+  std::ptrdiff_t row_begin, row_end;
+};
+
+enum class NoiseKind : std::uint8_t { dropout, gaussian, gaussian_dropout };
+
+template <class T>
+struct Noise {
+  NoiseKind kind;
+  RandomStream stream;
+  double rate;    // of what is dropped; of gaussian noise its deviation
+  bool backward;  // from and to are gradients
+  Panels<const T> x;
+  Panels<T> y;
+  std::ptrdiff_t first_row;  // of the batch
+  std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
+};
+
 // Copies rows `order[first] …` (or first … where order is null) of the source to rows to_begin … of `to`, converted.
 // The source's row is `factor` rows of `to`.
 template <class T>
@@ -198,11 +257,6 @@ struct ThresholdCounts {
   double *positive, *negative;  // (cols, count + 1)
 };
 
-// Where a stream of random numbers stands: element i of a call is a function of (key, counter, i).
-struct RandomStream {
-  std::uint64_t key, counter;
-};
-
 enum class Distribution : std::uint8_t { uniform, normal, truncated_normal };
 
 template <class T>
@@ -225,6 +279,17 @@ struct Kernels {
   void (*sparse_step)(SparseBatch<T> x, Panels<T> gradient, Panels<T> w, T factor, std::ptrdiff_t panel_begin,
                       std::ptrdiff_t panel_end);
   void (*gather)(const Gather<T>&);
+  // kernels/normalization.hpp
+  void (*scale_columns)(const ColumnScale<T>&);
+  void (*column_moments)(Panels<const T> x, std::ptrdiff_t panel, T* mean, T* variance);
+  void (*normalization_sums)(const NormalizationSums<T>&, T* sums);
+  void (*column_normalization_backward)(const NormalizationSums<T>&, const T* gamma, const T* sums, Panels<T> dx);
+  void (*row_normalization)(const RowNormalization<T>&);
+  void (*row_normalization_backward)(const RowNormalization<T>&, Matrix<const T> dy, Matrix<T> dx);
+  void (*prelu)(const ColumnScale<T>&, const Panels<const T>* dy);
+  void (*clipped_relu)(const ClippedRelu<T>&);
+  void (*prelu_sums)(const NormalizationSums<T>&, T* sums);
+  void (*noise)(const Noise<T>&);
   // to[i] += from[i].
   void (*add)(const T* from, T* to, std::ptrdiff_t size);
   // Beside the optimizer's step (kernels/updates.hpp).

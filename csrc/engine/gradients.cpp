@@ -3,37 +3,6 @@
 #include <algorithm>
 
 namespace lamina::engine {
-namespace {
-
-template <class T>
-using Add = void (*)(const T*, T*, std::ptrdiff_t);
-
-// Adds the sums of a batch's segments as a binary tree, in memory for one block.
-template <class T>
-class BlockSums {
- public:
-  static constexpr std::ptrdiff_t kSize = kPanelWidth<T> * kPanelWidth<T>;
-
-  // Calls evaluate(begin, end, out) for every segment of the rows; the result is their sum.
-  template <class Evaluate>
-  T* sum(std::ptrdiff_t rows, std::ptrdiff_t size, Add<T> add, Evaluate&& evaluate) {
-    const std::ptrdiff_t segments = gradient_segments(rows);
-    int depth = 0;
-    for (std::ptrdiff_t s = 0; s < segments; ++s) {
-      evaluate(gradient_segment_begin(rows, s, segments), gradient_segment_begin(rows, s + 1, segments),
-               levels_[depth++]);
-      for (std::ptrdiff_t left = s; left & 1; left >>= 1, --depth) add(levels_[depth - 1], levels_[depth - 2], size);
-    }
-    for (; depth > 1; --depth) add(levels_[depth - 1], levels_[depth - 2], size);
-    return levels_[0];
-  }
-
- private:
-  alignas(128) T levels_[32][kSize];
-};
-
-}  // namespace
-
 // What a step will read is on its way while the gradient is computed.
 template <class T>
 void GradientSink<T>::announce(std::ptrdiff_t begin, std::ptrdiff_t count) const {
@@ -127,6 +96,14 @@ void GradientSink<T>::dense_bias(Panels<const T> dz, Range panels) const {
     });
     take(1, gradient, (panel + 1) * layer_.parameters->panel_stride() - width, width);
   }
+}
+
+template <class T>
+void GradientSink<T>::column_sums(int tensor, std::ptrdiff_t panel, std::ptrdiff_t cols, T* sums) const {
+  if (!trained(tensor)) return;
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const std::ptrdiff_t offset = layer_.parameters->tensor(tensor).data - layer_.parameters->data();
+  take(tensor, sums, offset + panel * width, std::min(width, cols - panel * width));
 }
 
 template <class T>

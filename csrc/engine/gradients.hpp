@@ -24,6 +24,30 @@ inline std::ptrdiff_t gradient_segment_begin(std::ptrdiff_t rows, std::ptrdiff_t
   return std::min(rows, segment * ((even + kGradientGrain - 1) / kGradientGrain * kGradientGrain));
 }
 
+// Adds the sums of a batch's segments as a binary tree, in memory for one block.
+template <class T>
+class BlockSums {
+ public:
+  static constexpr std::ptrdiff_t kSize = kPanelWidth<T> * kPanelWidth<T>;
+
+  // Calls evaluate(begin, end, out) for every segment of the rows; the result is their sum.
+  template <class Evaluate>
+  T* sum(std::ptrdiff_t rows, std::ptrdiff_t size, void (*add)(const T*, T*, std::ptrdiff_t), Evaluate&& evaluate) {
+    const std::ptrdiff_t segments = gradient_segments(rows);
+    int depth = 0;
+    for (std::ptrdiff_t s = 0; s < segments; ++s) {
+      evaluate(gradient_segment_begin(rows, s, segments), gradient_segment_begin(rows, s + 1, segments),
+               levels_[depth++]);
+      for (std::ptrdiff_t left = s; left & 1; left >>= 1, --depth) add(levels_[depth - 1], levels_[depth - 2], size);
+    }
+    for (; depth > 1; --depth) add(levels_[depth - 1], levels_[depth - 2], size);
+    return levels_[0];
+  }
+
+ private:
+  alignas(128) T levels_[32][kSize];
+};
+
 // Takes the gradient of one layer, piece by piece.
 template <class T>
 class GradientSink {
@@ -38,6 +62,8 @@ class GradientSink {
   void dense_kernel(Panels<const T> x, Panels<const T> dz, std::ptrdiff_t x_panel, Range panels) const;
   // The same for a sparse x, and all of its columns.
   void sparse_kernel(const SparseBatch<T>& x, Panels<const T> dz, Range panels) const;
+  // Of a tensor that is one row: its columns of a panel, summed over all rows of the batch.
+  void column_sums(int tensor, std::ptrdiff_t panel, std::ptrdiff_t cols, T* sums) const;
   // The gradient of all of the block.
   void whole(T* gradients) const;
   // Σ dz over the rows, the gradient of its bias.

@@ -51,7 +51,8 @@ Head<T>::Head(HeadPlan<T> plan, const Kernels<T>& kernels, std::vector<bool> lab
       padded_(panel_count(columns, kPanelWidth<T>) * kPanelWidth<T>),
       targets_(labels.size()),
       weights_(capacity),
-      losses_(capacity) {
+      losses_(capacity),
+      penalties_(capacity) {
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i])
       targets_[i].labels = Buffer<std::int64_t>(capacity);
@@ -82,6 +83,7 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
       kernels_.gather({data.targets[i].rows, data.order, first + rows.begin, rows.size(), to, rows.begin, 1});
     }
   }
+  std::fill(penalties_.data() + rows.begin, penalties_.data() + rows.end, T(0));
   weighted_ = data.sample_weight != nullptr;
   if (!weighted_) return;
   for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i)
@@ -193,7 +195,8 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range r
 template <class T>
 void Head<T>::collect(std::ptrdiff_t size, double divisor, double penalty, Totals& totals) const {
   const double rows = static_cast<double>(size), share = divisor == 0 ? 0 : rows / divisor;
-  totals.sum[0] += kernels_.sum(losses_.data(), nullptr, size) * share + penalty * rows;
+  totals.sum[0] += kernels_.sum(losses_.data(), nullptr, size) * share + penalty * rows +
+                   kernels_.sum(penalties_.data(), nullptr, size);
   totals.count[0] += rows;
   for (std::size_t i = 0; i < metrics_.size(); ++i) {
     const bool weighted = plan_.metrics[i].weighted && weighted_;

@@ -11,12 +11,17 @@
 
 namespace lamina::engine {
 
-// One pass as a layer sees it.
+// One pass as a layer sees it; the tape holds rows offset … of the batch.
 template <class T>
 struct Pass {
   const Kernels<T>& kernels;
   Tape<T>& tape;
-  bool training;
+  bool training;              // the tape is one for training: gradients will follow
+  bool random = false;        // noise is added, and batches are normalized by their own moments
+  std::uint64_t draw = 0;     // which batch of the model's life this is: noise depends on it
+  std::ptrdiff_t offset = 0;  // row of the batch where the tape begins
+  std::ptrdiff_t batch = 0;   // rows of the batch
+  T* penalties = nullptr;     // of each row of the batch, added to its loss; null in predictions
   Ahead ahead;  // of the input: the layer that goes last through the batch asks for some of it now and then
 };
 
@@ -45,7 +50,7 @@ class Layer {
   virtual void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const = 0;
 
   // Whether each row of the batch is worked on alone, so that a batch may be divided.
-  virtual bool rows_alone() const { return true; }
+  virtual bool rows_alone(bool) const { return true; }
 
   // Whether it must run on the calling thread.
   virtual bool host() const { return false; }

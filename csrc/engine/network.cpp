@@ -46,7 +46,7 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
     plan_[i].has_gradient = l > first_trained_;
     work_ += layers_[i]->work();
     host_ |= layers_[i]->host();
-    rows_alone_ &= layers_[i]->rows_alone();
+    for (const bool training : {false, true}) rows_alone_[training] &= layers_[i]->rows_alone(training);
     if (Parameters<T>* parameters = layers_[i]->parameters()) {
       parameter_bytes_ += parameters->size() * static_cast<std::ptrdiff_t>(sizeof(T));
       gates_.push_back(&parameters->gate);
@@ -121,9 +121,9 @@ void Network<T>::return_tape(std::unique_ptr<Tape<T>> tape) const {
 
 template <class T>
 void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
-                              int index, int members, Barrier* barrier) const {
+                              const std::uint64_t* draw, int index, int members, Barrier* barrier) const {
   constexpr std::ptrdiff_t size = sizeof(T), width = kPanelWidth<T>;
-  Pass<T> pass{kernels_, tape, false, {}};
+  Pass<T> pass{kernels_, tape, false, draw != nullptr, draw == nullptr ? 0 : *draw, first, 0, nullptr, {}};
   const Rows& dense = rows.dense;
   const char* begin = static_cast<const char*>(dense.base) + first * dense.row_bytes;
   const bool in_place = rows.kind == InputKind::dense && dense.type == number_type<T>() && dense.offsets == nullptr &&
@@ -161,10 +161,10 @@ void Network<T>::close(std::size_t gates) const {
 }
 
 template <class T>
-bool Network<T>::predict(const Input& rows, T* out, bool wait) const {
+bool Network<T>::predict(const Input& rows, T* out, bool wait, const std::uint64_t* draw) const {
   if (rows.rows() == 0) return true;
   if (Gate::held_here()) {  // called back from inside a step
-    predict_open(rows, out);
+    predict_open(rows, out, draw);
     return true;
   }
   if (!open(wait)) return false;
@@ -172,15 +172,16 @@ bool Network<T>::predict(const Input& rows, T* out, bool wait) const {
     const Network& network;
     ~Close() { network.close(network.gates_.size()); }
   } const close_at_end{*this};
-  predict_open(rows, out);
+  predict_open(rows, out, draw);
   return true;
 }
 
 template <class T>
-void Network<T>::predict_open(const Input& rows, T* out) const {
-  const std::ptrdiff_t n = rows.rows(), entries = rows.most_entries(rows_alone_ ? kPredictionRows : n);
+void Network<T>::predict_open(const Input& rows, T* out, const std::uint64_t* draw) const {
+  const bool alone = rows_alone_[draw != nullptr];
+  const std::ptrdiff_t n = rows.rows(), entries = rows.most_entries(alone ? kPredictionRows : n);
   const StepPlan plan =
-      plan_prediction({n, work_, parameter_bytes_, row_bytes_, depth(), lamina::kernels().vector_bytes, true},
+      plan_prediction({n, work_, parameter_bytes_, row_bytes_, depth(), lamina::kernels().vector_bytes, alone},
                       host_ ? 1 : num_threads());
   if (plan.schedule == Schedule::chunked && plan.threads > 1) {
     run_team(plan.threads, [&](int index, int count) {
@@ -191,22 +192,23 @@ void Network<T>::predict_open(const Input& rows, T* out) const {
       for (std::ptrdiff_t c = 0; c < chunks; ++c) {
         const std::ptrdiff_t begin = mine.begin + mine.size() * c / chunks,
                              end = mine.begin + mine.size() * (c + 1) / chunks;
-        predict_rows(rows, begin, end - begin, out, *tape, 0, 1, nullptr);
+        predict_rows(rows, begin, end - begin, out, *tape, draw, 0, 1, nullptr);
       }
       return_tape(std::move(tape));
     });
     return;
   }
-  const std::ptrdiff_t chunks = rows_alone_ ? (n + kPredictionRows - 1) / kPredictionRows : 1;
+  const std::ptrdiff_t chunks = alone ? (n + kPredictionRows - 1) / kPredictionRows : 1;
   std::unique_ptr<Tape<T>> tape = borrow_tape((n + chunks - 1) / chunks, entries);
   if (plan.threads == 1) {
     for (std::ptrdiff_t c = 0; c < chunks; ++c)
-      predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, *tape, 0, 1, nullptr);
+      predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, *tape, draw, 0, 1, nullptr);
   } else {
     run_together(plan.threads, [&](int index, int count, Barrier& barrier) {
       for (std::ptrdiff_t c = 0; c < chunks; ++c) {
         if (c > 0 && count > 1) barrier.wait();
-        predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, *tape, index, count, &barrier);
+        predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, *tape, draw, index, count,
+                     &barrier);
       }
     });
   }

@@ -45,7 +45,8 @@ class Network {
   std::ptrdiff_t first_trained() const { return first_trained_; }
   // Whether one of its layers must run on the calling thread.
   bool host() const { return host_; }
-  bool rows_alone() const { return rows_alone_; }
+  // Whether rows of a batch do not depend on each other: in training, and in prediction.
+  bool rows_alone(bool training) const { return rows_alone_[training]; }
   double work() const { return work_; }  // multiply-adds forward, for each row
   std::ptrdiff_t parameter_bytes() const { return parameter_bytes_; }
   std::ptrdiff_t row_bytes() const { return row_bytes_; }  // of a tape with gradients, for each row
@@ -64,16 +65,16 @@ class Network {
   // out (n, outputs) = the network of the rows; converts what is not of dtype T and contiguous. Several threads may
   // predict at once; one that trains lets them in between two steps. Returns false, having done nothing, where that
   // would mean to wait and `wait` is false.
-  bool predict(const Input& rows, T* out, bool wait) const;
+  bool predict(const Input& rows, T* out, bool wait, const std::uint64_t* draw = nullptr) const;
 
  private:
   std::unique_ptr<Tape<T>> borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t entries) const;
   void return_tape(std::unique_ptr<Tape<T>> tape) const;
   bool open(bool wait) const;
   void close(std::size_t gates) const;
-  void predict_open(const Input& rows, T* out) const;
-  void predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape, int index,
-                    int members, Barrier* barrier) const;
+  void predict_open(const Input& rows, T* out, const std::uint64_t* draw) const;
+  void predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
+                    const std::uint64_t* draw, int index, int members, Barrier* barrier) const;
 
   const Kernels<T>& kernels_;
   std::vector<std::unique_ptr<Layer<T>>> layers_;
@@ -81,7 +82,7 @@ class Network {
   std::vector<Gate*> gates_;
   std::ptrdiff_t first_trained_ = 0, parameter_bytes_ = 0, row_bytes_ = 0;
   double work_ = 0;
-  bool host_ = false, rows_alone_ = true;
+  bool host_ = false, rows_alone_[2] = {true, true};
   InputKind input_;
   mutable Gate tapes_gate_;
   mutable std::vector<std::unique_ptr<Tape<T>>> tapes_;

@@ -71,11 +71,11 @@ class Trainer<T>::Look final : public Interrupt {
 // All members go through the layers together.
 template <class T>
 void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                               std::ptrdiff_t last, int index, int count, Barrier& barrier) {
+                               std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier) {
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;  // whole vectors of the transposed gradient
   const Range rows = share_of(size, grain, index, count);
   const bool test = mode == Mode::test;
-  Pass<T> pass{kernels_, tape_, !test, {}};
+  Pass<T> pass{kernels_, tape_, !test, !test, draw, 0, size, head_->penalties(), {}};
   const auto stopped = [&] { return interruptible_ && stop_.load(std::memory_order_relaxed); };
   if (rows.begin < rows.end) {
     const std::ptrdiff_t factor = network_->plan()[0].factor;
@@ -137,13 +137,13 @@ T* Trainer<T>::merged(Range mine, int members) const {
 // Each member takes segments of rows through all layers.
 template <class T>
 void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                                  std::ptrdiff_t last, int index, int count, Barrier& barrier) {
+                                  std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier) {
   Member& member = *members_[static_cast<std::size_t>(index)];
   const bool test = mode == Mode::test;
   const std::ptrdiff_t segments = gradient_segments(size), depth = network_->depth();
   const std::ptrdiff_t lowest = test ? depth : network_->first_trained(), factor = network_->plan()[0].factor;
   member.sums.clear();
-  Pass<T> pass{kernels_, member.tape, !test, {}};
+  Pass<T> pass{kernels_, member.tape, !test, !test, draw, 0, size, head_->penalties(), {}};
   update_.measure_penalties(index, count);
   const double divisor = head_->divisor(data, first, size);
   const std::ptrdiff_t begin = segments * index / count, end = segments * (index + 1) / count;
@@ -153,6 +153,7 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   };
   for (std::ptrdiff_t s = begin; s < end; ++s) {
     const Range rows = segment(size, s);
+    pass.offset = rows.begin;
     if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
     fetch(kernels_, data.x, data.order, first + rows.begin, {0, rows.size()}, member.tape[0], factor);
     head_->gather(data, first, rows);
@@ -201,12 +202,12 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
 template void Trainer<float>::look_up(int);
 template void Trainer<double>::look_up(int);
 template void Trainer<float>::step_together(Mode, const TrainingData<float>&, std::ptrdiff_t, std::ptrdiff_t,
-                                            std::ptrdiff_t, int, int, Barrier&);
+                                            std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
 template void Trainer<double>::step_together(Mode, const TrainingData<double>&, std::ptrdiff_t, std::ptrdiff_t,
-                                             std::ptrdiff_t, int, int, Barrier&);
+                                             std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
 template void Trainer<float>::step_by_segments(Mode, const TrainingData<float>&, std::ptrdiff_t, std::ptrdiff_t,
-                                               std::ptrdiff_t, int, int, Barrier&);
+                                               std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
 template void Trainer<double>::step_by_segments(Mode, const TrainingData<double>&, std::ptrdiff_t, std::ptrdiff_t,
-                                                std::ptrdiff_t, int, int, Barrier&);
+                                                std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
 
 }  // namespace lamina::engine

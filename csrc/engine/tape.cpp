@@ -17,6 +17,8 @@ Tape<T>::Tape(const std::vector<BoundaryPlan>& plan, std::ptrdiff_t capacity, bo
     const std::ptrdiff_t size = padded<T>(capacity * plan[i].factor) * padded<T>(plan[i].width);
     if (!plan[i].sparse && (training || i + 1 < plan.size())) memory_[i].value = Buffer<T>(size);
     if (!training) continue;
+    if (plan[i].row_notes > 0) memory_[i].row_notes = Buffer<T>(plan[i].row_notes * capacity * plan[i].factor);
+    if (plan[i].column_notes > 0) memory_[i].column_notes = Buffer<T>(plan[i].column_notes * padded<T>(plan[i].width));
     if (plan[i].pre) memory_[i].pre = Buffer<T>(size);
     if (plan[i].has_gradient) memory_[i].gradient = Buffer<T>(size);
     if (plan[i].has_gradient && plan[i].row_major && plan[i].in_panels) memory_[i].in_panels = Buffer<T>(size);
@@ -49,6 +51,8 @@ void Tape<T>::set_rows(std::ptrdiff_t rows) {
                  view(memory.gradient),
                  {memory.transposed.data(), cols, n, cols * width, width},
                  {memory.in_panels.data(), n, cols, padded<T>(n) * width, width},
+                 memory.row_notes.data(),
+                 memory.column_notes.data(),
                  {}};
     if (plan_[i].sparse)
       views_[i].entries = {starts_.data(), columns_.data(), entry_values_.data(), n, columns_.size()};

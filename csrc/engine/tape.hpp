@@ -30,12 +30,16 @@ struct BoundaryPlan {
   bool has_gradient = true;  // something below is trained
   bool sparse = false;       // entries instead of values
   bool in_panels = false;    // where row_major: the finished gradient is kept in panels too
+  int row_notes = 0;         // numbers that the layer below keeps for each row, forward, for the way back
+  int column_notes = 0;      // and for each column
 };
 
 template <class T>
 struct Boundary {
   Panels<T> value, pre, gradient, transposed;
   Panels<T> in_panels;  // the gradient again, or data null
+  T* row_notes;         // [note][row]
+  T* column_notes;      // [note][padded column]
   SparseBatch<T> entries;
 };
 
@@ -58,7 +62,7 @@ class Tape {
 
  private:
   struct Memory {
-    Buffer<T> value, pre, gradient, transposed, in_panels;
+    Buffer<T> value, pre, gradient, transposed, in_panels, row_notes, column_notes;
   };
   std::vector<BoundaryPlan> plan_;
   std::vector<Memory> memory_;

@@ -44,6 +44,7 @@ struct Trainer<T>::Run {
   Batches batches;
   const std::vector<double>* rates;
   std::int64_t iteration;
+  std::uint64_t draw;
   Totals& totals;
   Exclusive& exclusive;
   bool chunked, settled;
@@ -60,7 +61,7 @@ Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::
 
 template <class T>
 StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
-  const bool segmentable = network_->rows_alone() && !head_plan_.host() && network_->input() == InputKind::dense;
+  const bool segmentable = network_->rows_alone(true) && !head_plan_.host() && network_->input() == InputKind::dense;
   const StepShape shape{rows,
                         network_->work(),
                         update_.gradient_size() * static_cast<std::ptrdiff_t>(sizeof(T)),
@@ -125,10 +126,11 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
       if (index == 0 && run.rates != nullptr)  // first read after the next barrier
         update_.begin_step(run.iteration + step,
                            (*run.rates)[std::min(static_cast<std::size_t>(step), run.rates->size() - 1)]);
+      const std::uint64_t draw = run.draw + static_cast<std::uint64_t>(step);
       if (run.chunked)
-        step_by_segments(run.mode, run.data, first, size, last, index, count, barrier);
+        step_by_segments(run.mode, run.data, first, size, last, draw, index, count, barrier);
       else
-        step_together(run.mode, run.data, first, size, last, index, count, barrier);
+        step_together(run.mode, run.data, first, size, last, draw, index, count, barrier);
       const bool given_up = interruptible_ && stop_.load(std::memory_order_relaxed);
       if (!run.settled) barrier.wait();
       if (index == 0 && !given_up) {
@@ -151,7 +153,7 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
 
 template <class T>
 void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
-                     std::int64_t iteration, Totals& totals, const Poll& poll) {
+                     std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll) {
   if (batches.rows == 0) return;
   if (Gate::held_here())
     throw std::logic_error(
@@ -176,7 +178,7 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   const AtEnd changed([&] {  // also where a step fails
     if (mode == Mode::train) update_.mark_changed();
   });
-  Run run{mode, data, batches, rates, iteration, totals, exclusive, chunked, settled};
+  Run run{mode, data, batches, rates, iteration, draw, totals, exclusive, chunked, settled};
   for (std::ptrdiff_t step = 0; step < steps && !stop_.load(std::memory_order_relaxed);) {
     Pace::Stretch stretch{plan.threads, steps - step, false};
     if (forced_threads_ == 0) stretch = paces_[mode == Mode::test].next(plan.threads, guess, steps - step);
@@ -191,19 +193,19 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
 
 template <class T>
 void Trainer<T>::train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates,
-                       std::int64_t iteration, Totals& totals, const Poll& poll) {
-  run(Mode::train, data, batches, &rates, iteration, totals, poll);
+                       std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll) {
+  run(Mode::train, data, batches, &rates, iteration, draw, totals, poll);
 }
 
 template <class T>
 void Trainer<T>::test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll) {
-  run(Mode::test, data, batches, nullptr, 0, totals, poll);
+  run(Mode::test, data, batches, nullptr, 0, 0, totals, poll);
 }
 
 template <class T>
 std::vector<std::shared_ptr<Parameters<T>>> Trainer<T>::gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
-                                                                  Totals& totals) {
-  run(Mode::store, data, {0, rows, rows}, nullptr, 0, totals, nullptr);
+                                                                  std::uint64_t draw, Totals& totals) {
+  run(Mode::store, data, {0, rows, rows}, nullptr, 0, draw, totals, nullptr);
   std::vector<std::shared_ptr<Parameters<T>>> found(static_cast<std::size_t>(update_.depth()));
   for (std::ptrdiff_t l = 0; l < update_.depth(); ++l) {
     if (!update_.layer(l).trained()) continue;

@@ -39,14 +39,15 @@ class Trainer {
   Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::vector<bool> labels, UpdatePlan<T> update);
 
   // Takes a step for each batch, with the learning rate rates[step] (the last one from there on). `iteration`
-  // is the number of batches before. Steps that were completed are in the totals, also where one throws.
+  // is the number of the optimizer's batches before, `draw` that of the model's life: noise depends on it. Steps that
+  // were completed are in the totals, also where one throws.
   void train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates, std::int64_t iteration,
-             Totals& totals, const Poll& poll);
+             std::uint64_t draw, Totals& totals, const Poll& poll);
   // Losses and metrics alone.
   void test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll);
   // The gradient of one batch's loss, in the layers' layouts; layers that are not trained stay empty.
   std::vector<std::shared_ptr<Parameters<T>>> gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
-                                                        Totals& totals);
+                                                        std::uint64_t draw, Totals& totals);
 
   // From now on the hook is told when a layer's gradient is complete. Nobody may be training.
   void set_hook(typename Update<T>::Hook hook) { update_.set_hook(std::move(hook)); }
@@ -80,13 +81,13 @@ class Trainer {
   struct Run;
 
   void run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
-           std::int64_t iteration, Totals& totals, const Poll& poll);
+           std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll);
   void run_stretch(Run& run, Range steps, int threads);
   void reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int members, bool chunked);
   void step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                     std::ptrdiff_t last, int index, int count, Barrier& barrier);
+                     std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier);
   void step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                        std::ptrdiff_t last, int index, int count, Barrier& barrier);
+                        std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier);
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
   void update_from(T* sums, Range mine) const;
   std::ptrdiff_t calls_ahead() const;

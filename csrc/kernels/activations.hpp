@@ -269,39 +269,49 @@ struct Mish {
 // Nanoseconds an element, for the decision how many threads are worth waking.
 constexpr double kElementNanoseconds = 0.25;
 
-// Runs body(offset, count) over the vectors of a matrix; one run over all elements where rows are packed.
+// Runs body(row, column, count) over runs of elements that lie together: rows, or parts of the whole where rows are
+// packed.
 template <class T, class Body>
-[[gnu::always_inline]] inline void for_each_element(std::ptrdiff_t rows, std::ptrdiff_t cols, bool packed,
-                                                    Body&& body) {
-  if (packed) {
-    parallel_ranges(rows * cols, 4 * kLanes<T>, kElementNanoseconds, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
-      for_each_vector<T>(end - begin, [&](std::ptrdiff_t j, std::ptrdiff_t count) { body(0, begin + j, count); });
-    });
-  } else {
+[[gnu::always_inline]] inline void for_each_run(std::ptrdiff_t rows, std::ptrdiff_t cols, bool packed, Body&& body) {
+  if (packed)
+    parallel_ranges(rows * cols, 4 * kLanes<T>, kElementNanoseconds,
+                    [&](std::ptrdiff_t begin, std::ptrdiff_t end) { body(0, begin, end - begin); });
+  else
     parallel_ranges(rows, 1, kElementNanoseconds * static_cast<double>(cols),
                     [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
-                      for (std::ptrdiff_t i = begin; i < end; ++i)
-                        for_each_vector<T>(cols, [&](std::ptrdiff_t j, std::ptrdiff_t count) { body(i, j, count); });
+                      for (std::ptrdiff_t i = begin; i < end; ++i) body(i, 0, cols);
                     });
-  }
+}
+
+// A run of elements. Not inlined: one copy of each activation's code will do.
+template <class Activation, class T>
+[[gnu::noinline]] void activate_run(const T* x, T* y, std::ptrdiff_t size, T alpha) {
+  for_each_vector<T>(size, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+    store_lanes(y + j, Activation::template forward<T>(load_lanes(x + j, count, T(0)), alpha), count);
+  });
+}
+template <class Activation, class T>
+[[gnu::noinline]] void propagate_run(const T* v, const T* dy, T* dx, std::ptrdiff_t size, T alpha) {
+  for_each_vector<T>(size, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+    const Vec<T> value = load_lanes(v + j, count, T(0)), gradient = load_lanes(dy + j, count, T(0));
+    store_lanes(dx + j, Activation::template backward<T>(value, gradient, alpha), count);
+  });
 }
 
 template <class Activation, class T>
 void activation_forward(Matrix<const T> x, Matrix<T> y, T alpha) {
-  const bool packed = x.stride == x.cols && y.stride == x.cols;
-  for_each_element<T>(x.rows, x.cols, packed, [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t count) {
-    const Vec<T> v = load_lanes(x.data + i * x.stride + j, count, T(0));
-    store_lanes(y.data + i * y.stride + j, Activation::template forward<T>(v, alpha), count);
-  });
+  for_each_run<T>(x.rows, x.cols, x.stride == x.cols && y.stride == x.cols,
+                  [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t count) {
+                    activate_run<Activation, T>(x.data + i * x.stride + j, y.data + i * y.stride + j, count, alpha);
+                  });
 }
 
 template <class Activation, class T>
 void activation_backward(Matrix<const T> v, Matrix<const T> dy, Matrix<T> dx, T alpha) {
   const bool packed = v.stride == v.cols && dy.stride == v.cols && dx.stride == v.cols;
-  for_each_element<T>(v.rows, v.cols, packed, [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t count) {
-    const Vec<T> value = load_lanes(v.data + i * v.stride + j, count, T(0));
-    const Vec<T> gradient = load_lanes(dy.data + i * dy.stride + j, count, T(0));
-    store_lanes(dx.data + i * dx.stride + j, Activation::template backward<T>(value, gradient, alpha), count);
+  for_each_run<T>(v.rows, v.cols, packed, [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t count) {
+    propagate_run<Activation, T>(v.data + i * v.stride + j, dy.data + i * dy.stride + j, dx.data + i * dx.stride + j,
+                                 count, alpha);
   });
 }
 

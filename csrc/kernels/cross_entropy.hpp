@@ -128,7 +128,8 @@ struct SoftmaxCrossEntropy {
   // Squares of a matrix of up to kFewColumns columns, rows in the lanes: square[j] holds column j of `rows` rows.
   // Columns that are not there are -inf, rows 0.
   template <class T>
-  [[gnu::always_inline]] static void load_columns(const T* z, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t c, Vec<T>* columns) {
+  [[gnu::always_inline]] static void load_columns(const T* z, std::ptrdiff_t stride, std::ptrdiff_t rows,
+                                                  std::ptrdiff_t c, Vec<T>* columns) {
     constexpr std::ptrdiff_t lanes = kLanes<T>;
     for (std::ptrdiff_t j = 0; j < c; j += lanes) {
       const std::ptrdiff_t count = smaller(lanes, c - j);
@@ -142,7 +143,8 @@ struct SoftmaxCrossEntropy {
     }
   }
   template <class T>
-  [[gnu::always_inline]] static void store_columns(const Vec<T>* columns, std::ptrdiff_t rows, std::ptrdiff_t c, T* g, std::ptrdiff_t stride) {
+  [[gnu::always_inline]] static void store_columns(const Vec<T>* columns, std::ptrdiff_t rows, std::ptrdiff_t c, T* g,
+                                                   std::ptrdiff_t stride) {
     constexpr std::ptrdiff_t lanes = kLanes<T>;
     for (std::ptrdiff_t j = 0; j < c; j += lanes) {
       const std::ptrdiff_t count = smaller(lanes, c - j);

@@ -26,6 +26,27 @@ struct MeanOfColumns {
   static constexpr bool sums = false;
 };
 
+// Losses and gradients of `size` elements that lie together; `sum` receives the sum of the losses, `each` each of them,
+// where they are not null. Weights are those of the elements, or null. Not inlined: one copy of each loss's code will
+// do.
+template <class Loss, class T>
+[[gnu::noinline]] void evaluate_run(const LossArguments<T>& a, const T* p, const T* t, T* gradient, std::ptrdiff_t size,
+                                    T slope, const T* weights, T* each, T* sum) {
+  Vec<T> total{};
+  for_each_vector<T>(size, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+    ValueAndGradient<T> r =
+        Loss::template evaluate<T>(load_lanes(p + j, count, T(0)), load_lanes(t + j, count, T(0)), a.parameters);
+    if (weights != nullptr) {
+      const Vec<T> weight = load_lanes(weights + j, count, T(0));
+      r = {r.value * weight, r.gradient * weight};
+    }
+    total += count == kLanes<T> ? r.value : first_lanes_of<T>(r.value, count);
+    if (gradient != nullptr) store_lanes(gradient + j, Vec<T>(r.gradient * slope), count);
+    if (each != nullptr) store_lanes(each + j, r.value, count);
+  });
+  if (sum != nullptr) *sum = sum_lanes<T>(total);
+}
+
 // Mean over the columns of an elementwise loss, or sum where it says so. One column is worked on down the rows.
 template <class Loss, class T>
 void evaluate_elementwise(const LossArguments<T>& a) {
@@ -33,33 +54,20 @@ void evaluate_elementwise(const LossArguments<T>& a) {
   const bool wants_gradient = a.gradient.data != nullptr;
   if (c == 1 && a.predictions.stride == 1 && a.targets.stride == 1 && (!wants_gradient || a.gradient.stride == 1)) {
     parallel_ranges(n, 4 * kLanes<T>, kElementNanoseconds, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
-      for_each_vector<T>(end - begin, [&](std::ptrdiff_t offset, std::ptrdiff_t count) {
-        const std::ptrdiff_t i = begin + offset;
-        const Vec<T> p = load_lanes(a.predictions.data + i, count, T(0));
-        ValueAndGradient<T> r =
-            Loss::template evaluate<T>(p, load_lanes(a.targets.data + i, count, T(0)), a.parameters);
-        if (a.sample_weight != nullptr) {
-          const Vec<T> weight = load_lanes(a.sample_weight + i, count, T(0));
-          r = {r.value * weight, r.gradient * weight};
-        }
-        if (wants_gradient) store_lanes(a.gradient.data + i, Vec<T>(r.gradient * a.gradient_scale), count);
-        if (a.loss != nullptr) store_lanes(a.loss + i, r.value, count);
-      });
+      evaluate_run<Loss, T>(a, a.predictions.data + begin, a.targets.data + begin,
+                            wants_gradient ? a.gradient.data + begin : nullptr, end - begin, a.gradient_scale,
+                            a.sample_weight == nullptr ? nullptr : a.sample_weight + begin,
+                            a.loss == nullptr ? nullptr : a.loss + begin, nullptr);
     });
     return;
   }
   for_each_row(n, c, [&](std::ptrdiff_t i) {
-    const T *p = a.predictions.data + i * a.predictions.stride, *t = a.targets.data + i * a.targets.stride;
     const T share = (a.sample_weight == nullptr ? T(1) : a.sample_weight[i]) / (Loss::sums ? T(1) : static_cast<T>(c));
-    const T slope = share * a.gradient_scale;
-    Vec<T> sum{};
-    for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
-      const Vec<T> prediction = load_lanes(p + j, count, T(0)), target = load_lanes(t + j, count, T(0));
-      const ValueAndGradient<T> r = Loss::template evaluate<T>(prediction, target, a.parameters);
-      sum += count == kLanes<T> ? r.value : first_lanes_of<T>(r.value, count);
-      if (wants_gradient) store_lanes(a.gradient.data + i * a.gradient.stride + j, Vec<T>(r.gradient * slope), count);
-    });
-    if (a.loss != nullptr) a.loss[i] = sum_lanes<T>(sum) * share;
+    T sum;
+    evaluate_run<Loss, T>(a, a.predictions.data + i * a.predictions.stride, a.targets.data + i * a.targets.stride,
+                          wants_gradient ? a.gradient.data + i * a.gradient.stride : nullptr, c,
+                          share * a.gradient_scale, nullptr, nullptr, &sum);
+    if (a.loss != nullptr) a.loss[i] = sum * share;
   });
 }
 

@@ -29,8 +29,8 @@ struct PhiloxBlock {
   return {{c0, c1, c2, c3}};
 }
 
-// The first 64 bits of blocks index, index + 1, … in the lanes.
-[[gnu::always_inline]] inline WideVec philox_words(RandomStream stream, std::uint64_t index) {
+// Blocks index, index + 1, … in the lanes, one word of each in c[0] … c[3].
+[[gnu::always_inline]] inline void philox_blocks(RandomStream stream, std::uint64_t index, WideVec* c) {
   constexpr std::uint64_t low = 0xffffffff;
   WideVec c0{}, c1{}, c2{}, c3{};
   for (std::ptrdiff_t i = 0; i < kWideLanes; ++i) {
@@ -51,7 +51,17 @@ struct PhiloxBlock {
     k0 = (k0 + 0x9E3779B9) & low;
     k1 = (k1 + 0xBB67AE85) & low;
   }
-  return c0 | c1 << 32;
+  c[0] = c0;
+  c[1] = c1;
+  c[2] = c2;
+  c[3] = c3;
+}
+
+// The first 64 bits of blocks index, index + 1, … in the lanes.
+[[gnu::always_inline]] inline WideVec philox_words(RandomStream stream, std::uint64_t index) {
+  WideVec c[4];
+  philox_blocks(stream, index, c);
+  return c[0] | c[1] << 32;
 }
 
 [[gnu::always_inline]] inline std::uint64_t wide_word(const PhiloxBlock& block, std::ptrdiff_t half) {

@@ -9,6 +9,8 @@
 #include "kernels/element_losses.hpp"
 #include "kernels/gather.hpp"
 #include "kernels/metrics.hpp"
+#include "kernels/noise.hpp"
+#include "kernels/normalization.hpp"
 #include "kernels/optimizers.hpp"
 #include "kernels/panels.hpp"
 #include "kernels/random.hpp"
@@ -94,6 +96,16 @@ constexpr Kernels<T> make_kernels() {
           sparse_gradient<T>,
           sparse_step<T>,
           gather<T>,
+          scale_columns<T>,
+          column_moments<T>,
+          normalization_sums<T>,
+          column_normalization_backward<T>,
+          row_normalization<T>,
+          row_normalization_backward<T>,
+          prelu<T>,
+          clipped_relu<T>,
+          prelu_sums<T>,
+          noise<T>,
           add<T>,
           penalty<T>,
           add_penalty_gradient<T>,

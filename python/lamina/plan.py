@@ -12,7 +12,10 @@ from lamina.activations import Kernel
 if TYPE_CHECKING:
     from lamina.layers.base import Layer, Shape
 
-__all__ = ["ActivationStep", "DenseStep", "EmbeddingStep", "HostStep", "Plan", "ReshapeStep", "Step", "make_plan"]
+__all__ = [
+    "ActivationStep", "ActivityStep", "BatchNormStep", "ClippedReluStep", "DenseStep", "EmbeddingStep", "HostStep",
+    "NoiseStep", "Plan", "PreluStep", "ReshapeStep", "RowNormStep", "ScaleStep", "Step", "make_plan",
+]  # fmt: skip
 
 
 class DenseStep(NamedTuple):
@@ -42,6 +45,61 @@ class ReshapeStep(NamedTuple):
     row_shape: Shape
 
 
+class NoiseStep(NamedTuple):
+    """Noise while training: "dropout", "gaussian" or "gaussian_dropout"."""
+
+    noise: str
+    rate: float
+    key: int
+
+
+class ScaleStep(NamedTuple):
+    """Columns multiplied by constants, and constants added: one for each column."""
+
+    scale: list[float]
+    shift: list[float]
+
+
+class ClippedReluStep(NamedTuple):
+    """``x`` above the threshold, kept within ``[0, most]`` where that is finite; ``slope (x - threshold)`` below."""
+
+    slope: float
+    most: float
+    threshold: float
+
+
+class PreluStep(NamedTuple):
+    """ReLU with a trained slope for each column."""
+
+    layer: Layer
+
+
+class BatchNormStep(NamedTuple):
+    """Normalization of columns; `tensors`: which weights are gamma, beta, mean and variance, -1 where there is none."""
+
+    layer: Layer
+    tensors: list[int]
+    momentum: float
+    epsilon: float
+
+
+class RowNormStep(NamedTuple):
+    """Normalization of rows; numbers of the layer's weights gamma and beta, -1 where there is none."""
+
+    layer: Layer
+    gamma: int
+    beta: int
+    centered: bool
+    epsilon: float
+
+
+class ActivityStep(NamedTuple):
+    """A penalty ``l1 Σ|y| + l2 Σ y²`` on what comes by, divided by the rows of the batch."""
+
+    l1: float
+    l2: float
+
+
 class HostStep(NamedTuple):
     """A layer that is computed in Python."""
 
@@ -50,7 +108,20 @@ class HostStep(NamedTuple):
     functions: Any  # has forward(x, training) and backward(dy, need_dx)
 
 
-Step = DenseStep | EmbeddingStep | ActivationStep | ReshapeStep | HostStep
+Step = (
+    DenseStep
+    | EmbeddingStep
+    | ActivationStep
+    | ReshapeStep
+    | NoiseStep
+    | ScaleStep
+    | ClippedReluStep
+    | PreluStep
+    | BatchNormStep
+    | RowNormStep
+    | ActivityStep
+    | HostStep
+)
 
 
 class Plan(NamedTuple):
@@ -68,7 +139,7 @@ def _flattened(layers: Sequence[Layer]) -> list[Step]:
     """Return all layers' steps, with element activations taken up by the dense step before them."""
     steps: list[Step] = []
     for layer in layers:
-        for step in layer.steps():
+        for step in layer.all_steps():
             if isinstance(step, DenseStep) and step.activation.rowwise:
                 steps += [step._replace(activation=LINEAR), ActivationStep(step.activation)]
                 continue
@@ -152,6 +223,25 @@ def make_plan(
                 continue
             specs.append(("reshape", step.row_shape[-1]))
             shape = step.row_shape
+        elif isinstance(step, NoiseStep):
+            specs.append(("noise", step.noise, step.rate, step.key))
+        elif isinstance(step, ScaleStep):
+            specs.append(("scale", step.scale, step.shift))
+        elif isinstance(step, ClippedReluStep):
+            specs.append(("clipped_relu", step.slope, step.most, step.threshold))
+        elif isinstance(step, PreluStep):
+            owner = step.layer
+            specs.append(("prelu", owner.block()))
+        elif isinstance(step, BatchNormStep):
+            owner = step.layer
+            frozen = not owner.trainable
+            specs.append(("batch_norm", owner.block(), step.tensors, step.momentum, step.epsilon, frozen))
+        elif isinstance(step, RowNormStep):
+            owner = step.layer if step.layer.weights else None
+            block = None if owner is None else owner.block()
+            specs.append(("row_norm", block, step.gamma, step.beta, step.centered, step.epsilon))
+        elif isinstance(step, ActivityStep):
+            specs.append(("activity", step.l1, step.l2))
         else:
             owner = step.layer if step.layer.weights else None
             width, factor = step.row_shape[-1], math.prod(step.row_shape[:-1])

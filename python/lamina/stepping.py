@@ -77,6 +77,7 @@ class Stepper:
         self._metric_uses: list[MetricUse] | None = None
         self._loss_tracker = metrics.Mean("loss")
         self._shuffles = 0
+        self._draws = 0  # batches trained in the model's life, which noise depends on
         self._plans: dict[tuple[bool, bool], tuple[list[Any], Plan]] = {}
         self._trainer: tuple[list[Any], _core.Trainer] | None = None
         # What predicts, for as long as the layers are these.
@@ -222,7 +223,7 @@ class Stepper:
         """Return what a compiled network depends on: the layers, and what of them is trained."""
         structure: list[Any] = list(self.layers)
         for layer in self.layers:
-            structure.append(layer.trainable)
+            structure += [layer.trainable, layer.activity_regularizer, layer.changes]
             for variable in layer.weights:
                 structure += [variable.trainable, variable.regularizer, variable.constraint]
         return structure
@@ -277,10 +278,11 @@ class Stepper:
         try:
             trainer.train(
                 data.engine_input(), prepared.targets(), data.sample_weight, order, first, rows, size, rates,
-                optimizer.batches, totals, progress,
+                optimizer.batches, self._draws, totals, progress,
             )  # fmt: skip
         finally:
             optimizer.batches += int(progress[0])
+            self._draws += int(progress[0])
             self._take_totals(totals)
         return None
 
@@ -301,6 +303,7 @@ class Stepper:
             gradients = self._gradients(trainer, batch)
             self._add_host_penalties(end - begin, gradients)
             optimizer.apply(gradients, self.trainable_weights)
+            self._draws += 1
 
     def _has_host_rules(self) -> bool:
         """Return whether a regularizer or a constraint is written in Python."""
@@ -324,7 +327,8 @@ class Stepper:
     def _gradients(self, trainer: _core.Trainer, batch: Prepared) -> list[Array]:
         """Return the gradients of `trainable_weights` for a batch, which goes into loss and metrics."""
         totals = self._new_totals()
-        blocks = trainer.gradients(batch.data.engine_input(), batch.targets(), batch.data.sample_weight, totals)
+        inputs, weight = batch.data.engine_input(), batch.data.sample_weight
+        blocks = trainer.gradients(inputs, batch.targets(), weight, self._draws, totals)
         self._take_totals(totals)
         found = []
         plan = self._plan(self._fuses_head(), isinstance(batch.data.x, SparseRows))

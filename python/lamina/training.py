@@ -392,7 +392,17 @@ class Trainer(Stepper):
         return found if len(plan.output_shape) == 1 else found.reshape(len(rows), *plan.output_shape)
 
     def __call__(self, x: Any, training: bool = False) -> Array:
-        """Return the output for one batch, as Keras's ``model(x)``."""
+        """Return the output for one batch, as Keras's ``model(x)``.
+
+        With `training`, noise is added and batches are normalized by their own moments; nothing is trained, and running
+        means stay as they are.
+        """
+        if training:
+            rows = self._rows_for(self._who("call"), x)
+            plan = self._plan(False, isinstance(rows, SparseRows))
+            self._draws += 1
+            output = plan.network.predict(data_module.engine_input(rows), None, self._draws)
+            return output.reshape(len(rows), *plan.output_shape)
         known = self._predictor
         if known is not None and known[0] == self.layers:
             found = known[1].predict_plain(x, None)

@@ -201,7 +201,7 @@ struct SmallNetwork {
   }
   double epoch(std::ptrdiff_t batch) {
     lamina::engine::Totals totals{{0.0}, {0.0}};
-    trainer->train(data(), {0, kRows, batch}, {0.01}, 0, totals, nullptr);
+    trainer->train(data(), {0, kRows, batch}, {0.01}, 0, 0, totals, nullptr);
     return totals.sum[0] / totals.count[0];
   }
   double loss() {

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from lamina import activations
+from lamina import activations, constraints, initializers, regularizers
 from lamina._checks import number
+from lamina._names import serialize_optional
 from lamina.activations import Kernel
 from lamina.layers.base import Layer
-from lamina.plan import ActivationStep, Step
+from lamina.plan import ActivationStep, ClippedReluStep, PreluStep, ReshapeStep, Step
+from lamina.variables import Variable
 
-__all__ = ["Activation", "LeakyReLU", "ReLU", "Softmax"]
+__all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
 
 
 class _ActivationLayer(Layer):
@@ -53,41 +56,145 @@ class Activation(_ActivationLayer):
         return super().get_config() | {"activation": activations.serialize(self.activation)}
 
 
-class ReLU(_ActivationLayer):
-    """``max(x, 0)``; with ``max_value=6`` cut off at 6, with a slope below zero as `LeakyReLU`.
+class ReLU(Layer):
+    """``max(x, 0)``; in general ``x`` above a threshold, kept below `max_value`, and a slope below.
+
+    ``x`` where ``x > threshold``, clipped to ``[0, max_value]``; elsewhere ``negative_slope * (x - threshold)``.
 
     Parameters
     ----------
-    max_value : None or 6
+    max_value : float, >= 0, optional
     negative_slope : float, >= 0
-        Only without `max_value`.
+    threshold : float, >= 0
     **layer_arguments
         As in `Layer`.
-
-    Raises
-    ------
-    ValueError
-        Another combination.
     """
 
-    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, **layer_arguments: Any) -> None:
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **layer_arguments: Any,
+    ) -> None:
         super().__init__(**layer_arguments)
-        slope = number(f"ReLU {self.name!r}", "negative_slope", negative_slope, least=0)
-        if max_value is not None and (max_value != 6 or negative_slope != 0):
-            raise ValueError(
-                f"ReLU {self.name!r}: max_value must be None or 6, and 6 takes no negative_slope; "
-                f"got max_value={max_value}, negative_slope={negative_slope}."
-            )
-        self.max_value, self.negative_slope = max_value, slope
+        who = f"ReLU {self.name!r}"
+        self.max_value = None if max_value is None else number(who, "max_value", max_value, least=0)
+        self.negative_slope = number(who, "negative_slope", negative_slope, least=0)
+        self.threshold = number(who, "threshold", threshold, least=0)
 
-    def _kernel(self) -> Kernel:
-        if self.max_value is not None:
-            return Kernel("relu6")
-        return Kernel("leaky_relu", self.negative_slope) if self.negative_slope else Kernel("relu")
+    def steps(self) -> list[Step]:
+        """Return the activation, in its simplest form."""
+        slope = self.negative_slope
+        if self.threshold == 0 and self.max_value is None:
+            return [ActivationStep(Kernel("leaky_relu", slope) if slope else Kernel("relu"))]
+        if self.threshold == 0 and self.max_value == 6 and not slope:
+            return [ActivationStep(Kernel("relu6"))]
+        return [ClippedReluStep(slope, math.inf if self.max_value is None else self.max_value, self.threshold)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return super().get_config() | {"max_value": self.max_value, "negative_slope": self.negative_slope}
+        return super().get_config() | {
+            "max_value": self.max_value,
+            "negative_slope": self.negative_slope,
+            "threshold": self.threshold,
+        }
+
+
+class ELU(_ActivationLayer):
+    """``x`` where it is positive, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2016).
+
+    Parameters
+    ----------
+    alpha : float, >= 0
+    **layer_arguments
+        As in `Layer`.
+    """
+
+    def __init__(self, alpha: float = 1.0, **layer_arguments: Any) -> None:
+        super().__init__(**layer_arguments)
+        self.alpha = number(f"ELU {self.name!r}", "alpha", alpha, least=0)
+
+    def _kernel(self) -> Kernel:
+        return Kernel("elu", self.alpha)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"alpha": self.alpha}
+
+
+class PReLU(Layer):
+    """``x`` where it is positive, ``alpha * x`` elsewhere, with a trained `alpha` for each element (He et al. 2015).
+
+    Parameters
+    ----------
+    alpha_initializer : str, Initializer or dict
+    alpha_regularizer, alpha_constraint : optional
+    shared_axes : sequence of int, optional
+        Axes, the batch being 0, along which one `alpha` holds: none, or all but the last.
+    **layer_arguments
+        As in `Layer`.
+
+    Attributes
+    ----------
+    alpha : Variable
+        Of the rows' shape, 1 along shared axes.
+    """
+
+    def __init__(
+        self,
+        alpha_initializer: Any = "zeros",
+        alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
+        shared_axes: Any = None,
+        **layer_arguments: Any,
+    ) -> None:
+        super().__init__(**layer_arguments)
+        self.alpha_initializer = initializers.get(alpha_initializer)
+        self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
+        axes = shared_axes if shared_axes is None or isinstance(shared_axes, (list, tuple)) else [shared_axes]
+        self.shared_axes = None if axes is None else [int(axis) for axis in axes]
+        self._alpha: Variable | None = None
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make alpha."""
+        self.mark_built(input_shape)
+        row = self._built_input()
+        if self.shared_axes and sorted(self.shared_axes) != list(range(1, len(row))):
+            raise ValueError(
+                f"PReLU {self.name!r}: shared_axes must be None or all but the last, {list(range(1, len(row)))}; got "
+                f"{self.shared_axes}."
+            )
+        shared = self.shared_axes or []
+        shape = tuple(1 if axis in shared else size for axis, size in enumerate(row, 1))
+        self._alpha = self.add_weight(
+            shape, self.alpha_initializer, regularizer=self.alpha_regularizer, constraint=self.alpha_constraint,
+            name="alpha",
+        )  # fmt: skip
+
+    @property
+    def alpha(self) -> Variable:
+        """The slopes; for built layers."""
+        self._built_input()
+        assert self._alpha is not None
+        return self._alpha
+
+    def steps(self) -> list[Step]:
+        """Return the activation, of flat rows where each element has a slope."""
+        row = self._built_input()
+        if len(row) == 1 or self.shared_axes:
+            return [PreluStep(self)]
+        return [ReshapeStep((self.alpha.size,)), PreluStep(self), ReshapeStep(row)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {
+            "alpha_initializer": initializers.serialize(self.alpha_initializer),
+            "alpha_regularizer": serialize_optional(self.alpha_regularizer),
+            "alpha_constraint": serialize_optional(self.alpha_constraint),
+            "shared_axes": self.shared_axes,
+        }
 
 
 class LeakyReLU(_ActivationLayer):

@@ -9,13 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lamina import _core, config
+from lamina import _core, config, constraints, initializers, regularizers
 from lamina._checks import NotBuiltError, flag
 from lamina._names import snake_case, unique_name
-from lamina.constraints import Constraint
-from lamina.initializers import Initializer
-from lamina.plan import HostStep, Plan, Step, make_plan
-from lamina.regularizers import Regularizer
+from lamina.plan import ActivityStep, HostStep, Plan, Step, make_plan
 from lamina.variables import Variable
 
 __all__ = ["Layer", "Pass"]
@@ -46,6 +43,8 @@ class Layer:
         Whether training changes its parameters.
     dtype : {"float32", "float64"}, optional
         Default: `lamina.config.floatx`. A model has one dtype.
+    activity_regularizer : str, Regularizer or dict, optional
+        A penalty on the output, divided by the rows of the batch, that the loss contains.
     input_shape : tuple of int, optional
         Shape of one row, without the batch; builds a model that begins with this layer.
     input_dim : int, optional
@@ -58,6 +57,7 @@ class Layer:
         name: str | None = None,
         trainable: bool = True,
         dtype: str | None = None,
+        activity_regularizer: Any = None,
         input_shape: tuple[int, ...] | None = None,
         input_dim: int | None = None,
         **unknown: Any,
@@ -69,6 +69,9 @@ class Layer:
             raise TypeError(f"{kind}: name must be a str; got {type(name).__name__}.")
         self._name = name if name is not None else unique_name(snake_case(kind))
         self.trainable = flag(kind, "trainable", trainable)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        if self.activity_regularizer is not None and self.activity_regularizer.factors() is None:
+            raise ValueError(f"{kind}: activity_regularizer must be one of lamina.regularizers: L1, L2 or L1L2.")
         self.dtype = config.check_float_type(kind, dtype) if dtype is not None else config.floatx()
         if input_dim is not None and input_shape is not None:
             raise ValueError(f"{kind}: give input_dim or input_shape, not both.")
@@ -82,6 +85,8 @@ class Layer:
         self._variables: list[Variable] = []
         self._block: _core.Parameters | None = None
         self._own_plan: Plan | None = None
+        self.changes = 0  # of what is compiled into the plan and is neither a parameter nor an argument
+        self._draws = 0  # calls of the layer by itself, as in training
 
     # What a subclass defines.
 
@@ -97,6 +102,15 @@ class Layer:
         """Return what the layer is to the engine; one that defines `forward` and `backward` is computed by them."""
         shape = tuple(size for size in self.output_shape[1:] if size is not None)
         return [HostStep(self, shape, _Functions(self))]
+
+    def all_steps(self) -> list[Step]:
+        """Return `steps`, and the penalty on the output where there is one."""
+        steps = self.steps()
+        if self.activity_regularizer is None:
+            return steps
+        factors = self.activity_regularizer.factors()
+        assert factors is not None
+        return [*steps, ActivityStep(*factors)]
 
     def forward(self, x: Array, *, training: bool) -> Pass:
         """Return the output for a batch, and what `backward` needs.
@@ -129,6 +143,8 @@ class Layer:
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make the same layer, without its parameters' values."""
         settings: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        if self.activity_regularizer is not None:
+            settings["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         if self.wanted_input_shape is not None:
             settings["input_shape"] = list(self.wanted_input_shape)
         return settings
@@ -167,17 +183,38 @@ class Layer:
 
     def add_weight(
         self,
-        name: str,
-        shape: Shape,
-        initializer: Initializer,
+        shape: Any = (),
+        initializer: Any = None,
+        dtype: Any = None,
         trainable: bool = True,
-        regularizer: Regularizer | None = None,
-        constraint: Constraint | None = None,
+        regularizer: Any = None,
+        constraint: Any = None,
+        name: str | None = None,
     ) -> Variable:
         """Make a parameter and return its variable.
 
-        Its values come from the initializer, or from the file that is being loaded (`initial_values`).
+        Its values come from the initializer, or from the file that is being loaded.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        initializer : str, Initializer, callable or dict, optional
+            Glorot uniform if omitted, as in Keras.
+        dtype : optional
+            The layer's, and no other.
+        trainable : bool
+        regularizer, constraint : optional
+            Names, objects or configurations.
+        name : str, optional
         """
+        if isinstance(shape, (int, np.integer)):
+            shape = (int(shape),)
+        shape = tuple(int(size) for size in shape)
+        name = name if name is not None else f"variable_{len(self._variables)}"
+        if dtype is not None and config.check_float_type(name, dtype) != self.dtype:
+            raise ValueError(f"{type(self).__name__} {self.name!r}: dtype of {name} must be the layer's, {self.dtype}.")
+        initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
+        regularizer, constraint = regularizers.get(regularizer), constraints.get(constraint)
         if self._block is not None:
             raise RuntimeError(f"{type(self).__name__} {self.name!r}: add_weight must be called in build.")
         path = f"{self.name}/{name}"
@@ -299,7 +336,13 @@ class Layer:
             self.build_or_discard((None, *batch.shape[1:]))
         if self._own_plan is None:
             self._own_plan = make_plan([self], self._built_input(), self.dtype)
-        return self._own_plan.network.predict(batch, None).reshape(len(batch), *self._own_plan.output_shape)
+        return self._own_plan.network.predict(batch, None, self._next_draw() if training else None).reshape(
+            len(batch), *self._own_plan.output_shape
+        )
+
+    def _next_draw(self) -> int:
+        self._draws += 1
+        return self._draws
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_own_plan": None}

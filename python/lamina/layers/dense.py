@@ -28,6 +28,8 @@ class Dense(Layer):
         Defaults as in Keras: Glorot uniform, zeros.
     kernel_regularizer, bias_regularizer : str, Regularizer or dict, optional
         Penalties that the loss contains.
+    activity_regularizer : str, Regularizer or dict, optional
+        Penalty on the output, divided by the rows of the batch.
     kernel_constraint, bias_constraint : str, Constraint or dict, optional
         What kernel and bias fulfil after every step.
     input_dim, input_shape, name, dtype, trainable
@@ -65,12 +67,12 @@ class Dense(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
-        *,
+        activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
         **layer_arguments: Any,
     ) -> None:
-        super().__init__(**layer_arguments)
+        super().__init__(activity_regularizer=activity_regularizer, **layer_arguments)
         self.units = integer("Dense", "units", units)
         self.activation = activations.get(activation)
         self._kernel_of_activation = activations.kernel_of(self.activation, f"Dense {self.name!r}")
@@ -103,12 +105,14 @@ class Dense(Layer):
         inputs = self._built_input()[-1]
         shape = (inputs, self.units)
         self._kernel = self.add_weight(
-            "kernel", shape, self.kernel_initializer, True, self.kernel_regularizer, self.kernel_constraint
-        )
+            shape, self.kernel_initializer, regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
+            name="kernel",
+        )  # fmt: skip
         if self.use_bias:
             self._bias = self.add_weight(
-                "bias", (self.units,), self.bias_initializer, True, self.bias_regularizer, self.bias_constraint
-            )
+                (self.units,), self.bias_initializer, regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint, name="bias",
+            )  # fmt: skip
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input shape with `units` as its last axis."""

@@ -101,13 +101,9 @@ class Embedding(Layer):
         self.mark_built(input_shape)
         shape = (self.input_dim, self.output_dim)
         self._embeddings = self.add_weight(
-            "embeddings",
-            shape,
-            self.embeddings_initializer,
-            True,
-            self.embeddings_regularizer,
-            self.embeddings_constraint,
-        )
+            shape, self.embeddings_initializer, regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint, name="embeddings",
+        )  # fmt: skip
         if self._initial is not None:
             self._embeddings.assign(self._initial)
             self._initial = None

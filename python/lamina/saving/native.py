@@ -52,6 +52,7 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool) -> None:
         "lamina": _core.__version__,
         "model": model.get_config(),
         "shuffles": model._shuffles,
+        "draws": model._draws,
         "compiled": None,
     }
     if model._compiled is not None:
@@ -154,6 +155,7 @@ def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]],
     finally:
         initial_values.reset(token)
     model._shuffles = integer("file", "shuffles", settings["shuffles"], 0)
+    model._draws = integer("file", "draws", settings.get("draws", 0), 0)
     expected = {f"weights/{variable.path}" for variable in model.weights}
     how = settings["compiled"]
     if how is not None:

@@ -1,0 +1,97 @@
+#include "engine/layers/batch_norm.hpp"
+
+#include <cmath>
+
+namespace lamina::engine {
+
+// Of each column the mean and one over the deviation, of the batch or as they run.
+constexpr int kMoments = 2;
+
+template <class T>
+void BatchNorm<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) {
+  ElementwiseLayer<T>::plan(input, output, trained_below);
+  output.column_notes = kMoments;
+}
+
+// y = γ (x - mean) rate + β as one multiply-add: x scale + shift.
+template <class T>
+void BatchNorm<T>::forward(Pass<T>& pass, Range rows, Range panels) const {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
+  const std::ptrdiff_t cols = input.value.cols, padded = panel_count(cols, width) * width;
+  const T *gamma = tensor(tensors_.gamma), *beta = tensor(tensors_.beta);
+  T *running_mean = tensor(tensors_.mean), *running_variance = tensor(tensors_.variance);
+  for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
+    const std::ptrdiff_t first = panel * width, count = std::min(width, cols - first);
+    T mean[width] = {}, variance[width] = {}, rate[width] = {}, scale[width] = {}, shift[width] = {};
+    if (by_batch(pass)) {
+      pass.kernels.column_moments(input.value, panel, mean, variance);
+    } else {
+      std::copy(running_mean + first, running_mean + first + count, mean);
+      std::copy(running_variance + first, running_variance + first + count, variance);
+    }
+    for (std::ptrdiff_t j = 0; j < count; ++j) {
+      rate[j] = T(1) / std::sqrt(variance[j] + epsilon_);
+      scale[j] = gamma == nullptr ? rate[j] : rate[j] * gamma[first + j];
+      shift[j] = (beta == nullptr ? T(0) : beta[first + j]) - mean[j] * scale[j];
+    }
+    if (by_batch(pass) && pass.training) {
+      for (std::ptrdiff_t j = 0; j < count; ++j) {
+        running_mean[first + j] = running_mean[first + j] * momentum_ + mean[j] * (T(1) - momentum_);
+        running_variance[first + j] = running_variance[first + j] * momentum_ + variance[j] * (T(1) - momentum_);
+      }
+    }
+    if (pass.training) {
+      std::copy(mean, mean + count, output.column_notes + first);
+      std::copy(rate, rate + count, output.column_notes + padded + first);
+    }
+    pass.kernels.scale_columns(
+        {input.value, output.value, scale, shift, rows.begin, rows.end, panel, panel + 1, first});
+  }
+}
+
+// A unit is a panel.
+template <class T>
+std::ptrdiff_t BatchNorm<T>::backward_units(const Tape<T>& tape) const {
+  return this->panels_of(tape[this->at].value).end;
+}
+
+template <class T>
+void BatchNorm<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
+  const std::ptrdiff_t cols = input.value.cols, padded = panel_count(cols, width) * width, rows = input.value.rows;
+  const T* gamma = tensor(tensors_.gamma);
+  for (std::ptrdiff_t panel = units.begin; panel < units.end; ++panel) {
+    const T *mean = output.column_notes + panel * width, *rate = output.column_notes + padded + panel * width;
+    NormalizationSums<T> call{input.value, output.gradient, false, mean, rate, 0, rows, panel};
+    BlockSums<T> memory;
+    T* sums = memory.sum(rows, 2 * width, pass.kernels.add, [&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
+      std::fill(out, out + 2 * width, T(0));
+      call.row_begin = begin;
+      call.row_end = end;
+      pass.kernels.normalization_sums(call, out);
+    });
+    // The gradients are taken after dx, which reads γ.
+    if (this->need_dx) {
+      if (by_batch(pass)) {
+        pass.kernels.column_normalization_backward(call, gamma, sums, input.gradient);
+      } else {
+        T scale[width] = {};
+        for (std::ptrdiff_t j = 0; j < std::min(width, cols - panel * width); ++j)
+          scale[j] = gamma == nullptr ? rate[j] : rate[j] * gamma[panel * width + j];
+        pass.kernels.scale_columns(
+            {output.gradient, input.gradient, scale, nullptr, 0, rows, panel, panel + 1, panel * width});
+      }
+      if (below != nullptr) below->finish_gradient(pass, {0, rows}, {panel, panel + 1});
+    }
+    if (sink == nullptr) continue;
+    if (tensors_.gamma >= 0) sink->column_sums(tensors_.gamma, panel, cols, sums);
+    if (tensors_.beta >= 0) sink->column_sums(tensors_.beta, panel, cols, sums + width);
+  }
+}
+
+template class BatchNorm<float>;
+template class BatchNorm<double>;
+
+}  // namespace lamina::engine

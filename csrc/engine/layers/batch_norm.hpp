@@ -1,0 +1,46 @@
+// Batch normalization: columns by the moments of the batch while training, by running means of these otherwise.
+#pragma once
+
+#include "engine/layers/elementwise.hpp"
+
+namespace lamina::engine {
+
+// Which tensors of the block are what; -1: there is none.
+struct BatchNormTensors {
+  int gamma, beta, mean, variance;
+};
+
+template <class T>
+class BatchNorm final : public ElementwiseLayer<T> {
+ public:
+  // `frozen`: the running means are used, and left alone, in training too.
+  BatchNorm(std::shared_ptr<Parameters<T>> parameters, BatchNormTensors tensors, double momentum, double epsilon,
+            bool frozen)
+      : parameters_(std::move(parameters)),
+        tensors_(tensors),
+        momentum_(static_cast<T>(momentum)),
+        epsilon_(static_cast<T>(epsilon)),
+        frozen_(frozen) {}
+
+  void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override;
+  bool rows_alone(bool training) const override { return frozen_ || !training; }
+  bool forward_by_rows(std::ptrdiff_t, int) const override { return false; }
+  void forward(Pass<T>& pass, Range rows, Range panels) const override;
+  std::ptrdiff_t backward_units(const Tape<T>& tape) const override;
+  void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
+  Parameters<T>* parameters() const override { return parameters_.get(); }
+
+ private:
+  T* tensor(int number) const { return number < 0 ? nullptr : parameters_->tensor(number).data; }
+  bool by_batch(const Pass<T>& pass) const { return pass.random && !frozen_; }
+
+  std::shared_ptr<Parameters<T>> parameters_;
+  BatchNormTensors tensors_;
+  T momentum_, epsilon_;
+  bool frozen_;
+};
+
+extern template class BatchNorm<float>;
+extern template class BatchNorm<double>;
+
+}  // namespace lamina::engine

@@ -1,0 +1,50 @@
+// Dropout and its kin: noise while training, nothing else.
+#pragma once
+
+#include "engine/layers/elementwise.hpp"
+
+namespace lamina::engine {
+
+template <class T>
+class NoiseLayer final : public ElementwiseLayer<T> {
+ public:
+  NoiseLayer(NoiseKind kind, double rate, std::uint64_t key) : kind_(kind), rate_(rate), key_(key) {}
+
+  void forward(Pass<T>& pass, Range rows, Range panels) const override {
+    const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
+    apply(pass, input.value, output.value, rows, panels, false);
+  }
+  std::ptrdiff_t backward_units(const Tape<T>& tape) const override { return this->row_units(tape, this->at); }
+  void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>*) const override {
+    if (!this->need_dx) return;
+    const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
+    const Range rows = this->rows_of(input.value, units), panels = this->panels_of(input.value);
+    apply(pass, output.gradient, input.gradient, rows, panels, true);
+    if (below != nullptr) below->finish_gradient(pass, rows, panels);
+  }
+
+ private:
+  void apply(const Pass<T>& pass, const Panels<T>& from, const Panels<T>& to, Range rows, Range panels,
+             bool backward) const {
+    if (!pass.random)
+      return pass.kernels.scale_columns({from, to, nullptr, nullptr, rows.begin, rows.end, panels.begin, panels.end});
+    const std::ptrdiff_t factor = from.rows / std::max<std::ptrdiff_t>(1, pass.tape.rows());
+    pass.kernels.noise({kind_,
+                        {key_, pass.draw},
+                        rate_,
+                        backward,
+                        from,
+                        to,
+                        pass.offset * factor,
+                        rows.begin,
+                        rows.end,
+                        panels.begin,
+                        panels.end});
+  }
+
+  NoiseKind kind_;
+  double rate_;
+  std::uint64_t key_;
+};
+
+}  // namespace lamina::engine

@@ -1,0 +1,52 @@
+// ReLU with a trained slope below zero, one for each column.
+#pragma once
+
+#include "engine/layers/elementwise.hpp"
+
+namespace lamina::engine {
+
+template <class T>
+class Prelu final : public ElementwiseLayer<T> {
+ public:
+  explicit Prelu(std::shared_ptr<Parameters<T>> parameters) : parameters_(std::move(parameters)) {}
+
+  void forward(Pass<T>& pass, Range rows, Range panels) const override {
+    const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
+    pass.kernels.prelu(
+        {input.value, output.value, parameters_->data(), nullptr, rows.begin, rows.end, panels.begin, panels.end},
+        nullptr);
+  }
+  // A unit is a panel: the slopes' gradient sums over all rows.
+  std::ptrdiff_t backward_units(const Tape<T>& tape) const override {
+    return this->panels_of(tape[this->at].value).end;
+  }
+  void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override {
+    const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
+    // The slopes change after they were used.
+    if (this->need_dx) {
+      const Panels<const T> dy = output.gradient;
+      const Range rows{0, input.value.rows};
+      pass.kernels.prelu(
+          {input.value, input.gradient, parameters_->data(), nullptr, rows.begin, rows.end, units.begin, units.end},
+          &dy);
+      if (below != nullptr) below->finish_gradient(pass, rows, units);
+    }
+    for (std::ptrdiff_t panel = units.begin; sink != nullptr && panel < units.end; ++panel) {
+      BlockSums<T> memory;
+      sink->column_sums(0, panel, input.value.cols,
+                        memory.sum(input.value.rows, kPanelWidth<T>, pass.kernels.add,
+                                   [&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
+                                     std::fill(out, out + kPanelWidth<T>, T(0));
+                                     pass.kernels.prelu_sums(
+                                         {input.value, output.gradient, false, nullptr, nullptr, begin, end, panel},
+                                         out);
+                                   }));
+    }
+  }
+  Parameters<T>* parameters() const override { return parameters_.get(); }
+
+ private:
+  std::shared_ptr<Parameters<T>> parameters_;
+};
+
+}  // namespace lamina::engine

@@ -1,0 +1,47 @@
+// Layer normalization and its kin: each row by its own moments.
+#pragma once
+
+#include "engine/layers/elementwise.hpp"
+
+namespace lamina::engine {
+
+template <class T>
+class RowNorm final : public ElementwiseLayer<T> {
+ public:
+  // Tensors of the block, -1 where there is none; not `centered`: divided by the root mean square alone.
+  RowNorm(std::shared_ptr<Parameters<T>> parameters, int gamma, int beta, bool centered, double epsilon)
+      : parameters_(std::move(parameters)),
+        gamma_(gamma),
+        beta_(beta),
+        centered_(centered),
+        epsilon_(static_cast<T>(epsilon)) {}
+
+  void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override {
+    ElementwiseLayer<T>::plan(input, output, trained_below);
+    input.row_major = output.row_major = true;
+    output.row_notes = 2;
+    output.column_notes = gamma_ < 0 ? 0 : 1;
+  }
+  void forward(Pass<T>& pass, Range rows, Range panels) const override;
+  // Units are first panels' widths of rows, for dx, then panels, for the gradients of γ and β.
+  std::ptrdiff_t backward_units(const Tape<T>& tape) const override {
+    const Panels<T>& x = tape[this->at].value;
+    return this->row_units(tape, this->at) + (parameters_ == nullptr ? 0 : this->panels_of(x).end);
+  }
+  // γ may change while others still propagate: they use what it was, which forward wrote down.
+  void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
+  Parameters<T>* parameters() const override { return parameters_.get(); }
+
+ private:
+  const T* tensor(int number) const { return number < 0 ? nullptr : parameters_->tensor(number).data; }
+
+  std::shared_ptr<Parameters<T>> parameters_;
+  int gamma_, beta_;
+  bool centered_;
+  T epsilon_;
+};
+
+extern template class RowNorm<float>;
+extern template class RowNorm<double>;
+
+}  // namespace lamina::engine

@@ -1,0 +1,32 @@
+// Columns multiplied by constants, and constants added.
+#pragma once
+
+#include "engine/layers/elementwise.hpp"
+
+namespace lamina::engine {
+
+template <class T>
+class Scale final : public ElementwiseLayer<T> {
+ public:
+  // One of each for every column.
+  Scale(std::vector<T> scale, std::vector<T> shift) : scale_(std::move(scale)), shift_(std::move(shift)) {}
+
+  void forward(Pass<T>& pass, Range rows, Range panels) const override {
+    pass.kernels.scale_columns({pass.tape[this->at].value, pass.tape[this->at + 1].value, scale_.data(), shift_.data(),
+                                rows.begin, rows.end, panels.begin, panels.end});
+  }
+  std::ptrdiff_t backward_units(const Tape<T>& tape) const override { return this->row_units(tape, this->at); }
+  void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>*) const override {
+    if (!this->need_dx) return;
+    const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
+    const Range rows = this->rows_of(input.value, units), panels = this->panels_of(input.value);
+    pass.kernels.scale_columns(
+        {output.gradient, input.gradient, scale_.data(), nullptr, rows.begin, rows.end, panels.begin, panels.end});
+    if (below != nullptr) below->finish_gradient(pass, rows, panels);
+  }
+
+ private:
+  std::vector<T> scale_, shift_;
+};
+
+}  // namespace lamina::engine

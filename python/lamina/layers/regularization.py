@@ -1,0 +1,149 @@
+"""Layers that act while training only: noise, and penalties on what goes through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import random, regularizers
+from lamina._checks import integer, number
+from lamina.layers.base import Layer
+from lamina.plan import NoiseStep, Step
+
+__all__ = ["ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise"]
+
+
+class _Noise(Layer):
+    """Noise of one kind. What it does to an element of a batch is a function of seed, batch, row and column alone."""
+
+    kind: str
+    argument: str
+
+    def __init__(self, amount: float, seed: int | None, **layer_arguments: Any) -> None:
+        super().__init__(**layer_arguments)
+        who = f"{type(self).__name__} {self.name!r}"
+        self._amount = number(who, self.argument, amount, 0, 1)
+        self.seed = None if seed is None else integer(who, "seed", seed, least=-(2**63))
+        own = random.global_seeds.next_seed() if self.seed is None else self.seed
+        self._key = random.stream_key(own, "noise")
+
+    def steps(self) -> list[Step]:
+        """Return the noise."""
+        return [NoiseStep(self.kind, self._amount, self._key)] if self._amount else []
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {self.argument: self._amount, "seed": self.seed}
+
+
+class Dropout(_Noise):
+    """While training each element is 0 with probability `rate`, else divided by ``1 - rate`` (Srivastava et al. 2014).
+
+    Otherwise it changes nothing.
+
+    Parameters
+    ----------
+    rate : float in [0, 1]
+    noise_shape : None
+        Every element is drawn alone; another value raises.
+    seed : int, optional
+        Drawn from the global seeds if omitted.
+    **layer_arguments
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = Dropout(0.5, seed=1)
+    >>> layer(np.ones((1, 4)))
+    array([[1., 1., 1., 1.]], dtype=float32)
+    >>> sorted(set(layer(np.ones((100, 4)), training=True).ravel().tolist()))
+    [0.0, 2.0]
+    """
+
+    kind, argument = "dropout", "rate"
+
+    def __init__(self, rate: float, noise_shape: None = None, seed: int | None = None, **layer_arguments: Any) -> None:
+        if noise_shape is not None:
+            raise ValueError(f"Dropout: noise_shape must be None: every element is drawn alone; got {noise_shape!r}.")
+        super().__init__(rate, seed, **layer_arguments)
+
+    @property
+    def rate(self) -> float:
+        """Probability that an element is dropped."""
+        return self._amount
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"noise_shape": None}
+
+
+class GaussianNoise(_Noise):
+    """While training a normal deviate times `stddev` is added to each element.
+
+    Parameters
+    ----------
+    stddev : float in [0, 1]
+    seed : int, optional
+    **layer_arguments
+        As in `Layer`.
+    """
+
+    kind, argument = "gaussian", "stddev"
+
+    def __init__(self, stddev: float, seed: int | None = None, **layer_arguments: Any) -> None:
+        super().__init__(stddev, seed, **layer_arguments)
+
+    @property
+    def stddev(self) -> float:
+        """Standard deviation of the noise."""
+        return self._amount
+
+
+class GaussianDropout(_Noise):
+    """While training each element is multiplied by ``1 + sqrt(rate / (1 - rate))`` times a normal deviate.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+    seed : int, optional
+    **layer_arguments
+        As in `Layer`.
+    """
+
+    kind, argument = "gaussian_dropout", "rate"
+
+    def __init__(self, rate: float, seed: int | None = None, **layer_arguments: Any) -> None:
+        super().__init__(rate, seed, **layer_arguments)
+        if self._amount == 1:
+            raise ValueError(f"GaussianDropout {self.name!r}: rate must be in [0, 1); got {rate}.")
+
+    @property
+    def rate(self) -> float:
+        """Share that dropout of the same strength would drop."""
+        return self._amount
+
+
+class ActivityRegularization(Layer):
+    """Adds ``l1 Σ|x| + l2 Σ x²``, divided by the rows of the batch, to the loss; passes its input on.
+
+    Parameters
+    ----------
+    l1, l2 : float, >= 0
+    **layer_arguments
+        As in `Layer`.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **layer_arguments: Any) -> None:
+        layer_arguments.pop("activity_regularizer", None)
+        super().__init__(activity_regularizer=regularizers.L1L2(l1, l2), **layer_arguments)
+        self.l1, self.l2 = float(l1), float(l2)
+
+    def steps(self) -> list[Step]:
+        """Return nothing: the penalty is that of every layer with an activity regularizer."""
+        return []
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        own = super().get_config() | {"l1": self.l1, "l2": self.l2}
+        own.pop("activity_regularizer")
+        return own
