@@ -198,7 +198,8 @@ class Stepper:
         """Return the targets as a metric takes them, or None where they are those of the loss."""
         if metric.wants_labels:
             return None if targets.ndim == 1 else label_array(who, "y", y, columns)
-        return None if targets.ndim == 2 else metric.targets(who, y, columns, None)
+        shared = targets.ndim == 2 and not (metric.converts_targets or self.loss.converts_targets)
+        return None if shared else metric.targets(who, y, columns, None)
 
     # The engine.
 

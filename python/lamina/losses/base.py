@@ -46,6 +46,9 @@ class Loss(Configurable):
         Accepted as in Keras: losses are computed in the dtype of the predictions.
     """
 
+    # Whether `targets` changes values, so that metrics need targets of their own.
+    converts_targets = False
+
     # Name of the compiled loss, None for one that is written in Python; and of the one that takes logits.
     kernel: str | None = None
     logits_kernel: str | None = None

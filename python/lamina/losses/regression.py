@@ -208,6 +208,8 @@ class Quantile(Loss):
 class _SignLoss(Loss):
     """A loss of targets -1 and 1. Where all targets are 0 and 1, 0 stands for -1."""
 
+    converts_targets = True
+
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return targets -1 and 1."""
         array = target_array(who, "y", y, columns, dtype)

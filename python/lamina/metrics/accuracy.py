@@ -23,7 +23,13 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 
-class Accuracy(Metric):
+class _Accuracy(Metric):
+    """A metric of this family: its name is that of its class."""
+
+    numbered = False
+
+
+class Accuracy(_Accuracy):
     """Share of outputs that equal the targets.
 
     Examples
@@ -39,7 +45,7 @@ class Accuracy(Metric):
         return _core.equal_matches(y_true, y_pred, None)
 
 
-class BinaryAccuracy(Metric):
+class BinaryAccuracy(_Accuracy):
     """Share of outputs on the right side of a threshold: ``(y_pred > threshold) == y_true``.
 
     Parameters
@@ -68,7 +74,7 @@ class BinaryAccuracy(Metric):
         return super().get_config() | {"threshold": self.threshold}
 
 
-class CategoricalAccuracy(Metric):
+class CategoricalAccuracy(_Accuracy):
     """Share of rows whose largest output is where the target's is; one-hot targets, say."""
 
     engine_kernel = "categorical_matches"
@@ -78,7 +84,7 @@ class CategoricalAccuracy(Metric):
         return _core.categorical_matches(y_true, y_pred, None)
 
 
-class SparseCategoricalAccuracy(Metric):
+class SparseCategoricalAccuracy(_Accuracy):
     """Share of rows whose largest output is at the target's class number.
 
     Examples
@@ -99,7 +105,7 @@ class SparseCategoricalAccuracy(Metric):
         return _core.sparse_matches(y_true, y_pred, None)
 
 
-class TopKCategoricalAccuracy(Metric):
+class TopKCategoricalAccuracy(_Accuracy):
     """Share of rows where the target's largest column is among the `k` largest outputs.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lamina import _core, config, initializers
 from lamina._arrays import float_array, scored_batch, target_array
-from lamina._names import Configurable, snake_case
+from lamina._names import Configurable, snake_case, unique_name
 from lamina.variables import Variable
 
 __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
@@ -31,14 +31,19 @@ class Metric(Configurable):
         Accepted as in Keras: row values come in the dtype of the predictions, sums are float64.
     """
 
-    # Whether targets are class numbers, shape (n,).
+    # Whether a second one without a name is called ``name_1``, as Keras does for some, and for those of one's own.
+    numbered = True
+
+    # Whether targets are class numbers, shape (n,); and whether `targets` changes values.
     wants_labels = False
+    converts_targets = False
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         if dtype is not None:
             config.check_float_type(type(self).__name__, dtype)
         self._variables: list[Variable] = []
-        self.name = name if name is not None else snake_case(type(self).__name__)
+        own = snake_case(type(self).__name__)
+        self.name = name if name is not None else unique_name(own) if self.numbered else own
         self.total = 0.0
         self.count = 0.0
 
@@ -147,6 +152,8 @@ class Metric(Configurable):
 
 class _OfNumbers(Metric):
     """A metric of numbers instead of predictions."""
+
+    numbered = False
 
     def _read(self, values: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> tuple[Array, Array | None]:
         who = type(self).__name__

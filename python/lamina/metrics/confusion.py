@@ -401,7 +401,7 @@ class AUC(_Counts):
         self._given = None if thresholds is None else [number(who, "thresholds", t, 0, 1) for t in thresholds]
         inner = _evenly(integer(who, "num_thresholds", num_thresholds, 2)) if self._given is None else self._given
         margin = config.epsilon()
-        super().__init__([-margin, *sorted(inner), 1 + margin], name if name is not None else "auc", dtype)
+        super().__init__([-margin, *sorted(inner), 1 + margin], name, dtype)
         self.num_thresholds = len(inner) + 2
         self.curve, self.summation_method = str(curve).upper(), str(summation_method).lower()
         if self.curve not in ("ROC", "PR"):

@@ -35,12 +35,14 @@ Array = npt.NDArray[Any]
 class _LossMetric(Metric):
     """Mean of a loss's rows."""
 
+    numbered = False
     loss_class: type[Loss]
 
     def __init__(self, name: str | None = None, dtype: Any = None, **loss_arguments: Any) -> None:
         super().__init__(name, dtype)
         self._loss = self.loss_class(**loss_arguments)
         self._loss_arguments = loss_arguments
+        self.converts_targets = self._loss.converts_targets
         self.engine_kernel = self._loss.logits_kernel if self._loss.from_logits else self._loss.kernel
 
     def parameters(self) -> tuple[float, ...]:
