@@ -6,15 +6,15 @@ compiled functions on NumPy arrays for loops of one's own.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from lamina import (
     _threadpoolctl,
     activations,
     callbacks,
     config,
     constraints,
-    datasets,
     initializers,
-    kernels,
     layers,
     losses,
     metrics,
@@ -23,19 +23,38 @@ from lamina import (
     random,
     regularizers,
     runtime,
-    utils,
 )
 from lamina._core import __version__ as __version__
-from lamina.layers import Input
+from lamina._names import lazily
+from lamina.callbacks import Callback
+from lamina.initializers import Initializer
+from lamina.layers import Input, Layer
+from lamina.losses import Loss
+from lamina.metrics import Metric
 from lamina.models import Sequential
+from lamina.optimizers import Optimizer
+from lamina.regularizers import Regularizer
 from lamina.runtime import get_num_threads, set_num_threads, show_config
+from lamina.variables import Variable
+
+if TYPE_CHECKING:
+    from lamina import backend, datasets, kernels, utils
 
 _threadpoolctl.register()
 
 __all__ = [
+    "Callback",
+    "Initializer",
     "Input",
+    "Layer",
+    "Loss",
+    "Metric",
+    "Optimizer",
+    "Regularizer",
     "Sequential",
+    "Variable",
     "activations",
+    "backend",
     "callbacks",
     "config",
     "constraints",
@@ -55,3 +74,29 @@ __all__ = [
     "show_config",
     "utils",
 ]
+
+# Imported when first asked for.
+_MODULES = {name: name for name in ("backend", "datasets", "kernels", "utils")}
+
+_SEQUENTIAL = "lamina's models are Sequential stacks of dense layers"
+_ABSENT = {
+    "Model": f"{_SEQUENTIAL}; the functional API and subclassed models are not supported",
+    "Function": _SEQUENTIAL,
+    "KerasTensor": _SEQUENTIAL,
+    "applications": "there are no pretrained networks",
+    "ops": "compute with NumPy; lamina.kernels has the compiled functions",
+    "preprocessing": "use Rescaling and Normalization of lamina.layers, or scikit-learn",
+    "tree": "data are arrays, or tuples of arrays in batches",
+    "export": "save with Sequential.save",
+    "saving": "use Sequential.save and lamina.models.load_model",
+    "distribution": "not there yet",
+    "quantizers": "there are no quantized weights",
+    "mixed_precision": "there are float32 and float64; see lamina.config.set_floatx",
+    "dtype_policies": "there are float32 and float64; see lamina.config.set_floatx",
+    "wrappers": "not there yet",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a module when it is first asked for; say what there is instead of what Keras has besides."""
+    return lazily(__name__, name, _MODULES, _ABSENT, globals())

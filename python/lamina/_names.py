@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar
@@ -31,6 +32,31 @@ class Configurable:
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return an object from `get_config`."""
         return cls(**config)
+
+
+def lazily(
+    package: str, name: str, modules: Mapping[str, str], absent: Mapping[str, str], namespace: dict[str, Any]
+) -> Any:
+    """Return what a package offers under a name, importing it; what a package's ``__getattr__`` does.
+
+    Parameters
+    ----------
+    modules : mapping
+        Name → the package's module that holds it, or that it is.
+    absent : mapping
+        Names of Keras that are not there → what there is instead.
+    namespace : dict
+        The package's globals, where what was found is kept.
+    """
+    if name in modules:
+        module = importlib.import_module(f"{package}.{modules[name]}")
+        namespace[name] = module if modules[name] == name else getattr(module, name)
+        return namespace[name]
+    if name in absent:
+        raise AttributeError(f"{package} has no {name!r}: {absent[name]}.")
+    near = difflib.get_close_matches(name, [n for n in (*namespace, *modules) if not n.startswith("_")], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise AttributeError(f"module {package!r} has no attribute {name!r}.{hint}")
 
 
 def look_up(who: str, what: str, identifier: object, classes: Mapping[str, Callable[..., T]], kind: type[T]) -> T:

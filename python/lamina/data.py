@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
-from lamina._arrays import SparseRows, batch_array, index_array, is_sparse, native_array, sparse_array, weight_array
+from lamina._arrays import (
+    SparseRows,
+    batch_array,
+    index_array,
+    is_sparse,
+    native_array,
+    real_array,
+    sparse_array,
+    weight_array,
+)  # fmt: skip
+from lamina._checks import integer, number
 
-__all__ = ["Data", "engine_input", "input_rows", "same_length", "split_point", "weights"]
+__all__ = ["Data", "class_weights", "engine_input", "input_rows", "same_length", "split_point", "weights"]
 
 Array = npt.NDArray[Any]
 
@@ -67,6 +78,32 @@ def same_length(who: str, x: Array | SparseRows, y: Array) -> None:
     """Raise unless inputs and targets have as many rows."""
     if len(x) != len(y):
         raise ValueError(f"{who}: y must have as many rows as x; got {len(y)} for {len(x)}.")
+
+
+def class_weights(who: str, class_weight: Any, y: Any) -> Array:
+    """Return the weight of each row, given that of its class: classes are numbers, or places in one-hot rows.
+
+    Parameters
+    ----------
+    class_weight : dict of int to float, or "balanced"
+    """
+    targets = real_array(who, "y", y)
+    if targets.ndim == 2 and targets.shape[1] > 1:
+        classes = targets.argmax(axis=1)
+    elif targets.ndim <= 2:
+        classes = np.rint(targets.reshape(-1)).astype(np.int64)
+    else:
+        raise ValueError(f"{who}: class_weight needs y of shape (n,) or (n, c); got {targets.shape}.")
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        found, counts = np.unique(classes, return_counts=True)
+        balanced: Array = len(classes) / (len(found) * counts)
+        return np.asarray(balanced[np.searchsorted(found, classes)])
+    if not isinstance(class_weight, dict):
+        raise TypeError(f"{who}: class_weight must be a dict or 'balanced'; got {class_weight!r}.")
+    weights = np.ones(len(classes))
+    for name, weight in class_weight.items():
+        weights[classes == integer(who, "a class", name, -(2**63))] = number(who, "class_weight", weight, least=0)
+    return weights
 
 
 def split_point(who: str, rows: int, fraction: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "TruncatedNormal",
@@ -258,6 +261,77 @@ class LecunNormal(_Preset):
     _arguments = (1.0, "fan_in", "truncated_normal")
 
 
+class Identity(Initializer):
+    """The identity matrix times `gain`; for matrices.
+
+    Parameters
+    ----------
+    gain : float
+
+    Examples
+    --------
+    >>> Identity(2.0)((2, 2))
+    array([[2., 0.],
+           [0., 2.]], dtype=float32)
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = number("Identity", "gain", gain)
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return the array."""
+        if len(shape) != 2:
+            raise ValueError(f"Identity: shape must be that of a matrix; got {shape}.")
+        found: Array = self.gain * np.eye(*shape)
+        return found.astype(dtype or config.floatx())
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"gain": self.gain}
+
+
+class Orthogonal(_RandomInitializer):
+    """Orthogonal rows or columns, whichever are fewer, times `gain` (Saxe et al. 2014).
+
+    The first factor of a QR decomposition of normal numbers, its signs those of the second factor's diagonal.
+
+    Parameters
+    ----------
+    gain : float
+    seed : int, optional
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.gain = number("Orthogonal", "gain", gain)
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return the array."""
+        if len(shape) < 2:
+            raise ValueError(f"Orthogonal: shape must have at least two dimensions; got {shape}.")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        normal = self._draw("normal", 0.0, 1.0, (max(rows, columns), min(rows, columns)), "float64")
+        q, r = np.linalg.qr(normal)
+        q = q * np.sign(np.diag(r))
+        found = q.T if rows < columns else q
+        return np.ascontiguousarray((self.gain * found).reshape(shape).astype(dtype or config.floatx()))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"gain": self.gain, "seed": self._given_seed}
+
+
+class _Function(Initializer):
+    """A function of one's own, of shape and dtype."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
+        """Return what the function returns, as an array."""
+        return np.array(self.function(shape, dtype=dtype or config.floatx()), dtype or config.floatx())
+
+
 def compute_fans(shape: tuple[int, ...]) -> tuple[float, float]:
     """Return fan-in and fan-out of a parameter shape: of ``(in, out)`` simply these."""
     if len(shape) == 0:
@@ -269,8 +343,10 @@ def compute_fans(shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 _CLASSES: dict[str, type[Initializer]] = registry(
-    (Zeros, "zeros"),
-    (Ones, "ones"),
+    (Zeros, "zeros zero"),
+    (Ones, "ones one"),
+    (Identity, "identity IdentityInitializer identity_initializer"),
+    (Orthogonal, "orthogonal OrthogonalInitializer"),
     (Constant, "constant"),
     (RandomNormal, "random_normal normal"),
     (RandomUniform, "random_uniform uniform"),
@@ -286,7 +362,9 @@ _CLASSES: dict[str, type[Initializer]] = registry(
 
 
 def get(identifier: object) -> Initializer:
-    """Return an initializer from a name, a configuration, a class or an instance.
+    """Return an initializer from a name, a configuration, a class, an instance or a function of shape and dtype.
+
+    None is Glorot uniform, as in Keras's `add_weight`.
 
     Raises
     ------
@@ -298,4 +376,21 @@ def get(identifier: object) -> Initializer:
     >>> type(get("he_normal")).__name__
     'HeNormal'
     """
+    if identifier is None:
+        return GlorotUniform()
+    if callable(identifier) and not isinstance(identifier, (type, Initializer)):
+        return _Function(identifier)
     return look_up("initializers.get", "initializer", identifier, _CLASSES, Initializer)
+
+
+# The names in lower case that Keras has too.
+constant, glorot_normal, glorot_uniform = Constant, GlorotNormal, GlorotUniform
+he_normal, he_uniform, lecun_normal, lecun_uniform = HeNormal, HeUniform, LecunNormal, LecunUniform
+identity, ones, orthogonal, zeros = Identity, Ones, Orthogonal, Zeros
+random_normal, random_uniform = RandomNormal, RandomUniform
+truncated_normal, variance_scaling = TruncatedNormal, VarianceScaling
+
+
+def deserialize(config: dict[str, Any]) -> Initializer:
+    """Return an initializer from ``{"class_name", "config"}``."""
+    return get(config)

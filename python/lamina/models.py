@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,7 +18,7 @@ from lamina.saving.summary import format_summary
 from lamina.training import Trainer
 from lamina.variables import Variable
 
-__all__ = ["Sequential", "load_model"]
+__all__ = ["Sequential", "clone_model", "load_model", "model_from_json"]
 
 Array = npt.NDArray[Any]
 
@@ -358,6 +359,49 @@ class Sequential(Trainer):
 
         save_model(self, filepath, overwrite)
 
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the parameters into a file.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            Ends in ``.safetensors``.
+        overwrite : bool
+            False raises where the file exists.
+        """
+        from lamina.saving.native import save_weights
+
+        self._require_built("save_weights")
+        save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: Any) -> None:
+        """Read parameters that `save_weights` or `save` wrote, in the order of the layers; all or none.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            Ends in ``.safetensors``.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            There is no such file, it is damaged, or its parameters have other shapes.
+        """
+        from lamina.saving.native import load_weights
+
+        self._require_built("load_weights")
+        load_weights(self, filepath)
+
+    def to_json(self, **settings: Any) -> str:
+        """Return `get_config` as JSON; `model_from_json` makes the model again.
+
+        Parameters
+        ----------
+        **settings
+            Passed on to `json.dumps`.
+        """
+        return json.dumps(serialize(self), **settings)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
@@ -371,6 +415,29 @@ def _build_for(who: str, layer: Layer, row_shape: Shape) -> None:
             f"{who}: layer {layer.name!r} must take rows of shape {layer.input_row_shape}, for which it was built; "
             f"those before it are {row_shape}."
         )
+
+
+def model_from_json(json_string: str) -> Sequential:
+    """Return a model from `Sequential.to_json`, its parameters drawn anew."""
+    found = json.loads(json_string)
+    if not isinstance(found, dict) or found.get("class_name") != "Sequential":
+        raise ValueError("model_from_json: the text must be that of a Sequential's to_json.")
+    return Sequential.from_config(found["config"])
+
+
+def clone_model(model: Sequential) -> Sequential:
+    """Return a model of the same layers, its parameters drawn anew.
+
+    Parameters
+    ----------
+    model : Sequential
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"clone_model: model must be a Sequential; got {type(model).__name__}.")
+    config = model.get_config()
+    copy = Sequential.from_config(config)
+    copy.seed = random.global_seeds.next_seed()
+    return copy
 
 
 def load_model(filepath: Any, compile: bool = True) -> Sequential:

@@ -83,6 +83,8 @@ class Stepper:
         # What predicts, for as long as the layers are these.
         self._predictor: tuple[list[Layer], _core.Network] | None = None
         self.stop_training = False
+        self.fit_completed = False  # whether the last `fit` came to its end
+        self.initial_epoch: int | None = None  # where a callback wants `fit` to begin
         self.history: History | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -129,6 +131,12 @@ class Stepper:
         """The loss as a running mean, and the metrics that were resolved so far."""
         uses = self._metric_uses or []
         return [self._loss_tracker, *(use.metric for use in uses)]
+
+    def direction_of(self, name: str) -> str | None:
+        """Return "up" or "down" for the name of a metric in the logs: whether more or less is better; None: unknown."""
+        names = list(self._logs())[1:]
+        found = {own: use.metric.direction for own, use in zip(names, self._metric_uses or [], strict=True)}
+        return found.get(name)
 
     @property
     def metrics_names(self) -> list[str]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lamina import callbacks as callbacks_module
 from lamina import data as data_module
 from lamina import losses, metrics, optimizers, random
 from lamina._arrays import SparseRows
 from lamina._checks import flag, integer, number
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
+from lamina.callbacks import base as callbacks_module
 from lamina.stepping import Compiled, Prepared, Stepper
+from lamina.streams import Stream, is_stream
 
 __all__ = ["Trainer"]
 
@@ -93,23 +94,24 @@ class Trainer(Stepper):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: None = None,
+        class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
-        steps_per_epoch: None = None,
-        validation_steps: None = None,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: Any = 1,
     ) -> History:
         """Train for a number of epochs.
 
         Parameters
         ----------
-        x : array_like, shape (n, ...)
+        x : array_like, shape (n, ...), or iterable of batches
             Rows of input. A C-ordered array of the model's dtype is read where it is; other dtypes are
-            converted batch by batch.
+            converted batch by batch. Or what yields ``(x, y)`` or ``(x, y, sample_weight)``: a generator, a loader, a
+            sequence of batches.
         y : array_like
-            Targets as the loss takes them.
+            Targets as the loss takes them; None where `x` yields batches.
         batch_size : int, >= 1, optional
             Rows of a step, 32 if omitted; the last batch of an epoch may be smaller.
         epochs : int, >= 0
@@ -124,16 +126,20 @@ class Trainer(Stepper):
         shuffle : bool
             Whether each epoch takes the rows in a new random order: a function of the model's seed and of
             the number of epochs that it was trained for.
-        class_weight, steps_per_epoch, validation_steps : None
-            Not supported yet; another value raises.
+        class_weight : dict of int to float, or "balanced", optional
+            Factor of the loss of rows of a class, 1 for classes that are not named; "balanced" gives all classes the
+            same weight in all. Not together with `sample_weight`.
         sample_weight : array_like, shape (n,), optional
             Factor of each row's loss.
         initial_epoch : int, >= 0
             Number of the first epoch.
+        steps_per_epoch, validation_steps : int, >= 1, optional
+            Batches of an epoch, and of an evaluation. Arrays are gone through again and again, in a new order each
+            time, and an epoch goes on where the one before it ended.
         validation_batch_size : int, >= 1, optional
             As `batch_size` if omitted.
-        validation_freq : int, >= 1
-            Evaluate after every so many epochs.
+        validation_freq : int, >= 1, or list of int
+            Evaluate after every so many epochs, or after those that are named, counting from 1.
 
         Returns
         -------
@@ -148,10 +154,12 @@ class Trainer(Stepper):
             Anything that does not fit. The model is as it was.
         """
         who = self._who("fit")
-        _refuse(who, class_weight=class_weight, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        self._require_compiled("fit")
         size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
         first, end = integer(who, "initial_epoch", initial_epoch, 0), integer(who, "epochs", epochs, 0)
-        every = integer(who, "validation_freq", validation_freq)
+        every = _epochs_to_validate(who, validation_freq)
+        steps = None if steps_per_epoch is None else integer(who, "steps_per_epoch", steps_per_epoch)
+        held_out_steps = None if validation_steps is None else integer(who, "validation_steps", validation_steps)
         held_out_size = size
         if validation_batch_size is not None:
             held_out_size = integer(who, "validation_batch_size", validation_batch_size)
@@ -160,68 +168,156 @@ class Trainer(Stepper):
             raise ValueError(f"{who}: validation_split must be in [0, 1); got {validation_split}.")
         level = callbacks_module.resolve_verbose(who, verbose)
         shuffle = flag(who, "shuffle", shuffle)
-        listeners: list[Callback] = [History(), *callbacks_module.checked(who, callbacks)]
+        history = History()
+        listeners: list[Callback] = [*callbacks_module.checked(who, callbacks)]
         if level:
-            listeners.insert(1, ProgbarLogger(level))
+            listeners.append(ProgbarLogger(level))
+        listeners.append(history)
 
-        prepared = self._prepare("fit", x, y, sample_weight)
-        held_out: Prepared | None = None
-        if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise ValueError(f"{who}: validation_data must be (x, y) or (x, y, sample_weight).")
-            held_out = self._prepare("fit", *(*validation_data, None)[:3])
-            if held_out.data.x.shape[1:] != prepared.data.x.shape[1:]:
+        source: Prepared | Stream
+        held_out: Prepared | Stream | None = None
+        if is_stream(x):
+            if y is not None or sample_weight is not None or class_weight is not None or fraction:
                 raise ValueError(
-                    f"{who}: the rows of validation_data must have shape {prepared.data.x.shape[1:]} as those of x; "
-                    f"got {held_out.data.x.shape[1:]}."
+                    f"{who}: where x yields batches, y, sample_weight, class_weight and validation_split must not be "
+                    "given."
                 )
-        elif fraction:
-            prepared, held_out = _split(who, prepared, fraction)
-        self._commit(prepared)
+            source = Stream(who, x, steps)
+            total = len(source)
+        else:
+            if class_weight is not None:
+                if sample_weight is not None:
+                    raise ValueError(f"{who}: give class_weight or sample_weight, not both.")
+                sample_weight = data_module.class_weights(who, class_weight, y)
+            source = self._prepare("fit", x, y, sample_weight)
+            if fraction and validation_data is None:
+                source, held_out = _split(who, source, fraction)
+            total = -(-len(source.data) // size) if steps is None else steps
+        if validation_data is not None:
+            held_out = self._validation_source(who, validation_data, held_out_steps)
+            if isinstance(held_out, Prepared) and isinstance(source, Prepared):
+                _same_rows(who, source, held_out)
+        if isinstance(source, Prepared):
+            self._commit(source)
 
-        history = listeners[0]
-        assert isinstance(history, History)
-        steps = -(-len(prepared.data) // size)
-        events = CallbackList(listeners, self, {"epochs": end, "steps": steps, "verbose": level})
+        params = {"epochs": end, "steps": total or None, "verbose": level}
+        events = CallbackList(listeners, self, params)
         self.history = history
-        self.stop_training = False
+        self.stop_training = self.fit_completed = False
+        self.initial_epoch = None
         logs: dict[str, float] | None = None
         batches = self.optimizer.batches
+        place = _Place(0, None)
         events.call("on_train_begin", None)
         try:
-            for epoch in range(first, end):
+            for epoch in range(self._first_epoch(first), end):
                 events.call("on_epoch_begin", epoch, None)
-                self._train_epoch(prepared, size, shuffle, events)
+                if isinstance(source, Stream):
+                    self._train_stream(source, events)
+                elif steps is not None:
+                    place = self._train_steps(source, size, steps, shuffle, place, events)
+                else:
+                    self._train_epoch(source, size, shuffle, events)
                 logs = self._logs()
-                if held_out is not None and (epoch + 1) % every == 0:
-                    tested = self._test_rows(held_out, held_out_size, events)
+                if held_out is not None and every(epoch + 1):
+                    tested = self._test(held_out, held_out_size, held_out_steps, events)
                     logs |= {f"val_{name}": value for name, value in tested.items()}
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
             if self.optimizer.batches > batches:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
+            self.fit_completed = True
         finally:
             events.call("on_train_end", logs)
         return history
 
+    def _validation_source(self, who: str, validation_data: Any, steps: int | None) -> Prepared | Stream:
+        if is_stream(validation_data):
+            return Stream(f"{who}: validation_data", validation_data, steps)
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise ValueError(f"{who}: validation_data must be (x, y), (x, y, sample_weight) or yield batches.")
+        return self._prepare("fit", *(*validation_data, None)[:3])
+
+    def _first_epoch(self, wanted: int) -> int:
+        """Return the epoch to begin with: the one wanted, unless a callback restored a later state."""
+        return wanted if self.initial_epoch is None else self.initial_epoch
+
+    def _order(self, rows: int, shuffle: bool) -> npt.NDArray[np.int64] | None:
+        """Return the next order of rows."""
+        order = None
+        if shuffle:
+            order = random.permutation(random.stream_key(self.seed, "shuffle"), self._shuffles, rows)
+        self._shuffles += 1
+        return order
+
     def _train_epoch(self, prepared: Prepared, size: int, shuffle: bool, events: CallbackList) -> None:
         self.reset_metrics()
         total = len(prepared.data)
-        order = None
-        if shuffle:
-            order = random.permutation(random.stream_key(self.seed, "shuffle"), self._shuffles, total)
-        self._shuffles += 1
+        order = self._order(total, shuffle)
         if events.wants_batches("train"):
             for index, first in enumerate(range(0, total, size)):
-                events.call("on_train_batch_begin", index, None)
-                self._train_rows(prepared, order, first, min(size, total - first), size)
-                events.call("on_train_batch_end", index, self._logs())
-                events.advance(1, self._logs)
+                self._train_one(prepared, order, first, min(size, total - first), index, events)
+                if self.stop_training:
+                    break
             return
         for first, rows in events.stretches(total, size):
             self._train_rows(prepared, order, first, rows, size)
             events.advance(-(-rows // size), self._logs)
+
+    def _train_one(
+        self, prepared: Prepared, order: npt.NDArray[np.int64] | None, first: int, rows: int, index: int,
+        events: CallbackList,
+    ) -> None:  # fmt: skip
+        """Train one batch, between its events."""
+        events.call("on_train_batch_begin", index, None)
+        self._train_rows(prepared, order, first, rows, rows)
+        events.call("on_train_batch_end", index, self._logs())
+        events.advance(1, self._logs)
+
+    def _train_steps(
+        self, prepared: Prepared, size: int, steps: int, shuffle: bool, place: _Place, events: CallbackList
+    ) -> _Place:
+        """Train so many batches from a place in the rows on, beginning again where they end; return the next place."""
+        self.reset_metrics()
+        total = len(prepared.data)
+        first, order = place
+        for index in range(steps):
+            if first == 0:
+                order = self._order(total, shuffle)
+            rows = min(size, total - first)
+            self._train_one(prepared, order, first, rows, index, events)
+            first = (first + rows) % total
+            if self.stop_training:
+                break
+        return _Place(first, order)
+
+    def _train_stream(self, stream: Stream, events: CallbackList) -> None:
+        self.reset_metrics()
+        for index, batch in enumerate(stream.epoch()):
+            prepared = self._prepare("fit", *batch)
+            self._commit(prepared)
+            self._train_one(prepared, None, 0, len(prepared.data), index, events)
+            if self.stop_training:
+                break
+
+    def _test(self, source: Prepared | Stream, size: int, steps: int | None, events: CallbackList) -> dict[str, float]:
+        """Return loss and metrics on rows, or on what yields batches."""
+        if isinstance(source, Prepared):
+            if steps is not None:
+                source = source.take(slice(0, steps * size))
+            return self._test_rows(source, size, events)
+        self.reset_metrics()
+        events.call("on_test_begin", None)
+        for index, batch in enumerate(source.epoch()):
+            prepared = self._prepare("evaluate", *batch)
+            self._commit(prepared)
+            events.call("on_test_batch_begin", index, None)
+            self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
+            events.call("on_test_batch_end", index, self._logs())
+        logs = self._logs()
+        events.call("on_test_end", logs)
+        return logs
 
     def _test_rows(self, prepared: Prepared, size: int, events: CallbackList | None = None) -> dict[str, float]:
         self.reset_metrics()
@@ -247,7 +343,7 @@ class Trainer(Stepper):
         batch_size: int | None = None,
         verbose: str | int = "auto",
         sample_weight: Any = None,
-        steps: None = None,
+        steps: int | None = None,
         callbacks: Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
@@ -261,8 +357,8 @@ class Trainer(Stepper):
             Bounds memory; 32 if omitted. Loss and metrics do not depend on it beyond rounding.
         verbose : {"auto", 0, 1, 2}
             2 prints the result; 0 and 1 do not.
-        steps : None
-            Not supported yet; another value raises.
+        steps : int, >= 1, optional
+            Look at so many batches only.
         callbacks : list of Callback, optional
         return_dict : bool
 
@@ -277,14 +373,22 @@ class Trainer(Stepper):
             As `fit`.
         """
         who = self._who("evaluate")
-        _refuse(who, steps=steps)
         size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
+        limit = None if steps is None else integer(who, "steps", steps)
         callbacks_module.resolve_verbose(who, verbose)
         listeners = callbacks_module.checked(who, callbacks)
-        prepared = self._prepare("evaluate", x, y, sample_weight)
-        self._commit(prepared)
-        events = CallbackList(listeners, self, {"steps": -(-len(prepared.data) // size)})
-        logs = self._test_rows(prepared, size, events)
+        source: Prepared | Stream
+        if is_stream(x):
+            if y is not None or sample_weight is not None:
+                raise ValueError(f"{who}: where x yields batches, y and sample_weight must be left out.")
+            source = Stream(who, x, limit)
+            total = len(source)
+        else:
+            source = self._prepare("evaluate", x, y, sample_weight)
+            self._commit(source)
+            total = -(-len(source.data) // size)
+        events = CallbackList(listeners, self, {"steps": total or None})
+        logs = self._test(source, size, limit, events)
         if verbose == 2:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
         return _as_result(logs, return_dict)
@@ -294,21 +398,21 @@ class Trainer(Stepper):
         x: Any,
         batch_size: int | None = None,
         verbose: str | int = "auto",
-        steps: None = None,
+        steps: int | None = None,
         callbacks: Sequence[Callback] | None = None,
     ) -> Array:
         """Return the output for rows.
 
         Parameters
         ----------
-        x : array_like, shape (n, ...)
-            n may be 0.
+        x : array_like, shape (n, ...), or iterable of batches
+            n may be 0. Of batches ``(x, y)`` the targets are left out.
         batch_size : int, >= 1, optional
             Bounds memory. A row's prediction has the same bits whatever it is.
         verbose : {"auto", 0, 1, 2}
             Accepted as in Keras; nothing is printed.
-        steps : None
-            Not supported yet; another value raises.
+        steps : int, >= 1, optional
+            Predict so many batches only.
         callbacks : list of Callback, optional
 
         Returns
@@ -321,11 +425,15 @@ class Trainer(Stepper):
             `x` does not fit.
         """
         who = self._who("predict")
-        _refuse(who, steps=steps)
+        limit = None if steps is None else integer(who, "steps", steps)
         size = 1024 if batch_size is None else integer(who, "batch_size", batch_size)
         callbacks_module.resolve_verbose(who, verbose)
         listeners = callbacks_module.checked(who, callbacks)
+        if is_stream(x):
+            return np.concatenate([self._infer(self._rows_for(who, b.x)) for b in Stream(who, x, limit).epoch()])
         rows = self._rows_for(who, x)
+        if limit is not None:
+            rows = rows[: limit * (32 if batch_size is None else size)]
         if not listeners:
             return self._infer(rows)
         events = CallbackList(listeners, self, {"steps": -(-len(rows) // size)})
@@ -415,10 +523,10 @@ class Trainer(Stepper):
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
-        class_weight: None = None,
+        class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Take one step on one batch.
+        """Take one step on one batch; arguments as of `fit`.
 
         Returns
         -------
@@ -430,7 +538,11 @@ class Trainer(Stepper):
         RuntimeError, TypeError, ValueError
             As `fit`.
         """
-        _refuse(self._who("train_on_batch"), class_weight=class_weight)
+        who = self._who("train_on_batch")
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise ValueError(f"{who}: give class_weight or sample_weight, not both.")
+            sample_weight = data_module.class_weights(who, class_weight, y)
         prepared = self._prepare("train_on_batch", x, y, sample_weight)
         self._commit(prepared)
         self.reset_metrics()
@@ -452,11 +564,29 @@ def _split(who: str, prepared: Prepared, fraction: float) -> tuple[Prepared, Pre
     return prepared.take(slice(0, at)), prepared.take(slice(at, None))
 
 
-def _refuse(who: str, **arguments: Any) -> None:
-    """Raise for Keras arguments that are not supported yet, unless they are left at None."""
-    for name, value in arguments.items():
-        if value is not None:
-            raise ValueError(f"{who}: {name} is not supported yet and must be None; got {value!r}.")
+class _Place(NamedTuple):
+    """Where an epoch of so many steps ended: the next row, and the order of rows that it is in."""
+
+    first: int
+    order: npt.NDArray[np.int64] | None
+
+
+def _same_rows(who: str, prepared: Prepared, held_out: Prepared) -> None:
+    """Raise unless the rows of validation data have the shape of the others."""
+    if held_out.data.x.shape[1:] != prepared.data.x.shape[1:]:
+        raise ValueError(
+            f"{who}: the rows of validation_data must have shape {prepared.data.x.shape[1:]} as those of x; "
+            f"got {held_out.data.x.shape[1:]}."
+        )
+
+
+def _epochs_to_validate(who: str, validation_freq: Any) -> Callable[[int], bool]:
+    """Return whether to evaluate after an epoch, counting from 1: every so many, or those that are named."""
+    if isinstance(validation_freq, (list, tuple, set)):
+        named = {integer(who, "validation_freq", epoch) for epoch in validation_freq}
+        return lambda epoch: epoch in named
+    every = integer(who, "validation_freq", validation_freq)
+    return lambda epoch: epoch % every == 0
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina._names import look_up
+from lamina._names import lazily, look_up
 from lamina._names import serialize as serialize
 from lamina.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from lamina.layers.base import Layer
@@ -60,3 +60,45 @@ _CLASSES: dict[str, type[Layer]] = {
 def deserialize(config: dict[str, Any]) -> Layer:
     """Return a layer from ``{"class_name", "config"}``, as `serialize` makes it."""
     return look_up("layers.deserialize", "layer", config, _CLASSES, Layer)
+
+
+_ABSENT = {
+    **dict.fromkeys(
+        (
+            "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "SeparableConv2D", "DepthwiseConv2D",
+            "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D", "GlobalAveragePooling1D",
+            "GlobalAveragePooling2D", "GlobalMaxPooling2D", "UpSampling2D", "ZeroPadding2D", "Cropping2D",
+        ),
+        "lamina has dense layers; Flatten makes rows of images, for Dense",
+    ),
+    **dict.fromkeys(
+        (
+            "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "MultiHeadAttention", "Attention",
+            "AdditiveAttention", "GroupedQueryAttention", "Masking",
+        ),
+        "lamina has dense layers; Embedding, Flatten and Dense make a model of a window of a sequence",
+    ),
+    **dict.fromkeys(
+        ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),
+        "models are stacks of layers with one input and one output each",
+    ),
+    **dict.fromkeys(
+        ("Lambda", "Wrapper"), "subclass lamina.layers.Layer, and define forward and backward in NumPy"
+    ),
+    **dict.fromkeys(
+        ("GroupNormalization", "SpectralNormalization"),
+        "there are BatchNormalization, LayerNormalization, RMSNormalization",
+    ),
+    **dict.fromkeys(
+        ("SpatialDropout1D", "SpatialDropout2D", "AlphaDropout"), "there are Dropout, GaussianDropout, GaussianNoise"
+    ),
+    **dict.fromkeys(
+        ("TextVectorization", "StringLookup", "IntegerLookup", "CategoryEncoding", "Hashing", "Discretization"),
+        "prepare text and categories before: scikit-learn's CountVectorizer gives sparse rows that Dense reads",
+    ),
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Say what there is instead of Keras's other layers."""
+    return lazily(__name__, name, {}, _ABSENT, globals())

@@ -27,6 +27,7 @@ class _Accuracy(Metric):
     """A metric of this family: its name is that of its class."""
 
     numbered = False
+    direction = "up"
 
 
 class Accuracy(_Accuracy):

@@ -34,6 +34,9 @@ class Metric(Configurable):
     # Whether a second one without a name is called ``name_1``, as Keras does for some, and for those of one's own.
     numbered = True
 
+    # "up" where more is better, "down" where less is; None where nobody knows.
+    direction: str | None = None
+
     # Whether targets are class numbers, shape (n,); and whether `targets` changes values.
     wants_labels = False
     converts_targets = False

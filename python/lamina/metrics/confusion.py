@@ -184,6 +184,8 @@ class FalseNegatives(_AtThresholds):
 
 
 class _Retrieval(_AtThresholds):
+    direction = "up"
+
     def __init__(
         self,
         thresholds: float | Sequence[float] | None = None,
@@ -250,6 +252,8 @@ def _evenly(count: int) -> list[float]:
 
 class _AtValue(_Counts):
     """The best value of one rate where another one is good enough."""
+
+    direction = "up"
 
     def __init__(
         self,
@@ -383,6 +387,8 @@ class AUC(_Counts):
     >>> AUC()([[0], [0], [1], [1]], [[0.0], [0.5], [0.3], [0.9]])
     0.75
     """
+
+    direction = "up"
 
     def __init__(
         self,

@@ -36,6 +36,7 @@ class _LossMetric(Metric):
     """Mean of a loss's rows."""
 
     numbered = False
+    direction: str | None = "down"
     loss_class: type[Loss]
 
     def __init__(self, name: str | None = None, dtype: Any = None, **loss_arguments: Any) -> None:
@@ -153,6 +154,7 @@ class CosineSimilarity(_LossMetric):
     """
 
     loss_class = losses.CosineSimilarity
+    direction = "up"
 
     def __init__(self, name: str | None = None, dtype: Any = None, axis: int = -1) -> None:
         super().__init__(name, dtype, axis=axis)

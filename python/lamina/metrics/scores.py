@@ -36,6 +36,8 @@ class R2Score(Metric):
     0.5
     """
 
+    direction = "up"
+
     def __init__(
         self,
         class_aggregation: str | None = "uniform_average",
@@ -120,6 +122,8 @@ class FBetaScore(Metric):
     >>> FBetaScore("micro", beta=2.0)([[0, 1], [1, 0]], [[0.1, 0.9], [0.8, 0.2]]).__round__(5)
     1.0
     """
+
+    direction = "up"
 
     def __init__(
         self,

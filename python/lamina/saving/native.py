@@ -23,13 +23,14 @@ from lamina.layers.base import initial_values
 if TYPE_CHECKING:
     from lamina.models import Sequential
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["check_suffix", "load_model", "load_weights", "restore_state", "save_model", "save_weights"]
 
 FORMAT = 2
 SUFFIX = ".safetensors"
 
 
-def _checked_path(who: str, filepath: Any) -> Path:
+def check_suffix(who: str, filepath: Any) -> Path:
+    """Return a path that ends as lamina's files do, or raise."""
     path = Path(filepath)
     if not path.name.endswith(SUFFIX):
         hint = " Keras's own formats are not written or read yet." if path.suffix in (".keras", ".h5") else ""
@@ -37,12 +38,12 @@ def _checked_path(who: str, filepath: Any) -> Path:
     return path
 
 
-def save_model(model: Sequential, filepath: Any, overwrite: bool) -> None:
-    """Write a model; see `lamina.models.Sequential.save`."""
+def save_model(model: Sequential, filepath: Any, overwrite: bool, epoch: int | None = None) -> None:
+    """Write a model; see `lamina.models.Sequential.save`. `epoch` is kept beside it."""
     from safetensors.numpy import save
 
     who = f"Sequential {model.name!r}: save"
-    path = _checked_path(who, filepath)
+    path = check_suffix(who, filepath)
     if not overwrite and path.exists():
         raise ValueError(f"{who}: {path} exists already, and overwrite is False.")
     tensors = dict(zip((f"weights/{v.path}" for v in model.weights), model.get_weights(), strict=True))
@@ -53,6 +54,7 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool) -> None:
         "model": model.get_config(),
         "shuffles": model._shuffles,
         "draws": model._draws,
+        "epoch": epoch,
         "compiled": None,
     }
     if model._compiled is not None:
@@ -119,19 +121,51 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def save_weights(model: Sequential, filepath: Any, overwrite: bool) -> None:
+    """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
+    from safetensors.numpy import save
+
+    who = f"Sequential {model.name!r}: save_weights"
+    path = check_suffix(who, filepath)
+    if not overwrite and path.exists():
+        raise ValueError(f"{who}: {path} exists already, and overwrite is False.")
+    names = [f"weights/{v.path}" for v in model.weights]
+    tensors = dict(zip(names, model.get_weights(), strict=True))
+    write_atomically(path, save(tensors, {"lamina weights": json.dumps(names)}))
+
+
+def load_weights(model: Sequential, filepath: Any) -> None:
+    """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
+    who = f"Sequential {model.name!r}: load_weights"
+    metadata, tensors = _read(who, filepath)
+    if "lamina weights" in metadata:
+        model.set_weights([tensors[name] for name in json.loads(metadata["lamina weights"])])
+    else:
+        model.set_weights(list(load_model(filepath, False).get_weights()))
+
+
+def restore_state(model: Sequential, filepath: Any) -> int:
+    """Bring a model to the state of the one in a file, of the same layers and optimizer; return the file's epoch."""
+    other = load_model(filepath, True)
+    model.set_weights(list(other.get_weights()))
+    model._shuffles, model._draws, model.seed = other._shuffles, other._draws, other.seed
+    own, saved = model.optimizer, other.optimizer
+    if type(own) is not type(saved) or own.state_names() != saved.state_names():
+        raise ValueError(f"Sequential {model.name!r}: {filepath} was written with another optimizer, {saved!r}.")
+    own.batches = saved.batches
+    if isinstance(own._learning_rate, float) and isinstance(saved._learning_rate, float):
+        own.learning_rate = saved._learning_rate
+    for name in own.state_names():
+        for variable, same in zip(model.weights, other.weights, strict=True):
+            own.slot(name, variable).assign(saved.slot(name, same).numpy())
+    metadata, _ = _read("restore_state", filepath)
+    return integer("file", "epoch", json.loads(metadata["lamina"])["epoch"], 0)
+
+
 def load_model(filepath: Any, compile: bool) -> Sequential:
     """Read a model; see `lamina.models.load_model`."""
-    from safetensors import SafetensorError, safe_open
-
-    path = _checked_path("load_model", filepath)
-    if not path.is_file():
-        raise FileNotFoundError(f"load_model: there is no file {path}.")
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"load_model: {path} is damaged or no safetensors file; {error}.") from None
+    metadata, tensors = _read("load_model", filepath)
+    path = Path(filepath)
     if "lamina" not in metadata:
         raise ValueError(f"load_model: {path} was not written by lamina: it holds no configuration.")
     try:
@@ -140,6 +174,22 @@ def load_model(filepath: Any, compile: bool) -> Sequential:
         raise ValueError(
             f"load_model: {path} is damaged or of a newer lamina; {type(error).__name__}: {error}"
         ) from None
+
+
+def _read(who: str, filepath: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return metadata and tensors of a file."""
+    from safetensors import SafetensorError, safe_open
+
+    path = check_suffix(who, filepath)
+    if not path.is_file():
+        raise FileNotFoundError(f"{who}: there is no file {path}.")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{who}: {path} is damaged or no safetensors file; {error}.") from None
+    return metadata, tensors
 
 
 def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]], compile: bool) -> Sequential:

@@ -1,16 +1,19 @@
-"""Callbacks: what happens between batches and epochs of training."""
+"""Callback: what every callback is, and the list that calls them."""
 
 from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from lamina._checks import number
 
 if TYPE_CHECKING:
     from lamina.models import Sequential
 
-__all__ = ["Callback", "CallbackList", "History", "ProgbarLogger"]
+__all__ = ["Callback", "CallbackList", "Logs", "Monitor", "checked", "resolve_verbose"]
 
 Logs = dict[str, float]
 
@@ -38,9 +41,15 @@ class Callback:
         ``epochs``, ``steps`` and ``verbose`` of the call.
     """
 
+    # Whether `advance` is to be called while an epoch runs.
+    follows_batches = False
+
     def __init__(self) -> None:
         self.model: Sequential | None = None
         self.params: dict[str, Any] = {}
+
+    def advance(self, batches: int, logs: Logs) -> None:
+        """Take note of batches that were trained, where `follows_batches` says so."""
 
     def set_model(self, model: Sequential) -> None:
         """Remember the model."""
@@ -112,7 +121,7 @@ class CallbackList:
         for callback in self.callbacks:
             for hook in _hooks_of(type(callback)) | (vars(callback).keys() & _HOOKS):
                 self._listeners.setdefault(hook, []).append(getattr(callback, hook))
-        self._bars = [c for c in self.callbacks if isinstance(c, ProgbarLogger) and c.verbose == 1]
+        self._bars = [c for c in self.callbacks if c.follows_batches]
 
     def wants_batches(self, kind: str) -> bool:
         """Return whether anybody listens between batches: of kind "train", "test" or "predict"."""
@@ -150,73 +159,64 @@ def _hooks_of(kind: type[Callback]) -> frozenset[str]:
     return _known_hooks[kind]
 
 
-class History(Callback):
-    """Losses and metrics of all epochs; what `fit` returns.
-
-    Attributes
-    ----------
-    history : dict of str to list of float
-    epoch : list of int
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.history: dict[str, list[float]] = {}
-        self.epoch: list[int] = []
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Begin anew."""
-        self.history, self.epoch = {}, []
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Keep the epoch's values."""
-        self.epoch.append(epoch)
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(value)
-
-
-class ProgbarLogger(Callback):
-    """A progress bar for each epoch (`tqdm`, in consoles and notebooks), or one line an epoch.
+class Monitor(Callback):
+    """What callbacks share that watch one value of the logs.
 
     Parameters
     ----------
-    verbose : {1, 2}
-        1 for bars, 2 for lines.
+    monitor : str
+        Its name in the logs.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better; "auto" knows the loss and the library's metrics.
+    min_delta : float
+        What does not count as better.
     """
 
-    def __init__(self, verbose: int = 1) -> None:
+    def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0) -> None:
         super().__init__()
-        self.verbose = verbose
-        self._bar: Any = None
+        who = type(self).__name__
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"{who}: mode must be 'auto', 'min' or 'max'; got {mode!r}.")
+        self.monitor, self.mode = monitor, mode
+        self.min_delta = abs(number(who, "min_delta", min_delta))
+        self.best: float | None = None
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Open the epoch's bar."""
-        if self.verbose == 1:
-            from tqdm.auto import tqdm
+    def value(self, logs: Logs | None) -> float | None:
+        """Return the value that is watched, or None, with a warning, where it is not there."""
+        found = (logs or {}).get(self.monitor)
+        if found is None:
+            warnings.warn(
+                f"{type(self).__name__}: there is no {self.monitor!r} to watch; there are {', '.join(logs or {})}.",
+                stacklevel=2,
+            )
+        return found
 
-            label = f"Epoch {epoch + 1}/{self.params['epochs']}"
-            self._bar = tqdm(total=self.params["steps"], desc=label, unit="batch", leave=True, mininterval=0.1)
+    def improves(self, value: float, reference: float | None) -> bool:
+        """Return whether a value is better than a reference; than None any is."""
+        if reference is None:
+            return True
+        if self._more_is_better():
+            return value - self.min_delta > reference
+        return value + self.min_delta < reference
 
-    def advance(self, batches: int, logs: Logs) -> None:
-        """Move the bar, and now and then its numbers."""
-        if self._bar is not None and self._bar.update(batches):
-            self._bar.set_postfix(_spell(logs), refresh=False)
+    def _more_is_better(self) -> bool:
+        if self.mode != "auto":
+            return self.mode == "max"
+        name = self.monitor.removeprefix("val_")
+        if name == "loss":
+            return False
+        direction = self.required_model().direction_of(name)
+        if direction is None:
+            raise ValueError(
+                f"{type(self).__name__}: it is not known whether more or less of {self.monitor!r} is better; say "
+                "mode='min' or mode='max'."
+            )
+        return direction == "up"
 
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Close the bar with the epoch's numbers, or print the line."""
-        if self._bar is not None:
-            self._bar.set_postfix(_spell(logs or {}), refresh=True)
-            self._bar.close()
-            self._bar = None
-        elif self.verbose == 2:
-            numbers = " - ".join(f"{name}: {value}" for name, value in _spell(logs or {}).items())
-            print(f"Epoch {epoch + 1}/{self.params['epochs']} - {numbers}", flush=True)
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """Close a bar that an interruption left open."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+    def required_model(self) -> Sequential:
+        """Return the model that is trained."""
+        assert self.model is not None
+        return self.model
 
 
 def checked(who: str, callbacks: Any) -> list[Callback]:
@@ -237,9 +237,3 @@ def resolve_verbose(who: str, verbose: Any) -> int:
     if isinstance(verbose, str) or verbose not in (0, 1, 2):
         raise ValueError(f"{who}: verbose must be 'auto', 0, 1 or 2; got {verbose!r}.")
     return int(verbose)
-
-
-def _spell(logs: Logs) -> dict[str, str]:
-    return {
-        name: f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2e}" for name, value in logs.items()
-    }

@@ -1,0 +1,36 @@
+"""What Keras code asks of ``keras.backend``: names and precision. There is one backend, and nothing to clear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lamina._names import reset_names
+from lamina.config import epsilon, floatx, set_epsilon, set_floatx
+
+__all__ = ["backend", "clear_session", "epsilon", "floatx", "get_uid", "get_value", "set_epsilon", "set_floatx"]
+
+_uids: dict[str, int] = {}
+
+
+def backend() -> str:
+    """Return ``"lamina"``."""
+    return "lamina"
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Begin again to number the names of layers and metrics. Models are freed when nobody refers to them."""
+    reset_names()
+    _uids.clear()
+
+
+def get_uid(prefix: str = "") -> int:
+    """Return 1, 2, … for each prefix."""
+    _uids[prefix] = _uids.get(prefix, 0) + 1
+    return _uids[prefix]
+
+
+def get_value(x: Any) -> Any:
+    """Return the values of a variable."""
+    return x.numpy() if hasattr(x, "numpy") else np.asarray(x)

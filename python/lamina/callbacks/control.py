@@ -1,0 +1,256 @@
+"""Callbacks that change how training goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from lamina._checks import flag, integer, number
+from lamina.callbacks.base import Callback, Logs, Monitor
+
+__all__ = ["EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN"]
+
+
+class EarlyStopping(Monitor):
+    """Stops when a value has not become better for some epochs.
+
+    Parameters
+    ----------
+    monitor : str
+    min_delta : float
+        What does not count as better.
+    patience : int, >= 0
+        Epochs without a better value after which training stops.
+    verbose : {0, 1}
+    mode : {"auto", "min", "max"}
+    baseline : float, optional
+        Waiting begins anew only with a value that is better than this too.
+    restore_best_weights : bool
+        Put back the weights of the best epoch at the end, also where the epochs ran out.
+    start_from_epoch : int, >= 0
+        Epochs before this one are not looked at.
+
+    Attributes
+    ----------
+    best : float or None
+    best_epoch, stopped_epoch : int
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        who = "EarlyStopping"
+        self.patience = integer(who, "patience", patience, 0)
+        self.verbose = verbose
+        self.baseline = None if baseline is None else number(who, "baseline", baseline)
+        self.restore_best_weights = flag(who, "restore_best_weights", restore_best_weights)
+        self.start_from_epoch = integer(who, "start_from_epoch", start_from_epoch, 0)
+        self.best_weights: Any = None
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Begin anew."""
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best = self.best_weights = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Look at the value."""
+        current = self.value(logs)
+        if current is None or epoch < self.start_from_epoch:
+            return
+        model = self.required_model()
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights, self.best_epoch = model.get_weights(), epoch
+        self.wait += 1
+        if self.improves(current, self.best):
+            self.best, self.best_epoch = current, epoch
+            if self.restore_best_weights:
+                self.best_weights = model.get_weights()
+            if self.baseline is None or self.improves(current, self.baseline):
+                self.wait = 0
+            return
+        if self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Put back the best weights."""
+        if self.stopped_epoch and self.verbose:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.restore_best_weights and self.best_weights is not None:
+            if self.verbose:
+                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+            self.required_model().set_weights(self.best_weights)
+
+
+class TerminateOnNaN(Callback):
+    """Stops at the first batch whose loss is not a finite number."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Look at the loss."""
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            print(f"Batch {batch}: Invalid loss, terminating training")
+            assert self.model is not None
+            self.model.stop_training = True
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate at the beginning of each epoch.
+
+    Parameters
+    ----------
+    schedule : callable
+        Called with the epoch, counting from 0, and the present rate; returns the new one.
+    verbose : {0, 1}
+    """
+
+    def __init__(self, schedule: Callable[[int, float], float], verbose: int = 0) -> None:
+        super().__init__()
+        if not callable(schedule):
+            raise TypeError(f"LearningRateScheduler: schedule must be callable; got {type(schedule).__name__}.")
+        self.schedule, self.verbose = schedule, verbose
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Set the rate."""
+        assert self.model is not None
+        optimizer = self.model.optimizer
+        schedule: Any = self.schedule
+        try:
+            rate = schedule(epoch, float(optimizer.learning_rate))
+        except TypeError:  # one that takes the epoch alone
+            rate = schedule(epoch)
+        optimizer.learning_rate = number("LearningRateScheduler", "what schedule returns", rate, least=0)
+        if self.verbose:
+            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Add the rate to the logs."""
+        assert self.model is not None
+        if logs is not None:
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
+
+class ReduceLROnPlateau(Monitor):
+    """Lowers the learning rate when a value has not become better for some epochs.
+
+    Parameters
+    ----------
+    monitor : str
+    factor : float, < 1
+        What the rate is multiplied by.
+    patience : int, >= 0
+        Epochs without a better value after which it is.
+    verbose : {0, 1}
+    mode : {"auto", "min", "max"}
+    min_delta : float
+        What does not count as better.
+    cooldown : int, >= 0
+        Epochs after lowering in which nothing is counted.
+    min_lr : float, >= 0
+        The rate does not go below.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        who = "ReduceLROnPlateau"
+        self.factor = number(who, "factor", factor, least=0)
+        if self.factor >= 1:
+            raise ValueError(f"{who}: factor must be < 1; got {factor}.")
+        self.patience = integer(who, "patience", patience, 0)
+        self.verbose = verbose
+        self.cooldown = integer(who, "cooldown", cooldown, 0)
+        self.min_lr = number(who, "min_lr", min_lr, least=0)
+        self.cooldown_counter = self.wait = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Begin anew."""
+        self.best = None
+        self.cooldown_counter = self.wait = 0
+
+    def in_cooldown(self) -> bool:
+        """Return whether epochs are not counted at present."""
+        return self.cooldown_counter > 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Look at the value, and lower the rate where it is time."""
+        optimizer = self.required_model().optimizer
+        if logs is not None:
+            logs["learning_rate"] = float(optimizer.learning_rate)
+        current = self.value(logs)
+        if current is None:
+            return
+        if self.in_cooldown():
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self.improves(current, self.best):
+            self.best, self.wait = current, 0
+            return
+        if self.in_cooldown():
+            return
+        self.wait += 1
+        rate = float(optimizer.learning_rate)
+        if self.wait >= self.patience and rate > self.min_lr:
+            optimizer.learning_rate = max(rate * self.factor, self.min_lr)
+            if self.verbose:
+                new = float(optimizer.learning_rate)
+                print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
+            self.cooldown_counter, self.wait = self.cooldown, 0
+
+
+class LambdaCallback(Callback):
+    """Calls functions at the hooks they are given for.
+
+    Parameters
+    ----------
+    on_epoch_begin, on_epoch_end, on_train_begin, on_train_end, on_train_batch_begin, on_train_batch_end : optional
+        Functions of what the hook of `Callback` takes.
+    **others
+        Any other hook of `Callback` by its name.
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Any = None,
+        on_epoch_end: Any = None,
+        on_train_begin: Any = None,
+        on_train_end: Any = None,
+        on_train_batch_begin: Any = None,
+        on_train_batch_end: Any = None,
+        **others: Any,
+    ) -> None:
+        super().__init__()
+        given = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+            **others,
+        }
+        for hook, function in given.items():
+            if not hasattr(Callback, hook):
+                raise TypeError(f"LambdaCallback: there is no hook {hook!r}.")
+            if function is not None:
+                setattr(self, hook, function)

@@ -1,0 +1,175 @@
+"""Callbacks that save models and take up training where it ended."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lamina._checks import flag, integer, number
+from lamina.callbacks.base import Callback, Logs, Monitor
+from lamina.saving.native import SUFFIX, check_suffix
+
+__all__ = ["BackupAndRestore", "ModelCheckpoint"]
+
+
+class _Counter:
+    """Says when so many batches have been seen."""
+
+    def __init__(self, who: str, save_freq: Any) -> None:
+        self.every = None if save_freq == "epoch" else integer(who, "save_freq", save_freq)
+        self.seen = 0
+
+    def due(self) -> bool:
+        self.seen += 1
+        if self.every is None or self.seen < self.every:
+            return False
+        self.seen = 0
+        return True
+
+
+class ModelCheckpoint(Monitor):
+    """Saves the model, or its weights, after epochs or batches. A file is always whole: the old one or the new.
+
+    Parameters
+    ----------
+    filepath : str or Path
+        Ends in ``.safetensors``; may name ``{epoch}``, ``{batch}`` and values of the logs, as ``{val_loss:.2f}``.
+    monitor : str
+    verbose : {0, 1}
+    save_best_only : bool
+        Save only where the value that is watched is better than before.
+    save_weights_only : bool
+        With `Sequential.save_weights` instead of `Sequential.save`.
+    mode : {"auto", "min", "max"}
+    save_freq : "epoch" or int
+        After every epoch, or every so many batches.
+    initial_value_threshold : float, optional
+        What the first saved value must be better than.
+    """
+
+    def __init__(
+        self,
+        filepath: Any,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: Any = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode)
+        who = "ModelCheckpoint"
+        self.filepath = str(filepath)
+        check_suffix(who, self.filepath)
+        self.verbose = verbose
+        self.save_best_only = flag(who, "save_best_only", save_best_only)
+        self.save_weights_only = flag(who, "save_weights_only", save_weights_only)
+        self.save_freq = save_freq
+        self._counter = _Counter(who, save_freq)
+        if initial_value_threshold is not None:
+            self.best = number(who, "initial_value_threshold", initial_value_threshold)
+        self._epoch = 0
+        if save_freq != "epoch":  # listen to batches only where that is needed
+            self.on_train_batch_end = self._batch_end  # type: ignore[method-assign]  # a hook of this instance
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Remember the epoch."""
+        self._epoch = epoch
+
+    def _batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if self._counter.due():
+            self._save(batch, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Save after the epoch."""
+        if self.save_freq == "epoch":
+            self._save(None, logs or {})
+
+    def _save(self, batch: int | None, logs: Logs) -> None:
+        if self.save_best_only:
+            current = self.value(logs)
+            if current is not None:
+                if not self.improves(current, self.best):
+                    return
+                self.best = current
+        try:
+            path = Path(self.filepath.format(epoch=self._epoch + 1, batch=(batch or 0) + 1, **logs))
+        except KeyError as error:
+            raise KeyError(f"ModelCheckpoint: filepath names {error}, which is not in the logs.") from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model = self.required_model()
+        if self.save_weights_only:
+            model.save_weights(path, overwrite=True)
+        else:
+            model.save(path, overwrite=True)
+        if self.verbose:
+            print(f"\nEpoch {self._epoch + 1}: finished saving model to {path}")
+
+
+class BackupAndRestore(Callback):
+    """Backs training up, and takes it up again where the last backup was made.
+
+    A backup holds weights, the optimizer with its state, and all counters on which shuffles and noise depend. Where
+    there is one when `fit` begins, all that is restored, and training goes on with the epoch after it.
+
+    Parameters
+    ----------
+    backup_dir : str or Path
+        For this training alone; removed when it has come to its end.
+    save_freq : "epoch"
+        After every epoch; another value raises.
+    double_checkpoint : bool
+        Accepted as in Keras: a backup is replaced only by a whole one.
+    delete_checkpoint : bool
+        Whether to remove the backup at the end.
+    """
+
+    def __init__(
+        self,
+        backup_dir: Any,
+        save_freq: Any = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        super().__init__()
+        who = "BackupAndRestore"
+        if not str(backup_dir):
+            raise ValueError(f"{who}: backup_dir must name a directory; got an empty one.")
+        self.backup_dir = Path(backup_dir)
+        self.save_freq = save_freq
+        if save_freq != "epoch":
+            raise ValueError(f"{who}: save_freq must be 'epoch'; backups within an epoch are not supported yet.")
+        self.double_checkpoint = flag(who, "double_checkpoint", double_checkpoint)
+        self.delete_checkpoint = flag(who, "delete_checkpoint", delete_checkpoint)
+
+    @property
+    def _path(self) -> Path:
+        return self.backup_dir / f"backup{SUFFIX}"
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Restore a backup where there is one."""
+        from lamina.saving.native import restore_state
+
+        assert self.model is not None
+        if self._path.exists():
+            self.model.initial_epoch = restore_state(self.model, self._path)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Back up."""
+        from lamina.saving.native import save_model
+
+        assert self.model is not None
+        self.backup_dir.mkdir(parents=True, exist_ok=True)
+        save_model(self.model, self._path, True, epoch=epoch + 1)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Remove the backup."""
+        if self.delete_checkpoint and self.backup_dir.exists() and self.finished:
+            shutil.rmtree(self.backup_dir)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end, and was not interrupted."""
+        return self.model is not None and self.model.fit_completed
