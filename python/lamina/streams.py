@@ -55,9 +55,17 @@ class Stream:
         except TypeError:
             return 0
 
-    def epoch(self) -> Iterator[Batch]:
-        """Yield the batches of an epoch."""
+    def epoch(self, from_start: bool = False) -> Iterator[Batch]:
+        """Yield the batches of an epoch; where it ended before the source did, the next one goes on there.
+
+        Parameters
+        ----------
+        from_start : bool
+            Begin at the source's start instead, where it has one.
+        """
         taken = 0
+        if from_start and not self._once:
+            self._iterator = None
         while self.steps is None or taken < self.steps:
             if self._iterator is None:
                 self._iterator = self._begin()

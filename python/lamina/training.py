@@ -309,7 +309,7 @@ class Trainer(Stepper):
             return self._test_rows(source, size, events)
         self.reset_metrics()
         events.call("on_test_begin", None)
-        for index, batch in enumerate(source.epoch()):
+        for index, batch in enumerate(source.epoch(from_start=True)):
             prepared = self._prepare("evaluate", *batch)
             self._commit(prepared)
             events.call("on_test_batch_begin", index, None)

@@ -99,6 +99,9 @@ class Draw:
             settings["activity_regularizer"] = "l2"
         if rng.random() < 0.15:
             settings["kernel_constraint"] = str(rng.choice(["max_norm", "non_neg", "unit_norm", "min_max_norm"]))
+            # JAX takes 1 for the derivative of |w| at 0, TensorFlow, PyTorch and lamina 0; weights are 0 only here.
+            if settings["kernel_constraint"] == "non_neg":
+                settings.pop("kernel_regularizer", None)
         return "Dense", (units,), settings
 
     def between(self):
