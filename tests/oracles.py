@@ -51,13 +51,25 @@ ACTIVATIONS = {
     "softsign": lambda x, a: x / (1 + np.abs(x)),
     "exponential": lambda x, a: np.exp(x),
     "mish": lambda x, a: x * np.tanh(softplus(x)),
+    "celu": lambda x, a: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0) / a)),
+    "hard_tanh": lambda x, a: np.clip(x, -1, 1),
+    "hard_silu": lambda x, a: x * (np.clip(x + 3, 0, 6) / 6),
+    "log_sigmoid": lambda x, a: -softplus(-x),
+    "soft_shrink": lambda x, a: np.sign(x) * np.maximum(np.abs(x) - a, 0),
+    "hard_shrink": lambda x, a: np.where(np.abs(x) > a, x, 0),
+    "tanh_shrink": lambda x, a: x - np.tanh(x),
+    "squareplus": lambda x, a: np.where(x > 0, (x + np.sqrt(x * x + a)) / 2, a / 2 / (np.sqrt(x * x + a) - x)),
+    "sparse_plus": lambda x, a: np.where(x > 1, x, np.clip(x + 1, 0, 2) ** 2 / 4),
+    "sparse_sigmoid": lambda x, a: np.clip((x + 1) / 2, 0, 1),
     "softmax": lambda x, a: softmax(x),
     "log_softmax": lambda x, a: log_softmax(x),
 }
 
 ROWWISE = ("softmax", "log_softmax")
-FROM_INPUT = ("gelu", "gelu_tanh", "silu", "mish")
-DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
+FROM_INPUT = ("gelu", "gelu_tanh", "silu", "mish", "hard_silu", "tanh_shrink", "squareplus")
+DEFAULT_ALPHA = {
+    "leaky_relu": 0.2, "elu": 1.0, "celu": 1.0, "soft_shrink": 0.5, "hard_shrink": 0.5, "squareplus": 4.0,
+}  # fmt: skip
 
 
 def activation(name, x, alpha=None):

@@ -108,7 +108,9 @@ def test_activation_extremes(name, dtype, isa):
         expected = {
             "linear": (np.inf, -np.inf), "leaky_relu": (np.inf, -np.inf), "relu6": (6, 0), "elu": (np.inf, -1),
             "selu": (np.inf, -oracles.SELU_SCALE * oracles.SELU_ALPHA), "sigmoid": (1, 0), "hard_sigmoid": (1, 0),
-            "tanh": (1, -1), "softsign": (1, -1),
+            "tanh": (1, -1), "softsign": (1, -1), "celu": (np.inf, -1), "hard_tanh": (1, -1),
+            "log_sigmoid": (0, -np.inf), "soft_shrink": (np.inf, -np.inf), "hard_shrink": (np.inf, -np.inf),
+            "tanh_shrink": (np.inf, -np.inf), "sparse_sigmoid": (1, 0),
         }.get(name, (np.inf, 0))  # fmt: skip
         np.testing.assert_allclose(y, np.array(expected, dtype), rtol=1e-6)
 

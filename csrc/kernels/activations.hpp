@@ -266,6 +266,144 @@ struct Mish {
   }
 };
 
+// f(x) = x for x > 0, alpha (exp(x / alpha) - 1) otherwise; alpha > 0. Barron 2017.
+struct Celu {
+  static constexpr ActivationInfo info{"celu", false, DerivativeOf::output, true, 1.0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T alpha) {
+    return x > T(0) ? x : alpha * expm1<T>(x / alpha);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T alpha) {
+    return v > T(0) ? dy : dy * (v / alpha + T(1));
+  }
+};
+
+// f(x) = min(max(x, -1), 1); f' = 1 strictly between -1 and 1.
+struct HardTanh {
+  static constexpr ActivationInfo info{"hard_tanh", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return clamp<T>(x, T(-1), T(1));
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return unless_nan<T>(v, abs<T>(v) < T(1) ? dy : Vec<T>{});
+  }
+};
+
+// f(x) = x relu6(x + 3) / 6. Howard et al. 2019.
+struct HardSilu {
+  static constexpr ActivationInfo info{"hard_silu", false, DerivativeOf::input, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return maximum(broadcast<T>(kLowest<T>), x) * (clamp<T>(x + T(3), T(0), T(6)) / T(6));
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    const Vec<T> inner = v < T(3) ? (T(2) * v + T(3)) / T(6) : broadcast<T>(T(1));
+    return unless_nan<T>(v, v > T(-3) ? dy * inner : Vec<T>{});
+  }
+};
+
+// f(x) = log(sigmoid(x)) = -softplus(-x), f' = 1 - exp(y).
+struct LogSigmoid {
+  static constexpr ActivationInfo info{"log_sigmoid", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return -softplus<T>(-x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return dy * -expm1<T>(v);
+  }
+};
+
+// f(x) = x - alpha for x > alpha, x + alpha for x < -alpha, 0 between; alpha >= 0.
+struct SoftShrink {
+  static constexpr ActivationInfo info{"soft_shrink", false, DerivativeOf::output, true, 0.5};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T alpha) {
+    return unless_nan<T>(x, x > alpha ? x - alpha : (x < -alpha ? x + alpha : Vec<T>{}));
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return unless_nan<T>(v, v == T(0) ? Vec<T>{} : dy);
+  }
+};
+
+// f(x) = x for |x| > alpha, else 0; alpha >= 0.
+struct HardShrink {
+  static constexpr ActivationInfo info{"hard_shrink", false, DerivativeOf::output, true, 0.5};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T alpha) {
+    return unless_nan<T>(x, abs<T>(x) > alpha ? x : Vec<T>{});
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return unless_nan<T>(v, v == T(0) ? Vec<T>{} : dy);
+  }
+};
+
+// f(x) = x - tanh(x), f' = tanh(x)².
+struct TanhShrink {
+  static constexpr ActivationInfo info{"tanh_shrink", false, DerivativeOf::input, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return x - tanh<T>(x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    const Vec<T> t = tanh<T>(v);
+    return dy * (t * t);
+  }
+};
+
+// f(x) = (x + √(x² + alpha)) / 2, f' = (1 + x / √(x² + alpha)) / 2. Barron 2021.
+struct Squareplus {
+  static constexpr ActivationInfo info{"squareplus", false, DerivativeOf::input, true, 4.0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T alpha) {
+    // For x < 0 the same value without cancellation: alpha / 2 / (√(x² + alpha) - x).
+    const Vec<T> root = sqrt(Vec<T>(fma(x, x, broadcast<T>(alpha))));
+    return x > T(0) ? T(0.5) * (x + root) : T(0.5) * alpha / (root - x);
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T alpha) {
+    const Vec<T> near = clamp<T>(v, T(-1e4), T(1e4)), root = sqrt(Vec<T>(fma(near, near, broadcast<T>(alpha))));
+    const Vec<T> below = T(0.5) * alpha / (root * (root - near));
+    return dy * (near > T(0) ? T(0.5) * (T(1) + near / root) : below);
+  }
+};
+
+// f(x) = 0 for x <= -1, (x + 1)² / 4 up to 1, then x; f' = min(√y, 1).
+struct SparsePlus {
+  static constexpr ActivationInfo info{"sparse_plus", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    const Vec<T> inner = clamp<T>(x + T(1), T(0), T(2));
+    return x > T(1) ? x : T(0.25) * inner * inner;
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    return dy * minimum(broadcast<T>(T(1)), sqrt(v));
+  }
+};
+
+// f(x) = min(max((x + 1) / 2, 0), 1).
+struct SparseSigmoid {
+  static constexpr ActivationInfo info{"sparse_sigmoid", false, DerivativeOf::output, false, 0};
+  template <class T>
+  static Vec<T> forward(Vec<T> x, T) {
+    return clamp<T>(T(0.5) * (x + T(1)), T(0), T(1));
+  }
+  template <class T>
+  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {
+    const Vec<T> above_zero = v > T(0) ? T(0.5) * dy : Vec<T>{};
+    return unless_nan<T>(v, v < T(1) ? above_zero : Vec<T>{});
+  }
+};
+
 // Nanoseconds an element, for the decision how many threads are worth waking.
 constexpr double kElementNanoseconds = 0.25;
 

@@ -27,7 +27,8 @@ struct List {
 };
 
 using ElementActivations = List<Linear, Relu, LeakyRelu, Relu6, Elu, Selu, Gelu, GeluTanh, Silu, Sigmoid, HardSigmoid,
-                                Tanh, Softplus, Softsign, Exponential, Mish>;
+                                Tanh, Softplus, Softsign, Exponential, Mish, Celu, HardTanh, HardSilu, LogSigmoid,
+                                SoftShrink, HardShrink, TanhShrink, Squareplus, SparsePlus, SparseSigmoid>;
 using RowActivations = List<Softmax, LogSoftmax>;
 using ElementLosses = List<SquaredError, AbsoluteError, AbsolutePercentageError, SquaredLogarithmicError, Huber,
                            LogCosh, Poisson, KullbackLeibler, Hinge, SquaredHinge, Quantile, SigmoidCrossEntropy,

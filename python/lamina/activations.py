@@ -13,13 +13,18 @@ from lamina._arrays import float_array
 from lamina._names import unknown_name
 
 __all__ = [
+    "celu",
     "elu",
     "exponential",
     "gelu",
     "get",
+    "hard_shrink",
     "hard_sigmoid",
+    "hard_silu",
+    "hard_tanh",
     "leaky_relu",
     "linear",
+    "log_sigmoid",
     "log_softmax",
     "mish",
     "relu",
@@ -28,10 +33,15 @@ __all__ = [
     "serialize",
     "sigmoid",
     "silu",
+    "soft_shrink",
     "softmax",
     "softplus",
     "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
     "tanh",
+    "tanh_shrink",
 ]
 
 Array = npt.NDArray[Any]
@@ -68,13 +78,17 @@ def linear(x: npt.ArrayLike) -> Array:
     return _apply("linear", x)
 
 
-def relu(x: npt.ArrayLike) -> Array:
-    """Return ``max(x, 0)``; the derivative at 0 is 0.
+def relu(
+    x: npt.ArrayLike, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Array:
+    """Return ``max(x, 0)``; the derivative at 0 is 0. In general what `lamina.layers.ReLU` computes.
 
     Parameters
     ----------
     x : array_like, any shape
         float32 and float64 keep their dtype; integers become `lamina.config.floatx`.
+    negative_slope, max_value, threshold
+        As in `lamina.layers.ReLU`.
 
     Returns
     -------
@@ -90,7 +104,14 @@ def relu(x: npt.ArrayLike) -> Array:
     >>> relu([-1.0, 2.0])
     array([0., 2.])
     """
-    return _apply("relu", x)
+    if not negative_slope and max_value is None and not threshold:
+        return _apply("relu", x)
+    from lamina.layers import ReLU
+
+    array = float_array("activations.relu", "x", x)
+    rows = array.reshape(-1, array.shape[-1] if array.ndim and array.size else 1)
+    layer = ReLU(max_value, negative_slope, threshold, dtype=str(array.dtype))
+    return np.asarray(layer(rows)).reshape(array.shape)
 
 
 def leaky_relu(x: npt.ArrayLike, negative_slope: float = 0.2) -> Array:
@@ -174,6 +195,56 @@ def mish(x: npt.ArrayLike) -> Array:
     return _apply("mish", x)
 
 
+def celu(x: npt.ArrayLike, alpha: float = 1.0) -> Array:
+    """Return ``x`` where it is positive, ``alpha * (exp(x / alpha) - 1)`` elsewhere; alpha is > 0 (Barron 2017)."""
+    return _apply("celu", x, alpha)
+
+
+def hard_tanh(x: npt.ArrayLike) -> Array:
+    """Return ``min(max(x, -1), 1)``."""
+    return _apply("hard_tanh", x)
+
+
+def hard_silu(x: npt.ArrayLike) -> Array:
+    """Return ``x * hard_sigmoid(x)``, also known as hard_swish (Howard et al. 2019)."""
+    return _apply("hard_silu", x)
+
+
+def log_sigmoid(x: npt.ArrayLike) -> Array:
+    """Return ``log(sigmoid(x))``."""
+    return _apply("log_sigmoid", x)
+
+
+def soft_shrink(x: npt.ArrayLike, threshold: float = 0.5) -> Array:
+    """Return ``x`` moved towards 0 by the threshold, 0 where it is nearer."""
+    return _apply("soft_shrink", x, threshold)
+
+
+def hard_shrink(x: npt.ArrayLike, threshold: float = 0.5) -> Array:
+    """Return ``x`` where ``|x| > threshold``, else 0."""
+    return _apply("hard_shrink", x, threshold)
+
+
+def tanh_shrink(x: npt.ArrayLike) -> Array:
+    """Return ``x - tanh(x)``."""
+    return _apply("tanh_shrink", x)
+
+
+def squareplus(x: npt.ArrayLike, b: float = 4) -> Array:
+    """Return ``(x + sqrt(x**2 + b)) / 2`` (Barron 2021)."""
+    return _apply("squareplus", x, b)
+
+
+def sparse_plus(x: npt.ArrayLike) -> Array:
+    """Return 0 for ``x <= -1``, ``(x + 1)**2 / 4`` up to 1, then ``x``."""
+    return _apply("sparse_plus", x)
+
+
+def sparse_sigmoid(x: npt.ArrayLike) -> Array:
+    """Return ``min(max((x + 1) / 2, 0), 1)``."""
+    return _apply("sparse_sigmoid", x)
+
+
 def softmax(x: npt.ArrayLike, axis: int = -1) -> Array:
     """Return ``exp(x) / sum(exp(x))`` along an axis, shifted by the maximum.
 
@@ -214,10 +285,12 @@ _FUNCTIONS: dict[str, Function] = {
     function.__name__: function
     for function in (
         linear, relu, leaky_relu, relu6, elu, selu, gelu, silu, sigmoid, hard_sigmoid, tanh, softplus, softsign,
-        exponential, mish, softmax, log_softmax,
+        exponential, mish, celu, hard_tanh, hard_silu, log_sigmoid, soft_shrink, hard_shrink, tanh_shrink, squareplus,
+        sparse_plus, sparse_sigmoid, softmax, log_softmax,
     )
 }  # fmt: skip
-_ALIASES = {"swish": silu}
+swish, hard_swish = silu, hard_silu
+_ALIASES = {"swish": silu, "hard_swish": hard_silu}
 
 
 def get(identifier: object) -> Function:
@@ -238,7 +311,7 @@ def get(identifier: object) -> Function:
     if identifier is None:
         return linear
     if isinstance(identifier, str):
-        known = _FUNCTIONS | _ALIASES
+        known: dict[str, Function] = _FUNCTIONS | _ALIASES
         if identifier not in known:
             raise unknown_name("activations.get", "activation", identifier, known)
         return known[identifier]

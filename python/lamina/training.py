@@ -28,7 +28,7 @@ class Trainer(Stepper):
 
     def compile(
         self,
-        optimizer: Any = "sgd",
+        optimizer: Any = "rmsprop",
         loss: Any = None,
         loss_weights: None = None,
         metrics: Sequence[Any] | None = None,

@@ -24,7 +24,9 @@ RTOL, ATOL = 5e-3, 5e-5
 
 ACTIVATIONS = [
     "linear", "relu", "leaky_relu", "relu6", "elu", "selu", "gelu", "silu", "swish", "sigmoid", "hard_sigmoid", "tanh",
-    "softplus", "softsign", "exponential", "mish", "softmax", "log_softmax",
+    "softplus", "softsign", "exponential", "mish", "softmax", "log_softmax", "celu", "hard_tanh", "hard_silu",
+    "hard_swish", "log_sigmoid", "soft_shrink", "hard_shrink", "tanh_shrink", "squareplus", "sparse_plus",
+    "sparse_sigmoid",
 ]  # fmt: skip
 HEADS = {
     # loss: (output activations, kind of target)
