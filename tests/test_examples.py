@@ -1,0 +1,40 @@
+"""The examples run, and reach what they promise."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+import lamina
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name, *arguments):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "least"),
+    [("spam", (), 0.97), ("regression", (), 0.94), ("next_word", (1,), 1.5)],
+)
+def test_example(name, arguments, least, capsys):
+    assert run(name, *arguments) > least
+    assert capsys.readouterr().out
+
+
+def test_autoencoder(capsys):
+    assert run("autoencoder") < 0.7
+
+
+def test_fashion(capsys):
+    try:
+        lamina.datasets.fashion_mnist.load_data()
+    except FileNotFoundError:
+        pytest.skip("Debian's dataset-fashion-mnist is not installed")
+    assert run("fashion", 1) > 0.8
