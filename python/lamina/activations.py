@@ -348,3 +348,8 @@ def kernel_of(function: Function, who: str) -> Kernel:
     raise ValueError(
         f"{who}: activation must be one of lamina.activations, whose derivatives are known; got {function!r}."
     )
+
+
+def deserialize(config: object) -> Function:
+    """Return the function that a name stands for."""
+    return get(config)

@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 
 from lamina._names import reset_names
-from lamina.config import epsilon, floatx, set_epsilon, set_floatx
+from lamina.config import backend, epsilon, floatx, image_data_format, set_epsilon, set_floatx
 
-__all__ = ["backend", "clear_session", "epsilon", "floatx", "get_uid", "get_value", "set_epsilon", "set_floatx"]
+__all__ = [
+    "backend", "clear_session", "epsilon", "floatx", "get_uid", "get_value", "image_data_format", "set_epsilon",
+    "set_floatx",
+]  # fmt: skip
 
 _uids: dict[str, int] = {}
-
-
-def backend() -> str:
-    """Return ``"lamina"``."""
-    return "lamina"
 
 
 def clear_session(free_memory: bool = True) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["epsilon", "floatx", "set_epsilon", "set_floatx"]
+__all__ = [
+    "backend", "disable_traceback_filtering", "enable_traceback_filtering", "epsilon", "floatx", "image_data_format",
+    "set_epsilon", "set_floatx",
+]  # fmt: skip
 
 _FLOAT_TYPES = ("float32", "float64")
 _floatx = "float32"
@@ -51,6 +54,24 @@ def set_epsilon(value: float) -> None:
     """
     if value != _epsilon:
         raise ValueError(f"set_epsilon: epsilon is {_epsilon} in the compiled losses and cannot change; got {value}.")
+
+
+def backend() -> str:
+    """Return ``"lamina"``."""
+    return "lamina"
+
+
+def image_data_format() -> str:
+    """Return ``"channels_last"``: what belongs together lies along the last axis."""
+    return "channels_last"
+
+
+def enable_traceback_filtering() -> None:
+    """Do nothing: tracebacks are never filtered."""
+
+
+def disable_traceback_filtering() -> None:
+    """Do nothing: tracebacks are never filtered."""
 
 
 def check_float_type(who: str, value: object) -> str:

@@ -194,3 +194,12 @@ def get(identifier: object) -> Constraint | None:
     if identifier is None:
         return None
     return look_up("constraints.get", "constraint", identifier, _CLASSES, Constraint)
+
+
+# The names in lower case that Keras has too.
+max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+
+
+def deserialize(config: dict[str, Any]) -> Constraint | None:
+    """Return a constraint from ``{"class_name", "config"}``."""
+    return get(config)

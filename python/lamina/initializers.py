@@ -388,6 +388,7 @@ constant, glorot_normal, glorot_uniform = Constant, GlorotNormal, GlorotUniform
 he_normal, he_uniform, lecun_normal, lecun_uniform = HeNormal, HeUniform, LecunNormal, LecunUniform
 identity, ones, orthogonal, zeros = Identity, Ones, Orthogonal, Zeros
 random_normal, random_uniform = RandomNormal, RandomUniform
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
 truncated_normal, variance_scaling = TruncatedNormal, VarianceScaling
 
 

@@ -139,3 +139,12 @@ def get(identifier: object) -> Regularizer | None:
     if identifier is None:
         return None
     return look_up("regularizers.get", "regularizer", identifier, _CLASSES, Regularizer)
+
+
+# The names in lower case that Keras has too.
+l1, l2, l1_l2 = L1, L2, L1L2
+
+
+def deserialize(config: dict[str, Any]) -> Regularizer | None:
+    """Return a regularizer from ``{"class_name", "config"}``."""
+    return get(config)

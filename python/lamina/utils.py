@@ -17,7 +17,10 @@ from lamina._names import serialize
 if TYPE_CHECKING:
     from lamina.models import Sequential
 
-__all__ = ["check_gradients", "set_random_seed", "to_categorical"]
+__all__ = [
+    "PyDataset", "Sequence", "check_gradients", "clear_session", "normalize", "pad_sequences", "set_random_seed",
+    "split_dataset", "to_categorical",
+]  # fmt: skip
 
 
 def set_random_seed(seed: int) -> None:
@@ -80,6 +83,155 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> npt.NDAr
     rows = np.zeros((labels.size, classes))
     rows[np.arange(labels.size), labels.ravel()] = 1
     return rows.reshape(*labels.shape, classes)
+
+
+class PyDataset:
+    """Base class of batches by number, for `fit`: a subclass defines ``__len__`` and ``__getitem__``.
+
+    Parameters
+    ----------
+    workers, use_multiprocessing, max_queue_size
+        Accepted as in Keras; batches are made one after the other.
+    """
+
+    def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
+        self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        raise NotImplementedError(f"{type(self).__name__}: a PyDataset defines __len__.")
+
+    def __getitem__(self, index: int) -> Any:
+        """Return batch number `index`: (x, y) or (x, y, sample_weight)."""
+        raise NotImplementedError(f"{type(self).__name__}: a PyDataset defines __getitem__.")
+
+    @property
+    def num_batches(self) -> int:
+        """The number of batches."""
+        return len(self)
+
+    def on_epoch_begin(self) -> None:
+        """Run before each epoch."""
+
+    def on_epoch_end(self) -> None:
+        """Run after each epoch."""
+
+
+Sequence = PyDataset
+
+
+def normalize(x: npt.ArrayLike, axis: int = -1, order: int = 2) -> npt.NDArray[Any]:
+    """Return `x` divided by its norms along an axis; where a norm is 0, as it is.
+
+    Parameters
+    ----------
+    x : array_like
+    axis : int
+    order : int
+        Of the norm: 2 is the Euclidean one.
+
+    Examples
+    --------
+    >>> normalize([[3.0, 4.0]])
+    array([[0.6, 0.8]])
+    """
+    array = np.atleast_1d(real_array("normalize", "x", x))
+    norms = np.atleast_1d(np.linalg.norm(array, order, axis))
+    norms[norms == 0] = 1
+    found: npt.NDArray[Any] = array / np.expand_dims(norms, axis)
+    return found
+
+
+def pad_sequences(
+    sequences: Any,
+    maxlen: int | None = None,
+    dtype: Any = "int32",
+    padding: str = "pre",
+    truncating: str = "pre",
+    value: float = 0.0,
+) -> npt.NDArray[Any]:
+    """Return sequences as rows of one length.
+
+    Parameters
+    ----------
+    sequences : sequence of sequences of numbers
+    maxlen : int, optional
+        That of the longest if omitted.
+    dtype : dtype
+    padding, truncating : {"pre", "post"}
+        Where `value` is added, and where too long ones are cut.
+    value : float
+
+    Examples
+    --------
+    >>> pad_sequences([[1], [2, 3, 4]], maxlen=2)
+    array([[0, 1],
+           [3, 4]], dtype=int32)
+    """
+    for name, where in (("padding", padding), ("truncating", truncating)):
+        if where not in ("pre", "post"):
+            raise ValueError(f"pad_sequences: {name} must be 'pre' or 'post'; got {where!r}.")
+    rows = [np.asarray(sequence) for sequence in sequences]
+    length = max((len(row) for row in rows), default=0) if maxlen is None else operator.index(maxlen)
+    found = np.full((len(rows), length), value, dtype)
+    for to, row in zip(found, rows, strict=True):
+        kept = row[: length or 0] if truncating == "post" else row[max(0, len(row) - length) :]
+        if len(kept):
+            to[slice(0, len(kept)) if padding == "post" else slice(length - len(kept), length)] = kept
+    return found
+
+
+def split_dataset(
+    dataset: Any,
+    left_size: float | None = None,
+    right_size: float | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+) -> tuple[Any, Any]:
+    """Return two parts of arrays: an array, or a tuple of arrays of one length, each split at the same rows.
+
+    Parameters
+    ----------
+    dataset : array_like, or tuple of array_like
+    left_size, right_size : float in (0, 1), or int, optional
+        Share, or number of rows. One may be omitted; both give parts that leave rows out.
+    shuffle : bool
+    seed : int, optional
+
+    Raises
+    ------
+    ValueError
+        Sizes are missing, or more than there is.
+    """
+    arrays = dataset if isinstance(dataset, tuple) else (dataset,)
+    arrays = tuple(np.asarray(array) for array in arrays)
+    rows = len(arrays[0])
+    if any(len(array) != rows for array in arrays):
+        raise ValueError("split_dataset: all arrays must have the same number of rows.")
+    if left_size is None and right_size is None:
+        raise ValueError("split_dataset: left_size or right_size must be given.")
+
+    def number(size: float | None) -> int | None:
+        return None if size is None else round(size * rows) if isinstance(size, float) else int(size)
+
+    given = number(left_size), number(right_size)
+    left = rows - (given[1] or 0) if given[0] is None else given[0]
+    right = rows - left if given[1] is None else given[1]
+    if left < 0 or right < 0 or left + right > rows:
+        raise ValueError(f"split_dataset: {left_size} and {right_size} of {rows} rows is not possible.")
+    if shuffle:
+        key = random.stream_key(random.global_seeds.next_seed() if seed is None else seed, "split")
+        order = random.permutation(key, 0, rows)
+        arrays = tuple(array[order] for array in arrays)
+    parts = tuple(array[:left] for array in arrays), tuple(array[rows - right :] for array in arrays)
+    return parts if isinstance(dataset, tuple) else (parts[0][0], parts[1][0])
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Begin again to number the names of layers and metrics."""
+    from lamina.backend import clear_session as clear
+
+    clear(free_memory)
 
 
 def check_gradients(

@@ -18,7 +18,7 @@ from lamina.layers.normalization import (
     RMSNormalization,
 )
 from lamina.layers.regularization import ActivityRegularization, Dropout, GaussianDropout, GaussianNoise
-from lamina.layers.shaping import Flatten, Input, InputLayer, Reshape
+from lamina.layers.shaping import Flatten, Identity, Input, InputLayer, Reshape
 
 __all__ = [
     "ELU",
@@ -31,6 +31,7 @@ __all__ = [
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "Identity",
     "Input",
     "InputLayer",
     "Layer",
@@ -51,7 +52,7 @@ _CLASSES: dict[str, type[Layer]] = {
     layer.__name__: layer
     for layer in (
         Activation, ActivityRegularization, BatchNormalization, Dense, Dropout, ELU, Embedding, Flatten,
-        GaussianDropout, GaussianNoise, InputLayer, LayerNormalization, LeakyReLU, Normalization, PReLU,
+        GaussianDropout, GaussianNoise, Identity, InputLayer, LayerNormalization, LeakyReLU, Normalization, PReLU,
         RMSNormalization, ReLU, Rescaling, Reshape, Softmax,
     )
 }  # fmt: skip

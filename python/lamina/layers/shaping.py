@@ -9,7 +9,7 @@ from lamina._checks import integer
 from lamina.layers.base import Layer
 from lamina.plan import ReshapeStep, Step
 
-__all__ = ["Flatten", "Input", "InputLayer", "Reshape"]
+__all__ = ["Flatten", "Identity", "Input", "InputLayer", "Reshape"]
 
 
 _INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -126,3 +126,11 @@ class Reshape(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return super().get_config() | {"target_shape": list(self.target_shape)}
+
+
+class Identity(Layer):
+    """Passes its input on."""
+
+    def steps(self) -> list[Step]:
+        """Return nothing."""
+        return []

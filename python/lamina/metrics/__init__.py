@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina._names import look_up, registry
+from lamina._names import lazily, look_up, registry
 from lamina._names import serialize as serialize
 from lamina.metrics.accuracy import (
     Accuracy,
@@ -189,3 +189,22 @@ def get(identifier: object) -> Metric:
 def deserialize(config: dict[str, Any]) -> Metric:
     """Return a metric from ``{"class_name", "config"}``."""
     return get(config)
+
+
+# Functions, imported when first asked for; those that losses are too have one place.
+_MODULES = dict.fromkeys(
+    (
+        "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy",
+        "top_k_categorical_accuracy",
+    ),
+    "functions",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function when it is first asked for."""
+    from lamina.losses import functions
+
+    if name in functions.__all__:
+        return getattr(functions, name)
+    return lazily(__name__, name, _MODULES, {}, globals())

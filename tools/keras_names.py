@@ -1,0 +1,112 @@
+"""Writes docs/keras.md: every public name of Keras's modules, whether lamina has it, and why not.
+
+    python tools/keras_names.py
+    python tools/keras_names.py --check
+
+Needs real Keras beside lamina.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+import keras
+
+import lamina
+
+MODULES = [
+    "", "models", "layers", "activations", "initializers", "regularizers", "constraints", "losses", "metrics",
+    "optimizers", "optimizers.schedules", "callbacks", "utils", "config", "backend", "random", "datasets",
+]  # fmt: skip
+
+# Where no module says more: why names of a kind are not there.
+REASONS = {
+    "": "not part of dense sequential models",
+    "models": "models are Sequential",
+    "layers": "not a layer of dense networks, or prepares data; see what lamina.layers says when asked for it",
+    "activations": "changes the shape of its input, or takes arguments that a name cannot carry",
+    "initializers": "for other than dense layers",
+    "regularizers": "not there yet",
+    "losses": "of whole images, sequences or batches, not of rows",
+    "metrics": "of segmentations or correlations over whole batches",
+    "optimizers": "not there yet",
+    "callbacks": "see what lamina.callbacks says when asked for it",
+    "utils": "for models and data that lamina does not have",
+    "config": "for backends, types and tracebacks that lamina does not have",
+    "backend": "there is one backend",
+    "random": "draw with NumPy; layers and initializers take seeds",
+    "datasets": "downloads, or no rows of numbers",
+}
+
+
+def public_names(module: object) -> list[str]:
+    """Return the public names of a module that are not modules themselves."""
+    names = [n for n in dir(module) if not n.startswith("_")]
+    return [n for n in names if not inspect.ismodule(getattr(module, n))]
+
+
+def find(root: object, path: str) -> object | None:
+    """Return a module of a package, or None."""
+    try:
+        found = importlib.import_module(f"{root.__name__}.{path}" if path else root.__name__)
+    except ImportError:
+        return None
+    return found
+
+
+def table() -> str:
+    """Return the document."""
+    lines = [
+        "# Keras's names",
+        "",
+        f"What of the public names of Keras {keras.__version__} lamina has, module by module, and why the others are "
+        "missing. Written by `tools/keras_names.py`.",
+        "",
+    ]
+    for path in MODULES:
+        theirs, ours = find(keras, path), find(lamina, path)
+        if theirs is None:
+            continue
+        names = public_names(theirs)
+        has = [n for n in names if ours is not None and hasattr(ours, n)]
+        hints = getattr(ours, "_ABSENT", {})
+        why: dict[str, list[str]] = {}
+        for name in names:
+            if name not in has:
+                reason = hints.get(name, REASONS.get(path, REASONS.get(path.split(".")[0], "")))
+                why.setdefault(reason, []).append(name)
+        more = [] if ours is None else [n for n in getattr(ours, "__all__", []) if n not in names and n not in has]
+        more = [n for n in more if not inspect.ismodule(getattr(ours, n))]
+        lines += [f"## `keras{'.' + path if path else ''}`", "", f"{len(has)} of {len(names)}.", ""]
+        lines += ["| names | in lamina |", "|---|---|"]
+        if has:
+            lines.append(f"| {', '.join(f'`{n}`' for n in has)} | yes |")
+        for reason, missing in sorted(why.items()):
+            lines.append(f"| {', '.join(f'`{n}`' for n in missing)} | no: {reason} |")
+        if more:
+            lines.append(f"| {', '.join(f'`{n}`' for n in more)} | besides |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Write the document, or compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="status 1 where the document is not what would be written")
+    options = parser.parse_args()
+    path = Path(__file__).parents[1] / "docs" / "keras.md"
+    text = table()
+    if options.check:
+        return int(path.read_text() != text)
+    path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
