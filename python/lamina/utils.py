@@ -212,7 +212,7 @@ def split_dataset(
         raise ValueError("split_dataset: left_size or right_size must be given.")
 
     def number(size: float | None) -> int | None:
-        return None if size is None else round(size * rows) if isinstance(size, float) else int(size)
+        return None if size is None else round(size * rows) if 0 < size < 1 else int(size)
 
     given = number(left_size), number(right_size)
     left = rows - (given[1] or 0) if given[0] is None else given[0]
