@@ -89,8 +89,8 @@ class Training {
                           : Rows{floats_.data(), rows, cols, 4 * cols, nullptr, NumberType::float32};
     const Rows y{labels_.data(), rows, 1, 8, nullptr, NumberType::int64};
     Totals totals{{0.0}, {0.0}};
-    trainer_->train({{InputKind::dense, x}, {{y, true}}, nullptr, order_.data()}, {0, rows, batch_}, {1e-4}, 0, 0, totals,
-                    nullptr);
+    trainer_->train({{InputKind::dense, x}, {{y, true}}, nullptr, order_.data()}, {0, rows, batch_}, {1e-4}, 0, 0,
+                    totals, nullptr);
   }
 
   void predict(std::ptrdiff_t rows) {
