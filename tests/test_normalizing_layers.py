@@ -205,6 +205,25 @@ def test_saving_keeps_running_means_and_the_noise_to_come(tmp_path, rng):
         np.testing.assert_array_equal(a, b)
 
 
+def test_saving_normalizing_layers_with_rules(tmp_path):
+    class Own(lamina.initializers.Ones):
+        pass
+
+    for initializer, fits in (("ones", True), (Own(), False)):
+        layer = layers.BatchNormalization(
+            gamma_initializer=initializer, gamma_regularizer="l2", beta_constraint="non_neg"
+        )
+        model = lamina.Sequential([layers.Input((3,)), layer])
+        if fits:
+            model.save(tmp_path / "m.safetensors")
+            again = lamina.models.load_model(tmp_path / "m.safetensors").layers[0]
+            assert again.get_config() == layer.get_config()
+            assert type(again.gamma.regularizer) is regularizers.L2
+        else:
+            with pytest.raises(ValueError, match="Own must be a class of lamina's"):
+                model.save(tmp_path / "m.safetensors")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

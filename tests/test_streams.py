@@ -91,6 +91,8 @@ def test_a_generator_that_ends_early(rng):
         model.fit(few, verbose=0)
     with pytest.raises(ValueError, match="must not be given"):
         model.fit(Sequence(x, y, 8), y, verbose=0)
+    with pytest.raises(TypeError, match="real numbers"):
+        model.fit({"x": x}, y, verbose=0)
     with pytest.raises(ValueError, match=r"must be in \[0, 3\)"):
         model.fit([(x, y + 7)].__iter__(), verbose=0)
 

@@ -23,7 +23,11 @@ class Batch(NamedTuple):
 
 def is_stream(x: Any) -> bool:
     """Return whether `x` yields batches, instead of holding rows."""
-    if isinstance(x, (np.ndarray, list, tuple, str, bytes)) or hasattr(x, "__array__") or is_sparse(x):
+    if (
+        isinstance(x, (np.ndarray, list, tuple, dict, range, set, str, bytes))
+        or hasattr(x, "__array__")
+        or is_sparse(x)
+    ):
         return False
     return hasattr(x, "__next__") or hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 

@@ -81,8 +81,9 @@ def _refuse_own_classes(who: str, model: Sequential) -> None:
 
     own: list[tuple[Any, dict[str, Any]]] = [(layer, layers._CLASSES) for layer in model.layers]
     for layer in model.layers:
-        own += [(v, initializers._CLASSES) for v in vars(layer).values() if isinstance(v, initializers.Initializer)]
-        rules = [v for v in vars(layer).values() if isinstance(v, (regularizers.Regularizer, constraints.Constraint))]
+        held = [*vars(layer).values(), *getattr(layer, "_rules", {}).values()]
+        own += [(v, initializers._CLASSES) for v in held if isinstance(v, initializers.Initializer)]
+        rules = [v for v in held if isinstance(v, (regularizers.Regularizer, constraints.Constraint))]
         own += [(rule, regularizers._CLASSES | constraints._CLASSES) for rule in rules]
         for variable in layer.weights:
             for rule in (variable.regularizer, variable.constraint):
