@@ -19,7 +19,7 @@ def fit(x=X, y=Y, **arguments):
 WRONG = [
     (fit(x=np.ones((6, 7))), ValueError, r"Sequential 'sequential': fit: x must have shape \(n, 8\); got \(6, 7\)"),
     (fit(x=np.ones(8)), ValueError, r"x must have shape \(n, 8\); got \(8,\). A single row is x\[numpy.newaxis\]"),
-    (fit(x=np.ones((6, 8, 1))), ValueError, r"x must have shape \(n, 8\); got \(6, 8, 1\)"),
+    (fit(x=np.ones((6, 8, 2))), ValueError, r"x must have shape \(n, 8\); got \(6, 8, 2\)"),
     (fit(x=np.ones((0, 8)), y=[]), ValueError, "x must have at least one row"),
     (fit(x=np.ones((6, 8), complex)), TypeError, "x must be real numbers; got complex numbers"),
     (fit(x=np.full((6, 8), "a")), TypeError, "x must be real numbers; got strings"),
@@ -49,7 +49,8 @@ WRONG = [
     (fit(validation_freq=0), ValueError, "validation_freq must be >= 1"),
     (lambda m: m.fit(X, Y, verbose=None), ValueError, "verbose must be 'auto'"),
     (lambda m: m.fit(X, Y, verbose=0.5), ValueError, "verbose must be 'auto'"),
-    (lambda m: m.compile("sgd", "mse", 0.5), ValueError, "loss_weights must be None"),
+    (lambda m: m.compile("sgd", "mse", -0.5), ValueError, "loss_weights must be >= 0"),
+    (lambda m: m.compile("sgd", ["mse", "mae"]), ValueError, "loss must be one"),
     (fit(validation_data=(X,)), ValueError, r"validation_data must be \(x, y\)"),
     (fit(validation_data=(X[:, :3], Y)), ValueError, r"x must have shape \(n, 8\)"),
     (fit(validation_data=(X, Y + 1)), ValueError, "got 3 at row 2"),
@@ -121,7 +122,7 @@ def test_model_without_layers_says_so():
 def test_targets_are_never_broadcast():
     model = lamina.Sequential([layers.Dense(3, input_dim=8)])
     model.compile("sgd", "mse")
-    for wrong in (np.ones(6), np.ones((6, 1)), np.ones((6, 2)), np.ones((6, 3, 1)), 1.0):
+    for wrong in (np.ones(6), np.ones((6, 1)), np.ones((6, 2)), np.ones((6, 3, 2)), 1.0):
         with pytest.raises(ValueError, match=r"y must have shape \(n, 3\)"):
             model.fit(X, wrong, verbose=0)
     model = lamina.Sequential([layers.Dense(1, input_dim=8)])
@@ -141,7 +142,7 @@ def test_targets_of_cross_entropy_are_probabilities():
 def test_output_of_higher_rank_needs_flatten():
     model = lamina.Sequential([layers.Dense(2, input_shape=(4, 8))])
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="Put a Flatten before it"):
+    with pytest.raises(ValueError, match="Put a Flatten before the last layer"):
         model.fit(np.ones((3, 4, 8)), np.ones((3, 2)), verbose=0)
 
 
@@ -250,7 +251,7 @@ def test_optimizer_checks_gradients_before_any_step():
     model = classification_model()
     before = model.get_weights()
     right = [np.ones_like(w) for w in before]
-    for wrong in (right[:-1], [*right[:-1], np.ones(7, "f")], [*right[:-1], np.ones(3)]):
+    for wrong in (right[:-1], [*right[:-1], np.ones(7, "f")], [*right[:-1], np.ones(3, complex)]):
         with pytest.raises(ValueError, match="SGD: "):
             model.optimizer.apply(wrong, model.trainable_weights)
     for ours, expected in zip(model.get_weights(), before, strict=True):

@@ -113,7 +113,7 @@ def test_activation_layers(rng):
         (lambda: layers.ReLU(max_value=-3), "max_value must be >= 0"),
         (lambda: layers.ReLU(negative_slope=-1), "negative_slope must be >= 0"),
         (lambda: layers.LeakyReLU(negative_slope=-1), "negative_slope must be >= 0"),
-        (lambda: layers.Softmax(axis=1), "axis must be -1"),
+        (lambda: layers.Softmax(axis=1)(np.zeros((2, 3, 4))), "axis must be the last axis"),
     ],
 )
 def test_activation_layers_refuse(make, message):

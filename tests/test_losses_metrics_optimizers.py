@@ -123,8 +123,10 @@ def test_metric_names():
     assert metrics.get("MeanSquaredError").name == "MeanSquaredError"
     assert metrics.MeanSquaredError().name == "mean_squared_error"
     assert metrics.get(metrics.serialize(metrics.BinaryAccuracy(threshold=0.2))).threshold == 0.2
-    with pytest.raises(ValueError, match="'accuracy' depends on the model's output"):
-        metrics.get("accuracy")
+    assert type(metrics.get("accuracy")) is metrics.Accuracy
+    assert metrics.get(None) is None
+    with pytest.raises(ValueError, match="'ce' depends on the model's output"):
+        metrics.get("ce")
     with pytest.raises(ValueError, match="metric must be one of"):
         metrics.get("precise")
 

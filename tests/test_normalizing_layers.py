@@ -68,13 +68,14 @@ def test_batch_normalization_by_the_batch_and_by_running_means(dtype, isa, rng):
     layer = layers.BatchNormalization(momentum=0.75, dtype=str(dtype))
     limit = 100 * np.finfo(dtype).eps
     np.testing.assert_allclose(layer(x, training=True), batch_norm(x.astype(np.float64)), rtol=limit, atol=limit)
-    np.testing.assert_array_equal(layer.moving_mean, 0)  # nothing was trained
-    model = lamina.Sequential([layer])
-    model.compile("sgd", "mse")
-    model.train_on_batch(x, np.zeros((300, 40)))
     wide = x.astype(np.float64)
     np.testing.assert_allclose(layer.moving_mean, 0.25 * wide.mean(0), rtol=100 * limit, atol=limit)
     np.testing.assert_allclose(layer.moving_variance, 0.75 + 0.25 * wide.var(0), rtol=10 * limit)
+    model = lamina.Sequential([layer])
+    model.compile("sgd", "mse")
+    model.train_on_batch(x, np.zeros((300, 40)))
+    np.testing.assert_allclose(layer.moving_mean, 0.4375 * wide.mean(0), rtol=100 * limit, atol=limit)
+    np.testing.assert_allclose(layer.moving_variance, 0.5625 + 0.4375 * wide.var(0), rtol=10 * limit)
     assert [v.name for v in layer.trainable_weights] == ["gamma", "beta"]
     layer.trainable = False
     before = model.get_weights()
@@ -171,9 +172,9 @@ def test_a_penalty_on_the_output_is_in_the_loss(rng):
 def test_adapt_takes_moments_from_data(rng):
     x = rng.standard_normal((500, 3)) * [1, 2, 3] + [5, 6, 7]
     layer = layers.Normalization()
-    with pytest.raises(ValueError, match="adapt must be called first"):
-        layer(x)
-    layer = layers.Normalization()
+    np.testing.assert_array_equal(layer(x), x.astype("f"))  # not adapted, as in Keras
+    assert [v.shape for v in layer.weights] == [(3,), (3,), ()]
+    assert not layer.trainable_weights
     model = lamina.Sequential([layer, layers.Dense(1)])
     layer.adapt(x)
     found = layer(x)
@@ -186,6 +187,18 @@ def test_adapt_takes_moments_from_data(rng):
     whole = layers.Normalization(axis=None)
     whole.adapt(x)
     assert whole(x).mean() == pytest.approx(0, abs=1e-5)
+    other = lamina.Sequential([layers.Input((3,)), layers.Normalization(axis=None)])
+    other.predict_on_batch(x)
+    other.set_weights(whole.get_weights())
+    np.testing.assert_array_equal(other.predict_on_batch(x), whole(x))
+    parts = layers.Normalization()
+    parts.adapt((x[i : i + 70], None) for i in range(0, 500, 70))
+    np.testing.assert_allclose(parts.mean, x.mean(0)[np.newaxis], rtol=1e-5)
+    np.testing.assert_allclose(parts.variance, x.var(0)[np.newaxis], rtol=1e-5)
+    elements = layers.Normalization(axis=(1, 2))
+    cube = rng.standard_normal((90, 4, 3)) * 3 + 1
+    elements.adapt(cube)
+    np.testing.assert_allclose(elements(cube), (cube - cube.mean(0)) / cube.std(0), rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="mean and variance already"):
         layers.Normalization(mean=0.0, variance=1.0).adapt(x)
 
@@ -230,7 +243,8 @@ def test_saving_normalizing_layers_with_rules(tmp_path):
         (lambda: layers.Dropout(1.5), r"rate must be in \[0, 1\]"),
         (lambda: layers.Dropout(0.5, noise_shape=(1,)), "noise_shape must be None"),
         (lambda: layers.GaussianDropout(1.0), r"rate must be in \[0, 1\)"),
-        (lambda: layers.BatchNormalization(axis=1), "axis must be -1"),
+        (lambda: layers.BatchNormalization(axis=1)(np.zeros((2, 3, 4))), "axis must be the last axis"),
+        (lambda: layers.BatchNormalization(axis=[1, 2]), "axis must be one axis"),
         (lambda: layers.BatchNormalization(momentum=2), r"momentum must be in \[0, 1\]"),
         (lambda: layers.LayerNormalization(epsilon=-1), "epsilon must be >= 0"),
         (lambda: layers.Reshape((-1, -1)), "at most one of them -1"),

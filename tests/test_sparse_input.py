@@ -240,9 +240,7 @@ def test_numbers_outside_the_table_raise_and_change_nothing(bad, rng):
         model.predict(np.full((2, 6), 0.5))
 
 
-def test_an_embedding_elsewhere_or_with_masks_raises():
-    with pytest.raises(ValueError, match="masks"):
-        layers.Embedding(5, 2, mask_zero=True)
+def test_an_embedding_elsewhere_raises():
     model = lamina.Sequential([lamina.Input((5,)), layers.Dense(3), layers.Embedding(5, 2)])
     with pytest.raises(ValueError, match="first layer"):
         model.predict(np.zeros((1, 5)))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 import lamina
 from lamina import layers
 
@@ -49,4 +52,37 @@ def test_summary_of_unbuilt_and_long_names():
     assert rows[0] == 'Model: "late"'
     table = [row for row in rows if row[0] in "┏┃┡│├└"]
     assert len({len(row) for row in table}) == 1
-    assert sum(row.count("a") for row in table) >= 50
+    assert "…" in lines[0]  # a word that is too long is cut
+
+
+def test_summary_of_a_model_in_a_model_and_of_a_part():
+    inner = lamina.Sequential([layers.Dense(7), layers.Dropout(0.1)], name="inner")
+    model = lamina.Sequential([lamina.Input((5,)), layers.Dense(3), inner, layers.Dense(1, name="last")])
+    lines = []
+    model.summary(print_fn=lines.append)
+    assert "inner (Sequential)" in lines[0]
+    assert "└ dense" not in lines[0]
+    model.summary(print_fn=lines.append, expand_nested=True)
+    assert "   └ dense" in lines[1]
+    model.summary(print_fn=lines.append, layer_range=("inner", "last"))
+    assert "dense_1 (Dense)" not in lines[2]
+    assert "inner (Sequential)" in lines[2]
+    for wrong in (("inner",), ("nobody", "last"), "inner"):
+        with pytest.raises(ValueError, match="layer_range must"):
+            model.summary(layer_range=wrong)
+    with pytest.raises(ValueError, match="positions must be 3 ascending shares"):
+        model.summary(positions=[1.0, 0.5, 0.2])
+    with pytest.raises(ValueError, match="line_length must leave room"):
+        model.summary(line_length=5)
+
+
+def test_summary_counts_the_optimizer():
+    model = lamina.Sequential([lamina.Input((5,)), layers.Dense(3)])
+    model.compile("adam", "mse")
+    lines = []
+    model.summary(print_fn=lines.append)
+    model.fit(np.ones((4, 5)), np.ones((4, 3)), verbose=0)
+    model.summary(print_fn=lines.append)
+    assert "Total params: 18 (72.00 B)" in lines[0]
+    assert "Optimizer params: 38 (152.00 B)" in lines[1]  # two means of 18, the iteration and the rate
+    assert "Total params: 56 (224.00 B)" in lines[1]

@@ -84,6 +84,7 @@ def heavy_product(queue):
     queue.put(float(kernels.dense_forward(np.ones((300, 500), "f"), np.ones((500, 400), "f")).sum()))
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # as JAX says where it is loaded too
 def test_fork_during_another_threads_work():
     lamina.set_num_threads(3)
     x, w = np.ones((300, 500), "f"), np.ones((500, 400), "f")

@@ -321,7 +321,7 @@ def test_nan_gradients_are_not_clipped_away():
         ({"clipnorm": -1}, ValueError, "clipping"),
         ({"gradient_accumulation_steps": 1}, ValueError, ">= 2"),
         ({"ema_momentum": 2}, ValueError, "ema_momentum"),
-        ({"loss_scale_factor": 8}, ValueError, "float16"),
+        ({"loss_scale_factor": -8}, ValueError, "loss_scale_factor"),
         ({"nonsense": 1}, TypeError, "nonsense"),
     ],
 )

@@ -134,8 +134,8 @@ UpdatePlan<T> update_plan(const Network<T>& network, const py::dict& update) {
   return plan;
 }
 
-// loss (name, parameters, divisor, activation or "linear", alpha); labels[i]: whether target i is class labels; update
-// as above.
+// loss (name, parameters, divisor, activation or "linear", alpha, weight); labels[i]: whether target i is class labels;
+// update as above.
 PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const std::vector<py::tuple>& metrics,
                        const std::vector<bool>& labels, const py::dict& update) {
   return std::visit(
@@ -146,6 +146,7 @@ PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const st
         HeadPlan<T> head{host ? -1 : loss_number(loss[0].cast<std::string>()),
                          head_parameters(loss[1]),
                          divisor_of(loss[2].cast<std::string>()),
+                         loss[5].cast<double>(),
                          false,
                          {activation, static_cast<T>(alpha_of(loss[4], activation))},
                          {},
@@ -219,29 +220,31 @@ DataArgument<T> data_argument(const Trainer<T>& trainer, const py::object& x, co
     argument.keep.push_back(rows_argument(targets[i].cast<py::array>(), "y"));
     const Rows& target = argument.keep.back().rows;
     const bool labels = trainer.labels()[i];
-    if (target.rows != rows || target.cols != (labels ? 1 : trainer.outputs()) ||
+    if (target.rows != rows || target.cols != (labels ? trainer.lines() : trainer.outputs()) ||
         (labels && (target.type == NumberType::float16 || target.type == NumberType::float32 ||
                     target.type == NumberType::float64)))
       raise_value("Trainer: a target does not fit the network or x.");
   }
-  argument.data = {argument.x.input, {}, nullptr, nullptr};
+  argument.data = {argument.x.input, {}, nullptr, nullptr, 1};
   for (std::size_t i = 0; i < targets.size(); ++i)
     argument.data.targets.push_back({argument.keep[i].rows, trainer.labels()[i]});
-  const auto contiguous = [&](const py::object& object, const char* name) {
+  const auto contiguous = [&](const py::object& object, const char* name, std::ptrdiff_t lines) {
     argument.keep.push_back(rows_argument(object.cast<py::array>(), name));
     const Rows& found = argument.keep.back().rows;
-    if (found.rows != rows || found.cols != 1)
+    if (found.rows != rows || (found.cols != 1 && found.cols != lines))
       raise_value(std::string("Trainer: ") + name + " must have one number for each row.");
     return found;
   };
   if (!sample_weight.is_none()) {
-    const Rows weights = contiguous(sample_weight, "sample_weight");
-    if (weights.row_bytes != sizeof(T) || weights.type != (sizeof(T) == 4 ? NumberType::float32 : NumberType::float64))
+    const Rows weights = contiguous(sample_weight, "sample_weight", trainer.lines());
+    if (weights.offsets != nullptr || weights.row_bytes != weights.cols * static_cast<std::ptrdiff_t>(sizeof(T)) ||
+        weights.type != (sizeof(T) == 4 ? NumberType::float32 : NumberType::float64))
       raise_value("Trainer: sample_weight must be contiguous, of the model's dtype.");
     argument.data.sample_weight = static_cast<const T*>(weights.base);
+    argument.data.row_weights = weights.cols;
   }
   if (!order.is_none()) {
-    const Rows found = contiguous(order, "order");
+    const Rows found = contiguous(order, "order", 1);
     if (found.type != NumberType::int64 || found.row_bytes != 8) raise_value("Trainer: order must be int64.");
     argument.data.order = static_cast<const std::int64_t*>(found.base);
     for (std::ptrdiff_t i = 0; i < rows; ++i)

@@ -6,33 +6,45 @@
 namespace lamina::engine {
 namespace {
 
+// Labels places.begin … of rows first + rows.begin …, those of row i from to[i * places.size()] on.
 template <class Label>
-void copy_labels(const Rows& from, const std::int64_t* order, std::ptrdiff_t first, Range rows, std::int64_t* to) {
+void copy_labels(const Rows& from, const std::int64_t* order, std::ptrdiff_t first, Range rows, Range places,
+                 std::int64_t* to) {
   for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i) {
     const std::ptrdiff_t row = order == nullptr ? first + i : static_cast<std::ptrdiff_t>(order[first + i]);
-    Label label;
-    std::memcpy(&label, static_cast<const char*>(from.base) + row * from.row_bytes, sizeof label);
-    to[i] = static_cast<std::int64_t>(label);
+    for (std::ptrdiff_t j = places.begin; j < places.end; ++j) {
+      Label label;
+      const auto offset = from.offsets == nullptr ? j * static_cast<std::ptrdiff_t>(sizeof label) : from.offsets[j];
+      std::memcpy(&label, static_cast<const char*>(from.base) + row * from.row_bytes + offset, sizeof label);
+      to[i * places.size() + j - places.begin] = static_cast<std::int64_t>(label);
+    }
   }
 }
 
-void gather_labels(const Rows& from, const std::int64_t* order, std::ptrdiff_t first, Range rows, std::int64_t* to) {
+void gather_labels(const Rows& from, const std::int64_t* order, std::ptrdiff_t first, Range rows, Range places,
+                   std::int64_t* to) {
   switch (from.type) {
     case NumberType::int8:
-      return copy_labels<std::int8_t>(from, order, first, rows, to);
+      return copy_labels<std::int8_t>(from, order, first, rows, places, to);
     case NumberType::int16:
-      return copy_labels<std::int16_t>(from, order, first, rows, to);
+      return copy_labels<std::int16_t>(from, order, first, rows, places, to);
     case NumberType::int32:
-      return copy_labels<std::int32_t>(from, order, first, rows, to);
+      return copy_labels<std::int32_t>(from, order, first, rows, places, to);
     case NumberType::uint8:
-      return copy_labels<std::uint8_t>(from, order, first, rows, to);
+      return copy_labels<std::uint8_t>(from, order, first, rows, places, to);
     case NumberType::uint16:
-      return copy_labels<std::uint16_t>(from, order, first, rows, to);
+      return copy_labels<std::uint16_t>(from, order, first, rows, places, to);
     case NumberType::uint32:
-      return copy_labels<std::uint32_t>(from, order, first, rows, to);
+      return copy_labels<std::uint32_t>(from, order, first, rows, places, to);
     default:  // labels of 64 bits; the bindings let no others through
-      return copy_labels<std::int64_t>(from, order, first, rows, to);
+      return copy_labels<std::int64_t>(from, order, first, rows, places, to);
   }
+}
+
+std::int64_t label_at(const Rows& from, std::ptrdiff_t row, std::ptrdiff_t place) {
+  std::int64_t label = 0;
+  gather_labels(from, nullptr, row, {0, 1}, {place, place + 1}, &label);
+  return label;
 }
 
 template <class T>
@@ -43,24 +55,26 @@ void set_parameters(LossArguments<T>& arguments, const HeadParameters& parameter
 }  // namespace
 
 template <class T>
-Head<T>::Head(HeadPlan<T> plan, const Kernels<T>& kernels, std::vector<bool> labels, std::ptrdiff_t columns,
+Head<T>::Head(HeadPlan<T> plan, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryPlan& output,
               std::ptrdiff_t capacity)
     : plan_(std::move(plan)),
       kernels_(kernels),
-      columns_(columns),
-      padded_(panel_count(columns, kPanelWidth<T>) * kPanelWidth<T>),
+      columns_(output.width),
+      padded_(panel_count(columns_, kPanelWidth<T>) * kPanelWidth<T>),
+      lines_(output.factor),
       targets_(labels.size()),
-      weights_(capacity),
-      losses_(capacity),
+      weights_(capacity * lines_),
+      losses_(capacity * lines_),
       penalties_(capacity) {
+  const std::ptrdiff_t lines = capacity * lines_;
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i])
-      targets_[i].labels = Buffer<std::int64_t>(capacity);
+      targets_[i].labels = Buffer<std::int64_t>(lines);
     else
-      targets_[i].values = Buffer<T>(capacity * padded_);
+      targets_[i].values = Buffer<T>(lines * padded_);
   }
-  for (std::size_t i = 0; i < plan_.metrics.size(); ++i) metrics_.emplace_back(capacity);
-  if (needs_predictions()) predictions_ = Buffer<T>(capacity * padded_);
+  for (std::size_t i = 0; i < plan_.metrics.size(); ++i) metrics_.emplace_back(lines);
+  if (needs_predictions()) predictions_ = Buffer<T>(lines * padded_);
 }
 
 // The largest logit is the largest probability; other metrics need the probabilities themselves.
@@ -77,41 +91,49 @@ template <class T>
 void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range rows) {
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     if (data.targets[i].labels) {
-      gather_labels(data.targets[i].rows, data.order, first, rows, targets_[i].labels.data());
+      gather_labels(data.targets[i].rows, data.order, first, rows, {0, lines_}, targets_[i].labels.data());
     } else {
-      const Panels<T> to{targets_[i].values.data(), rows.end, columns_, kPanelWidth<T>, padded_};
-      kernels_.gather({data.targets[i].rows, data.order, first + rows.begin, rows.size(), to, rows.begin, 1});
+      const Range lines = lines_of(rows);
+      const Panels<T> to{targets_[i].values.data(), lines.end, columns_, kPanelWidth<T>, padded_};
+      kernels_.gather({data.targets[i].rows, data.order, first + rows.begin, rows.size(), to, lines.begin, lines_});
     }
   }
   std::fill(penalties_.data() + rows.begin, penalties_.data() + rows.end, T(0));
   weighted_ = data.sample_weight != nullptr;
   if (!weighted_) return;
-  for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i)
-    weights_[i] =
-        data.sample_weight[data.order == nullptr ? first + i : static_cast<std::ptrdiff_t>(data.order[first + i])];
+  for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i) {
+    const std::ptrdiff_t row = data.order == nullptr ? first + i : static_cast<std::ptrdiff_t>(data.order[first + i]);
+    const T* weights = data.sample_weight + row * data.row_weights;
+    for (std::ptrdiff_t j = 0; j < lines_; ++j) weights_[i * lines_ + j] = weights[data.row_weights == 1 ? 0 : j];
+  }
 }
 
 template <class T>
 double Head<T>::divisor(const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size) const {
-  if (plan_.divisor == Divisor::one) return 1;
+  if (plan_.divisor == Divisor::one) return 1 / plan_.weight;
   const bool by_weight = plan_.divisor == Divisor::weights && data.sample_weight != nullptr;
-  if (!by_weight && !plan_.ignores) return static_cast<double>(size);
+  if (!by_weight && !plan_.ignores) return static_cast<double>(size * lines_) / plan_.weight;
   const auto ignored = static_cast<std::int64_t>(plan_.parameters[2]);
   double sum = 0;
   for (std::ptrdiff_t i = first; i < first + size; ++i) {
     const std::int64_t row = data.order == nullptr ? i : data.order[i];
-    std::int64_t label = 0;
-    if (plan_.ignores) gather_labels(data.targets[0].rows, &row, 0, {0, 1}, &label);
-    if (!plan_.ignores || label != ignored) sum += by_weight ? static_cast<double>(data.sample_weight[row]) : 1.0;
+    for (std::ptrdiff_t j = 0; j < lines_; ++j) {
+      if (plan_.ignores && label_at(data.targets[0].rows, row, j) == ignored) continue;
+      sum += by_weight
+                 ? static_cast<double>(data.sample_weight[row * data.row_weights + (data.row_weights == 1 ? 0 : j)])
+                 : 1.0;
+    }
   }
-  return sum;
+  return sum / plan_.weight;
 }
 
 template <class T>
-void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range rows, double divisor, bool gradient) {
-  if (rows.begin >= rows.end) return;
+void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range batch_rows, double divisor,
+                       bool gradient) {
+  if (batch_rows.begin >= batch_rows.end) return;
+  const Range rows = lines_of(batch_rows);
   const auto rows_of = [&](const Panels<T>& m) -> Matrix<T> {
-    return {m.data + (rows.begin - offset) * m.row_stride, rows.size(), m.cols, m.row_stride};
+    return {m.data + (rows.begin - offset * lines_) * m.row_stride, rows.size(), m.cols, m.row_stride};
   };
   const auto constant = [](const Matrix<T>& m) -> Matrix<const T> { return {m.data, m.rows, m.cols, m.stride}; };
   const Matrix<const T> scores = constant(rows_of(output.value));
@@ -194,14 +216,15 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range r
 
 template <class T>
 void Head<T>::collect(std::ptrdiff_t size, double divisor, double penalty, Totals& totals) const {
+  const std::ptrdiff_t lines = size * lines_;
   const double rows = static_cast<double>(size), share = divisor == 0 ? 0 : rows / divisor;
-  totals.sum[0] += kernels_.sum(losses_.data(), nullptr, size) * share + penalty * rows +
+  totals.sum[0] += kernels_.sum(losses_.data(), nullptr, lines) * share + penalty * rows +
                    kernels_.sum(penalties_.data(), nullptr, size);
   totals.count[0] += rows;
   for (std::size_t i = 0; i < metrics_.size(); ++i) {
     const bool weighted = plan_.metrics[i].weighted && weighted_;
-    totals.sum[i + 1] += kernels_.sum(metrics_[i].data(), weighted ? weights_.data() : nullptr, size);
-    totals.count[i + 1] += weighted ? kernels_.sum(weights_.data(), nullptr, size) : rows;
+    totals.sum[i + 1] += kernels_.sum(metrics_[i].data(), weighted ? weights_.data() : nullptr, lines);
+    totals.count[i + 1] += weighted ? kernels_.sum(weights_.data(), nullptr, lines) : static_cast<double>(lines);
   }
 }
 

@@ -53,6 +53,7 @@ struct HeadPlan {
   int loss;  // -1: host_loss
   HeadParameters parameters;
   Divisor divisor;
+  double weight = 1;             // factor of the loss
   bool ignores = false;          // one class, parameters[2]
   ActivationPart<T> activation;  // that the loss includes; metrics of predictions need it applied
   std::vector<MetricPlan> metrics;
@@ -73,9 +74,10 @@ struct Targets {
 template <class T>
 struct TrainingData {
   Input x;
-  std::vector<Targets> targets;  // the loss's first
-  const T* sample_weight;        // or null
-  const std::int64_t* order;     // or null
+  std::vector<Targets> targets;    // the loss's first
+  const T* sample_weight;          // or null
+  const std::int64_t* order;       // or null
+  std::ptrdiff_t row_weights = 1;  // weights of each row: one, or one for each of its lines
 };
 
 // Running sums of the loss and of each metric, in float64, and the steps that they are of.
@@ -84,10 +86,12 @@ struct Totals {
   std::ptrdiff_t steps = 0;
 };
 
+// A row of the batch may have several lines of output, as (n, steps, classes) has: losses and metrics are those of
+// lines.
 template <class T>
 class Head {
  public:
-  Head(HeadPlan<T> plan, const Kernels<T>& kernels, std::vector<bool> labels, std::ptrdiff_t columns,
+  Head(HeadPlan<T> plan, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryPlan& output,
        std::ptrdiff_t capacity);
 
   // Fetches targets and weights for rows of a batch that begins at row `first` of the data.
@@ -101,7 +105,7 @@ class Head {
 
   // Losses and metrics of rows of a batch, given the output boundary, whose row 0 is row `offset` of the batch. With
   // `gradient` dL/d(output) goes to the boundary.
-  void evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range rows, double divisor, bool gradient);
+  void evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range batch_rows, double divisor, bool gradient);
 
   // Adds a batch of `size` rows, all evaluated, to the totals; the penalty belongs to its loss.
   void collect(std::ptrdiff_t size, double divisor, double penalty, Totals& totals) const;
@@ -112,17 +116,18 @@ class Head {
     Buffer<T> values;
   };
 
-  Matrix<const T> values(const TargetMemory& target, Range rows) const {
-    return {target.values.data() + rows.begin * padded_, rows.size(), columns_, padded_};
+  Range lines_of(Range rows) const { return {rows.begin * lines_, rows.end * lines_}; }
+  Matrix<const T> values(const TargetMemory& target, Range lines) const {
+    return {target.values.data() + lines.begin * padded_, lines.size(), columns_, padded_};
   }
-  Labels labels(const TargetMemory& target, Range rows) const {
-    return {target.labels.data() + rows.begin, rows.size(), LabelType::int64};
+  Labels labels(const TargetMemory& target, Range lines) const {
+    return {target.labels.data() + lines.begin, lines.size(), LabelType::int64};
   }
   bool needs_predictions() const;
 
   HeadPlan<T> plan_;
   const Kernels<T>& kernels_;
-  std::ptrdiff_t columns_, padded_;
+  std::ptrdiff_t columns_, padded_, lines_;  // lines of each row
   std::vector<TargetMemory> targets_;
   Buffer<T> weights_, losses_, predictions_, penalties_;
   std::vector<Buffer<T>> metrics_;

@@ -49,7 +49,8 @@ class Layer {
   virtual std::ptrdiff_t backward_units(const Tape<T>& tape) const = 0;
   virtual void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const = 0;
 
-  // Whether each row of the batch is worked on alone, so that a batch may be divided.
+  // Whether each row of the batch is worked on alone, so that a batch may be divided. A layer that looks at others in
+  // training keeps running means of what it sees.
   virtual bool rows_alone(bool) const { return true; }
 
   // Whether it must run on the calling thread.

@@ -93,8 +93,8 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier, 
       layer.forward(pass, by_rows ? part : Range{0, rows}, by_rows ? Range{0, panels} : part);
     }
   }
-  // Members that divided the last layer by rows may go on with their rows; the others must wait.
-  if (count > 1 && !divided_by_rows) barrier->wait();
+  // Members that divided the last layer by rows of the batch may go on with their rows; the others must wait.
+  if (count > 1 && !(divided_by_rows && plan_.back().factor == 1)) barrier->wait();
 }
 
 template <class T>
@@ -163,10 +163,18 @@ void Network<T>::close(std::size_t gates) const {
 template <class T>
 bool Network<T>::predict(const Input& rows, T* out, bool wait, const std::uint64_t* draw) const {
   if (rows.rows() == 0) return true;
+  const bool learns = draw != nullptr && !rows_alone_[true];
   if (Gate::held_here()) {  // called back from inside a step
     predict_open(rows, out, draw);
-    return true;
+  } else if (learns) {
+    if (!wait) return false;
+    const Exclusive exclusive(gates_);
+    predict_open(rows, out, draw);
   }
+  if (learns)
+    for (const auto& layer : layers_)
+      if (layer->parameters() != nullptr) layer->parameters()->changed();
+  if (learns || Gate::held_here()) return true;
   if (!open(wait)) return false;
   struct Close {
     const Network& network;

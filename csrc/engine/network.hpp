@@ -64,7 +64,8 @@ class Network {
 
   // out (n, outputs) = the network of the rows; converts what is not of dtype T and contiguous. Several threads may
   // predict at once; one that trains lets them in between two steps. Returns false, having done nothing, where that
-  // would mean to wait and `wait` is false.
+  // would mean to wait and `wait` is false. With `draw` it runs as in training: with noise, and by the moments of the
+  // batch, which running means take up.
   bool predict(const Input& rows, T* out, bool wait, const std::uint64_t* draw = nullptr) const;
 
  private:

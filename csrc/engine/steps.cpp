@@ -92,8 +92,10 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
   if (lowest == depth) return;
   const Panels<T>& scores = tape_[depth].gradient;
+  const std::ptrdiff_t lines = network_->plan().back().factor;
   if (rows.begin < rows.end)
-    network_->layer(depth - 1).finish_gradient(pass, rows, {0, panel_count(scores.cols, kPanelWidth<T>)});
+    network_->layer(depth - 1).finish_gradient(pass, {rows.begin * lines, rows.end * lines},
+                                               {0, panel_count(scores.cols, kPanelWidth<T>)});
   T* sums = stores_ ? stored_.data() : nullptr;
   for (std::ptrdiff_t l = depth - 1; l >= lowest; --l) {
     if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;

@@ -81,7 +81,7 @@ template <class T>
 void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int members, bool chunked) {
   const std::ptrdiff_t before = static_cast<std::ptrdiff_t>(allocated_bytes());
   if (head_ == nullptr || rows > capacity_) {
-    head_ = std::make_unique<Head<T>>(head_plan_, kernels_, labels_, network_->outputs(), rows);
+    head_ = std::make_unique<Head<T>>(head_plan_, kernels_, labels_, network_->plan().back(), rows);
     capacity_ = rows;
   }
   if (chunked) {

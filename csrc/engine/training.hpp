@@ -64,6 +64,7 @@ class Trainer {
   std::ptrdiff_t inputs() const { return network_->inputs(); }
   InputKind input() const { return network_->input(); }
   std::ptrdiff_t outputs() const { return network_->outputs(); }
+  std::ptrdiff_t lines() const { return network_->plan().back().factor; }  // of the output, for each row
   const std::vector<bool>& labels() const { return labels_; }
   std::ptrdiff_t metrics() const { return static_cast<std::ptrdiff_t>(head_plan_.metrics.size()); }
   // Bytes of tapes, gradients and targets that are held.

@@ -87,18 +87,21 @@ void skip_row(const LossArguments<T>& a, std::ptrdiff_t i) {
 struct SoftmaxCrossEntropy {
   static constexpr LossInfo info{"softmax_cross_entropy", true, "label_smoothing ignores ignored_class", 0};
 
-  // Σ t_j (lse - z_j) and Σ t_j for smoothed targets of one row.
+  // The logarithm of a probability is (z_j - top) - rest, with rest = log Σ_k exp(z_k - top): added up with a large top
+  // it would lose its digits.
+
+  // Σ t_j (rest - (z_j - top)) and Σ t_j for smoothed targets of one row.
   template <class T>
   struct Sums {
     T loss, total;
   };
   template <class T>
-  static Sums<T> weigh(const T* z, const T* t, std::ptrdiff_t c, T lse, T smoothing) {
+  static Sums<T> weigh(const T* z, const T* t, std::ptrdiff_t c, T top, T rest, T smoothing) {
     Vec<T> loss{}, total{};
     for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
       const Vec<T> smooth = load_lanes(t + j, count, T(0)) * (T(1) - smoothing) + smoothing / static_cast<T>(c);
       const Vec<T> target = count == kLanes<T> ? smooth : first_lanes_of<T>(smooth, count);
-      const Vec<T> term = target * (lse - load_lanes(z + j, count, T(0)));
+      const Vec<T> term = target * (rest - (load_lanes(z + j, count, T(0)) - top));
       loss += target == T(0) ? Vec<T>{} : term;
       total += target;
     });
@@ -115,10 +118,13 @@ struct SoftmaxCrossEntropy {
   }
 
   template <class T>
-  static T label_loss(const T* z, std::ptrdiff_t label, std::ptrdiff_t c, T lse, T smoothing) {
-    const T own = lse - z[label];
+  static T label_loss(const T* z, std::ptrdiff_t label, std::ptrdiff_t c, T top, T rest, T smoothing) {
+    const T own = rest - (z[label] - top);
     if (smoothing == T(0)) return own;
-    const T others = lse - row_dot<T>(z, nullptr, c) / static_cast<T>(c);
+    Vec<T> below{};
+    for_each_vector<T>(c,
+                       [&](std::ptrdiff_t j, std::ptrdiff_t count) { below += load_lanes(z + j, count, top) - top; });
+    const T others = rest - sum_lanes<T>(below) / static_cast<T>(c);
     return (T(1) - smoothing) * own + smoothing * others;
   }
 
@@ -168,14 +174,15 @@ struct SoftmaxCrossEntropy {
     for (std::ptrdiff_t j = 1; j < c; ++j) top = maximum(top, columns[j]);
     Vec<T> total{}, sum{};
     for (std::ptrdiff_t j = 0; j < c; ++j) {
+      columns[j] -= top;
       total += columns[j];
-      columns[j] = exp<T>(columns[j] - top);
+      columns[j] = exp<T>(columns[j]);
       sum += columns[j];
     }
-    const Vec<T> lse = top + log<T>(sum);
+    const Vec<T> rest = log<T>(sum);
     T own[kLanes<T>] = {}, weight[kLanes<T>] = {};
     std::ptrdiff_t label[kLanes<T>];
-    bool inside = true;
+    bool inside = true, skipped[kLanes<T>] = {};
     for (std::ptrdiff_t i = 0; i < rows; ++i) {
       label[i] = label_at(a.labels, first + i);
       const bool here = static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c);
@@ -186,14 +193,15 @@ struct SoftmaxCrossEntropy {
     if (a.parameters[1] != T(0)) {
       inside = true;
       for (std::ptrdiff_t i = 0; i < rows; ++i) {
-        if (ignored(a, label[i])) label[i] = 0, weight[i] = T(0);
+        skipped[i] = ignored(a, label[i]);
+        if (skipped[i]) label[i] = 0;
         inside &= static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c);
       }
     }
     const Vec<T> weights = load(weight);
     if (a.loss != nullptr) {
-      Vec<T> loss = lse - load(own);
-      if (smoothing != T(0)) loss = (T(1) - smoothing) * loss + smoothing * (lse - total / static_cast<T>(c));
+      Vec<T> loss = rest - (load(own) - top);
+      if (smoothing != T(0)) loss = (T(1) - smoothing) * loss + smoothing * (rest - total / static_cast<T>(c));
       store_lanes(a.loss + first, Vec<T>(loss * weights), rows);
     }
     if (a.gradient.data != nullptr) {
@@ -205,6 +213,10 @@ struct SoftmaxCrossEntropy {
       for (std::ptrdiff_t i = 0; i < rows; ++i)
         if (static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c))
           g[i * a.gradient.stride + label[i]] -= slope[i] * (T(1) - smoothing);
+    }
+    if (a.parameters[1] != T(0)) {
+      for (std::ptrdiff_t i = 0; i < rows; ++i)
+        if (skipped[i]) skip_row(a, first + i);
     }
     if (inside) return;
     for (std::ptrdiff_t i = 0; i < rows; ++i)
@@ -244,12 +256,12 @@ struct SoftmaxCrossEntropy {
       } else {
         sum = exponentials(z, top, g, c);
       }
-      const T lse = top + log_of(sum);
+      const T rest = log_of(sum);
       T loss, total = T(1);
       if (t == nullptr) {
-        loss = label_loss(z, label, c, lse, smoothing);
+        loss = label_loss(z, label, c, top, rest, smoothing);
       } else {
-        const Sums<T> sums = weigh(z, t, c, lse, smoothing);
+        const Sums<T> sums = weigh(z, t, c, top, rest, smoothing);
         loss = sums.loss;
         total = sums.total;
       }

@@ -38,13 +38,13 @@ template <class T>
   return log<T>(broadcast<T>(value))[0];
 }
 
-// log Σ exp(x) of a row, the sum taken relative to `top`, its maximum.
+// log Σ exp(x - top) of a row, whose maximum is `top`: added to a large top it would lose its digits.
 template <class T>
-[[gnu::always_inline]] inline T log_sum_exp(const T* x, T top, std::ptrdiff_t n) {
+[[gnu::always_inline]] inline T log_of_rest(const T* x, T top, std::ptrdiff_t n) {
   Vec<T> sum{};
   for_each_vector<T>(
       n, [&](std::ptrdiff_t j, std::ptrdiff_t count) { sum += exp<T>(load_lanes(x + j, count, -kInfinity<T>) - top); });
-  return top + log_of(sum_lanes<T>(sum));
+  return log_of(sum_lanes<T>(sum));
 }
 
 template <class T>
@@ -108,7 +108,7 @@ struct LogSoftmax {
       const T* from = x.data + i * x.stride;
       T* to = y.data + i * y.stride;
       const T top = row_maximum(from, x.cols);
-      const T rest = log_sum_exp(from, top, x.cols) - top;
+      const T rest = log_of_rest(from, top, x.cols);
       for_each_vector<T>(x.cols, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
         store_lanes(to + j, Vec<T>(load_lanes(from + j, count, T(0)) - top - rest), count);
       });

@@ -38,7 +38,7 @@ from lamina.runtime import get_num_threads, set_num_threads, show_config
 from lamina.variables import Variable
 
 if TYPE_CHECKING:
-    from lamina import backend, datasets, kernels, utils
+    from lamina import backend, datasets, kernels, preprocessing, saving, utils
 
 _threadpoolctl.register()
 
@@ -67,16 +67,19 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "preprocessing",
     "random",
     "regularizers",
     "runtime",
+    "saving",
     "set_num_threads",
     "show_config",
     "utils",
+    "version",
 ]
 
 # Imported when first asked for.
-_MODULES = {name: name for name in ("backend", "datasets", "kernels", "utils")}
+_MODULES = {name: name for name in ("backend", "datasets", "kernels", "preprocessing", "saving", "utils")}
 
 _SEQUENTIAL = "lamina's models are Sequential stacks of dense layers"
 _ABSENT = {
@@ -85,16 +88,19 @@ _ABSENT = {
     "KerasTensor": _SEQUENTIAL,
     "applications": "there are no pretrained networks",
     "ops": "compute with NumPy; lamina.kernels has the compiled functions",
-    "preprocessing": "use Rescaling and Normalization of lamina.layers, or scikit-learn",
     "tree": "data are arrays, or tuples of arrays in batches",
     "export": "save with Sequential.save",
-    "saving": "use Sequential.save and lamina.models.load_model",
     "distribution": "not there yet",
     "quantizers": "there are no quantized weights",
     "mixed_precision": "there are float32 and float64; see lamina.config.set_floatx",
     "dtype_policies": "there are float32 and float64; see lamina.config.set_floatx",
     "wrappers": "not there yet",
 }
+
+
+def version() -> str:
+    """Return lamina's version."""
+    return __version__
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
+from lamina._checks import KindError
 
 Array = npt.NDArray[Any]
 
@@ -20,9 +21,9 @@ Array = npt.NDArray[Any]
 def real_array(who: str, name: str, value: Any) -> Array:
     """Return `value` as an array of real numbers, its dtype unchanged."""
     if value is None:
-        raise TypeError(f"{who}: {name} must be an array; got None.")
+        raise KindError(f"{who}: {name} must be an array; got None.")
     if isinstance(value, np.ndarray) and hasattr(value, "mask"):
-        raise TypeError(
+        raise KindError(
             f"{who}: {name} must be a plain array; got a masked one, whose mask would be lost. Fill it first."
         )
     try:
@@ -33,7 +34,7 @@ def real_array(who: str, name: str, value: Any) -> Array:
         array = _from_objects(who, name, array)
     if array.dtype.kind not in "biuf":
         kind = {"c": "complex numbers", "U": "strings", "S": "bytes", "M": "dates"}.get(array.dtype.kind)
-        raise TypeError(
+        raise KindError(
             f"{who}: {name} must be real numbers; got {kind or 'dtype ' + str(array.dtype)}."
             + (" Take the real part or the magnitude first." if array.dtype.kind == "c" else "")
         )
@@ -44,7 +45,7 @@ def _from_objects(who: str, name: str, array: Array) -> Array:
     """Object arrays of numbers (a data frame's mixed columns) are taken; anything else in them raises."""
     if all(isinstance(item, (bool, int, float, np.bool_, np.integer, np.floating)) for item in array.flat):
         return array.astype(np.float64)
-    raise TypeError(f"{who}: {name} must be real numbers; got an array of Python objects.")
+    raise KindError(f"{who}: {name} must be real numbers; got an array of Python objects.")
 
 
 def float_array(who: str, name: str, value: Any, dtype: str | None = None) -> Array:
@@ -128,7 +129,7 @@ def sparse_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | N
         raise ValueError(f"{who}: {name} must have shape {wanted}; got {value.shape}.")
     matrix = value.tocsr()
     if matrix.dtype.kind not in "biuf":
-        raise TypeError(f"{who}: {name} must be real numbers; got dtype {matrix.dtype}.")
+        raise KindError(f"{who}: {name} must be real numbers; got dtype {matrix.dtype}.")
     starts, columns = (
         np.require(a, np.int64 if a.dtype.itemsize == 8 else np.int32, ["C", "A"])
         for a in (matrix.indptr, matrix.indices)
@@ -218,7 +219,12 @@ def target_array(who: str, name: str, value: Any, columns: int, dtype: str | Non
 
 
 def scored_batch(
-    who: str, y_true: Any, y_pred: Any, sample_weight: Any, targets: Callable[[str, Any, int, str | None], Array]
+    who: str,
+    y_true: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    targets: Callable[[str, Any, int, str | None], Array],
+    elements: bool = False,
 ) -> tuple[Array, Array, Array | None, tuple[int, ...]]:
     """Return targets, predictions and weights as kernels take them, and the rows' shape, for losses and metrics.
 
@@ -230,6 +236,8 @@ def scored_batch(
         Of the rows' shape, or broadcast to it.
     targets : callable
         Reads the targets of rows, given who asks, the number of columns and the dtype.
+    elements : bool
+        Return a weight for each prediction, shape (n, c), instead of one for each row; they may be given so, too.
     """
     predictions = float_array(who, "y_pred", y_pred)
     if predictions.ndim == 0:
@@ -250,12 +258,27 @@ def scored_batch(
         raise ValueError(f"{who}: y_true must have {len(predictions)} rows as y_pred has; got {len(read)}.")
     weights = None
     if sample_weight is not None:
-        weights = row_weights(who, sample_weight, shape, dtype)
+        weights = (element_weights if elements else row_weights)(who, sample_weight, (*shape, columns), dtype)
     return read, predictions, weights, shape
 
 
+def element_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:
+    """Return one weight for each prediction, shape (n, c), given weights of their shape or as `row_weights` takes."""
+    array = real_array(who, "sample_weight", value)
+    if array.ndim == len(shape) and all(size in (1, wanted) for size, wanted in zip(array.shape, shape, strict=True)):
+        return np.ascontiguousarray(np.broadcast_to(array, shape).reshape(-1, shape[-1]), dtype)
+    return np.repeat(row_weights(who, array, shape, dtype), shape[-1]).reshape(-1, shape[-1])
+
+
 def row_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:
-    """Return one weight for each row, given weights of the rows' shape, or of its first axes, or a single one."""
+    """Return one weight for each row, given weights of the rows' shape, or of its first axes, or a single one.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the predictions: the rows', and the number of columns.
+    """
+    shape = shape[:-1]
     array = real_array(who, "sample_weight", value)
     if array.ndim > len(shape) and array.shape[-1] == 1:
         array = array[..., 0]
@@ -266,11 +289,29 @@ def row_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) -> Arr
     return np.require(np.broadcast_to(array, shape).reshape(-1), None, ["C_CONTIGUOUS", "ALIGNED"])
 
 
-def weight_array(who: str, name: str, value: Any, rows: int, dtype: str) -> Array:
-    """Return sample weights of shape (rows,)."""
+def weight_array(who: str, name: str, value: Any, rows: int, lines: tuple[int, ...], dtype: str) -> Array:
+    """Return sample weights, one for each row, shape (rows,), or for each of its lines of output, (rows, lines)."""
     array = real_array(who, name, value)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.shape != (rows,):
-        raise ValueError(f"{who}: {name} must have shape ({rows},), one weight for each row; got {array.shape}.")
+    if array.ndim > 1 and array.shape[-1] == 1 and array.shape != (rows, *lines):
+        array = array[..., 0]
+    if array.shape not in ((rows,), (rows, *lines)):
+        also = f" or {(rows, *lines)}" if lines else ""
+        raise ValueError(f"{who}: {name} must have shape ({rows},){also}, one weight for each row; got {array.shape}.")
+    array = array if array.ndim == 1 else array.reshape(rows, -1)
     return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def output_lines(who: str, y: Any, lines: tuple[int, ...], columns: int) -> Any:
+    """Return targets with the axes of an output (n, *lines, columns) before its last one made one; without lines, y."""
+    array = real_array(who, "y", y)
+    if not lines:
+        return array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
+    if array.shape[1:] == lines:
+        return array.reshape(-1)
+    if array.ndim == len(lines) + 2 and array.shape[1:-1] == lines:
+        return array.reshape(-1, array.shape[-1])
+    wanted = ", ".join(map(str, lines))
+    raise ValueError(
+        f"{who}: y must have shape (n, {wanted}, {columns}) as the output has, or (n, {wanted}) for class numbers; "
+        f"got {array.shape}. Put a Flatten before the last layer where rows have one line of targets."
+    )

@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NotBuiltError", "NotCompiledError", "flag", "integer", "number"]
+__all__ = ["KindError", "NotBuiltError", "NotCompiledError", "flag", "integer", "number", "only_none"]
+
+
+class KindError(TypeError, ValueError):
+    """An argument of the wrong kind. A ValueError too: that is what Keras raises, and code written for it catches."""
 
 
 class NotBuiltError(ValueError, AttributeError):
@@ -22,11 +26,11 @@ class NotCompiledError(RuntimeError, AttributeError):
 def integer(who: str, name: str, value: Any, least: int = 1) -> int:
     """Return `value` as an int of at least `least`, or raise."""
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{who}: {name} must be an int; got bool.")
+        raise KindError(f"{who}: {name} must be an int; got bool.")
     try:
         whole = operator.index(value)
     except TypeError:
-        raise TypeError(f"{who}: {name} must be an int; got {type(value).__name__}.") from None
+        raise KindError(f"{who}: {name} must be an int; got {type(value).__name__}.") from None
     if whole < least:
         raise ValueError(f"{who}: {name} must be >= {least}; got {whole}.")
     return whole
@@ -38,7 +42,7 @@ def number(who: str, name: str, value: Any, least: float = -math.inf, most: floa
         isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf"
     )
     if isinstance(value, bool) or not scalar:
-        raise TypeError(f"{who}: {name} must be a number; got {type(value).__name__}.")
+        raise KindError(f"{who}: {name} must be a number; got {type(value).__name__}.")
     result = float(value)
     if not (math.isfinite(result) and least <= result <= most):
         if most != math.inf:
@@ -52,5 +56,12 @@ def number(who: str, name: str, value: Any, least: float = -math.inf, most: floa
 def flag(who: str, name: str, value: Any) -> bool:
     """Return True or False, or raise."""
     if not isinstance(value, (bool, np.bool_)) and value not in (0, 1):
-        raise TypeError(f"{who}: {name} must be True or False; got {value!r}.")
+        raise KindError(f"{who}: {name} must be True or False; got {value!r}.")
     return bool(value)
+
+
+def only_none(who: str, **arguments: Any) -> None:
+    """Raise where an argument of Keras that has no meaning here is given."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{who}: {name} must be None: lamina has nothing that it could choose; got {value!r}.")

@@ -100,7 +100,7 @@ class Trainer:
     def __init__(
         self,
         network: Network,
-        loss: tuple[Any, tuple[float, ...], str, str, float | None],
+        loss: tuple[Any, tuple[float, ...], str, str, float | None, float],
         metrics: list[tuple[Any, ...]],
         labels: list[bool],
         update: dict[str, Any],

@@ -8,6 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
+from lamina import _registration
+from lamina._checks import KindError
+
 T = TypeVar("T")
 
 _uids: dict[str, int] = {}
@@ -75,19 +78,44 @@ def look_up(who: str, what: str, identifier: object, classes: Mapping[str, Calla
     if isinstance(identifier, kind):
         return identifier
     if isinstance(identifier, str):
-        if identifier not in classes:
+        factory = _known(identifier, identifier, classes)
+        if factory is None:
             raise unknown_name(who, what, identifier, classes)
-        return classes[identifier]()
-    if isinstance(identifier, dict) and "class_name" in identifier:
-        name = identifier["class_name"]
-        if name not in classes:
-            raise unknown_name(who, what, str(name), classes)
-        factory: Any = classes[name]
-        made: T = factory.from_config(identifier.get("config", {}))
+        is_class = isinstance(factory, type) or factory is classes.get(identifier)
+        made: T = factory() if is_class else factory  # a function of the user's own is what it is
         return made
+    if isinstance(identifier, dict) and "class_name" in identifier:
+        name = str(identifier["class_name"])
+        if name == "function":  # by the name it is registered under, or the library's
+            return look_up(who, what, identifier.get("registered_name") or identifier["config"], classes, kind)
+        factory = _known(str(identifier.get("registered_name") or name), name, classes)
+        if factory is None:
+            raise unknown_name(who, what, name, classes)
+        if not hasattr(factory, "from_config"):
+            raise KindError(f"{who}: {what} must be a class with from_config; {name!r} is {factory!r}.")
+        from_config: Callable[[Any], T] = factory.from_config
+        return from_config(identifier.get("config", {}))
     if isinstance(identifier, type) and issubclass(identifier, kind):
         return identifier()
-    raise TypeError(f"{who}: {what} must be a name or a {kind.__name__}; got {type(identifier).__name__}.")
+    raise KindError(f"{who}: {what} must be a name or a {kind.__name__}; got {type(identifier).__name__}.")
+
+
+def redefines(kind: type, method: str, reference: str) -> bool:
+    """Return whether a class has a method of its own, further down than the one that says how it is compiled."""
+    places = {name: i for i, base in reversed(list(enumerate(kind.__mro__))) for name in vars(base)}
+    return places.get(method, len(places)) < places.get(reference, len(places))
+
+
+def required(who: str, what: str, found: T | None) -> T:
+    """Return what was found, or raise where it is None."""
+    if found is None:
+        raise KindError(f"{who}: {what} must be given; got None.")
+    return found
+
+
+def _known(registered: str, name: str, classes: Mapping[str, Callable[..., T]]) -> Any:
+    """Return what a name stands for: the user's own under its full name, the library's, the user's without package."""
+    return _registration.get_registered_object(registered) or classes.get(name) or _registration.find(registered)
 
 
 def registry(*entries: tuple[type[T], str]) -> dict[str, type[T]]:
@@ -95,9 +123,29 @@ def registry(*entries: tuple[type[T], str]) -> dict[str, type[T]]:
     return {name: kind for kind, names in entries for name in (*names.split(), kind.__name__)}
 
 
+# Classes that Keras does not have: their configurations name lamina's module, all others Keras's, which reads them.
+_OWN = frozenset({"L2Norm", "Quantile"})
+
+
 def serialize(item: Any) -> dict[str, Any]:
-    """Return ``{"class_name", "config"}`` of an object that has ``get_config``."""
-    return {"class_name": type(item).__name__, "config": item.get_config()}
+    """Return the configuration of an object that has ``get_config``, with where its class is found, as Keras spells it.
+
+    Returns
+    -------
+    dict
+        ``"module"``, ``"class_name"``, ``"config"``, and ``"registered_name"`` for classes of the user's own.
+    """
+    kind = type(item)
+    module = kind.__module__
+    registered: str | None = _registration.get_registered_name(kind)
+    if module.startswith("lamina.") and registered == kind.__name__:
+        package = "keras" if kind.__name__ not in _OWN else "lamina"
+        where = module.split(".")[1]
+        if module.endswith(".schedules"):
+            where = "optimizers.schedules"
+        module = package if where in ("models", "training") else f"{package}.{where}"
+        registered = None
+    return {"module": module, "class_name": kind.__name__, "config": item.get_config(), "registered_name": registered}
 
 
 def serialize_optional(item: Any) -> dict[str, Any] | None:

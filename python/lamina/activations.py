@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lamina import _core
 from lamina._arrays import float_array
-from lamina._names import unknown_name
+from lamina._names import lazily, unknown_name
 
 __all__ = [
     "celu",
@@ -245,14 +245,14 @@ def sparse_sigmoid(x: npt.ArrayLike) -> Array:
     return _apply("sparse_sigmoid", x)
 
 
-def softmax(x: npt.ArrayLike, axis: int = -1) -> Array:
+def softmax(x: npt.ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
     """Return ``exp(x) / sum(exp(x))`` along an axis, shifted by the maximum.
 
     Parameters
     ----------
     x : array_like, at least one dimension
-    axis : int
-        Any axis; others than the last cost a copy.
+    axis : int or tuple of int
+        Any axis, or several together; others than the last cost a copy.
 
     Returns
     -------
@@ -266,19 +266,23 @@ def softmax(x: npt.ArrayLike, axis: int = -1) -> Array:
     return _along_axis("softmax", x, axis)
 
 
-def log_softmax(x: npt.ArrayLike, axis: int = -1) -> Array:
+def log_softmax(x: npt.ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
     """Return ``x - log(sum(exp(x)))`` along an axis, shifted by the maximum."""
     return _along_axis("log_softmax", x, axis)
 
 
-def _along_axis(name: str, x: npt.ArrayLike, axis: int) -> Array:
+def _along_axis(name: str, x: npt.ArrayLike, axis: int | tuple[int, ...]) -> Array:
     array = float_array(f"activations.{name}", "x", x)
-    if not -array.ndim <= axis < array.ndim:
+    axes = [axis] if isinstance(axis, (int, np.integer)) else list(axis)
+    if not axes or any(not -array.ndim <= one < array.ndim for one in axes):
         raise ValueError(f"activations.{name}: axis must be in [{-array.ndim}, {array.ndim}); got {axis}.")
-    if axis in (-1, array.ndim - 1):
+    axes = sorted({one % array.ndim for one in axes})
+    if axes == [array.ndim - 1]:
         return _apply(name, array)
-    moved = np.ascontiguousarray(np.moveaxis(array, axis, -1))
-    return np.moveaxis(_apply(name, moved), -1, axis)
+    ends = list(range(array.ndim - len(axes), array.ndim))
+    moved = np.ascontiguousarray(np.moveaxis(array, axes, ends))
+    found = _apply(name, moved.reshape(*moved.shape[: ends[0]], -1)).reshape(moved.shape)
+    return np.moveaxis(found, ends, axes)
 
 
 _FUNCTIONS: dict[str, Function] = {
@@ -353,3 +357,15 @@ def kernel_of(function: Function, who: str) -> Kernel:
 def deserialize(config: object) -> Function:
     """Return the function that a name stands for."""
     return get(config)
+
+
+_ABSENT = {
+    "glu": "it halves its input; compute it in a layer of your own",
+    "sparsemax": "there is softmax",
+    "threshold": "the layer ReLU has a threshold",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Say what there is instead of Keras's others."""
+    return lazily(__name__, name, {}, _ABSENT, globals())

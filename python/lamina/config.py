@@ -74,9 +74,24 @@ def disable_traceback_filtering() -> None:
     """Do nothing: tracebacks are never filtered."""
 
 
+def dtype_name(value: object) -> str | None:
+    """Return the name of a dtype, given as a string, a type, a NumPy dtype or the configuration of Keras's policy."""
+    if isinstance(value, dict):
+        return dtype_name(value.get("config", {}).get("name"))
+    if isinstance(value, str):
+        return value
+    found = getattr(value, "name", None) or getattr(value, "__name__", None)
+    return None if found is None else str(found)
+
+
+def dtype_config(name: str) -> dict[str, object]:
+    """Return a layer's dtype as Keras's configurations spell it."""
+    return {"module": "keras", "class_name": "DTypePolicy", "config": {"name": name}, "registered_name": None}
+
+
 def check_float_type(who: str, value: object) -> str:
     """Return the name of a float dtype that lamina computes in, or raise."""
-    name = value if isinstance(value, str) else getattr(value, "name", None) or getattr(value, "__name__", None)
+    name = dtype_name(value)
     if name not in _FLOAT_TYPES:
         raise ValueError(f"{who}: dtype must be 'float32' or 'float64'; got {value!r}.")
     return str(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from lamina import _core, config
 from lamina._arrays import float_array
 from lamina._checks import integer, number
-from lamina._names import Configurable, look_up, registry
+from lamina._names import Configurable, look_up, redefines, registry
 from lamina._names import serialize as serialize
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "serialize"]
@@ -28,11 +29,15 @@ class Projection(NamedTuple):
 
 
 class Constraint(Configurable):
-    """Base class of constraints. One written in Python defines `__call__`, which returns the new values."""
+    """Base class of constraints, itself none. One written in Python defines `__call__`: it returns the new values."""
 
     def projection(self, ndim: int) -> Projection | None:
         """Return the compiled constraint for a parameter of `ndim` axes, None for one that is written in Python."""
         return None
+
+    def compiled(self, ndim: int) -> Projection | None:
+        """Return `projection`, or None where a subclass has a `__call__` of its own, which is called then."""
+        return None if redefines(type(self), "__call__", "projection") else self.projection(ndim)
 
     def __call__(self, w: npt.ArrayLike) -> Array:
         """Return the array as it must be.
@@ -53,7 +58,7 @@ class Constraint(Configurable):
         array = float_array(type(self).__name__, "w", array, str(array.dtype))
         projection = self.projection(array.ndim)
         if projection is None:
-            raise NotImplementedError(f"{type(self).__name__}: a constraint defines __call__.")
+            return array
         matrix = array if array.ndim == 2 else array.reshape(1, -1)
         _core.constrain(matrix, *projection)
         return array
@@ -76,7 +81,9 @@ class NonNeg(Constraint):
 class _NormConstraint(Constraint):
     """A constraint of the norms along an axis."""
 
-    def __init__(self, axis: int) -> None:
+    def __init__(self, axis: Any) -> None:
+        if isinstance(axis, (list, tuple)) and len(axis) == 1:
+            axis = axis[0]
         self.axis = integer(type(self).__name__, "axis", axis, -2)
 
     def _along(self, ndim: int, least: float, most: float, rate: float) -> Projection:
@@ -178,8 +185,19 @@ _CLASSES: dict[str, type[Constraint]] = registry(
 )
 
 
+class _Function(Constraint):
+    """A function of one's own, from values to values."""
+
+    def __init__(self, function: Callable[[Array], Any]) -> None:
+        self.function = function
+
+    def __call__(self, w: npt.ArrayLike) -> Array:
+        """Return what the function returns, as an array."""
+        return np.asarray(self.function(np.asarray(w)))
+
+
 def get(identifier: object) -> Constraint | None:
-    """Return a constraint from a name, a configuration, a class or an instance; None stays None.
+    """Return a constraint from a name, a configuration, a class, an instance or a function; None stays None.
 
     Raises
     ------
@@ -193,6 +211,8 @@ def get(identifier: object) -> Constraint | None:
     """
     if identifier is None:
         return None
+    if callable(identifier) and not isinstance(identifier, (type, Constraint)):
+        return _Function(identifier)
     return look_up("constraints.get", "constraint", identifier, _CLASSES, Constraint)
 
 

@@ -17,9 +17,18 @@ from lamina._arrays import (
     sparse_array,
     weight_array,
 )  # fmt: skip
-from lamina._checks import integer, number
+from lamina._checks import KindError, integer, number
 
-__all__ = ["Data", "class_weights", "engine_input", "input_rows", "same_length", "split_point", "weights"]
+__all__ = [
+    "Data",
+    "check_class_weight",
+    "class_weights",
+    "engine_input",
+    "input_rows",
+    "same_length",
+    "split_point",
+    "weights",
+]
 
 Array = npt.NDArray[Any]
 
@@ -57,6 +66,8 @@ def input_rows(
     vocabulary : int or None
         Where given the input is numbers of rows of a table of so many.
     """
+    if row_shape is not None and not is_sparse(x):
+        x = _of_rank(who, x, row_shape)
     if vocabulary is not None:
         return index_array(who, "x", x, row_shape, vocabulary)
     if is_sparse(x):
@@ -64,20 +75,36 @@ def input_rows(
     return native_array(batch_array(who, "x", x, row_shape))
 
 
+def _of_rank(who: str, x: Any, row_shape: tuple[int, ...]) -> Any:
+    """Return the input with its last axis, of size 1, added or left out where the rank asks for it, as in Keras."""
+    array = real_array(who, "x", x)
+    if array.ndim == len(row_shape) and row_shape[-1] == 1:
+        return array[..., np.newaxis]
+    if array.ndim == len(row_shape) + 2 and array.shape[-1] == 1:
+        return array[..., 0]
+    return array
+
+
 def engine_input(x: Array | SparseRows) -> Any:
     """Return rows as the engine takes them."""
     return x.arrays if isinstance(x, SparseRows) else x
 
 
-def weights(who: str, sample_weight: Any, rows: int, dtype: str) -> Array | None:
-    """Return sample weights, or None."""
-    return None if sample_weight is None else weight_array(who, "sample_weight", sample_weight, rows, dtype)
+def weights(who: str, sample_weight: Any, rows: int, lines: tuple[int, ...], dtype: str) -> Array | None:
+    """Return sample weights, or None: one for each row, or one for each of its lines of output."""
+    return None if sample_weight is None else weight_array(who, "sample_weight", sample_weight, rows, lines, dtype)
 
 
-def same_length(who: str, x: Array | SparseRows, y: Array) -> None:
-    """Raise unless inputs and targets have as many rows."""
-    if len(x) != len(y):
-        raise ValueError(f"{who}: y must have as many rows as x; got {len(y)} for {len(x)}.")
+def same_length(who: str, x: Array | SparseRows, y: Array, lines: int) -> None:
+    """Raise unless inputs and targets have as many rows, each with so many lines of output."""
+    if len(x) * lines != len(y):
+        raise ValueError(f"{who}: y must have as many rows as x; got {len(y) // lines} for {len(x)}.")
+
+
+def check_class_weight(who: str, class_weight: Any) -> None:
+    """Raise unless these are weights of classes."""
+    if not isinstance(class_weight, dict) and class_weight != "balanced":
+        raise KindError(f"{who}: class_weight must be a dict or 'balanced'; got {class_weight!r}.")
 
 
 def class_weights(who: str, class_weight: Any, y: Any) -> Array:
@@ -87,6 +114,7 @@ def class_weights(who: str, class_weight: Any, y: Any) -> Array:
     ----------
     class_weight : dict of int to float, or "balanced"
     """
+    check_class_weight(who, class_weight)
     targets = real_array(who, "y", y)
     if targets.ndim == 2 and targets.shape[1] > 1:
         classes = targets.argmax(axis=1)
@@ -98,10 +126,9 @@ def class_weights(who: str, class_weight: Any, y: Any) -> Array:
         found, counts = np.unique(classes, return_counts=True)
         balanced: Array = len(classes) / (len(found) * counts)
         return np.asarray(balanced[np.searchsorted(found, classes)])
-    if not isinstance(class_weight, dict):
-        raise TypeError(f"{who}: class_weight must be a dict or 'balanced'; got {class_weight!r}.")
     weights = np.ones(len(classes))
     for name, weight in class_weight.items():
+        name = int(name) if isinstance(name, (bool, np.bool_)) else name
         weights[classes == integer(who, "a class", name, -(2**63))] = number(who, "class_weight", weight, least=0)
     return weights
 

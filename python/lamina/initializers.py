@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import config, random
+from lamina._arrays import real_array
 from lamina._checks import integer, number
-from lamina._names import Configurable, look_up, registry
+from lamina._names import Configurable, lazily, look_up, registry
 from lamina._names import serialize as serialize
 
 __all__ = [
@@ -58,19 +59,30 @@ class Constant(Initializer):
 
     Parameters
     ----------
-    value : float
+    value : float or array_like
+        An array is broadcast to the shape that is asked for.
     """
 
-    def __init__(self, value: float = 0.0) -> None:
-        self.value = number("Constant", "value", value)
+    def __init__(self, value: Any = 0.0) -> None:
+        array = real_array("Constant", "value", value)
+        self.value = number("Constant", "value", value) if array.ndim == 0 else array
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
-        return np.full(shape, self.value, dtype or config.floatx())
+        return np.array(np.broadcast_to(np.asarray(self.value, dtype or config.floatx()), shape))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {"value": self.value}
+        """Return the argument."""
+        from lamina.saving.objects import serialize_keras_object
+
+        return {"value": serialize_keras_object(self.value)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Constant:
+        """Return an initializer from `get_config`."""
+        from lamina.saving.objects import deserialize_keras_object
+
+        return cls(deserialize_keras_object(config["value"]))
 
 
 class Zeros(Initializer):
@@ -90,15 +102,23 @@ class Ones(Initializer):
 
 
 class _RandomInitializer(Initializer):
-    """A seed that stays: two calls of one instance return the same numbers, as in Keras 3."""
+    """A seed that stays: two calls of one instance return the same numbers, as in Keras 3; a generator's are new."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        who = type(self).__name__
-        self._given_seed = None if seed is None else integer(who, "seed", seed, least=-(2**63))
+    def __init__(self, seed: Any = None) -> None:
+        if isinstance(seed, dict):
+            seed = random.SeedGenerator.from_config(seed["config"])
+        self._given_seed: int | random.SeedGenerator | None = seed
+        if not isinstance(seed, random.SeedGenerator):
+            self._given_seed = None if seed is None else integer(type(self).__name__, "seed", seed, least=-(2**63))
         self.seed = random.global_seeds.next_seed() if self._given_seed is None else self._given_seed
 
     def _draw(self, distribution: str, a: float, b: float, shape: tuple[int, ...], dtype: str | None) -> Array:
-        return random.fill(distribution, self.seed, a, b, tuple(shape), dtype or config.floatx())
+        seed = self.seed if isinstance(self.seed, int) else self.seed.next_seed()
+        return random.fill(distribution, seed, a, b, tuple(shape), dtype or config.floatx())
+
+    def _seed_config(self) -> Any:
+        given = self._given_seed
+        return serialize(given) if isinstance(given, random.SeedGenerator) else given
 
 
 class RandomNormal(_RandomInitializer):
@@ -122,7 +142,7 @@ class RandomNormal(_RandomInitializer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return {"mean": self.mean, "stddev": self.stddev, "seed": self._given_seed}
+        return {"mean": self.mean, "stddev": self.stddev, "seed": self._seed_config()}
 
 
 class TruncatedNormal(RandomNormal):
@@ -154,7 +174,7 @@ class RandomUniform(_RandomInitializer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return {"minval": self.minval, "maxval": self.maxval, "seed": self._given_seed}
+        return {"minval": self.minval, "maxval": self.maxval, "seed": self._seed_config()}
 
 
 class VarianceScaling(_RandomInitializer):
@@ -208,7 +228,7 @@ class VarianceScaling(_RandomInitializer):
             "scale": self.scale,
             "mode": self.mode,
             "distribution": self.distribution,
-            "seed": self._given_seed,
+            "seed": self._seed_config(),
         }
 
 
@@ -222,7 +242,7 @@ class _Preset(VarianceScaling):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return {"seed": self._given_seed}
+        return {"seed": self._seed_config()}
 
 
 class GlorotUniform(_Preset):
@@ -318,7 +338,7 @@ class Orthogonal(_RandomInitializer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return {"gain": self.gain, "seed": self._given_seed}
+        return {"gain": self.gain, "seed": self._seed_config()}
 
 
 class _Function(Initializer):
@@ -361,10 +381,10 @@ _CLASSES: dict[str, type[Initializer]] = registry(
 )
 
 
-def get(identifier: object) -> Initializer:
+def get(identifier: object) -> Initializer | None:
     """Return an initializer from a name, a configuration, a class, an instance or a function of shape and dtype.
 
-    None is Glorot uniform, as in Keras's `add_weight`.
+    None stays None; an array is returned by the initializer as it is.
 
     Raises
     ------
@@ -377,7 +397,9 @@ def get(identifier: object) -> Initializer:
     'HeNormal'
     """
     if identifier is None:
-        return GlorotUniform()
+        return None
+    if isinstance(identifier, np.ndarray):
+        return Constant(identifier)
     if callable(identifier) and not isinstance(identifier, (type, Initializer)):
         return _Function(identifier)
     return look_up("initializers.get", "initializer", identifier, _CLASSES, Initializer)
@@ -392,6 +414,14 @@ IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
 truncated_normal, variance_scaling = TruncatedNormal, VarianceScaling
 
 
-def deserialize(config: dict[str, Any]) -> Initializer:
+def deserialize(config: dict[str, Any]) -> Initializer | None:
     """Return an initializer from ``{"class_name", "config"}``."""
     return get(config)
+
+
+_ABSENT = {"STFT": "it is for layers of spectra"}
+
+
+def __getattr__(name: str) -> Any:
+    """Say what there is instead of Keras's others."""
+    return lazily(__name__, name, {}, _ABSENT, globals())

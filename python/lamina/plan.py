@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from lamina.layers.base import Layer, Shape
 
 __all__ = [
-    "ActivationStep", "ActivityStep", "BatchNormStep", "ClippedReluStep", "DenseStep", "EmbeddingStep", "HostStep",
-    "NoiseStep", "Plan", "PreluStep", "ReshapeStep", "RowNormStep", "ScaleStep", "Step", "make_plan",
+    "ActivationStep", "ActivityStep", "BatchNormStep", "ClippedReluStep", "Constants", "DenseStep", "EmbeddingStep",
+    "HostStep", "NoiseStep", "Plan", "PreluStep", "ReshapeStep", "RowNormStep", "ScaleStep", "Step", "make_plan",
 ]  # fmt: skip
 
 
@@ -81,6 +81,7 @@ class BatchNormStep(NamedTuple):
     tensors: list[int]
     momentum: float
     epsilon: float
+    frozen: bool = False  # the running means are used in training too, whatever the layer says
 
 
 class RowNormStep(NamedTuple):
@@ -122,6 +123,12 @@ Step = (
     | ActivityStep
     | HostStep
 )
+
+
+class Constants:
+    """How often anything that plans hold as constants has changed, in the whole process."""
+
+    changes = 0
 
 
 class Plan(NamedTuple):
@@ -234,7 +241,7 @@ def make_plan(
             specs.append(("prelu", owner.block()))
         elif isinstance(step, BatchNormStep):
             owner = step.layer
-            frozen = not owner.trainable
+            frozen = step.frozen or not owner.trainable
             specs.append(("batch_norm", owner.block(), step.tensors, step.momentum, step.epsilon, frozen))
         elif isinstance(step, RowNormStep):
             owner = step.layer if step.layer.weights else None

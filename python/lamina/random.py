@@ -13,9 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lamina import _core
+from lamina import _core, config
+from lamina._checks import integer
+from lamina._names import lazily
 
-__all__ = ["SeedGenerator", "fill", "permutation", "stream_key"]
+__all__ = [
+    "SeedGenerator", "fill", "normal", "permutation", "randint", "shuffle", "stream_key", "truncated_normal", "uniform",
+]  # fmt: skip
 
 _MASK = (1 << 64) - 1
 
@@ -56,6 +60,7 @@ class SeedGenerator:
     ----------
     seed : int, optional
         Where it begins; taken from the operating system if omitted.
+    name : str, optional
 
     Examples
     --------
@@ -63,9 +68,27 @@ class SeedGenerator:
     True
     """
 
-    def __init__(self, seed: int | None = None) -> None:
-        self.seed = int.from_bytes(os.urandom(8), "little") if seed is None else int(seed)
+    def __init__(self, seed: int | None = None, name: str | None = None) -> None:
+        self._given_seed = None if seed is None else integer("SeedGenerator", "seed", seed, least=-(2**63))
+        self.seed = int.from_bytes(os.urandom(8), "little") if self._given_seed is None else self._given_seed
+        self.name = name if name is not None else "seed_generator"
         self.counter = 0
+        self._lock = threading.Lock()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"seed": self._given_seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SeedGenerator:
+        """Return a generator from `get_config`."""
+        return cls(**config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._lock = threading.Lock()
 
     def next_seed(self) -> int:
@@ -108,3 +131,79 @@ def fill(
 def permutation(key: int, counter: int, size: int) -> npt.NDArray[np.int64]:
     """Return a random order of ``0 … size - 1``, a function of the three arguments."""
     return _core.permutation(key, counter, size)
+
+
+def _seed_of(seed: int | SeedGenerator | None) -> int:
+    if isinstance(seed, SeedGenerator):
+        return seed.next_seed()
+    return global_seeds.next_seed() if seed is None else integer("random", "seed", seed, least=-(2**63))
+
+
+def normal(
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: int | SeedGenerator | None = None
+) -> npt.NDArray[Any]:
+    """Return numbers of a normal distribution.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    mean, stddev : float
+    dtype : {"float32", "float64"}, optional
+        `lamina.config.floatx` if omitted.
+    seed : int or SeedGenerator, optional
+        An int gives the same numbers on every call; the global seeds' next one if omitted.
+    """
+    return fill("normal", _seed_of(seed), mean, stddev, tuple(shape), _float(dtype))
+
+
+def truncated_normal(
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: int | SeedGenerator | None = None
+) -> npt.NDArray[Any]:
+    """Return numbers of a normal distribution, none more than two deviations from the mean; arguments as `normal`."""
+    return fill("truncated_normal", _seed_of(seed), mean, stddev, tuple(shape), _float(dtype))
+
+
+def uniform(
+    shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: int | SeedGenerator | None = None
+) -> npt.NDArray[Any]:
+    """Return numbers of the uniform distribution in ``[minval, maxval)``; the other arguments as `normal`."""
+    return fill("uniform", _seed_of(seed), minval, maxval, tuple(shape), _float(dtype))
+
+
+def randint(
+    shape: Any, minval: int, maxval: int, dtype: str = "int32", seed: int | SeedGenerator | None = None
+) -> npt.NDArray[Any]:
+    """Return whole numbers of the uniform distribution in ``[minval, maxval)``; the other arguments as `normal`."""
+    if not minval < maxval:
+        raise ValueError(f"random.randint: minval must be below maxval; got {minval} and {maxval}.")
+    draw = fill("uniform", _seed_of(seed), 0.0, 1.0, tuple(shape), "float64")
+    found: npt.NDArray[Any] = (minval + np.floor(draw * (maxval - minval))).astype(dtype)
+    return found
+
+
+def shuffle(x: npt.ArrayLike, axis: int = 0, seed: int | SeedGenerator | None = None) -> npt.NDArray[Any]:
+    """Return an array in a random order along an axis.
+
+    Parameters
+    ----------
+    x : array_like
+    axis : int
+    seed : int or SeedGenerator, optional
+        As in `normal`.
+    """
+    array = np.asarray(x)
+    return np.take(array, permutation(stream_key(_seed_of(seed), "shuffle"), 0, array.shape[axis]), axis)
+
+
+def _float(dtype: Any) -> str:
+    return config.floatx() if dtype is None else config.check_float_type("random", dtype)
+
+
+_ABSENT = dict.fromkeys(
+    ("beta", "binomial", "categorical", "dropout", "gamma"), "draw with a numpy.random.Generator; Dropout is a layer"
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Say what there is instead of Keras's others."""
+    return lazily(__name__, name, {}, _ABSENT, globals())

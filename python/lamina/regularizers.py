@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from lamina import _core, config
 from lamina._arrays import float_array
-from lamina._checks import number
-from lamina._names import Configurable, look_up, registry
+from lamina._checks import KindError, number
+from lamina._names import Configurable, lazily, look_up, redefines, registry
 from lamina._names import serialize as serialize
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
@@ -120,7 +120,7 @@ def _dtype_of(w: Any) -> str:
     return str(dtype) if dtype in (np.float32, np.float64) else config.floatx()
 
 
-_CLASSES: dict[str, type[Regularizer]] = registry((L1L2, "l1_l2"), (L1, "l1"), (L2, "l2"))
+_CLASSES: dict[str, type[Regularizer]] = registry((L1L2, "l1_l2 l1l2"), (L1, "l1"), (L2, "l2"))
 
 
 def get(identifier: object) -> Regularizer | None:
@@ -138,6 +138,11 @@ def get(identifier: object) -> Regularizer | None:
     """
     if identifier is None:
         return None
+    if isinstance(identifier, Regularizer) and redefines(type(identifier), "__call__", "value_and_gradient"):
+        raise KindError(
+            f"regularizers.get: {type(identifier).__name__} must define value_and_gradient: the gradient of its "
+            "__call__ is not known."
+        )
     return look_up("regularizers.get", "regularizer", identifier, _CLASSES, Regularizer)
 
 
@@ -148,3 +153,16 @@ l1, l2, l1_l2 = L1, L2, L1L2
 def deserialize(config: dict[str, Any]) -> Regularizer | None:
     """Return a regularizer from ``{"class_name", "config"}``."""
     return get(config)
+
+
+_ABSENT = {
+    **dict.fromkeys(
+        ("OrthogonalRegularizer", "orthogonal_regularizer"),
+        "there are L1, L2 and L1L2; subclass Regularizer and define value_and_gradient for another one",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Say what there is instead of Keras's others."""
+    return lazily(__name__, name, {}, _ABSENT, globals())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from lamina import _core, metrics
 from lamina import data as data_module
-from lamina._arrays import SparseRows, label_array
+from lamina._arrays import SparseRows, label_array, output_lines, real_array, target_array
 from lamina._checks import NotCompiledError
 from lamina.callbacks import History
 from lamina.data import Data
@@ -34,6 +35,19 @@ class Compiled(NamedTuple):
     loss: Loss
     metrics: list[Any]
     weighted_metrics: list[Any]
+    loss_weight: float = 1.0
+
+
+class Given(NamedTuple):
+    """Targets as the user gave them: the shape of a row, and the dtype."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def restore(self, targets: Array) -> Array:
+        """Return a batch of targets as they were given, from what the engine read of them."""
+        targets = targets.reshape(-1, *self.shape)
+        return targets if self.dtype.kind == "f" else targets.astype(self.dtype)
 
 
 class Prepared(NamedTuple):
@@ -42,6 +56,8 @@ class Prepared(NamedTuple):
     data: Data
     metric_uses: list[MetricUse]
     metric_targets: list[Array | None]  # of each metric; None where they are those of the loss
+    labels: list[bool]  # of each of `targets`: whether it is class numbers
+    given: Given
 
     def targets(self) -> list[Array]:
         """Return the loss's targets and those that metrics have of their own."""
@@ -54,6 +70,8 @@ class Prepared(NamedTuple):
             self.data.take(rows),
             self.metric_uses,
             [None if array is None else array[rows] for array in self.metric_targets],
+            self.labels,
+            self.given,
         )
 
 
@@ -68,7 +86,6 @@ class Stepper:
     """The part of a model that takes steps; `lamina.training.Trainer` calls it."""
 
     name: str
-    layers: list[Layer]
     built: bool
     seed: int
 
@@ -80,8 +97,8 @@ class Stepper:
         self._draws = 0  # batches trained in the model's life, which noise depends on
         self._plans: dict[tuple[bool, bool], tuple[list[Any], Plan]] = {}
         self._trainer: tuple[list[Any], _core.Trainer] | None = None
-        # What predicts, for as long as the layers are these.
-        self._predictor: tuple[list[Layer], _core.Network] | None = None
+        # What predicts, for as long as the layers are these and constants stay.
+        self._predictor: tuple[list[Layer], _core.Network, int] | None = None
         self.stop_training = False
         self.fit_completed = False  # whether the last `fit` came to its end
         self.initial_epoch: int | None = None  # where a callback wants `fit` to begin
@@ -94,6 +111,11 @@ class Stepper:
     # What the other part defines.
 
     @property
+    def flat_layers(self) -> list[Layer]:
+        """The layers in the order in which they run, those of models among them in their place."""
+        raise NotImplementedError
+
+    @property
     def trainable_weights(self) -> list[Variable]:
         """Variables that training changes."""
         raise NotImplementedError
@@ -103,8 +125,12 @@ class Stepper:
         """Shape of one row of input, or None before the model is built."""
         raise NotImplementedError
 
-    def planned_units(self, row_shape: tuple[int, ...]) -> int:
-        """Return the number of columns of the output for rows of that shape; raises where the output is no matrix."""
+    def check_masks(self, who: str) -> None:
+        """Raise where steps would have to be masked."""
+        raise NotImplementedError
+
+    def planned_output(self, row_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of one row of output for rows of that shape."""
         raise NotImplementedError
 
     @property
@@ -134,14 +160,14 @@ class Stepper:
 
     def direction_of(self, name: str) -> str | None:
         """Return "up" or "down" for the name of a metric in the logs: whether more or less is better; None: unknown."""
-        names = list(self._logs())[1:]
+        names = list(self._results())[1:]
         found = {own: use.metric.direction for own, use in zip(names, self._metric_uses or [], strict=True)}
         return found.get(name)
 
     @property
     def metrics_names(self) -> list[str]:
         """Names of the values that `evaluate` returns."""
-        return list(self._logs())
+        return list(self._results())
 
     def reset_metrics(self) -> None:
         """Begin the running means anew."""
@@ -160,7 +186,7 @@ class Stepper:
 
     def _fuses_head(self) -> bool:
         """Whether the loss takes over the last layer's activation: softmax or sigmoid before its cross-entropy."""
-        head = head_activation(self.layers)
+        head = head_activation(self.flat_layers)
         wanted = self._require_compiled("loss").loss.logits_activation
         return head is not None and wanted is not None and head.name == wanted
 
@@ -175,15 +201,26 @@ class Stepper:
             raise ValueError(f"{who}: x must have at least one row; got shape {rows.shape}.")
         if y is None:
             raise ValueError(f"{who}: y must be given; got None.")
-        columns, dtype = self.planned_units(rows.shape[1:]), self.compute_dtype
+        *lines, columns = self.planned_output(rows.shape[1:])
+        compiled.loss.check_rank(who, len(lines) + 2)
+        self.check_masks(who)
+        y = real_array(who, "y", y)
+        given = Given(y.shape[1:], y.dtype)
+        y = output_lines(who, y, tuple(lines), columns)
         targets = compiled.loss.targets(who, y, columns, None)
-        data_module.same_length(who, rows, targets)
-        weight = data_module.weights(who, sample_weight, len(rows), dtype)
+        data_module.same_length(who, rows, targets, math.prod(lines))
+        weight = data_module.weights(who, sample_weight, len(rows), tuple(lines), self.compute_dtype)
         uses = self._metric_uses
         if uses is None:
             uses = self._resolve_metrics(targets, columns)
         metric_targets = [self._metric_targets(who, use.metric, y, targets, columns) for use in uses]
-        return Prepared(Data(rows, targets, weight), uses, metric_targets)
+        found = [targets, *(array for array in metric_targets if array is not None)]
+        labels = [array.ndim == 1 for array in found]
+        if lines:
+            targets, *others = (array.reshape(len(rows), -1) for array in found)
+            remaining = iter(others)
+            metric_targets = [None if array is None else next(remaining) for array in metric_targets]
+        return Prepared(Data(rows, targets, weight), uses, metric_targets, labels, given)
 
     def _commit(self, prepared: Prepared) -> None:
         """Build the model for data that passed all checks, and keep the metrics that were chosen for them."""
@@ -204,6 +241,8 @@ class Stepper:
 
     def _metric_targets(self, who: str, metric: Metric, y: Any, targets: Array, columns: int) -> Array | None:
         """Return the targets as a metric takes them, or None where they are those of the loss."""
+        if metric.reads_given:
+            return target_array(who, "y", y, columns, None) if self.loss.converts_targets else None
         if metric.wants_labels:
             return None if targets.ndim == 1 else label_array(who, "y", y, columns)
         shared = targets.ndim == 2 and not (metric.converts_targets or self.loss.converts_targets)
@@ -219,19 +258,19 @@ class Stepper:
         if known is None or known[0] != key:
             known = self._plans[logits, sparse] = (
                 key,
-                make_plan(self.layers, self.row_shape, self.compute_dtype, logits=logits, sparse=sparse),
+                make_plan(self.flat_layers, self.row_shape, self.compute_dtype, logits=logits, sparse=sparse),
             )
         return known[1]
 
     @property
     def vocabulary(self) -> int | None:
         """Where the input is numbers of rows of a table: how many rows it has."""
-        return self.layers[0].vocabulary if self.layers else None
+        return self.flat_layers[0].vocabulary if self.flat_layers else None
 
     def _structure(self) -> list[Any]:
         """Return what a compiled network depends on: the layers, and what of them is trained."""
-        structure: list[Any] = list(self.layers)
-        for layer in self.layers:
+        structure: list[Any] = list(self.flat_layers)
+        for layer in self.flat_layers:
             structure += [layer.trainable, layer.activity_regularizer, layer.changes]
             for variable in layer.weights:
                 structure += [variable.trainable, variable.regularizer, variable.constraint]
@@ -241,10 +280,10 @@ class Stepper:
         """Return what takes steps on such data."""
         compiled = self._require_compiled("fit")
         optimizer, loss = compiled.optimizer, compiled.loss
-        labels = [_is_labels(array) for array in prepared.targets()]
+        labels = prepared.labels
         uses = prepared.metric_uses
         sparse = isinstance(prepared.data.x, SparseRows)
-        key = [*self._structure(), *optimizer.plan_key(), labels, sparse, *uses]
+        key = [*self._structure(), *optimizer.plan_key(), labels, prepared.given, sparse, *uses]
         if self._trainer is not None and self._trainer[0] == key:
             return self._trainer[1]
         fuses = self._fuses_head()
@@ -252,11 +291,16 @@ class Stepper:
         kernel: Any = loss.logits_kernel if fuses or loss.from_logits else loss.kernel
         if kernel is None:
             kernel = _host_loss(loss)
-        head = head_activation(self.layers) if fuses else None
+        head = head_activation(self.flat_layers) if fuses else None
         name, alpha = (head.name, head.alpha) if head is not None else ("linear", None)
         target_numbers = iter(range(1, len(labels)))
         metric_specs = [
-            (*_metric_kind(use), 0 if array is None else next(target_numbers), use.weighted, _host_metric(use))
+            (
+                *_metric_kind(use),
+                0 if array is None else next(target_numbers),
+                use.weighted,
+                _host_metric(use, prepared.given),
+            )
             for use, array in zip(uses, prepared.metric_targets, strict=True)
         ]
         blocks = [
@@ -265,7 +309,7 @@ class Stepper:
         ]
         trainer = _core.Trainer(
             plan.network,
-            (kernel, loss.parameters(), loss.divisor(), name, alpha),
+            (kernel, loss.parameters(), loss.divisor(), name, alpha, compiled.loss_weight),
             metric_specs,
             labels,
             optimizer.plan(blocks),
@@ -290,7 +334,8 @@ class Stepper:
                 optimizer.batches, self._draws, totals, progress,
             )  # fmt: skip
         finally:
-            optimizer.batches += int(progress[0])
+            if self.trainable_weights:  # else no step was taken
+                optimizer.batches += int(progress[0])
             self._draws += int(progress[0])
             self._take_totals(totals)
         return None
@@ -318,7 +363,7 @@ class Stepper:
         """Return whether a regularizer or a constraint is written in Python."""
         return any(
             (v.regularizer is not None and v.regularizer.factors() is None)
-            or (v.constraint is not None and v.constraint.projection(v.ndim) is None)
+            or (v.constraint is not None and v.constraint.compiled(v.ndim) is None)
             for v in self.trainable_weights
         )
 
@@ -382,7 +427,11 @@ class Stepper:
             tracker.count += float(count)
 
     def _logs(self) -> dict[str, float]:
-        """Return loss and metrics; a name that is taken becomes ``weighted_name`` or ``name_1``, as in Keras."""
+        """Return loss and metrics, names in alphabetical order as in Keras."""
+        return dict(sorted(self._results().items()))
+
+    def _results(self) -> dict[str, float]:
+        """Return the loss, then the metrics; a name that is taken becomes ``weighted_name`` or ``name_1``."""
         logs = {"loss": self._loss_tracker.result()}
         for metric, weighted in self._metric_uses or []:
             name = metric.name
@@ -401,10 +450,6 @@ def layer_trains(layer: Layer, variable: Variable) -> bool:
     return layer.trainable and variable.trainable
 
 
-def _is_labels(array: Array) -> bool:
-    return array.ndim == 1
-
-
 def _host_loss(loss: Loss) -> Any:
     """Return a loss that is written in Python as the engine calls it."""
 
@@ -419,7 +464,7 @@ def _metric_kind(use: MetricUse) -> tuple[str, tuple[float, ...]]:
     return ("host", ()) if kind is None else kind
 
 
-def _host_metric(use: MetricUse) -> Any:
+def _host_metric(use: MetricUse, given: Given) -> Any:
     """Return a metric as the engine calls it that is not one of its kernels, or None."""
     metric = use.metric
     if metric.kernel() is not None:
@@ -428,7 +473,13 @@ def _host_metric(use: MetricUse) -> Any:
     def row_values(y_true: Array, y_pred: Array, weights: Array | None) -> Array:
         if not metric.takes_batches:
             return metric.row_values(y_true, y_pred)
-        metric.update_state(y_true, y_pred, weights if use.weighted else None)
+        rows = y_pred
+        if metric.reads_given:
+            y_true = given.restore(y_true)
+            rows = y_pred.reshape(len(y_true), -1, y_pred.shape[1]) if len(y_true) != len(y_pred) else y_pred
+            if weights is not None:
+                weights = weights.reshape(rows.shape[:-1])
+        metric.update_state(y_true, rows, weights if use.weighted else None)
         return np.zeros(len(y_pred), y_pred.dtype)
 
     return row_values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +11,13 @@ import numpy.typing as npt
 
 from lamina import data as data_module
 from lamina import losses, metrics, optimizers, random
-from lamina._arrays import SparseRows
+from lamina._arrays import SparseRows, real_array
 from lamina._checks import flag, integer, number
+from lamina._names import required
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
 from lamina.callbacks import base as callbacks_module
+from lamina.data import Data
+from lamina.plan import Constants
 from lamina.stepping import Compiled, Prepared, Stepper
 from lamina.streams import Stream, is_stream
 
@@ -30,7 +33,7 @@ class Trainer(Stepper):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        loss_weights: None = None,
+        loss_weights: Any = None,
         metrics: Sequence[Any] | None = None,
         weighted_metrics: Sequence[Any] | None = None,
         run_eagerly: bool = False,
@@ -44,8 +47,8 @@ class Trainer(Stepper):
         ----------
         optimizer : str, Optimizer or dict
         loss : str, Loss or dict
-        loss_weights : None
-            A model has one output, whose weight is 1.
+        loss_weights : float, >= 0, or a list of one, optional
+            Factor of the loss; penalties are not scaled.
         metrics : list of str or Metric, optional
             ``"accuracy"`` becomes the accuracy that fits output and targets.
         weighted_metrics : list of str or Metric, optional
@@ -61,20 +64,46 @@ class Trainer(Stepper):
         who = self._who("compile")
         if loss is None:
             raise ValueError(f"{who}: loss must be given; got None.")
-        if loss_weights is not None:
-            raise ValueError(f"{who}: loss_weights must be None: a model has one output; got {loss_weights!r}.")
+        weight = _only(who, "loss_weights", loss_weights)
         compiled = Compiled(
-            optimizers.get(optimizer),
-            losses.get(loss),
+            required(who, "optimizer", optimizers.get(optimizer)),
+            required(who, "loss", losses.get(_only(who, "loss", loss))),
             [_checked_metric(who, metric) for metric in _as_list(metrics)],
             [_checked_metric(who, metric) for metric in _as_list(weighted_metrics)],
+            1.0 if weight is None else number(who, "loss_weights", weight, least=0),
         )
+        compiled.optimizer.check_trainable()
+        compiled.loss.check_trainable()
         self._compiled = compiled
         self._metric_uses = None
         self._trainer = None
         self._loss_tracker.reset_state()
-        if compiled.loss.from_logits and self.layers and self._fuses_head():
+        if compiled.loss.from_logits and self.flat_layers and self._fuses_head():
             self._warn_about_logits()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return self._compiled is not None
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return how the model was compiled, as plain values; without the optimizer's state."""
+        from lamina.saving.objects import serialize_keras_object
+
+        compiled = self._require_compiled("get_compile_config")
+        return {
+            "optimizer": serialize_keras_object(compiled.optimizer),
+            "loss": serialize_keras_object(compiled.loss),
+            "loss_weights": compiled.loss_weight,
+            "metrics": serialize_keras_object(compiled.metrics),
+            "weighted_metrics": serialize_keras_object(compiled.weighted_metrics),
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config` says."""
+        from lamina.saving.objects import deserialize_keras_object
+
+        self.compile(**{name: deserialize_keras_object(value) for name, value in config.items()})
 
     def _warn_about_logits(self) -> None:
         warnings.warn(
@@ -134,8 +163,9 @@ class Trainer(Stepper):
         initial_epoch : int, >= 0
             Number of the first epoch.
         steps_per_epoch, validation_steps : int, >= 1, optional
-            Batches of an epoch, and of an evaluation. Arrays are gone through again and again, in a new order each
-            time, and an epoch goes on where the one before it ended.
+            Batches of an epoch, and of an evaluation. An epoch goes on where the one before it ended; where the rows
+            run out it ends early, with a warning, and the next one begins anew. Without a batch size that many batches
+            are all rows.
         validation_batch_size : int, >= 1, optional
             As `batch_size` if omitted.
         validation_freq : int, >= 1, or list of int
@@ -160,7 +190,7 @@ class Trainer(Stepper):
         every = _epochs_to_validate(who, validation_freq)
         steps = None if steps_per_epoch is None else integer(who, "steps_per_epoch", steps_per_epoch)
         held_out_steps = None if validation_steps is None else integer(who, "validation_steps", validation_steps)
-        held_out_size = size
+        held_out_size = None if batch_size is None else size
         if validation_batch_size is not None:
             held_out_size = integer(who, "validation_batch_size", validation_batch_size)
         fraction = number(who, "validation_split", validation_split, 0, 1)
@@ -186,12 +216,16 @@ class Trainer(Stepper):
             total = len(source)
         else:
             if class_weight is not None:
-                if sample_weight is not None:
-                    raise ValueError(f"{who}: give class_weight or sample_weight, not both.")
-                sample_weight = data_module.class_weights(who, class_weight, y)
+                data_module.check_class_weight(who, class_weight)
+            if class_weight is not None and sample_weight is not None:
+                raise ValueError(f"{who}: give class_weight or sample_weight, not both.")
             source = self._prepare("fit", x, y, sample_weight)
             if fraction and validation_data is None:
                 source, held_out = _split(who, source, fraction)
+            if class_weight is not None:
+                source = self._weighted(who, source, class_weight, y)
+            if steps is not None and batch_size is None:
+                size = -(-len(source.data) // steps)
             total = -(-len(source.data) // size) if steps is None else steps
         if validation_data is not None:
             held_out = self._validation_source(who, validation_data, held_out_steps)
@@ -200,7 +234,7 @@ class Trainer(Stepper):
         if isinstance(source, Prepared):
             self._commit(source)
 
-        params = {"epochs": end, "steps": total or None, "verbose": level}
+        params = {"verbose": level, "epochs": end, "steps": total or None}
         events = CallbackList(listeners, self, params)
         self.history = history
         self.stop_training = self.fit_completed = False
@@ -208,10 +242,10 @@ class Trainer(Stepper):
         logs: dict[str, float] | None = None
         batches = self.optimizer.batches
         place = _Place(0, None)
-        events.call("on_train_begin", None)
+        events.call("on_train_begin", {})
         try:
             for epoch in range(self._first_epoch(first), end):
-                events.call("on_epoch_begin", epoch, None)
+                events.call("on_epoch_begin", epoch, {})
                 if isinstance(source, Stream):
                     self._train_stream(source, events)
                 elif steps is not None:
@@ -228,9 +262,21 @@ class Trainer(Stepper):
             if self.optimizer.batches > batches:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
             self.fit_completed = True
-        finally:
+        except KeyboardInterrupt:
             events.call("on_train_end", logs)
+            raise
+        except BaseException:  # as in Keras, what is kept for the next try stays
+            events.close_bars()
+            raise
+        events.call("on_train_end", logs)
         return history
+
+    def _weighted(self, who: str, prepared: Prepared, class_weight: Any, y: Any) -> Prepared:
+        """Return the rows, the first of `y`'s, weighted by their classes."""
+        rows = len(prepared.data)
+        weights = data_module.class_weights(who, class_weight, real_array(who, "y", y)[:rows])
+        weight = data_module.weights(who, weights, rows, (), self.compute_dtype)
+        return prepared._replace(data=Data(prepared.data.x, prepared.data.y, weight))
 
     def _validation_source(self, who: str, validation_data: Any, steps: int | None) -> Prepared | Stream:
         if is_stream(validation_data):
@@ -270,7 +316,7 @@ class Trainer(Stepper):
         events: CallbackList,
     ) -> None:  # fmt: skip
         """Train one batch, between its events."""
-        events.call("on_train_batch_begin", index, None)
+        events.call("on_train_batch_begin", index, {})
         self._train_rows(prepared, order, first, rows, rows)
         events.call("on_train_batch_end", index, self._logs())
         events.advance(1, self._logs)
@@ -278,19 +324,25 @@ class Trainer(Stepper):
     def _train_steps(
         self, prepared: Prepared, size: int, steps: int, shuffle: bool, place: _Place, events: CallbackList
     ) -> _Place:
-        """Train so many batches from a place in the rows on, beginning again where they end; return the next place."""
+        """Train so many batches from a place in the rows on, or what is left of them; return the next place."""
         self.reset_metrics()
         total = len(prepared.data)
         first, order = place
         for index in range(steps):
+            if first == total:
+                warnings.warn(
+                    f"{self._who('fit')}: the rows ran out after {index} of {steps} batches of this epoch.",
+                    stacklevel=3,
+                )
+                break
             if first == 0:
                 order = self._order(total, shuffle)
             rows = min(size, total - first)
             self._train_one(prepared, order, first, rows, index, events)
-            first = (first + rows) % total
+            first += rows
             if self.stop_training:
                 break
-        return _Place(first, order)
+        return _Place(first % total, order)
 
     def _train_stream(self, stream: Stream, events: CallbackList) -> None:
         self.reset_metrics()
@@ -301,18 +353,22 @@ class Trainer(Stepper):
             if self.stop_training:
                 break
 
-    def _test(self, source: Prepared | Stream, size: int, steps: int | None, events: CallbackList) -> dict[str, float]:
-        """Return loss and metrics on rows, or on what yields batches."""
+    def _test(
+        self, source: Prepared | Stream, size: int | None, steps: int | None, events: CallbackList
+    ) -> dict[str, float]:
+        """Return loss and metrics on rows, or on what yields batches; without a size `steps` batches are all rows."""
         if isinstance(source, Prepared):
+            if size is None:
+                size = 32 if steps is None else -(-len(source.data) // steps)
             if steps is not None:
                 source = source.take(slice(0, steps * size))
             return self._test_rows(source, size, events)
         self.reset_metrics()
-        events.call("on_test_begin", None)
+        events.call("on_test_begin", {})
         for index, batch in enumerate(source.epoch(from_start=True)):
             prepared = self._prepare("evaluate", *batch)
             self._commit(prepared)
-            events.call("on_test_batch_begin", index, None)
+            events.call("on_test_batch_begin", index, {})
             self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
             events.call("on_test_batch_end", index, self._logs())
         logs = self._logs()
@@ -323,10 +379,10 @@ class Trainer(Stepper):
         self.reset_metrics()
         total = len(prepared.data)
         if events is not None:
-            events.call("on_test_begin", None)
+            events.call("on_test_begin", {})
         if events is not None and events.wants_batches("test"):
             for index, first in enumerate(range(0, total, size)):
-                events.call("on_test_batch_begin", index, None)
+                events.call("on_test_batch_begin", index, {})
                 self._evaluate_rows(prepared, first, min(size, total - first), size)
                 events.call("on_test_batch_end", index, self._logs())
         else:
@@ -335,6 +391,10 @@ class Trainer(Stepper):
         if events is not None:
             events.call("on_test_end", logs)
         return logs
+
+    def get_metrics_result(self) -> dict[str, float]:
+        """Return the loss and the metrics so far, by name."""
+        return self._logs()
 
     def evaluate(
         self,
@@ -373,7 +433,7 @@ class Trainer(Stepper):
             As `fit`.
         """
         who = self._who("evaluate")
-        size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
+        size = None if batch_size is None else integer(who, "batch_size", batch_size)
         limit = None if steps is None else integer(who, "steps", steps)
         callbacks_module.resolve_verbose(who, verbose)
         listeners = callbacks_module.checked(who, callbacks)
@@ -386,12 +446,12 @@ class Trainer(Stepper):
         else:
             source = self._prepare("evaluate", x, y, sample_weight)
             self._commit(source)
-            total = -(-len(source.data) // size)
-        events = CallbackList(listeners, self, {"steps": total or None})
+            total = limit or -(-len(source.data) // (size or 32))
+        events = CallbackList(listeners, self, {"verbose": verbose, "epochs": 1, "steps": total or None})
         logs = self._test(source, size, limit, events)
         if verbose == 2:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
-        return _as_result(logs, return_dict)
+        return self._as_result(logs, return_dict)
 
     def predict(
         self,
@@ -426,25 +486,35 @@ class Trainer(Stepper):
         """
         who = self._who("predict")
         limit = None if steps is None else integer(who, "steps", steps)
-        size = 1024 if batch_size is None else integer(who, "batch_size", batch_size)
+        size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
         callbacks_module.resolve_verbose(who, verbose)
         listeners = callbacks_module.checked(who, callbacks)
         if is_stream(x):
-            return np.concatenate([self._infer(self._rows_for(who, b.x)) for b in Stream(who, x, limit).epoch()])
+            stream = Stream(who, x, limit)
+            events = CallbackList(listeners, self, {"verbose": verbose, "epochs": 1, "steps": len(stream) or None})
+            found = (self._rows_for(who, batch.x) for batch in stream.epoch())
+            return np.concatenate(list(self._predict_batches(events, found)))
         rows = self._rows_for(who, x)
         if limit is not None:
-            rows = rows[: limit * (32 if batch_size is None else size)]
+            size = size if batch_size is not None else -(-len(rows) // limit)
+            rows = rows[: limit * size]
         if not listeners:
             return self._infer(rows)
-        events = CallbackList(listeners, self, {"steps": -(-len(rows) // size)})
-        events.call("on_predict_begin", None)
-        out = np.empty((len(rows), *self._plan(False).output_shape), self.compute_dtype)
-        for index, first in enumerate(range(0, len(rows), size)):
-            events.call("on_predict_batch_begin", index, None)
-            self._infer(rows[first : first + size], out[first : first + size])
-            events.call("on_predict_batch_end", index, {})
-        events.call("on_predict_end", {})
-        return out
+        events = CallbackList(listeners, self, {"verbose": verbose, "epochs": 1, "steps": -(-len(rows) // size)})
+        batches = (rows[first : first + size] for first in range(0, len(rows), size))
+        empty = np.empty((0, *self._plan(False, isinstance(rows, SparseRows)).output_shape), self.compute_dtype)
+        return np.concatenate([empty, *self._predict_batches(events, batches)])
+
+    def _predict_batches(self, events: CallbackList, batches: Iterable[Array | SparseRows]) -> Iterator[Array]:
+        """Yield the outputs of batches, between their events."""
+        events.call("on_predict_begin", {})
+        outputs = None
+        for index, rows in enumerate(batches):
+            events.call("on_predict_batch_begin", index, {})
+            outputs = self._infer(rows)
+            events.call("on_predict_batch_end", index, {"outputs": outputs})
+            yield outputs
+        events.call("on_predict_end", {"outputs": outputs})
 
     def predict_on_batch(self, x: Any, out: Any = None) -> Array:
         """Return the output for one batch.
@@ -461,7 +531,7 @@ class Trainer(Stepper):
             `x` or `out` does not fit.
         """
         known = self._predictor
-        if known is not None and known[0] == self.layers:
+        if known is not None and known[2] == Constants.changes and known[0] == self.flat_layers:
             found = known[1].predict_plain(x, out)
             if found is not None:
                 return found
@@ -493,17 +563,17 @@ class Trainer(Stepper):
         sparse = isinstance(rows, SparseRows)
         plan = self._plan(False, sparse)
         if not sparse:
-            self._predictor = (list(self.layers), plan.network)
+            self._predictor = (list(self.flat_layers), plan.network, Constants.changes)
         found = plan.network.predict(data_module.engine_input(rows), out)
         if out is not None:
             return out
         return found if len(plan.output_shape) == 1 else found.reshape(len(rows), *plan.output_shape)
 
-    def __call__(self, x: Any, training: bool = False) -> Array:
+    def __call__(self, x: Any, training: bool | None = None) -> Array:
         """Return the output for one batch, as Keras's ``model(x)``.
 
-        With `training`, noise is added and batches are normalized by their own moments; nothing is trained, and running
-        means stay as they are.
+        With `training`, noise is added and batches are normalized by their own moments, which running means take up;
+        nothing is trained.
         """
         if training:
             rows = self._rows_for(self._who("call"), x)
@@ -512,7 +582,7 @@ class Trainer(Stepper):
             output = plan.network.predict(data_module.engine_input(rows), None, self._draws)
             return output.reshape(len(rows), *plan.output_shape)
         known = self._predictor
-        if known is not None and known[0] == self.layers:
+        if known is not None and known[2] == Constants.changes and known[0] == self.flat_layers:
             found = known[1].predict_plain(x, None)
             if found is not None:
                 return found
@@ -547,7 +617,7 @@ class Trainer(Stepper):
         self._commit(prepared)
         self.reset_metrics()
         self._train_rows(prepared, None, 0, len(prepared.data), len(prepared.data))
-        return _as_result(self._logs(), return_dict)
+        return self._as_result(self._logs(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Return loss and metrics of one batch, without training; result as `train_on_batch`."""
@@ -555,7 +625,14 @@ class Trainer(Stepper):
         self._commit(prepared)
         self.reset_metrics()
         self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
-        return _as_result(self._logs(), return_dict)
+        return self._as_result(self._logs(), return_dict)
+
+    def _as_result(self, logs: dict[str, float], return_dict: bool) -> Any:
+        """Return loss and metrics as `evaluate` does: by name, or as a list that begins with the loss."""
+        if return_dict:
+            return logs
+        values = [logs[name] for name in self.metrics_names]
+        return values[0] if len(values) == 1 else values
 
 
 def _split(who: str, prepared: Prepared, fraction: float) -> tuple[Prepared, Prepared]:
@@ -590,9 +667,21 @@ def _epochs_to_validate(who: str, validation_freq: Any) -> Callable[[int], bool]
 
 
 def _as_list(value: Any) -> list[Any]:
+    """Return metrics as a list; Keras's list of lists, one an output, is flattened."""
     if value is None:
         return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    return [item for part in items for item in (part if isinstance(part, (list, tuple)) else [part])]
+
+
+def _only(who: str, name: str, value: Any) -> Any:
+    """Return what belongs to a model's one output: the value itself, or that in a list or a dict of one."""
+    values = list(value.values()) if isinstance(value, dict) and "class_name" not in value else value
+    if not isinstance(values, (list, tuple)):
+        return values
+    if len(values) != 1:
+        raise ValueError(f"{who}: {name} must be one: a model has one output; got {len(values)}.")
+    return values[0]
 
 
 def _checked_metric(who: str, metric: Any) -> Any:
@@ -600,10 +689,3 @@ def _checked_metric(who: str, metric: Any) -> Any:
     if metrics.depends_on_shape(metric):
         return metric
     return metrics.get(metric)
-
-
-def _as_result(logs: dict[str, float], return_dict: bool) -> Any:
-    if return_dict:
-        return logs
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values

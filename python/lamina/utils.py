@@ -12,14 +12,24 @@ import numpy.typing as npt
 
 from lamina import random
 from lamina._arrays import real_array
-from lamina._names import serialize
+from lamina._names import lazily, serialize
+from lamina._registration import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 
 if TYPE_CHECKING:
     from lamina.models import Sequential
 
 __all__ = [
-    "PyDataset", "Sequence", "check_gradients", "clear_session", "normalize", "pad_sequences", "set_random_seed",
-    "split_dataset", "to_categorical",
+    "CustomObjectScope", "PyDataset", "Sequence", "check_gradients", "clear_session", "custom_object_scope",
+    "get_custom_objects", "get_registered_name", "get_registered_object", "normalize",
+    "pad_sequences", "register_keras_serializable", "set_random_seed", "split_dataset",
+    "to_categorical",
 ]  # fmt: skip
 
 
@@ -173,7 +183,8 @@ def pad_sequences(
             raise ValueError(f"pad_sequences: {name} must be 'pre' or 'post'; got {where!r}.")
     rows = [np.asarray(sequence) for sequence in sequences]
     length = max((len(row) for row in rows), default=0) if maxlen is None else operator.index(maxlen)
-    found = np.full((len(rows), length), value, dtype)
+    inner = next((row.shape[1:] for row in rows if len(row)), ())
+    found = np.full((len(rows), length, *inner), value, dtype)
     for to, row in zip(found, rows, strict=True):
         kept = row[: length or 0] if truncating == "post" else row[max(0, len(row) - length) :]
         if len(kept):
@@ -234,6 +245,15 @@ def clear_session(free_memory: bool = True) -> None:
     clear(free_memory)
 
 
+def _widen(settings: dict[str, Any]) -> None:
+    """Make float64 of the layers in a model's configuration, those of models in it too."""
+    for layer in settings["layers"]:
+        if "layers" in layer["config"]:
+            _widen(layer["config"])
+        elif layer["class_name"] != "InputLayer":
+            layer["config"]["dtype"] = "float64"
+
+
 def check_gradients(
     model: Sequential,
     x: npt.ArrayLike,
@@ -278,14 +298,14 @@ def check_gradients(
     model._require_built("check_gradients")
     seeds = random.global_seeds.counter
     settings = model.get_config()
-    for layer in settings["layers"]:
-        layer["config"]["dtype"] = "float64"
+    _widen(settings)
     twin = type(model).from_config(settings)
     twin.set_weights(list(model.get_weights()))
     random.global_seeds.counter = seeds  # as if nothing had been drawn
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # compiling the model said it already
-        twin.compile("sgd", type(compiled.loss).from_config(serialize(compiled.loss)["config"]))
+        loss = type(compiled.loss).from_config(serialize(compiled.loss)["config"])
+        twin.compile("sgd", loss, compiled.loss_weight)
     prepared = twin._prepare("check_gradients", x, y, sample_weight)
     twin._commit(prepared)
 
@@ -315,3 +335,26 @@ def check_gradients(
             error = abs(slopes[i] - numeric) / max(1e-3, abs(slopes[i]) + abs(numeric))
             worst = worst if error <= worst else error  # a NaN stays
     return float(worst)
+
+
+_MODULES = dict.fromkeys(("deserialize_keras_object", "serialize_keras_object"), "objects")
+_ABSENT = {
+    "Progbar": "use tqdm",
+    **dict.fromkeys(("plot_model", "model_to_dot"), "Sequential.summary prints the layers"),
+    "get_file": "nothing is downloaded",
+    **dict.fromkeys(
+        ("image_dataset_from_directory", "text_dataset_from_directory", "audio_dataset_from_directory"),
+        "read files before, or write a PyDataset",
+    ),
+    "timeseries_dataset_from_array": "numpy.lib.stride_tricks.sliding_window_view makes windows, which fit reads",
+    "FeatureSpace": "scikit-learn's ColumnTransformer makes numbers of columns",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function when it is first asked for; say what there is instead of Keras's others."""
+    if name in _MODULES:
+        from lamina.saving import objects
+
+        return getattr(objects, name)
+    return lazily(__name__, name, {}, _ABSENT, globals())

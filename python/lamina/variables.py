@@ -10,6 +10,9 @@ import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from lamina import _core, config
+from lamina._arrays import real_array
+from lamina._checks import flag
+from lamina._names import required, unique_name
 
 if TYPE_CHECKING:
     from lamina.constraints import Constraint
@@ -33,6 +36,11 @@ class Scalar(float):
         """Return a NumPy scalar of the default dtype."""
         return np.dtype(config.floatx()).type(self)
 
+    @property
+    def value(self) -> Any:
+        """The same as `numpy`."""
+        return self.numpy()
+
     def assign(self, value: Any) -> None:
         """Set it."""
         self._assign(value)  # type: ignore[attr-defined]
@@ -48,6 +56,11 @@ class Count(int):
         """Return a NumPy scalar."""
         return np.int64(self)
 
+    @property
+    def value(self) -> Any:
+        """The same as `numpy`."""
+        return self.numpy()
+
 
 class Variable(NDArrayOperatorsMixin):
     """An array that belongs to a layer or an optimizer.
@@ -57,25 +70,61 @@ class Variable(NDArrayOperatorsMixin):
 
     Parameters
     ----------
-    value : ndarray
-        Taken over as it is.
-    name : str
-    path : str
-        Owner and name, as ``"dense/kernel"``.
+    initializer : array_like, str, Initializer, callable or dict
+        The values, or what makes them, given `shape` and `dtype`.
+    shape : tuple of int, optional
+        Needed where `initializer` is no array.
+    dtype : optional
+        That of the array if omitted, `lamina.config.floatx` for plain numbers and for initializers.
     trainable : bool
         Whether a gradient step may change it.
+    autocast, aggregation, synchronization
+        Accepted as in Keras, where they choose how variables are stored and shared.
+    name : str, optional
 
     Attributes
     ----------
+    path : str
+        Owner and name, as ``"dense/kernel"``.
     regularizer : Regularizer or None
         Whose penalty the loss contains.
     constraint : Constraint or None
         What the values fulfil after every step.
+
+    Examples
+    --------
+    >>> Variable([1.0, 2.0]).assign_add([1, 1]).numpy()
+    array([2., 3.], dtype=float32)
     """
 
-    def __init__(self, value: Array, name: str, path: str, trainable: bool = True) -> None:
-        self.regularizer: Regularizer | None = None
-        self.constraint: Constraint | None = None
+    regularizer: Regularizer | None
+    constraint: Constraint | None
+
+    def __init__(
+        self,
+        initializer: Any,
+        shape: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        aggregation: str | None = "none",
+        synchronization: str = "auto",
+        name: str | None = None,
+    ) -> None:
+        name = name if name is not None else unique_name("variable")
+        value = _first_values(name, initializer, shape, dtype)
+        self._set_up(value, name, name, flag(f"Variable {name!r}", "trainable", trainable))
+
+    @classmethod
+    def holding(cls, value: Array, name: str, path: str, trainable: bool = True) -> Variable:
+        """Return a variable that takes over an array as it is."""
+        made = cls.__new__(cls)
+        made._set_up(value, name, path, trainable)
+        return made
+
+    def _set_up(self, value: Array, name: str, path: str, trainable: bool) -> None:
+        self.regularizer = None
+        self.constraint = None
         self.name = name
         self.path = path
         self.trainable = trainable
@@ -85,6 +134,8 @@ class Variable(NDArrayOperatorsMixin):
         self._block: _core.Parameters | None = None
         self._tensor = 0
         self._version = -1
+        # Called after the values were written.
+        self.on_assign: Callable[[], None] | None = None
         # What moves this variable, with those that belong to it, into a block.
         self.owner: Any = None
 
@@ -178,7 +229,17 @@ class Variable(NDArrayOperatorsMixin):
             self._copy = np.array(array, self._dtype, order="C")
         else:
             self._block.write(self._tensor, np.require(array, self._dtype, ["C_CONTIGUOUS", "ALIGNED"]))
+        if self.on_assign is not None:
+            self.on_assign()
         return self
+
+    def assign_add(self, value: npt.ArrayLike) -> Variable:
+        """Add `value`, of the same shape, as `assign`."""
+        return self.assign(np.add(self.value, value, dtype=self._dtype))
+
+    def assign_sub(self, value: npt.ArrayLike) -> Variable:
+        """Subtract `value`, of the same shape, as `assign`."""
+        return self.assign(np.subtract(self.value, value, dtype=self._dtype))
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Copy out, as `numpy` does."""
@@ -193,8 +254,9 @@ class Variable(NDArrayOperatorsMixin):
         arrays = [item.value if isinstance(item, Variable) else item for item in inputs]
         return getattr(ufunc, method)(*arrays, **settings)
 
-    __hash__ = object.__hash__  # one variable is not another, whatever their values
-    __eq__ = object.__eq__
+    __hash__ = (
+        object.__hash__
+    )  # comparisons are of values, element by element, as in Keras; a dict tells variables apart
 
     def __getitem__(self, index: Any) -> Any:
         """Return a copy of a part."""
@@ -215,3 +277,30 @@ class Variable(NDArrayOperatorsMixin):
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value!r}>"
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+
+def _first_values(name: str, initializer: Any, shape: Any, dtype: Any) -> Array:
+    """Return a new array for a variable: a copy of what was given, or what an initializer makes."""
+    from lamina import initializers
+
+    who = f"Variable {name!r}"
+    if callable(initializer) or isinstance(initializer, (str, dict)):
+        if shape is None:
+            raise ValueError(f"{who}: shape must be given with an initializer.")
+        made = required(who, "initializer", initializers.get(initializer))(
+            tuple(shape), config.dtype_name(dtype) or config.floatx()
+        )
+        return np.array(made, order="C")
+    array = real_array(who, "initializer", initializer)
+    if shape is not None and tuple(shape) != array.shape:
+        raise ValueError(f"{who}: the values must have shape {tuple(shape)}; got {array.shape}.")
+    plain = not hasattr(initializer, "dtype")
+    if dtype is None and plain and array.dtype.kind == "f":
+        dtype = config.floatx()
+    return np.array(array, config.dtype_name(dtype), order="C")

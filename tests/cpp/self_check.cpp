@@ -187,7 +187,7 @@ struct SmallNetwork {
           {{state(), state(), nullptr}, state(), nullptr, {{0, 0.001, 0.002, most}, {0, 0, 0, {}}}});
     }
     network = std::make_shared<Network<T>>(k, 30, 1, std::move(layers), std::vector<bool>(3, true));
-    HeadPlan<T> head{0, {}, Divisor::rows, false, {}, {}, nullptr, nullptr};
+    HeadPlan<T> head{0, {}, Divisor::rows, 1, false, {}, {}, nullptr, nullptr};
     trainer = std::make_unique<Trainer<T>>(network, head, std::vector<bool>{false}, std::move(optimizer));
     for (std::ptrdiff_t i = 0; i < kRows; ++i) order.push_back((i * 37) % kRows);
   }

@@ -71,7 +71,7 @@ class Training {
     network_ =
         std::make_shared<Network<float>>(k, sizes[0], 1, std::move(layers), std::vector<bool>(sizes.size() - 1, true));
     trainer_ = std::make_unique<Trainer<float>>(
-        network_, HeadPlan<float>{loss("softmax_cross_entropy"), {}, Divisor::rows, false, {}, {}, nullptr, nullptr},
+        network_, HeadPlan<float>{loss("softmax_cross_entropy"), {}, Divisor::rows, 1, false, {}, {}, nullptr, nullptr},
         std::vector<bool>{true}, std::move(update));
     const std::ptrdiff_t rows = 4 * batch;
     floats_ = numbers(rows * sizes[0]);

@@ -35,7 +35,7 @@ void BatchNorm<T>::forward(Pass<T>& pass, Range rows, Range panels) const {
       scale[j] = gamma == nullptr ? rate[j] : rate[j] * gamma[first + j];
       shift[j] = (beta == nullptr ? T(0) : beta[first + j]) - mean[j] * scale[j];
     }
-    if (by_batch(pass) && pass.training) {
+    if (by_batch(pass)) {
       for (std::ptrdiff_t j = 0; j < count; ++j) {
         running_mean[first + j] = running_mean[first + j] * momentum_ + mean[j] * (T(1) - momentum_);
         running_variance[first + j] = running_variance[first + j] * momentum_ + variance[j] * (T(1) - momentum_);

@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lamina._checks import number
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ _HOOKS = frozenset(
         "test_batch_begin", "test_batch_end", "predict_batch_begin", "predict_batch_end",
     )
 )  # fmt: skip
+
+_OLDER_NAMES = {"on_batch_begin": "on_train_batch_begin", "on_batch_end": "on_train_batch_end"}
 
 
 class Callback:
@@ -71,11 +75,19 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Run after each epoch, with its loss and metrics, validation included."""
 
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before each batch: an older name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after each batch: an older name of `on_train_batch_end`."""
+
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Run before each batch."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Run after each batch, with the epoch's means so far."""
+        self.on_batch_end(batch, logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Run before an evaluation."""
@@ -119,7 +131,8 @@ class CallbackList:
             callback.set_params(params)
         self._listeners: dict[str, list[Callable[..., None]]] = {}
         for callback in self.callbacks:
-            for hook in _hooks_of(type(callback)) | (vars(callback).keys() & _HOOKS):
+            own = {_OLDER_NAMES.get(name, name) for name in vars(callback)}
+            for hook in _hooks_of(type(callback)) | (own & _HOOKS):
                 self._listeners.setdefault(hook, []).append(getattr(callback, hook))
         self._bars = [c for c in self.callbacks if c.follows_batches]
 
@@ -143,6 +156,11 @@ class CallbackList:
         for bar in self._bars:
             bar.advance(batches, logs())
 
+    def close_bars(self) -> None:
+        """End the progress bars."""
+        for bar in self._bars:
+            bar.on_train_end()
+
     def call(self, hook: str, *arguments: Any) -> None:
         """Call a hook of everybody who listens."""
         for listener in self._listeners.get(hook, ()):
@@ -155,7 +173,9 @@ _known_hooks: dict[type, frozenset[str]] = {}
 def _hooks_of(kind: type[Callback]) -> frozenset[str]:
     """Return the hooks that a class of callbacks overrides."""
     if kind not in _known_hooks:
-        _known_hooks[kind] = frozenset(hook for hook in _HOOKS if getattr(kind, hook) is not getattr(Callback, hook))
+        names = [*_HOOKS, *_OLDER_NAMES]
+        own = [name for name in names if getattr(kind, name) is not getattr(Callback, name)]
+        _known_hooks[kind] = frozenset(_OLDER_NAMES.get(name, name) for name in own)
     return _known_hooks[kind]
 
 
@@ -183,6 +203,7 @@ class Monitor(Callback):
 
     def value(self, logs: Logs | None) -> float | None:
         """Return the value that is watched, or None, with a warning, where it is not there."""
+        _ = self.monitor_op  # raises where it is not known what is better
         found = (logs or {}).get(self.monitor)
         if found is None:
             warnings.warn(
@@ -193,11 +214,15 @@ class Monitor(Callback):
 
     def improves(self, value: float, reference: float | None) -> bool:
         """Return whether a value is better than a reference; than None any is."""
+        better = self.monitor_op
         if reference is None:
             return True
-        if self._more_is_better():
-            return value - self.min_delta > reference
-        return value + self.min_delta < reference
+        return bool(better(value - self.min_delta if better is np.greater else value + self.min_delta, reference))
+
+    @property
+    def monitor_op(self) -> np.ufunc:
+        """What makes a value better than another: `numpy.greater` or `numpy.less`."""
+        return np.greater if self._more_is_better() else np.less
 
     def _more_is_better(self) -> bool:
         if self.mode != "auto":

@@ -94,12 +94,24 @@ class EarlyStopping(Monitor):
 
 
 class TerminateOnNaN(Callback):
-    """Stops at the first batch whose loss is not a finite number."""
+    """Stops at the first batch whose loss is not a finite number.
+
+    Parameters
+    ----------
+    raise_error : bool
+        Raise RuntimeError there, so that hooks for the end of training do not run, instead of ending `fit`.
+    """
+
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raise_error = flag("TerminateOnNaN", "raise_error", raise_error)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Look at the loss."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
+            if self.raise_error:
+                raise RuntimeError(f"TerminateOnNaN: the loss of batch {batch} must be finite; got {loss}.")
             print(f"Batch {batch}: Invalid loss, terminating training")
             assert self.model is not None
             self.model.stop_training = True
@@ -226,7 +238,7 @@ class LambdaCallback(Callback):
     on_epoch_begin, on_epoch_end, on_train_begin, on_train_end, on_train_batch_begin, on_train_batch_end : optional
         Functions of what the hook of `Callback` takes.
     **others
-        Any other hook of `Callback` by its name.
+        Any other hook of `Callback` by its name; other names become attributes.
     """
 
     def __init__(
@@ -250,7 +262,7 @@ class LambdaCallback(Callback):
             **others,
         }
         for hook, function in given.items():
-            if not hasattr(Callback, hook):
+            if hook.startswith("on_") and not hasattr(Callback, hook):
                 raise TypeError(f"LambdaCallback: there is no hook {hook!r}.")
             if function is not None:
                 setattr(self, hook, function)

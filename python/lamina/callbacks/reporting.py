@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from lamina.callbacks.base import Callback, Logs
@@ -48,14 +49,18 @@ class ProgbarLogger(Callback):
         self.verbose = verbose
         self.follows_batches = verbose == 1
         self._bar: Any = None
+        self._begun = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Open the epoch's bar."""
+        """Open the epoch's bar, or print its heading."""
+        heading = f"Epoch {epoch + 1}/{self.params['epochs']}"
         if self.verbose == 1:
             from tqdm.auto import tqdm
 
-            label = f"Epoch {epoch + 1}/{self.params['epochs']}"
-            self._bar = tqdm(total=self.params["steps"], desc=label, unit="batch", leave=True, mininterval=0.1)
+            self._bar = tqdm(total=self.params["steps"], desc=heading, unit="batch", leave=True, mininterval=0.1)
+        elif self.verbose == 2:
+            print(heading, flush=True)
+            self._begun = time.perf_counter()
 
     def advance(self, batches: int, logs: Logs) -> None:
         """Move the bar, and now and then its numbers."""
@@ -69,8 +74,11 @@ class ProgbarLogger(Callback):
             self._bar.close()
             self._bar = None
         elif self.verbose == 2:
-            numbers = " - ".join(f"{name}: {value}" for name, value in _spell(logs or {}).items())
-            print(f"Epoch {epoch + 1}/{self.params['epochs']} - {numbers}", flush=True)
+            seconds, steps = time.perf_counter() - self._begun, self.params["steps"]
+            numbers = "".join(f" - {name}: {value}" for name, value in _spell(logs or {}).items())
+            step = f" - {1e3 * seconds / steps:.0f}ms/step" if steps else ""
+            done = f"{steps}/{steps}" if steps else "all"
+            print(f"{done} - {seconds:.0f}s{step}{numbers}", flush=True)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Close a bar that an interruption left open."""

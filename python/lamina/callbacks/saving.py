@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from lamina._checks import flag, integer, number
+from lamina._checks import KindError, flag, integer, number
 from lamina.callbacks.base import Callback, Logs, Monitor
 from lamina.saving.native import SUFFIX, check_suffix
 
@@ -135,6 +136,8 @@ class BackupAndRestore(Callback):
     ) -> None:
         super().__init__()
         who = "BackupAndRestore"
+        if not isinstance(backup_dir, (str, os.PathLike)):
+            raise KindError(f"{who}: backup_dir must be a path; got {type(backup_dir).__name__}.")
         if not str(backup_dir):
             raise ValueError(f"{who}: backup_dir must name a directory; got an empty one.")
         self.backup_dir = Path(backup_dir)

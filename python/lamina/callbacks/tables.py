@@ -44,6 +44,8 @@ class CSVLogger(Callback):
         writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
         if self._keys is None:
             self._keys = sorted(logs)
+            if not any(key.startswith("val_") for key in self._keys):  # evaluated after a later epoch, perhaps
+                self._keys += [f"val_{key}" for key in self._keys]
             keys = self._keys
             writer.writerow(["epoch", *keys])
         writer.writerow([epoch, *(logs.get(key, "NA") for key in self._keys)])

@@ -10,14 +10,9 @@ from lamina.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, So
 from lamina.layers.base import Layer
 from lamina.layers.dense import Dense
 from lamina.layers.embedding import Embedding
-from lamina.layers.normalization import (
-    BatchNormalization,
-    LayerNormalization,
-    Normalization,
-    Rescaling,
-    RMSNormalization,
-)
+from lamina.layers.normalization import BatchNormalization, LayerNormalization, RMSNormalization
 from lamina.layers.regularization import ActivityRegularization, Dropout, GaussianDropout, GaussianNoise
+from lamina.layers.scaling import Normalization, Rescaling
 from lamina.layers.shaping import Flatten, Identity, Input, InputLayer, Reshape
 
 __all__ = [
@@ -67,7 +62,7 @@ _ABSENT = {
     **dict.fromkeys(
         (
             "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "SeparableConv2D", "DepthwiseConv2D",
-            "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D", "GlobalAveragePooling1D",
+            "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D",
             "GlobalAveragePooling2D", "GlobalMaxPooling2D", "UpSampling2D", "ZeroPadding2D", "Cropping2D",
         ),
         "lamina has dense layers; Flatten makes rows of images, for Dense",
@@ -75,7 +70,7 @@ _ABSENT = {
     **dict.fromkeys(
         (
             "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "MultiHeadAttention", "Attention",
-            "AdditiveAttention", "GroupedQueryAttention", "Masking",
+            "AdditiveAttention", "GroupedQueryAttention", "Masking", "GlobalAveragePooling1D", "GlobalMaxPooling1D",
         ),
         "lamina has dense layers; Embedding, Flatten and Dense make a model of a window of a sequence",
     ),
@@ -83,11 +78,12 @@ _ABSENT = {
         ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),
         "models are stacks of layers with one input and one output each",
     ),
+    **dict.fromkeys(("Permute", "RepeatVector"), "arrange rows with NumPy before; there are Flatten and Reshape"),
     **dict.fromkeys(
         ("Lambda", "Wrapper"), "subclass lamina.layers.Layer, and define forward and backward in NumPy"
     ),
     **dict.fromkeys(
-        ("GroupNormalization", "SpectralNormalization"),
+        ("GroupNormalization", "SpectralNormalization", "UnitNormalization"),
         "there are BatchNormalization, LayerNormalization, RMSNormalization",
     ),
     **dict.fromkeys(

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lamina import activations, constraints, initializers, regularizers
-from lamina._checks import number
+from lamina._checks import integer, number
 from lamina._names import serialize_optional
 from lamina.activations import Kernel
 from lamina.layers.base import Layer
@@ -18,6 +18,8 @@ __all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
 
 class _ActivationLayer(Layer):
     """Runs one compiled activation."""
+
+    any_rank = True
 
     def _kernel(self) -> Kernel:
         raise NotImplementedError
@@ -69,6 +71,8 @@ class ReLU(Layer):
     **layer_arguments
         As in `Layer`.
     """
+
+    any_rank = True
 
     def __init__(
         self,
@@ -208,6 +212,7 @@ class LeakyReLU(_ActivationLayer):
     """
 
     def __init__(self, negative_slope: float = 0.3, **layer_arguments: Any) -> None:
+        negative_slope = layer_arguments.pop("alpha", negative_slope)  # its older name
         super().__init__(**layer_arguments)
         self.negative_slope = number(f"LeakyReLU {self.name!r}", "negative_slope", negative_slope, least=0)
 
@@ -224,17 +229,23 @@ class Softmax(_ActivationLayer):
 
     Parameters
     ----------
-    axis : -1
-        Another axis raises: the output of a dense network has its classes last.
+    axis : int
+        The last axis; another one raises: the output of a dense network has its classes last.
     **layer_arguments
         As in `Layer`.
     """
 
     def __init__(self, axis: int = -1, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        if axis != -1:
-            raise ValueError(f"Softmax {self.name!r}: axis must be -1, the last one; got {axis}.")
-        self.axis = axis
+        self.axis = integer(f"Softmax {self.name!r}", "axis", axis, -(2**31))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make sure that the axis is the last one."""
+        if self.axis not in (-1, len(input_shape) - 1):
+            raise ValueError(
+                f"Softmax {self.name!r}: axis must be the last axis of input of shape {input_shape}; got {self.axis}."
+            )
+        self.mark_built(input_shape)
 
     def _kernel(self) -> Kernel:
         return Kernel("softmax")

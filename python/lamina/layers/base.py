@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config, constraints, initializers, regularizers
-from lamina._checks import NotBuiltError, flag
-from lamina._names import snake_case, unique_name
-from lamina.plan import ActivityStep, HostStep, Plan, Step, make_plan
+from lamina._checks import KindError, NotBuiltError, flag
+from lamina._names import redefines, snake_case, unique_name
+from lamina.plan import ActivityStep, Constants, HostStep, Plan, Step, make_plan
 from lamina.variables import Variable
 
 __all__ = ["Layer", "Pass"]
@@ -37,14 +37,16 @@ class Layer:
 
     Parameters
     ----------
-    name : str, optional
-        Unique in a model; made from the class name if omitted.
+    activity_regularizer : str, Regularizer or dict, optional
+        A penalty on the output, divided by the rows of the batch, that the loss contains.
     trainable : bool
         Whether training changes its parameters.
     dtype : {"float32", "float64"}, optional
         Default: `lamina.config.floatx`. A model has one dtype.
-    activity_regularizer : str, Regularizer or dict, optional
-        A penalty on the output, divided by the rows of the batch, that the loss contains.
+    autocast : bool
+        Accepted as in Keras: input is converted to the layer's dtype.
+    name : str, optional
+        Unique in a model; made from the class name if omitted.
     input_shape : tuple of int, optional
         Shape of one row, without the batch; builds a model that begins with this layer.
     input_dim : int, optional
@@ -54,10 +56,11 @@ class Layer:
     def __init__(
         self,
         *,
-        name: str | None = None,
-        trainable: bool = True,
-        dtype: str | None = None,
         activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
         input_shape: tuple[int, ...] | None = None,
         input_dim: int | None = None,
         **unknown: Any,
@@ -69,6 +72,7 @@ class Layer:
             raise TypeError(f"{kind}: name must be a str; got {type(name).__name__}.")
         self._name = name if name is not None else unique_name(snake_case(kind))
         self.trainable = flag(kind, "trainable", trainable)
+        self.autocast = flag(kind, "autocast", autocast)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         if self.activity_regularizer is not None and self.activity_regularizer.factors() is None:
             raise ValueError(f"{kind}: activity_regularizer must be one of lamina.regularizers: L1, L2 or L1L2.")
@@ -80,13 +84,41 @@ class Layer:
             self.wanted_input_shape = check_row_shape(kind, (input_dim,))
         elif input_shape is not None:
             self.wanted_input_shape = check_row_shape(kind, input_shape)
-        self.built = False
+        self._built = False
         self.input_row_shape: Shape | None = None
         self._variables: list[Variable] = []
         self._block: _core.Parameters | None = None
-        self._own_plan: Plan | None = None
+        self._own_plan: tuple[Any, Plan] | None = None  # what it was made for, and it
         self.changes = 0  # of what is compiled into the plan and is neither a parameter nor an argument
         self._draws = 0  # calls of the layer by itself, as in training
+        self._activity_loss: float | None = None
+
+    def check_computable(self) -> None:
+        """Raise where a subclass defines Keras's `call` and neither `forward` nor `steps`: it would not be called."""
+        if redefines(type(self), "call", "forward") and redefines(type(self), "call", "steps"):
+            raise KindError(
+                f"{type(self).__name__} {self.name!r}: a layer written in Python defines forward and backward: its "
+                "call would not be called, for it cannot be differentiated."
+            )
+
+    @property
+    def built(self) -> bool:
+        """Whether there is nothing left to make: there are parameters, or none are wanted."""
+        return self._built or type(self).build is Layer.build
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        self._built = bool(value)
+
+    @property
+    def placed(self) -> bool:
+        """Whether it is known which shape rows have."""
+        return self.input_row_shape is not None
+
+    def note_change(self) -> None:
+        """Have plans made anew: something is another that they hold as a constant."""
+        self.changes += 1
+        Constants.changes += 1
 
     # What a subclass defines.
 
@@ -142,7 +174,8 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make the same layer, without its parameters' values."""
-        settings: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        dtype = config.dtype_config(self.dtype)
+        settings: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": dtype}
         if self.activity_regularizer is not None:
             settings["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         if self.wanted_input_shape is not None:
@@ -169,7 +202,12 @@ class Layer:
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> None:
         """Build; where that fails leave the layer as it was."""
         try:
-            self.build(input_shape)
+            if self._variables:  # made before, for rows of any shape
+                self.mark_built(input_shape)
+            else:
+                self.build(input_shape)
+            if self.input_row_shape is None:  # a subclass that only says `self.built = True`
+                self.mark_built(input_shape)
         except BaseException:
             self.discard_weights()
             raise
@@ -183,12 +221,15 @@ class Layer:
 
     def add_weight(
         self,
-        shape: Any = (),
+        shape: Any = None,
         initializer: Any = None,
         dtype: Any = None,
         trainable: bool = True,
+        autocast: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
+        aggregation: str = "none",
+        overwrite_with_gradient: bool = False,
         name: str | None = None,
     ) -> Variable:
         """Make a parameter and return its variable.
@@ -197,18 +238,26 @@ class Layer:
 
         Parameters
         ----------
-        shape : tuple of int
+        shape : tuple of int, optional
+            Of a single number, (), if omitted.
         initializer : str, Initializer, callable or dict, optional
             Glorot uniform if omitted, as in Keras.
         dtype : optional
             The layer's, and no other.
         trainable : bool
+        autocast, aggregation
+            Accepted as in Keras, where they choose how variables are stored and shared.
         regularizer, constraint : optional
             Names, objects or configurations.
+        overwrite_with_gradient : False
+            Another value raises.
         name : str, optional
         """
+        if overwrite_with_gradient:
+            raise ValueError(f"{type(self).__name__} {self.name!r}: overwrite_with_gradient must be False.")
         if isinstance(shape, (int, np.integer)):
             shape = (int(shape),)
+        shape = () if shape is None else shape
         shape = tuple(int(size) for size in shape)
         name = name if name is not None else f"variable_{len(self._variables)}"
         if dtype is not None and config.check_float_type(name, dtype) != self.dtype:
@@ -230,11 +279,11 @@ class Layer:
         array = np.require(value, np.dtype(self.dtype), ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "OWNDATA"])
         if array.shape != shape:
             raise ValueError(f"{type(self).__name__} {self.name!r}: {source} shape {shape}; got {array.shape}.")
-        variable = Variable(array, name, path, trainable)
+        variable = Variable.holding(array, name, path, trainable)
         variable.owner = self
         variable.regularizer, variable.constraint = regularizer, constraint
         if constraint is not None:
-            constraint.projection(len(shape))  # raises where it does not fit
+            constraint.compiled(len(shape))  # raises where it does not fit
         self._variables.append(variable)
         return variable
 
@@ -263,6 +312,10 @@ class Layer:
     def input_shape(self) -> tuple[int | None, ...]:
         """Input shape, batch first; for built layers."""
         return (None, *self._built_input())
+
+    def _require_variables(self) -> None:
+        if not self.built:
+            self._built_input()
 
     def _built_input(self) -> Shape:
         if self.input_row_shape is None:
@@ -297,14 +350,66 @@ class Layer:
         """Variables that training leaves alone."""
         return [v for v in self._variables if not (self.trainable and v.trainable)]
 
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The same as `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    @property
+    def losses(self) -> list[float]:
+        """Penalties of the regularizers on parameters, and of that on the last output of a call of the layer."""
+        regularized = [v for v in self._variables if v.regularizer is not None and v.trainable and self.trainable]
+        found = [v.regularizer(v.value) for v in regularized if v.regularizer is not None]
+        return found if self._activity_loss is None else [*found, self._activity_loss]
+
+    @property
+    def compute_dtype(self) -> str:
+        """The layer's dtype."""
+        return self.dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """The layer's dtype."""
+        return self.dtype
+
+    @property
+    def input_dtype(self) -> str:
+        """The layer's dtype, to which input is converted."""
+        return self.dtype
+
+    @property
+    def path(self) -> str:
+        """The layer's name: layers do not hold layers."""
+        return self.name
+
+    # Masks of time steps are not known here.
+    supports_masking = False
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Return what `build_from_config` needs to make the parameters; None before the layer is built."""
+        return None if self.input_row_shape is None else {"input_shape": [None, *self.input_row_shape]}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Make the parameters for the shape in `get_build_config`."""
+        if config and not self.placed:
+            self.build_or_discard(tuple(config["input_shape"]))
+
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        """Put the parameters into a mapping, as ``"0"``, ``"1"``, … in their order."""
+        store.update({str(number): variable.numpy() for number, variable in enumerate(self._variables)})
+
+    def load_own_variables(self, store: dict[str, Any]) -> None:
+        """Take the parameters from a mapping that `save_own_variables` filled."""
+        self.set_weights([store[str(number)] for number in range(len(self._variables))])
+
     def count_params(self) -> int:
         """Return the number of parameters; for built layers."""
-        self._built_input()
+        self._require_variables()
         return sum(variable.size for variable in self._variables)
 
     def get_weights(self) -> list[Array]:
         """Return copies of the parameters, in Keras's order."""
-        self._built_input()
+        self._require_variables()
         return [variable.numpy() for variable in self._variables]
 
     def set_weights(self, weights: list[npt.ArrayLike]) -> None:
@@ -320,25 +425,82 @@ class Layer:
         ValueError
             Number or shapes differ. Nothing is written then.
         """
-        self._built_input()
+        self._require_variables()
         assign_all(f"{type(self).__name__} {self.name!r}", self._variables, weights)
 
-    def __call__(self, x: npt.ArrayLike, training: bool = False) -> Array:
-        """Return the output for a batch ``(n, ...)``; builds the layer on first use."""
-        from lamina._arrays import batch_array, float_array, index_array
+    # Whether elements do not depend on each other, nor on where they are: input may have any shape.
+    any_rank = False
+
+    def __call__(self, x: npt.ArrayLike, training: bool | None = None, mask: None = None) -> Array:
+        """Return the output for a batch ``(n, ...)``; builds the layer on first use.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, ...)
+            Of the shape that the layer was built for; where parameters belong to the last axis, that one suffices.
+        training : bool, optional
+            As in training: noise is added, and batches are normalized by their own moments, of which running means are
+            kept.
+        mask : None
+            Masks are not known here.
+        """
+        from lamina._arrays import float_array, index_array, real_array
 
         who = f"{type(self).__name__} {self.name!r}"
+        if isinstance(x, Layer):
+            raise TypeError(
+                f"{who}: a layer is called with an array; got a {type(x).__name__}. Models are stacks: "
+                "Sequential([Input(shape), layer, layer])."
+            )
+        self.check_computable()
+        if mask is not None:
+            raise ValueError(f"{who}: mask must be None: layers here do not read masks.")
+        array = real_array(who, "x", x)
+        shape = array.shape
+        if self.any_rank and array.ndim < 2:
+            array = array.reshape(1, -1)
+        elif self.vocabulary is not None and array.ndim == 1:  # numbers of rows: a row of the table for each
+            return self(array[:, np.newaxis], training)[:, 0]
+        rows = self._rows_of(who, array)
         if self.vocabulary is not None:
-            batch = index_array(who, "x", x, self.input_row_shape, self.vocabulary)
+            batch = index_array(who, "x", rows, None, self.vocabulary)
         else:
-            batch = float_array(who, "x", batch_array(who, "x", x, self.input_row_shape), self.dtype)
-        if not self.built:
+            batch = float_array(who, "x", rows, self.dtype)
+        if not self.placed:
             self.build_or_discard((None, *batch.shape[1:]))
-        if self._own_plan is None:
-            self._own_plan = make_plan([self], self._built_input(), self.dtype)
-        return self._own_plan.network.predict(batch, None, self._next_draw() if training else None).reshape(
-            len(batch), *self._own_plan.output_shape
-        )
+        plan = self._plan_alone(batch.shape[1:])
+        output = plan.network.predict(batch, None, self._next_draw() if training else None)
+        if self.activity_regularizer is not None:
+            self._activity_loss = self.activity_regularizer(output) / max(1, len(output))
+        if shape != batch.shape and plan.output_shape == batch.shape[1:]:
+            return output.reshape(shape)
+        return output.reshape(len(batch), *plan.output_shape)
+
+    def _rows_of(self, who: str, array: Array) -> Array:
+        """Return a batch that fits what the layer was built for."""
+        from lamina._arrays import batch_array
+
+        built = self.input_row_shape
+        if built is None or not self._variables:
+            return batch_array(who, "x", array, None)
+        if self.last_axis_alone and array.ndim >= 2 and (self.vocabulary or array.shape[-1] == built[-1]):
+            return array
+        return batch_array(who, "x", array, built)
+
+    # Whether the shape of the parameters is a matter of the last axis of the input alone.
+    last_axis_alone = False
+
+    def _plan_alone(self, row_shape: Shape) -> Plan:
+        """Return the layer as a network of its own, for rows of a shape."""
+        key = (row_shape, self.trainable, self.changes)
+        if self._own_plan is None or self._own_plan[0] != key:
+            built = self.input_row_shape
+            self.input_row_shape = row_shape
+            try:
+                self._own_plan = (key, make_plan([self], row_shape, self.dtype))
+            finally:
+                self.input_row_shape = built
+        return self._own_plan[1]
 
     def _next_draw(self) -> int:
         self._draws += 1

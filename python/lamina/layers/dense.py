@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import activations, constraints, initializers, regularizers
-from lamina._checks import flag, integer
-from lamina._names import serialize_optional
+from lamina._checks import flag, integer, only_none
+from lamina._names import serialize, serialize_optional
 from lamina.layers.base import Layer
 from lamina.plan import DenseStep, Step
 from lamina.variables import Variable
@@ -21,7 +21,7 @@ class Dense(Layer):
     ----------
     units : int, > 0
         Number of outputs.
-    activation : str or function of `lamina.activations`, optional
+    activation : str, function of `lamina.activations`, or layer without parameters, optional
         Default: linear.
     use_bias : bool
     kernel_initializer, bias_initializer : str, Initializer or dict
@@ -32,6 +32,8 @@ class Dense(Layer):
         Penalty on the output, divided by the rows of the batch.
     kernel_constraint, bias_constraint : str, Constraint or dict, optional
         What kernel and bias fulfil after every step.
+    lora_rank, lora_alpha, quantization_config : None
+        Kernels are neither quantized nor approximated; another value raises.
     input_dim, input_shape, name, dtype, trainable
         As in `Layer`.
 
@@ -58,6 +60,8 @@ class Dense(Layer):
     array([[6., 6.]], dtype=float32)
     """
 
+    last_axis_alone = True
+
     def __init__(
         self,
         units: int,
@@ -70,12 +74,26 @@ class Dense(Layer):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: None = None,
+        lora_alpha: None = None,
+        quantization_config: None = None,
         **layer_arguments: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **layer_arguments)
+        only_none("Dense", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.units = integer("Dense", "units", units)
-        self.activation = activations.get(activation)
-        self._kernel_of_activation = activations.kernel_of(self.activation, f"Dense {self.name!r}")
+        self._activation_layer = activation if isinstance(activation, Layer) else None
+        if isinstance(activation, dict) and activation.get("class_name") not in (None, "function"):
+            from lamina.layers import deserialize
+
+            self._activation_layer = deserialize(activation)
+        if self._activation_layer is not None:
+            self.activation: Any = self._activation_layer
+            self._activation_layer.check_computable()
+            self._kernel_of_activation = activations.kernel_of(activations.linear, "")
+        else:
+            self.activation = activations.get(activation)
+            self._kernel_of_activation = activations.kernel_of(self.activation, f"Dense {self.name!r}")
         self.use_bias = flag("Dense", "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -121,14 +139,28 @@ class Dense(Layer):
     _dense_block = True
 
     def steps(self) -> list[Step]:
-        """Return the dense step."""
-        return [DenseStep(self, self.units, self._kernel_of_activation)]
+        """Return the dense step, and those of a layer that is its activation."""
+        own: list[Step] = [DenseStep(self, self.units, self._kernel_of_activation)]
+        layer = self._activation_layer
+        if layer is None:
+            return own
+        if not layer.placed:
+            layer.build_or_discard(self.output_shape)
+        if layer.weights:
+            raise ValueError(
+                f"Dense {self.name!r}: activation must be without parameters; put {layer.name!r} after the layer."
+            )
+        return own + layer.steps()
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return super().get_config() | {
             "units": self.units,
-            "activation": activations.serialize(self.activation),
+            "activation": (
+                activations.serialize(self.activation)
+                if self._activation_layer is None
+                else serialize(self._activation_layer)
+            ),
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
@@ -136,4 +168,5 @@ class Dense(Layer):
             "bias_regularizer": serialize_optional(self.bias_regularizer),
             "kernel_constraint": serialize_optional(self.kernel_constraint),
             "bias_constraint": serialize_optional(self.bias_constraint),
+            "quantization_config": None,
         }

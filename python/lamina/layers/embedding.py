@@ -8,7 +8,7 @@ import numpy as np
 
 from lamina import constraints, initializers, regularizers
 from lamina._arrays import real_array
-from lamina._checks import integer
+from lamina._checks import flag, integer, only_none
 from lamina._names import serialize_optional
 from lamina.layers.base import Layer
 from lamina.plan import EmbeddingStep, Step
@@ -32,10 +32,13 @@ class Embedding(Layer):
     embeddings_initializer : str, Initializer or dict
     embeddings_regularizer : str, Regularizer or dict, optional
     embeddings_constraint : str, Constraint or dict, optional
-    mask_zero : False
-        No layer here reads masks; True raises.
+    mask_zero : bool
+        Accepted as in Keras where it changes nothing: where a `Flatten` or a `Reshape` follows, which read no masks.
+        Training raises where the mask would reach the loss or a `BatchNormalization`.
     weights : ndarray, shape (input_dim, output_dim), or a list of one, optional
         The table's first values.
+    lora_rank, lora_alpha, quantization_config : None
+        Tables are neither quantized nor approximated; another value raises.
     input_shape, name, dtype, trainable
         As in `Layer`.
 
@@ -55,6 +58,8 @@ class Embedding(Layer):
     [[[3.0, 4.0], [1.0, 2.0]]]
     """
 
+    last_axis_alone = True
+
     _dense_block = True
 
     def __init__(
@@ -66,8 +71,12 @@ class Embedding(Layer):
         embeddings_constraint: Any = None,
         mask_zero: bool = False,
         weights: Any = None,
+        lora_rank: None = None,
+        lora_alpha: None = None,
+        quantization_config: None = None,
         **layer_arguments: Any,
     ) -> None:
+        only_none("Embedding", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         layer_arguments.pop("input_length", None)  # accepted as in Keras: the input tells
         super().__init__(**layer_arguments)
         who = f"Embedding {self.name!r}"
@@ -76,8 +85,7 @@ class Embedding(Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
-        if mask_zero:
-            raise ValueError(f"{who}: mask_zero must be False: no layer here reads masks.")
+        self.mask_zero = flag(who, "mask_zero", mask_zero)
         self._embeddings: Variable | None = None
         self._initial: Any = None
         if weights is not None:
@@ -88,17 +96,21 @@ class Embedding(Layer):
                     f"{who}: weights must have shape ({self.input_dim}, {self.output_dim}); got {self._initial.shape}."
                 )
         self.vocabulary = self.input_dim
+        if self._initial is not None:
+            self.build()
 
     @property
     def embeddings(self) -> Variable:
         """The table, shape (input_dim, output_dim); for built layers."""
-        self._built_input()
+        self._require_variables()
         assert self._embeddings is not None
         return self._embeddings
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the table."""
-        self.mark_built(input_shape)
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
+        """Make the table; the shape of the numbers of rows may stay open."""
+        if input_shape is not None:
+            self.mark_built(input_shape)
+        self.built = True
         shape = (self.input_dim, self.output_dim)
         self._embeddings = self.add_weight(
             shape, self.embeddings_initializer, regularizer=self.embeddings_regularizer,
@@ -124,5 +136,6 @@ class Embedding(Layer):
             "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
             "embeddings_regularizer": serialize_optional(self.embeddings_regularizer),
             "embeddings_constraint": serialize_optional(self.embeddings_constraint),
-            "mask_zero": False,
+            "mask_zero": self.mask_zero,
+            "quantization_config": None,
         }

@@ -1,31 +1,28 @@
-"""Layers that bring their input to mean 0 and deviation 1, by the batch, by the row, or by the data."""
+"""Layers that bring their input to mean 0 and deviation 1, by the batch or by the row."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from lamina import constraints, initializers, regularizers
-from lamina._arrays import real_array
-from lamina._checks import flag, number
+from lamina._checks import flag, integer, number, only_none
 from lamina._names import serialize_optional
 from lamina.layers.base import Layer
-from lamina.plan import BatchNormStep, RowNormStep, ScaleStep, Step
+from lamina.plan import BatchNormStep, ReshapeStep, RowNormStep, Step
 from lamina.variables import Variable
 
-__all__ = ["BatchNormalization", "LayerNormalization", "Normalization", "RMSNormalization", "Rescaling"]
-
-Array = npt.NDArray[Any]
+__all__ = ["BatchNormalization", "LayerNormalization", "RMSNormalization"]
 
 
 class _GammaBeta(Layer):
     """What `BatchNormalization` and `LayerNormalization` share: a factor and a shift for each column."""
 
+    last_axis_alone = True
+
     def _set(self, axis: Any, epsilon: float, center: bool, scale: bool, rules: dict[str, Any]) -> None:
         who = f"{type(self).__name__} {self.name!r}"
-        self.axis = last_axis(who, axis)
+        self.axis = checked_axis(who, axis)
         self.epsilon = number(who, "epsilon", epsilon, least=0)
         self.center, self.scale = flag(who, "center", center), flag(who, "scale", scale)
         self._rules = {
@@ -43,13 +40,16 @@ class _GammaBeta(Layer):
             return rules[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def _columns(self) -> int:
-        return self._built_input()[-1]
+    def _weight_shape(self) -> tuple[int, ...]:
+        """Return the shape of gamma and beta: the row's along the axes."""
+        row = self._built_input()
+        return row[-len(trailing_axes(f"{type(self).__name__} {self.name!r}", self.axis, len(row))) :]
 
     def _column_weight(self, name: str) -> Variable:
+        rules = self._rules
         return self.add_weight(
-            (self._columns(),), self._rules[f"{name}_initializer"], regularizer=self._rules.get(f"{name}_regularizer"),
-            constraint=self._rules.get(f"{name}_constraint"), name=name,
+            self._weight_shape(), rules[f"{name}_initializer"], regularizer=rules.get(f"{name}_regularizer"),
+            constraint=rules.get(f"{name}_constraint"), name=name,
         )  # fmt: skip
 
     def _build_gamma_beta(self) -> None:
@@ -93,8 +93,8 @@ class BatchNormalization(_GammaBeta):
 
     Parameters
     ----------
-    axis : -1
-        Columns lie along the last axis.
+    axis : int
+        That of the columns: the last one.
     momentum : float in [0, 1]
     epsilon : float, >= 0
     center, scale : bool
@@ -102,6 +102,8 @@ class BatchNormalization(_GammaBeta):
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str, Initializer or dict
     beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint : optional
     synchronized : False
+    renorm, renorm_clipping, renorm_momentum
+        Accepted as in Keras where they ask for nothing; another value raises.
     **layer_arguments
         As in `Layer`.
 
@@ -135,6 +137,9 @@ class BatchNormalization(_GammaBeta):
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
         synchronized: bool = False,
+        renorm: bool = False,
+        renorm_clipping: None = None,
+        renorm_momentum: float = 0.99,
         **layer_arguments: Any,
     ) -> None:
         super().__init__(**layer_arguments)
@@ -151,6 +156,9 @@ class BatchNormalization(_GammaBeta):
         self._set(axis, epsilon, center, scale, rules)
         who = f"BatchNormalization {self.name!r}"
         self.momentum = number(who, "momentum", momentum, 0, 1)
+        if isinstance(self.axis, list):
+            raise ValueError(f"{who}: axis must be one axis, the last; got {axis}.")
+        only_none(who, renorm=renorm or None, renorm_clipping=renorm_clipping)
         if synchronized:
             raise ValueError(f"{who}: synchronized must be False: there is one process.")
         self._means: list[Variable] = []
@@ -160,7 +168,7 @@ class BatchNormalization(_GammaBeta):
         self.mark_built(input_shape)
         self._build_gamma_beta()
         self._means = [
-            self.add_weight((self._columns(),), self._rules[f"{name}_initializer"], trainable=False, name=name)
+            self.add_weight(self._weight_shape(), self._rules[f"{name}_initializer"], trainable=False, name=name)
             for name in ("moving_mean", "moving_variance")
         ]
 
@@ -191,8 +199,8 @@ class LayerNormalization(_GammaBeta):
 
     Parameters
     ----------
-    axis : -1
-        Rows lie along the last axis.
+    axis : int or sequence of int
+        What belongs together: the last axis, or the last few.
     epsilon : float, >= 0
     center, scale : bool
         Whether there is a `beta`, a `gamma`.
@@ -203,7 +211,7 @@ class LayerNormalization(_GammaBeta):
 
     Attributes
     ----------
-    gamma, beta : Variable, shape (columns,), or None
+    gamma, beta : Variable, of the row's shape along the axes, or None
 
     Examples
     --------
@@ -214,7 +222,7 @@ class LayerNormalization(_GammaBeta):
 
     def __init__(
         self,
-        axis: int = -1,
+        axis: Any = -1,
         epsilon: float = 0.001,
         center: bool = True,
         scale: bool = True,
@@ -244,7 +252,8 @@ class LayerNormalization(_GammaBeta):
 
     def steps(self) -> list[Step]:
         """Return the normalization."""
-        return [RowNormStep(self, self._number(self._gamma), self._number(self._beta), True, self.epsilon)]
+        step = RowNormStep(self, self._number(self._gamma), self._number(self._beta), True, self.epsilon)
+        return along(step, self._built_input(), len(self._weight_shape()))
 
 
 class RMSNormalization(Layer):
@@ -252,28 +261,32 @@ class RMSNormalization(Layer):
 
     Parameters
     ----------
-    axis : -1
-        Rows lie along the last axis.
+    axis : int or sequence of int
+        What belongs together: the last axis, or the last few.
     epsilon : float, >= 0
     **layer_arguments
         As in `Layer`.
 
     Attributes
     ----------
-    scale : Variable, shape (columns,)
+    scale : Variable, of the row's shape along the axes
     """
 
-    def __init__(self, axis: int = -1, epsilon: float = 1e-6, **layer_arguments: Any) -> None:
+    last_axis_alone = True
+
+    def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
         who = f"RMSNormalization {self.name!r}"
-        self.axis = last_axis(who, axis)
+        self.axis = checked_axis(who, axis)
         self.epsilon = number(who, "epsilon", epsilon, least=0)
         self._scale: Variable | None = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the scale."""
         self.mark_built(input_shape)
-        self._scale = self.add_weight((self._built_input()[-1],), "ones", name="scale")
+        row = self._built_input()
+        axes = trailing_axes(f"RMSNormalization {self.name!r}", self.axis, len(row))
+        self._scale = self.add_weight(row[-len(axes) :], "ones", name="scale")
 
     @property
     def scale(self) -> Variable:
@@ -284,163 +297,35 @@ class RMSNormalization(Layer):
 
     def steps(self) -> list[Step]:
         """Return the normalization."""
-        return [RowNormStep(self, 0, -1, False, self.epsilon)]
+        return along(RowNormStep(self, 0, -1, False, self.epsilon), self._built_input(), self.scale.ndim)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return super().get_config() | {"axis": self.axis, "epsilon": self.epsilon}
 
 
-class Rescaling(Layer):
-    """``x * scale + offset``.
-
-    Parameters
-    ----------
-    scale, offset : float, or sequence with one for each column
-    **layer_arguments
-        As in `Layer`.
-
-    Examples
-    --------
-    >>> Rescaling(1 / 255)([[0, 255]])
-    array([[0., 1.]], dtype=float32)
-    """
-
-    def __init__(self, scale: Any, offset: Any = 0.0, **layer_arguments: Any) -> None:
-        super().__init__(**layer_arguments)
-        who = f"Rescaling {self.name!r}"
-        self.scale = _constants(who, "scale", scale)
-        self.offset = _constants(who, "offset", offset)
-
-    def steps(self) -> list[Step]:
-        """Return the scaling."""
-        columns = self._built_input()[-1]
-        scale, offset = (np.broadcast_to(values, columns).tolist() for values in (self.scale, self.offset))
-        return [ScaleStep(scale, offset)]
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return super().get_config() | {"scale": _plain(self.scale), "offset": _plain(self.offset)}
+def checked_axis(who: str, axis: Any) -> int | list[int]:
+    """Return an axis, or several, or raise; a single one in a sequence stands for itself."""
+    if isinstance(axis, (list, tuple)):
+        axes = sorted({integer(who, "axis", one, -(2**31)) for one in axis})
+        if not axes:
+            raise ValueError(f"{who}: axis must name an axis; got {axis}.")
+        return axes if len(axes) > 1 else axes[0]
+    return integer(who, "axis", axis, -(2**31))
 
 
-class Normalization(Layer):
-    """``(x - mean) / sqrt(variance)`` of each column, with moments that are given or taken from data by `adapt`.
-
-    Parameters
-    ----------
-    axis : -1, or None
-        A mean for each column, or one for all.
-    mean, variance : float or sequence, optional
-        Both or none; without them `adapt` must be called.
-    invert : bool
-        ``x * sqrt(variance) + mean`` instead.
-    **layer_arguments
-        As in `Layer`.
-
-    Examples
-    --------
-    >>> layer = Normalization()
-    >>> layer.adapt([[1.0], [3.0]])
-    >>> layer([[5.0]])
-    array([[3.]], dtype=float32)
-    """
-
-    def __init__(
-        self,
-        axis: int | None = -1,
-        mean: Any = None,
-        variance: Any = None,
-        invert: bool = False,
-        **layer_arguments: Any,
-    ) -> None:
-        super().__init__(**layer_arguments)
-        who = f"Normalization {self.name!r}"
-        self.axis = None if axis is None else last_axis(who, axis)
-        self.invert = flag(who, "invert", invert)
-        if (mean is None) != (variance is None):
-            raise ValueError(f"{who}: mean and variance must be given together.")
-        self._moments: tuple[Any, Any] | None = None
-        self._given = mean is not None
-        if mean is not None:
-            self._moments = (_constants(who, "mean", mean), _constants(who, "variance", variance))
-
-    def adapt(self, data: Any) -> None:
-        """Take mean and variance from data.
-
-        Parameters
-        ----------
-        data : array_like, shape (n, ..., columns)
-            All of it, or an iterable of batches.
-        """
-        who = f"Normalization {self.name!r}: adapt"
-        if self._given:
-            raise ValueError(f"{who}: the layer has mean and variance already, from its arguments.")
-        array = real_array(who, "data", data)
-        if array.ndim < 2:
-            array = array[:, np.newaxis]
-        if self.built and array.shape[1:] != self._built_input():
-            raise ValueError(f"{who}: rows must have shape {self._built_input()}; got {array.shape[1:]}.")
-        axes = tuple(range(array.ndim - 1)) if self.axis is not None else None
-        self._moments = (
-            array.mean(axis=axes, dtype=np.float64).tolist(),
-            array.var(axis=axes, dtype=np.float64).tolist(),
-        )
-        self._own_plan = None
-        if not self.built:
-            self.build_or_discard((None, *array.shape[1:]))
-        self.changes += 1
-
-    @property
-    def mean(self) -> Array:
-        """Mean of each column, or of all."""
-        return np.asarray(self._known()[0], self.dtype)
-
-    @property
-    def variance(self) -> Array:
-        """Variance of each column, or of all."""
-        return np.asarray(self._known()[1], self.dtype)
-
-    def _known(self) -> tuple[Any, Any]:
-        if self._moments is None:
-            raise ValueError(f"Normalization {self.name!r}: adapt must be called first, or mean and variance be given.")
-        return self._moments
-
-    def steps(self) -> list[Step]:
-        """Return the scaling."""
-        columns = self._built_input()[-1]
-        mean, variance = (np.broadcast_to(np.asarray(values, np.float64), columns) for values in self._known())
-        deviation = np.maximum(np.sqrt(variance), 1e-7)
-        if self.invert:
-            return [ScaleStep(deviation.tolist(), mean.tolist())]
-        return [ScaleStep((1 / deviation).tolist(), (-mean / deviation).tolist())]
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments; what `adapt` found too."""
-        mean, variance = (None, None) if self._moments is None else self._moments
-        return super().get_config() | {
-            "axis": self.axis,
-            "mean": _plain(mean),
-            "variance": _plain(variance),
-            "invert": self.invert,
-        }
+def trailing_axes(who: str, axis: int | list[int], row_axes: int) -> list[int]:
+    """Return axes of a batch as they count from 0, the batch being 0; raise unless they are the last ones."""
+    rank = row_axes + 1
+    given = [axis] if isinstance(axis, int) else axis
+    axes = sorted({one + rank if one < 0 else one for one in given})
+    if axes != list(range(rank - len(axes), rank)) or 0 in axes:
+        raise ValueError(f"{who}: axis must be the last axis, or the last few, of (n{', ...' * row_axes}); got {axis}.")
+    return axes
 
 
-def last_axis(who: str, axis: Any) -> int:
-    """Return -1, or raise."""
-    if isinstance(axis, (list, tuple)) and len(axis) == 1:
-        axis = axis[0]
-    if axis != -1:
-        raise ValueError(f"{who}: axis must be -1, the last one; got {axis}.")
-    return -1
-
-
-def _constants(who: str, name: str, value: Any) -> Any:
-    """Return a float, or a list of them."""
-    array = real_array(who, name, value)
-    if array.ndim == 0 or array.size == 1:
-        return number(who, name, float(array.reshape(-1)[0]))
-    return [number(who, name, item) for item in array.reshape(-1).tolist()]
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, (list, tuple)) else value
+def along(step: Step, row: tuple[int, ...], axes: int) -> list[Step]:
+    """Return a step that works along the last axis, for it to work along the last few."""
+    if axes == 1:
+        return [step]
+    return [ReshapeStep((*row[:-axes], math.prod(row[-axes:]))), step, ReshapeStep(row)]

@@ -15,13 +15,17 @@ __all__ = ["ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNois
 class _Noise(Layer):
     """Noise of one kind. What it does to an element of a batch is a function of seed, batch, row and column alone."""
 
+    any_rank = True
+
     kind: str
     argument: str
 
-    def __init__(self, amount: float, seed: int | None, **layer_arguments: Any) -> None:
+    def __init__(self, amount: float, seed: Any, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
         who = f"{type(self).__name__} {self.name!r}"
         self._amount = number(who, self.argument, amount, 0, 1)
+        if isinstance(seed, random.SeedGenerator):
+            seed = seed.next_seed()
         self.seed = None if seed is None else integer(who, "seed", seed, least=-(2**63))
         own = random.global_seeds.next_seed() if self.seed is None else self.seed
         self._key = random.stream_key(own, "noise")
@@ -132,6 +136,8 @@ class ActivityRegularization(Layer):
     **layer_arguments
         As in `Layer`.
     """
+
+    any_rank = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **layer_arguments: Any) -> None:
         layer_arguments.pop("activity_regularizer", None)

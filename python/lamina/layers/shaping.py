@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lamina._checks import integer
+from lamina import config
+from lamina._checks import integer, only_none
 from lamina.layers.base import Layer
 from lamina.plan import ReshapeStep, Step
 
@@ -22,17 +23,66 @@ class InputLayer(Layer):
     ----------
     shape : tuple of int
         Shape of one row, without the batch.
+    batch_size : int, >= 1, optional
+        Accepted as in Keras; batches of any size are taken.
     dtype : str, optional
-        An integer type says that the rows are numbers which an `Embedding` looks up.
-    name
-        As in `Layer`.
+        An integer type says that the rows are numbers which an `Embedding` looks up; rows of any type are converted.
+    sparse : bool, optional
+        Accepted as in Keras: sparse rows (SciPy's CSR) are taken either way.
+    ragged : bool, optional
+        True raises: all rows have one shape.
+    batch_shape : tuple, optional
+        Instead of `shape` and `batch_size`: shape with the batch, None for any number of rows.
+    input_tensor : None
+        There are no symbolic tensors; another value raises.
+    optional : bool
+        True raises: a model has one input.
+    name : str, optional
+    input_shape : tuple of int, optional
+        An older name of `shape`.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: str | None = None, **layer_arguments: Any) -> None:
-        layer_arguments.pop("input_shape", None)
+    def __init__(
+        self,
+        shape: Any = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        sparse: bool | None = None,
+        ragged: bool | None = None,
+        batch_shape: Any = None,
+        input_tensor: None = None,
+        optional: bool = False,
+        name: str | None = None,
+        **layer_arguments: Any,
+    ) -> None:
+        who = "InputLayer"
+        only_none(who, input_tensor=input_tensor, ragged=ragged or None, optional=optional or None)
+        input_shape = layer_arguments.pop("input_shape", None)
+        shape = input_shape if shape is None else shape
+        if batch_shape is not None:
+            if shape is not None or batch_size is not None:
+                raise ValueError(f"{who}: give batch_shape, or shape and batch_size, not both.")
+            batch_size, *shape = tuple(batch_shape)
+        if shape is None:
+            raise ValueError(f"{who}: shape must be given.")
+        self.batch_size = None if batch_size is None else integer(who, "batch_size", batch_size)
+        self.sparse = bool(sparse)
+        dtype = config.dtype_name(dtype)
         self.integer_dtype = dtype if dtype in _INTEGERS else None
-        super().__init__(input_shape=shape, dtype=None if self.integer_dtype else dtype, **layer_arguments)
+        # Input of any float type is converted to the model's.
+        own = None if self.integer_dtype or dtype in ("float16", "bfloat16") else dtype
+        super().__init__(input_shape=shape, dtype=own, name=name, **layer_arguments)
         self.mark_built((None, *(self.wanted_input_shape or ())))
+
+    @property
+    def batch_shape(self) -> tuple[int | None, ...]:
+        """Shape with the batch, its size None where any number of rows is taken."""
+        return (self.batch_size, *(self.input_row_shape or ()))
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The same as `batch_shape`."""
+        return self.batch_shape
 
     def steps(self) -> list[Step]:
         """Return nothing: rows go on as they are."""
@@ -40,27 +90,48 @@ class InputLayer(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        settings = super().get_config()
-        settings["shape"] = settings.pop("input_shape")
-        settings["dtype"] = self.integer_dtype or self.dtype
-        settings.pop("trainable")
-        return settings
+        return {
+            "batch_shape": list(self.batch_shape),
+            "dtype": self.integer_dtype or self.dtype,
+            "sparse": self.sparse,
+            "ragged": False,
+            "name": self.name,
+            "optional": False,
+        }
 
 
-def Input(shape: tuple[int, ...], name: str | None = None, dtype: str | None = None) -> InputLayer:
+def Input(
+    shape: Any = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
+    batch_shape: Any = None,
+    name: str | None = None,
+    tensor: None = None,
+    optional: bool = False,
+) -> InputLayer:
     """Return an `InputLayer`, to begin a `Sequential` with.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of one row, without the batch.
-    name, dtype : str, optional
+    batch_size, dtype, sparse, ragged, batch_shape, name, tensor, optional
+        As in `InputLayer`.
     """
-    return InputLayer(shape, name=name, dtype=dtype)
+    return InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name)
 
 
 class Flatten(Layer):
     """Makes each row flat: ``(n, a, b, ...)`` becomes ``(n, a * b * ...)``, without copying.
+
+    Parameters
+    ----------
+    data_format : {"channels_last", None}
+        Channels come last; "channels_first" raises.
+    **layer_arguments
+        As in `Layer`.
 
     Examples
     --------
@@ -68,6 +139,16 @@ class Flatten(Layer):
     >>> Flatten()(np.zeros((2, 3, 4))).shape
     (2, 12)
     """
+
+    def __init__(self, data_format: str | None = None, **layer_arguments: Any) -> None:
+        super().__init__(**layer_arguments)
+        if data_format not in (None, "channels_last"):
+            raise ValueError(f"Flatten {self.name!r}: data_format must be 'channels_last'; got {data_format!r}.")
+        self.data_format = "channels_last"
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"data_format": self.data_format}
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return ``(n, product of the others)``."""
@@ -130,6 +211,8 @@ class Reshape(Layer):
 
 class Identity(Layer):
     """Passes its input on."""
+
+    any_rank = True
 
     def steps(self) -> list[Step]:
         """Return nothing."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina._names import look_up, registry
+from lamina._names import lazily, look_up, registry
 from lamina._names import serialize as serialize
 from lamina.losses.base import Loss, RowLosses
 from lamina.losses.functions import CLASS_OF
@@ -154,8 +154,10 @@ _CLASSES: dict[str, type[Loss]] = registry(
 )
 
 
-def get(identifier: object) -> Loss:
+def get(identifier: object) -> Loss | None:
     """Return a loss from a name, a configuration, a class, an instance or one of the functions of this module.
+
+    None stays None.
 
     Raises
     ------
@@ -169,6 +171,8 @@ def get(identifier: object) -> Loss:
     >>> get("mse").name
     'mean_squared_error'
     """
+    if identifier is None:
+        return None
     if callable(identifier) and not isinstance(identifier, (type, Loss)):
         if identifier in CLASS_OF:
             return CLASS_OF[identifier]()
@@ -179,6 +183,18 @@ def get(identifier: object) -> Loss:
     return look_up("losses.get", "loss", identifier, _CLASSES, Loss)
 
 
-def deserialize(config: dict[str, Any]) -> Loss:
+def deserialize(config: dict[str, Any]) -> Loss | None:
     """Return a loss from ``{"class_name", "config"}``."""
     return get(config)
+
+
+_ABSENT = {
+    **dict.fromkeys(
+        ("CTC", "Dice", "Tversky", "Circle", "ctc", "dice", "tversky", "circle"), "losses here are of rows"
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Say what there is instead of Keras's others."""
+    return lazily(__name__, name, {}, _ABSENT, globals())

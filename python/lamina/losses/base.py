@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from lamina import _core, config
 from lamina._arrays import scored_batch, target_array
-from lamina._names import Configurable, snake_case
+from lamina._checks import KindError
+from lamina._names import Configurable, redefines, snake_case
 
 __all__ = ["Loss", "RowLosses"]
 
@@ -34,7 +35,7 @@ class RowLosses(NamedTuple):
 
 
 class Loss(Configurable):
-    """Base class of losses. One written in Python defines `value_and_gradient`.
+    """Base class of losses. One written in Python defines `value_and_gradient`, or, never to train with, `call`.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class Loss(Configurable):
         What a call returns: the mean over rows (two names), the sum divided by that of the weights, the sum, or each
         row's loss (two names).
     name : str, optional
-    dtype : None
+    dtype : str, optional
         Accepted as in Keras: losses are computed in the dtype of the predictions.
     """
 
@@ -63,8 +64,7 @@ class Loss(Configurable):
             raise ValueError(
                 f"{who}: reduction must be one of {', '.join(repr(name) for name in _DIVISORS)}; got {reduction!r}."
             )
-        if dtype is not None:
-            config.check_float_type(who, dtype)
+        self.dtype = config.dtype_name(dtype) or config.floatx()
         self.reduction = reduction
         self.name = name if name is not None else snake_case(type(self).__name__)
         self.from_logits = False
@@ -83,6 +83,18 @@ class Loss(Configurable):
         For losses written in Python; neither takes weights or the reduction into account.
         """
         raise NotImplementedError(f"{type(self).__name__}: a loss defines value_and_gradient.")
+
+    def check_trainable(self) -> None:
+        """Raise where the loss has Keras's `call`, whose gradient is not known, and no `value_and_gradient`."""
+        kind = type(self)
+        if redefines(kind, "call", "kernel") and redefines(kind, "call", "value_and_gradient"):
+            raise KindError(
+                f"{kind.__name__}: a loss to train with defines value_and_gradient; the gradient of its call is not "
+                "known."
+            )
+
+    def check_rank(self, who: str, rank: int) -> None:
+        """Raise where the loss is not one of an output of so many axes."""
 
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return targets as the kernel takes them, or raise: nothing is broadcast.
@@ -152,12 +164,29 @@ class Loss(Configurable):
             Shapes or dtypes do not fit.
         """
         who = type(self).__name__
+        if redefines(type(self), "call", "kernel") and redefines(type(self), "call", "value_and_gradient"):
+            return self._reduced_call(y_true, y_pred, sample_weight)
         targets, predictions, weights, shape = scored_batch(who, y_true, y_pred, sample_weight, self.targets)
         values = self.evaluate(targets, predictions, weights).values
         if self.reduction in ("none", None):
             return values.reshape(shape)
         counted = self.rows_counted(targets, weights)
         return _core.sum(np.ascontiguousarray(values), None) / counted if counted else 0.0
+
+    def _reduced_call(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
+        """Return what the user's `call` returns for each row, weighted and reduced; for use without a model."""
+        call: Any = self.call  # type: ignore[attr-defined]  # there is one
+        values = np.asarray(call(np.asarray(y_true), np.asarray(y_pred)))
+        weights = None
+        if sample_weight is not None:
+            weights = np.broadcast_to(np.asarray(sample_weight, values.dtype), values.shape)
+            values = values * weights
+        if self.reduction in ("none", None):
+            return values
+        counted = {"one": 1.0, "rows": float(values.size)}.get(self.divisor())
+        if counted is None:
+            counted = float(values.size if weights is None else weights.sum())
+        return float(values.sum()) / counted if counted else 0.0
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make the same loss."""
@@ -167,8 +196,28 @@ class Loss(Configurable):
         return f"<{type(self).__name__} name={self.name}, reduction={self.reduction}>"
 
 
-def last_axis(who: str, axis: Any) -> int:
-    """Return -1, or raise: the classes, or what belongs together, lie along the last axis."""
-    if axis != -1:
-        raise ValueError(f"{who}: axis must be -1, the last one; got {axis}.")
-    return -1
+class AlongAxis(Loss):
+    """A loss of what lies along an axis: the last one in training, any in calls."""
+
+    axis: int
+
+    def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
+        """Return the loss of a batch, as `Loss`."""
+        y_true, y_pred = (along_last(type(self).__name__, y, self.axis, np.ndim(y_pred)) for y in (y_true, y_pred))
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def check_rank(self, who: str, rank: int) -> None:
+        """Raise unless the axis is the last one of a model's output."""
+        if self.axis not in (-1, rank - 1):
+            raise ValueError(
+                f"{who}: axis of the loss {self.name!r} must be the last of the output's {rank} axes; got {self.axis}."
+            )
+
+
+def along_last(who: str, y: Any, axis: int, rank: int) -> Any:
+    """Return an array with an axis moved to the end, where the array is of the predictions' rank."""
+    if not -rank <= axis < rank:
+        raise ValueError(f"{who}: axis must be one of the {rank} axes of y_pred; got {axis}.")
+    if axis in (-1, rank - 1) or np.ndim(y) != rank:
+        return y
+    return np.ascontiguousarray(np.moveaxis(np.asarray(y), axis, -1))

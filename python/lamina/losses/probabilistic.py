@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lamina._arrays import label_array
 from lamina._checks import flag, integer, number
-from lamina.losses.base import Loss, last_axis
+from lamina.losses.base import AlongAxis
 
 __all__ = [
     "BinaryCrossentropy",
@@ -21,7 +21,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 
-class _ProbabilityLoss(Loss):
+class _ProbabilityLoss(AlongAxis):
     """A loss of probabilities, or with `from_logits` of what becomes probabilities."""
 
     def __init__(
@@ -35,7 +35,7 @@ class _ProbabilityLoss(Loss):
     ) -> None:
         super().__init__(reduction, name, dtype)
         who = type(self).__name__
-        self.axis = last_axis(who, axis)
+        self.axis = integer(who, "axis", axis, -(2**31))
         self.from_logits = flag(who, "from_logits", from_logits)
         self.label_smoothing = number(who, "label_smoothing", label_smoothing, 0, 1)
 
@@ -74,7 +74,7 @@ class BinaryCrossentropy(_ProbabilityLoss):
         Whether `y_pred` is what a sigmoid would be applied to.
     label_smoothing : float in [0, 1]
         ``s`` in ``t (1 - s) + s / 2``.
-    axis : -1
+    axis : int
     reduction, name, dtype
         As in `Loss`.
 
@@ -101,7 +101,7 @@ class CategoricalCrossentropy(_ProbabilityLoss):
         Whether `y_pred` is what a softmax would be applied to.
     label_smoothing : float in [0, 1]
         ``s`` in ``t (1 - s) + s / c``.
-    axis : -1
+    axis : int
     reduction, name, dtype
         As in `Loss`.
 
@@ -116,7 +116,7 @@ class CategoricalCrossentropy(_ProbabilityLoss):
     logits_activation = "softmax"
 
 
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(AlongAxis):
     """``-log(p_y)`` of a row, for probabilities ``p`` and a class number ``y``.
 
     Targets are whole numbers in ``[0, c)`` of shape ``(n,)`` or ``(n, 1)``. Otherwise as `CategoricalCrossentropy`.
@@ -152,7 +152,7 @@ class SparseCategoricalCrossentropy(Loss):
         who = type(self).__name__
         self.from_logits = flag(who, "from_logits", from_logits)
         self.ignore_class = None if ignore_class is None else integer(who, "ignore_class", ignore_class, -(2**24))
-        self.axis = last_axis(who, axis)
+        self.axis = integer(who, "axis", axis, -(2**31))
 
     def parameters(self) -> tuple[float, ...]:
         """Return no label smoothing, whether a class is ignored, and which."""
@@ -207,7 +207,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
         Whether `y_pred` is what a sigmoid would be applied to.
     label_smoothing : float in [0, 1]
         ``s`` in ``t (1 - s) + s / 2``.
-    axis : -1
+    axis : int
     reduction, name, dtype
         As in `Loss`.
 
@@ -258,7 +258,7 @@ class CategoricalFocalCrossentropy(_FocalLoss):
         Whether `y_pred` is what a softmax would be applied to.
     label_smoothing : float in [0, 1]
         ``s`` in ``t (1 - s) + s / c``.
-    axis : -1
+    axis : int
     reduction, name, dtype
         As in `Loss`.
 

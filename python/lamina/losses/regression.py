@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._arrays import target_array
-from lamina._checks import number
-from lamina.losses.base import Loss, last_axis
+from lamina._checks import integer, number
+from lamina.losses.base import AlongAxis, Loss
 
 __all__ = [
     "CategoricalHinge",
@@ -114,7 +114,7 @@ class Huber(Loss):
         self,
         delta: float = 1.0,
         reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
+        name: str | None = "huber_loss",
         dtype: Any = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
@@ -254,12 +254,12 @@ class CategoricalHinge(Loss):
     kernel = "categorical_hinge"
 
 
-class CosineSimilarity(Loss):
+class CosineSimilarity(AlongAxis):
     """``-Σ_j n(t)_j n(p)_j`` of a row, with ``n(x) = x / ‖x‖₂``: -1 where both point the same way.
 
     Parameters
     ----------
-    axis : -1
+    axis : int
         Along the last axis.
     reduction, name, dtype
         As in `Loss`.
@@ -280,7 +280,7 @@ class CosineSimilarity(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        self.axis = last_axis("CosineSimilarity", axis)
+        self.axis = integer("CosineSimilarity", "axis", axis, -(2**31))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -163,30 +163,32 @@ def metric_for(name: str, columns: int, class_numbers: bool) -> Metric:
     return found
 
 
-def get(identifier: object) -> Metric:
+def get(identifier: object) -> Metric | None:
     """Return a metric from a name, a configuration, a class, an instance or a function of `y_true` and `y_pred`.
 
-    ``"accuracy"`` and ``"crossentropy"`` need a model to know which one is meant, and raise here.
+    None stays None. ``"accuracy"`` is `Accuracy` here, without a model that knows which one is meant.
 
     Raises
     ------
     ValueError
         An unknown name; the message suggests the nearest.
     """
-    if depends_on_shape(identifier):
+    if identifier is None:
+        return None
+    if depends_on_shape(identifier) and identifier not in _CLASSES:
         raise ValueError(
             f"metrics.get: {identifier!r} depends on the model's output; name binary_, categorical_ or "
             "sparse_categorical_ accuracy or crossentropy."
         )
     if callable(identifier) and not isinstance(identifier, (type, Metric)):
-        return MeanMetricWrapper(identifier)
+        return MeanMetricWrapper(identifier)  # a function, or a loss
     metric = look_up("metrics.get", "metric", identifier, _CLASSES, Metric)
     if isinstance(identifier, str):
         metric.name = identifier
     return metric
 
 
-def deserialize(config: dict[str, Any]) -> Metric:
+def deserialize(config: dict[str, Any]) -> Metric | None:
     """Return a metric from ``{"class_name", "config"}``."""
     return get(config)
 

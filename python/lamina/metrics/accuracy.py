@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
 from lamina._arrays import label_array
-from lamina._checks import integer, number
+from lamina._checks import flag, integer, number
 from lamina.metrics.base import Metric
 
 __all__ = [
@@ -40,6 +41,7 @@ class Accuracy(_Accuracy):
     """
 
     engine_kernel = "equal_matches"
+    by_element = True
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return the share of equal columns of each row."""
@@ -57,6 +59,7 @@ class BinaryAccuracy(_Accuracy):
     """
 
     engine_kernel = "binary_matches"
+    by_element = True
 
     def __init__(self, name: str | None = None, dtype: Any = None, threshold: float = 0.5) -> None:
         super().__init__(name, dtype)
@@ -148,8 +151,8 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     k : int, >= 1
     name : str, optional
     dtype : None
-    from_sorted_ids : False
-        Predictions are outputs, not sorted class numbers; True raises.
+    from_sorted_ids : bool
+        Predictions are class numbers, the best first, instead of outputs. For use without a model.
 
     Examples
     --------
@@ -162,13 +165,22 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
 
     def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None, from_sorted_ids: bool = False) -> None:
         super().__init__(k, name, dtype)
-        if from_sorted_ids:
-            raise ValueError(f"{type(self).__name__}: from_sorted_ids must be False: predictions are outputs.")
+        self.from_sorted_ids = flag(type(self).__name__, "from_sorted_ids", from_sorted_ids)
+        if self.from_sorted_ids:
+            self.engine_kernel = None  # type: ignore[assignment]  # declared by a class that always has one
 
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return class numbers."""
-        return label_array(who, "y_true", y, columns)
+        return label_array(who, "y_true", y, 2**62 if self.from_sorted_ids else columns)
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return 1 or 0 for each row."""
+        if self.from_sorted_ids:
+            found: Array = (y_pred[:, : self.k] == y_true[:, np.newaxis]).any(axis=1).astype(y_pred.dtype)
+            return found
         return _core.sparse_top_matches(y_true, y_pred, self.k, None)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        own = super().get_config()
+        return own | {"from_sorted_ids": True} if self.from_sorted_ids else own

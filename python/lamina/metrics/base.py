@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lamina import _core, config, initializers
 from lamina._arrays import float_array, scored_batch, target_array
-from lamina._names import Configurable, snake_case, unique_name
+from lamina._names import Configurable, required, snake_case, unique_name
 from lamina.variables import Variable
 
 __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
@@ -27,7 +27,7 @@ class Metric(Configurable):
     Parameters
     ----------
     name : str, optional
-    dtype : None
+    dtype : str, optional
         Accepted as in Keras: row values come in the dtype of the predictions, sums are float64.
     """
 
@@ -42,13 +42,20 @@ class Metric(Configurable):
     converts_targets = False
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        if dtype is not None:
-            config.check_float_type(type(self).__name__, dtype)
+        self._dtype = config.dtype_name(dtype) or config.floatx()
         self._variables: list[Variable] = []
         own = snake_case(type(self).__name__)
         self.name = name if name is not None else unique_name(own) if self.numbered else own
         self.total = 0.0
         self.count = 0.0
+
+    @property
+    def dtype(self) -> str:
+        """What the metric was given as its dtype, `lamina.config.floatx` by default."""
+        return self._dtype
+
+    # Whether each prediction is an observation of its own, which may have a weight of its own.
+    by_element = False
 
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return targets as `row_values` takes them, or raise."""
@@ -71,6 +78,11 @@ class Metric(Configurable):
         """Whether it wants batches whole, in `update_state`, and is no mean of row values."""
         return type(self).update_state is not Metric.update_state
 
+    @property
+    def reads_given(self) -> bool:
+        """Whether it is one of the user's own that wants targets as they were given."""
+        return self.takes_batches and not type(self).update_state.__module__.startswith("lamina.metrics.")
+
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return one value a row, shape (n,), for arrays that are already as kernels take them."""
         raise NotImplementedError(f"{type(self).__name__}: a metric defines row_values.")
@@ -90,7 +102,7 @@ class Metric(Configurable):
         y_true : array_like, shape (..., c), or (...) where c is 1 or targets are class numbers
         y_pred : array_like, shape (..., c)
         sample_weight : array_like, optional
-            Of the rows' shape, or broadcast to it.
+            Of the rows' shape, or broadcast to it; where every prediction counts by itself, of their shape too.
 
         Raises
         ------
@@ -98,7 +110,12 @@ class Metric(Configurable):
             Shapes or dtypes do not fit.
         """
         who = type(self).__name__
-        targets, predictions, weights, _ = scored_batch(who, y_true, y_pred, sample_weight, self.targets)
+        targets, predictions, weights, _ = scored_batch(
+            who, y_true, y_pred, sample_weight, self.targets, self.by_element
+        )
+        if self.by_element:
+            targets, predictions = targets.reshape(-1, 1), predictions.reshape(-1, 1)
+            weights = None if weights is None else weights.reshape(-1)
         self.add_rows(self.row_values(targets, predictions), weights)
 
     def result(self) -> Any:
@@ -124,8 +141,9 @@ class Metric(Configurable):
         name : str, optional
         """
         name = name or f"variable_{len(self._variables)}"
-        value = initializers.get(initializer)(tuple(shape), config.check_float_type(name, dtype or config.floatx()))
-        variable = Variable(np.array(value), name, f"{self.name}/{name}", False)
+        made = required(type(self).__name__, "initializer", initializers.get(initializer))
+        value = made(tuple(shape), config.check_float_type(name, dtype or config.floatx()))
+        variable = Variable.holding(np.array(value), name, f"{self.name}/{name}", False)
         self._variables.append(variable)
         return variable
 
@@ -135,10 +153,15 @@ class Metric(Configurable):
         """Return a variable, as `add_variable`."""
         return self.add_variable(shape, initializer, dtype, name)
 
+    def state(self) -> dict[str, Any]:
+        """Return what the metric has summed so far, by name."""
+        return {} if self.takes_batches else {"total": self.total, "count": self.count}
+
     @property
     def variables(self) -> list[Variable]:
-        """Variables of `add_variable`."""
-        return list(self._variables)
+        """The state: variables of `add_variable`, and copies of what the metric itself keeps."""
+        own = [Variable.holding(np.array(v, np.float64), n, f"{self.name}/{n}", False) for n, v in self.state().items()]
+        return own + self._variables
 
     def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
         """Take a batch in and return the result so far."""
@@ -147,7 +170,7 @@ class Metric(Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make the same metric."""
-        return {"name": self.name}
+        return {"name": self.name, "dtype": self.dtype}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
@@ -157,6 +180,10 @@ class _OfNumbers(Metric):
     """A metric of numbers instead of predictions."""
 
     numbered = False
+
+    def state(self) -> dict[str, Any]:
+        """Return the sum, and how much was summed."""
+        return {"total": self.total, "count": self.count}
 
     def _read(self, values: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> tuple[Array, Array | None]:
         who = type(self).__name__
@@ -199,49 +226,87 @@ class Sum(_OfNumbers):
     4.0
     """
 
+    def state(self) -> dict[str, Any]:
+        """Return the sum."""
+        return {"total": self.total}
+
     def result(self) -> float:
         """Return the sum so far."""
         return self.total
 
 
 class MeanMetricWrapper(Metric):
-    """Mean of what a function returns for each row.
+    """Mean of what a function returns.
 
     Parameters
     ----------
     fn : callable
-        Called with `y_true` and `y_pred`, arrays of shape (n, c); returns an array of shape (n,).
+        Called with targets as they were given and with predictions; returns values whose first axis is the rows, of
+        which the others are averaged; or one number for the batch, each batch then counting once.
     name : str, optional
-    dtype : None
+    dtype : str, optional
     **kwargs
         Passed on to `fn`.
 
     Examples
     --------
-    >>> MeanMetricWrapper(lambda y_true, y_pred: abs(y_true - y_pred).max(axis=1), name="worst")([[0, 1]], [[0, 3]])
+    >>> import numpy as np
+    >>> MeanMetricWrapper(lambda y_true, y_pred: np.abs(y_true - y_pred).max(axis=1), name="worst")([[0, 1]], [[0, 3]])
     2.0
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
-        super().__init__(name if name is not None else getattr(fn, "__name__", None), dtype)
+        super().__init__(name if name is not None else name_of(fn), dtype)
         self._fn, self._kwargs = fn, kwargs
 
-    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
-        """Return targets as they fit: rows of the output's width, or one number a row."""
-        array = np.asarray(y)
-        if array.ndim == 2 and array.shape[1] == columns:
-            return target_array(who, "y_true", y, columns, dtype)
-        return target_array(who, "y_true", y, 1, dtype)
+    def update_state(
+        self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> None:
+        """Take a batch into the mean; weights are of the values' shape, or of its first axes."""
+        values = np.asarray(self._fn(np.asarray(y_true), np.asarray(y_pred), **self._kwargs), np.float64)
+        if sample_weight is None:
+            self.total += float(_over_rows(values).sum())
+            self.count += len(values) if values.ndim else 1
+            return
+        weights = np.asarray(sample_weight, np.float64)
+        if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
+            weights = weights[..., 0]
+        if values.ndim > weights.ndim:
+            values = values.mean(axis=tuple(range(weights.ndim, values.ndim)))
+        if values.ndim:
+            weights = np.broadcast_to(weights, values.shape)
+        self.total += float(_over_rows(values * weights).sum())
+        self.count += float(_over_rows(weights).sum())
 
-    def row_values(self, y_true: Array, y_pred: Array) -> Array:
-        """Return what the function returns."""
-        found = np.asarray(self._fn(y_true, y_pred, **self._kwargs), y_pred.dtype)
-        while found.ndim > 1:
-            found = found.mean(axis=-1)
-        return np.ascontiguousarray(found)
+    reads_given = True
 
-    # The class lies in lamina.metrics, the row values do not come from a kernel.
-    engine_kernel = None
+    def state(self) -> dict[str, Any]:
+        """Return the sum, and how much was summed."""
+        return {"total": self.total, "count": self.count}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments; a function must be registered, or the library's, to be found again."""
+        from lamina.saving.objects import serialize_keras_object
+
+        return super().get_config() | {"fn": serialize_keras_object(self._fn), **self._kwargs}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MeanMetricWrapper:
+        """Return a metric from `get_config`."""
+        from lamina.saving.objects import deserialize_keras_object
+
+        return cls(**(config | {"fn": deserialize_keras_object(config["fn"])}))
+
+
+def name_of(fn: Any) -> str | None:
+    """Return the name of a function, or of an object that is called like one."""
+    return getattr(fn, "__name__", None) or getattr(fn, "name", None)
+
+
+def _over_rows(values: Array) -> Array:
+    """Return the mean over all axes but the first."""
+    found: Array = values.mean(axis=tuple(range(1, values.ndim))) if values.ndim > 1 else values
+    return found
 
 
 def divide(a: Any, b: Any) -> Any:

@@ -36,44 +36,66 @@ class _Counts(Metric):
     def __init__(self, thresholds: Sequence[float], name: str | None, dtype: Any) -> None:
         super().__init__(name, dtype)
         self._ascending = np.asarray(thresholds, np.float64)
-        self._counts: Array | None = None  # (2, columns, thresholds + 1), negative and positive targets
+        # (2, columns, thresholds + 1), negative and positive targets
+        self._counts: Array | None = None
         self.class_id: int | None = None
         self.top_k: int | None = None
 
     def _take(self, y_true: Array, y_pred: Array, weights: Array | None, each: bool = False) -> None:
-        """Add a batch; with `each` every column has counts of its own."""
+        """Add a batch, all of shape (n, c); with `each` every column has counts of its own."""
         if self.top_k is not None:
             y_pred = _only_largest(y_pred, self.top_k)
         if self.class_id is not None:
-            y_true, y_pred = y_true[:, [self.class_id]], y_pred[:, [self.class_id]]
-        if not each:
-            if weights is not None:
-                weights = np.repeat(weights, y_pred.shape[1])
-            y_true, y_pred = y_true.reshape(-1, 1), y_pred.reshape(-1, 1)
-        shape = (2, y_pred.shape[1], len(self._ascending) + 1)
+            if self.class_id >= y_pred.shape[1]:
+                raise ValueError(
+                    f"{type(self).__name__}: class_id must be below {y_pred.shape[1]}, the number of columns; "
+                    f"got {self.class_id}."
+                )
+            column = slice(self.class_id, self.class_id + 1)
+            y_true, y_pred = y_true[:, column], y_pred[:, column]
+            weights = None if weights is None else weights[:, column]
+        columns = y_pred.shape[1] if each else 1
+        shape = (2, columns, len(self._ascending) + 1)
         if self._counts is None:
+            self._counts = np.zeros(shape)
+        if self._counts.shape != shape and not self._counts.any():
             self._counts = np.zeros(shape)
         if self._counts.shape != shape:
             raise ValueError(f"{type(self).__name__}: batches must have the same columns.")
         # Scores are compared in their own precision, as Keras does.
         thresholds = self._ascending.astype(y_pred.dtype).astype(np.float64)
-        _core.count_by_threshold(
-            np.ascontiguousarray(y_true), np.ascontiguousarray(y_pred), weights, thresholds, self._counts
-        )
+        arrays = [None if a is None else a.reshape(-1, columns) for a in (y_true, y_pred, weights)]
+        for j in range(columns):
+            counts = np.ascontiguousarray(self._counts[:, j : j + 1])
+            true, scores, own = (None if a is None else np.ascontiguousarray(a[:, j : j + 1]) for a in arrays)
+            _core.count_by_threshold(true, scores, None if own is None else own.reshape(-1), thresholds, counts)
+            self._counts[:, j : j + 1] = counts
 
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
         """Take a batch in: y_true and y_pred of shape (..., c)."""
         targets, predictions, weights, _ = scored_batch(
-            type(self).__name__, y_true, y_pred, sample_weight, self.targets
+            type(self).__name__, y_true, y_pred, sample_weight, self.targets, elements=True
         )
+        if self.class_id is not None and np.ndim(y_pred) < 2:
+            raise ValueError(
+                f"{type(self).__name__}: with class_id y_pred must have shape (n, c); got {np.shape(y_pred)}."
+            )
         self._take(targets, predictions, weights)
 
     def reset_state(self) -> None:
         """Forget everything."""
         super().reset_state()
-        self._counts = None
+        if self._counts is not None:
+            self._counts = np.zeros_like(self._counts)
+
+    # Which counts the metric is made of.
+    _parts: tuple[str, ...] = ("true_positives", "true_negatives", "false_positives", "false_negatives")
+
+    def state(self) -> dict[str, Array]:
+        """Return the counts."""
+        return {name: getattr(self, name) for name in self._parts}
 
     def _above(self, kind: int) -> Array:
         """Return the weight of targets of a kind (1: positive) above each threshold, shape (columns, thresholds)."""
@@ -91,26 +113,22 @@ class _Counts(Metric):
     @property
     def true_positives(self) -> Array:
         """Weight of positive targets above each threshold."""
-        found: Array = self._above(1)[0]
-        return found
+        return _of_columns(self._above(1))
 
     @property
     def false_positives(self) -> Array:
         """Weight of negative targets above each threshold."""
-        found: Array = self._above(0)[0]
-        return found
+        return _of_columns(self._above(0))
 
     @property
     def true_negatives(self) -> Array:
         """Weight of negative targets not above each threshold."""
-        found: Array = self._below(0)[0]
-        return found
+        return _of_columns(self._below(0))
 
     @property
     def false_negatives(self) -> Array:
         """Weight of positive targets not above each threshold."""
-        found: Array = self._below(1)[0]
-        return found
+        return _of_columns(self._below(1))
 
 
 class _AtThresholds(_Counts):
@@ -158,12 +176,16 @@ class TruePositives(_AtThresholds):
     1.0
     """
 
+    _parts = ("true_positives",)
+
     def _values(self) -> Array:
         return self.true_positives
 
 
 class TrueNegatives(_AtThresholds):
     """Sum of the weights of negative targets whose output is not above a threshold; arguments as `TruePositives`."""
+
+    _parts = ("true_negatives",)
 
     def _values(self) -> Array:
         return self.true_negatives
@@ -172,12 +194,16 @@ class TrueNegatives(_AtThresholds):
 class FalsePositives(_AtThresholds):
     """Sum of the weights of negative targets whose output is above a threshold; arguments as `TruePositives`."""
 
+    _parts = ("false_positives",)
+
     def _values(self) -> Array:
         return self.false_positives
 
 
 class FalseNegatives(_AtThresholds):
     """Sum of the weights of positive targets whose output is not above a threshold; arguments as `TruePositives`."""
+
+    _parts = ("false_negatives",)
 
     def _values(self) -> Array:
         return self.false_negatives
@@ -227,6 +253,8 @@ class Precision(_Retrieval):
     0.5
     """
 
+    _parts = ("true_positives", "false_positives")
+
     def _values(self) -> Array:
         found: Array = divide(self.true_positives, self.true_positives + self.false_positives)
         return found
@@ -240,6 +268,8 @@ class Recall(_Retrieval):
     >>> Recall()([[1], [1], [0]], [[0.9], [0.2], [0.8]])
     0.5
     """
+
+    _parts = ("true_positives", "false_negatives")
 
     def _values(self) -> Array:
         found: Array = divide(self.true_positives, self.true_positives + self.false_negatives)
@@ -268,6 +298,7 @@ class _AtValue(_Counts):
         inner = [0.5] if self.num_thresholds == 1 else [0.0, *_evenly(self.num_thresholds), 1.0]
         super().__init__(inner, name, dtype)
         self.value = number(who, type(self).argument, value, 0, 1)
+        setattr(self, type(self).argument, self.value)
         self.class_id = None if class_id is None else integer(who, "class_id", class_id, least=0)
 
     argument = "value"
@@ -366,9 +397,10 @@ class AUC(_Counts):
     ----------
     num_thresholds : int, > 1
         Evenly from 0 to 1, both ends included.
-    curve : {"ROC", "PR"}
+    curve : {"ROC", "PR", "PRGAIN"}
     summation_method : {"interpolation", "minoring", "majoring"}
-        Middle, lower or upper sums; for "PR" interpolation is that of Davis & Goadrich 2006.
+        Middle, lower or upper sums; for "PR" interpolation is that of Davis & Goadrich 2006. "PRGAIN" is the
+        precision-recall-gain curve of Flach & Kull 2015.
     name : str, optional
     dtype : None
     thresholds : sequence of float in [0, 1], optional
@@ -410,8 +442,8 @@ class AUC(_Counts):
         super().__init__([-margin, *sorted(inner), 1 + margin], name, dtype)
         self.num_thresholds = len(inner) + 2
         self.curve, self.summation_method = str(curve).upper(), str(summation_method).lower()
-        if self.curve not in ("ROC", "PR"):
-            raise ValueError(f"{who}: curve must be 'ROC' or 'PR'; got {curve!r}.")
+        if self.curve not in ("ROC", "PR", "PRGAIN"):
+            raise ValueError(f"{who}: curve must be 'ROC', 'PR' or 'PRGAIN'; got {curve!r}.")
         if self.summation_method not in ("interpolation", "minoring", "majoring"):
             raise ValueError(
                 f"{who}: summation_method must be 'interpolation', 'minoring' or 'majoring'; got {summation_method!r}."
@@ -432,13 +464,14 @@ class AUC(_Counts):
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
         """Take a batch in: y_true and y_pred of shape (..., c)."""
-        targets, predictions, weights, _ = scored_batch("AUC", y_true, y_pred, sample_weight, self.targets)
+        targets, predictions, weights, _ = scored_batch(
+            "AUC", y_true, y_pred, sample_weight, self.targets, elements=True
+        )
         if self.from_logits:
             predictions = activations.sigmoid(predictions)
         if self.label_weights is not None and not self.multi_label:
-            own = np.ones(len(predictions), predictions.dtype) if weights is None else weights
-            weights = np.outer(own, np.asarray(self.label_weights, predictions.dtype)).reshape(-1)
-            targets, predictions = targets.reshape(-1, 1), predictions.reshape(-1, 1)
+            own = np.ones_like(predictions) if weights is None else weights
+            weights = own * np.asarray(self.label_weights, predictions.dtype)
         self._take(targets, predictions, weights, self.multi_label)
 
     def result(self) -> float:
@@ -455,8 +488,12 @@ class AUC(_Counts):
     def _area(self, tp: Array, fp: Array, tn: Array, fn: Array) -> Array:
         if self.curve == "PR" and self.summation_method == "interpolation":
             return _interpolated_area(tp, fp, fn)
-        recall = divide(tp, tp + fn)
-        x, y = (divide(fp, fp + tn), recall) if self.curve == "ROC" else (recall, divide(tp, tp + fp))
+        if self.curve == "ROC":
+            x, y = divide(fp, fp + tn), divide(tp, tp + fn)
+        elif self.curve == "PR":
+            x, y = divide(tp, tp + fn), divide(tp, tp + fp)
+        else:
+            x, y = _gains(tp, fp, tn, fn)
         left, right = y[:, :-1], y[:, 1:]
         heights = {
             "interpolation": (left + right) / 2,
@@ -478,6 +515,22 @@ class AUC(_Counts):
             "from_logits": self.from_logits,
         }
         return own if self._given is None else own | {"thresholds": self._given}
+
+
+def _of_columns(found: Array) -> Array:
+    """Return one number a threshold, shape (thresholds,), or (thresholds, columns) where columns are counted apart."""
+    own: Array = found[0] if len(found) == 1 else found.T
+    return own
+
+
+def _gains(tp: Array, fp: Array, tn: Array, fn: Array) -> tuple[Array, Array]:
+    """Recall and precision gain, ``1 - P/N FN/TP`` and ``1 - P/N FP/TP`` (Flach & Kull 2015, definition 1).
+
+    Recall gain is not below 0, and 0 where nothing is found; precision gain is 1 there.
+    """
+    ratio = divide(tp + fn, tn + fp)
+    recall = np.where(tp > 0, np.maximum(1 - ratio * divide(fn, tp), 0), 0)
+    return recall, 1 - ratio * divide(fp, tp)
 
 
 def _interpolated_area(tp: Array, fp: Array, fn: Array) -> Array:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from lamina import losses
+from lamina._arrays import scored_batch
 from lamina.losses import Loss
+from lamina.losses.base import along_last
 from lamina.metrics.base import Metric
 
 __all__ = [
@@ -50,6 +53,19 @@ class _LossMetric(Metric):
         """Return the loss's parameters."""
         return self._loss.parameters()
 
+    def update_state(
+        self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> None:
+        """Take a batch into the mean; arguments as `Metric.update_state`."""
+        axis, rank = getattr(self._loss, "axis", -1), np.ndim(y_pred)
+        y_true, y_pred = (along_last(type(self).__name__, y, axis, rank) for y in (y_true, y_pred))
+        super().update_state(y_true, y_pred, sample_weight)
+
+    @property
+    def takes_batches(self) -> bool:
+        """False: the engine computes the rows' losses; `update_state` only puts their axis last."""
+        return False
+
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return targets as the loss takes them."""
         return self._loss.targets(who, y, columns, dtype)
@@ -79,6 +95,7 @@ class RootMeanSquaredError(_LossMetric):
     """
 
     loss_class = losses.MeanSquaredError
+    by_element = True
 
     def result(self) -> float:
         """Return the root of the mean so far."""
@@ -150,7 +167,7 @@ class CosineSimilarity(_LossMetric):
     ----------
     name : str, optional
     dtype : None
-    axis : -1
+    axis : int
     """
 
     loss_class = losses.CosineSimilarity
@@ -192,7 +209,7 @@ class CategoricalCrossentropy(_LossMetric):
     dtype : None
     from_logits : bool
     label_smoothing : float in [0, 1]
-    axis : -1
+    axis : int
     """
 
     loss_class = losses.CategoricalCrossentropy
@@ -216,11 +233,38 @@ class SparseCategoricalCrossentropy(_LossMetric):
     name : str, optional
     dtype : None
     from_logits : bool
-    axis : -1
+    ignore_class : int, optional
+        Rows of this class have loss 0; where there are weights, they do not count at all. Both as in Keras.
+    axis : int
     """
 
     loss_class = losses.SparseCategoricalCrossentropy
     wants_labels = True
 
-    def __init__(self, name: str | None = None, dtype: Any = None, from_logits: bool = False, axis: int = -1) -> None:
-        super().__init__(name, dtype, from_logits=from_logits, axis=axis)
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: Any = None,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(name, dtype, from_logits=from_logits, ignore_class=ignore_class, axis=axis)
+        self.ignore_class = ignore_class
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether rows may be left out, which needs batches whole."""
+        return self.ignore_class is not None
+
+    def update_state(
+        self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> None:
+        """Take a batch into the mean; arguments as `Metric.update_state`."""
+        if self.ignore_class is None or sample_weight is None:
+            return super().update_state(y_true, y_pred, sample_weight)
+        targets, predictions, weights, _ = scored_batch(
+            type(self).__name__, y_true, y_pred, sample_weight, self.targets
+        )
+        assert weights is not None
+        return self.add_rows(self.row_values(targets, predictions), np.where(targets == self.ignore_class, 0, weights))

@@ -60,6 +60,8 @@ class R2Score(Metric):
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
         """Take a batch in: y_true and y_pred of shape (n, c)."""
+        if np.ndim(y_pred) != 2:
+            raise ValueError(f"R2Score: y_pred must have shape (n, c); got {np.shape(y_pred)}.")
         y, p, weights, _ = scored_batch("R2Score", y_true, y_pred, sample_weight, self.targets)
         ones, difference = np.ones_like(y), y - p
         found = np.array(
@@ -75,6 +77,12 @@ class R2Score(Metric):
         """Forget everything."""
         super().reset_state()
         self._sums, self._samples = None, 0
+
+    def state(self) -> dict[str, Array]:
+        """Return the sums of each column, and the number of samples."""
+        sums = np.zeros((4, 1)) if self._sums is None else self._sums
+        names = ("count", "sum", "squared_sum", "total_mse")
+        return dict(zip(names, sums, strict=True)) | {"num_samples": np.array(self._samples)}
 
     def result(self) -> Any:
         """Return the score so far."""
@@ -163,6 +171,11 @@ class FBetaScore(Metric):
         """Forget everything."""
         super().reset_state()
         self._sums = None
+
+    def state(self) -> dict[str, Array]:
+        """Return the sums of each class that the score is made of."""
+        sums = np.zeros((3, 1)) if self._sums is None else self._sums
+        return dict(zip(("true_positives", "predicted", "actual"), sums, strict=True))
 
     def result(self) -> Any:
         """Return the score so far."""

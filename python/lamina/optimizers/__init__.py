@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lamina._names import look_up, registry
+from typing import Any
+
+from lamina._names import lazily, look_up, registry
 from lamina._names import serialize as serialize
 from lamina.optimizers import schedules
 from lamina.optimizers.adam import Adam, Adamax, AdamW, Nadam
@@ -45,8 +47,10 @@ _CLASSES: dict[str, type[Optimizer]] = {
 }
 
 
-def get(identifier: object) -> Optimizer:
+def get(identifier: object) -> Optimizer | None:
     """Return an optimizer from a name, a configuration, a class or an instance; in names capitals do not count.
+
+    None stays None.
 
     Raises
     ------
@@ -58,6 +62,8 @@ def get(identifier: object) -> Optimizer:
     >>> get("RMSprop").learning_rate
     0.001
     """
+    if identifier is None:
+        return None
     if isinstance(identifier, str):
         identifier = identifier.lower()
     if isinstance(identifier, dict) and isinstance(identifier.get("class_name"), str):
@@ -65,6 +71,21 @@ def get(identifier: object) -> Optimizer:
     return look_up("optimizers.get", "optimizer", identifier, _CLASSES, Optimizer)
 
 
-def deserialize(config: dict[str, object]) -> Optimizer:
+def deserialize(config: dict[str, object]) -> Optimizer | None:
     """Return an optimizer from ``{"class_name", "config"}``."""
     return get(config)
+
+
+_ABSENT = {
+    **dict.fromkeys(
+        ("Adafactor", "Ftrl", "Muon"),
+        "there are SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Lion; subclass Optimizer and define "
+        "update for another one",
+    ),
+    "LossScaleOptimizer": "it serves float16, which lamina does not compute in",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Say what there is instead of Keras's other optimizers."""
+    return lazily(__name__, name, {}, _ABSENT, globals())

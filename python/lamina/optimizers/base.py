@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._checks import flag, integer, number
+from lamina._arrays import float_array, real_array
+from lamina._checks import KindError, flag, integer, number
 from lamina._interrupts import interrupts_later
-from lamina._names import Configurable, snake_case
+from lamina._names import Configurable, snake_case, unique_name
 from lamina.optimizers import schedules
 from lamina.optimizers.schedules import LearningRateSchedule
 from lamina.variables import Count, Scalar, Variable
@@ -44,8 +46,8 @@ class Optimizer(Configurable):
     ema_momentum : float in [0, 1]
     ema_overwrite_frequency : int, >= 1, optional
         Put the average in place of the parameters also after every so many steps.
-    loss_scale_factor : None
-        Accepted as in Keras, where it serves float16.
+    loss_scale_factor : float, >= 0, optional
+        What `apply` divides gradients by, for loops of one's own. `fit` scales nothing: there is no float16 to serve.
     gradient_accumulation_steps : int, >= 2, optional
         Take a step only after so many batches, with the mean of their gradients.
     name : str, optional
@@ -66,12 +68,17 @@ class Optimizer(Configurable):
         use_ema: bool = False,
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
-        loss_scale_factor: None = None,
+        loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **older: Any,
     ) -> None:
         who = type(self).__name__
-        self.name = name if name is not None else snake_case(who)
+        if older.pop("decay", None):
+            warnings.warn(f"{who}: decay is no longer an argument, and ignored; use a schedule.", stacklevel=3)
+        if older:
+            raise TypeError(f"{who}: unknown argument {sorted(older)[0]!r}.")
+        self.name = name if name is not None else unique_name(snake_case(who))
         self._learning_rate: Any = 0.0
         self.learning_rate = learning_rate
         if weight_decay is not None:
@@ -90,8 +97,8 @@ class Optimizer(Configurable):
             ema_overwrite_frequency = integer(who, "ema_overwrite_frequency", ema_overwrite_frequency)
         self.ema_overwrite_frequency = ema_overwrite_frequency
         if loss_scale_factor is not None:
-            raise ValueError(f"{who}: loss_scale_factor must be None: there is no float16 here.")
-        self.loss_scale_factor = None
+            loss_scale_factor = number(who, "loss_scale_factor", loss_scale_factor, least=0)
+        self.loss_scale_factor = loss_scale_factor
         if gradient_accumulation_steps is not None:
             least = 2
             gradient_accumulation_steps = integer(
@@ -226,7 +233,9 @@ class Optimizer(Configurable):
     def slot(self, name: str, variable: Variable) -> Variable:
         """Return the state that belongs to a variable."""
         block, tensor = variable.require_block()
-        slot = Variable(np.zeros(variable.shape, variable.dtype), f"{variable.name}_{name}", f"{name}/{variable.path}")
+        slot = Variable.holding(
+            np.zeros(variable.shape, variable.dtype), f"{variable.name}_{name}", f"{name}/{variable.path}"
+        )
         slot.bind(self.state_block(name, block), tensor, fresh=True)
         return slot
 
@@ -245,16 +254,63 @@ class Optimizer(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """Batches seen, learning rate, then the state beside each variable that was trained."""
-        own = [
-            Variable(np.array(self.batches, np.int64), "iteration", "iteration", False),
-            Variable(np.array(self.learning_rate, config.floatx()), "learning_rate", "learning_rate", False),
-        ]
+        """Batches seen, the learning rate where it follows no rule, then the state beside each trained variable."""
+        own = [Variable.holding(np.array(self.batches, np.int32), "iteration", "iteration", False)]
+        if isinstance(self._learning_rate, float):
+            rate = np.array(self._learning_rate, config.floatx())
+            own.append(Variable.holding(rate, "learning_rate", "learning_rate", False))
         return own + [self.slot(name, v) for name in self.state_names() for v in self._trained]
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Say which variables will be trained; `fit` does."""
         self._trained = list(variables)
+
+    @property
+    def built(self) -> bool:
+        """Whether it is known which variables are trained."""
+        return bool(self._trained)
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Take over batches seen, learning rate and state, as `variables` has them; after `build`.
+
+        Raises
+        ------
+        ValueError
+            Number or shapes differ, or `build` was not called. Nothing is written then.
+        """
+        who = type(self).__name__
+        if not self._trained:
+            raise ValueError(f"{who}: set_weights: the optimizer must be built; call build with the variables.")
+        own = self.variables
+        if len(weights) != len(own):
+            raise ValueError(f"{who}: set_weights needs {len(own)} arrays; got {len(weights)}.")
+        arrays = [np.asarray(weight) for weight in weights]
+        for variable, array in zip(own, arrays, strict=True):
+            if array.shape != variable.shape:
+                raise ValueError(f"{who}: {variable.path!r} must have shape {variable.shape}; got {array.shape}.")
+        for variable, array in zip(own, arrays, strict=True):
+            if variable.path == "iteration":
+                self.batches = integer(who, "iteration", array.item(), 0)
+            elif variable.path == "learning_rate":
+                self._set_rate(array.item())
+            else:
+                variable.assign(array)
+
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        """Put `variables` into a mapping, as ``"0"``, ``"1"``, … in their order."""
+        store.update({str(number): variable.numpy() for number, variable in enumerate(self.variables)})
+
+    def load_own_variables(self, store: dict[str, Any]) -> None:
+        """Take `variables` from a mapping that `save_own_variables` filled."""
+        self.set_weights([store[str(number)] for number in range(len(store))])
+
+    def check_trainable(self) -> None:
+        """Raise where a subclass defines Keras's `update_step`, which is not called here."""
+        if hasattr(type(self), "update_step"):
+            raise KindError(
+                f"{type(self).__name__}: an optimizer written in Python defines update(variable, gradient); its "
+                "update_step would not be called."
+            )
 
     def plan_key(self) -> list[Any]:
         """Return what `plan` depends on beside the blocks."""
@@ -289,7 +345,7 @@ class Optimizer(Configurable):
         for variable, trains in zip(variables, trained, strict=True):
             group = -1 if not trains else 0 if self.decays(variable) or not self.weight_decay else 1
             penalty = None if variable.regularizer is None else variable.regularizer.factors()
-            projection = None if variable.constraint is None else variable.constraint.projection(variable.ndim)
+            projection = None if variable.constraint is None else variable.constraint.compiled(variable.ndim)
             tensors.append((group, *(penalty or (0.0, 0.0)), projection))
         accumulator = self.state_block("gradient_accumulator", block) if self.gradient_accumulation_steps else None
         return (
@@ -309,28 +365,41 @@ class Optimizer(Configurable):
             self.settings(self.decays(variable)), self.rates(1)[0], self.iterations + 1,
         )  # fmt: skip
 
-    def apply(self, gradients: Sequence[Array], variables: Sequence[Variable]) -> None:
+    def apply(self, gradients: Sequence[Any], variables: Sequence[Variable] | None = None) -> None:
         """Take one step on all variables: accumulate, clip, update, average, constrain.
 
         Parameters
         ----------
-        gradients : sequence of ndarray
-        variables : sequence of Variable
-            In the same order.
+        gradients : sequence of array_like or None
+            None where a variable has none: it stays as it is, and a warning names it.
+        variables : sequence of Variable, optional
+            In the same order; those of `build` if omitted.
+
+        Raises
+        ------
+        ValueError
+            Numbers or shapes differ, or there is no gradient at all.
         """
         who = type(self).__name__
+        gradients = list(gradients)
+        variables = self._trained if variables is None else list(variables)
         if len(gradients) != len(variables):
             raise ValueError(f"{who}: there must be {len(variables)} gradients, one a variable; got {len(gradients)}.")
-        for variable, gradient in zip(variables, gradients, strict=True):
-            if gradient.shape != variable.shape or str(gradient.dtype) != variable.dtype:
-                raise ValueError(
-                    f"{who}: the gradient of {variable.path!r} must be {variable.dtype} of shape {variable.shape}; "
-                    f"got {gradient.dtype} of shape {gradient.shape}."
-                )
+        pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+        if variables and not pairs:
+            raise ValueError(f"{who}: there must be a gradient for at least one variable; got None for all.")
+        if len(pairs) < len(variables):
+            without = [v.path for g, v in zip(gradients, variables, strict=True) if g is None]
+            warnings.warn(f"{who}: {', '.join(without)} have no gradient and stay as they are.", stacklevel=2)
+        if not self._trained:
+            self.build(variables)
+        variables = [variable for _, variable in pairs]
+        ready: list[Array] | None = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
         with interrupts_later():  # a step is taken whole or not at all
-            ready = self._accumulated([np.array(gradient, order="C") for gradient in gradients], variables)
+            ready = self._accumulated(ready or [], variables)
             if ready is not None:
-                self._clip(ready)
+                if self.clipping[0] != "none":
+                    ready = self._clip_gradients(ready)
                 for variable, gradient in zip(variables, ready, strict=True):
                     self.update(variable, gradient)
             if self.use_ema:
@@ -339,6 +408,22 @@ class Optimizer(Configurable):
                 if variable.constraint is not None:
                     variable.assign(variable.constraint(variable.value))
             self.batches += 1
+
+    def _read_gradient(self, who: str, gradient: Any, variable: Variable) -> Array:
+        """Return a copy of a gradient, of its variable's dtype and not scaled."""
+        array = real_array(who, f"the gradient of {variable.path!r}", gradient)
+        if array.shape != variable.shape:
+            raise ValueError(
+                f"{who}: the gradient of {variable.path!r} must have shape {variable.shape}; got {array.shape}."
+            )
+        copy = np.array(array, variable.dtype, order="C")
+        if self.loss_scale_factor:
+            _core.scale_and_clip(copy, 1 / self.loss_scale_factor, math.inf)
+        return copy
+
+    def scale_loss(self, loss: Any) -> Any:
+        """Return the loss whose gradients `apply` takes: multiplied by `loss_scale_factor`."""
+        return loss * self.loss_scale_factor if self.loss_scale_factor else loss
 
     def _accumulated(self, gradients: list[Array], variables: Sequence[Variable]) -> list[Array] | None:
         """Return the gradients to step with, None where more are to be accumulated first."""
@@ -354,20 +439,22 @@ class Optimizer(Configurable):
                 _core.scale_and_clip(gradient, 1 / steps, math.inf)
         return gradients if last else None
 
-    def _clip(self, gradients: list[Array]) -> None:
-        """Clip in place."""
+    def _clip_gradients(self, gradients: Sequence[Any]) -> list[Array]:
+        """Return copies of the gradients, clipped."""
         kind, limit = self.clipping
+        arrays = [float_array(type(self).__name__, "a gradient", gradient).copy() for gradient in gradients]
         if kind == "value":
-            for gradient in gradients:
-                _core.scale_and_clip(gradient, 1.0, limit)
+            for array in arrays:
+                _core.scale_and_clip(array, 1.0, limit)
         if kind not in ("norm", "global_norm"):
-            return
-        squares = [_core.sum(gradient, gradient) for gradient in gradients]
+            return arrays
+        squares = [_core.sum(array, array) for array in arrays]
         if kind == "global_norm":
             squares = [math.fsum(squares) if all(map(math.isfinite, squares)) else math.nan] * len(squares)
-        for gradient, square in zip(gradients, squares, strict=True):
+        for array, square in zip(arrays, squares, strict=True):
             if not square <= limit * limit:
-                _core.scale_and_clip(gradient, limit / math.sqrt(square), math.inf)
+                _core.scale_and_clip(array, limit / math.sqrt(square), math.inf)
+        return arrays
 
     def _average(self, variables: Sequence[Variable]) -> None:
         momentum = self.ema_momentum if self.iterations else 0.0

@@ -17,7 +17,8 @@ import numpy as np
 
 from lamina import _core, losses, metrics, optimizers
 from lamina._checks import integer
-from lamina._names import serialize
+from lamina._names import required, serialize
+from lamina._registration import is_registered
 from lamina.layers.base import initial_values
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_suffix", "load_model", "load_weights", "restore_state", "save_model", "save_weights"]
 
-FORMAT = 2
+FORMAT = 3
 SUFFIX = ".safetensors"
 
 
@@ -79,8 +80,8 @@ def _refuse_own_classes(who: str, model: Sequential) -> None:
     """Raise for classes that a reader of the file would not know."""
     from lamina import constraints, initializers, layers, regularizers
 
-    own: list[tuple[Any, dict[str, Any]]] = [(layer, layers._CLASSES) for layer in model.layers]
-    for layer in model.layers:
+    own: list[tuple[Any, dict[str, Any]]] = [(layer, layers._CLASSES) for layer in model.flat_layers]
+    for layer in model.flat_layers:
         held = [*vars(layer).values(), *getattr(layer, "_rules", {}).values()]
         own += [(v, initializers._CLASSES) for v in held if isinstance(v, initializers.Initializer)]
         rules = [v for v in held if isinstance(v, (regularizers.Regularizer, constraints.Constraint))]
@@ -100,10 +101,10 @@ def _refuse_own_classes(who: str, model: Sequential) -> None:
         wanted = [*model._compiled.metrics, *model._compiled.weighted_metrics]
         own += [(metric, metrics._CLASSES) for metric in wanted if not isinstance(metric, str)]
     for item, known in own:
-        if type(item) not in known.values():
+        if type(item) not in known.values() and not is_registered(type(item)):
             raise ValueError(
-                f"{who}: {type(item).__name__} must be a class of lamina's, for a file holds no code; got one of your "
-                "own."
+                f"{who}: {type(item).__name__} must be a class of lamina's, or registered with "
+                "lamina.saving.register_keras_serializable: a file holds names, not code."
             )
 
 
@@ -135,14 +136,20 @@ def save_weights(model: Sequential, filepath: Any, overwrite: bool) -> None:
     write_atomically(path, save(tensors, {"lamina weights": json.dumps(names)}))
 
 
-def load_weights(model: Sequential, filepath: Any) -> None:
+def load_weights(model: Sequential, filepath: Any, skip_mismatch: bool) -> None:
     """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
     who = f"Sequential {model.name!r}: load_weights"
     metadata, tensors = _read(who, filepath)
     if "lamina weights" in metadata:
-        model.set_weights([tensors[name] for name in json.loads(metadata["lamina weights"])])
+        found = [tensors[name] for name in json.loads(metadata["lamina weights"])]
     else:
-        model.set_weights(list(load_model(filepath, False).get_weights()))
+        found = list(load_model(filepath, False).get_weights())
+    if skip_mismatch:
+        for variable, array in zip(model.weights, found, strict=False):
+            if array.shape == variable.shape:
+                variable.assign(array)
+    else:
+        model.set_weights(found)
 
 
 def restore_state(model: Sequential, filepath: Any) -> int:
@@ -210,7 +217,7 @@ def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]],
     expected = {f"weights/{variable.path}" for variable in model.weights}
     how = settings["compiled"]
     if how is not None:
-        optimizer = optimizers.get(how["optimizer"])
+        optimizer = required("file", "optimizer", optimizers.get(how["optimizer"]))
         optimizer.without_decay = how["without_decay"]
         optimizer.batches = integer("file", "batches", how["batches"], 0)
         optimizer.load_slot_arrays(slots, model.weights)

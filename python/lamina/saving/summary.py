@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina.layers import Layer
     from lamina.models import Sequential
     from lamina.variables import Variable
 
@@ -13,25 +14,39 @@ __all__ = ["format_summary"]
 
 _COLUMNS = ("Layer (type)", "Output Shape", "Param #")
 _TRAINABLE = ("Trainable",)
-# Right edges of the columns as shares of the width, and what borders and padding take of each column.
-_EDGES = ((0.45, 3), (0.80, 4), (1.0, 3))
-_EDGES_WITH_TRAINABLE = ((0.405, 3), (0.72, 4), (0.9, 3), (1.0, 3))
+# Right edges of the columns as shares of the width; a column's least width.
+_SHARES = (0.45, 0.80, 1.0)
+_LEAST_WIDTH = 4
 
 
-def format_summary(model: Sequential, line_length: int, show_trainable: bool = False) -> str:
-    """Return the table for a model, built or not."""
-    shares = _EDGES_WITH_TRAINABLE if show_trainable else _EDGES
-    edges = [int(line_length * share) for share, _ in shares]
-    widths = [
-        max(len("Output Shape"), edge - before - taken)
-        for edge, before, (_, taken) in zip(edges, [0, *edges[:-1]], shares, strict=True)
-    ]
+def format_summary(
+    model: Sequential,
+    line_length: int,
+    positions: Any = None,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
+    layer_range: Any = None,
+) -> str:
+    """Return the table for a model, built or not; arguments as `lamina.models.Sequential.summary`."""
+    shares = _SHARES if positions is None else _given_shares(model, positions)
+    if show_trainable:
+        shares = (*(0.9 * share for share in shares), 1.0)
+    edges = [int(line_length * share) for share in shares]
+    widths = [edge - before for edge, before in zip(edges, [0, *edges[:-1]], strict=True)]
+    if min(widths) < _LEAST_WIDTH:
+        raise ValueError(
+            f"{type(model).__name__} {model.name!r}: summary: line_length must leave room for each column; got "
+            f"{line_length}."
+        )
+    widths = _without_borders(widths, line_length)
     columns = _COLUMNS + (_TRAINABLE if show_trainable else ())
-    rows = [_cells(layer) + ((("Y" if layer.trainable else "N"),) if show_trainable else ()) for layer in model.layers]
+    rows = []
+    for layer, prefix in _parts(_in_range(model, layer_range), expand_nested):
+        rows.append(_cells(layer, prefix) + ((_trains(layer),) if show_trainable else ()))
     lines = [
         f'Model: "{model.name}"',
         _rule("┏", "━", "┳", "┓", widths),
-        _line("┃", columns, widths),
+        *(_line("┃", part, widths) for part in _wrap(columns, widths)),
         _rule("┡", "━", "╇", "┩", widths),
     ]
     for index, row in enumerate(rows):
@@ -39,33 +54,97 @@ def format_summary(model: Sequential, line_length: int, show_trainable: bool = F
             lines.append(_rule("├", "─", "┼", "┤", widths))
         lines.extend(_line("│", part, widths) for part in _wrap(row, widths))
     lines.append(_rule("└", "─", "┴", "┘", widths))
+    optimizer = model.optimizer.variables if model.compiled and model.optimizer.built else []
     lines += [
-        f" Total params: {_total(model.weights)}",
+        f" Total params: {_total([*model.weights, *optimizer])}",
         f" Trainable params: {_total(model.trainable_weights)}",
         f" Non-trainable params: {_total(model.non_trainable_weights)}",
     ]
+    if optimizer:
+        lines.append(f" Optimizer params: {_total(optimizer)}")
     return "\n".join(lines)
 
 
-def _cells(layer: Layer) -> tuple[str, str, str]:
-    shape = "(" + ", ".join(map(str, layer.output_shape)) + ")" if layer.built else "?"
+def _trains(layer: Any) -> str:
+    return "-" if not layer.weights else "Y" if layer.trainable else "N"
+
+
+def _without_borders(widths: list[int], line_length: int) -> list[int]:
+    """Return the widths of the columns' contents where borders and padding take their part of the line, as in `rich`.
+
+    A column has two places of padding and a border; what is too much is taken from all columns alike.
+    """
+    over = sum(widths) + 3 * len(widths) + 1 - line_length
+    found = []
+    for number, width in enumerate(widths):
+        taken = min(width, round(over / (len(widths) - number)))
+        found.append(width - taken)
+        over -= taken
+    return found
+
+
+def _given_shares(model: Sequential, positions: Any) -> tuple[float, ...]:
+    shares = tuple(float(position) for position in positions)
+    if len(shares) != len(_SHARES) or list(shares) != sorted(shares) or not 0 < shares[0] <= shares[-1] <= 1:
+        raise ValueError(
+            f"{type(model).__name__} {model.name!r}: summary: positions must be {len(_SHARES)} ascending shares of the "
+            f"width, up to 1; got {positions!r}."
+        )
+    return shares
+
+
+def _in_range(model: Sequential, layer_range: Any) -> list[Any]:
+    """Return the layers from the first that matches one pattern to the last that matches another."""
+    if layer_range is None:
+        return list(model.layers)
+    if not isinstance(layer_range, (list, tuple)) or len(layer_range) != 2:
+        raise ValueError(
+            f"{type(model).__name__} {model.name!r}: summary: layer_range must be two names; got {layer_range!r}."
+        )
+    first, last = (
+        [i for i, layer in enumerate(model.layers) if re.match(str(pattern), layer.name)] for pattern in layer_range
+    )
+    if not first or not last:
+        raise ValueError(
+            f"{type(model).__name__} {model.name!r}: summary: layer_range must name layers; got {layer_range!r}."
+        )
+    return list(model.layers)[min(*first, *last) : max(*first, *last) + 1]
+
+
+def _parts(layers: list[Any], expand_nested: bool, depth: int = 0) -> Iterator[tuple[Any, str]]:
+    """Yield layers with what is put before their names: a mark for those of a model that is a layer."""
+    for layer in layers:
+        yield layer, "   " * depth + "└ " if depth else ""
+        if expand_nested and hasattr(layer, "flat_layers"):
+            yield from _parts(layer.layers, True, depth + 1)
+
+
+def _cells(layer: Any, prefix: str) -> tuple[str, str, str]:
+    shape = "(" + ", ".join(map(str, layer.output_shape)) + ")" if layer.placed else "?"
     count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
-    return f"{layer.name} ({type(layer).__name__})", shape, count
+    return f"{prefix}{layer.name} ({type(layer).__name__})", shape, count
 
 
 def _wrap(row: tuple[str, ...], widths: list[int]) -> list[tuple[str, ...]]:
-    """Break cells that are too long over several lines."""
-    parts = [
-        [cell[i : i + width] for i in range(0, len(cell), width)] or [""]
-        for cell, width in zip(row, widths, strict=True)
-    ]
+    """Break cells that are too long over several lines, between words; a word that is too long is cut."""
+    parts = [_broken(cell, width) for cell, width in zip(row, widths, strict=True)]
     height = max(map(len, parts))
     return [tuple(part[i] if i < len(part) else "" for part in parts) for i in range(height)]
 
 
+def _broken(cell: str, width: int) -> list[str]:
+    lines = [""]
+    for word in re.findall(r"\s*\S+", cell):
+        if len(lines[-1] + word) <= width or not lines[-1]:
+            lines[-1] += word
+        else:
+            lines.append(word.lstrip())
+    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+
+
 def _line(bar: str, cells: tuple[str, ...], widths: list[int]) -> str:
     aligned = [
-        cell.rjust(width) if index == 2 else cell.ljust(width)
+        cell.rjust(width) if index == 2 else cell.center(width) if index == 3 else cell.ljust(width)
         for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     return bar + bar.join(f" {cell} " for cell in aligned) + bar

@@ -1,0 +1,30 @@
+"""What Keras's ``keras.preprocessing`` has of use here: sequences cut and filled to one length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import utils
+from lamina._names import lazily
+
+__all__ = ["sequence"]
+
+
+class sequence:
+    """Sequences."""
+
+    pad_sequences = staticmethod(utils.pad_sequences)
+
+
+_ABSENT = {
+    **dict.fromkeys(("image", "image_dataset_from_directory"), "there are no images; Rescaling scales bytes of pixels"),
+    **dict.fromkeys(
+        ("text", "text_dataset_from_directory"), "prepare text before: scikit-learn's CountVectorizer gives sparse rows"
+    ),
+    "timeseries_dataset_from_array": "numpy.lib.stride_tricks.sliding_window_view makes windows, which fit reads",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Say what there is instead of Keras's others."""
+    return lazily(__name__, name, {}, _ABSENT, globals())
