@@ -45,6 +45,29 @@ REASONS = {
 }
 
 
+# What differs where the names are the same.
+DIFFERENCES = """\
+## Where names are the same and something differs
+
+Keras's own tests, as installed with Keras, run against lamina: `python tests/peers/keras_suite`. Those that are not for
+lamina stand with the reason in `tests/peers/keras_suite/left_out.py`. Beyond that:
+
+* A layer, loss, regularizer or optimizer written in Python gives its gradient: `forward` and `backward`,
+  `value_and_gradient`, `update`. Keras's `call`, `train_step` and `update_step` raise, for they would not be called;
+  a loss with a `call` alone can be computed, not trained with. Constraints and metrics may be any function.
+* Models are stacks; a model may be a layer of another one. Layers are called with arrays, not with symbols.
+* Targets are not broadcast, those of cross-entropies lie in [0, 1], class numbers in range, and data are checked before
+  any weight moves. Errors are of Keras's kind; the words are lamina's.
+* A cross-entropy after a softmax or sigmoid is computed from the logits, as by Keras on TensorFlow.
+* `AUC` and its kin compare scores outside [0, 1] as they are; Keras puts them into the nearest bucket.
+* Where a derivative has two sides, lamina takes that of TensorFlow and PyTorch (0 for |w| and ReLU at 0).
+* Files are safetensors; Keras's suffixes raise.
+* Ignored rows (`ignore_class`) may hold NaN. NaN goes through activations, also those that would clip it.
+* History and results of metrics are Python floats, accumulated in float64.
+* Axes of normalizing layers are the last ones, masks are not read, `Dropout` has no `noise_shape`.
+"""
+
+
 def public_names(module: object) -> list[str]:
     """Return the public names of a module that are not modules themselves."""
     names = [n for n in dir(module) if not n.startswith("_")]
@@ -92,7 +115,7 @@ def table() -> str:
         if more:
             lines.append(f"| {', '.join(f'`{n}`' for n in more)} | besides |")
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, DIFFERENCES])
 
 
 def main() -> int:

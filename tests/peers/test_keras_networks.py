@@ -64,6 +64,8 @@ class Draw:
     def __init__(self, number: int) -> None:
         rng = self.rng = np.random.default_rng([7, number])
         self.inputs = int(rng.integers(1, 13))
+        # Rows of several steps, which a Flatten makes one of before the last layer, or whose output has them too.
+        self.steps = int(rng.integers(2, 5)) if rng.random() < 0.25 else None
         self.layers = []
         for _ in range(int(rng.integers(0, 4))):
             self.layers.append(self.dense(int(rng.integers(2, 41)), str(rng.choice(ACTIVATIONS))))
@@ -74,20 +76,38 @@ class Draw:
         self.units = (
             1 if self.kind in ("flags", "numbers", "positive") and rng.random() < 0.5 else int(rng.integers(2, 8))
         )
+        self.lines = self.steps
+        if self.steps and rng.random() < 0.5:
+            self.layers.append(("Flatten", (), {}))
+            self.lines = None
         self.layers.append(self.dense(self.units, str(rng.choice(activations))))
         self.settings = {}
         if "rossentropy" in self.loss.lower() and self.kind in ("flags", "one-hot") and rng.random() < 0.4:
             self.settings["label_smoothing"] = 0.1
         self.reduction = str(rng.choice(["sum_over_batch_size", "sum_over_batch_size", "sum"]))
-        self.metrics = [str(m) for m in rng.choice(METRICS[self.kind], 2, replace=False)]
-        self.weighted_metrics = [str(m) for m in rng.choice(METRICS[self.kind], int(rng.integers(0, 2)), replace=False)]
+        known = [name for name in METRICS[self.kind] if name != "R2Score" or not self.lines]  # which Keras has not
+        self.metrics = [str(m) for m in rng.choice(known, 2, replace=False)]
+        self.weighted_metrics = [str(m) for m in rng.choice(known, int(rng.integers(0, 2)), replace=False)]
         self.optimizer = self.draw_optimizer()
         self.batch, self.epochs = int(rng.integers(1, 20)), int(rng.integers(1, 4))
         rows = self.rows = int(rng.integers(2, 60))
-        self.x = rng.standard_normal((rows, self.inputs)).astype("f")
-        self.y = self.targets(rows)
-        self.weight = rng.uniform(0, 2, rows).astype("f") if rng.random() < 0.3 else None
+        shape = (self.inputs,) if self.steps is None else (self.steps, self.inputs)
+        self.x = rng.standard_normal((rows, *shape)).astype("f")
+        self.y = self.targets(rows * (self.lines or 1))
+        if self.lines:
+            self.y = self.y.reshape(rows, self.lines, *self.y.shape[1:])
+        weighted = (rows,) if not self.lines else (rows, self.lines)
+        self.weight = rng.uniform(0, 2, weighted).astype("f") if rng.random() < 0.3 else None
         self.validation = rng.random() < 0.5
+        self.fitting = {}
+        if self.kind in ("labels", "one-hot") and not self.lines and self.weight is None and rng.random() < 0.3:
+            self.fitting["class_weight"] = {0: 0.5, 1: 2.0}
+            if rows > 10 and not self.validation:
+                self.fitting["validation_split"] = 0.3
+        if rng.random() < 0.1:
+            self.fitting["steps_per_epoch"] = int(rng.integers(1, 4))
+        self.loss_weight = 0.5 if rng.random() < 0.1 else None
+        self.nested = rng.random() < 0.15 and len(self.layers) > 2
         self.frozen = int(rng.integers(0, len(self.layers))) if rng.random() < 0.15 and len(self.layers) > 1 else None
         self.jitter = 0.0
 
@@ -162,7 +182,10 @@ class Draw:
 
     def build(self, library):
         stack = [getattr(library.layers, name)(*positional, **named) for name, positional, named in self.layers]
-        model = library.Sequential([library.layers.Input((self.inputs,)), *stack])
+        if self.nested:
+            stack = [library.Sequential(stack[:2]), *stack[2:]]
+            self.frozen = None
+        model = library.Sequential([library.layers.Input(self.x.shape[1:]), *stack])
         if self.frozen is not None:
             model.layers[self.frozen].trainable = False
         name, settings, schedule = self.optimizer
@@ -180,7 +203,8 @@ class Draw:
 
         model.compile(
             optimizer=getattr(library.optimizers, name)(rate, **settings), loss=loss,
-            metrics=made(self.metrics, "metric"), weighted_metrics=made(self.weighted_metrics, "weighted") or None,
+            loss_weights=self.loss_weight, metrics=made(self.metrics, "metric"),
+            weighted_metrics=made(self.weighted_metrics, "weighted") or None,
         )  # fmt: skip
         return model
 
@@ -191,7 +215,7 @@ class Draw:
         extra = {"validation_data": (self.x[:7], self.y[:7])} if self.validation else {}
         history = model.fit(
             self.x, self.y, batch_size=self.batch, epochs=self.epochs, shuffle=False, verbose=0,
-            sample_weight=self.weight, **extra,
+            sample_weight=self.weight, **extra, **self.fitting,
         ).history  # fmt: skip
         found = model.evaluate(self.x, self.y, batch_size=self.batch, verbose=0, return_dict=True)
         return {
