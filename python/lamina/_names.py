@@ -143,7 +143,7 @@ def serialize(item: Any) -> dict[str, Any]:
         where = module.split(".")[1]
         if module.endswith(".schedules"):
             where = "optimizers.schedules"
-        module = package if where in ("models", "training") else f"{package}.{where}"
+        module = package if where in ("models", "sequential") else f"{package}.{where}"
         registered = None
     return {"module": module, "class_name": kind.__name__, "config": item.get_config(), "registered_name": registered}
 

@@ -1,9 +1,9 @@
-"""Training: compile, fit, evaluate, predict of a model."""
+"""Training: compile, fit, evaluate of a model."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from lamina import data as data_module
 from lamina import losses, metrics, optimizers, random
-from lamina._arrays import SparseRows, real_array
+from lamina._arrays import real_array
 from lamina._checks import flag, integer, number
 from lamina._names import required
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
 from lamina.callbacks import base as callbacks_module
 from lamina.data import Data
-from lamina.plan import Constants
-from lamina.stepping import Compiled, Prepared, Stepper
+from lamina.prediction import Predictor
+from lamina.stepping import Compiled, Prepared
 from lamina.streams import Stream, is_stream
 
 __all__ = ["Trainer"]
@@ -26,8 +26,8 @@ __all__ = ["Trainer"]
 Array = npt.NDArray[Any]
 
 
-class Trainer(Stepper):
-    """The part of a model that users call to train and run it."""
+class Trainer(Predictor):
+    """The part of a model that users call to train and test it."""
 
     def compile(
         self,
@@ -452,141 +452,6 @@ class Trainer(Stepper):
         if verbose == 2:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
         return self._as_result(logs, return_dict)
-
-    def predict(
-        self,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: str | int = "auto",
-        steps: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
-    ) -> Array:
-        """Return the output for rows.
-
-        Parameters
-        ----------
-        x : array_like, shape (n, ...), or iterable of batches
-            n may be 0. Of batches ``(x, y)`` the targets are left out.
-        batch_size : int, >= 1, optional
-            Bounds memory. A row's prediction has the same bits whatever it is.
-        verbose : {"auto", 0, 1, 2}
-            Accepted as in Keras; nothing is printed.
-        steps : int, >= 1, optional
-            Predict so many batches only.
-        callbacks : list of Callback, optional
-
-        Returns
-        -------
-        ndarray, shape (n, ...), of the model's dtype
-
-        Raises
-        ------
-        TypeError, ValueError
-            `x` does not fit.
-        """
-        who = self._who("predict")
-        limit = None if steps is None else integer(who, "steps", steps)
-        size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
-        callbacks_module.resolve_verbose(who, verbose)
-        listeners = callbacks_module.checked(who, callbacks)
-        if is_stream(x):
-            stream = Stream(who, x, limit)
-            events = CallbackList(listeners, self, {"verbose": verbose, "epochs": 1, "steps": len(stream) or None})
-            found = (self._rows_for(who, batch.x) for batch in stream.epoch())
-            return np.concatenate(list(self._predict_batches(events, found)))
-        rows = self._rows_for(who, x)
-        if limit is not None:
-            size = size if batch_size is not None else -(-len(rows) // limit)
-            rows = rows[: limit * size]
-        if not listeners:
-            return self._infer(rows)
-        events = CallbackList(listeners, self, {"verbose": verbose, "epochs": 1, "steps": -(-len(rows) // size)})
-        batches = (rows[first : first + size] for first in range(0, len(rows), size))
-        empty = np.empty((0, *self._plan(False, isinstance(rows, SparseRows)).output_shape), self.compute_dtype)
-        return np.concatenate([empty, *self._predict_batches(events, batches)])
-
-    def _predict_batches(self, events: CallbackList, batches: Iterable[Array | SparseRows]) -> Iterator[Array]:
-        """Yield the outputs of batches, between their events."""
-        events.call("on_predict_begin", {})
-        outputs = None
-        for index, rows in enumerate(batches):
-            events.call("on_predict_batch_begin", index, {})
-            outputs = self._infer(rows)
-            events.call("on_predict_batch_end", index, {"outputs": outputs})
-            yield outputs
-        events.call("on_predict_end", {"outputs": outputs})
-
-    def predict_on_batch(self, x: Any, out: Any = None) -> Array:
-        """Return the output for one batch.
-
-        Parameters
-        ----------
-        x : array_like, shape (n, ...)
-        out : ndarray, shape (n, ...), of the model's dtype, optional
-            C-contiguous; receives the output, and nothing is allocated then. It must not share memory with `x`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            `x` or `out` does not fit.
-        """
-        known = self._predictor
-        if known is not None and known[2] == Constants.changes and known[0] == self.flat_layers:
-            found = known[1].predict_plain(x, out)
-            if found is not None:
-                return found
-        return self._predict_on_batch(x, out)
-
-    def _predict_on_batch(self, x: Any, out: Any) -> Array:
-        who = self._who("predict_on_batch")
-        rows = self._rows_for(who, x)
-        if out is not None:
-            shape = (len(rows), *self._plan(False).output_shape)
-            if not isinstance(out, np.ndarray) or out.dtype != self.compute_dtype:
-                raise TypeError(f"{who}: out must be an array of dtype {self.compute_dtype}.")
-            if out.shape != shape or not out.flags.c_contiguous or not out.flags.writeable:
-                raise ValueError(
-                    f"{who}: out must be writeable, C-contiguous, of shape {shape}; got shape {out.shape}."
-                )
-            if isinstance(rows, np.ndarray) and np.may_share_memory(rows, out):
-                raise ValueError(f"{who}: out must not share memory with x.")
-        return self._infer(rows, out)
-
-    def _rows_for(self, who: str, x: Any) -> Array | SparseRows:
-        """Return a batch as rows, and make sure that there are parameters for it."""
-        rows = data_module.input_rows(who, x, self.row_shape, self.vocabulary)
-        if not self.built:
-            self.build((None, *rows.shape[1:]))
-        return rows
-
-    def _infer(self, rows: Array | SparseRows, out: Array | None = None) -> Array:
-        sparse = isinstance(rows, SparseRows)
-        plan = self._plan(False, sparse)
-        if not sparse:
-            self._predictor = (list(self.flat_layers), plan.network, Constants.changes)
-        found = plan.network.predict(data_module.engine_input(rows), out)
-        if out is not None:
-            return out
-        return found if len(plan.output_shape) == 1 else found.reshape(len(rows), *plan.output_shape)
-
-    def __call__(self, x: Any, training: bool | None = None) -> Array:
-        """Return the output for one batch, as Keras's ``model(x)``.
-
-        With `training`, noise is added and batches are normalized by their own moments, which running means take up;
-        nothing is trained.
-        """
-        if training:
-            rows = self._rows_for(self._who("call"), x)
-            plan = self._plan(False, isinstance(rows, SparseRows))
-            self._draws += 1
-            output = plan.network.predict(data_module.engine_input(rows), None, self._draws)
-            return output.reshape(len(rows), *plan.output_shape)
-        known = self._predictor
-        if known is not None and known[2] == Constants.changes and known[0] == self.flat_layers:
-            found = known[1].predict_plain(x, None)
-            if found is not None:
-                return found
-        return self._infer(self._rows_for(self._who("call"), x))
 
     def train_on_batch(
         self,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from lamina import _core, config, constraints, initializers, regularizers
 from lamina._checks import KindError, NotBuiltError, flag
 from lamina._names import redefines, snake_case, unique_name
+from lamina.layers.host import Functions, Pass
 from lamina.plan import ActivityStep, Constants, HostStep, Plan, Step, make_plan
 from lamina.variables import Variable
 
@@ -23,13 +23,6 @@ Shape = tuple[int, ...]
 
 # While a file is loaded: variable path → values, instead of what initializers would draw.
 initial_values: ContextVar[dict[str, Array] | None] = ContextVar("initial_values", default=None)
-
-
-class Pass(NamedTuple):
-    """What `forward` of a layer written in Python leaves: the output, and whatever `backward` needs besides."""
-
-    output: Array
-    saved: Any = None
 
 
 class Layer:
@@ -133,7 +126,7 @@ class Layer:
     def steps(self) -> list[Step]:
         """Return what the layer is to the engine; one that defines `forward` and `backward` is computed by them."""
         shape = tuple(size for size in self.output_shape[1:] if size is not None)
-        return [HostStep(self, shape, _Functions(self))]
+        return [HostStep(self, shape, Functions(self))]
 
     def all_steps(self) -> list[Step]:
         """Return `steps`, and the penalty on the output where there is one."""
@@ -511,39 +504,6 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
-
-
-class _Functions:
-    """A layer's `forward` and `backward` as the engine calls them: for flat rows, the last pass remembered."""
-
-    def __init__(self, layer: Layer) -> None:
-        self._layer = weakref.ref(layer)  # which the engine keeps alive no longer than the model does
-        self.last: Pass | None = None
-
-    def _alive(self) -> Layer:
-        layer = self._layer()
-        assert layer is not None
-        return layer
-
-    def forward(self, x: Array, training: bool) -> Array:
-        layer = self._alive()
-        step = layer.forward(x.reshape(-1, *layer._built_input()), training=training)
-        if training:
-            self.last = step
-        return np.asarray(step.output)
-
-    def backward(self, dy: Array, need_dx: bool) -> tuple[Array | None, list[Array | None]]:
-        assert self.last is not None
-        layer, dy = self._alive(), dy.reshape(np.shape(self.last.output))
-        dx, gradients = layer.backward(dy, self.last, need_dx=need_dx)
-        trained = layer.trainable_weights
-        if len(gradients) != len(trained):
-            raise ValueError(
-                f"{type(layer).__name__} {layer.name!r}: backward must return {len(trained)} gradients, one a "
-                f"trainable parameter; got {len(gradients)}."
-            )
-        found = {id(variable): gradient for variable, gradient in zip(trained, gradients, strict=True)}
-        return dx, [found.get(id(variable)) for variable in layer.weights]
 
 
 def check_row_shape(who: str, shape: Any) -> Shape:

@@ -1,0 +1,533 @@
+"""Sequential: a model that is a stack of layers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy.typing as npt
+
+from lamina import config, random
+from lamina._checks import KindError, NotBuiltError, flag, only_none
+from lamina._names import serialize, snake_case, unique_name
+from lamina._registration import custom_object_scope
+from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape, deserialize
+from lamina.layers.base import Shape, assign_all, check_row_shape
+from lamina.saving.summary import format_summary
+from lamina.training import Trainer
+from lamina.variables import Variable
+
+__all__ = ["Part", "Sequential", "is_model"]
+
+Array = npt.NDArray[Any]
+
+
+class Sequential(Trainer):
+    """A stack of layers, each taking the output of the one before.
+
+    Parameters
+    ----------
+    layers : iterable of Layer or Sequential, optional
+        More can be added with `add`. Where the first gives an input shape, or is an `Input`, parameters are
+        made at once; otherwise when data are first seen, or by `build`. A `Sequential` among them shares its layers:
+        training either trains both.
+    trainable : bool
+    name : str, optional
+
+    Attributes
+    ----------
+    built : bool
+        Whether parameters exist.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lamina
+    >>> lamina.utils.set_random_seed(0)
+    >>> model = Sequential([lamina.layers.Dense(8, activation="tanh"), lamina.layers.Dense(1, activation="sigmoid")])
+    >>> model.compile(optimizer=lamina.optimizers.SGD(0.5, momentum=0.9), loss="binary_crossentropy")
+    >>> x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    >>> history = model.fit(x, y, epochs=300, batch_size=4, verbose=0)
+    >>> model.predict(x).round()[:, 0]
+    array([0., 1., 1., 0.], dtype=float32)
+    """
+
+    def __init__(self, layers: Iterable[Part] | None = None, trainable: bool = True, name: str | None = None) -> None:
+        super().__init__()
+        for method in ("call", "train_step", "test_step", "predict_step", "compute_loss"):
+            if hasattr(type(self), method):
+                raise KindError(
+                    f"{type(self).__name__}: {method} would not be called: epochs run in C++. Write a loop of your own "
+                    "with train_on_batch, or a Layer or a Loss."
+                )
+        self.name = name if name is not None else unique_name(snake_case(type(self).__name__))
+        self.seed = random.global_seeds.next_seed()
+        self._parts: list[Part] = []
+        self._input: InputLayer | None = None
+        self._trainable = True
+        self.built = False
+        for layer in layers or []:
+            self.add(layer)
+        if not flag(f"{type(self).__name__} {self.name!r}", "trainable", trainable):
+            self.trainable = False
+
+    # Composition.
+
+    @property
+    def layers(self) -> list[Part]:
+        """The layers, and models that are layers of this one, without the `Input`."""
+        return list(self._parts)
+
+    @property
+    def flat_layers(self) -> list[Layer]:
+        """The layers, with those of models among them in their place."""
+        if not any(isinstance(part, Sequential) for part in self._parts):
+            return self._parts  # type: ignore[return-value]  # there are only layers
+        return [
+            layer for part in self._parts for layer in (part.flat_layers if isinstance(part, Sequential) else [part])
+        ]
+
+    def add(self, layer: Part, rebuild: bool = True) -> None:
+        """Append a layer, or a model as a layer.
+
+        Parameters
+        ----------
+        layer : Layer or Sequential
+        rebuild : bool
+            Accepted as in Keras.
+
+        Raises
+        ------
+        TypeError
+            Neither a layer nor a model.
+        ValueError
+            Its name is taken, its dtype is not the model's, its input shape is not the output shape before it, or
+            it is an `Input` in the middle. The model stays as it was.
+        """
+        who = f"{type(self).__name__} {self.name!r}: add"
+        if not isinstance(layer, (Layer, Sequential)):
+            raise KindError(f"{who}: layer must be a lamina.layers.Layer; got {type(layer).__name__}.")
+        if isinstance(layer, InputLayer):
+            if self._parts or self._input is not None:
+                raise ValueError(f"{who}: an Input must come first; the model has layers already.")
+            self._input = layer
+            return
+        if isinstance(layer, Layer):
+            layer.check_computable()
+        added = layer.flat_layers if isinstance(layer, Sequential) else [layer]
+        if not added:
+            raise ValueError(f"{who}: the model {layer.name!r} has no layers yet; add it when it has.")
+        taken = {other.name for other in self.flat_layers} | {part.name for part in self._parts}
+        for name in (layer.name, *(new.name for new in added)):
+            if name in taken:
+                raise ValueError(f"{who}: names must be unique; there is a layer {name!r} already.")
+        if self._parts and layer.dtype != self.dtype:
+            raise ValueError(
+                f"{who}: a model has one dtype; layer {layer.name!r} is {layer.dtype}, the others are {self.dtype}."
+            )
+        start = self._input
+        if start is None and not self._parts:
+            shape = layer.input_row_shape if layer.placed else layer.wanted_input_shape
+            start = None if shape is None else InputLayer(shape, dtype=layer.dtype)
+        before = self._output_row_shape() if self._parts else (None if start is None else start.input_row_shape)
+        if before is not None:
+            _build_for(who, layer, before)
+        self._input = start
+        self._parts.append(layer)
+        self.built = before is not None
+        self._metric_uses = None
+
+    def pop(self, rebuild: bool = True) -> Part:
+        """Remove the last layer and return it; `rebuild` is accepted as in Keras."""
+        if not self._parts:
+            raise ValueError(f"{type(self).__name__} {self.name!r}: pop: the model has no layers.")
+        self._metric_uses = None
+        layer = self._parts.pop()
+        self.built = self.built and bool(self._parts)
+        return layer
+
+    # What makes a model a layer of another one.
+
+    @property
+    def input_row_shape(self) -> Shape | None:
+        """The same as `row_shape`."""
+        return self.row_shape
+
+    @property
+    def placed(self) -> bool:
+        """The same as `built`."""
+        return self.built
+
+    @property
+    def wanted_input_shape(self) -> Shape | None:
+        """The shape of one row of input, where the model says it before it is built."""
+        return self.row_shape
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the output shape, batch first, for an input shape."""
+        shape = tuple(input_shape)
+        for layer in self._parts:
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    def build_or_discard(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build; where that fails leave the model as it was."""
+        self.build(input_shape)
+
+    def discard_weights(self) -> None:
+        """Make the model unbuilt again."""
+        for part in self._parts:
+            part.discard_weights()
+        self._input, self.built = None, False
+
+    def _output_row_shape(self) -> Shape | None:
+        return tuple(size for size in self._parts[-1].output_shape[1:] if size is not None) if self.built else None
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the parameters.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            Batch first, its size None, as ``(None, 784)``.
+
+        Raises
+        ------
+        ValueError
+            No shape, a wrong one, or the model has no layers.
+        """
+        who = f"{type(self).__name__} {self.name!r}: build"
+        if self.built:
+            if input_shape is not None and check_row_shape(who, tuple(input_shape)[1:]) != self.row_shape:
+                raise ValueError(f"{who}: the model was built for rows of shape {self.row_shape}; got {input_shape}.")
+            return
+        if not self._parts:
+            raise ValueError(f"{who}: the model must have at least one layer.")
+        if input_shape is None and self._input is not None:
+            input_shape = (None, *(self._input.input_row_shape or ()))
+        if input_shape is None:
+            raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
+        row_shape = check_row_shape(who, tuple(input_shape)[1:])
+        new = [layer for layer in self._parts if not layer.placed]
+        shape: tuple[int | None, ...] = (None, *row_shape)
+        try:
+            for layer in self._parts:
+                _build_for(who, layer, check_row_shape(who, shape[1:]))
+                shape = layer.compute_output_shape(shape)
+        except BaseException:
+            for layer in new:
+                layer.discard_weights()
+            raise
+        if self._input is None:
+            self._input = InputLayer(row_shape, dtype=self.compute_dtype)
+        self.built = True
+
+    # What training needs to know.
+
+    @property
+    def row_shape(self) -> Shape | None:
+        """Shape of one row of input, or None before it is known."""
+        return None if self._input is None else self._input.input_row_shape
+
+    @property
+    def compute_dtype(self) -> str:
+        """The model's dtype."""
+        if not self._parts:
+            raise ValueError(f"{type(self).__name__} {self.name!r}: the model must have at least one layer.")
+        return self._parts[0].dtype
+
+    @property
+    def dtype(self) -> str:
+        """The model's dtype."""
+        return self.compute_dtype
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Input shape, batch first; for built models."""
+        self._require_built("input_shape")
+        return (None, *(self.row_shape or ()))
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Output shape, batch first; for built models."""
+        self._require_built("output_shape")
+        return self._parts[-1].output_shape
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes parameters; assigning sets it for all layers."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = flag(f"{type(self).__name__} {self.name!r}", "trainable", value)
+        for part in self._parts:
+            part.trainable = self._trainable
+
+    def planned_output(self, row_shape: Shape) -> Shape:
+        """Return the shape of one row of output for rows of that shape, built or not."""
+        if not self._parts:
+            raise ValueError(f"{type(self).__name__} {self.name!r}: the model must have at least one layer.")
+        shape = self.compute_output_shape((None, *row_shape))
+        return tuple(size for size in shape[1:] if size is not None)
+
+    def check_masks(self, who: str) -> None:
+        """Raise where Keras would mask steps: in the loss, or in a normalization by the batch."""
+        masked = False
+        for layer in self.flat_layers:
+            if isinstance(layer, Embedding):
+                masked = layer.mask_zero
+            elif isinstance(layer, (Flatten, Reshape)):
+                masked = False
+            elif isinstance(layer, BatchNormalization) and masked:
+                break
+        if masked:
+            raise ValueError(
+                f"{who}: mask_zero of the Embedding must be False, or a Flatten follow it: neither losses nor "
+                "BatchNormalization read masks here."
+            )
+
+    def _require_built(self, method: str) -> None:
+        if not self.built:
+            raise NotBuiltError(
+                f"{type(self).__name__} {self.name!r}: {method}: the model must be built; it has no parameters yet. "
+                "Begin it with an Input, or call build() or fit()."
+            )
+
+    # Parameters.
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Part:
+        """Return a layer by name or index."""
+        who = f"{type(self).__name__} {self.name!r}: get_layer"
+        if (name is None) == (index is None):
+            raise ValueError(f"{who}: give name or index.")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"{who}: index must be below {len(self.layers)}; got {index}.")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"{who}: name must be one of {[layer.name for layer in self.layers]}; got {name!r}.")
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables, layer by layer; empty before the model is built."""
+        return [variable for layer in self.flat_layers for variable in layer.weights]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The same as `weights`."""
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """Variables that training changes."""
+        return [variable for layer in self.flat_layers for variable in layer.trainable_weights]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def losses(self) -> list[float]:
+        """Penalties of the regularizers on parameters."""
+        return [penalty for layer in self.flat_layers for penalty in layer.losses]
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The same as `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """Variables that training leaves alone."""
+        return [variable for layer in self.flat_layers for variable in layer.non_trainable_weights]
+
+    def count_params(self) -> int:
+        """Return the number of parameters; for built models."""
+        self._require_built("count_params")
+        return sum(variable.size for variable in self.weights)
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of all parameters, in Keras's order; for built models."""
+        self._require_built("get_weights")
+        return [variable.numpy() for variable in self.weights]
+
+    def set_weights(self, weights: list[npt.ArrayLike]) -> None:
+        """Write all parameters, or none where one does not fit.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            Of the number, order and shapes of `get_weights`.
+
+        Raises
+        ------
+        ValueError
+            Number or shapes differ, or the model is not built.
+        """
+        self._require_built("set_weights")
+        assign_all(f"{type(self).__name__} {self.name!r}", self.weights, weights)
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+    ) -> None:
+        """Print layers, output shapes and numbers of parameters.
+
+        Parameters
+        ----------
+        line_length : int, optional
+            Width of the table; 88 if omitted, 100 with `show_trainable`, less in a narrow terminal.
+        positions : sequence of float, optional
+            Right edges of the columns as shares of the width.
+        print_fn : callable, optional
+            Called with the text instead of `print`.
+        expand_nested : bool
+            Show the layers of models that are layers, too.
+        show_trainable : bool
+            Add a column that says which layers train.
+        layer_range : sequence of two str, optional
+            Names, or regular expressions, of the first and the last layer to show.
+        """
+        if line_length is None:
+            line_length = min(100 if show_trainable else 88, shutil.get_terminal_size().columns - 4)
+        (print_fn or print)(format_summary(self, line_length, positions, expand_nested, show_trainable, layer_range))
+
+    # Saving.
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes the same model, without parameters' values, as Keras spells it."""
+        first = [] if self._input is None else [self._input]
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": config.dtype_config(self.dtype if self._parts else config.floatx()),
+            "layers": [serialize(layer) for layer in (*first, *self._parts)],
+            "build_input_shape": None if self.row_shape is None else [None, *self.row_shape],
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Sequential:
+        """Return a model from `get_config`, lamina's or Keras's.
+
+        Parameters
+        ----------
+        config : dict
+        custom_objects : dict, optional
+            Name → class or function, for what is not lamina's.
+        """
+        if not {"name", "layers"} <= set(config):
+            raise ValueError(f"{cls.__name__}.from_config: config must be a dict with 'name' and 'layers'.")
+        model = cls(name=config["name"])
+        model.seed = int(config.get("seed", model.seed))
+        with custom_object_scope(custom_objects):
+            for layer in config["layers"]:
+                model.add(cls.from_config(layer["config"]) if is_model(layer) else deserialize(layer))
+        if config.get("build_input_shape") is not None and model._parts:
+            model.build(config["build_input_shape"])
+        model._trainable = bool(config.get("trainable", True))
+        return model
+
+    def save(self, filepath: Any, overwrite: bool = True, zipped: None = None) -> None:
+        """Write the model into one file: architecture, parameters, and how it was compiled, with its state.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            Ends in ``.safetensors``. Keras's suffixes raise, for they promise Keras's format.
+        overwrite : bool
+            False raises where the file exists.
+        zipped : None
+            Keras's choice of its own format; another value raises.
+
+        Raises
+        ------
+        ValueError
+            The suffix, an existing file, or the model is not built.
+        """
+        from lamina.saving.native import save_model
+
+        only_none(f"{type(self).__name__} {self.name!r}: save", zipped=zipped)
+        save_model(self, filepath, overwrite)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:
+        """Write the parameters into a file.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            Ends in ``.safetensors``.
+        overwrite : bool
+            False raises where the file exists.
+        max_shard_size : None
+            There is one file; another value raises.
+        """
+        from lamina.saving.native import save_weights
+
+        only_none(f"{type(self).__name__} {self.name!r}: save_weights", max_shard_size=max_shard_size)
+        self._require_built("save_weights")
+        save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
+        """Read parameters that `save_weights` or `save` wrote, in the order of the layers; all or none.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            Ends in ``.safetensors``.
+        skip_mismatch : bool
+            Leave parameters alone whose shape is another one in the file, instead of raising.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            There is no such file, it is damaged, or its parameters have other shapes.
+        """
+        from lamina.saving.native import load_weights
+
+        self._require_built("load_weights")
+        load_weights(self, filepath, flag(self._who("load_weights"), "skip_mismatch", skip_mismatch))
+
+    def to_json(self, **settings: Any) -> str:
+        """Return `get_config` as JSON; `model_from_json` makes the model again.
+
+        Parameters
+        ----------
+        **settings
+            Passed on to `json.dumps`.
+        """
+        return json.dumps(serialize(self), **settings)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+# What a model is made of.
+Part = Layer | Sequential
+
+
+def _build_for(who: str, layer: Part, row_shape: Shape) -> None:
+    """Build a layer for rows of a shape; where it is built already, make sure that it is for these."""
+    if not layer.placed:
+        layer.build_or_discard((None, *row_shape))
+    elif layer.input_row_shape != row_shape:
+        raise ValueError(
+            f"{who}: layer {layer.name!r} must take rows of shape {layer.input_row_shape}, for which it was built; "
+            f"those before it are {row_shape}."
+        )
+
+
+def is_model(config: Any) -> bool:
+    """Return whether a configuration is that of a model, not of a layer."""
+    return isinstance(config, dict) and config.get("class_name") == "Sequential"
