@@ -62,6 +62,59 @@ def test_names_in_a_model_of_models_are_unique():
         lamina.Sequential([lamina.Sequential()])
 
 
+def test_a_model_that_changes_inside_another_one_is_noticed():
+    inner = lamina.Sequential([lamina.Input((4,)), layers.Dense(3), layers.Dense(500)])
+    outer = lamina.Sequential([inner, layers.Dense(2)])
+    outer.compile("sgd", "mse")
+    x = np.ones((9, 4), "f")
+    outer.predict(x)
+    outer.predict_on_batch(x)
+    inner.pop()
+    for call in (outer.predict, outer.predict_on_batch, lambda x: outer.fit(x, np.zeros((9, 2)), verbose=0)):
+        with pytest.raises(ValueError, match=r"built for rows of shape \(500,\)"):
+            call(x)
+    inner.add(layers.Dense(500))
+    assert outer.predict(x).shape == (9, 2)
+
+
+def test_the_engine_itself_refuses_layers_that_do_not_fit():
+    layer = layers.Dense(3)
+    layer.build((None, 4))
+    spec = ("dense", layer.block(), "linear", None)
+    with pytest.raises(ValueError, match="made for 4 columns; the one before gives 5"):
+        lamina._core.Network("float32", 5, 1, [spec], [True], "dense")
+    with pytest.raises(ValueError, match="made for 2 columns"):
+        lamina._core.Network("float32", 5, 1, [("scale", [1.0, 2.0], [0.0, 0.0])], [False], "dense")
+
+
+def test_a_refused_build_leaves_other_models_alone(rng):
+    shared = layers.Dense(3)
+    trained = lamina.Sequential([lamina.Input((4,)), shared])
+    x = rng.standard_normal((5, 4)).astype("f")
+    before = trained.predict(x)
+    inner = lamina.Sequential([layers.Dropout(0.1), shared])
+    outer = lamina.Sequential([inner])
+    with pytest.raises(ValueError, match="must take rows of shape"):
+        outer.build((None, 9))
+    np.testing.assert_array_equal(trained.predict(x), before)
+    assert not outer.built
+    assert not inner.built
+    outer.build((None, 4))
+    np.testing.assert_array_equal(outer.predict(x), before)
+    table = layers.Embedding(5, 2, weights=np.ones((5, 2)))
+    wrong = lamina.Sequential([table, lamina.layers.Reshape((7,)), layers.Dense(1)])
+    with pytest.raises(ValueError, match="cannot become"):
+        wrong.build((None, 4))
+    np.testing.assert_array_equal(table.get_weights()[0], np.ones((5, 2)))
+
+
+def test_a_frozen_model_stays_frozen(rng):
+    model = lamina.Sequential(trainable=False)
+    model.add(lamina.Input((3,)))
+    model.add(layers.Dense(1))
+    assert model.trainable_weights == []
+
+
 # Outputs of several lines a row.
 
 
@@ -255,6 +308,86 @@ def test_metrics_of_ones_own_see_targets_as_they_were_given(rng):
     assert found["huber_loss"] == pytest.approx(loss(x[:, :1], model.predict(x)), rel=1e-6)
 
 
+def test_results_of_metrics_are_numbers_that_stay(rng):
+    class Total(lamina.metrics.Metric):
+        def __init__(self):
+            super().__init__(name="total")
+            self.sum = self.add_weight(shape=(), name="sum")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.sum.assign_add(np.abs(y_true - y_pred[:, 0]).sum())
+
+        def result(self):
+            return self.sum
+
+    x, y = rng.standard_normal((40, 3)), rng.standard_normal(40)
+    model = small(metrics=[Total()], optimizer=lamina.optimizers.SGD(0.05))
+    history = model.fit(x, y, epochs=3, validation_data=(x[:5], y[:5]), verbose=0).history
+    assert all(type(value) is float for value in history["total"])
+    assert len(set(history["total"] + history["val_total"])) == 6
+    json.dumps(history)
+
+    class Halved(lamina.metrics.MeanSquaredError):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            super().update_state(y_true, np.asarray(y_pred) * 0, sample_weight)
+
+    model = small(metrics=[Halved()])
+    found = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert found["halved"] == pytest.approx((y**2).mean(), rel=1e-5)
+
+
+def test_metrics_of_ones_own_see_outputs_in_their_shape(rng):
+    x, y = rng.standard_normal((10, 2, 3, 4)), rng.standard_normal((10, 2, 3, 2))
+    seen = []
+
+    def distance(y_true, y_pred):
+        seen.append((y_true.shape, y_pred.shape))
+        return np.abs(y_true - y_pred)
+
+    model = lamina.Sequential([lamina.Input((2, 3, 4)), layers.Dense(2)])
+    model.compile("sgd", "mae", metrics=[distance])
+    found = model.evaluate(x, y, verbose=0, batch_size=10, return_dict=True)
+    assert seen == [((10, 2, 3, 2), (10, 2, 3, 2))]
+    assert found["distance"] == pytest.approx(found["loss"], rel=1e-5)
+
+
+def test_a_learning_rate_may_be_a_function_of_the_steps(rng):
+    x, y = rng.standard_normal((32, 3)), rng.standard_normal(32)
+    seen = []
+    model = small()
+
+    def rate():
+        seen.append(int(model.optimizer.iterations))
+        return 0.1 / (1 + model.optimizer.iterations)
+
+    model.compile(lamina.optimizers.SGD(rate), "mse")
+    seen.clear()
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+    assert seen == list(range(8))
+    assert model.optimizer.iterations == 8
+
+
+def test_functions_as_metrics_are_saved_and_cloned(tmp_path, rng):
+    x, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    model = small(metrics=[lamina.losses.mean_absolute_error], loss_weights=0.25)
+    expected = model.evaluate(x, y, verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    again = lamina.models.load_model(tmp_path / "m.safetensors")
+    assert again.evaluate(x, y, verbose=0) == expected
+    assert lamina.models.clone_model(model).evaluate(x, y, verbose=0, return_dict=True).keys() == {
+        "loss", "mean_absolute_error",
+    }  # fmt: skip
+
+    def mine(y_true, y_pred):
+        return np.abs(y_true - y_pred[:, 0])
+
+    model = small(metrics=[mine])
+    with pytest.raises(TypeError, match="mine must be registered"):
+        model.save(tmp_path / "n.safetensors")
+    clone = lamina.models.clone_model(model)
+    assert "mine" in clone.evaluate(x, y, verbose=0, return_dict=True)
+
+
 def test_older_hooks_run_for_every_batch(rng):
     seen = []
 
@@ -319,6 +452,53 @@ def test_clones_are_compiled_alike_and_may_have_other_layers():
         )
 
     assert lamina.models.clone_model(model, clone_function=wider).layers[0].units == 7
+
+
+def test_models_of_ones_own_class_are_found_again(tmp_path):
+    class Plain(lamina.Sequential):
+        pass
+
+    @lamina.saving.register_keras_serializable("mine")
+    class Block(lamina.Sequential):
+        pass
+
+    class Own(layers.Dense):
+        pass
+
+    model = lamina.Sequential([lamina.Input((3,)), Plain([layers.Dense(2)]), Block([Own(2)])])
+    clone = lamina.models.clone_model(model)
+    assert [type(part) for part in clone.layers] == [Plain, Block]
+    with pytest.raises(ValueError, match="Own must be a class of lamina's, or registered"):
+        model.save(tmp_path / "m.safetensors")
+    block = Block([lamina.Input((3,)), lamina.Sequential([layers.Dense(2)])])
+    for again in (lamina.models.model_from_json(block.to_json()), lamina.models.clone_model(block)):
+        assert type(again.layers[0]) is lamina.Sequential
+    assert type(lamina.models.model_from_json(block.to_json())) is Block
+    block.save(tmp_path / "b.safetensors")
+    assert type(lamina.models.load_model(tmp_path / "b.safetensors")) is Block
+    with pytest.raises(ValueError, match="Plain must be a class of lamina's, or registered"):
+        lamina.Sequential([lamina.Input((3,)), Plain([layers.Dense(2)])]).save(tmp_path / "p.safetensors")
+
+
+def test_an_activation_may_be_assigned():
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(3, "relu", kernel_initializer="identity")])
+    x = np.array([[-1.0, 0, 1]], "f")
+    np.testing.assert_array_equal(model.predict_on_batch(x), [[0, 0, 1]])
+    model.layers[0].activation = lamina.activations.linear
+    np.testing.assert_array_equal(model.predict_on_batch(x), x)
+
+
+def test_batches_of_a_stream_are_weighted_by_class(rng):
+    x, y = rng.standard_normal((30, 3)), rng.integers(0, 2, 30)
+    found = []
+    for arguments in (
+        ([(x[:15], y[:15]), (x[15:], y[15:])].__iter__(), {"class_weight": {0: 0.2, 1: 3.0}}),
+        (x, {"y": y, "class_weight": {0: 0.2, 1: 3.0}, "batch_size": 15, "shuffle": False}),
+    ):
+        model = small(activation="sigmoid", loss="binary_crossentropy")
+        model.fit(arguments[0], **arguments[1], verbose=0)
+        found.append(model.get_weights()[0])
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 # Variables and optimizers by themselves.

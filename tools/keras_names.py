@@ -23,6 +23,7 @@ import lamina
 MODULES = [
     "", "models", "layers", "activations", "initializers", "regularizers", "constraints", "losses", "metrics",
     "optimizers", "optimizers.schedules", "callbacks", "utils", "config", "backend", "random", "datasets",
+    "saving", "preprocessing", "preprocessing.sequence",
 ]  # fmt: skip
 
 # Where no module says more: why names of a kind are not there.
@@ -55,7 +56,8 @@ lamina stand with the reason in `tests/peers/keras_suite/left_out.py`. Beyond th
 * A layer, loss, regularizer or optimizer written in Python gives its gradient: `forward` and `backward`,
   `value_and_gradient`, `update`. Keras's `call`, `train_step` and `update_step` raise, for they would not be called;
   a loss with a `call` alone can be computed, not trained with. Constraints and metrics may be any function.
-* Models are stacks; a model may be a layer of another one. Layers are called with arrays, not with symbols.
+* Models are stacks; a model may be a layer of another one, and no two layers of all of them have one name. Layers are
+  called with arrays, not with symbols.
 * Targets are not broadcast, those of cross-entropies lie in [0, 1], class numbers in range, and data are checked before
   any weight moves. Errors are of Keras's kind; the words are lamina's.
 * A cross-entropy after a softmax or sigmoid is computed from the logits, as by Keras on TensorFlow.

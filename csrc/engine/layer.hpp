@@ -63,6 +63,9 @@ class Layer {
   // Multiply-adds for each row of the batch, forward.
   virtual double work() const = 0;
 
+  // Columns of input that it was made for; 0: any.
+  virtual std::ptrdiff_t columns() const { return 0; }
+
   std::ptrdiff_t at = 0;
   bool need_dx = false;
 };

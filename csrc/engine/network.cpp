@@ -1,6 +1,8 @@
 #include "engine/network.hpp"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 #include "core/dispatch.hpp"
 #include "core/threads.hpp"
@@ -42,6 +44,10 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
   for (std::ptrdiff_t l = 0; l < depth(); ++l) {
     const auto i = static_cast<std::size_t>(l);
     layers_[i]->at = l;
+    if (layers_[i]->columns() != 0 && layers_[i]->columns() != plan_[i].width)
+      throw std::invalid_argument("layer " + std::to_string(l) + " was made for " +
+                                  std::to_string(layers_[i]->columns()) + " columns; the one before gives " +
+                                  std::to_string(plan_[i].width) + ".");
     layers_[i]->plan(plan_[i], plan_[i + 1], l > first_trained_);
     plan_[i].has_gradient = l > first_trained_;
     work_ += layers_[i]->work();

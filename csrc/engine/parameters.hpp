@@ -20,6 +20,7 @@ namespace lamina::engine {
 struct Layout {
   struct Tensor {
     std::ptrdiff_t rows, cols;
+    std::ptrdiff_t size() const { return rows * cols; }
   };
   bool dense;
   std::vector<Tensor> tensors;

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lamina import config, random
 from lamina._arrays import real_array
-from lamina._checks import integer, number
+from lamina._checks import integer, number, only_none
 from lamina._names import Configurable, lazily, look_up, registry
 from lamina._names import serialize as serialize
 
@@ -187,6 +187,8 @@ class VarianceScaling(_RandomInitializer):
         For a matrix ``(in, out)`` the fan is ``in``, ``out`` or their mean.
     distribution : {"truncated_normal", "untruncated_normal", "uniform"}
     seed : int, optional
+    input_axes, output_axes : None
+        Of convolutions; another value raises.
     """
 
     def __init__(
@@ -194,9 +196,12 @@ class VarianceScaling(_RandomInitializer):
         scale: float = 1.0,
         mode: str = "fan_in",
         distribution: str = "truncated_normal",
-        seed: int | None = None,
+        seed: Any = None,
+        input_axes: None = None,
+        output_axes: None = None,
     ) -> None:
         super().__init__(seed)
+        only_none(type(self).__name__, input_axes=input_axes, output_axes=output_axes)
         if number("VarianceScaling", "scale", scale, least=0) == 0:
             raise ValueError(f"VarianceScaling: scale must be > 0; got {scale}.")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
@@ -237,8 +242,8 @@ class _Preset(VarianceScaling):
 
     _arguments: tuple[float, str, str]
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(*self._arguments, seed=seed)
+    def __init__(self, seed: Any = None, input_axes: None = None, output_axes: None = None) -> None:
+        super().__init__(*self._arguments, seed, input_axes, output_axes)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -6,12 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from lamina import random
 from lamina._checks import KindError, flag, only_none
 from lamina._names import lazily
 from lamina._registration import custom_object_scope
 from lamina.layers import InputLayer, Layer
-from lamina.sequential import Sequential, is_model
+from lamina.sequential import Sequential, deserialize_part
 
 __all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
@@ -25,10 +24,14 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
     custom_objects : dict, optional
         Name → class or function, for what is not lamina's.
     """
-    found = json.loads(json_string)
-    if not is_model(found):
+    config = json.loads(json_string)
+    if not isinstance(config, dict) or "class_name" not in config:
         raise ValueError("model_from_json: the text must be that of a Sequential's to_json.")
-    return Sequential.from_config(found["config"], custom_objects)
+    with custom_object_scope(custom_objects):
+        found = deserialize_part(config)
+    if not isinstance(found, Sequential):
+        raise ValueError(f"model_from_json: the text must be that of a model's to_json; got a {config['class_name']}.")
+    return found
 
 
 def clone_model(
@@ -38,7 +41,7 @@ def clone_model(
     call_function: None = None,
     recursive: bool = False,
 ) -> Sequential:
-    """Return a model of the same layers, its parameters drawn anew.
+    """Return a model of the same layers, compiled alike, its parameters drawn anew.
 
     Parameters
     ----------
@@ -46,29 +49,32 @@ def clone_model(
     input_tensors, call_function : None
         Of functional models, which there are not; another value raises.
     clone_function : callable, optional
-        Called with each layer; returns the one to use instead of a copy.
+        Called with each layer; returns the one to use. Without, it is one of the same configuration.
     recursive : bool
         Whether models among the layers are cloned layer by layer; without, `clone_function` is called with them.
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"clone_model: model must be a Sequential; got {type(model).__name__}.")
     only_none("clone_model", input_tensors=input_tensors, call_function=call_function)
-    if clone_function is None:
-        copy = type(model).from_config(model.get_config())
-        copy.seed = random.global_seeds.next_seed()
-        if model.compiled:
-            copy.compile_from_config(model.get_compile_config())
-        return copy
-    if not callable(clone_function):
+    if clone_function is not None and not callable(clone_function):
         raise KindError(f"clone_model: clone_function must be callable; got {type(clone_function).__name__}.")
-    copy = Sequential(name=model.name)
+    copy = _cloned(model, Sequential, clone_function, recursive or clone_function is None)
+    if model.compiled:
+        copy._compile_like(model)
+    return copy
+
+
+def _cloned(model: Sequential, kind: type[Sequential], clone_function: Any, recursive: bool) -> Sequential:
+    """Return a model of a class, its layers made from those of another one; models in it keep their class."""
+    make: Callable[[Any], Any] = clone_function or (lambda part: type(part).from_config(part.get_config()))
+    copy = kind(name=model.name)
     if model._input is not None:
         copy.add(InputLayer.from_config(model._input.get_config()))
     for part in model.layers:
-        if recursive and isinstance(part, Sequential):
-            copy.add(clone_model(part, clone_function=clone_function, recursive=True))
+        if recursive and isinstance(part, Sequential) and type(part).__init__ is Sequential.__init__:
+            copy.add(_cloned(part, type(part), clone_function, True))
         else:
-            copy.add(clone_function(part))  # type: ignore[arg-type]  # a model where the caller wants to see them
+            copy.add(make(part))
     copy._trainable = model._trainable
     return copy
 

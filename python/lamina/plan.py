@@ -179,6 +179,18 @@ def head_activation(layers: Sequence[Layer]) -> Kernel | None:
     return last.activation if isinstance(last, (DenseStep, ActivationStep)) else None
 
 
+def _check_shapes(layers: Sequence[Layer], row_shape: Shape) -> None:
+    """Raise where a layer was built for other rows than the ones before it give: a model in the model was changed."""
+    shape: tuple[int | None, ...] = (None, *row_shape)
+    for layer in layers:
+        if layer.weights and layer.input_row_shape != shape[1:]:
+            raise ValueError(
+                f"{type(layer).__name__} {layer.name!r}: the layer was built for rows of shape "
+                f"{layer.input_row_shape}; those before it give {shape[1:]}."
+            )
+        shape = layer.compute_output_shape(shape)
+
+
 def make_plan(
     layers: Sequence[Layer], row_shape: Shape, dtype: str, *, logits: bool = False, sparse: bool = False
 ) -> Plan:
@@ -195,6 +207,7 @@ def make_plan(
     sparse : bool
         For sparse rows, which only a `Dense` layer reads.
     """
+    _check_shapes(layers, row_shape)
     steps = _flattened(layers)
     if logits:
         steps = _without_head(steps)

@@ -10,16 +10,17 @@ from typing import Any
 import numpy.typing as npt
 
 from lamina import config, random
+from lamina import layers as layers_module
 from lamina._checks import KindError, NotBuiltError, flag, only_none
-from lamina._names import serialize, snake_case, unique_name
+from lamina._names import look_up, serialize, snake_case, unique_name
 from lamina._registration import custom_object_scope
-from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape, deserialize
+from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape
 from lamina.layers.base import Shape, assign_all, check_row_shape
 from lamina.saving.summary import format_summary
 from lamina.training import Trainer
 from lamina.variables import Variable
 
-__all__ = ["Part", "Sequential", "is_model"]
+__all__ = ["Part", "Sequential", "deserialize_part"]
 
 Array = npt.NDArray[Any]
 
@@ -89,6 +90,10 @@ class Sequential(Trainer):
             layer for part in self._parts for layer in (part.flat_layers if isinstance(part, Sequential) else [part])
         ]
 
+    def all_models(self) -> list[Sequential]:
+        """Return the model, and all models in it."""
+        return [self, *(one for part in self._parts if isinstance(part, Sequential) for one in part.all_models())]
+
     def add(self, layer: Part, rebuild: bool = True) -> None:
         """Append a layer, or a model as a layer.
 
@@ -136,6 +141,8 @@ class Sequential(Trainer):
             _build_for(who, layer, before)
         self._input = start
         self._parts.append(layer)
+        if not self._trainable:
+            layer.trainable = False
         self.built = before is not None
         self._metric_uses = None
 
@@ -176,12 +183,6 @@ class Sequential(Trainer):
         """Build; where that fails leave the model as it was."""
         self.build(input_shape)
 
-    def discard_weights(self) -> None:
-        """Make the model unbuilt again."""
-        for part in self._parts:
-            part.discard_weights()
-        self._input, self.built = None, False
-
     def _output_row_shape(self) -> Shape | None:
         return tuple(size for size in self._parts[-1].output_shape[1:] if size is not None) if self.built else None
 
@@ -210,15 +211,19 @@ class Sequential(Trainer):
         if input_shape is None:
             raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
         row_shape = check_row_shape(who, tuple(input_shape)[1:])
-        new = [layer for layer in self._parts if not layer.placed]
+        new = [layer for layer in self.flat_layers if not layer.placed]
+        kept = [bool(layer.weights) for layer in new]
+        unbuilt = [(model, model._input) for model in self.all_models() if not model.built]
         shape: tuple[int | None, ...] = (None, *row_shape)
         try:
             for layer in self._parts:
                 _build_for(who, layer, check_row_shape(who, shape[1:]))
                 shape = layer.compute_output_shape(shape)
         except BaseException:
-            for layer in new:
-                layer.discard_weights()
+            for leaf, keeps in zip(new, kept, strict=True):
+                leaf.unplace(keeps)
+            for model, start in unbuilt:
+                model._input, model.built = start, False
             raise
         if self._input is None:
             self._input = InputLayer(row_shape, dtype=self.compute_dtype)
@@ -433,7 +438,7 @@ class Sequential(Trainer):
         model.seed = int(config.get("seed", model.seed))
         with custom_object_scope(custom_objects):
             for layer in config["layers"]:
-                model.add(cls.from_config(layer["config"]) if is_model(layer) else deserialize(layer))
+                model.add(deserialize_part(layer))
         if config.get("build_input_shape") is not None and model._parts:
             model.build(config["build_input_shape"])
         model._trainable = bool(config.get("trainable", True))
@@ -528,6 +533,7 @@ def _build_for(who: str, layer: Part, row_shape: Shape) -> None:
         )
 
 
-def is_model(config: Any) -> bool:
-    """Return whether a configuration is that of a model, not of a layer."""
-    return isinstance(config, dict) and config.get("class_name") == "Sequential"
+def deserialize_part(config: dict[str, Any]) -> Part:
+    """Return a layer or a model from ``{"class_name", "config"}``, as `serialize` makes it."""
+    known: dict[str, Any] = layers_module._CLASSES | {"Sequential": Sequential}
+    return look_up("models", "layer", config, known, Layer)

@@ -47,7 +47,7 @@ class Given(NamedTuple):
     def restore(self, targets: Array) -> Array:
         """Return a batch of targets as they were given, from what the engine read of them."""
         targets = targets.reshape(-1, *self.shape)
-        return targets if self.dtype.kind == "f" else targets.astype(self.dtype)
+        return targets if self.dtype.kind == targets.dtype.kind == "f" else targets.astype(self.dtype)
 
 
 class Prepared(NamedTuple):
@@ -283,7 +283,8 @@ class Stepper:
         labels = prepared.labels
         uses = prepared.metric_uses
         sparse = isinstance(prepared.data.x, SparseRows)
-        key = [*self._structure(), *optimizer.plan_key(), labels, prepared.given, sparse, *uses]
+        given = prepared.given if any(use.metric.reads_given for use in uses) else None
+        key = [*self._structure(), *optimizer.plan_key(), labels, given, sparse, *uses]
         if self._trainer is not None and self._trainer[0] == key:
             return self._trainer[1]
         fuses = self._fuses_head()
@@ -299,7 +300,7 @@ class Stepper:
                 *_metric_kind(use),
                 0 if array is None else next(target_numbers),
                 use.weighted,
-                _host_metric(use, prepared.given),
+                _host_metric(use, prepared.given, plan.output_shape),
             )
             for use, array in zip(uses, prepared.metric_targets, strict=True)
         ]
@@ -432,7 +433,7 @@ class Stepper:
 
     def _results(self) -> dict[str, float]:
         """Return the loss, then the metrics; a name that is taken becomes ``weighted_name`` or ``name_1``."""
-        logs = {"loss": self._loss_tracker.result()}
+        logs: dict[str, Any] = {"loss": self._loss_tracker.result()}
         for metric, weighted in self._metric_uses or []:
             name = metric.name
             if name in logs and weighted:
@@ -441,8 +442,14 @@ class Stepper:
             while name in logs:
                 count += 1
                 name = f"{metric.name}_{count}"
-            logs[name] = metric.result()
+            logs[name] = _plain(metric.result())
         return logs
+
+
+def _plain(result: Any) -> Any:
+    """Return a metric's result as a number, or as an array that does not change any more."""
+    array = np.array(result)
+    return float(array.reshape(())) if array.size == 1 else array
 
 
 def layer_trains(layer: Layer, variable: Variable) -> bool:
@@ -464,7 +471,7 @@ def _metric_kind(use: MetricUse) -> tuple[str, tuple[float, ...]]:
     return ("host", ()) if kind is None else kind
 
 
-def _host_metric(use: MetricUse, given: Given) -> Any:
+def _host_metric(use: MetricUse, given: Given, output: tuple[int, ...]) -> Any:
     """Return a metric as the engine calls it that is not one of its kernels, or None."""
     metric = use.metric
     if metric.kernel() is not None:
@@ -476,9 +483,8 @@ def _host_metric(use: MetricUse, given: Given) -> Any:
         rows = y_pred
         if metric.reads_given:
             y_true = given.restore(y_true)
-            rows = y_pred.reshape(len(y_true), -1, y_pred.shape[1]) if len(y_true) != len(y_pred) else y_pred
-            if weights is not None:
-                weights = weights.reshape(rows.shape[:-1])
+            rows = y_pred.reshape(-1, *output)
+            weights = None if weights is None else weights.reshape(rows.shape[:-1])
         metric.update_state(y_true, rows, weights if use.weighted else None)
         return np.zeros(len(y_pred), y_pred.dtype)
 

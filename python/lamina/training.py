@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -105,6 +106,17 @@ class Trainer(Predictor):
 
         self.compile(**{name: deserialize_keras_object(value) for name, value in config.items()})
 
+    def _compile_like(self, other: Trainer) -> None:
+        """Compile with copies of what another model was compiled with: nothing that they keep is shared."""
+        known = other._require_compiled("compile")
+        optimizer = type(known.optimizer).from_config(known.optimizer.get_config())
+        optimizer.without_decay = known.optimizer.without_decay
+        metrics, weighted = copy.deepcopy(known.metrics), copy.deepcopy(known.weighted_metrics)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # compiling the other model said it already
+            self.compile(optimizer, copy.deepcopy(known.loss), known.loss_weight, metrics, weighted)
+        self.reset_metrics()
+
     def _warn_about_logits(self) -> None:
         warnings.warn(
             f"{self._who('compile')}: the loss has from_logits=True, but the model ends in "
@@ -207,11 +219,12 @@ class Trainer(Predictor):
         source: Prepared | Stream
         held_out: Prepared | Stream | None = None
         if is_stream(x):
-            if y is not None or sample_weight is not None or class_weight is not None or fraction:
+            if y is not None or sample_weight is not None or fraction:
                 raise ValueError(
-                    f"{who}: where x yields batches, y, sample_weight, class_weight and validation_split must not be "
-                    "given."
+                    f"{who}: where x yields batches, y, sample_weight and validation_split must not be given."
                 )
+            if class_weight is not None:
+                data_module.check_class_weight(who, class_weight)
             source = Stream(who, x, steps)
             total = len(source)
         else:
@@ -247,7 +260,7 @@ class Trainer(Predictor):
             for epoch in range(self._first_epoch(first), end):
                 events.call("on_epoch_begin", epoch, {})
                 if isinstance(source, Stream):
-                    self._train_stream(source, events)
+                    self._train_stream(source, class_weight, events)
                 elif steps is not None:
                     place = self._train_steps(source, size, steps, shuffle, place, events)
                 else:
@@ -344,10 +357,15 @@ class Trainer(Predictor):
                 break
         return _Place(first % total, order)
 
-    def _train_stream(self, stream: Stream, events: CallbackList) -> None:
+    def _train_stream(self, stream: Stream, class_weight: Any, events: CallbackList) -> None:
         self.reset_metrics()
+        who = self._who("fit")
         for index, batch in enumerate(stream.epoch()):
             prepared = self._prepare("fit", *batch)
+            if class_weight is not None:
+                if batch.sample_weight is not None:
+                    raise ValueError(f"{who}: give class_weight or weights of the batches' rows, not both.")
+                prepared = self._weighted(who, prepared, class_weight, batch.y)
             self._commit(prepared)
             self._train_one(prepared, None, 0, len(prepared.data), index, events)
             if self.stop_training:

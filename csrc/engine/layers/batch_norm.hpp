@@ -29,6 +29,9 @@ class BatchNorm final : public ElementwiseLayer<T> {
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override;
   void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
   Parameters<T>* parameters() const override { return parameters_.get(); }
+  std::ptrdiff_t columns() const override {
+    return parameters_->layout().tensors[static_cast<std::size_t>(tensors_.mean)].size();
+  }
 
  private:
   T* tensor(int number) const { return number < 0 ? nullptr : parameters_->tensor(number).data; }

@@ -23,6 +23,7 @@ class Dense final : public Layer<T> {
   Parameters<T>* parameters() const override { return parameters_.get(); }
   std::size_t scratch_bytes(std::ptrdiff_t rows) const override;
   double work() const override;
+  std::ptrdiff_t columns() const override { return parameters_->layout().in(); }
 
  private:
   void product(Pass<T>& pass, const Panels<T>& z, Range rows, Range panels) const;

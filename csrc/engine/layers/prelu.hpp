@@ -44,6 +44,7 @@ class Prelu final : public ElementwiseLayer<T> {
     }
   }
   Parameters<T>* parameters() const override { return parameters_.get(); }
+  std::ptrdiff_t columns() const override { return parameters_->layout().tensors[0].size(); }
 
  private:
   std::shared_ptr<Parameters<T>> parameters_;

@@ -31,6 +31,10 @@ class RowNorm final : public ElementwiseLayer<T> {
   // γ may change while others still propagate: they use what it was, which forward wrote down.
   void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
   Parameters<T>* parameters() const override { return parameters_.get(); }
+  std::ptrdiff_t columns() const override {
+    const int number = gamma_ < 0 ? beta_ : gamma_;
+    return number < 0 ? 0 : parameters_->layout().tensors[static_cast<std::size_t>(number)].size();
+  }
 
  private:
   const T* tensor(int number) const { return number < 0 ? nullptr : parameters_->tensor(number).data; }

@@ -15,6 +15,7 @@ class Scale final : public ElementwiseLayer<T> {
     pass.kernels.scale_columns({pass.tape[this->at].value, pass.tape[this->at + 1].value, scale_.data(), shift_.data(),
                                 rows.begin, rows.end, panels.begin, panels.end});
   }
+  std::ptrdiff_t columns() const override { return static_cast<std::ptrdiff_t>(scale_.size()); }
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override { return this->row_units(tape, this->at); }
   void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>*) const override {
     if (!this->need_dx) return;

@@ -194,16 +194,24 @@ class Layer:
 
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> None:
         """Build; where that fails leave the layer as it was."""
+        keeps = bool(self._variables)
         try:
-            if self._variables:  # made before, for rows of any shape
+            if keeps:  # made before, for rows of any shape
                 self.mark_built(input_shape)
             else:
                 self.build(input_shape)
             if self.input_row_shape is None:  # a subclass that only says `self.built = True`
                 self.mark_built(input_shape)
         except BaseException:
-            self.discard_weights()
+            self.unplace(keeps)
             raise
+
+    def unplace(self, keeps: bool) -> None:
+        """Forget for which rows the layer was built, and its parameters unless they were there before."""
+        if keeps:
+            self.input_row_shape = self._own_plan = None
+        else:
+            self.discard_weights()
 
     def discard_weights(self) -> None:
         """Make the layer unbuilt again: what a failed build leaves behind is of no use."""

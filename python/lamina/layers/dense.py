@@ -82,18 +82,7 @@ class Dense(Layer):
         super().__init__(activity_regularizer=activity_regularizer, **layer_arguments)
         only_none("Dense", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.units = integer("Dense", "units", units)
-        self._activation_layer = activation if isinstance(activation, Layer) else None
-        if isinstance(activation, dict) and activation.get("class_name") not in (None, "function"):
-            from lamina.layers import deserialize
-
-            self._activation_layer = deserialize(activation)
-        if self._activation_layer is not None:
-            self.activation: Any = self._activation_layer
-            self._activation_layer.check_computable()
-            self._kernel_of_activation = activations.kernel_of(activations.linear, "")
-        else:
-            self.activation = activations.get(activation)
-            self._kernel_of_activation = activations.kernel_of(self.activation, f"Dense {self.name!r}")
+        self.activation = activation
         self.use_bias = flag("Dense", "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -103,6 +92,26 @@ class Dense(Layer):
         self.bias_constraint = constraints.get(bias_constraint)
         self._kernel: Variable | None = None
         self._bias: Variable | None = None
+
+    @property
+    def activation(self) -> Any:
+        """The function that is applied, or the layer; may be assigned."""
+        return self._activation
+
+    @activation.setter
+    def activation(self, value: Any) -> None:
+        layer = value if isinstance(value, Layer) else None
+        if isinstance(value, dict) and value.get("class_name") not in (None, "function"):
+            from lamina.layers import deserialize
+
+            layer = deserialize(value)
+        if layer is not None:
+            layer.check_computable()
+        function = activations.linear if layer is not None else activations.get(value)
+        self._kernel_of_activation = activations.kernel_of(function, f"Dense {self.name!r}")
+        self._activation_layer = layer
+        self._activation = layer if layer is not None else function
+        self.note_change()
 
     @property
     def kernel(self) -> Variable:

@@ -206,6 +206,8 @@ class LayerNormalization(_GammaBeta):
         Whether there is a `beta`, a `gamma`.
     beta_initializer, gamma_initializer : str, Initializer or dict
     beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint : optional
+    rms_scaling : False
+        There is `RMSNormalization`; True raises.
     **layer_arguments
         As in `Layer`.
 
@@ -232,9 +234,11 @@ class LayerNormalization(_GammaBeta):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        rms_scaling: bool = False,
         **layer_arguments: Any,
     ) -> None:
         super().__init__(**layer_arguments)
+        only_none(f"LayerNormalization {self.name!r}", rms_scaling=rms_scaling or None)
         rules = {
             "beta_initializer": beta_initializer,
             "gamma_initializer": gamma_initializer,

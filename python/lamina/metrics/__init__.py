@@ -139,6 +139,7 @@ _CLASSES: dict[str, type[Metric]] = registry(
     (RecallAtPrecision, ""),
     (SensitivityAtSpecificity, ""),
     (SpecificityAtSensitivity, ""),
+    (MeanMetricWrapper, ""),
 )
 
 # Names whose meaning depends on output and targets.

@@ -63,8 +63,8 @@ class _LossMetric(Metric):
 
     @property
     def takes_batches(self) -> bool:
-        """False: the engine computes the rows' losses; `update_state` only puts their axis last."""
-        return False
+        """Whether a subclass has an `update_state` of its own: the one here only puts an axis last."""
+        return not type(self).update_state.__module__.startswith("lamina.metrics.")
 
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return targets as the loss takes them."""
@@ -254,8 +254,8 @@ class SparseCategoricalCrossentropy(_LossMetric):
 
     @property
     def takes_batches(self) -> bool:
-        """Whether rows may be left out, which needs batches whole."""
-        return self.ignore_class is not None
+        """Whether rows may be left out, which needs batches whole; or as its base class."""
+        return self.ignore_class is not None or super().takes_batches
 
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None

@@ -216,7 +216,14 @@ class Optimizer(Configurable):
         rate = self._learning_rate
         if isinstance(rate, float):
             return [rate]
-        return [self._rate_after(self.batches + step) for step in range(steps)]
+        begun, found = self.batches, []
+        try:
+            for step in range(steps):
+                self.batches = begun + step  # which a function of one's own may look at
+                found.append(self._rate_after(self.batches))
+        finally:
+            self.batches = begun
+        return found
 
     def state_block(self, name: str, block: _core.Parameters) -> _core.Parameters:
         """Return one kind of state that belongs to a block of parameters: an average begins with its values."""

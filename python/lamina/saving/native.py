@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_suffix", "load_model", "load_weights", "restore_state", "save_model", "save_weights"]
 
-FORMAT = 3
+FORMAT = 4
 SUFFIX = ".safetensors"
 
 
@@ -52,35 +52,27 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool, epoch: int | N
     settings: dict[str, Any] = {
         "format": FORMAT,
         "lamina": _core.__version__,
-        "model": model.get_config(),
+        "model": serialize(model),
         "shuffles": model._shuffles,
         "draws": model._draws,
         "epoch": epoch,
         "compiled": None,
     }
     if model._compiled is not None:
-        compiled = model._compiled
-        settings["compiled"] = {
-            "optimizer": serialize(compiled.optimizer),
-            "batches": compiled.optimizer.batches,
-            "without_decay": compiled.optimizer.without_decay,
-            "loss": serialize(compiled.loss),
-            "metrics": [_spell_metric(metric) for metric in compiled.metrics],
-            "weighted_metrics": [_spell_metric(metric) for metric in compiled.weighted_metrics],
-        }
-        tensors |= {f"optimizer/{key}": array for key, array in compiled.optimizer.slot_arrays(model.weights).items()}
+        optimizer = model.optimizer
+        settings["compiled"] = model.get_compile_config()
+        settings["batches"], settings["without_decay"] = optimizer.batches, optimizer.without_decay
+        tensors |= {f"optimizer/{key}": array for key, array in optimizer.slot_arrays(model.weights).items()}
     write_atomically(path, save(tensors, {"lamina": json.dumps(settings)}))
-
-
-def _spell_metric(metric: Any) -> Any:
-    return metric if isinstance(metric, str) else serialize(metric)
 
 
 def _refuse_own_classes(who: str, model: Sequential) -> None:
     """Raise for classes that a reader of the file would not know."""
     from lamina import constraints, initializers, layers, regularizers
+    from lamina.sequential import Sequential
 
     own: list[tuple[Any, dict[str, Any]]] = [(layer, layers._CLASSES) for layer in model.flat_layers]
+    own += [(one, {"Sequential": Sequential}) for one in model.all_models()]
     for layer in model.flat_layers:
         held = [*vars(layer).values(), *getattr(layer, "_rules", {}).values()]
         own += [(v, initializers._CLASSES) for v in held if isinstance(v, initializers.Initializer)]
@@ -100,6 +92,9 @@ def _refuse_own_classes(who: str, model: Sequential) -> None:
             own.append((rate, optimizers.schedules._CLASSES))
         wanted = [*model._compiled.metrics, *model._compiled.weighted_metrics]
         own += [(metric, metrics._CLASSES) for metric in wanted if not isinstance(metric, str)]
+        for metric in wanted:
+            if isinstance(metric, metrics.MeanMetricWrapper):
+                metric.get_config()  # raises where the function could not be found again
     for item, known in own:
         if type(item) not in known.values() and not is_registered(type(item)):
             raise ValueError(
@@ -201,7 +196,8 @@ def _read(who: str, filepath: Any) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]], compile: bool) -> Sequential:
-    from lamina.models import Sequential
+    from lamina.saving.objects import deserialize_keras_object
+    from lamina.sequential import Sequential, deserialize_part
 
     if settings["format"] != FORMAT:
         raise ValueError(f"its format is {settings['format']}, this lamina reads {FORMAT}")
@@ -209,29 +205,25 @@ def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]],
     slots = {k.removeprefix("optimizer/"): v for k, v in tensors.items() if k.startswith("optimizer/")}
     token = initial_values.set(weights)
     try:
-        model = Sequential.from_config(settings["model"])
+        model = deserialize_part(settings["model"])
     finally:
         initial_values.reset(token)
+    if not isinstance(model, Sequential):
+        raise ValueError("it holds a layer instead of a model")
     model._shuffles = integer("file", "shuffles", settings["shuffles"], 0)
     model._draws = integer("file", "draws", settings.get("draws", 0), 0)
     expected = {f"weights/{variable.path}" for variable in model.weights}
-    how = settings["compiled"]
-    if how is not None:
+    if settings["compiled"] is not None:
+        how = {name: deserialize_keras_object(value) for name, value in settings["compiled"].items()}
         optimizer = required("file", "optimizer", optimizers.get(how["optimizer"]))
-        optimizer.without_decay = how["without_decay"]
-        optimizer.batches = integer("file", "batches", how["batches"], 0)
+        optimizer.without_decay = settings["without_decay"]
+        optimizer.batches = integer("file", "batches", settings["batches"], 0)
         optimizer.load_slot_arrays(slots, model.weights)
         expected |= {f"optimizer/{name}" for name in optimizer.slot_arrays(model.weights)}
-        loss = losses.get(how["loss"])
-        wanted = [[_read_metric(metric) for metric in how[kind]] for kind in ("metrics", "weighted_metrics")]
         if compile:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # compiling the model that was saved said it already
-                model.compile(optimizer, loss, metrics=wanted[0], weighted_metrics=wanted[1])
+                model.compile(**how)
     if set(tensors) != expected:
         raise ValueError(f"it holds tensors that belong to nothing: {sorted(set(tensors) - expected)[:3]}")
     return model
-
-
-def _read_metric(metric: Any) -> Any:
-    return metric if isinstance(metric, str) else metrics.get(metric)

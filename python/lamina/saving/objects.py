@@ -63,8 +63,11 @@ def serialize_keras_object(obj: Any) -> Any:
         ends = {"start": obj.start, "stop": obj.stop, "step": obj.step}
         return {"class_name": "__slice__", "config": serialize_keras_object(ends)}
     if isinstance(obj, types.FunctionType):
-        if obj.__name__ == "<lambda>":
-            raise TypeError("serialize_keras_object: a lambda has no name under which it could be found again.")
+        if not obj.__module__.startswith("lamina.") and not _registration.is_registered(obj):
+            raise TypeError(
+                f"serialize_keras_object: {obj.__name__} must be registered with "
+                "lamina.saving.register_keras_serializable, to be found again."
+            )
         module = obj.__module__.replace("lamina.", "keras.", 1)
         name = _registration.get_registered_name(obj)
         return {"module": module, "class_name": "function", "config": obj.__name__, "registered_name": name}
@@ -110,9 +113,9 @@ def _restore(config: Any) -> Any:
     if name == "function":
         return _function(config)
     if name == "Sequential":
-        from lamina.models import Sequential
+        from lamina.sequential import deserialize_part
 
-        return Sequential.from_config(inner)
+        return deserialize_part(config)
     return _of_class(config)
 
 
@@ -126,12 +129,16 @@ _PLAIN: dict[str, Any] = {
 
 
 def _function(config: dict[str, Any]) -> Any:
-    from lamina import activations
-
+    """Return a function that is registered, or one of the library's modules of functions."""
     name = str(config.get("registered_name") or config["config"])
-    found = _registration.find(name) or activations._FUNCTIONS.get(str(config["config"]))
+    found = _registration.find(name)
+    for path in ("activations", "losses", "metrics"):
+        if found is None:
+            module = importlib.import_module(f"lamina.{path}")
+            candidate = getattr(module, str(config["config"]), None)
+            found = candidate if isinstance(candidate, types.FunctionType) else None
     if found is None:
-        raise unknown_name("deserialize_keras_object", "function", name, activations._FUNCTIONS)
+        raise unknown_name("deserialize_keras_object", "function", name, _registration.get_custom_objects())
     return found
 
 
