@@ -19,7 +19,7 @@ import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-import left_out  # noqa: E402
+import left_out  # noqa: E402  (found by the line above)
 import standin  # noqa: E402
 
 FILES = {

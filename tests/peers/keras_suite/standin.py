@@ -43,7 +43,7 @@ def _named(name: str, namespace: dict[str, Any], rest: Any = None) -> types.Modu
     module = types.ModuleType(name)
     module.__dict__.update(namespace)
     if rest is not None:
-        module.__getattr__ = lambda attribute: getattr(rest, attribute)  # type: ignore[method-assign]
+        module.__getattr__ = lambda attribute: getattr(rest, attribute)  # type: ignore[method-assign]  # PEP 562
     return module
 
 
@@ -172,7 +172,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 return importlib.import_module(f"{spec.name}.{attribute}")  # as `keras.src.losses.losses`
             return Absent(attribute)
 
-        module.__getattr__ = find  # type: ignore[method-assign]
+        module.__getattr__ = find  # type: ignore[method-assign]  # PEP 562
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
