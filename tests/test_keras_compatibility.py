@@ -680,3 +680,17 @@ def test_random_numbers_of_keras_random():
     assert sorted(lamina.random.shuffle(np.arange(10), seed=2).tolist()) == list(range(10))
     assert abs(lamina.random.truncated_normal((500,), seed=1)).max() <= 2
     assert lamina.initializers.Constant(np.array([1.0, 2.0]))((2,)).tolist() == [1, 2]
+
+
+def test_rows_of_an_ignored_class_do_not_count_in_a_weighted_metric():
+    """Also when a model updates the metric, in several batches."""
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(20, 4)).astype(np.float32), np.arange(20) % 3
+    weights = rng.uniform(0.5, 2, 20)
+    model = lamina.Sequential([lamina.Input((4,)), lamina.layers.Dense(3, activation="softmax")])
+    metric = lamina.metrics.SparseCategoricalCrossentropy(name="cross", ignore_class=1)
+    model.compile(lamina.optimizers.SGD(0.1), "sparse_categorical_crossentropy", weighted_metrics=[metric])
+    result = model.evaluate(x, y, batch_size=8, sample_weight=weights, verbose=0, return_dict=True)
+    losses = -np.log(model.predict(x, verbose=0)[np.arange(20), y])
+    counted = y != 1
+    assert result["cross"] == pytest.approx(np.average(losses[counted], weights=weights[counted]), rel=1e-5)
