@@ -109,6 +109,8 @@ struct PanelProduct {
   T floor;
   std::ptrdiff_t segment_begin = 0,
                  segment_end = -1;  // of the sums, whose segments before are in c already; -1: to the end
+  std::ptrdiff_t data_segment =
+      0;  // at which the data of a and b begins; their columns and rows are those of the whole
 };
 
 enum class GradientEnd : std::uint8_t { store, add, add_scaled };

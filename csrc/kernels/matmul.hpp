@@ -15,6 +15,9 @@
 
 namespace lamina::LAMINA_ISA {
 
+// Sums are taken up some segments at a time: of so many, a block of kRowBlock rows of A takes half of a second-level
+// cache of 1 MB, and stays there while the columns of B run by.
+constexpr std::ptrdiff_t kDepthSegments = 4;
 // A packed block of B, which the rows of A run over in blocks that are packed too where B's block is wide enough.
 constexpr std::ptrdiff_t kPackedBytes = 4 << 20;
 constexpr std::ptrdiff_t kWideColumns = 192;
@@ -27,6 +30,8 @@ constexpr std::ptrdiff_t kGradientRows = 4 * kGradientDepth;
 constexpr std::ptrdiff_t kDotRows = 12;
 
 constexpr std::ptrdiff_t kPanelsTogether = 4;
+// Packing reads rows that may be a page apart, so each is asked for so many rows before.
+constexpr std::ptrdiff_t kRowsEarly = 8;
 
 // A row-major matrix as panels; its last panel is not padded.
 template <class T>
@@ -49,29 +54,46 @@ Panels<T> pack_columns(const Matrix<const T>& m, std::ptrdiff_t first, std::ptrd
   // A few panels at once: rows may be a page apart.
   for (std::ptrdiff_t group = 0; group < panels; group += kPanelsTogether) {
     const std::ptrdiff_t group_end = smaller(panels, group + kPanelsTogether);
+    const std::ptrdiff_t column = begin + group * width, left = end - column;
     for (std::ptrdiff_t i = 0; i < rows; ++i) {
-      for (std::ptrdiff_t panel = group; panel < group_end; ++panel) {
-        const std::ptrdiff_t column = begin + panel * width, count = smaller(width, end - column);
-        const T* from = m.data + (first + i) * m.stride + column;
-        T* to = packed.data + panel * packed.panel_stride + i * width;
+      const T* from = m.data + (first + i) * m.stride + column;
+      T* to = packed.data + group * packed.panel_stride + i * width;
+      if (left >= kPanelsTogether * width) {
+        const T* later = from + (i + kRowsEarly < rows ? kRowsEarly * m.stride : 0);
+#pragma GCC unroll 4
+        for (std::ptrdiff_t panel = 0; panel < kPanelsTogether; ++panel) {
+#pragma GCC unroll 2
+          for (std::ptrdiff_t line = 0; line < kPanelBytes / kLineBytes; ++line)
+            __builtin_prefetch(later + panel * width + line * kLineElements<T>);
+#pragma GCC unroll 8
+          for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v)
+            store(to + panel * packed.panel_stride + v * kLanes<T>, load(from + panel * width + v * kLanes<T>));
+        }
+        continue;
+      }
+      for (std::ptrdiff_t panel = 0; panel < group_end - group; ++panel) {
+        const std::ptrdiff_t count = smaller(width, left - panel * width);
 #pragma GCC unroll 8
         for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v)
-          store(to + v * kLanes<T>,
-                load_lanes(from + v * kLanes<T>, smaller(kLanes<T>, larger(0, count - v * kLanes<T>)), T(0)));
+          store(to + panel * packed.panel_stride + v * kLanes<T>,
+                load_lanes(from + panel * width + v * kLanes<T>, smaller(kLanes<T>, larger(0, count - v * kLanes<T>)),
+                           T(0)));
       }
     }
   }
   return packed;
 }
 
-// Rows begin … end - 1, transposed, into panels.
+// Columns first … first + depth - 1 of rows begin … end - 1, transposed, into panels.
 template <class T>
-Panels<T> pack_transposed(const Matrix<const T>& m, std::ptrdiff_t begin, std::ptrdiff_t end, Scratch memory) {
+Panels<T> pack_transposed(const Matrix<const T>& m, std::ptrdiff_t first, std::ptrdiff_t depth, std::ptrdiff_t begin,
+                          std::ptrdiff_t end, Scratch memory) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  const Panels<T> packed{pack_memory<T>(memory, ceil_div(end - begin, width), m.cols), m.cols, end - begin,
-                         m.cols * width, width};
-  const Panels<const T> from = as_panels(Matrix<const T>{m.data + begin * m.stride, end - begin, m.cols, m.stride});
-  panel_transpose<T>({from, packed, 0, end - begin, 0, m.cols});
+  const Panels<T> packed{pack_memory<T>(memory, ceil_div(end - begin, width), depth), depth, end - begin, depth * width,
+                         width};
+  const Panels<const T> from =
+      as_panels(Matrix<const T>{m.data + begin * m.stride + first, end - begin, depth, m.stride});
+  panel_transpose<T>({from, packed, 0, end - begin, 0, depth});
   return packed;
 }
 
@@ -91,20 +113,24 @@ struct Rectangle {
   std::ptrdiff_t row_begin, row_end, column_begin, column_end;
 };
 
-// Columns begin … end - 1, which `b` holds, of the rectangle's rows. A wide product reads its rows of A many times:
-// they are packed then, so that rows whose distance is a power of two do not push each other out of the caches.
+// Some segments of the sums in columns begin … end - 1, whose part of B `b` holds, of the rectangle's rows. A wide
+// product reads its rows of A many times: they are packed then, so that rows whose distance is a power of two do not
+// push each other out of the caches.
 template <class T>
 void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end,
-                      const Panels<const T>& b) {
+                      const Panels<const T>& b, std::ptrdiff_t segment_begin, std::ptrdiff_t segment_stop) {
   const bool pack = end - begin >= kWideColumns && r.row_end - r.row_begin > kTileRows;
   const std::ptrdiff_t block = pack ? kRowBlock : r.row_end - r.row_begin;
+  const std::ptrdiff_t first = segment_begin * kSegment,
+                       last = segment_end(p.depth(), segment_stop - 1, segment_count(p.depth()));
   for (std::ptrdiff_t row = r.row_begin; row < r.row_end; row += block) {
     const std::ptrdiff_t rows = smaller(block, r.row_end - row);
-    const Matrix<const T> a{p.a.data + row * p.a.stride, rows, p.a.cols, p.a.stride};
+    const Matrix<const T> part{p.a.data + row * p.a.stride + first, rows, last - first, p.a.stride};
     const Matrix<T> c{p.c.data + row * p.c.stride + begin, rows, end - begin, p.c.stride};
-    panel_product<T>({pack ? pack_columns(a, 0, rows, 0, a.cols, Scratch::packed_a) : as_panels(a), b, as_panels(c),
-                      p.bias == nullptr ? nullptr : p.bias + begin, kPanelWidth<T>, 0, rows, 0,
-                      ceil_div(end - begin, kPanelWidth<T>), false, T(0)});
+    Panels<const T> a = pack ? pack_columns(part, 0, rows, 0, part.cols, Scratch::packed_a) : as_panels(part);
+    a.cols = p.depth();
+    panel_product<T>({a, b, as_panels(c), p.bias == nullptr ? nullptr : p.bias + begin, kPanelWidth<T>, 0, rows, 0,
+                      ceil_div(end - begin, kPanelWidth<T>), false, T(0), segment_begin, segment_stop, segment_begin});
   }
 }
 
@@ -162,15 +188,20 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
     // Whole vectors are read in place; what is left over is packed.
     const std::ptrdiff_t whole = r.column_end - (r.column_end - begin) % kLanes<T>;
     const Matrix<const T> b{p.b.data + begin, p.b.rows, whole - begin, p.b.stride};
-    if (begin < whole) multiply_columns(p, r, begin, whole, as_panels(b));
+    if (begin < whole) multiply_columns(p, r, begin, whole, as_panels(b), 0, segment_count(p.depth()));
     begin = whole;
   }
-  const std::ptrdiff_t panels = larger(1, kPackedBytes / kPanelBytes / larger(1, p.depth()));
+  const std::ptrdiff_t segments = segment_count(p.depth()), blocks = ceil_div(segments, kDepthSegments);
+  const std::ptrdiff_t panels = kPackedBytes / kPanelBytes / (kDepthSegments * kSegment);
   while (begin < r.column_end) {
     const std::ptrdiff_t end = smaller(r.column_end, begin + panels * kPanelWidth<T>);
-    const Panels<T> b = p.transposed ? pack_transposed(p.b, begin, end, Scratch::packed_b)
-                                     : pack_columns(p.b, 0, p.depth(), begin, end, Scratch::packed_b);
-    multiply_columns<T>(p, r, begin, end, b);
+    for (std::ptrdiff_t i = 0; i < blocks; ++i) {
+      const std::ptrdiff_t segment_begin = segments * i / blocks, segment_stop = segments * (i + 1) / blocks;
+      const std::ptrdiff_t k = segment_begin * kSegment, depth = segment_end(p.depth(), segment_stop - 1, segments) - k;
+      const Panels<T> b = p.transposed ? pack_transposed(p.b, k, depth, begin, end, Scratch::packed_b)
+                                       : pack_columns(p.b, k, depth, begin, end, Scratch::packed_b);
+      multiply_columns<T>(p, r, begin, end, b, segment_begin, segment_stop);
+    }
     begin = end;
   }
 }

@@ -47,56 +47,78 @@ template <class T, class Body>
 
 template <class T>
 void panel_product(const PanelProduct<T>& p) {
+  constexpr std::ptrdiff_t size = static_cast<std::ptrdiff_t>(sizeof(T));
   const std::ptrdiff_t depth = p.a.cols;
   const std::ptrdiff_t segments = segment_count(depth), last = p.segment_end < 0 ? segments : p.segment_end;
+  PanelTile<T> t{};
+  t.a_row = p.a.row_stride;
+  t.a_panel = p.a.panel_stride;
+  t.b_row = p.b.row_stride;
+  t.b_panel = p.b.panel_stride;
+  t.c_row = p.c.row_stride;
+  t.c_panel = p.c.panel_stride;
+  t.bias_panel = p.bias_panel;
+  t.floor = p.floor;
   for (std::ptrdiff_t block = p.row_begin; block < p.row_end; block += kRowBlock) {
     const std::ptrdiff_t rows = smaller(kRowBlock, p.row_end - block), tiles = ceil_div(rows, kTileRows);
     const int most = panel_vectors(static_cast<int>(ceil_div(rows, tiles)));
-    for_each_group<T>(
-        p.panel_begin, p.panel_end, p.c.cols, most,
-        [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
-          for (std::ptrdiff_t s = p.segment_begin; s < last; ++s) {
-            const std::ptrdiff_t k_end = segment_end(depth, s, segments);
-            // The tiles of a segment share out the fetching of the next one, which follows in memory.
-            const T* ahead = p.b.data + panel * p.b.panel_stride + offset + k_end * p.b.row_stride;
-            for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
-              const std::ptrdiff_t begin = rows * tile / tiles, height = rows * (tile + 1) / tiles - begin;
-              const std::ptrdiff_t i = block + begin;
-              kPanelTiles<T>.plain[height - 1][log2_of(vectors)](
-                  {p.a.data + i * p.a.row_stride, p.a.row_stride, p.a.panel_stride,
-                   p.b.data + panel * p.b.panel_stride + offset, p.b.row_stride, p.b.panel_stride, s * kSegment, k_end,
-                   p.c.data + panel * p.c.panel_stride + i * p.c.row_stride + offset, p.c.row_stride, p.c.panel_stride,
-                   columns, p.bias == nullptr ? nullptr : p.bias + panel * p.bias_panel + offset, p.bias_panel,
-                   s == 0 ? TileEnd::store : TileEnd::add, T(0), p.clamp && s + 1 == segments, p.floor,
-                   ahead + tile * kSegment * kLineElements<T>});
-            }
-          }
-        });
+    // The tiles of a segment share out the fetching of the next one, which follows in memory.
+    t.ahead_step = smaller(kLineBytes, ceil_div(p.b.row_stride * size, tiles));
+    for_each_group<T>(p.panel_begin, p.panel_end, p.c.cols, most,
+                      [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
+                        t.b = p.b.data + panel * p.b.panel_stride + offset;
+                        t.bias = p.bias == nullptr ? nullptr : p.bias + panel * p.bias_panel + offset;
+                        t.cols = columns;
+                        for (std::ptrdiff_t s = p.segment_begin; s < last; ++s) {
+                          t.k_begin = (s - p.data_segment) * kSegment;
+                          t.k_end = segment_end(depth, s, segments) - p.data_segment * kSegment;
+                          t.end = s == 0 ? TileEnd::store : TileEnd::add;
+                          t.clamp = p.clamp && s + 1 == segments;
+                          t.ahead = t.b + t.k_end * p.b.row_stride;
+                          T* c = p.c.data + panel * p.c.panel_stride + offset;
+                          for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
+                            const std::ptrdiff_t begin = rows * tile / tiles,
+                                                 height = rows * (tile + 1) / tiles - begin;
+                            t.a = p.a.data + (block + begin) * p.a.row_stride;
+                            t.c = c + (block + begin) * p.c.row_stride;
+                            kPanelTiles<T>.plain[height - 1][log2_of(vectors)](t);
+                            t.ahead += kSegment * t.ahead_step / size;
+                          }
+                        }
+                      });
   }
 }
 
 template <class T>
 void panel_gradient(const PanelGradient<T>& p) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  const TileEnd end = p.end == GradientEnd::store ? TileEnd::store
-                      : p.end == GradientEnd::add ? TileEnd::add
-                                                  : TileEnd::add_scaled;
+  PanelTile<T> t{};
+  t.a_row = p.x.row_stride;
+  t.b_row = p.dz.row_stride;
+  t.c_row = p.dw.row_stride;
+  t.k_begin = p.row_begin;
+  t.k_end = p.row_end;
+  t.end = p.end == GradientEnd::store ? TileEnd::store : p.end == GradientEnd::add ? TileEnd::add : TileEnd::add_scaled;
+  t.factor = p.factor;
+  t.ahead_step = kLineBytes;
   for (std::ptrdiff_t panel = p.panel_begin; panel < p.panel_end; ++panel) {
     for (std::ptrdiff_t above = p.x_panel_begin; above < p.x_panel_end; ++above) {
       const std::ptrdiff_t rows = smaller(width, p.x.cols - above * width), tiles = ceil_div(rows, kTileRows);
-      for_each_group<T>(
-          panel, panel + 1, p.dz.cols, 2,
-          [&](std::ptrdiff_t, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
-            for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
-              const std::ptrdiff_t begin = rows * tile / tiles, height = rows * (tile + 1) / tiles - begin;
-              T* dw = p.dw.data + (panel - p.dw_panel) * p.dw.panel_stride +
-                      ((above - p.dw_x_panel) * width + begin) * p.dw.row_stride + offset;
-              kPanelTiles<T>.transposed[height - 1][log2_of(vectors)](
-                  {p.x.data + above * p.x.panel_stride + begin, p.x.row_stride, 0,
-                   p.dz.data + panel * p.dz.panel_stride + offset, p.dz.row_stride, 0, p.row_begin, p.row_end, dw,
-                   p.dw.row_stride, 0, columns, nullptr, 0, end, p.factor, false, T(0), dw + height * p.dw.row_stride});
-            }
-          });
+      for_each_group<T>(panel, panel + 1, p.dz.cols, 2,
+                        [&](std::ptrdiff_t, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
+                          t.b = p.dz.data + panel * p.dz.panel_stride + offset;
+                          t.cols = columns;
+                          const T* x = p.x.data + above * p.x.panel_stride;
+                          T* dw = p.dw.data + (panel - p.dw_panel) * p.dw.panel_stride +
+                                  (above - p.dw_x_panel) * width * p.dw.row_stride + offset;
+                          for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
+                            const std::ptrdiff_t begin = rows * tile / tiles, end = rows * (tile + 1) / tiles;
+                            t.a = x + begin;
+                            t.c = dw + begin * p.dw.row_stride;
+                            t.ahead = dw + end * p.dw.row_stride;
+                            kPanelTiles<T>.transposed[end - begin - 1][log2_of(vectors)](t);
+                          }
+                        });
     }
   }
 }

@@ -52,7 +52,10 @@ struct PanelTile {
   T factor;
   bool clamp;  // C = max(C, floor) at the end
   T floor;
-  const T* ahead;  // what will be wanted next: for each k a cache line of it is fetched meanwhile
+  // What will be wanted next: for each k the cache line there is fetched meanwhile, `ahead_step` bytes after that of
+  // the k before.
+  const T* ahead;
+  std::ptrdiff_t ahead_step;
 };
 
 template <class T, int R, int V, bool Transposed>
@@ -71,6 +74,9 @@ void panel_tile(const PanelTile<T>& t) {
   for (int s = 0; s < span; ++s) b[s] = t.b + s * t.b_panel + t.k_begin * t.b_row;
   const char* ahead = reinterpret_cast<const char*>(t.ahead);
   constexpr int groups = (R + 2) / 3;
+  // The next tile's rows lie below this one's: R elements of them are fetched for each k, a panel of them all in all.
+  // Tiles of fewer rows have none below.
+  constexpr bool fetch_below = !Transposed && 2 * R >= kTileRows;
   const std::ptrdiff_t row = Transposed ? 1 : t.a_row, step = Transposed ? t.a_row : 1;
   for (std::ptrdiff_t k = t.k_begin; k < t.k_end;) {
     const std::ptrdiff_t stop = Transposed ? t.k_end : smaller(t.k_end, (k / width + 1) * width);
@@ -78,13 +84,18 @@ void panel_tile(const PanelTile<T>& t) {
     const T* a[groups];
 #pragma GCC unroll 16
     for (int g = 0; g < groups; ++g) a[g] = first + 3 * g * row;
+    const T* below = first + R * t.a_row;
     for (; k < stop; ++k) {
+      if constexpr (fetch_below) {
+        __builtin_prefetch(below);
+        below += R;
+      }
       if constexpr (V == kWidestTile) {  // bound by how fast B comes from memory: each row some rows ahead
 #pragma GCC unroll 16
         for (int v = 0; v < V; ++v) __builtin_prefetch(b[v * lanes / width] + v * lanes % width + kRowsAhead * t.b_row);
       } else {
         __builtin_prefetch(ahead);
-        ahead += kLineBytes;
+        ahead += t.ahead_step;
       }
       Vec<T> right[V];
 #pragma GCC unroll 16
