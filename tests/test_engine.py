@@ -556,10 +556,13 @@ def test_evaluate_gets_its_turn_during_fit(rng):
     assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("size", [7, 130])
-def test_wide_outputs_match_the_oracle_with_the_same_bits(size, dtype, rng):
-    """From 4,096 outputs on their gradient is kept in panels too; parts of it are propagated and applied in turn."""
-    sizes, n = (20, 30, 4100), 2 * size + 3
+@pytest.mark.parametrize(("sizes", "size"), [((20, 30, 4100), 7), ((20, 30, 4100), 130), ((20, 300, 530), 256)])
+def test_wide_outputs_match_the_oracle_with_the_same_bits(sizes, size, dtype, rng):
+    """From 4,096 outputs on their gradient is kept in panels too; parts of it are propagated and applied in turn.
+
+    With 256 rows 530 outputs are wide as well, and 300 inputs go through them in several groups.
+    """
+    n = 2 * size + 3
     x, y = rng.standard_normal((n, sizes[0])).astype(dtype), rng.standard_normal((n, sizes[-1])).astype(dtype)
     found = set()
     for schedule in ("stationary", "chunked"):

@@ -11,6 +11,15 @@
 
 namespace lamina::engine {
 
+// Asked between pieces of work that may take long; where it says so the rest is left out.
+class Interrupt {
+ public:
+  virtual bool stop() = 0;
+
+ protected:
+  ~Interrupt() = default;
+};
+
 // One pass as a layer sees it; the tape holds rows offset … of the batch.
 template <class T>
 struct Pass {
@@ -23,6 +32,7 @@ struct Pass {
   std::ptrdiff_t batch = 0;   // rows of the batch
   T* penalties = nullptr;     // of each row of the batch, added to its loss; null in predictions
   Ahead ahead;  // of the input: the layer that goes last through the batch asks for some of it now and then
+  Interrupt* interrupt = nullptr;  // of a step that may take long
 };
 
 // A layer between boundaries `at` and `at + 1` of a tape. Its methods work on the part that they are given, on the
@@ -47,6 +57,8 @@ class Layer {
   // Backward for a range of units: the gradients of the parameters go to the sink, those of the input, finished by
   // `below` (null at the input), to the tape.
   virtual std::ptrdiff_t backward_units(const Tape<T>& tape) const = 0;
+  // Units that had better be given at once; between pieces of more than one it looks at the interrupt itself.
+  virtual std::ptrdiff_t units_together(const Tape<T>&) const { return 1; }
   virtual void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const = 0;
 
   // Whether each row of the batch is worked on alone, so that a batch may be divided. A layer that looks at others in

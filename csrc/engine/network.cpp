@@ -81,7 +81,8 @@ void Network<T>::reserve_scratch(std::ptrdiff_t rows) const {
 }
 
 template <class T>
-void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier, Interrupt* interrupt) const {
+void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) const {
+  Interrupt* interrupt = pass.interrupt;
   bool divided_by_rows = false;
   for (std::ptrdiff_t l = 0; l < depth(); ++l) {
     const Layer<T>& layer = this->layer(l);

@@ -11,15 +11,6 @@
 
 namespace lamina::engine {
 
-// Asked between pieces of work that may take long; where it says so the rest is left out.
-class Interrupt {
- public:
-  virtual bool stop() = 0;
-
- protected:
-  ~Interrupt() = default;
-};
-
 template <class T>
 class Network {
  public:
@@ -60,7 +51,7 @@ class Network {
   const std::vector<Gate*>& gates() const { return gates_; }
 
   // Forward through all layers for the rows of the tape; the members of a team together.
-  void forward(Pass<T>& pass, int index, int count, Barrier* barrier, Interrupt* interrupt = nullptr) const;
+  void forward(Pass<T>& pass, int index, int count, Barrier* barrier) const;
 
   // out (n, outputs) = the network of the rows; converts what is not of dtype T and contiguous. Several threads may
   // predict at once; one that trains lets them in between two steps. Returns false, having done nothing, where that

@@ -85,7 +85,8 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   update_.measure_penalties(index, count);
   barrier.wait();
   Look interrupt(*this, index);
-  network_->forward(pass, index, count, &barrier, interruptible_ ? &interrupt : nullptr);
+  if (interruptible_) pass.interrupt = &interrupt;
+  network_->forward(pass, index, count, &barrier);
   look_up(index);
   head_->evaluate(tape_[network_->depth()], 0, rows, head_->divisor(data, first, size), !test);
   if (test) return;
@@ -109,8 +110,9 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
       if (units.begin < units.end) backward(pass, l, units, sums, false);
       continue;
     }
-    for (std::ptrdiff_t unit = units.begin; unit < units.end && !stopped(); ++unit) {
-      backward(pass, l, {unit, unit + 1}, sums, false);
+    const std::ptrdiff_t together = network_->layer(l).units_together(tape_);
+    for (std::ptrdiff_t unit = units.begin; unit < units.end && !stopped(); unit += together) {
+      backward(pass, l, {unit, std::min(units.end, unit + together)}, sums, false);
       look_up(index);
     }
   }

@@ -111,6 +111,9 @@ class Trainer {
 
   Turns turns_;
   Pace paces_[2];  // of training and of testing
+  // Nanoseconds of a step, as the last run of so many rows a batch took them.
+  double measured_[2] = {0, 0};
+  std::ptrdiff_t measured_rows_[2] = {0, 0};
   // Shared by the members of a run.
   std::atomic<bool> stop_{false};
   std::chrono::steady_clock::time_point next_poll_;

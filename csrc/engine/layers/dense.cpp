@@ -10,9 +10,8 @@ namespace {
 // An output with so many columns whose rows lie one after the other is read many times, a panel of it at once.
 constexpr std::ptrdiff_t kWideOutput = 4096;
 
-// Columns of which a panel of inputs' weights takes a quarter of a second-level cache of 1 MB.
-template <class T>
-constexpr std::ptrdiff_t kNearColumns = (256 << 10) / kPanelBytes;
+// Bytes of a second-level cache of 1 MB that the operands of the way back may take, and those of the sums of dxᵀ.
+constexpr std::ptrdiff_t kNearBytes = 640 << 10, kSumBytes = 192 << 10;
 
 // Panels that go through product and activation together: their values are then still in a cache.
 constexpr std::ptrdiff_t kPanelsTogether = 4;
@@ -107,26 +106,38 @@ std::ptrdiff_t Dense<T>::backward_units(const Tape<T>&) const {
   return panel_count(this->need_dx ? layout.in() : layout.out(), kPanelWidth<T>);
 }
 
+// Segments of outputs whose weights, of a panel of inputs, stay in a near cache together with `lines` rows of dz and
+// dzᵀ.
 template <class T>
-std::size_t Dense<T>::scratch_bytes(std::ptrdiff_t rows) const {
-  constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  return this->need_dx ? static_cast<std::size_t>(panel_count(rows * factor_, width) * width * width) * sizeof(T) : 0;
+std::ptrdiff_t Dense<T>::segments_together(std::ptrdiff_t lines) const {
+  const std::ptrdiff_t column = kPanelBytes + 2 * lines * static_cast<std::ptrdiff_t>(sizeof(T));
+  return std::max<std::ptrdiff_t>(1, kNearBytes / column / kSegment);
 }
 
-// Where dxᵀ of one panel of inputs is summed.
+// Panels of inputs that go through some segments of outputs before any goes on to the next ones: a wide dz is then read
+// once for all of them.
 template <class T>
-Panels<T> Dense<T>::transposed_gradient(Pass<T>& pass, std::ptrdiff_t panel) const {
-  constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  T* memory = static_cast<T*>(scratch(Scratch::gradient, scratch_bytes(pass.tape.rows())));
-  const std::ptrdiff_t rows = std::min(width, parameters_->layout().in() - panel * width);
-  return {memory, rows, pass.tape[this->at].gradient.rows, width * width, width};
+std::ptrdiff_t Dense<T>::group_size(std::ptrdiff_t lines) const {
+  if (segment_count(parameters_->layout().out()) <= segments_together(lines)) return 1;
+  return std::max<std::ptrdiff_t>(1, kSumBytes / (panel_count(lines, kPanelWidth<T>) * kPanelWidth<T> * kPanelBytes));
+}
+
+template <class T>
+std::size_t Dense<T>::scratch_bytes(std::ptrdiff_t rows) const {
+  const std::ptrdiff_t lines = rows * factor_, panels = panel_count(lines, kPanelWidth<T>);
+  if (!this->need_dx) return 0;
+  return static_cast<std::size_t>(group_size(lines) * panels * kPanelWidth<T> * kPanelBytes);
+}
+
+template <class T>
+std::ptrdiff_t Dense<T>::units_together(const Tape<T>& tape) const {
+  return this->need_dx ? group_size(tape[this->at].value.rows) : 1;
 }
 
 // dxᵀ = w dzᵀ of one panel of inputs: some segments of its sums.
 template <class T>
-void Dense<T>::propagate(Pass<T>& pass, std::ptrdiff_t panel, Range segments) const {
+void Dense<T>::propagate(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, Range segments) const {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  const Panels<T> dx = transposed_gradient(pass, panel);
   Panels<T> w = parameters_->kernel();
   w.data += panel * width * width;
   w.rows = dx.rows;
@@ -136,8 +147,7 @@ void Dense<T>::propagate(Pass<T>& pass, std::ptrdiff_t panel, Range segments) co
 
 // Transposes it back.
 template <class T>
-void Dense<T>::finish_propagation(Pass<T>& pass, std::ptrdiff_t panel) const {
-  const Panels<T> dx = transposed_gradient(pass, panel);
+void Dense<T>::finish_propagation(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel) const {
   Panels<T> target = pass.tape[this->at].gradient;
   target.data += panel * target.panel_stride;
   pass.kernels.panel_transpose({dx, target, 0, dx.rows, 0, dx.cols});
@@ -145,10 +155,11 @@ void Dense<T>::finish_propagation(Pass<T>& pass, std::ptrdiff_t panel) const {
 
 template <class T>
 void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
   const Panels<T>& x = pass.tape[this->at].value;
   const Boundary<T>& output = pass.tape[this->at + 1];
   const Panels<T>& dz = output.in_panels.data == nullptr ? output.gradient : output.in_panels;
-  const Range in_panels{0, panel_count(x.cols, kPanelWidth<T>)}, out_panels{0, panel_count(dz.cols, kPanelWidth<T>)};
+  const Range in_panels{0, panel_count(x.cols, width)}, out_panels{0, panel_count(dz.cols, width)};
   if (!this->need_dx) {
     if (sink == nullptr) return;
     if (input_ != InputKind::dense) sink->sparse_kernel(pass.tape[this->at].entries, dz, units);
@@ -161,20 +172,26 @@ void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gradi
     sink->dense_bias(dz, units);
     return;
   }
-  // Some segments of outputs at a time, so that the gradient finds the weights in a cache that propagation brought
-  // there.
-  constexpr std::ptrdiff_t width = kPanelWidth<T>, together = kNearColumns<T> / kSegment;
-  const std::ptrdiff_t segments = segment_count(dz.cols);
-  for (std::ptrdiff_t panel = units.begin; panel < units.end; ++panel) {
+  // The gradient finds the weights in a cache that propagation brought there.
+  const std::ptrdiff_t segments = segment_count(dz.cols), together = segments_together(x.rows), lines = x.rows;
+  const std::ptrdiff_t group = group_size(lines), sums_size = panel_count(lines, width) * width * width;
+  T* memory = static_cast<T*>(scratch(Scratch::gradient, scratch_bytes(pass.tape.rows())));
+  for (std::ptrdiff_t begin = units.begin; begin < units.end; begin += group) {
+    const std::ptrdiff_t end = std::min(units.end, begin + group);
     for (std::ptrdiff_t first = 0; first < segments; first += together) {
-      const std::ptrdiff_t end = std::min(segments, first + together);
-      propagate(pass, panel, {first, end});
-      const Range above{first * (kSegment / width), end == segments ? out_panels.end : end * (kSegment / width)};
-      if (sink != nullptr && end < segments) sink->dense_kernel(x, dz, panel, above);
-      if (end < segments) continue;
-      finish_propagation(pass, panel);
-      if (below != nullptr) below->finish_gradient(pass, {0, x.rows}, {panel, panel + 1});
-      if (sink != nullptr) sink->dense_kernel(x, dz, panel, above);
+      const std::ptrdiff_t last = std::min(segments, first + together);
+      const Range above{first * (kSegment / width), last == segments ? out_panels.end : last * (kSegment / width)};
+      if (first > 0 && pass.interrupt != nullptr && pass.interrupt->stop()) return;
+      for (std::ptrdiff_t panel = begin; panel < end; ++panel) {
+        const std::ptrdiff_t rows = std::min(width, x.cols - panel * width);
+        const Panels<T> dx{memory + (panel - begin) * sums_size, rows, lines, width * width, width};
+        propagate(pass, dx, panel, {first, last});
+        if (last == segments) {
+          finish_propagation(pass, dx, panel);
+          if (below != nullptr) below->finish_gradient(pass, {0, lines}, {panel, panel + 1});
+        }
+        if (sink != nullptr) sink->dense_kernel(x, dz, panel, above);
+      }
     }
   }
   // The bias's panels go with the units that stand at the same share of the whole.

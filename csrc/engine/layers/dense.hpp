@@ -19,6 +19,7 @@ class Dense final : public Layer<T> {
   bool forward_by_rows(std::ptrdiff_t rows, int threads) const override;
   void finish_gradient(Pass<T>& pass, Range rows, Range panels) const override;
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override;
+  std::ptrdiff_t units_together(const Tape<T>& tape) const override;
   void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
   Parameters<T>* parameters() const override { return parameters_.get(); }
   std::size_t scratch_bytes(std::ptrdiff_t rows) const override;
@@ -27,9 +28,10 @@ class Dense final : public Layer<T> {
 
  private:
   void product(Pass<T>& pass, const Panels<T>& z, Range rows, Range panels) const;
-  void propagate(Pass<T>& pass, std::ptrdiff_t panel, Range segments) const;
-  void finish_propagation(Pass<T>& pass, std::ptrdiff_t panel) const;
-  Panels<T> transposed_gradient(Pass<T>& pass, std::ptrdiff_t panel) const;
+  std::ptrdiff_t segments_together(std::ptrdiff_t lines) const;
+  std::ptrdiff_t group_size(std::ptrdiff_t lines) const;
+  void propagate(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, Range segments) const;
+  void finish_propagation(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel) const;
 
   std::shared_ptr<Parameters<T>> parameters_;
   ActivationPart<T> activation_;
