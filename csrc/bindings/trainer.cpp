@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,15 @@ using namespace engine;
 struct PyTrainer {
   OfEitherType<Trainer> object;
 };
+
+// In the order of Schedule.
+constexpr const char* kScheduleNames[] = {"stationary", "chunked", "by rows"};
+
+Schedule schedule_named(const std::string& name) {
+  for (std::size_t i = 0; i < std::size(kScheduleNames); ++i)
+    if (name == kScheduleNames[i]) return static_cast<Schedule>(i);
+  raise_value("Trainer: there is no schedule '" + name + "'.");
+}
 
 HeadParameters head_parameters(const py::handle& given) {
   HeadParameters parameters{};
@@ -382,18 +392,14 @@ void register_trainer(py::module_& module) {
       .def(
           "force_schedule",
           [](const PyTrainer& self, const std::string& schedule, int threads, bool as_long) {
-            std::visit(
-                [&](const auto& t) {
-                  t->force(schedule == "chunked" ? Schedule::chunked : Schedule::stationary, threads, as_long);
-                },
-                self.object);
+            std::visit([&](const auto& t) { t->force(schedule_named(schedule), threads, as_long); }, self.object);
           },
           py::arg("schedule"), py::arg("threads"), py::arg("as_long") = false)
       .def(
           "plan",
           [](const PyTrainer& self, std::ptrdiff_t rows) {
             const StepPlan plan = std::visit([&](const auto& t) { return t->plan(rows); }, self.object);
-            return py::make_tuple(plan.schedule == Schedule::chunked ? "chunked" : "stationary", plan.threads);
+            return py::make_tuple(kScheduleNames[static_cast<std::size_t>(plan.schedule)], plan.threads);
           },
           py::arg("rows"))
       .def_property_readonly("workspace_bytes", [](const PyTrainer& self) {

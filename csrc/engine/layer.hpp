@@ -61,6 +61,15 @@ class Layer {
   virtual std::ptrdiff_t units_together(const Tape<T>&) const { return 1; }
   virtual void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const = 0;
 
+  // The two halves of backward(), where it has them: the gradient of the input for rows of it, which begin at multiples
+  // of half a panel's width, finished by `below`; and, when that is there for all rows, those of the parameters for a
+  // range of units, each of so many multiply-adds for each row.
+  virtual bool separable() const { return false; }
+  virtual void propagate(Pass<T>&, Range, const Layer<T>*) const {}
+  virtual std::ptrdiff_t gradient_units() const { return 0; }
+  virtual double gradient_work() const { return 0; }
+  virtual void gradient(Pass<T>&, Range, const GradientSink<T>&) const {}
+
   // Whether each row of the batch is worked on alone, so that a batch may be divided. A layer that looks at others in
   // training keeps running means of what it sees.
   virtual bool rows_alone(bool) const { return true; }

@@ -195,9 +195,9 @@ template <class T>
 void Network<T>::predict_open(const Input& rows, T* out, const std::uint64_t* draw) const {
   const bool alone = rows_alone_[draw != nullptr];
   const std::ptrdiff_t n = rows.rows(), entries = rows.most_entries(alone ? kPredictionRows : n);
-  const StepPlan plan =
-      plan_prediction({n, work_, parameter_bytes_, row_bytes_, depth(), lamina::kernels().vector_bytes, alone},
-                      host_ ? 1 : num_threads());
+  const StepPlan plan = plan_prediction(
+      {n, work_, parameter_bytes_, 0, row_bytes_, depth(), lamina::kernels().vector_bytes, alone, false},
+      host_ ? 1 : num_threads());
   if (plan.schedule == Schedule::chunked && plan.threads > 1) {
     run_team(plan.threads, [&](int index, int count) {
       const Range mine = share_of(n, 12, index, count);

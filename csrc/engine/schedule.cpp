@@ -10,16 +10,26 @@ namespace {
 // Measured on an EPYC of Zen 4 (2 cores); they need to be right within a factor of two.
 constexpr double kShareOfPeak = 0.6;  // of one multiply-add a cycle and lane, at kGigahertz
 constexpr double kGigahertz = 3.5;
-constexpr double kBarrier = 800;                   // ns, two threads
-constexpr double kWake = 3000;                     // ns to start a team that looks for work
-constexpr double kNearBytes = 40, kFarBytes = 12;  // a ns, from the second-level cache and from beyond it
+constexpr double kBarrier = 350;      // ns, two threads: two cache lines go from core to core
+constexpr double kWake = 3000;        // ns to start a team that looks for work
+constexpr double kLayer = 800;        // ns of a layer that a team computes for a prediction
+constexpr double kNearBytes = 40;     // a ns, from the second-level cache
+constexpr double kFarBytes = 12;      // and from beyond it
+constexpr double kForeignBytes = 10;  // from a cache where another core has written them
 constexpr std::ptrdiff_t kNearCache = 1 << 20;
+constexpr std::ptrdiff_t kHalfPanel = 16;  // rows; fewer are not divided
 
 double nanoseconds(double multiply_adds, int vector_bytes) {
   return multiply_adds / (kShareOfPeak * kGigahertz * vector_bytes / 4.0);
 }
 
 double transfer(double bytes) { return bytes / (bytes > kNearCache ? kFarBytes : kNearBytes); }
+
+// What so many threads lose in a step: barriers, and the share of some bytes that others have written.
+double lost(int threads, double barriers, double bytes) {
+  if (threads == 1) return 0;
+  return barriers * kBarrier * (0.5 + 0.25 * threads) + bytes * (threads - 1) / threads / kForeignBytes;
+}
 
 }  // namespace
 
@@ -31,23 +41,32 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
   StepPlan best{Schedule::stationary, 1};
   double lowest = 0;
   const auto consider = [&](Schedule schedule, int threads, double cost) {
-    if (lowest == 0 || cost < 0.92 * lowest) {
+    if (lowest == 0 || cost < 0.95 * lowest) {
       lowest = cost;
       best = {schedule, threads};
     }
   };
   for (int threads = 1; threads <= most_threads;
        threads = threads < most_threads ? std::min(2 * threads, most_threads) : most_threads + 1) {
-    const double team =
-        threads == 1 ? 0 : static_cast<double>(2 * shape.layers + 2) * kBarrier * (0.5 + 0.25 * threads);
-    consider(Schedule::stationary, threads, compute / threads + 3 * transfer(tape) / threads + team);
+    // Values go from those who own a layer's outputs to those of the next; above the lowest layer also weights, for the
+    // way back divides their rows. Those stay where they are only in the lowest.
+    consider(Schedule::stationary, threads,
+             (compute + 3 * transfer(tape)) / threads + lost(threads, static_cast<double>(2 * shape.layers + 2),
+                                                             tape + static_cast<double>(shape.upper_bytes)));
+    // Half of the values and gradients, and all weights, go to those who need them next. The rows divide into so many.
+    const auto members =
+        static_cast<double>(std::min<std::ptrdiff_t>(threads, (shape.rows + kHalfPanel - 1) / kHalfPanel));
+    if (shape.separable && threads > 1)
+      consider(Schedule::by_rows, threads,
+               (compute / 3 + 3 * transfer(tape)) / threads + compute * 2 / 3 / members +
+                   lost(threads, 2, tape / 2 + parameters));
     if (!shape.segmentable || segments < 2) continue;
-    const double rounds = static_cast<double>((segments + threads - 1) / threads);
-    const double gather = threads == 1 ? 0 : 2 * kBarrier * (0.5 + 0.25 * threads);
-    const double near_tape = tape / static_cast<double>(segments);
+    // A segment reads all weights and writes all gradients; both go around.
+    const double rounds = static_cast<double>((segments + threads - 1) / threads),
+                 share = 1 / static_cast<double>(segments);
     consider(Schedule::chunked, threads,
-             rounds * (compute / static_cast<double>(segments) + 3 * transfer(near_tape) + 2 * transfer(parameters)) +
-                 gather);
+             rounds * (compute * share + 3 * transfer(tape * share) + 2 * transfer(parameters)) +
+                 lost(threads, 2, 2 * parameters));
   }
   return best;
 }
@@ -60,7 +79,7 @@ StepPlan plan_prediction(const StepShape& shape, int most_threads) {
       std::min<double>(most_threads, std::min(work / (4 * kWake), static_cast<double>(shape.rows) / 16)));
   if (by_rows >= 2) return {Schedule::chunked, by_rows};
   const double alone = std::max(work, transfer(weights));
-  const double together = alone / most_threads + kWake + static_cast<double>(shape.layers) * kBarrier;
+  const double together = alone / most_threads + kWake + static_cast<double>(shape.layers) * kLayer;
   return {Schedule::stationary, together < 0.8 * alone ? most_threads : 1};
 }
 

@@ -15,12 +15,17 @@ void Trainer<T>::look_up(int index) {
 }
 
 template <class T>
+GradientSink<T> Trainer<T>::sink(std::ptrdiff_t l, T* sums, bool add) const {
+  T* zeros = sums == nullptr && stored_.size() != 0 ? stored_.data() + update_.offset(l) : nullptr;
+  return {kernels_, update_, l, sums == nullptr ? nullptr : sums + update_.offset(l), add, zeros};
+}
+
+template <class T>
 void Trainer<T>::backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const {
   const Layer<T>* below = l > 0 ? &network_->layer(l - 1) : nullptr;
   if (!update_.layer(l).trained()) return network_->layer(l).backward(pass, units, below, nullptr);
-  T* zeros = sums == nullptr && stored_.size() != 0 ? stored_.data() + update_.offset(l) : nullptr;
-  GradientSink<T> sink(kernels_, update_, l, sums == nullptr ? nullptr : sums + update_.offset(l), add, zeros);
-  network_->layer(l).backward(pass, units, below, &sink);
+  GradientSink<T> to = sink(l, sums, add);
+  network_->layer(l).backward(pass, units, below, &to);
 }
 
 // Steps part of all layers' parameters, given all gradients.
@@ -45,9 +50,16 @@ std::ptrdiff_t Trainer<T>::calls_ahead() const {
   return panel_count(network_->plan()[0].width, kPanelWidth<T>);
 }
 
-// What follows when all gradients lie in memory.
+// What follows when all gradients lie in memory. The hook has yet to be told of layers `told` and below.
 template <class T>
-void Trainer<T>::use_stored(Mode mode, int index, int count, Barrier& barrier) {
+void Trainer<T>::use_stored(Mode mode, std::ptrdiff_t told, int index, int count, Barrier& barrier) {
+  if (update_.hooked()) {
+    if (index == 0) {
+      for (std::ptrdiff_t l = told; l >= network_->first_trained(); --l) update_.tell(l, stored_.data());
+      update_.tell(-1, nullptr);
+    }
+    barrier.wait();
+  }
   if (mode == Mode::store)
     update_.add_penalties(stored_.data(), index, count);
   else
@@ -118,14 +130,7 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   }
   if (stores_) {
     if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
-    if (update_.hooked()) {
-      if (index == 0) {
-        update_.tell(lowest, sums);
-        update_.tell(-1, nullptr);
-      }
-      barrier.wait();
-    }
-    use_stored(mode, index, count, barrier);
+    use_stored(mode, lowest, index, count, barrier);
   }
   if (mode == Mode::train) update_.finish(index, count, barrier);
 }
@@ -192,13 +197,75 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   }
   if (stores_) {
     barrier.wait();
-    if (update_.hooked()) {
-      if (index == 0)
-        for (std::ptrdiff_t l = depth - 1; l >= -1; --l)
-          if (l < 0 || l >= lowest) update_.tell(l, stored_.data());
-      barrier.wait();
-    }
-    use_stored(mode, index, count, barrier);
+    use_stored(mode, depth - 1, index, count, barrier);
+  }
+  if (mode == Mode::train) update_.finish(index, count, barrier);
+}
+
+template <class T>
+bool Trainer<T>::separable() const {
+  for (std::ptrdiff_t l = 0; l < network_->depth(); ++l)
+    if (!network_->layer(l).separable()) return false;
+  return true;
+}
+
+// Each member takes rows through all layers and back; then, when all have met, panels of weights through the whole
+// batch.
+template <class T>
+void Trainer<T>::step_by_rows(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
+                              std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier) {
+  constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;
+  const Range rows = share_of(size, grain, index, count);
+  const bool test = mode == Mode::test;
+  const std::ptrdiff_t depth = network_->depth(), lowest = test ? depth : network_->first_trained();
+  Pass<T> pass{kernels_, tape_, !test, !test, draw, 0, size, head_->penalties(), {}};
+  const auto lines = [&](std::ptrdiff_t l, Range of) -> Range {
+    const std::ptrdiff_t factor = network_->plan()[static_cast<std::size_t>(l)].factor;
+    return {of.begin * factor, of.end * factor};
+  };
+  const auto panels = [&](std::ptrdiff_t l) -> Range { return {0, panel_count(tape_[l].value.cols, kPanelWidth<T>)}; };
+  update_.measure_penalties(index, count);
+  if (rows.begin < rows.end) {
+    fetch(kernels_, data.x, data.order, first, rows, tape_[0], network_->plan()[0].factor);
+    head_->gather(data, first, rows);
+    for (std::ptrdiff_t l = 0; l < depth; ++l) network_->layer(l).forward(pass, lines(l + 1, rows), panels(l + 1));
+    head_->evaluate(tape_[depth], 0, rows, head_->divisor(data, first, size), !test);
+    if (lowest < depth) network_->layer(depth - 1).finish_gradient(pass, lines(depth, rows), panels(depth));
+    for (std::ptrdiff_t l = depth - 1; l > lowest; --l)
+      network_->layer(l).propagate(pass, lines(l, rows), &network_->layer(l - 1));
+  }
+  look_up(index);
+  if (lowest == depth) return;
+  barrier.wait();
+  // The unit whose middle lies in a member's share of all the work is the member's.
+  const auto work = [&](std::ptrdiff_t l) -> double {
+    const Layer<T>& layer = network_->layer(l);
+    return update_.layer(l).trained() ? layer.gradient_work() * static_cast<double>(lines(l, {0, 1}).end) : 0;
+  };
+  double all = 0, before = 0;
+  std::ptrdiff_t units = 0;
+  for (std::ptrdiff_t l = lowest; l < depth; ++l) {
+    units += network_->layer(l).gradient_units();
+    all += work(l) * static_cast<double>(network_->layer(l).gradient_units());
+  }
+  const Range next = share_of(std::min(size, last - first - size), grain, index, count);
+  pass.ahead = Ahead(data.x, data.order, first + size, next, std::max<std::ptrdiff_t>(1, units / count));
+  T* sums = stores_ ? stored_.data() : nullptr;
+  for (std::ptrdiff_t l = depth - 1; l >= lowest; --l) {
+    const Layer<T>& layer = network_->layer(l);
+    const double each = work(l);
+    if (each == 0) continue;
+    const auto bound = [&](int member) {
+      const double place = (all * member / count - before) / each + 0.5;
+      return place <= 0 ? 0 : std::min(layer.gradient_units(), static_cast<std::ptrdiff_t>(place));
+    };
+    const Range mine{bound(index), bound(index + 1)};
+    before += each * static_cast<double>(layer.gradient_units());
+    if (mine.begin < mine.end) layer.gradient(pass, mine, sink(l, sums, false));
+  }
+  if (stores_) {
+    barrier.wait();
+    use_stored(mode, depth - 1, index, count, barrier);
   }
   if (mode == Mode::train) update_.finish(index, count, barrier);
 }
@@ -209,8 +276,14 @@ template void Trainer<float>::step_together(Mode, const TrainingData<float>&, st
                                             std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
 template void Trainer<double>::step_together(Mode, const TrainingData<double>&, std::ptrdiff_t, std::ptrdiff_t,
                                              std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
+template bool Trainer<float>::separable() const;
+template void Trainer<float>::step_by_rows(Mode, const TrainingData<float>&, std::ptrdiff_t, std::ptrdiff_t,
+                                           std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
 template void Trainer<float>::step_by_segments(Mode, const TrainingData<float>&, std::ptrdiff_t, std::ptrdiff_t,
                                                std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
+template bool Trainer<double>::separable() const;
+template void Trainer<double>::step_by_rows(Mode, const TrainingData<double>&, std::ptrdiff_t, std::ptrdiff_t,
+                                            std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
 template void Trainer<double>::step_by_segments(Mode, const TrainingData<double>&, std::ptrdiff_t, std::ptrdiff_t,
                                                 std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
 

@@ -49,7 +49,8 @@ struct Trainer<T>::Run {
   std::uint64_t draw;
   Totals& totals;
   Exclusive& exclusive;
-  bool chunked, settled;
+  Schedule schedule;
+  bool settled;
 };
 
 template <class T>
@@ -64,16 +65,23 @@ Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::
 template <class T>
 StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
   const bool segmentable = network_->rows_alone(true) && !head_plan_.host() && network_->input() == InputKind::dense;
+  std::ptrdiff_t upper = 0;
+  for (std::ptrdiff_t l = network_->first_trained() + 1; l < network_->depth(); ++l)
+    if (update_.layer(l).trained()) upper += update_.layer(l).parameters->size();
   const StepShape shape{rows,
                         network_->work(),
                         update_.gradient_size() * static_cast<std::ptrdiff_t>(sizeof(T)),
+                        upper * static_cast<std::ptrdiff_t>(sizeof(T)),
                         network_->row_bytes(),
                         network_->depth(),
                         lamina::kernels().vector_bytes,
-                        segmentable};
+                        segmentable,
+                        segmentable && separable()};
   StepPlan plan = plan_step(shape, host() ? 1 : num_threads());
   if (forced_) {
-    if (forced_schedule_ == Schedule::stationary || segmentable) plan.schedule = forced_schedule_;
+    plan.schedule = forced_schedule_;
+    if (plan.schedule == Schedule::by_rows && !shape.separable) plan.schedule = Schedule::stationary;
+    if (plan.schedule == Schedule::chunked && !segmentable) plan.schedule = Schedule::stationary;
     if (forced_threads_ > 0 && !host()) plan.threads = forced_threads_;
   }
   return plan;
@@ -120,7 +128,7 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
     std::ptrdiff_t rows_before = -1;
     for (std::ptrdiff_t step = steps.begin; step < steps.end; ++step) {
       const std::ptrdiff_t first = batches.first + step * batches.size, size = std::min(batches.size, last - first);
-      if (!run.chunked && size != rows_before) {
+      if (run.schedule != Schedule::chunked && size != rows_before) {
         if (index == 0) tape_.set_rows(size);
         barrier.wait();
         rows_before = size;
@@ -129,10 +137,17 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
         update_.begin_step(run.iteration + step,
                            (*run.rates)[std::min(static_cast<std::size_t>(step), run.rates->size() - 1)]);
       const std::uint64_t draw = run.draw + static_cast<std::uint64_t>(step);
-      if (run.chunked)
-        step_by_segments(run.mode, run.data, first, size, last, draw, index, count, barrier);
-      else
-        step_together(run.mode, run.data, first, size, last, draw, index, count, barrier);
+      switch (run.schedule) {
+        case Schedule::stationary:
+          step_together(run.mode, run.data, first, size, last, draw, index, count, barrier);
+          break;
+        case Schedule::chunked:
+          step_by_segments(run.mode, run.data, first, size, last, draw, index, count, barrier);
+          break;
+        case Schedule::by_rows:
+          step_by_rows(run.mode, run.data, first, size, last, draw, index, count, barrier);
+          break;
+      }
       const bool given_up = interruptible_ && stop_.load(std::memory_order_relaxed);
       if (!run.settled) barrier.wait();
       if (index == 0 && !given_up) {
@@ -172,6 +187,7 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   if (largest != measured_rows_[test]) measured_[test] = kCautious * guess / plan.threads;
   measured_rows_[test] = largest;
   interruptible_ = measured_[test] > kLongStep || forced_long_;
+  if (interruptible_ && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
   const bool chunked = plan.schedule == Schedule::chunked;
   stores_ = mode == Mode::store || (mode == Mode::train && (update_.stores() || (interruptible_ && !chunked)));
   reserve(largest, data.x.most_entries(largest), plan.threads, chunked);
@@ -183,7 +199,7 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   const AtEnd changed([&] {  // also where a step fails
     if (mode == Mode::train) update_.mark_changed();
   });
-  Run run{mode, data, batches, rates, iteration, draw, totals, exclusive, chunked, settled};
+  Run run{mode, data, batches, rates, iteration, draw, totals, exclusive, plan.schedule, settled};
   for (std::ptrdiff_t step = 0; step < steps && !stop_.load(std::memory_order_relaxed);) {
     Pace::Stretch stretch{plan.threads, steps - step, false};
     if (forced_threads_ == 0) stretch = paces_[test].next(plan.threads, guess, steps - step);

@@ -89,10 +89,13 @@ class Trainer {
                      std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier);
   void step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
                         std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier);
+  void step_by_rows(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
+                    std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier);
+  GradientSink<T> sink(std::ptrdiff_t l, T* sums, bool add) const;
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
   void update_from(T* sums, Range mine) const;
   std::ptrdiff_t calls_ahead() const;
-  void use_stored(Mode mode, int index, int count, Barrier& barrier);
+  void use_stored(Mode mode, std::ptrdiff_t told, int index, int count, Barrier& barrier);
   T* merged(Range mine, int members) const;
 
   std::shared_ptr<Network<T>> network_;
@@ -120,6 +123,7 @@ class Trainer {
   bool interruptible_ = false;
   const Poll* poll_ = nullptr;
   void look_up(int index);
+  bool separable() const;
   bool host() const { return network_->host() || head_plan_.host(); }
 
   bool forced_ = false, forced_long_ = false;

@@ -134,23 +134,69 @@ std::ptrdiff_t Dense<T>::units_together(const Tape<T>& tape) const {
   return this->need_dx ? group_size(tape[this->at].value.rows) : 1;
 }
 
-// dxᵀ = w dzᵀ of one panel of inputs: some segments of its sums.
+// dxᵀ = w dzᵀ
 template <class T>
-void Dense<T>::propagate(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, Range segments) const {
+void Dense<T>::sum_up(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, std::ptrdiff_t row,
+                      Range segments) const {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  Panels<T> w = parameters_->kernel();
+  Panels<T> w = parameters_->kernel(), dz = pass.tape[this->at + 1].transposed;
   w.data += panel * width * width;
   w.rows = dx.rows;
-  pass.kernels.panel_product({w, pass.tape[this->at + 1].transposed, dx, nullptr, 0, 0, dx.rows, 0,
-                              panel_count(dx.cols, width), false, T(0), segments.begin, segments.end});
+  dz.data += row / width * dz.panel_stride + row % width;
+  dz.cols = dx.cols;
+  pass.kernels.panel_product(
+      {w, dz, dx, nullptr, 0, 0, dx.rows, 0, panel_count(dx.cols, width), false, T(0), segments.begin, segments.end});
 }
 
-// Transposes it back.
 template <class T>
-void Dense<T>::finish_propagation(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel) const {
+void Dense<T>::transpose_back(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, std::ptrdiff_t row) const {
   Panels<T> target = pass.tape[this->at].gradient;
-  target.data += panel * target.panel_stride;
+  target.data += panel * target.panel_stride + row * target.row_stride;
   pass.kernels.panel_transpose({dx, target, 0, dx.rows, 0, dx.cols});
+}
+
+// The bias's panels go with the units that stand at the same share of all of them.
+template <class T>
+void Dense<T>::bias_gradient(const Panels<T>& dz, Range units, std::ptrdiff_t all, const GradientSink<T>& sink) const {
+  const std::ptrdiff_t panels = panel_count(dz.cols, kPanelWidth<T>);
+  sink.dense_bias(dz, {panels * units.begin / all, panels * units.end / all});
+}
+
+template <class T>
+void Dense<T>::propagate(Pass<T>& pass, Range rows, const Layer<T>* below) const {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  if (!this->need_dx) return;
+  const Panels<T>& x = pass.tape[this->at].value;
+  const std::ptrdiff_t segments = segment_count(parameters_->layout().out());
+  T* memory = static_cast<T*>(scratch(Scratch::gradient, scratch_bytes(pass.tape.rows())));
+  for (std::ptrdiff_t row = rows.begin; row < rows.end;) {
+    // What begins in the middle of a panel ends with it.
+    const std::ptrdiff_t end = row % width == 0 ? rows.end : std::min(rows.end, (row / width + 1) * width);
+    for (std::ptrdiff_t panel = 0; panel * width < x.cols; ++panel) {
+      const Panels<T> dx{memory, std::min(width, x.cols - panel * width), end - row, width * width, width};
+      sum_up(pass, dx, panel, row, {0, segments});
+      transpose_back(pass, dx, panel, row);
+    }
+    row = end;
+  }
+  if (below != nullptr) below->finish_gradient(pass, rows, {0, panel_count(x.cols, width)});
+}
+
+template <class T>
+double Dense<T>::gradient_work() const {
+  return static_cast<double>(kPanelWidth<T> * parameters_->layout().out());
+}
+
+template <class T>
+void Dense<T>::gradient(Pass<T>& pass, Range units, const GradientSink<T>& sink) const {
+  const Panels<T>& x = pass.tape[this->at].value;
+  const Boundary<T>& output = pass.tape[this->at + 1];
+  const Panels<T>& dz = output.in_panels.data == nullptr ? output.gradient : output.in_panels;
+  for (std::ptrdiff_t panel = units.begin; panel < units.end; ++panel) {
+    sink.dense_kernel(x, dz, panel, {0, panel_count(dz.cols, kPanelWidth<T>)});
+    pass.ahead.some();
+  }
+  bias_gradient(dz, units, gradient_units(), sink);
 }
 
 template <class T>
@@ -185,18 +231,16 @@ void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gradi
       for (std::ptrdiff_t panel = begin; panel < end; ++panel) {
         const std::ptrdiff_t rows = std::min(width, x.cols - panel * width);
         const Panels<T> dx{memory + (panel - begin) * sums_size, rows, lines, width * width, width};
-        propagate(pass, dx, panel, {first, last});
+        sum_up(pass, dx, panel, 0, {first, last});
         if (last == segments) {
-          finish_propagation(pass, dx, panel);
+          transpose_back(pass, dx, panel, 0);
           if (below != nullptr) below->finish_gradient(pass, {0, lines}, {panel, panel + 1});
         }
         if (sink != nullptr) sink->dense_kernel(x, dz, panel, above);
       }
     }
   }
-  // The bias's panels go with the units that stand at the same share of the whole.
-  if (sink != nullptr)
-    sink->dense_bias(dz, {out_panels.end * units.begin / in_panels.end, out_panels.end * units.end / in_panels.end});
+  if (sink != nullptr) bias_gradient(dz, units, in_panels.end, *sink);
 }
 
 template class Dense<float>;

@@ -21,6 +21,11 @@ class Dense final : public Layer<T> {
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override;
   std::ptrdiff_t units_together(const Tape<T>& tape) const override;
   void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
+  bool separable() const override { return input_ == InputKind::dense; }
+  void propagate(Pass<T>& pass, Range rows, const Layer<T>* below) const override;
+  std::ptrdiff_t gradient_units() const override { return panel_count(parameters_->layout().in(), kPanelWidth<T>); }
+  double gradient_work() const override;
+  void gradient(Pass<T>& pass, Range units, const GradientSink<T>& sink) const override;
   Parameters<T>* parameters() const override { return parameters_.get(); }
   std::size_t scratch_bytes(std::ptrdiff_t rows) const override;
   double work() const override;
@@ -30,8 +35,11 @@ class Dense final : public Layer<T> {
   void product(Pass<T>& pass, const Panels<T>& z, Range rows, Range panels) const;
   std::ptrdiff_t segments_together(std::ptrdiff_t lines) const;
   std::ptrdiff_t group_size(std::ptrdiff_t lines) const;
-  void propagate(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, Range segments) const;
-  void finish_propagation(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel) const;
+  // Of a panel of inputs, for rows that lie in one panel or are all of them: some segments of the sums of dxᵀ, and
+  // their way back into rows.
+  void sum_up(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, std::ptrdiff_t row, Range segments) const;
+  void transpose_back(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, std::ptrdiff_t row) const;
+  void bias_gradient(const Panels<T>& dz, Range units, std::ptrdiff_t all, const GradientSink<T>& sink) const;
 
   std::shared_ptr<Parameters<T>> parameters_;
   ActivationPart<T> activation_;
