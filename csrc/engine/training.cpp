@@ -11,7 +11,7 @@ namespace {
 
 // A step that may take longer than this stores its gradients, so that it can be given up before anything has changed.
 constexpr double kLongStep = 60e6;  // ns
-// What a step takes is first guessed: so many times what it would take at a peak of 128 GFLOP/s a core with AVX-512.
+// It may where it takes so many times what it would take at a peak of 128 GFLOP/s a core with AVX-512.
 constexpr double kCautious = 2;
 
 // A run of less than this stays on the calling thread.
@@ -184,9 +184,10 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   // Waking a team costs more than a few small steps.
   if (guess * static_cast<double>(steps) < kWorthATeam && forced_threads_ == 0) plan.threads = 1;
   const bool test = mode == Mode::test;
-  if (largest != measured_rows_[test]) measured_[test] = kCautious * guess / plan.threads;
+  if (largest != measured_rows_[test]) measured_[test] = 0;
   measured_rows_[test] = largest;
-  interruptible_ = measured_[test] > kLongStep || forced_long_;
+  const bool maybe_long = kCautious * guess / plan.threads > kLongStep;
+  interruptible_ = (maybe_long && (measured_[test] == 0 || measured_[test] > kLongStep)) || forced_long_;
   if (interruptible_ && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
   const bool chunked = plan.schedule == Schedule::chunked;
   stores_ = mode == Mode::store || (mode == Mode::train && (update_.stores() || (interruptible_ && !chunked)));

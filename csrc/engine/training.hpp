@@ -114,7 +114,7 @@ class Trainer {
 
   Turns turns_;
   Pace paces_[2];  // of training and of testing
-  // Nanoseconds of a step, as the last run of so many rows a batch took them.
+  // Nanoseconds of a step in the last run, which had so many rows a batch.
   double measured_[2] = {0, 0};
   std::ptrdiff_t measured_rows_[2] = {0, 0};
   // Shared by the members of a run.
