@@ -87,15 +87,15 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;  // whole vectors of the transposed gradient
   const Range rows = share_of(size, grain, index, count);
   const bool test = mode == Mode::test;
-  Pass<T> pass{kernels_, tape_, !test, !test, draw, 0, size, head_->penalties(), {}};
+  Tape<T>& tape = own_inputs_ ? own_tapes_[static_cast<std::size_t>(index)] : tape_;
+  Pass<T> pass{kernels_, tape, !test, !test, draw, 0, size, head_->penalties(), {}};
   const auto stopped = [&] { return interruptible_ && stop_.load(std::memory_order_relaxed); };
-  if (rows.begin < rows.end) {
-    const std::ptrdiff_t factor = network_->plan()[0].factor;
-    fetch(kernels_, data.x, data.order, first, rows, tape_[0], factor);
-    head_->gather(data, first, rows);
-  }
+  const Range fetched = own_inputs_ ? Range{0, size} : rows;
+  if (fetched.begin < fetched.end)
+    fetch(kernels_, data.x, data.order, first, fetched, tape[0], network_->plan()[0].factor);
+  if (rows.begin < rows.end) head_->gather(data, first, rows);
   update_.measure_penalties(index, count);
-  barrier.wait();
+  if (!own_inputs_) barrier.wait();
   Look interrupt(*this, index);
   if (interruptible_) pass.interrupt = &interrupt;
   network_->forward(pass, index, count, &barrier);
@@ -115,7 +115,8 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
     if (index == 0 && l + 1 < depth) update_.tell(l + 1, sums);
     const Range units = share_of(network_->layer(l).backward_units(tape_), 1, index, count);
     if (l == 0) {
-      const Range next = share_of(std::min(size, last - first - size), grain, index, count);
+      const std::ptrdiff_t left = std::min(size, last - first - size);
+      const Range next = own_inputs_ ? Range{0, left} : share_of(left, grain, index, count);
       pass.ahead = Ahead(data.x, data.order, first + size, next, units.size() * calls_ahead());
     }
     if (!interruptible_) {

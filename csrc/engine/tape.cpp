@@ -59,6 +59,22 @@ void Tape<T>::set_rows(std::ptrdiff_t rows) {
   }
 }
 
+template <class T>
+void Tape<T>::reserve_input(const Tape& other) {
+  if (capacity_ >= other.capacity_) return;
+  const BoundaryPlan& input = other.plan_[0];
+  capacity_ = other.capacity_;
+  memory_.resize(1);
+  memory_[0].value = Buffer<T>(padded<T>(capacity_ * input.factor) * padded<T>(input.width));
+}
+
+template <class T>
+void Tape<T>::follow(const Tape& other) {
+  rows_ = other.rows_;
+  views_ = other.views_;
+  views_[0].value.data = memory_[0].value.data();
+}
+
 template class Tape<float>;
 template class Tape<double>;
 

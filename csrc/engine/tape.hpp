@@ -55,6 +55,12 @@ class Tape {
   void reserve_entries(std::ptrdiff_t entries);
   // Arranges the views anew for so many rows, at most the capacity.
   void set_rows(std::ptrdiff_t rows);
+
+  // Another view of that tape's memory, but for the input, of which it has its own: memory for it, and as the views are
+  // now.
+  void reserve_input(const Tape& other);
+  void follow(const Tape& other);
+
   std::ptrdiff_t rows() const { return rows_; }
   std::ptrdiff_t capacity() const { return capacity_; }
   Boundary<T>& operator[](std::ptrdiff_t i) { return views_[static_cast<std::size_t>(i)]; }

@@ -17,6 +17,10 @@ constexpr double kCautious = 2;
 // A run of less than this stays on the calling thread.
 constexpr double kWorthATeam = 60e3;  // ns, by the same guess: about 100 µs
 
+// Members that copy a batch's input each for itself, at most, and its bytes.
+constexpr int kMostCopies = 4;
+constexpr std::ptrdiff_t kMostCopied = 512 << 10;
+
 template <class Function>
 class AtEnd {
  public:
@@ -106,6 +110,10 @@ void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int member
   } else if (tape_.capacity() < rows) {
     tape_ = Tape<T>(network_->plan(), rows, true);
   }
+  if (own_inputs_) {
+    own_tapes_.resize(std::max(own_tapes_.size(), static_cast<std::size_t>(members)));
+    for (Tape<T>& tape : own_tapes_) tape.reserve_input(tape_);
+  }
   if (network_->input() != InputKind::dense) tape_.reserve_entries(entries);
   const bool sparse = network_->input() != InputKind::dense;
   if ((stores_ || sparse) && stored_.size() < update_.gradient_size()) {
@@ -116,6 +124,16 @@ void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int member
   if (sparse && !stores_ && !stored_is_zero_) std::fill(stored_.data(), stored_.data() + stored_.size(), T(0));
   stored_is_zero_ = false;
   workspace_bytes_ += static_cast<std::ptrdiff_t>(allocated_bytes()) - before;
+}
+
+// Whether each member had better copy the whole batch's input than take from the others what they have copied.
+template <class T>
+bool Trainer<T>::worth_own_inputs(const StepPlan& plan, std::ptrdiff_t rows) const {
+  const BoundaryPlan& input = network_->plan()[0];
+  const std::ptrdiff_t bytes = rows * input.factor * input.width * static_cast<std::ptrdiff_t>(sizeof(T));
+  return plan.schedule == Schedule::stationary && plan.threads > 1 && plan.threads <= kMostCopies &&
+         bytes <= kMostCopied && network_->input() == InputKind::dense && !host() &&
+         !network_->layer(0).forward_by_rows(rows, plan.threads);
 }
 
 // Some steps of a run, by so many threads.
@@ -131,6 +149,7 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
       if (run.schedule != Schedule::chunked && size != rows_before) {
         if (index == 0) tape_.set_rows(size);
         barrier.wait();
+        if (own_inputs_) own_tapes_[static_cast<std::size_t>(index)].follow(tape_);
         rows_before = size;
       }
       if (index == 0 && run.rates != nullptr)  // first read after the next barrier
@@ -191,6 +210,7 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   if (interruptible_ && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
   const bool chunked = plan.schedule == Schedule::chunked;
   stores_ = mode == Mode::store || (mode == Mode::train && (update_.stores() || (interruptible_ && !chunked)));
+  own_inputs_ = worth_own_inputs(plan, largest);
   reserve(largest, data.x.most_entries(largest), plan.threads, chunked);
   stop_.store(false);
   poll_ = &poll;

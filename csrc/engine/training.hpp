@@ -95,6 +95,7 @@ class Trainer {
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
   void update_from(T* sums, Range mine) const;
   std::ptrdiff_t calls_ahead() const;
+  bool worth_own_inputs(const StepPlan& plan, std::ptrdiff_t rows) const;
   void use_stored(Mode mode, std::ptrdiff_t told, int index, int count, Barrier& barrier);
   T* merged(Range mine, int members) const;
 
@@ -107,10 +108,12 @@ class Trainer {
   std::unique_ptr<Head<T>> head_;
   Tape<T> tape_;  // of the whole batch
   std::vector<std::unique_ptr<Member>> members_;
+  std::vector<Tape<T>> own_tapes_;  // of the members, where each has the whole batch's input to itself; else empty
   Buffer<T> stored_;
   std::ptrdiff_t capacity_ = 0, workspace_bytes_ = 0;
   bool stored_is_zero_ = false;
-  bool stores_ = false;  // gradients of this run's steps are stored before they are applied
+  bool own_inputs_ = false;  // this run's members use their own tapes
+  bool stores_ = false;      // gradients of this run's steps are stored before they are applied
 
   Turns turns_;
   Pace paces_[2];  // of training and of testing
