@@ -123,17 +123,27 @@ void panel_gradient(const PanelGradient<T>& p) {
   }
 }
 
-// sums[j] (+)= Σ_rows dz[i][j], one chain, for the columns of a panel.
+template <class T, int V>
+[[gnu::always_inline]] inline void sum_columns(const T* from, std::ptrdiff_t stride, std::ptrdiff_t rows, T* sums) {
+  Vec<T> total[V] = {};
+  for (std::ptrdiff_t i = 0; i < rows; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) total[v] += load(from + i * stride + v * kLanes<T>);
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) store(sums + v * kLanes<T>, total[v]);
+}
+
+// sums[j] = Σ_rows dz[i][j], each one chain, for the columns of a panel; of the padding only what shares a vector with
+// a column.
 template <class T>
 void panel_column_sums(Panels<const T> dz, std::ptrdiff_t row_begin, std::ptrdiff_t row_end, std::ptrdiff_t panel,
                        T* sums) {
-  const T* from = dz.data + panel * dz.panel_stride;
-#pragma GCC unroll 8
-  for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v) {
-    Vec<T> total{};
-    for (std::ptrdiff_t i = row_begin; i < row_end; ++i) total += load(from + i * dz.row_stride + v * kLanes<T>);
-    store(sums + v * kLanes<T>, total);
-  }
+  const T* from = dz.data + panel * dz.panel_stride + row_begin * dz.row_stride;
+  const std::ptrdiff_t rows = row_end - row_begin;
+  if (dz.cols - panel * kPanelWidth<T> > kLanes<T>)
+    sum_columns<T, static_cast<int>(kPanelVectors<T>)>(from, dz.row_stride, rows, sums);
+  else
+    sum_columns<T, 1>(from, dz.row_stride, rows, sums);
 }
 
 // to[c][r] = from[r][c] for rows row_begin … and columns column_begin …, both ranges beginning at multiples of a
