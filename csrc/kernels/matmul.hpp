@@ -21,6 +21,8 @@ constexpr std::ptrdiff_t kDepthSegments = 4;
 // A packed block of B, which the rows of A run over in blocks that are packed too where B's block is wide enough.
 constexpr std::ptrdiff_t kPackedBytes = 4 << 20;
 constexpr std::ptrdiff_t kWideColumns = 192;
+// With at most so many rows B is read in place. Threads divide rows at multiples of it: whole tiles.
+constexpr std::ptrdiff_t kFewRows = 12;
 // The operands of a gradient, packed: half of a second-level cache of 1 MB each at most.
 constexpr std::ptrdiff_t kGradientBytes = 512 << 10;
 // Rows of a gradient that are one sum, and rows that are packed at a time.
@@ -119,7 +121,7 @@ struct Rectangle {
 template <class T>
 void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end,
                       const Panels<const T>& b, std::ptrdiff_t segment_begin, std::ptrdiff_t segment_stop) {
-  const bool pack = end - begin >= kWideColumns && r.row_end - r.row_begin > kTileRows;
+  const bool pack = end - begin >= kWideColumns && r.row_end - r.row_begin > kFewRows;
   const std::ptrdiff_t block = pack ? kRowBlock : r.row_end - r.row_begin;
   const std::ptrdiff_t first = segment_begin * kSegment,
                        last = segment_end(p.depth(), segment_stop - 1, segment_count(p.depth()));
@@ -184,7 +186,7 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
     return;
   }
   std::ptrdiff_t begin = r.column_begin;
-  if (!p.transposed && r.row_end - r.row_begin <= kTileRows) {
+  if (!p.transposed && r.row_end - r.row_begin <= kFewRows) {
     // Whole vectors are read in place; what is left over is packed.
     const std::ptrdiff_t whole = r.column_end - (r.column_end - begin) % kLanes<T>;
     const Matrix<const T> b{p.b.data + begin, p.b.rows, whole - begin, p.b.stride};
@@ -213,7 +215,7 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
   double lowest = 0;
   for (int rows = 1; rows <= threads; ++rows) {
     if (threads % rows != 0) continue;
-    const double height = static_cast<double>(ceil_div(ceil_div(m, kTileRows), rows) * kTileRows);
+    const double height = static_cast<double>(ceil_div(ceil_div(m, kFewRows), rows) * kFewRows);
     const double width = static_cast<double>(ceil_div(ceil_div(n, panel), threads / rows) * panel);
     const double cost = height * width + 16 * (height + width);
     if (rows == 1 || cost < lowest) {
@@ -233,8 +235,8 @@ void divide_product(std::ptrdiff_t m, std::ptrdiff_t n, std::ptrdiff_t k, Body&&
   run_team(threads, [&](int index, int count) {
     const int down = row_threads(m, n, kPanelWidth<T>, count), across = count / down;
     const std::ptrdiff_t row = index / across, column = index % across;
-    const std::ptrdiff_t tiles = ceil_div(m, kTileRows), panels = ceil_div(n, kPanelWidth<T>);
-    const Rectangle<T> r{tiles * row / down * kTileRows, smaller(m, tiles * (row + 1) / down * kTileRows),
+    const std::ptrdiff_t tiles = ceil_div(m, kFewRows), panels = ceil_div(n, kPanelWidth<T>);
+    const Rectangle<T> r{tiles * row / down * kFewRows, smaller(m, tiles * (row + 1) / down * kFewRows),
                          panels * column / across * kPanelWidth<T>,
                          smaller(n, panels * (column + 1) / across * kPanelWidth<T>)};
     if (r.row_begin < r.row_end && r.column_begin < r.column_end) body(r);

@@ -60,12 +60,13 @@ void panel_product(const PanelProduct<T>& p) {
   t.bias_panel = p.bias_panel;
   t.floor = p.floor;
   for (std::ptrdiff_t block = p.row_begin; block < p.row_end; block += kRowBlock) {
-    const std::ptrdiff_t rows = smaller(kRowBlock, p.row_end - block), tiles = ceil_div(rows, kTileRows);
-    const int most = panel_vectors(static_cast<int>(ceil_div(rows, tiles)));
-    // The tiles of a segment share out the fetching of the next one, which follows in memory.
-    t.ahead_step = smaller(kLineBytes, ceil_div(p.b.row_stride * size, tiles));
+    const std::ptrdiff_t rows = smaller(kRowBlock, p.row_end - block);
+    const int most = rows <= kMostTileRows ? panel_vectors(static_cast<int>(rows)) : kTileVectors;
     for_each_group<T>(p.panel_begin, p.panel_end, p.c.cols, most,
                       [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
+                        const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors));
+                        // The tiles of a segment share out the fetching of the next one, which follows in memory.
+                        t.ahead_step = smaller(kLineBytes, ceil_div(p.b.row_stride * size, tiles));
                         t.b = p.b.data + panel * p.b.panel_stride + offset;
                         t.bias = p.bias == nullptr ? nullptr : p.bias + panel * p.bias_panel + offset;
                         t.cols = columns;
@@ -100,12 +101,14 @@ void panel_gradient(const PanelGradient<T>& p) {
   t.k_end = p.row_end;
   t.end = p.end == GradientEnd::store ? TileEnd::store : p.end == GradientEnd::add ? TileEnd::add : TileEnd::add_scaled;
   t.factor = p.factor;
-  t.ahead_step = kLineBytes;
+  // A tile fetches what the next one adds to.
+  t.ahead_step = smaller(kLineBytes, ceil_div(kTileRows * kPanelBytes, larger(1, p.row_end - p.row_begin)));
   for (std::ptrdiff_t panel = p.panel_begin; panel < p.panel_end; ++panel) {
     for (std::ptrdiff_t above = p.x_panel_begin; above < p.x_panel_end; ++above) {
-      const std::ptrdiff_t rows = smaller(width, p.x.cols - above * width), tiles = ceil_div(rows, kTileRows);
-      for_each_group<T>(panel, panel + 1, p.dz.cols, 2,
+      const std::ptrdiff_t rows = smaller(width, p.x.cols - above * width);
+      for_each_group<T>(panel, panel + 1, p.dz.cols, kTileVectors,
                         [&](std::ptrdiff_t, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
+                          const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors));
                           t.b = p.dz.data + panel * p.dz.panel_stride + offset;
                           t.cols = columns;
                           const T* x = p.x.data + above * p.x.panel_stride;

@@ -14,10 +14,15 @@
 
 namespace lamina::LAMINA_ISA {
 
-// A tile of two vectors a row has as many accumulators as the registers hold beside a row of B and a broadcast; one of
-// fewer rows is wider, for it needs that many independent chains to hide the latency of the multiply-add.
-constexpr int kTileRows = kVectorRegisters == 32 ? 12 : 6;
-constexpr int kAccumulators = 2 * kTileRows;
+// A tile has as many accumulators as the registers hold beside a row of B and a broadcast, or, where they are few,
+// beside a vector of B and the broadcasts that meet it. One of fewer rows is wider, for it needs that many independent
+// chains to hide the latency of the multiply-add.
+constexpr int kAccumulators = kVectorRegisters == 32 ? 24 : 12;
+constexpr int kTileVectors = kVectorRegisters == 32 ? 2 : 4;
+constexpr int kTileRows = kAccumulators / kTileVectors;
+// Where the columns end before such a tile does.
+constexpr int kMostTileRows = kAccumulators / 2;
+constexpr int tile_rows(int vectors) { return vectors >= kTileVectors ? kTileRows : kMostTileRows; }
 
 template <class T>
 constexpr std::ptrdiff_t kPanelVectors = kPanelWidth<T> / kLanes<T>;
@@ -76,8 +81,9 @@ void panel_tile(const PanelTile<T>& t) {
   constexpr int groups = (R + 2) / 3;
   // The next tile's rows lie below this one's: R elements of them are fetched for each k, a panel of them all in all.
   // Tiles of fewer rows have none below.
-  constexpr bool fetch_below = !Transposed && 2 * R >= kTileRows;
+  constexpr bool fetch_below = !Transposed && 2 * R >= tile_rows(V);
   const std::ptrdiff_t row = Transposed ? 1 : t.a_row, step = Transposed ? t.a_row : 1;
+  const std::ptrdiff_t below_step = t.a_row == width ? R : 0;  // rows that lie apart are left to the machine
   for (std::ptrdiff_t k = t.k_begin; k < t.k_end;) {
     const std::ptrdiff_t stop = Transposed ? t.k_end : smaller(t.k_end, (k / width + 1) * width);
     const T* first = Transposed ? t.a + k * t.a_row : t.a + k / width * t.a_panel + k % width;
@@ -88,7 +94,7 @@ void panel_tile(const PanelTile<T>& t) {
     for (; k < stop; ++k) {
       if constexpr (fetch_below) {
         __builtin_prefetch(below);
-        below += R;
+        below += below_step;
       }
       if constexpr (V == kWidestTile) {  // bound by how fast B comes from memory: each row some rows ahead
 #pragma GCC unroll 16
@@ -97,14 +103,26 @@ void panel_tile(const PanelTile<T>& t) {
         __builtin_prefetch(ahead);
         ahead += t.ahead_step;
       }
-      Vec<T> right[V];
+      if constexpr (V <= R) {  // in the fewest registers
+        Vec<T> right[V];
 #pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) right[v] = load(b[v * lanes / width] + v * lanes % width);
+        for (int v = 0; v < V; ++v) right[v] = load(b[v * lanes / width] + v * lanes % width);
 #pragma GCC unroll 16
-      for (int i = 0; i < R; ++i) {
-        const Vec<T> left = broadcast<T>(a[i / 3][(i % 3) * row]);
+        for (int i = 0; i < R; ++i) {
+          const Vec<T> left = broadcast<T>(a[i / 3][(i % 3) * row]);
 #pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
+          for (int v = 0; v < V; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
+        }
+      } else {
+        Vec<T> left[R];
+#pragma GCC unroll 16
+        for (int i = 0; i < R; ++i) left[i] = broadcast<T>(a[i / 3][(i % 3) * row]);
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) {
+          const Vec<T> right = load(b[v * lanes / width] + v * lanes % width);
+#pragma GCC unroll 16
+          for (int i = 0; i < R; ++i) sum[i][v] = fma(left[i], right, sum[i][v]);
+        }
       }
 #pragma GCC unroll 16
       for (int g = 0; g < groups; ++g) a[g] += step;
@@ -162,31 +180,33 @@ void panel_tile(const PanelTile<T>& t) {
 template <class T>
 using PanelTileKernel = void (*)(const PanelTile<T>&);
 
-// The kernels for every number of rows and 1, 2, 4 or 8 vectors, [rows - 1][log2 vectors].
+// The kernels for every number of rows and 1, 2, 4 or 8 vectors, [rows - 1][log2 vectors]; null where the accumulators
+// are too few.
 template <class T>
 struct PanelTileTable {
-  PanelTileKernel<T> plain[kTileRows][4];
-  PanelTileKernel<T> transposed[kTileRows][2];
+  PanelTileKernel<T> plain[kMostTileRows][4];
+  PanelTileKernel<T> transposed[kMostTileRows][4];
 };
 
-template <class T, int R>
-constexpr void fill_panel_tiles(PanelTileTable<T>& table) {
-  table.plain[R - 1][0] = panel_tile<T, R, 1, false>;
-  table.plain[R - 1][1] = panel_tile<T, R, 2, false>;
-  if constexpr (panel_vectors(R) >= 4) table.plain[R - 1][2] = panel_tile<T, R, 4, false>;
-  if constexpr (panel_vectors(R) >= 8) table.plain[R - 1][3] = panel_tile<T, R, 8, false>;
-  table.transposed[R - 1][0] = panel_tile<T, R, 1, true>;
-  table.transposed[R - 1][1] = panel_tile<T, R, 2, true>;
+template <class T, int R, int V>
+constexpr void fill_panel_tiles(PanelTileTable<T>& table, int place) {
+  if constexpr (R * V <= kAccumulators) {
+    table.plain[R - 1][place] = panel_tile<T, R, V, false>;
+    if constexpr (V <= kTileVectors) table.transposed[R - 1][place] = panel_tile<T, R, V, true>;
+  }
 }
 
 template <class T, std::size_t... R>
 constexpr PanelTileTable<T> make_panel_tiles(std::index_sequence<R...>) {
   PanelTileTable<T> table{};
-  (fill_panel_tiles<T, static_cast<int>(R) + 1>(table), ...);
+  (fill_panel_tiles<T, static_cast<int>(R) + 1, 1>(table, 0), ...);
+  (fill_panel_tiles<T, static_cast<int>(R) + 1, 2>(table, 1), ...);
+  (fill_panel_tiles<T, static_cast<int>(R) + 1, 4>(table, 2), ...);
+  (fill_panel_tiles<T, static_cast<int>(R) + 1, 8>(table, 3), ...);
   return table;
 }
 
 template <class T>
-constexpr PanelTileTable<T> kPanelTiles = make_panel_tiles<T>(std::make_index_sequence<kTileRows>{});
+constexpr PanelTileTable<T> kPanelTiles = make_panel_tiles<T>(std::make_index_sequence<kMostTileRows>{});
 
 }  // namespace lamina::LAMINA_ISA
