@@ -21,8 +21,13 @@ constexpr std::ptrdiff_t kDepthSegments = 4;
 // A packed block of B, which the rows of A run over in blocks that are packed too where B's block is wide enough.
 constexpr std::ptrdiff_t kPackedBytes = 4 << 20;
 constexpr std::ptrdiff_t kWideColumns = 192;
-// With at most so many rows B is read in place. Threads divide rows at multiples of it: whole tiles.
-constexpr std::ptrdiff_t kFewRows = 12;
+// Where fewer rows than this run over it, it is small enough to stay in a second-level cache.
+constexpr std::ptrdiff_t kManyRows = 64, kNearBytes = 256 << 10;
+// B is read in place by one tile of rows, or, where it comes from further away than a second-level cache, by so many
+// rows: its rows may be a page apart, which only packing reads well.
+constexpr std::ptrdiff_t kNearMatrix = 1 << 20, kRowsInPlace = kVectorRegisters == 32 ? 2 : 1;
+// Threads divide rows at multiples of this: whole tiles.
+constexpr std::ptrdiff_t kRowGrain = 12;
 // The operands of a gradient, packed: half of a second-level cache of 1 MB each at most.
 constexpr std::ptrdiff_t kGradientBytes = 512 << 10;
 // Rows of a gradient that are one sum, and rows that are packed at a time.
@@ -121,7 +126,7 @@ struct Rectangle {
 template <class T>
 void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end,
                       const Panels<const T>& b, std::ptrdiff_t segment_begin, std::ptrdiff_t segment_stop) {
-  const bool pack = end - begin >= kWideColumns && r.row_end - r.row_begin > kFewRows;
+  const bool pack = end - begin >= kWideColumns && r.row_end - r.row_begin > kRowGrain;
   const std::ptrdiff_t block = pack ? kRowBlock : r.row_end - r.row_begin;
   const std::ptrdiff_t first = segment_begin * kSegment,
                        last = segment_end(p.depth(), segment_stop - 1, segment_count(p.depth()));
@@ -186,7 +191,8 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
     return;
   }
   std::ptrdiff_t begin = r.column_begin;
-  if (!p.transposed && r.row_end - r.row_begin <= kFewRows) {
+  const std::ptrdiff_t b_bytes = p.depth() * (r.column_end - begin) * static_cast<std::ptrdiff_t>(sizeof(T));
+  if (!p.transposed && r.row_end - r.row_begin <= (b_bytes <= kNearMatrix ? kMostTileRows : kRowsInPlace)) {
     // Whole vectors are read in place; what is left over is packed.
     const std::ptrdiff_t whole = r.column_end - (r.column_end - begin) % kLanes<T>;
     const Matrix<const T> b{p.b.data + begin, p.b.rows, whole - begin, p.b.stride};
@@ -194,7 +200,8 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
     begin = whole;
   }
   const std::ptrdiff_t segments = segment_count(p.depth()), blocks = ceil_div(segments, kDepthSegments);
-  const std::ptrdiff_t panels = kPackedBytes / kPanelBytes / (kDepthSegments * kSegment);
+  const std::ptrdiff_t bytes = r.row_end - r.row_begin < kManyRows ? kNearBytes : kPackedBytes;
+  const std::ptrdiff_t panels = bytes / kPanelBytes / (kDepthSegments * kSegment);
   while (begin < r.column_end) {
     const std::ptrdiff_t end = smaller(r.column_end, begin + panels * kPanelWidth<T>);
     for (std::ptrdiff_t i = 0; i < blocks; ++i) {
@@ -215,7 +222,7 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
   double lowest = 0;
   for (int rows = 1; rows <= threads; ++rows) {
     if (threads % rows != 0) continue;
-    const double height = static_cast<double>(ceil_div(ceil_div(m, kFewRows), rows) * kFewRows);
+    const double height = static_cast<double>(ceil_div(ceil_div(m, kRowGrain), rows) * kRowGrain);
     const double width = static_cast<double>(ceil_div(ceil_div(n, panel), threads / rows) * panel);
     const double cost = height * width + 16 * (height + width);
     if (rows == 1 || cost < lowest) {
@@ -235,8 +242,8 @@ void divide_product(std::ptrdiff_t m, std::ptrdiff_t n, std::ptrdiff_t k, Body&&
   run_team(threads, [&](int index, int count) {
     const int down = row_threads(m, n, kPanelWidth<T>, count), across = count / down;
     const std::ptrdiff_t row = index / across, column = index % across;
-    const std::ptrdiff_t tiles = ceil_div(m, kFewRows), panels = ceil_div(n, kPanelWidth<T>);
-    const Rectangle<T> r{tiles * row / down * kFewRows, smaller(m, tiles * (row + 1) / down * kFewRows),
+    const std::ptrdiff_t tiles = ceil_div(m, kRowGrain), panels = ceil_div(n, kPanelWidth<T>);
+    const Rectangle<T> r{tiles * row / down * kRowGrain, smaller(m, tiles * (row + 1) / down * kRowGrain),
                          panels * column / across * kPanelWidth<T>,
                          smaller(n, panels * (column + 1) / across * kPanelWidth<T>)};
     if (r.row_begin < r.row_end && r.column_begin < r.column_end) body(r);
