@@ -81,11 +81,14 @@ class ClaimedCpus {
     return CPU_COUNT(&rest) > 0 && sched_setaffinity(thread, sizeof rest, &rest) == 0;
   }
 
-  // Moves a thread (0: the calling one) to a core that no member has claimed, and claims that. The thread may still run
-  // wherever it could before. Returns the core, or -1 where none is free.
-  int move(pid_t thread) {
+  // Moves a thread (0: the calling one) to a core that no member has claimed, and claims that. The thread may run
+  // wherever it could before, or where `given` says. Returns the core, or -1 where none is free.
+  int move(pid_t thread, const cpu_set_t* given = nullptr) {
     cpu_set_t allowed;
-    if (sched_getaffinity(thread, sizeof allowed, &allowed) != 0) return -1;
+    if (given != nullptr)
+      allowed = *given;
+    else if (sched_getaffinity(thread, sizeof allowed, &allowed) != 0)
+      return -1;
     const int here = sched_getcpu();
     for (int step = 1; step < kMost; ++step) {
       const int cpu = (here + step) % kMost;
@@ -131,15 +134,17 @@ struct Job {
   }
 };
 
-// One worker's mailbox. `job` is null while there is nothing to do.
+// One worker's mailbox. `job` is null while there is nothing to do. Whoever changes where the worker may run holds the
+// mutex: what one has narrowed for a moment another would else take for the whole, and leave the worker on one core.
 struct alignas(64) Mailbox {
   std::atomic<Job*> job{nullptr};
   std::atomic<bool> asleep{false};
   std::mutex mutex;
   std::condition_variable wake;
   std::atomic<pid_t> thread{0};
-  std::atomic<int> assigned_cpu{-1};
-  bool narrowed = false;  // guarded by the mutex: `before` is where the thread may run once it is awake
+  // Guarded by the mutex.
+  int assigned_cpu = -1;  // where it was moved for the present job
+  bool narrowed = false;  // `before` is where the thread may run once it is awake
   cpu_set_t before;
   int index = 0;
 
@@ -147,9 +152,28 @@ struct alignas(64) Mailbox {
     job.store(next, std::memory_order_seq_cst);
     if (asleep.load(std::memory_order_seq_cst)) {
       const std::lock_guard<std::mutex> lock(mutex);
+      if (!asleep.load(std::memory_order_relaxed)) return;  // it has seen the job by itself
       if (!narrowed) narrowed = next->cpus.keep_off(thread.load(std::memory_order_relaxed), before);
       wake.notify_one();
     }
+  }
+
+  // The worker runs: it takes a core, and is no longer one to rescue.
+  void begin(Job& current) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    current.cpus.settle(assigned_cpu);
+    assigned_cpu = -1;
+    job.store(nullptr, std::memory_order_relaxed);
+  }
+
+  // Moves the worker where it has a job and does not run. Returns false where no core is free.
+  bool rescue(Job& current) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    const pid_t id = thread.load(std::memory_order_relaxed);
+    if (id == 0 || job.load(std::memory_order_relaxed) == nullptr) return true;
+    assigned_cpu = current.cpus.move(id, narrowed ? &before : nullptr);
+    narrowed = false;
+    return assigned_cpu >= 0;
   }
 
   // With `look` it looks for work a while before it sleeps.
@@ -178,8 +202,7 @@ struct Team {
     mailbox.thread.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
     for (bool look = true;;) {
       Job* current = mailbox.wait_for_job(look);
-      current->cpus.settle(mailbox.assigned_cpu.exchange(-1, std::memory_order_relaxed));
-      mailbox.job.store(nullptr, std::memory_order_relaxed);
+      mailbox.begin(*current);
       current->run_member(mailbox.index);
       const bool last = current->unfinished.fetch_sub(1, std::memory_order_seq_cst) == 1;
       // The job may be gone from here on.
@@ -195,12 +218,7 @@ struct Team {
   // Moves the workers that have a job and do not run.
   void rescue(Job& job) {
     for (int i = 1; i < job.count; ++i) {
-      Mailbox& mailbox = *mailboxes[static_cast<std::size_t>(i - 1)];
-      const pid_t thread = mailbox.thread.load(std::memory_order_relaxed);
-      if (thread == 0 || mailbox.job.load(std::memory_order_relaxed) == nullptr) continue;
-      const int cpu = job.cpus.move(thread);
-      if (cpu < 0) return;
-      mailbox.assigned_cpu.store(cpu, std::memory_order_relaxed);
+      if (!mailboxes[static_cast<std::size_t>(i - 1)]->rescue(job)) return;
     }
   }
 

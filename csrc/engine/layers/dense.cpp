@@ -122,11 +122,14 @@ std::ptrdiff_t Dense<T>::group_size(std::ptrdiff_t lines) const {
   return std::max<std::ptrdiff_t>(1, kSumBytes / (panel_count(lines, kPanelWidth<T>) * kPanelWidth<T> * kPanelBytes));
 }
 
+// Never less for more rows: what is reserved for a whole batch is enough for a smaller last one.
 template <class T>
 std::size_t Dense<T>::scratch_bytes(std::ptrdiff_t rows) const {
-  const std::ptrdiff_t lines = rows * factor_, panels = panel_count(lines, kPanelWidth<T>);
+  const std::ptrdiff_t lines = rows * factor_;
   if (!this->need_dx) return 0;
-  return static_cast<std::size_t>(group_size(lines) * panels * kPanelWidth<T> * kPanelBytes);
+  const std::ptrdiff_t one = panel_count(lines, kPanelWidth<T>) * kPanelWidth<T> * kPanelBytes;
+  const bool grouped = segment_count(parameters_->layout().out()) > segments_together(lines);
+  return static_cast<std::size_t>(grouped ? std::max(kSumBytes, one) : one);
 }
 
 template <class T>
