@@ -44,10 +44,10 @@ void Trainer<T>::update_from(T* sums, Range mine) const {
   }
 }
 
-// How often the first layer asks for more of the next rows in each of its units.
+// How often the first layer asks for more of the next rows in so many of its units.
 template <class T>
-std::ptrdiff_t Trainer<T>::calls_ahead() const {
-  return panel_count(network_->plan()[0].width, kPanelWidth<T>);
+std::ptrdiff_t Trainer<T>::calls_ahead(std::ptrdiff_t units) const {
+  return units * panel_count(network_->plan()[0].width, kPanelWidth<T>);
 }
 
 // What follows when all gradients lie in memory. The hook has yet to be told of layers `told` and below.
@@ -82,25 +82,24 @@ class Trainer<T>::Look final : public Interrupt {
 
 // All members go through the layers together.
 template <class T>
-void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                               std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier) {
+void Trainer<T>::step_together(const Step& step, int index, int count, Barrier& barrier) {
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;  // whole vectors of the transposed gradient
-  const Range rows = share_of(size, grain, index, count);
-  const bool test = mode == Mode::test;
+  const Range rows = share_of(step.size, grain, index, count);
+  const bool test = step.mode == Mode::test;
   Tape<T>& tape = own_inputs_ ? own_tapes_[static_cast<std::size_t>(index)] : tape_;
-  Pass<T> pass{kernels_, tape, !test, !test, draw, 0, size, head_->penalties(), {}};
+  Pass<T> pass{kernels_, tape, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
   const auto stopped = [&] { return interruptible_ && stop_.load(std::memory_order_relaxed); };
-  const Range fetched = own_inputs_ ? Range{0, size} : rows;
+  const Range fetched = own_inputs_ ? Range{0, step.size} : rows;
   if (fetched.begin < fetched.end)
-    fetch(kernels_, data.x, data.order, first, fetched, tape[0], network_->plan()[0].factor);
-  if (rows.begin < rows.end) head_->gather(data, first, rows);
+    fetch(kernels_, step.data.x, step.data.order, step.first, fetched, tape[0], network_->plan()[0].factor);
+  if (rows.begin < rows.end) head_->gather(step.data, step.first, rows);
   update_.measure_penalties(index, count);
   if (!own_inputs_) barrier.wait();
   Look interrupt(*this, index);
   if (interruptible_) pass.interrupt = &interrupt;
   network_->forward(pass, index, count, &barrier);
   look_up(index);
-  head_->evaluate(tape_[network_->depth()], 0, rows, head_->divisor(data, first, size), !test);
+  head_->evaluate(tape_[network_->depth()], 0, rows, head_->divisor(step.data, step.first, step.size), !test);
   if (test) return;
   const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
   if (lowest == depth) return;
@@ -115,9 +114,8 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
     if (index == 0 && l + 1 < depth) update_.tell(l + 1, sums);
     const Range units = share_of(network_->layer(l).backward_units(tape_), 1, index, count);
     if (l == 0) {
-      const std::ptrdiff_t left = std::min(size, last - first - size);
-      const Range next = own_inputs_ ? Range{0, left} : share_of(left, grain, index, count);
-      pass.ahead = Ahead(data.x, data.order, first + size, next, units.size() * calls_ahead());
+      const Range next = own_inputs_ ? Range{0, step.size_after()} : share_of(step.size_after(), grain, index, count);
+      pass.ahead = Ahead(step.data.x, step.data.order, step.after(), next, calls_ahead(units.size()));
     }
     if (!interruptible_) {
       if (units.begin < units.end) backward(pass, l, units, sums, false);
@@ -131,9 +129,9 @@ void Trainer<T>::step_together(Mode mode, const TrainingData<T>& data, std::ptrd
   }
   if (stores_) {
     if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
-    use_stored(mode, lowest, index, count, barrier);
+    use_stored(step.mode, lowest, index, count, barrier);
   }
-  if (mode == Mode::train) update_.finish(index, count, barrier);
+  if (step.mode == Mode::train) update_.finish(index, count, barrier);
 }
 
 // The gradients of all segments, parameters mine.begin … mine.end - 1.
@@ -146,27 +144,26 @@ T* Trainer<T>::merged(Range mine, int members) const {
 
 // Each member takes segments of rows through all layers.
 template <class T>
-void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                                  std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier) {
+void Trainer<T>::step_by_segments(const Step& step, int index, int count, Barrier& barrier) {
   Member& member = *members_[static_cast<std::size_t>(index)];
-  const bool test = mode == Mode::test;
-  const std::ptrdiff_t segments = gradient_segments(size), depth = network_->depth();
+  const bool test = step.mode == Mode::test;
+  const std::ptrdiff_t segments = gradient_segments(step.size), depth = network_->depth();
   const std::ptrdiff_t lowest = test ? depth : network_->first_trained(), factor = network_->plan()[0].factor;
   member.sums.clear();
-  Pass<T> pass{kernels_, member.tape, !test, !test, draw, 0, size, head_->penalties(), {}};
+  Pass<T> pass{kernels_, member.tape, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
   update_.measure_penalties(index, count);
-  const double divisor = head_->divisor(data, first, size);
+  const double divisor = head_->divisor(step.data, step.first, step.size);
   const std::ptrdiff_t begin = segments * index / count, end = segments * (index + 1) / count;
   const auto segment = [](std::ptrdiff_t batch, std::ptrdiff_t s) -> Range {
     const std::ptrdiff_t of = gradient_segments(batch);
     return {gradient_segment_begin(batch, s, of), gradient_segment_begin(batch, s + 1, of)};
   };
   for (std::ptrdiff_t s = begin; s < end; ++s) {
-    const Range rows = segment(size, s);
+    const Range rows = segment(step.size, s);
     pass.offset = rows.begin;
     if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
-    fetch(kernels_, data.x, data.order, first + rows.begin, {0, rows.size()}, member.tape[0], factor);
-    head_->gather(data, first, rows);
+    fetch(kernels_, step.data.x, step.data.order, step.first + rows.begin, {0, rows.size()}, member.tape[0], factor);
+    head_->gather(step.data, step.first, rows);
     network_->forward(pass, 0, 1, nullptr);
     head_->evaluate(member.tape[depth], rows.begin, rows, divisor, !test);
     look_up(index);
@@ -176,10 +173,10 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
     network_->layer(depth - 1).finish_gradient(pass, {0, scores.rows}, {0, panel_count(scores.cols, kPanelWidth<T>)});
     const auto [sums, add] = member.sums.open(s);
     if (lowest == 0) {
-      const Range next = s + 1 < end ? segment(size, s + 1) : segment(std::min(size, last - first - size), begin);
-      const std::ptrdiff_t from = s + 1 < end ? first : first + size;
-      pass.ahead =
-          Ahead(data.x, data.order, from, next, network_->layer(0).backward_units(member.tape) * calls_ahead());
+      const bool here = s + 1 < end;
+      pass.ahead = Ahead(step.data.x, step.data.order, here ? step.first : step.after(),
+                         here ? segment(step.size, s + 1) : segment(step.size_after(), begin),
+                         calls_ahead(network_->layer(0).backward_units(member.tape)));
     }
     for (std::ptrdiff_t l = depth - 1; l >= lowest; --l)
       backward(pass, l, {0, network_->layer(l).backward_units(member.tape)}, sums, add);
@@ -198,9 +195,9 @@ void Trainer<T>::step_by_segments(Mode mode, const TrainingData<T>& data, std::p
   }
   if (stores_) {
     barrier.wait();
-    use_stored(mode, depth - 1, index, count, barrier);
+    use_stored(step.mode, depth - 1, index, count, barrier);
   }
-  if (mode == Mode::train) update_.finish(index, count, barrier);
+  if (step.mode == Mode::train) update_.finish(index, count, barrier);
 }
 
 template <class T>
@@ -213,13 +210,12 @@ bool Trainer<T>::separable() const {
 // Each member takes rows through all layers and back; then, when all have met, panels of weights through the whole
 // batch.
 template <class T>
-void Trainer<T>::step_by_rows(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                              std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier) {
+void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& barrier) {
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;
-  const Range rows = share_of(size, grain, index, count);
-  const bool test = mode == Mode::test;
+  const Range rows = share_of(step.size, grain, index, count);
+  const bool test = step.mode == Mode::test;
   const std::ptrdiff_t depth = network_->depth(), lowest = test ? depth : network_->first_trained();
-  Pass<T> pass{kernels_, tape_, !test, !test, draw, 0, size, head_->penalties(), {}};
+  Pass<T> pass{kernels_, tape_, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
   const auto lines = [&](std::ptrdiff_t l, Range of) -> Range {
     const std::ptrdiff_t factor = network_->plan()[static_cast<std::size_t>(l)].factor;
     return {of.begin * factor, of.end * factor};
@@ -227,10 +223,10 @@ void Trainer<T>::step_by_rows(Mode mode, const TrainingData<T>& data, std::ptrdi
   const auto panels = [&](std::ptrdiff_t l) -> Range { return {0, panel_count(tape_[l].value.cols, kPanelWidth<T>)}; };
   update_.measure_penalties(index, count);
   if (rows.begin < rows.end) {
-    fetch(kernels_, data.x, data.order, first, rows, tape_[0], network_->plan()[0].factor);
-    head_->gather(data, first, rows);
+    fetch(kernels_, step.data.x, step.data.order, step.first, rows, tape_[0], network_->plan()[0].factor);
+    head_->gather(step.data, step.first, rows);
     for (std::ptrdiff_t l = 0; l < depth; ++l) network_->layer(l).forward(pass, lines(l + 1, rows), panels(l + 1));
-    head_->evaluate(tape_[depth], 0, rows, head_->divisor(data, first, size), !test);
+    head_->evaluate(tape_[depth], 0, rows, head_->divisor(step.data, step.first, step.size), !test);
     if (lowest < depth) network_->layer(depth - 1).finish_gradient(pass, lines(depth, rows), panels(depth));
     for (std::ptrdiff_t l = depth - 1; l > lowest; --l)
       network_->layer(l).propagate(pass, lines(l, rows), &network_->layer(l - 1));
@@ -249,8 +245,8 @@ void Trainer<T>::step_by_rows(Mode mode, const TrainingData<T>& data, std::ptrdi
     units += network_->layer(l).gradient_units();
     all += work(l) * static_cast<double>(network_->layer(l).gradient_units());
   }
-  const Range next = share_of(std::min(size, last - first - size), grain, index, count);
-  pass.ahead = Ahead(data.x, data.order, first + size, next, std::max<std::ptrdiff_t>(1, units / count));
+  pass.ahead = Ahead(step.data.x, step.data.order, step.after(), share_of(step.size_after(), grain, index, count),
+                     std::max<std::ptrdiff_t>(1, units / count));
   T* sums = stores_ ? stored_.data() : nullptr;
   for (std::ptrdiff_t l = depth - 1; l >= lowest; --l) {
     const Layer<T>& layer = network_->layer(l);
@@ -266,26 +262,28 @@ void Trainer<T>::step_by_rows(Mode mode, const TrainingData<T>& data, std::ptrdi
   }
   if (stores_) {
     barrier.wait();
-    use_stored(mode, depth - 1, index, count, barrier);
+    use_stored(step.mode, depth - 1, index, count, barrier);
   }
-  if (mode == Mode::train) update_.finish(index, count, barrier);
+  if (step.mode == Mode::train) update_.finish(index, count, barrier);
+}
+
+template <class T>
+void Trainer<T>::take(const Step& step, Schedule schedule, int index, int count, Barrier& barrier) {
+  switch (schedule) {
+    case Schedule::stationary:
+      return step_together(step, index, count, barrier);
+    case Schedule::chunked:
+      return step_by_segments(step, index, count, barrier);
+    case Schedule::by_rows:
+      return step_by_rows(step, index, count, barrier);
+  }
 }
 
 template void Trainer<float>::look_up(int);
 template void Trainer<double>::look_up(int);
-template void Trainer<float>::step_together(Mode, const TrainingData<float>&, std::ptrdiff_t, std::ptrdiff_t,
-                                            std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
-template void Trainer<double>::step_together(Mode, const TrainingData<double>&, std::ptrdiff_t, std::ptrdiff_t,
-                                             std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
 template bool Trainer<float>::separable() const;
-template void Trainer<float>::step_by_rows(Mode, const TrainingData<float>&, std::ptrdiff_t, std::ptrdiff_t,
-                                           std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
-template void Trainer<float>::step_by_segments(Mode, const TrainingData<float>&, std::ptrdiff_t, std::ptrdiff_t,
-                                               std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
 template bool Trainer<double>::separable() const;
-template void Trainer<double>::step_by_rows(Mode, const TrainingData<double>&, std::ptrdiff_t, std::ptrdiff_t,
-                                            std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
-template void Trainer<double>::step_by_segments(Mode, const TrainingData<double>&, std::ptrdiff_t, std::ptrdiff_t,
-                                                std::ptrdiff_t, std::uint64_t, int, int, Barrier&);
+template void Trainer<float>::take(const Step&, Schedule, int, int, Barrier&);
+template void Trainer<double>::take(const Step&, Schedule, int, int, Barrier&);
 
 }  // namespace lamina::engine

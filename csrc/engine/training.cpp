@@ -155,18 +155,8 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
       if (index == 0 && run.rates != nullptr)  // first read after the next barrier
         update_.begin_step(run.iteration + step,
                            (*run.rates)[std::min(static_cast<std::size_t>(step), run.rates->size() - 1)]);
-      const std::uint64_t draw = run.draw + static_cast<std::uint64_t>(step);
-      switch (run.schedule) {
-        case Schedule::stationary:
-          step_together(run.mode, run.data, first, size, last, draw, index, count, barrier);
-          break;
-        case Schedule::chunked:
-          step_by_segments(run.mode, run.data, first, size, last, draw, index, count, barrier);
-          break;
-        case Schedule::by_rows:
-          step_by_rows(run.mode, run.data, first, size, last, draw, index, count, barrier);
-          break;
-      }
+      take({run.mode, run.data, first, size, last, run.draw + static_cast<std::uint64_t>(step)}, run.schedule, index,
+           count, barrier);
       const bool given_up = interruptible_ && stop_.load(std::memory_order_relaxed);
       if (!run.settled) barrier.wait();
       if (index == 0 && !given_up) {

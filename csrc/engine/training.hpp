@@ -1,6 +1,7 @@
 // Training: steps over batches, whole epochs in one call.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -78,6 +79,15 @@ class Trainer {
     SegmentSums<T> sums;
   };
   enum class Mode { train, test, store };
+  // One batch: `size` rows of the order from row `first` on, in a run that ends before row `last`.
+  struct Step {
+    Mode mode;
+    const TrainingData<T>& data;
+    std::ptrdiff_t first, size, last;
+    std::uint64_t draw;
+    std::ptrdiff_t after() const { return first + size; }  // where the next batch begins
+    std::ptrdiff_t size_after() const { return std::min(size, last - after()); }
+  };
   class Look;
   struct Run;
 
@@ -85,16 +95,14 @@ class Trainer {
            std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll);
   void run_stretch(Run& run, Range steps, int threads);
   void reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int members, bool chunked);
-  void step_together(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                     std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier);
-  void step_by_segments(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                        std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier);
-  void step_by_rows(Mode mode, const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size,
-                    std::ptrdiff_t last, std::uint64_t draw, int index, int count, Barrier& barrier);
+  void take(const Step& step, Schedule schedule, int index, int count, Barrier& barrier);
+  void step_together(const Step& step, int index, int count, Barrier& barrier);
+  void step_by_segments(const Step& step, int index, int count, Barrier& barrier);
+  void step_by_rows(const Step& step, int index, int count, Barrier& barrier);
   GradientSink<T> sink(std::ptrdiff_t l, T* sums, bool add) const;
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
   void update_from(T* sums, Range mine) const;
-  std::ptrdiff_t calls_ahead() const;
+  std::ptrdiff_t calls_ahead(std::ptrdiff_t units) const;
   bool worth_own_inputs(const StepPlan& plan, std::ptrdiff_t rows) const;
   void use_stored(Mode mode, std::ptrdiff_t told, int index, int count, Barrier& barrier);
   T* merged(Range mine, int members) const;
