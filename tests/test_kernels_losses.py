@@ -7,7 +7,10 @@ import tolerances
 
 from lamina import _core, kernels
 
-SHAPES = [(0, 3), (1, 1), (5, 1), (67, 1), (3, 2), (4, 15), (4, 16), (4, 17), (9, 33), (2, 100), (3, 1000)]
+SHAPES = [
+    (0, 3), (1, 1), (5, 1), (67, 1), (300, 1), (3, 2), (37, 4), (33, 8), (4, 15), (4, 16), (4, 17), (9, 33), (2, 100),
+    (3, 1000),
+]  # fmt: skip
 PROBABILITIES = (
     "categorical_cross_entropy", "binary_cross_entropy", "categorical_focal_cross_entropy",
     "binary_focal_cross_entropy", "kl_divergence", "poisson", "msle",
@@ -73,7 +76,19 @@ def test_loss_value_matches_oracle(name, shape, dtype, isa, rng):
     np.testing.assert_array_equal(without, loss)
 
 
-@pytest.mark.parametrize("shape", [(4, 1), (3, 5), (2, 33)], ids=str)
+@pytest.mark.parametrize("shape", [(300, 1), (37, 4), (9, 33)], ids=str)
+@pytest.mark.parametrize("name", oracles.LOSSES)
+def test_a_row_does_not_depend_on_the_others(name, shape, dtype, isa, rng):
+    p, t = make(name, rng, dtype, *shape)
+    weight = rng.uniform(0.5, 2, shape[0]).astype(dtype)
+    loss, grad = evaluate(name, p, t, sample_weight=weight)
+    for rows in (slice(0, 1), slice(3, 8), slice(1, None), slice(-3, None)):
+        part, part_grad = evaluate(name, p[rows], t[rows], sample_weight=weight[rows])
+        np.testing.assert_array_equal(part, loss[rows])
+        np.testing.assert_array_equal(part_grad, grad[rows])
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (20, 3), (3, 5), (2, 33)], ids=str)
 @pytest.mark.parametrize(
     ("name", "smoothing"), [(n, None) for n in oracles.LOSSES] + [(n, s) for n in SMOOTHED for s in (0.1, 1.0)]
 )

@@ -407,49 +407,52 @@ struct SparseSigmoid {
 // Nanoseconds an element, for the decision how many threads are worth waking.
 constexpr double kElementNanoseconds = 0.25;
 
-// Runs body(row, column, count) over runs of elements that lie together: rows, or parts of the whole where rows are
-// packed.
+// Calls body(first row, rows, first column, columns) for parts of a matrix; where rows lie one after the other it is
+// one long row.
 template <class T, class Body>
-[[gnu::always_inline]] inline void for_each_run(std::ptrdiff_t rows, std::ptrdiff_t cols, bool packed, Body&& body) {
+[[gnu::always_inline]] inline void for_each_part(std::ptrdiff_t rows, std::ptrdiff_t cols, bool packed, Body&& body) {
   if (packed)
     parallel_ranges(rows * cols, 4 * kLanes<T>, kElementNanoseconds,
-                    [&](std::ptrdiff_t begin, std::ptrdiff_t end) { body(0, begin, end - begin); });
+                    [&](std::ptrdiff_t begin, std::ptrdiff_t end) { body(0, 1, begin, end - begin); });
   else
     parallel_ranges(rows, 1, kElementNanoseconds * static_cast<double>(cols),
-                    [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
-                      for (std::ptrdiff_t i = begin; i < end; ++i) body(i, 0, cols);
-                    });
+                    [&](std::ptrdiff_t begin, std::ptrdiff_t end) { body(begin, end - begin, 0, cols); });
 }
 
-// A run of elements. Not inlined: one copy of each activation's code will do.
+template <class T>
+[[gnu::always_inline]] inline Matrix<T> part_of(const Matrix<T>& m, std::ptrdiff_t row, std::ptrdiff_t rows,
+                                                std::ptrdiff_t column, std::ptrdiff_t cols) {
+  return {m.data + row * m.stride + column, rows, cols, m.stride};
+}
+
+// On one thread. Not inlined: one copy of each activation's code will do.
 template <class Activation, class T>
-[[gnu::noinline]] void activate_run(const T* x, T* y, std::ptrdiff_t size, T alpha) {
-  for_each_vector<T>(size, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
-    store_lanes(y + j, Activation::template forward<T>(load_lanes(x + j, count, T(0)), alpha), count);
-  });
+[[gnu::noinline]] void activate(Matrix<const T> x, Matrix<T> y, T alpha) {
+  for (std::ptrdiff_t i = 0; i < x.rows; ++i, x.data += x.stride, y.data += y.stride)
+    for_each_vector<T>(x.cols, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+      store_lanes(y.data + j, Activation::template forward<T>(load_lanes(x.data + j, count, T(0)), alpha), count);
+    });
 }
 template <class Activation, class T>
-[[gnu::noinline]] void propagate_run(const T* v, const T* dy, T* dx, std::ptrdiff_t size, T alpha) {
-  for_each_vector<T>(size, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
-    const Vec<T> value = load_lanes(v + j, count, T(0)), gradient = load_lanes(dy + j, count, T(0));
-    store_lanes(dx + j, Activation::template backward<T>(value, gradient, alpha), count);
-  });
+[[gnu::noinline]] void propagate(Matrix<const T> v, Matrix<const T> dy, Matrix<T> dx, T alpha) {
+  for (std::ptrdiff_t i = 0; i < v.rows; ++i, v.data += v.stride, dy.data += dy.stride, dx.data += dx.stride)
+    for_each_vector<T>(v.cols, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+      const Vec<T> value = load_lanes(v.data + j, count, T(0)), gradient = load_lanes(dy.data + j, count, T(0));
+      store_lanes(dx.data + j, Activation::template backward<T>(value, gradient, alpha), count);
+    });
 }
 
 template <class Activation, class T>
 void activation_forward(Matrix<const T> x, Matrix<T> y, T alpha) {
-  for_each_run<T>(x.rows, x.cols, x.stride == x.cols && y.stride == x.cols,
-                  [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t count) {
-                    activate_run<Activation, T>(x.data + i * x.stride + j, y.data + i * y.stride + j, count, alpha);
-                  });
+  for_each_part<T>(x.rows, x.cols, x.stride == x.cols && y.stride == x.cols,
+                   [&](auto... part) { activate<Activation, T>(part_of(x, part...), part_of(y, part...), alpha); });
 }
 
 template <class Activation, class T>
 void activation_backward(Matrix<const T> v, Matrix<const T> dy, Matrix<T> dx, T alpha) {
   const bool packed = v.stride == v.cols && dy.stride == v.cols && dx.stride == v.cols;
-  for_each_run<T>(v.rows, v.cols, packed, [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t count) {
-    propagate_run<Activation, T>(v.data + i * v.stride + j, dy.data + i * dy.stride + j, dx.data + i * dx.stride + j,
-                                 count, alpha);
+  for_each_part<T>(v.rows, v.cols, packed, [&](auto... part) {
+    propagate<Activation, T>(part_of(v, part...), part_of(dy, part...), part_of(dx, part...), alpha);
   });
 }
 

@@ -239,6 +239,28 @@ template <class T>
   return lane[0];
 }
 
+// The first (or second) half of each group of `Group` lanes of a, then of b.
+template <class T, std::size_t Group, bool Second, std::size_t... I>
+[[gnu::always_inline]] inline Vec<T> halves_of_groups(Vec<T> a, Vec<T> b, std::index_sequence<I...>) {
+  constexpr std::size_t half = Group / 2;
+  return __builtin_shufflevector(a, b, (I / half * Group + I % half + (Second ? half : 0))...);
+}
+
+// sum_lanes of r[0] … r[lanes - 1], each in a lane of its own. Overwrites r.
+template <class T, std::size_t Group = static_cast<std::size_t>(kLanes<T>)>
+[[gnu::always_inline]] inline Vec<T> sums_of_lanes(Vec<T>* r) {
+  if constexpr (Group == 1) {
+    return r[0];
+  } else {
+    constexpr auto lanes = std::make_index_sequence<static_cast<std::size_t>(kLanes<T>)>{};
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < Group / 2; ++i)
+      r[i] = halves_of_groups<T, Group, false>(r[2 * i], r[2 * i + 1], lanes) +
+             halves_of_groups<T, Group, true>(r[2 * i], r[2 * i + 1], lanes);
+    return sums_of_lanes<T, Group / 2>(r);
+  }
+}
+
 template <class T>
 [[gnu::always_inline]] inline T maximum_lanes(Vec<T> v) {
   T lane[kLanes<T>];
