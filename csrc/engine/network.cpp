@@ -136,7 +136,7 @@ void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrd
   const bool in_place = rows.kind == InputKind::dense && dense.type == number_type<T>() && dense.offsets == nullptr &&
                         dense.row_bytes == dense.cols * size && reinterpret_cast<std::uintptr_t>(begin) % size == 0;
   if (index == 0) {
-    tape.set_rows(count);
+    if (tape.rows() != count || !in_place) tape.set_rows(count);  // which also shows the tape's own input again
     const BoundaryPlan &input = plan_.front(), &output = plan_.back();
     if (in_place)
       tape[0].value = {const_cast<T*>(reinterpret_cast<const T*>(begin)), count * input.factor, input.width, width,

@@ -66,6 +66,7 @@ class Sequential(Trainer):
         self.name = name if name is not None else unique_name(snake_case(type(self).__name__))
         self.seed = random.global_seeds.next_seed()
         self._parts: list[Part] = []
+        self._nested = False  # whether there are models among the parts
         self._input: InputLayer | None = None
         self._trainable = True
         self.built = False
@@ -84,7 +85,7 @@ class Sequential(Trainer):
     @property
     def flat_layers(self) -> list[Layer]:
         """The layers, with those of models among them in their place."""
-        if not any(isinstance(part, Sequential) for part in self._parts):
+        if not self._nested:
             return self._parts  # type: ignore[return-value]  # there are only layers
         return [
             layer for part in self._parts for layer in (part.flat_layers if isinstance(part, Sequential) else [part])
@@ -141,6 +142,7 @@ class Sequential(Trainer):
             _build_for(who, layer, before)
         self._input = start
         self._parts.append(layer)
+        self._nested |= isinstance(layer, Sequential)
         if not self._trainable:
             layer.trainable = False
         self.built = before is not None
@@ -152,6 +154,7 @@ class Sequential(Trainer):
             raise ValueError(f"{type(self).__name__} {self.name!r}: pop: the model has no layers.")
         self._metric_uses = None
         layer = self._parts.pop()
+        self._nested = any(isinstance(part, Sequential) for part in self._parts)
         self.built = self.built and bool(self._parts)
         return layer
 
