@@ -23,10 +23,11 @@ class Pace {
       planned_ = planned;
       guess_ = guess;
       threads_ = planned;
-      doubts_ = patience_ = 0;
-      begin(Phase::settled, static_cast<std::ptrdiff_t>(kSettled / guess));
+      doubts_ = patience_ = slower_ = 0;
+      decided_ = false;
+      begin(Phase::settled, steps_of(kSettled));
     }
-    const auto trial = static_cast<std::ptrdiff_t>(std::max(6.0, kTrial / guess));
+    const std::ptrdiff_t trial = steps_of(kTrial);
     while (left_in_phase_ == 0) {
       switch (phase_) {
         case Phase::waking:
@@ -37,22 +38,25 @@ class Pace {
           break;
         case Phase::alone:
           decide(planned);
-          begin(Phase::settled, static_cast<std::ptrdiff_t>(kSettled / guess) << patience_);
+          begin(Phase::settled, steps_of(kSettled) << patience_);
           break;
         case Phase::settled:
           begin(Phase::waking, kWakingSteps);
           break;
       }
     }
-    const int threads = phase_ == Phase::settled ? threads_ : (phase_ == Phase::alone ? 1 : planned);
-    return {threads, std::min(left, left_in_phase_), phase_ == Phase::together || phase_ == Phase::alone};
+    if (phase_ != Phase::settled)
+      return {phase_ == Phase::alone ? 1 : planned, std::min(left, left_in_phase_), phase_ != Phase::waking};
+    return {threads_, std::min({left, left_in_phase_, steps_of(kSettled)}), false};
   }
 
   // What it took.
   void note(const Stretch& stretch, double nanoseconds) {
     left_in_phase_ = std::max<std::ptrdiff_t>(0, left_in_phase_ - stretch.steps);
-    Mean& mean = phase_ == Phase::alone ? alone_ : together_;
+    if (phase_ == Phase::settled && decided_ && stretch.steps >= steps_of(kWatched))
+      watch(nanoseconds / static_cast<double>(stretch.steps));
     if (!stretch.timed) return;
+    Mean& mean = phase_ == Phase::alone ? alone_ : together_;
     mean.nanoseconds += nanoseconds;
     mean.steps += stretch.steps;
   }
@@ -64,6 +68,9 @@ class Pace {
     std::ptrdiff_t steps = 0;
     double mean() const { return nanoseconds / static_cast<double>(std::max<std::ptrdiff_t>(1, steps)); }
   };
+  std::ptrdiff_t steps_of(double nanoseconds) const {
+    return static_cast<std::ptrdiff_t>(std::max(kFewestSteps, nanoseconds / guess_));
+  }
   void begin(Phase phase, std::ptrdiff_t steps) {
     phase_ = phase;
     left_in_phase_ = steps;
@@ -78,18 +85,31 @@ class Pace {
     const bool is_alone = threads_ == 1;
     doubts_ = better_alone == is_alone ? 0 : doubts_ + 1;
     patience_ = doubts_ == 0 ? std::min(patience_ + 1, kMostPatience) : 0;
+    decided_ = true;
     if (doubts_ < 2) return;
     threads_ = better_alone ? 1 : planned;
     doubts_ = 0;
   }
 
-  static constexpr double kLong = 1e6, kTrial = 0.3e6, kSettled = 15e6;  // ns
-  static constexpr double kWorthwhile = 0.95;
+  // Steps that take much longer than when they were compared, more than once: something has changed, and what is known
+  // is compared anew at once.
+  void watch(double nanoseconds) {
+    const double known = (threads_ == 1 ? alone_ : together_).mean();
+    slower_ = nanoseconds > kMuchSlower * known ? slower_ + 1 : 0;
+    if (slower_ < 2) return;
+    slower_ = patience_ = 0;
+    doubts_ = 1;
+    left_in_phase_ = 0;
+  }
+
+  static constexpr double kLong = 1e6, kTrial = 0.3e6, kWatched = 1.5e6, kSettled = 15e6;  // ns
+  static constexpr double kWorthwhile = 0.95, kMuchSlower = 1.3, kFewestSteps = 6;
   static constexpr std::ptrdiff_t kWakingSteps = 6;
   static constexpr int kMostPatience = 6;
 
   Phase phase_ = Phase::waking;
-  int planned_ = 0, threads_ = 1, doubts_ = 0, patience_ = 0;
+  int planned_ = 0, threads_ = 1, doubts_ = 0, patience_ = 0, slower_ = 0;
+  bool decided_ = false;  // there was a comparison
   double guess_ = 0;
   std::ptrdiff_t left_in_phase_ = 0;
   Mean together_, alone_;

@@ -253,26 +253,37 @@ void check_engine() {
 
 }  // namespace
 
-// Steps that take so long alone and together: how many of the last thousand were taken alone, by a clock of our own.
-std::ptrdiff_t steps_alone(double alone, double together, double disturbance) {
+// Nanoseconds of a step.
+struct StepTimes {
+  double alone, together;
+};
+
+// How many of 500,000 steps are taken alone where they take `before`, and from number `change` on `after`; every
+// seventh trial takes `disturbance` times as long.
+std::ptrdiff_t steps_alone(StepTimes before, double disturbance, std::ptrdiff_t change = 500'000,
+                           StepTimes after = {0, 0}) {
   lamina::engine::Pace pace;
-  std::ptrdiff_t done = 0, late = 0, trials = 0;
+  std::ptrdiff_t done = 0, alone = 0, trials = 0;
   while (done < 500'000) {
     const auto stretch = pace.next(2, 10e3, 500'000 - done);
-    double took = (stretch.threads == 1 ? alone : together) * static_cast<double>(stretch.steps);
+    const StepTimes times = done < change ? before : after;
+    double took = (stretch.threads == 1 ? times.alone : times.together) * static_cast<double>(stretch.steps);
     if (stretch.timed && ++trials % 7 == 0) took *= disturbance;
     pace.note(stretch, took);
     done += stretch.steps;
-    if (stretch.threads == 1) late += std::max<std::ptrdiff_t>(0, std::min(done, stretch.steps));
+    if (stretch.threads == 1) alone += stretch.steps;
   }
-  return late;
+  return alone;
 }
 
 void check_pace() {
-  expect(steps_alone(30e3, 20e3, 1) < 5'000, "pace: the team is faster");
-  expect(steps_alone(30e3, 20e3, 5) < 20'000, "pace: the team is faster, some trials are disturbed");
-  expect(steps_alone(15e3, 40e3, 1) > 480'000, "pace: one thread is faster");
-  expect(steps_alone(15e3, 40e3, 5) > 450'000, "pace: one thread is faster, some trials are disturbed");
+  const StepTimes near{30e3, 20e3}, far{15e3, 40e3};
+  expect(steps_alone(near, 1) < 5'000, "pace: the team is faster");
+  expect(steps_alone(near, 5) < 20'000, "pace: the team is faster, some trials are disturbed");
+  expect(steps_alone(far, 1) > 480'000, "pace: one thread is faster");
+  expect(steps_alone(far, 5) > 450'000, "pace: one thread is faster, some trials are disturbed");
+  expect(steps_alone(near, 1, 300'000, far) > 190'000, "pace: the team becomes slower");
+  expect(steps_alone(far, 1, 300'000, {60e3, 20e3}) < 310'000, "pace: one thread becomes slower");
 }
 
 int main() {
