@@ -6,11 +6,11 @@
 
 namespace lamina {
 
-// Memory aligned to two cache lines, or to 2 MB with huge pages asked for where it is that large; `allocate` zeroes it.
-// Both throw std::bad_alloc.
+// Memory aligned to two cache lines, or to 2 MB with huge pages asked for where it is that large; that of `allocate` is
+// zero. Both throw std::bad_alloc. release() wants the bytes that were asked for.
 void* allocate_raw(std::size_t bytes);
 void* allocate(std::size_t bytes);
-void release(void* data) noexcept;
+void release(void* data, std::size_t bytes) noexcept;
 
 // Bytes that all Buffers of the process hold.
 std::size_t allocated_bytes() noexcept;
@@ -32,7 +32,7 @@ class Buffer {
   }
   ~Buffer() {
     if (data_ == nullptr) return;
-    release(data_);
+    release(data_, bytes(size_));
     count_allocated(-static_cast<std::ptrdiff_t>(bytes(size_)));
   }
 

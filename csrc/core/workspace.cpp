@@ -8,7 +8,7 @@ namespace {
 struct Held {
   void* data = nullptr;
   std::size_t bytes = 0;
-  ~Held() { release(data); }
+  ~Held() { release(data, bytes); }
 };
 
 thread_local Held buffers[static_cast<int>(Scratch::count)];
@@ -19,7 +19,7 @@ void* scratch(Scratch which, std::size_t bytes) {
   Held& buffer = buffers[static_cast<int>(which)];
   if (bytes > buffer.bytes) {
     void* fresh = allocate_raw(bytes);
-    release(buffer.data);
+    release(buffer.data, buffer.bytes);
     buffer.data = fresh;
     buffer.bytes = bytes;
   }
