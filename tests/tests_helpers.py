@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lamina
+from lamina import layers
+
 
 def forced_model(model, schedule, threads, as_long=False):
     """Fit with a schedule of the tester's choice."""
@@ -13,4 +16,12 @@ def forced_model(model, schedule, threads, as_long=False):
         return trainer
 
     model._engine = choose.__get__(model)
+    return model
+
+
+def small_model(units=1, activation=None, inputs=3, **compiled):
+    """Compile a network of two layers, with weights that are always the same."""
+    lamina.utils.set_random_seed(0)
+    model = lamina.Sequential([lamina.Input((inputs,)), layers.Dense(4, "tanh"), layers.Dense(units, activation)])
+    model.compile(**({"optimizer": "sgd", "loss": "mse"} | compiled))
     return model

@@ -1,0 +1,131 @@
+"""Models as layers of other models."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import lamina
+from lamina import layers
+
+
+def test_a_model_in_a_model_shares_its_layers(rng):
+    x = rng.standard_normal((20, 6)).astype("f")
+    encoder = lamina.Sequential([lamina.Input((6,)), layers.Dense(3, "tanh")], name="encoder")
+    decoder = lamina.Sequential([layers.Dense(6)], name="decoder")
+    model = lamina.Sequential([encoder, decoder])
+    assert decoder.built
+    assert model.layers == [encoder, decoder]
+    assert model.get_layer("encoder") is encoder
+    assert [layer.name for layer in model.flat_layers] == [encoder.layers[0].name, decoder.layers[0].name]
+    np.testing.assert_array_equal(model.predict(x), decoder.predict(encoder.predict(x)))
+    model.compile("adam", "mse")
+    before = encoder.predict(x)
+    model.fit(x, x, epochs=2, verbose=0)
+    assert (encoder.predict(x) != before).any()
+    np.testing.assert_array_equal(model.predict(x), decoder.predict(encoder.predict(x)))
+    encoder.trainable = False
+    assert len(model.trainable_weights) == 2
+    again = lamina.Sequential.from_config(json.loads(json.dumps(model.get_config())))
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+
+
+def test_a_model_in_a_model_is_saved_with_it(rng, tmp_path):
+    x = rng.standard_normal((8, 5)).astype("f")
+    model = lamina.Sequential([lamina.Input((5,)), lamina.Sequential([layers.Dense(4, "relu")]), layers.Dense(2)])
+    model.compile("adam", "mse")
+    model.fit(x, x[:, :2], verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    again = lamina.models.load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    assert lamina.utils.check_gradients(again, x, x[:, :2]) < 1e-5
+
+
+def test_names_in_a_model_of_models_are_unique():
+    inner = lamina.Sequential([layers.Dense(3, name="a")])
+    with pytest.raises(ValueError, match="there is a layer 'a' already"):
+        lamina.Sequential([lamina.Input((3,)), inner, layers.Dense(3, name="a")])
+    with pytest.raises(ValueError, match="has no layers yet"):
+        lamina.Sequential([lamina.Sequential()])
+
+
+def test_a_model_that_changes_inside_another_one_is_noticed():
+    inner = lamina.Sequential([lamina.Input((4,)), layers.Dense(3), layers.Dense(500)])
+    outer = lamina.Sequential([inner, layers.Dense(2)])
+    outer.compile("sgd", "mse")
+    x = np.ones((9, 4), "f")
+    outer.predict(x)
+    outer.predict_on_batch(x)
+    inner.pop()
+    for call in (outer.predict, outer.predict_on_batch, lambda x: outer.fit(x, np.zeros((9, 2)), verbose=0)):
+        with pytest.raises(ValueError, match=r"built for rows of shape \(500,\)"):
+            call(x)
+    inner.add(layers.Dense(500))
+    assert outer.predict(x).shape == (9, 2)
+
+
+def test_the_engine_itself_refuses_layers_that_do_not_fit():
+    layer = layers.Dense(3)
+    layer.build((None, 4))
+    spec = ("dense", layer.block(), "linear", None)
+    with pytest.raises(ValueError, match="made for 4 columns; the one before gives 5"):
+        lamina._core.Network("float32", 5, 1, [spec], [True], "dense")
+    with pytest.raises(ValueError, match="made for 2 columns"):
+        lamina._core.Network("float32", 5, 1, [("scale", [1.0, 2.0], [0.0, 0.0])], [False], "dense")
+
+
+def test_a_refused_build_leaves_other_models_alone(rng):
+    shared = layers.Dense(3)
+    trained = lamina.Sequential([lamina.Input((4,)), shared])
+    x = rng.standard_normal((5, 4)).astype("f")
+    before = trained.predict(x)
+    inner = lamina.Sequential([layers.Dropout(0.1), shared])
+    outer = lamina.Sequential([inner])
+    with pytest.raises(ValueError, match="must take rows of shape"):
+        outer.build((None, 9))
+    np.testing.assert_array_equal(trained.predict(x), before)
+    assert not outer.built
+    assert not inner.built
+    outer.build((None, 4))
+    np.testing.assert_array_equal(outer.predict(x), before)
+    table = layers.Embedding(5, 2, weights=np.ones((5, 2)))
+    wrong = lamina.Sequential([table, lamina.layers.Reshape((7,)), layers.Dense(1)])
+    with pytest.raises(ValueError, match="cannot become"):
+        wrong.build((None, 4))
+    np.testing.assert_array_equal(table.get_weights()[0], np.ones((5, 2)))
+
+
+def test_a_frozen_model_stays_frozen(rng):
+    model = lamina.Sequential(trainable=False)
+    model.add(lamina.Input((3,)))
+    model.add(layers.Dense(1))
+    assert model.trainable_weights == []
+
+
+def test_models_of_ones_own_class_are_found_again(tmp_path):
+    class Plain(lamina.Sequential):
+        pass
+
+    @lamina.saving.register_keras_serializable("mine")
+    class Block(lamina.Sequential):
+        pass
+
+    class Own(layers.Dense):
+        pass
+
+    model = lamina.Sequential([lamina.Input((3,)), Plain([layers.Dense(2)]), Block([Own(2)])])
+    clone = lamina.models.clone_model(model)
+    assert [type(part) for part in clone.layers] == [Plain, Block]
+    with pytest.raises(ValueError, match="Own must be a class of lamina's, or registered"):
+        model.save(tmp_path / "m.safetensors")
+    block = Block([lamina.Input((3,)), lamina.Sequential([layers.Dense(2)])])
+    for again in (lamina.models.model_from_json(block.to_json()), lamina.models.clone_model(block)):
+        assert type(again.layers[0]) is lamina.Sequential
+    assert type(lamina.models.model_from_json(block.to_json())) is Block
+    block.save(tmp_path / "b.safetensors")
+    assert type(lamina.models.load_model(tmp_path / "b.safetensors")) is Block
+    with pytest.raises(ValueError, match="Plain must be a class of lamina's, or registered"):
+        lamina.Sequential([lamina.Input((3,)), Plain([layers.Dense(2)])]).save(tmp_path / "p.safetensors")
