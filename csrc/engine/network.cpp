@@ -200,7 +200,7 @@ void Network<T>::predict_open(const Input& rows, T* out, const std::uint64_t* dr
       host_ ? 1 : num_threads());
   if (plan.schedule == Schedule::chunked && plan.threads > 1) {
     run_team(plan.threads, [&](int index, int count) {
-      const Range mine = share_of(n, 12, index, count);
+      const Range mine = share_of(n, 1, index, count);
       if (mine.begin >= mine.end) return;
       const std::ptrdiff_t chunks = (mine.size() + kPredictionRows - 1) / kPredictionRows;
       std::unique_ptr<Tape<T>> tape = borrow_tape((mine.size() + chunks - 1) / chunks, entries);

@@ -18,6 +18,11 @@ constexpr double kFarBytes = 12;      // and from beyond it
 constexpr double kForeignBytes = 10;  // from a cache where another core has written them
 constexpr std::ptrdiff_t kNearCache = 1 << 20;
 constexpr std::ptrdiff_t kHalfPanel = 16;  // rows; fewer are not divided
+// Of predictions: bytes a ns that are only read, from caches and from memory, and what fits into the caches. Rows that
+// a member gets at least, and the share of one thread's time that is worth a team.
+constexpr double kCacheBytes = 75, kMemoryBytes = 18;
+constexpr std::ptrdiff_t kLastCache = 24 << 20;
+constexpr double kFewestRows = 4, kWorthwhile = 0.8;
 
 double nanoseconds(double multiply_adds, int vector_bytes) {
   return multiply_adds / (kShareOfPeak * kGigahertz * vector_bytes / 4.0);
@@ -72,15 +77,29 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
 }
 
 StepPlan plan_prediction(const StepShape& shape, int most_threads) {
-  const double work = nanoseconds(shape.work * static_cast<double>(shape.rows), shape.vector_bytes);
-  const double weights = static_cast<double>(shape.parameter_bytes);
-  // Rows divide where each member gets enough of them to be worth reading all weights.
-  const int by_rows = static_cast<int>(
-      std::min<double>(most_threads, std::min(work / (4 * kWake), static_cast<double>(shape.rows) / 16)));
-  if (by_rows >= 2) return {Schedule::chunked, by_rows};
-  const double alone = std::max(work, transfer(weights));
-  const double together = alone / most_threads + kWake + static_cast<double>(shape.layers) * kLayer;
-  return {Schedule::stationary, together < 0.8 * alone ? most_threads : 1};
+  const double rows = static_cast<double>(shape.rows), weights = static_cast<double>(shape.parameter_bytes);
+  const double work = nanoseconds(shape.work * rows, shape.vector_bytes);
+  // Caches are read while something is computed, memory is waited for.
+  const bool far = shape.parameter_bytes > kLastCache;
+  const double read = weights / (far ? kMemoryBytes : kCacheBytes);
+  const auto time = [&](double computing, double reading) {
+    return far ? computing + reading : std::max(computing, reading);
+  };
+  StepPlan best{Schedule::stationary, 1};
+  double lowest = kWorthwhile * time(work, read);
+  const auto consider = [&](Schedule schedule, int threads, double cost) {
+    if (cost >= lowest) return;
+    lowest = cost;
+    best = {schedule, threads};
+  };
+  // Rows divide where each member gets enough of them to be worth reading all weights, and waking for.
+  const int members =
+      static_cast<int>(std::min<double>(most_threads, std::min(work / (4 * kWake), rows / kFewestRows)));
+  if (members >= 2) consider(Schedule::chunked, members, time(work / members, read) + kWake);
+  consider(Schedule::stationary, most_threads,
+           time(work, read) / most_threads + kWake + static_cast<double>(shape.layers) * kLayer +
+               lost(most_threads, 0, rows * static_cast<double>(shape.row_bytes)));
+  return best;
 }
 
 }  // namespace lamina::engine
