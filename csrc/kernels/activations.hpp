@@ -411,12 +411,12 @@ constexpr double kElementNanoseconds = 0.25;
 // one long row.
 template <class T, class Body>
 [[gnu::always_inline]] inline void for_each_part(std::ptrdiff_t rows, std::ptrdiff_t cols, bool packed, Body&& body) {
-  if (packed)
-    parallel_ranges(rows * cols, 4 * kLanes<T>, kElementNanoseconds,
-                    [&](std::ptrdiff_t begin, std::ptrdiff_t end) { body(0, 1, begin, end - begin); });
-  else
-    parallel_ranges(rows, 1, kElementNanoseconds * static_cast<double>(cols),
-                    [&](std::ptrdiff_t begin, std::ptrdiff_t end) { body(begin, end - begin, 0, cols); });
+  parallel_ranges(packed ? rows * cols : rows, packed ? 4 * kLanes<T> : 1,
+                  packed ? kElementNanoseconds : kElementNanoseconds * static_cast<double>(cols),
+                  [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+                    const std::ptrdiff_t count = end - begin;
+                    body(packed ? 0 : begin, packed ? 1 : count, packed ? begin : 0, packed ? count : cols);
+                  });
 }
 
 template <class T>
