@@ -407,6 +407,16 @@ def test_an_interrupt_ends_fit_soon_and_leaves_a_usable_model(sizes, rows, batch
     assert int(iterations) >= 3
 
 
+def test_rows_read_in_place_are_left_alone_when_others_of_their_number_are_converted(rng):
+    x, others = rng.standard_normal((7, 40)).astype("f"), rng.standard_normal((7, 40))
+    model, kept = network((40, 20, 4), "tanh"), x.copy()
+    expected = [model.predict_on_batch(rows.copy()) for rows in (x, others.astype("f"))]
+    for _ in range(2):
+        np.testing.assert_array_equal(model.predict_on_batch(x), expected[0])
+        np.testing.assert_array_equal(model.predict_on_batch(others), expected[1])
+        np.testing.assert_array_equal(x, kept)
+
+
 def test_models_predict_while_they_are_fitted(rng):
     x, y = rng.standard_normal((4000, 30)).astype("f"), rng.standard_normal((4000, 2)).astype("f")
     model = network((30, 200, 200, 2), "tanh", optimizer=optimizers.SGD(1e-3))
