@@ -375,7 +375,8 @@ def run_python(code, **environment):
 )
 def test_an_interrupt_ends_fit_soon_and_leaves_a_usable_model(sizes, rows, batch):
     process = run_python(f"""
-        import sys, time, numpy as np, lamina
+        import signal, sys, time, numpy as np, lamina
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
         from lamina import layers
         model = lamina.Sequential([layers.Dense(units) for units in {sizes[1:]}])
         model.compile(lamina.optimizers.SGD(1e-4), "mse")
