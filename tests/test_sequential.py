@@ -64,7 +64,7 @@ def test_add_refuses_and_changes_nothing():
     assert [layer.name for layer in model.layers] == ["a"]
     assert model.output_shape == (None, 3)
     assert model.pop().name == "a"
-    with pytest.raises(ValueError, match="the model has no layers"):
+    with pytest.raises(ValueError, match="the model must have a layer; it has none"):
         model.pop()
 
 

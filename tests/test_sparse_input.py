@@ -278,7 +278,7 @@ def test_indices_that_change_after_the_check_raise_and_touch_nothing_else(value,
                 x[:] = value
 
     model = language_model()
-    with pytest.raises(ValueError, match="changed while it was read"):
+    with pytest.raises(ValueError, match="must stay as it is while it is read"):
         model.fit(x, y, epochs=2, verbose=0, callbacks=[Spoil()])
     assert model.optimizer.iterations == 2
     assert np.isfinite(model.get_weights()[0]).all()
@@ -293,7 +293,7 @@ def test_sparse_rows_that_change_after_the_check_raise(part, rng):
             if epoch == 1:
                 getattr(x, part)[:] = 10**6
 
-    with pytest.raises(ValueError, match="changed while it was read"):
+    with pytest.raises(ValueError, match="must stay as it is while it is read"):
         classifier(20).fit(x, y, epochs=2, verbose=0, callbacks=[Spoil()])
 
 

@@ -75,10 +75,11 @@ py::dict activation_table() {
 }  // namespace
 
 void register_activations(py::module_& module) {
-  module.def("activation_forward", activation_forward, py::arg("name"), py::arg("x"), py::arg("alpha"), py::arg("out"));
-  module.def("activation_backward", activation_backward, py::arg("name"), py::arg("x_or_y"), py::arg("dy"),
-             py::arg("alpha"), py::arg("out"));
-  module.def("activation_table", activation_table);
+  define(module, "activation_forward", activation_forward, py::arg("name"), py::arg("x"), py::arg("alpha"),
+         py::arg("out"));
+  define(module, "activation_backward", activation_backward, py::arg("name"), py::arg("x_or_y"), py::arg("dy"),
+         py::arg("alpha"), py::arg("out"));
+  define(module, "activation_table", activation_table);
 }
 
 }  // namespace lamina::bindings

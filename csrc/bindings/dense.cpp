@@ -97,10 +97,11 @@ py::tuple dense_backward(const py::handle& x, const py::handle& w, const py::han
 }  // namespace
 
 void register_dense(py::module_& module) {
-  module.def("dense_forward", dense_forward, py::arg("x"), py::arg("w"), py::arg("b"), py::arg("activation"),
-             py::arg("alpha"), py::arg("out"), py::arg("pre"));
-  module.def("dense_backward", dense_backward, py::arg("x"), py::arg("w"), py::arg("dy"), py::arg("y"), py::arg("pre"),
-             py::arg("activation"), py::arg("alpha"), py::arg("dx"), py::arg("dw"), py::arg("db"), py::arg("need_dx"));
+  define(module, "dense_forward", dense_forward, py::arg("x"), py::arg("w"), py::arg("b"), py::arg("activation"),
+         py::arg("alpha"), py::arg("out"), py::arg("pre"));
+  define(module, "dense_backward", dense_backward, py::arg("x"), py::arg("w"), py::arg("dy"), py::arg("y"),
+         py::arg("pre"), py::arg("activation"), py::arg("alpha"), py::arg("dx"), py::arg("dw"), py::arg("db"),
+         py::arg("need_dx"));
 }
 
 }  // namespace lamina::bindings

@@ -6,16 +6,77 @@
 #include <pybind11/pybind11.h>
 
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "bindings/arguments.hpp"
+#include "core/floating_point.hpp"
 #include "engine/network.hpp"
 #include "engine/parameters.hpp"
+#include "engine/passage.hpp"
 
 namespace lamina::bindings {
+
+// For calls into code of the user's, from a thread that may not have the GIL. The mode of floating point, which that
+// code may change, is set again at its end.
+class UserCode {
+ public:
+  UserCode() = default;
+  ~UserCode() { DefaultFloatingPoint::fix(); }
+  UserCode(const UserCode&) = delete;
+  UserCode& operator=(const UserCode&) = delete;
+
+ private:
+  py::gil_scoped_acquire acquire_;
+};
+
+// A poll that looks for signals, and keeps the exception of a handler until the call has ended: what runs until then
+// may call Python.
+class Signals {
+ public:
+  bool operator()() {
+    const UserCode code;
+    if (PyErr_CheckSignals() == 0) return false;
+    raised_ = std::make_unique<py::error_already_set>();
+    return true;
+  }
+  // With the GIL.
+  void raise() {
+    if (raised_ != nullptr) throw py::error_already_set(std::move(*raised_));
+  }
+
+ private:
+  std::unique_ptr<py::error_already_set> raised_;
+};
+
+// Runs body(poll) without the GIL; where a signal's handler raises while it waits or works, raises that.
+template <class Body>
+void interruptible(Body&& body) {
+  Signals signals;
+  const engine::Poll poll = std::ref(signals);
+  try {
+    const py::gil_scoped_release release;
+    body(poll);
+  } catch (const engine::Interrupted&) {
+  }
+  signals.raise();
+}
+
+// Runs body() inside gates. Those that are open are entered at once, with the GIL.
+template <class Body>
+void inside(const std::vector<engine::Gate*>& gates, engine::Access access, Body&& body) {
+  {
+    const engine::Passage passage(gates, access, engine::Passage::AtOnce{});
+    if (passage.entered()) return body();
+  }
+  interruptible([&](const engine::Poll& poll) {
+    const engine::Passage passage(gates, access, &poll);
+    body();
+  });
+}
 
 template <template <class> class Object>
 using OfEitherType = std::variant<std::shared_ptr<Object<float>>, std::shared_ptr<Object<double>>>;

@@ -103,10 +103,10 @@ py::dict loss_table() {
 }  // namespace
 
 void register_losses(py::module_& module) {
-  module.def("evaluate_loss", evaluate_loss, py::arg("name"), py::arg("predictions"), py::arg("targets"),
-             py::arg("sample_weight"), py::arg("parameters"), py::arg("loss"), py::arg("gradient"),
-             py::arg("need_gradient"), py::arg("gradient_scale"));
-  module.def("loss_table", loss_table);
+  define(module, "evaluate_loss", evaluate_loss, py::arg("name"), py::arg("predictions"), py::arg("targets"),
+         py::arg("sample_weight"), py::arg("parameters"), py::arg("loss"), py::arg("gradient"),
+         py::arg("need_gradient"), py::arg("gradient_scale"));
+  define(module, "loss_table", loss_table);
 }
 
 }  // namespace lamina::bindings

@@ -144,20 +144,20 @@ double sum(const py::handle& values, const py::handle& weights) {
 }  // namespace
 
 void register_metrics(py::module_& module) {
-  module.def("sparse_matches", sparse_matches, py::arg("labels"), py::arg("scores"), py::arg("out"));
-  module.def("categorical_matches", categorical_matches, py::arg("targets"), py::arg("scores"), py::arg("out"));
-  module.def("binary_matches", binary_matches, py::arg("targets"), py::arg("scores"), py::arg("threshold"),
-             py::arg("out"));
-  module.def("equal_matches", equal_matches, py::arg("targets"), py::arg("scores"), py::arg("out"));
-  module.def("sparse_top_matches", sparse_top_matches, py::arg("labels"), py::arg("scores"), py::arg("places"),
-             py::arg("out"));
-  module.def("categorical_top_matches", categorical_top_matches, py::arg("targets"), py::arg("scores"),
-             py::arg("places"), py::arg("out"));
-  module.def("count_by_threshold", count_by_threshold, py::arg("targets"), py::arg("scores"), py::arg("weights"),
-             py::arg("thresholds"), py::arg("counts"));
-  module.def("column_products", column_products, py::arg("a"), py::arg("b"), py::arg("weights"));
-  module.def("first_label_outside", first_label_outside, py::arg("labels"), py::arg("classes"));
-  module.def("sum", sum, py::arg("values"), py::arg("weights"));
+  define(module, "sparse_matches", sparse_matches, py::arg("labels"), py::arg("scores"), py::arg("out"));
+  define(module, "categorical_matches", categorical_matches, py::arg("targets"), py::arg("scores"), py::arg("out"));
+  define(module, "binary_matches", binary_matches, py::arg("targets"), py::arg("scores"), py::arg("threshold"),
+         py::arg("out"));
+  define(module, "equal_matches", equal_matches, py::arg("targets"), py::arg("scores"), py::arg("out"));
+  define(module, "sparse_top_matches", sparse_top_matches, py::arg("labels"), py::arg("scores"), py::arg("places"),
+         py::arg("out"));
+  define(module, "categorical_top_matches", categorical_top_matches, py::arg("targets"), py::arg("scores"),
+         py::arg("places"), py::arg("out"));
+  define(module, "count_by_threshold", count_by_threshold, py::arg("targets"), py::arg("scores"), py::arg("weights"),
+         py::arg("thresholds"), py::arg("counts"));
+  define(module, "column_products", column_products, py::arg("a"), py::arg("b"), py::arg("weights"));
+  define(module, "first_label_outside", first_label_outside, py::arg("labels"), py::arg("classes"));
+  define(module, "sum", sum, py::arg("values"), py::arg("weights"));
 }
 
 }  // namespace lamina::bindings

@@ -33,11 +33,11 @@ std::unique_ptr<Layer<T>> make_host(const py::tuple& spec) {
   const auto layer = kept(spec[4]);
   HostFunctions<T> functions;
   functions.forward = [layer](Matrix<const T> x, Matrix<T> y, bool training) {
-    const py::gil_scoped_acquire acquire;
+    const UserCode code;
     copy_back<T>(layer->attr("forward")(array_of<T>(x), training), y, "forward's result");
   };
   functions.backward = [layer, parameters](Matrix<const T> dy, Matrix<T> dx, T* gradients) {
-    const py::gil_scoped_acquire acquire;
+    const UserCode code;
     const py::tuple found = layer->attr("backward")(array_of<T>(dy), dx.data != nullptr);
     if (dx.data != nullptr) copy_back<T>(found[0], dx, "backward's dx");
     if (gradients == nullptr) return;
@@ -120,7 +120,7 @@ template <class T>
 void predict_rows(const Network<T>& network, const Input& rows, T* out, const std::uint64_t* draw = nullptr) {
   constexpr double kSmall = 2e5;  // multiply-adds; for less the GIL is not worth releasing
   const std::ptrdiff_t n = rows.rows();
-  if (network.work() * static_cast<double>(n) < kSmall && network.predict(rows, out, false, draw)) return;
+  if (network.work() * static_cast<double>(n) < kSmall && network.try_predict(rows, out, draw)) return;
   // In stretches of a few milliseconds, so that Ctrl-C is noticed.
   constexpr double kStretch = 1e9;  // multiply-adds
   const auto step = network.rows_alone(draw != nullptr)
@@ -128,10 +128,9 @@ void predict_rows(const Network<T>& network, const Input& rows, T* out, const st
                         : n;
   for (std::ptrdiff_t first = 0; first < n; first += step) {
     const std::ptrdiff_t count = std::min(step, n - first);
-    {
-      const py::gil_scoped_release release;
-      network.predict(rows.part(first, count), out + first * network.outputs(), true, draw);
-    }
+    interruptible([&](const Poll& poll) {
+      network.predict(rows.part(first, count), out + first * network.outputs(), &poll, draw);
+    });
     if (count == step && PyErr_CheckSignals() != 0) throw py::error_already_set();
   }
 }
@@ -208,8 +207,8 @@ void register_network(py::module_& module) {
   py::class_<PyNetwork>(module, "Network")
       .def(py::init(&make_network), py::arg("dtype"), py::arg("width"), py::arg("factor"), py::arg("layers"),
            py::arg("trained"), py::arg("input") = "dense")
-      .def("predict", predict, py::arg("x"), py::arg("out"), py::arg("draw") = py::none())
-      .def("predict_plain", predict_plain, py::arg("x"), py::arg("out"));
+      .def("predict", predict, Computes(), py::arg("x"), py::arg("out"), py::arg("draw") = py::none())
+      .def("predict_plain", predict_plain, Computes(), py::arg("x"), py::arg("out"));
 }
 
 }  // namespace lamina::bindings

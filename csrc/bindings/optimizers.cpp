@@ -173,16 +173,17 @@ void add_to(const py::handle& from, const py::handle& to) {
 }  // namespace
 
 void register_optimizers(py::module_& module) {
-  module.def("sgd_update", sgd_update, py::arg("parameter"), py::arg("gradient"), py::arg("velocity"),
-             py::arg("learning_rate"), py::arg("momentum"), py::arg("nesterov"), py::arg("weight_decay"));
-  module.def("adam_update", adam_update, py::arg("parameter"), py::arg("gradient"), py::arg("m"), py::arg("v"),
-             py::arg("v_max"), py::arg("step"), py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"),
-             py::arg("epsilon"), py::arg("weight_decay"));
-  module.def("penalty", penalty, py::arg("w"), py::arg("l1"), py::arg("l2"), py::arg("gradient"));
-  module.def("constrain", constrain, py::arg("w"), py::arg("kind"), py::arg("least"), py::arg("most"), py::arg("rate"));
-  module.def("scale_and_clip", scale_and_clip, py::arg("gradient"), py::arg("factor"), py::arg("limit"));
-  module.def("running_average", running_average, py::arg("w"), py::arg("mean"), py::arg("momentum"));
-  module.def("add_to", add_to, py::arg("from_"), py::arg("to"));
+  define(module, "sgd_update", sgd_update, py::arg("parameter"), py::arg("gradient"), py::arg("velocity"),
+         py::arg("learning_rate"), py::arg("momentum"), py::arg("nesterov"), py::arg("weight_decay"));
+  define(module, "adam_update", adam_update, py::arg("parameter"), py::arg("gradient"), py::arg("m"), py::arg("v"),
+         py::arg("v_max"), py::arg("step"), py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"),
+         py::arg("epsilon"), py::arg("weight_decay"));
+  define(module, "penalty", penalty, py::arg("w"), py::arg("l1"), py::arg("l2"), py::arg("gradient"));
+  define(module, "constrain", constrain, py::arg("w"), py::arg("kind"), py::arg("least"), py::arg("most"),
+         py::arg("rate"));
+  define(module, "scale_and_clip", scale_and_clip, py::arg("gradient"), py::arg("factor"), py::arg("limit"));
+  define(module, "running_average", running_average, py::arg("w"), py::arg("mean"), py::arg("momentum"));
+  define(module, "add_to", add_to, py::arg("from_"), py::arg("to"));
 }
 
 }  // namespace lamina::bindings

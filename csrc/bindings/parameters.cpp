@@ -44,21 +44,13 @@ void with_tensor(const PyParameters& self, int tensor, const py::array& array, B
 
 void read_parameters(const PyParameters& self, int tensor, const py::array& out) {
   with_tensor(self, tensor, out, [&](auto& parameters, auto* data) {
-    if (Gate::held_here()) return parameters.read(tensor, data);
-    const py::gil_scoped_release release;
-    parameters.gate.enter_shared();
-    parameters.read(tensor, data);
-    parameters.gate.leave_shared();
+    inside({&parameters.gate()}, Access::shared, [&] { parameters.read(tensor, data); });
   });
 }
 
 void write_parameters(const PyParameters& self, int tensor, const py::array& from) {
   with_tensor(self, tensor, from, [&](auto& parameters, auto* data) {
-    if (Gate::held_here()) return parameters.write(tensor, data);
-    const py::gil_scoped_release release;
-    parameters.gate.enter_exclusive();
-    parameters.write(tensor, data);
-    parameters.gate.leave_exclusive();
+    inside({&parameters.gate()}, Access::exclusive, [&] { parameters.write(tensor, data); });
   });
 }
 
@@ -84,23 +76,51 @@ void apply_gradient(const PyParameters& self, int tensor, const py::array& gradi
         with_tensor(self, tensor, gradient, [&](auto&, auto* data) {
           if constexpr (std::is_same_v<decltype(data), T*>) packed.write(tensor, data);
         });
-        const bool held = Gate::held_here();
-        const py::gil_scoped_release release;
-        if (!held) parameters->gate.enter_exclusive();
-        for_each_part(*parameters, 0, packed.size(), [&](int part, std::ptrdiff_t begin, std::ptrdiff_t count) {
-          if (part == tensor) step_elements<T>(kernel, update, tensor, packed.data() + begin, begin, count);
+        inside({&parameters->gate()}, Access::exclusive, [&] {
+          for_each_part(*parameters, 0, packed.size(), [&](int part, std::ptrdiff_t begin, std::ptrdiff_t count) {
+            if (part == tensor) step_elements<T>(kernel, update, tensor, packed.data() + begin, begin, count);
+          });
+          parameters->changed();
+          for (const auto& slot : update.beside.slots)
+            if (slot != nullptr) slot->changed();
         });
-        parameters->changed();
-        for (const auto& slot : update.beside.slots)
-          if (slot != nullptr) slot->changed();
-        if (!held) parameters->gate.leave_exclusive();
       },
       self.object);
 }
 
+// The gates of several blocks, as a context manager: what is read inside belongs to one moment, what is written appears
+// at once. To be left by the thread that entered.
+class PyPassage {
+ public:
+  PyPassage(const std::vector<const PyParameters*>& blocks, bool exclusive)
+      : access_(exclusive ? Access::exclusive : Access::shared) {
+    for (const PyParameters* block : blocks) {
+      keep_.push_back(block->object);
+      gates_.push_back(std::visit([](const auto& parameters) { return &parameters->gate(); }, block->object));
+    }
+    std::sort(gates_.begin(), gates_.end());
+    gates_.erase(std::unique(gates_.begin(), gates_.end()), gates_.end());
+  }
+  void enter() {
+    if (passage_ != nullptr) raise_value("Passage: it was entered already.");
+    interruptible([&](const Poll& poll) { passage_ = std::make_unique<Passage>(gates_, access_, &poll); });
+  }
+  void leave() { passage_.reset(); }
+
+ private:
+  Access access_;
+  std::vector<OfEitherType<Parameters>> keep_;
+  std::vector<Gate*> gates_;
+  std::unique_ptr<Passage> passage_;
+};
+
 }  // namespace
 
 void register_parameters(py::module_& module) {
+  py::class_<PyPassage>(module, "Passage")
+      .def(py::init<const std::vector<const PyParameters*>&, bool>(), py::arg("blocks"), py::arg("exclusive"))
+      .def("__enter__", &PyPassage::enter)
+      .def("__exit__", [](PyPassage& self, const py::args&) { self.leave(); });
   py::class_<PyParameters>(module, "Parameters")
       .def(py::init(&make_parameters), py::arg("dtype"), py::arg("dense"), py::arg("shapes"))
       .def("read", read_parameters, py::arg("tensor"), py::arg("out"))
@@ -111,7 +131,7 @@ void register_parameters(py::module_& module) {
             return std::visit(
                 [&](const auto& p) -> PyParameters {
                   using T = std::remove_pointer_t<decltype(p->data())>;
-                  auto made = std::make_shared<Parameters<T>>(p->layout());
+                  auto made = std::make_shared<Parameters<T>>(p.get());
                   if (value != 0) std::fill(made->data(), made->data() + made->size(), static_cast<T>(value));
                   return {made};
                 },
@@ -122,8 +142,9 @@ void register_parameters(py::module_& module) {
            [](const PyParameters& self) -> PyParameters {
              return std::visit(
                  [](const auto& p) -> PyParameters {
-                   auto made = std::make_shared<std::remove_reference_t<decltype(*p)>>(p->layout());
-                   std::copy(p->data(), p->data() + p->size(), made->data());
+                   auto made = std::make_shared<std::remove_reference_t<decltype(*p)>>(p.get());
+                   inside({&p->gate()}, Access::shared,
+                          [&] { std::copy(p->data(), p->data() + p->size(), made->data()); });
                    return {made};
                  },
                  self.object);
@@ -157,8 +178,8 @@ void register_parameters(py::module_& module) {
               write_parameters(made, tensor++, values.cast<py::array>());
             return made;
           }));
-  module.def("apply_gradient", apply_gradient, py::arg("parameters"), py::arg("tensor"), py::arg("gradient"),
-             py::arg("slots"), py::arg("optimizer"), py::arg("settings"), py::arg("learning_rate"), py::arg("step"));
+  define(module, "apply_gradient", apply_gradient, py::arg("parameters"), py::arg("tensor"), py::arg("gradient"),
+         py::arg("slots"), py::arg("optimizer"), py::arg("settings"), py::arg("learning_rate"), py::arg("step"));
   module.def("engine_bytes", allocated_bytes);
 }
 

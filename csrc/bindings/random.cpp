@@ -39,9 +39,9 @@ py::array permutation(std::uint64_t key, std::uint64_t counter, py::ssize_t size
 }  // namespace
 
 void register_random(py::module_& module) {
-  module.def("random_fill", random_fill, py::arg("distribution"), py::arg("key"), py::arg("counter"), py::arg("a"),
-             py::arg("b"), py::arg("out"));
-  module.def("permutation", permutation, py::arg("key"), py::arg("counter"), py::arg("size"));
+  define(module, "random_fill", random_fill, py::arg("distribution"), py::arg("key"), py::arg("counter"), py::arg("a"),
+         py::arg("b"), py::arg("out"));
+  define(module, "permutation", permutation, py::arg("key"), py::arg("counter"), py::arg("size"));
 }
 
 }  // namespace lamina::bindings

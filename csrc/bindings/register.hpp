@@ -3,7 +3,19 @@
 
 #include <pybind11/pybind11.h>
 
+#include <utility>
+
+#include "core/floating_point.hpp"
+
 namespace lamina::bindings {
+
+// Everything that computes does so in the default mode of floating point, whatever mode its caller is in.
+using Computes = pybind11::call_guard<DefaultFloatingPoint>;
+
+template <class Function, class... Extra>
+void define(pybind11::module_& module, const char* name, Function&& function, const Extra&... extra) {
+  module.def(name, std::forward<Function>(function), Computes(), extra...);
+}
 
 void register_activations(pybind11::module_& module);
 void register_dense(pybind11::module_& module);

@@ -164,7 +164,7 @@ PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const st
                          nullptr};
         if (host) {
           head.host_loss = [function = kept(loss[0])](const HostBatch<T>& batch, T* losses, Matrix<T> gradient) {
-            const py::gil_scoped_acquire acquire;
+            const UserCode code;
             const std::ptrdiff_t n = batch.predictions.rows;
             const py::object weights =
                 batch.sample_weight == nullptr ? py::object(py::none()) : py::array_t<T>(n, batch.sample_weight);
@@ -193,7 +193,7 @@ PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const st
         }
         if (!functions->empty()) {
           head.host_metric = [functions](int number, const HostBatch<T>& batch, T* values) {
-            const py::gil_scoped_acquire acquire;
+            const UserCode code;
             const std::ptrdiff_t n = batch.predictions.rows;
             const py::object weights =
                 batch.sample_weight == nullptr ? py::object(py::none()) : py::array_t<T>(n, batch.sample_weight);
@@ -263,26 +263,8 @@ DataArgument<T> data_argument(const Trainer<T>& trainer, const py::object& x, co
   return argument;
 }
 
-// Keeps the exception of a signal's handler until the run has ended: what runs until then may call Python.
-class Signals {
- public:
-  bool operator()() {
-    const py::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() == 0) return false;
-    raised_ = std::make_unique<py::error_already_set>();
-    return true;
-  }
-  // With the GIL.
-  void raise() {
-    if (raised_ != nullptr) throw py::error_already_set(std::move(*raised_));
-  }
-
- private:
-  std::unique_ptr<py::error_already_set> raised_;
-};
-
-// totals (2, 1 + metrics): sums and counts, added to. progress[0] grows by the steps completed. Both also where an
-// exception ends the call.
+// totals (2, 1 + metrics): sums and counts, added to, also where an exception ends the call. progress[0] becomes the
+// steps completed, while they are.
 template <class Body>
 void run_steps(const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
                const py::object& order, py::array_t<double> totals, py::array_t<std::int64_t> progress, Body&& body) {
@@ -291,7 +273,7 @@ void run_steps(const PyTrainer& self, const py::object& x, const py::list& targe
         const auto argument = data_argument(*trainer, x, targets, sample_weight, order);
         const auto entries = static_cast<std::size_t>(trainer->metrics() + 1);
         if (totals.size() != static_cast<py::ssize_t>(2 * entries)) raise_value("Trainer: totals do not fit.");
-        Totals sums{std::vector<double>(entries), std::vector<double>(entries), 0};
+        Totals sums{std::vector<double>(entries), std::vector<double>(entries), 0, progress.mutable_data()};
         Signals signals;
         std::exception_ptr failure;
         try {
@@ -304,7 +286,6 @@ void run_steps(const PyTrainer& self, const py::object& x, const py::list& targe
           totals.mutable_data()[i] += sums.sum[i];
           totals.mutable_data()[entries + i] += sums.count[i];
         }
-        progress.mutable_data()[0] += sums.steps;
         signals.raise();
         if (failure != nullptr) std::rethrow_exception(failure);
       },
@@ -335,7 +316,7 @@ void register_trainer(py::module_& module) {
                         trainer.train(data, {first, rows, size}, rates, iteration, draw, sums, signals);
                       });
           },
-          py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("order"), py::arg("first"),
+          Computes(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("order"), py::arg("first"),
           py::arg("rows"), py::arg("size"), py::arg("rates"), py::arg("iteration"), py::arg("draw"), py::arg("totals"),
           py::arg("progress"))
       .def(
@@ -349,7 +330,7 @@ void register_trainer(py::module_& module) {
                         trainer.test(data, {first, rows, size}, sums, signals);
                       });
           },
-          py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("first"), py::arg("rows"),
+          Computes(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("first"), py::arg("rows"),
           py::arg("size"), py::arg("totals"), py::arg("progress"))
       .def(
           "gradients",
@@ -370,7 +351,7 @@ void register_trainer(py::module_& module) {
                       });
             return found;
           },
-          py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("draw"), py::arg("totals"))
+          Computes(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("draw"), py::arg("totals"))
       .def(
           "on_gradient",
           [](const PyTrainer& self, const py::object& function) {
@@ -380,7 +361,7 @@ void register_trainer(py::module_& module) {
                   if (function.is_none()) return trainer->set_hook(nullptr);
                   trainer->set_hook([function = kept(function)](std::ptrdiff_t layer, T* gradient,
                                                                 std::ptrdiff_t size) {
-                    const py::gil_scoped_acquire acquire;
+                    const UserCode code;
                     // The array is a view of the engine's memory: for the length of the call.
                     (*function)(layer, layer < 0 ? py::object(py::none())
                                                  : py::array_t<T>(size, gradient, py::capsule(gradient, [](void*) {})));

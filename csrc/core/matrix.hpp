@@ -52,6 +52,16 @@ enum class NumberType : std::uint8_t {
   float64
 };
 
+// A whole number of memory that others may change meanwhile, read exactly once: what was checked is what is used.
+template <class Whole>
+inline std::int64_t read_once(const void* address) {
+  Whole value;
+  __builtin_memcpy(&value, address, sizeof value);
+  auto number = static_cast<std::int64_t>(value);
+  asm volatile("" : "+r"(number));  // keeps the compiler from reading the memory again
+  return number;
+}
+
 // Rows of numbers of any type, read where they are: element k of row i is at base + i * row_bytes + offsets[k], or
 // + k * size of the type where offsets is null.
 struct Rows {

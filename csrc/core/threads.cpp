@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "core/cpu.hpp"
+#include "core/floating_point.hpp"
 #include "core/pause.hpp"
 
 namespace lamina {
@@ -200,6 +201,7 @@ struct Team {
 
   [[noreturn]] void serve(Mailbox& mailbox) {
     mailbox.thread.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
+    DefaultFloatingPoint::fix();  // a thread begins with the mode of the one that started it
     for (bool look = true;;) {
       Job* current = mailbox.wait_for_job(look);
       mailbox.begin(*current);

@@ -6,7 +6,7 @@
 namespace lamina {
 
 // Separate buffers, so that one kernel can call another while it holds scratch of its own.
-enum class Scratch { packed_a, packed_b, gradient, row, count };
+enum class Scratch { packed_a, packed_b, gradient, row, sums, count };
 
 // At least `bytes` bytes, aligned to 128, contents undefined, valid until the next call for the same
 // buffer on this thread. Grows and never shrinks, so that a repeated call allocates nothing. Throws

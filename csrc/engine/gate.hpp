@@ -1,23 +1,53 @@
-// Who may touch a layer's parameters: many readers (predictions), or one writer (a training step).
+// Who may touch a layer's parameters: many readers (predictions, copies), or one writer (a training step, an
+// assignment). Nobody uses a gate by itself: passage.hpp takes the gates of several layers together.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <thread>
-#include <vector>
 
 #include "core/threads.hpp"
 
 namespace lamina::engine {
 
-// In the child of a fork it is open, for the thread that held it is gone.
+enum class Access : std::uint8_t { shared, exclusive };
+
+// None of the functions waits. In the child of a fork the gate is open, for the threads that held it are gone.
 class Gate {
  public:
-  // Whether the calling thread is the one that trains: what it calls back may read what it is changing.
-  static bool& held_here() noexcept;
+  bool try_enter(Access access) noexcept { return access == Access::shared ? try_enter_shared() : try_enter_alone(); }
+  void leave(Access access) noexcept {
+    if (access == Access::shared)
+      readers_.fetch_sub(1, std::memory_order_release);
+    else
+      writer_.store(false, std::memory_order_release);
+  }
 
+  // A writer announces itself, which keeps new readers out, enters when the last reader has left, or gives up.
+  bool try_announce() noexcept {
+    renew();
+    return !writer_.exchange(true, std::memory_order_seq_cst);
+  }
+  bool is_free_of_readers() const noexcept { return readers_.load(std::memory_order_seq_cst) == 0; }
+  void withdraw() noexcept { writer_.store(false, std::memory_order_release); }
+
+  // The writer goes on as a reader.
+  void downgrade() noexcept {
+    readers_.fetch_add(1, std::memory_order_seq_cst);
+    writer_.store(false, std::memory_order_release);
+  }
+
+  // A thread that waits says so, so that a writer who is between two steps lets it through.
+  void begin_waiting() noexcept { waiting_.fetch_add(1, std::memory_order_relaxed); }
+  void end_waiting() noexcept { waiting_.fetch_sub(1, std::memory_order_relaxed); }
+  bool is_wanted() const noexcept { return waiting_.load(std::memory_order_relaxed) != 0; }
+
+  // Whether a writer is in, or about to enter: what is behind the gate may be changing.
+  bool has_writer() const noexcept {
+    return writer_.load(std::memory_order_acquire) && generation_.load(std::memory_order_relaxed) == fork_generation();
+  }
+
+ private:
   bool try_enter_shared() noexcept {
     renew();
     readers_.fetch_add(1, std::memory_order_seq_cst);
@@ -25,41 +55,12 @@ class Gate {
     readers_.fetch_sub(1, std::memory_order_seq_cst);
     return false;
   }
-  void enter_shared() noexcept {
-    while (!try_enter_shared()) {
-      waiting_.fetch_add(1, std::memory_order_relaxed);
-      wait_until([this] { return !writer_.load(std::memory_order_relaxed); });
-      waiting_.fetch_sub(1, std::memory_order_relaxed);
-    }
+  bool try_enter_alone() noexcept {
+    if (!try_announce()) return false;
+    if (is_free_of_readers()) return true;
+    withdraw();
+    return false;
   }
-  void leave_shared() noexcept { readers_.fetch_sub(1, std::memory_order_release); }
-
-  void enter_exclusive() noexcept {
-    renew();
-    if (writer_.exchange(true, std::memory_order_seq_cst)) {
-      waiting_.fetch_add(1, std::memory_order_relaxed);
-      wait_until([this] { return !writer_.exchange(true, std::memory_order_seq_cst); });
-      waiting_.fetch_sub(1, std::memory_order_relaxed);
-    }
-    wait_until([this] { return readers_.load(std::memory_order_seq_cst) == 0; });
-  }
-  void leave_exclusive() noexcept { writer_.store(false, std::memory_order_release); }
-
-  // Whether somebody waits for the writer.
-  bool wanted() const noexcept { return waiting_.load(std::memory_order_relaxed) != 0; }
-
-  // Returns when `holds`; after a while it looks only now and then.
-  template <class Condition>
-  static void wait_until(Condition&& holds) {
-    for (int tries = 0; !holds(); ++tries) {
-      if (tries < 100)
-        std::this_thread::yield();
-      else
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
-    }
-  }
-
- private:
   void renew() noexcept {
     const std::uint32_t now = fork_generation();
     if (generation_.load(std::memory_order_relaxed) == now) return;
@@ -74,48 +75,16 @@ class Gate {
   std::atomic<bool> writer_{false};
 };
 
-// Keeps predictions out of the parameters behind these gates while steps change them.
-class Exclusive {
+// A mutex for a few instructions, which in the child of a fork nobody holds.
+class BriefLock {
  public:
-  explicit Exclusive(const std::vector<Gate*>& gates) : gates_(gates) { close(); }
-  ~Exclusive() { open(); }
-  bool wanted() const {
-    return std::any_of(gates_.begin(), gates_.end(), [](const Gate* gate) { return gate->wanted(); });
+  void lock() noexcept {
+    while (!gate_.try_announce()) std::this_thread::yield();
   }
-  void let_through() {
-    open();
-    Gate::wait_until([this] { return !wanted(); });
-    close();
-  }
+  void unlock() noexcept { gate_.withdraw(); }
 
  private:
-  void open() {
-    for (Gate* gate : gates_) gate->leave_exclusive();
-    Gate::held_here() = false;
-  }
-  void close() {
-    for (Gate* gate : gates_) gate->enter_exclusive();
-    Gate::held_here() = true;
-  }
-  const std::vector<Gate*>& gates_;
-};
-
-// One after the other, in the order in which they came. In the child of a fork nobody is in.
-class Turns {
- public:
-  void enter() noexcept {
-    const std::uint32_t now = fork_generation();
-    if (generation_.exchange(now) != now) {
-      next_.store(0);
-      serving_.store(0);
-    }
-    const std::uint32_t own = next_.fetch_add(1);
-    Gate::wait_until([&] { return serving_.load(std::memory_order_acquire) == own; });
-  }
-  void leave() noexcept { serving_.fetch_add(1, std::memory_order_release); }
-
- private:
-  std::atomic<std::uint32_t> generation_{fork_generation()}, next_{0}, serving_{0};
+  Gate gate_;
 };
 
 }  // namespace lamina::engine

@@ -36,7 +36,7 @@ void GradientSink<T>::dense_kernel(Panels<const T> x, Panels<const T> dz, std::p
   const std::ptrdiff_t stride = parameters.panel_stride();
   PanelGradient<T> product{
       x, dz, {}, 0, x.rows, x_panel, x_panel + 1, panels.begin, panels.end, 0, 0, GradientEnd::store, T(0)};
-  const bool single = gradient_segments(x.rows) == 1;
+  const bool single = GradientRows{rows_, x.rows}.is_one_chain();
   if (single && (stored_ != nullptr || update_.plain())) {
     product.dw = {stored_ == nullptr ? parameters.data() : stored_, x.cols, dz.cols, stride, width};
     product.end = stored_ == nullptr ? GradientEnd::add_scaled : (add_ ? GradientEnd::add : GradientEnd::store);
@@ -44,14 +44,14 @@ void GradientSink<T>::dense_kernel(Panels<const T> x, Panels<const T> dz, std::p
     kernels_.panel_gradient(product);
     return;
   }
-  BlockSums<T> sums;
   const std::ptrdiff_t count = std::min(width, x.cols - x_panel * width) * width;
   product.dw_x_panel = x_panel;
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
     product.panel_begin = product.dw_panel = panel;
     product.panel_end = panel + 1;
     announce(panel * stride + x_panel * width * width, count);
-    T* gradient = sums.sum(x.rows, count, kernels_.add, [&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
+    BlockSums<T> sums({rows_, x.rows}, count, kernels_.add);
+    T* gradient = sums.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
       if (dz.cols - panel * width < width) std::fill(out, out + count, T(0));  // the padding's gradient
       product.dw = {out, width, width, 0, width};
       product.row_begin = begin;
@@ -87,10 +87,10 @@ template <class T>
 void GradientSink<T>::dense_bias(Panels<const T> dz, Range panels) const {
   if (!layer_.parameters->layout().has_bias() || !trained(1)) return;
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  BlockSums<T> sums;
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
     const std::ptrdiff_t cols = std::min(width, dz.cols - panel * width);
-    T* gradient = sums.sum(dz.rows, width, kernels_.add, [&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
+    BlockSums<T> sums({rows_, dz.rows}, width, kernels_.add);
+    T* gradient = sums.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
       kernels_.panel_column_sums(dz, begin, end, panel, out);
       std::fill(out + cols, out + width, T(0));
     });

@@ -4,14 +4,18 @@
 #include <algorithm>
 
 #include "core/kernel_table.hpp"
+#include "core/workspace.hpp"
 #include "engine/parameters.hpp"
 #include "engine/tape.hpp"
 #include "engine/update.hpp"
 
 namespace lamina::engine {
 
-// Rows of a batch whose gradients are one sum each; the sums are added as a binary tree. A function of the batch
-// alone, so that the gradient's bits do not depend on schedule or threads.
+// The order of the sums in a gradient. A batch is cut into segments of at most kGradientRows rows, which the chunked
+// schedule hands out. Where each row has several lines (steps), the lines of a segment are cut again, into parts of at
+// most kGradientRows lines. A part is one chain of additions; the parts of a segment are added as a binary tree, and so
+// are the segments. All of it is a function of rows and lines alone, so a gradient's bits do not depend on schedule or
+// threads.
 constexpr std::ptrdiff_t kGradientRows = 128;
 constexpr std::ptrdiff_t kGradientGrain = 32;
 
@@ -24,28 +28,78 @@ inline std::ptrdiff_t gradient_segment_begin(std::ptrdiff_t rows, std::ptrdiff_t
   return std::min(rows, segment * ((even + kGradientGrain - 1) / kGradientGrain * kGradientGrain));
 }
 
-// Adds the sums of a batch's segments as a binary tree, in memory for one block.
-template <class T>
-class BlockSums {
- public:
-  static constexpr std::ptrdiff_t kSize = kPanelWidth<T> * kPanelWidth<T>;
+// The rows of a batch, or of a segment of one, whose gradients are summed, and their lines.
+struct GradientRows {
+  std::ptrdiff_t rows, lines;
 
-  // Calls evaluate(begin, end, out) for every segment of the rows; the result is their sum.
-  template <class Evaluate>
-  T* sum(std::ptrdiff_t rows, std::ptrdiff_t size, void (*add)(const T*, T*, std::ptrdiff_t), Evaluate&& evaluate) {
+  bool is_one_chain() const { return gradient_segments(rows) == 1 && gradient_segments(lines) == 1; }
+  // Partial sums that exist at a time, at most.
+  int most_sums() const {
     const std::ptrdiff_t segments = gradient_segments(rows);
-    int depth = 0;
-    for (std::ptrdiff_t s = 0; s < segments; ++s) {
-      evaluate(gradient_segment_begin(rows, s, segments), gradient_segment_begin(rows, s + 1, segments),
-               levels_[depth++]);
-      for (std::ptrdiff_t left = s; left & 1; left >>= 1, --depth) add(levels_[depth - 1], levels_[depth - 2], size);
-    }
-    for (; depth > 1; --depth) add(levels_[depth - 1], levels_[depth - 2], size);
-    return levels_[0];
+    const std::ptrdiff_t longest = gradient_segment_begin(rows, 1, segments) * (rows == 0 ? 0 : lines / rows);
+    return bits_of(segments) + bits_of(gradient_segments(longest));
   }
 
  private:
-  alignas(128) T levels_[32][kSize];
+  static int bits_of(std::ptrdiff_t number) {
+    int bits = 0;
+    for (; number > 0; number >>= 1) ++bits;
+    return bits;
+  }
+};
+
+// Sums `size` numbers over the lines of a batch, in the order above, in scratch memory of the calling thread: the
+// result stays valid until the thread's next sum.
+template <class T>
+class BlockSums {
+ public:
+  using Add = void (*)(const T* from, T* to, std::ptrdiff_t size);
+
+  BlockSums(GradientRows of, std::ptrdiff_t size, Add add)
+      : of_(of), size_(size), add_(add), memory_(static_cast<T*>(scratch(Scratch::sums, bytes(of, size)))) {}
+
+  static std::size_t bytes(GradientRows of, std::ptrdiff_t size) {
+    return static_cast<std::size_t>(of.most_sums() * stride(size)) * sizeof(T);
+  }
+
+  // Calls evaluate(begin, end, out), which writes the sum of lines begin … end - 1, for every part.
+  template <class Evaluate>
+  T* sum(Evaluate&& evaluate) {
+    const std::ptrdiff_t segments = gradient_segments(of_.rows), factor = of_.rows == 0 ? 0 : of_.lines / of_.rows;
+    for (std::ptrdiff_t s = 0; s < segments; ++s) {
+      const std::ptrdiff_t first = gradient_segment_begin(of_.rows, s, segments) * factor;
+      const std::ptrdiff_t lines = gradient_segment_begin(of_.rows, s + 1, segments) * factor - first;
+      const std::ptrdiff_t parts = gradient_segments(lines);
+      const int below = count_;
+      for (std::ptrdiff_t p = 0; p < parts; ++p) {
+        evaluate(first + gradient_segment_begin(lines, p, parts), first + gradient_segment_begin(lines, p + 1, parts),
+                 level(count_++));
+        add_pairs(p);
+      }
+      while (count_ > below + 1) add_last();
+      add_pairs(s);
+    }
+    while (count_ > 1) add_last();
+    return level(0);
+  }
+
+ private:
+  static std::ptrdiff_t stride(std::ptrdiff_t size) { return panel_count(size, kPanelWidth<T>) * kPanelWidth<T>; }
+  T* level(int number) const { return memory_ + number * stride(size_); }
+  void add_last() {
+    --count_;
+    add_(level(count_), level(count_ - 1), size_);
+  }
+  // After sum number `index` of a row of siblings: completes the pairs that end with it.
+  void add_pairs(std::ptrdiff_t index) {
+    for (; (index & 1) != 0; index >>= 1) add_last();
+  }
+
+  GradientRows of_;
+  std::ptrdiff_t size_;
+  Add add_;
+  T* memory_;
+  int count_ = 0;
 };
 
 // Takes the gradient of one layer, piece by piece.
@@ -55,8 +109,16 @@ class GradientSink {
   // Of layer l. `stored`: gradients are written there in the block's layout, or added to what is there; null: they are
   // applied at once. `zeros`: memory for a whole gradient of a sparse layer, zero before and after, where `stored` is
   // null.
-  GradientSink(const Kernels<T>& kernels, const Update<T>& update, std::ptrdiff_t l, T* stored, bool add, T* zeros)
-      : kernels_(kernels), update_(update), layer_(update.layer(l)), stored_(stored), zeros_(zeros), add_(add) {}
+  // Sums are those of `rows` rows of the batch, whatever lines they have.
+  GradientSink(const Kernels<T>& kernels, const Update<T>& update, std::ptrdiff_t l, std::ptrdiff_t rows, T* stored,
+               bool add, T* zeros)
+      : kernels_(kernels),
+        update_(update),
+        layer_(update.layer(l)),
+        rows_(rows),
+        stored_(stored),
+        zeros_(zeros),
+        add_(add) {}
 
   // xᵀ dz for a panel of x and panels of dz, the gradient of a dense kernel.
   void dense_kernel(Panels<const T> x, Panels<const T> dz, std::ptrdiff_t x_panel, Range panels) const;
@@ -78,6 +140,7 @@ class GradientSink {
   const Kernels<T>& kernels_;
   const Update<T>& update_;
   const LayerUpdate<T>& layer_;
+  std::ptrdiff_t rows_;
   T *stored_, *zeros_;
   bool add_;
 };

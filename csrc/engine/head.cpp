@@ -1,7 +1,7 @@
 #include "engine/head.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <stdexcept>
 
 namespace lamina::engine {
 namespace {
@@ -13,10 +13,9 @@ void copy_labels(const Rows& from, const std::int64_t* order, std::ptrdiff_t fir
   for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i) {
     const std::ptrdiff_t row = order == nullptr ? first + i : static_cast<std::ptrdiff_t>(order[first + i]);
     for (std::ptrdiff_t j = places.begin; j < places.end; ++j) {
-      Label label;
-      const auto offset = from.offsets == nullptr ? j * static_cast<std::ptrdiff_t>(sizeof label) : from.offsets[j];
-      std::memcpy(&label, static_cast<const char*>(from.base) + row * from.row_bytes + offset, sizeof label);
-      to[i * places.size() + j - places.begin] = static_cast<std::int64_t>(label);
+      const auto offset = from.offsets == nullptr ? j * static_cast<std::ptrdiff_t>(sizeof(Label)) : from.offsets[j];
+      to[i * places.size() + j - places.begin] =
+          read_once<Label>(static_cast<const char*>(from.base) + row * from.row_bytes + offset);
     }
   }
 }
@@ -92,6 +91,7 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     if (data.targets[i].labels) {
       gather_labels(data.targets[i].rows, data.order, first, rows, {0, lines_}, targets_[i].labels.data());
+      if (i == 0 && plan_.loss >= 0) check_labels(lines_of(rows));
     } else {
       const Range lines = lines_of(rows);
       const Panels<T> to{targets_[i].values.data(), lines.end, columns_, kPanelWidth<T>, padded_};
@@ -106,6 +106,16 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
     const T* weights = data.sample_weight + row * data.row_weights;
     for (std::ptrdiff_t j = 0; j < lines_; ++j) weights_[i * lines_ + j] = weights[data.row_weights == 1 ? 0 : j];
   }
+}
+
+// Labels were checked before; others may have changed them since, and a class that is none would make the loss NaN.
+template <class T>
+void Head<T>::check_labels(Range lines) const {
+  const std::int64_t* labels = targets_[0].labels.data();
+  const auto ignored = static_cast<std::int64_t>(plan_.parameters[2]);
+  for (std::ptrdiff_t i = lines.begin; i < lines.end; ++i)
+    if ((labels[i] < 0 || labels[i] >= columns_) && !(plan_.ignores && labels[i] == ignored))
+      throw std::invalid_argument("y must stay as it is while it is read: a class is out of range now.");
 }
 
 template <class T>

@@ -84,6 +84,12 @@ struct TrainingData {
 struct Totals {
   std::vector<double> sum, count;
   std::ptrdiff_t steps = 0;
+  std::int64_t* progress = nullptr;  // where the steps are told, too: readers who are let in find what they belong to
+
+  void count_step() {
+    ++steps;
+    if (progress != nullptr) __atomic_store_n(progress, static_cast<std::int64_t>(steps), __ATOMIC_RELEASE);
+  }
 };
 
 // A row of the batch may have several lines of output, as (n, steps, classes) has: losses and metrics are those of
@@ -124,6 +130,7 @@ class Head {
     return {target.labels.data() + lines.begin, lines.size(), LabelType::int64};
   }
   bool needs_predictions() const;
+  void check_labels(Range lines) const;
 
   HeadPlan<T> plan_;
   const Kernels<T>& kernels_;

@@ -1,7 +1,6 @@
 #include "engine/input.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <stdexcept>
 #include <vector>
@@ -27,53 +26,45 @@ std::ptrdiff_t size_of(NumberType type) {
   }
 }
 
-template <class Number>
-std::int64_t index_at(const char* address) {
-  Number value;
-  std::memcpy(&value, address, sizeof value);
-  return static_cast<std::int64_t>(value);
-}
+using IndexReader = std::int64_t (*)(const void*);
 
-using IndexReader = std::int64_t (*)(const char*);
-
-// Half-precision numbers are converted before they come here.
+// Floating-point numbers are converted before they come here.
 IndexReader index_reader(NumberType type) {
   switch (type) {
     case NumberType::int8:
-      return index_at<std::int8_t>;
+      return read_once<std::int8_t>;
     case NumberType::int16:
-      return index_at<std::int16_t>;
+      return read_once<std::int16_t>;
     case NumberType::int32:
-      return index_at<std::int32_t>;
+      return read_once<std::int32_t>;
     case NumberType::uint8:
-      return index_at<std::uint8_t>;
+      return read_once<std::uint8_t>;
     case NumberType::uint16:
-      return index_at<std::uint16_t>;
+      return read_once<std::uint16_t>;
     case NumberType::uint32:
-      return index_at<std::uint32_t>;
+      return read_once<std::uint32_t>;
     case NumberType::uint64:
-      return index_at<std::uint64_t>;
-    case NumberType::float32:
-      return index_at<float>;
-    case NumberType::float64:
-      return index_at<double>;
+      return read_once<std::uint64_t>;
     default:
-      return index_at<std::int64_t>;
+      return read_once<std::int64_t>;
   }
 }
 
 std::ptrdiff_t number_in(const void* data, bool wide, std::ptrdiff_t i) {
-  return wide ? static_cast<std::ptrdiff_t>(static_cast<const std::int64_t*>(data)[i])
-              : static_cast<std::ptrdiff_t>(static_cast<const std::int32_t*>(data)[i]);
+  return static_cast<std::ptrdiff_t>(wide ? read_once<std::int64_t>(static_cast<const std::int64_t*>(data) + i)
+                                          : read_once<std::int32_t>(static_cast<const std::int32_t*>(data) + i));
+}
+
+[[noreturn]] void changed() {
+  throw std::invalid_argument("x must stay as it is while it is read: an index is out of bounds now.");
 }
 
 // Entries of row i.
 std::ptrdiff_t length_of(const SparseRows& rows, std::ptrdiff_t i) {
-  return number_in(rows.starts, rows.wide_starts, i + 1) - number_in(rows.starts, rows.wide_starts, i);
-}
-
-[[noreturn]] void changed() {
-  throw std::invalid_argument("x changed while it was read: an index is out of bounds now.");
+  const std::ptrdiff_t begin = number_in(rows.starts, rows.wide_starts, i),
+                       end = number_in(rows.starts, rows.wide_starts, i + 1);
+  if (begin < 0 || end < begin || end > rows.entries) changed();
+  return end - begin;
 }
 
 // Entry `at` of the batch is the first of its row `to_row`; returns the one after its last.
@@ -81,7 +72,7 @@ template <class T>
 std::ptrdiff_t fetch_sparse(const Kernels<T>& kernels, const SparseRows& from, std::ptrdiff_t row,
                             const SparseBatch<T>& to, std::ptrdiff_t to_row, std::ptrdiff_t at, std::ptrdiff_t cols) {
   const std::ptrdiff_t begin = number_in(from.starts, from.wide_starts, row), count = length_of(from, row);
-  if (begin < 0 || count < 0 || begin + count > from.entries || at + count > to.capacity) changed();
+  if (begin < 0 || begin > from.entries - count || count > to.capacity - at) changed();
   to.starts[to_row] = at;
   std::int32_t* columns = to.columns + at;
   for (std::ptrdiff_t e = 0; e < count; ++e) {
@@ -135,7 +126,7 @@ std::ptrdiff_t Input::most_entries(std::ptrdiff_t size) const {
   const auto middle = lengths.begin() + std::min(size, sparse.rows);
   if (middle != lengths.end()) std::nth_element(lengths.begin(), middle, lengths.end(), std::greater<>());
   std::ptrdiff_t most = 0;
-  for (auto length = lengths.begin(); length != middle; ++length) most += std::max<std::ptrdiff_t>(0, *length);
+  for (auto length = lengths.begin(); length != middle; ++length) most += *length;
   return most;
 }
 

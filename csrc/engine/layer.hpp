@@ -49,6 +49,8 @@ class Layer {
   // Forward, for rows and panels of the output; all panels where forward_by_rows says so.
   virtual void forward(Pass<T>& pass, Range rows, Range panels) const = 0;
   virtual bool forward_by_rows(std::ptrdiff_t rows, int threads) const = 0;
+  // Whether all lines of a row of the batch must be given together, for it writes one number for them.
+  virtual bool keeps_lines_together() const { return false; }
 
   // Turns dL/d(output) into what backward() reads, for rows and panels of the output that are complete: the derivative
   // of a fused activation, and the transpose. Rows begin at multiples of kPanelWidth, or all panels are meant.

@@ -1,6 +1,7 @@
 #include "engine/network.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -15,15 +16,14 @@ namespace {
 // Rows that a prediction takes through the network at once.
 constexpr std::ptrdiff_t kPredictionRows = 192;
 
-// Holds a gate alone.
-class Locked {
- public:
-  explicit Locked(Gate& gate) : gate_(gate) { gate_.enter_exclusive(); }
-  ~Locked() { gate_.leave_exclusive(); }
-
- private:
-  Gate& gate_;
-};
+// A member's share of lines, `factor` of which belong to each row of the batch; it begins at a whole row, and at a
+// multiple of half a panel's width.
+template <class T>
+Range lines_together(std::ptrdiff_t lines, std::ptrdiff_t factor, int index, int count) {
+  const std::ptrdiff_t rows = factor == 0 ? 0 : lines / factor, half = kPanelWidth<T> / 2;
+  const Range share = share_of(rows, half / std::gcd(half, factor), index, count);
+  return {share.begin * factor, share.end * factor};
+}
 
 template <class T>
 constexpr NumberType number_type() {
@@ -55,7 +55,7 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
     for (const bool training : {false, true}) rows_alone_[training] &= layers_[i]->rows_alone(training);
     if (Parameters<T>* parameters = layers_[i]->parameters()) {
       parameter_bytes_ += parameters->size() * static_cast<std::ptrdiff_t>(sizeof(T));
-      gates_.push_back(&parameters->gate);
+      gates_.push_back(&parameters->gate());
     }
   }
   std::sort(gates_.begin(), gates_.end());
@@ -78,20 +78,30 @@ void Network<T>::reserve_scratch(std::ptrdiff_t rows) const {
   std::size_t bytes = 0;
   for (const auto& layer : layers_) bytes = std::max(bytes, layer->scratch_bytes(rows));
   scratch(Scratch::gradient, bytes);
+  std::ptrdiff_t factor = 1;
+  for (const BoundaryPlan& boundary : plan_) factor = std::max(factor, boundary.factor);
+  scratch(Scratch::sums, BlockSums<T>::bytes({rows, rows * factor}, kPanelWidth<T> * kPanelWidth<T>));
 }
 
 template <class T>
 void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) const {
   Interrupt* interrupt = pass.interrupt;
+  constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;
   bool divided_by_rows = false;
   for (std::ptrdiff_t l = 0; l < depth(); ++l) {
     const Layer<T>& layer = this->layer(l);
     const Panels<T>& output = pass.tape[l + 1].value;
     const std::ptrdiff_t rows = output.rows, panels = panel_count(output.cols, kPanelWidth<T>);
     const bool by_rows = (count > 1 || interrupt != nullptr) && layer.forward_by_rows(pass.tape.rows(), count);
-    if (count > 1 && l > 0 && !(by_rows && divided_by_rows && pass.tape[l].value.rows == rows)) barrier->wait();
-    divided_by_rows = by_rows;
-    const Range mine = by_rows ? share_of(rows, kPanelWidth<T> / 2, index, count) : share_of(panels, 1, index, count);
+    // Whoever goes on with the same rows has no need to wait. Where the lines of a row stay together, the division is
+    // another one for each factor and the barrier remains.
+    const bool together = layer.keeps_lines_together() && plan_[static_cast<std::size_t>(l + 1)].factor > 1;
+    if (count > 1 && l > 0 && !(by_rows && divided_by_rows && pass.tape[l].value.rows == rows && !together))
+      barrier->wait();
+    divided_by_rows = by_rows && !together;
+    const Range mine = together  ? lines_together<T>(rows, plan_[static_cast<std::size_t>(l + 1)].factor, index, count)
+                       : by_rows ? share_of(rows, grain, index, count)
+                                 : share_of(panels, 1, index, count);
     const bool whole = interrupt == nullptr || layer.host();
     const std::ptrdiff_t piece = whole ? mine.size() : (by_rows ? 2 * kPanelWidth<T> : 1);
     for (std::ptrdiff_t begin = mine.begin; begin < mine.end; begin += piece) {
@@ -106,7 +116,7 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) 
 
 template <class T>
 std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t entries) const {
-  const Locked lock(tapes_gate_);
+  const std::lock_guard<BriefLock> lock(tapes_lock_);
   for (std::size_t i = tapes_.size(); i-- > 0;) {
     if (tapes_[i]->capacity() < capacity) continue;
     std::unique_ptr<Tape<T>> tape = std::move(tapes_[i]);
@@ -122,7 +132,7 @@ std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity, std::p
 template <class T>
 void Network<T>::return_tape(std::unique_ptr<Tape<T>> tape) const {
   constexpr std::size_t most = 16;
-  const Locked lock(tapes_gate_);
+  const std::lock_guard<BriefLock> lock(tapes_lock_);
   if (tapes_.size() < most) tapes_.push_back(std::move(tape));
 }
 
@@ -150,49 +160,37 @@ void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrd
 }
 
 template <class T>
-bool Network<T>::open(bool wait) const {
-  for (std::size_t i = 0; i < gates_.size(); ++i) {
-    if (wait) {
-      gates_[i]->enter_shared();
-    } else if (!gates_[i]->try_enter_shared()) {
-      close(i);
-      return false;
-    }
-  }
-  return true;
+Access Network<T>::access_for(const std::uint64_t* draw) const {
+  const bool learns = draw != nullptr && !rows_alone_[true];  // running means
+  return learns ? Access::exclusive : Access::shared;
 }
 
 template <class T>
-void Network<T>::close(std::size_t gates) const {
-  for (std::size_t i = 0; i < gates; ++i) gates_[i]->leave_shared();
+void Network<T>::predict(const Input& rows, T* out, const Poll* poll, const std::uint64_t* draw) const {
+  if (rows.rows() == 0) return;
+  const Passage passage(gates_, access_for(draw), poll);
+  predict_inside(rows, out, draw);
 }
 
 template <class T>
-bool Network<T>::predict(const Input& rows, T* out, bool wait, const std::uint64_t* draw) const {
+bool Network<T>::try_predict(const Input& rows, T* out, const std::uint64_t* draw) const {
   if (rows.rows() == 0) return true;
-  const bool learns = draw != nullptr && !rows_alone_[true];
-  if (Gate::held_here()) {  // called back from inside a step
-    predict_open(rows, out, draw);
-  } else if (learns) {
-    if (!wait) return false;
-    const Exclusive exclusive(gates_);
-    predict_open(rows, out, draw);
-  }
-  if (learns)
-    for (const auto& layer : layers_)
-      if (layer->parameters() != nullptr) layer->parameters()->changed();
-  if (learns || Gate::held_here()) return true;
-  if (!open(wait)) return false;
-  struct Close {
-    const Network& network;
-    ~Close() { network.close(network.gates_.size()); }
-  } const close_at_end{*this};
-  predict_open(rows, out, draw);
+  const Passage passage(gates_, access_for(draw), Passage::AtOnce{});
+  if (!passage.entered()) return false;
+  predict_inside(rows, out, draw);
   return true;
 }
 
 template <class T>
-void Network<T>::predict_open(const Input& rows, T* out, const std::uint64_t* draw) const {
+void Network<T>::predict_inside(const Input& rows, T* out, const std::uint64_t* draw) const {
+  struct Changed {
+    const Network& network;
+    bool learns;
+    ~Changed() {
+      for (const auto& layer : network.layers_)
+        if (learns && layer->parameters() != nullptr) layer->parameters()->changed();
+    }
+  } const changed{*this, access_for(draw) == Access::exclusive};
   const bool alone = rows_alone_[draw != nullptr];
   const std::ptrdiff_t n = rows.rows(), entries = rows.most_entries(alone ? kPredictionRows : n);
   const StepPlan plan = plan_prediction(

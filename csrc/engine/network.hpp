@@ -2,12 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "core/kernel_table.hpp"
 #include "engine/barrier.hpp"
 #include "engine/input.hpp"
 #include "engine/layer.hpp"
+#include "engine/passage.hpp"
 
 namespace lamina::engine {
 
@@ -46,25 +48,24 @@ class Network {
   void reserve_scratch(std::ptrdiff_t rows) const;
   // Of each layer, null where it has none.
   std::vector<Parameters<T>*> all_parameters() const;
-  // The gates of all parameters, in the order in which everybody enters them: whoever holds one waits only for later
-  // ones, so that no two wait for each other.
+  // The gates of all parameters, as a Passage takes them.
   const std::vector<Gate*>& gates() const { return gates_; }
 
   // Forward through all layers for the rows of the tape; the members of a team together.
   void forward(Pass<T>& pass, int index, int count, Barrier* barrier) const;
 
   // out (n, outputs) = the network of the rows; converts what is not of dtype T and contiguous. Several threads may
-  // predict at once; one that trains lets them in between two steps. Returns false, having done nothing, where that
-  // would mean to wait and `wait` is false. With `draw` it runs as in training: with noise, and by the moments of the
-  // batch, which running means take up.
-  bool predict(const Input& rows, T* out, bool wait, const std::uint64_t* draw = nullptr) const;
+  // predict at once; one that trains lets them in between two steps. With `draw` it runs as in training: with noise,
+  // and by the moments of the batch, which running means take up.
+  void predict(const Input& rows, T* out, const Poll* poll, const std::uint64_t* draw = nullptr) const;
+  // The same where nobody must be waited for; else returns false, having done nothing.
+  bool try_predict(const Input& rows, T* out, const std::uint64_t* draw = nullptr) const;
 
  private:
   std::unique_ptr<Tape<T>> borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t entries) const;
   void return_tape(std::unique_ptr<Tape<T>> tape) const;
-  bool open(bool wait) const;
-  void close(std::size_t gates) const;
-  void predict_open(const Input& rows, T* out, const std::uint64_t* draw) const;
+  Access access_for(const std::uint64_t* draw) const;
+  void predict_inside(const Input& rows, T* out, const std::uint64_t* draw) const;
   void predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
                     const std::uint64_t* draw, int index, int members, Barrier* barrier) const;
 
@@ -76,7 +77,7 @@ class Network {
   double work_ = 0;
   bool host_ = false, rows_alone_[2] = {true, true};
   InputKind input_;
-  mutable Gate tapes_gate_;
+  mutable BriefLock tapes_lock_;
   mutable std::vector<std::unique_ptr<Tape<T>>> tapes_;
 };
 

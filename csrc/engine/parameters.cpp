@@ -16,11 +16,6 @@ std::ptrdiff_t block_size(const Layout& layout) {
 
 }  // namespace
 
-bool& Gate::held_here() noexcept {
-  static thread_local bool held = false;
-  return held;
-}
-
 bool Layout::operator==(const Layout& other) const {
   return dense == other.dense && tensors.size() == other.tensors.size() &&
          std::equal(tensors.begin(), tensors.end(), other.tensors.begin(),
@@ -28,7 +23,12 @@ bool Layout::operator==(const Layout& other) const {
 }
 
 template <class T>
-Parameters<T>::Parameters(Layout layout) : layout_(std::move(layout)), values_(block_size<T>(layout_)) {}
+Parameters<T>::Parameters(Layout layout)
+    : layout_(std::move(layout)), values_(block_size<T>(layout_)), gate_(std::make_shared<Gate>()) {}
+
+template <class T>
+Parameters<T>::Parameters(const Parameters* owner)
+    : layout_(owner->layout_), values_(block_size<T>(layout_)), gate_(owner->gate_) {}
 
 template <class T>
 Panels<T> Parameters<T>::tensor(int tensor) const {

@@ -35,6 +35,8 @@ template <class T>
 class Parameters {
  public:
   explicit Parameters(Layout layout);
+  // State beside other parameters, in their layout: whoever may touch those may touch it.
+  explicit Parameters(const Parameters* owner);
 
   const Layout& layout() const { return layout_; }
   T* data() const { return values_.data(); }
@@ -52,11 +54,12 @@ class Parameters {
   void read(int tensor, T* to) const;
   void write(int tensor, const T* from);
 
-  // Grows whenever values change; copies that were read at a version are good until it changes.
-  std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
-  void changed() { version_.fetch_add(1, std::memory_order_relaxed); }
+  // Grows whenever values change: copies that were read at a version are good until it changes. -1 while a writer is at
+  // work, who tells of its changes when it lets others in.
+  std::int64_t version() const { return gate_->has_writer() ? -1 : version_.load(std::memory_order_acquire); }
+  void changed() { version_.fetch_add(1, std::memory_order_release); }
 
-  Gate gate;
+  Gate& gate() const { return *gate_; }
 
  private:
   // Calls copy(block position, row-major position, count) for the runs of a tensor.
@@ -65,7 +68,8 @@ class Parameters {
 
   Layout layout_;
   Buffer<T> values_;
-  std::atomic<std::uint64_t> version_{0};
+  std::atomic<std::int64_t> version_{0};
+  std::shared_ptr<Gate> gate_;
 };
 
 extern template class Parameters<float>;

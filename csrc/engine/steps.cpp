@@ -15,16 +15,16 @@ void Trainer<T>::look_up(int index) {
 }
 
 template <class T>
-GradientSink<T> Trainer<T>::sink(std::ptrdiff_t l, T* sums, bool add) const {
+GradientSink<T> Trainer<T>::sink(std::ptrdiff_t l, std::ptrdiff_t rows, T* sums, bool add) const {
   T* zeros = sums == nullptr && stored_.size() != 0 ? stored_.data() + update_.offset(l) : nullptr;
-  return {kernels_, update_, l, sums == nullptr ? nullptr : sums + update_.offset(l), add, zeros};
+  return {kernels_, update_, l, rows, sums == nullptr ? nullptr : sums + update_.offset(l), add, zeros};
 }
 
 template <class T>
 void Trainer<T>::backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const {
   const Layer<T>* below = l > 0 ? &network_->layer(l - 1) : nullptr;
   if (!update_.layer(l).trained()) return network_->layer(l).backward(pass, units, below, nullptr);
-  GradientSink<T> to = sink(l, sums, add);
+  GradientSink<T> to = sink(l, pass.tape.rows(), sums, add);
   network_->layer(l).backward(pass, units, below, &to);
 }
 
@@ -258,7 +258,7 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
     };
     const Range mine{bound(index), bound(index + 1)};
     before += each * static_cast<double>(layer.gradient_units());
-    if (mine.begin < mine.end) layer.gradient(pass, mine, sink(l, sums, false));
+    if (mine.begin < mine.end) layer.gradient(pass, mine, sink(l, step.size, sums, false));
   }
   if (stores_) {
     barrier.wait();

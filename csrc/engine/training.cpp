@@ -31,13 +31,20 @@ class AtEnd {
   Function function_;
 };
 
+// One run after the other. Whoever is inside a step, of whichever model, does not wait: the other might be waiting for
+// it.
 class Turn {
  public:
-  explicit Turn(Turns& turns) : turns_(turns) { turns_.enter(); }
-  ~Turn() { turns_.leave(); }
+  Turn(Gate& gate, const Poll* poll) : gate_(gate) {
+    if (gate_.try_announce()) return;
+    if (Passage::is_inside())
+      throw std::logic_error("a model that is being trained cannot be trained or evaluated from inside a step.");
+    wait_until([this] { return gate_.try_announce(); }, poll);
+  }
+  ~Turn() { gate_.withdraw(); }
 
  private:
-  Turns& turns_;
+  Gate& gate_;
 };
 
 }  // namespace
@@ -52,7 +59,7 @@ struct Trainer<T>::Run {
   std::int64_t iteration;
   std::uint64_t draw;
   Totals& totals;
-  Exclusive& exclusive;
+  Passage& passage;
   Schedule schedule;
   bool settled;
 };
@@ -161,17 +168,20 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
       if (!run.settled) barrier.wait();
       if (index == 0 && !given_up) {
         head_->collect(size, head_->divisor(run.data, first, size), update_.penalty(), run.totals);
-        ++run.totals.steps;
+        run.totals.count_step();
         if ((host() || update_.hooked()) && run.mode == Mode::train)
           update_.mark_changed();  // what runs in the next step reads them
       }
       look_up(index);
       unsigned flags = index == 0 && stop_.load(std::memory_order_relaxed) ? kStop : 0u;
-      if (index == 0 && run.exclusive.wanted()) flags |= kPause;
+      if (index == 0 && run.passage.is_wanted()) flags |= kPause;
       flags = barrier.wait(flags);
       if ((flags & kStop) != 0) return;
       if ((flags & kPause) == 0) continue;
-      if (index == 0) run.exclusive.let_through();
+      if (index == 0) {
+        if (run.mode == Mode::train) update_.mark_changed();
+        run.passage.let_through();
+      }
       barrier.wait();
     }
   });
@@ -181,11 +191,11 @@ template <class T>
 void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
                      std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll) {
   if (batches.rows == 0) return;
-  if (Gate::held_here())
-    throw std::logic_error(
-        "a model cannot be trained or evaluated from inside a step: by a layer, a loss or a metric.");
-  const Turn turn(turns_);  // tapes and targets are those of one run
-  Exclusive exclusive(network_->gates());
+  const Turn turn(turn_, &poll);
+  for (const Gate* gate : network_->gates())
+    if (Passage::holds(gate))
+      throw std::logic_error("a model cannot be trained or evaluated from inside a step that uses its layers.");
+  Passage passage(network_->gates(), Access::exclusive, &poll);
   const std::ptrdiff_t largest = std::min(batches.size, batches.rows);
   const std::ptrdiff_t steps = (batches.rows + batches.size - 1) / batches.size;
   StepPlan plan = this->plan(largest);
@@ -199,7 +209,9 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   interruptible_ = (maybe_long && (measured_[test] == 0 || measured_[test] > kLongStep)) || forced_long_;
   if (interruptible_ && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
   const bool chunked = plan.schedule == Schedule::chunked;
-  stores_ = mode == Mode::store || (mode == Mode::train && (update_.stores() || (interruptible_ && !chunked)));
+  // Also where code of the user's runs in a step: while it waits for somebody else, others may look at the parameters.
+  stores_ =
+      mode == Mode::store || (mode == Mode::train && (update_.stores() || host() || (interruptible_ && !chunked)));
   own_inputs_ = worth_own_inputs(plan, largest);
   reserve(largest, data.x.most_entries(largest), plan.threads, chunked);
   stop_.store(false);
@@ -210,7 +222,7 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   const AtEnd changed([&] {  // also where a step fails
     if (mode == Mode::train) update_.mark_changed();
   });
-  Run run{mode, data, batches, rates, iteration, draw, totals, exclusive, plan.schedule, settled};
+  Run run{mode, data, batches, rates, iteration, draw, totals, passage, plan.schedule, settled};
   for (std::ptrdiff_t step = 0; step < steps && !stop_.load(std::memory_order_relaxed);) {
     Pace::Stretch stretch{plan.threads, steps - step, false};
     if (forced_threads_ == 0) stretch = paces_[test].next(plan.threads, guess, steps - step);

@@ -33,9 +33,9 @@ template <class T>
 class Trainer {
  public:
   using Number = T;
-  // `poll` is called on the calling thread from time to time, at most some 20 ms apart; where it returns true the run
-  // ends after the step, or inside a long one before anything has changed.
-  using Poll = std::function<bool()>;
+  // `poll` is asked on the calling thread from time to time, at most some 20 ms apart; where it returns true the run
+  // ends after the step, or inside a long one before anything has changed. Where it has not begun, Interrupted is
+  // thrown.
 
   Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::vector<bool> labels, UpdatePlan<T> update);
 
@@ -99,7 +99,7 @@ class Trainer {
   void step_together(const Step& step, int index, int count, Barrier& barrier);
   void step_by_segments(const Step& step, int index, int count, Barrier& barrier);
   void step_by_rows(const Step& step, int index, int count, Barrier& barrier);
-  GradientSink<T> sink(std::ptrdiff_t l, T* sums, bool add) const;
+  GradientSink<T> sink(std::ptrdiff_t l, std::ptrdiff_t rows, T* sums, bool add) const;
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
   void update_from(T* sums, Range mine) const;
   std::ptrdiff_t calls_ahead(std::ptrdiff_t units) const;
@@ -123,7 +123,7 @@ class Trainer {
   bool own_inputs_ = false;  // this run's members use their own tapes
   bool stores_ = false;      // gradients of this run's steps are stored before they are applied
 
-  Turns turns_;
+  Gate turn_;      // tapes and targets are those of one run
   Pace paces_[2];  // of training and of testing
   // Nanoseconds of a step in the last run, which had so many rows a batch.
   double measured_[2] = {0, 0};

@@ -10,10 +10,12 @@ from typing import Any, Self, TypeVar
 
 from lamina import _registration
 from lamina._checks import KindError
+from lamina._locks import Once
 
 T = TypeVar("T")
 
 _uids: dict[str, int] = {}
+_naming = Once()
 
 
 def unknown_name(who: str, what: str, name: str, known: Iterable[str]) -> ValueError:
@@ -161,8 +163,9 @@ def snake_case(name: str) -> str:
 
 def unique_name(prefix: str) -> str:
     """Return `prefix`, then `prefix_1`, `prefix_2`, … in this process."""
-    count = _uids.get(prefix, 0)
-    _uids[prefix] = count + 1
+    with _naming:
+        count = _uids.get(prefix, 0)
+        _uids[prefix] = count + 1
     return prefix if count == 0 else f"{prefix}_{count}"
 
 

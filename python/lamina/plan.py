@@ -126,9 +126,9 @@ Step = (
 
 
 class Constants:
-    """How often anything that plans hold as constants has changed, in the whole process."""
+    """Whether anything that compiled networks hold as constants has changed: another object after each change."""
 
-    changes = 0
+    changes = object()
 
 
 class Plan(NamedTuple):

@@ -103,7 +103,7 @@ class Predictor(Stepper):
             `x` or `out` does not fit.
         """
         known = self._predictor
-        if known is not None and known[2] == Constants.changes and known[0] == self.flat_layers:
+        if known is not None and known[2] is Constants.changes and known[0] == self.flat_layers:
             found = known[1].predict_plain(x, out)
             if found is not None:
                 return found
@@ -128,14 +128,15 @@ class Predictor(Stepper):
         """Return a batch as rows, and make sure that there are parameters for it."""
         rows = data_module.input_rows(who, x, self.row_shape, self.vocabulary)
         if not self.built:
-            self.build((None, *rows.shape[1:]))
+            self.build((None, *rows.shape[1:]))  # raises where another thread has built it for other rows
         return rows
 
     def _infer(self, rows: Array | SparseRows, out: Array | None = None) -> Array:
         sparse = isinstance(rows, SparseRows)
+        changes = Constants.changes  # before anything is compiled
         plan = self._plan(False, sparse)
         if not sparse:
-            self._predictor = (list(self.flat_layers), plan.network, Constants.changes)
+            self._predictor = (list(self.flat_layers), plan.network, changes)
         found = plan.network.predict(data_module.engine_input(rows), out)
         if out is not None:
             return out
@@ -150,11 +151,13 @@ class Predictor(Stepper):
         if training:
             rows = self._rows_for(self._who("call"), x)
             plan = self._plan(False, isinstance(rows, SparseRows))
-            self._draws += 1
-            output = plan.network.predict(data_module.engine_input(rows), None, self._draws)
+            with self.once:
+                self._draws.value += 1
+                draw = self._draws.value
+            output = plan.network.predict(data_module.engine_input(rows), None, draw)
             return output.reshape(len(rows), *plan.output_shape)
         known = self._predictor
-        if known is not None and known[2] == Constants.changes and known[0] == self.flat_layers:
+        if known is not None and known[2] is Constants.changes and known[0] == self.flat_layers:
             found = known[1].predict_plain(x, None)
             if found is not None:
                 return found

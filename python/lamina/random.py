@@ -7,7 +7,6 @@ state, except `lamina.utils.set_random_seed`, which seeds all three as in Keras.
 from __future__ import annotations
 
 import os
-import threading
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from lamina import _core, config
 from lamina._checks import integer
+from lamina._locks import Once
 from lamina._names import lazily
 
 __all__ = [
@@ -73,7 +73,7 @@ class SeedGenerator:
         self.seed = int.from_bytes(os.urandom(8), "little") if self._given_seed is None else self._given_seed
         self.name = name if name is not None else "seed_generator"
         self.counter = 0
-        self._lock = threading.Lock()
+        self._lock = Once()
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -83,13 +83,6 @@ class SeedGenerator:
     def from_config(cls, config: dict[str, Any]) -> SeedGenerator:
         """Return a generator from `get_config`."""
         return cls(**config)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
 
     def next_seed(self) -> int:
         """Return the next seed, in ``[0, 2**63)``."""

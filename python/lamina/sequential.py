@@ -18,7 +18,7 @@ from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, La
 from lamina.layers.base import Shape, assign_all, check_row_shape
 from lamina.saving.summary import format_summary
 from lamina.training import Trainer
-from lamina.variables import Variable
+from lamina.variables import Variable, one_moment
 
 __all__ = ["Part", "Sequential", "deserialize_part"]
 
@@ -112,9 +112,13 @@ class Sequential(Trainer):
             Its name is taken, its dtype is not the model's, its input shape is not the output shape before it, or
             it is an `Input` in the middle. The model stays as it was.
         """
-        who = f"{type(self).__name__} {self.name!r}: add"
+        who = self._who("add")
         if not isinstance(layer, (Layer, Sequential)):
             raise KindError(f"{who}: layer must be a lamina.layers.Layer; got {type(layer).__name__}.")
+        with self._between_runs(who), self.once:
+            self._add(who, layer)
+
+    def _add(self, who: str, layer: Part) -> None:
         if isinstance(layer, InputLayer):
             if self._parts or self._input is not None:
                 raise ValueError(f"{who}: an Input must come first; the model has layers already.")
@@ -150,13 +154,15 @@ class Sequential(Trainer):
 
     def pop(self, rebuild: bool = True) -> Part:
         """Remove the last layer and return it; `rebuild` is accepted as in Keras."""
-        if not self._parts:
-            raise ValueError(f"{type(self).__name__} {self.name!r}: pop: the model has no layers.")
-        self._metric_uses = None
-        layer = self._parts.pop()
-        self._nested = any(isinstance(part, Sequential) for part in self._parts)
-        self.built = self.built and bool(self._parts)
-        return layer
+        with self._between_runs(self._who("pop")), self.once:
+            if not self._parts:
+                raise ValueError(f"{self._who('pop')}: the model must have a layer; it has none.")
+            self._metric_uses = None
+            *parts, layer = self._parts
+            self._nested = any(isinstance(part, Sequential) for part in parts)
+            self._parts = parts
+            self.built = self.built and bool(parts)
+            return layer
 
     # What makes a model a layer of another one.
 
@@ -202,6 +208,10 @@ class Sequential(Trainer):
         ValueError
             No shape, a wrong one, or the model has no layers.
         """
+        with self.once:
+            self._build(input_shape)
+
+    def _build(self, input_shape: Any) -> None:
         who = f"{type(self).__name__} {self.name!r}: build"
         if self.built:
             if input_shape is not None and check_row_shape(who, tuple(input_shape)[1:]) != self.row_shape:
@@ -363,7 +373,8 @@ class Sequential(Trainer):
     def get_weights(self) -> list[Array]:
         """Return copies of all parameters, in Keras's order; for built models."""
         self._require_built("get_weights")
-        return [variable.numpy() for variable in self.weights]
+        with one_moment(variables := self.weights):
+            return [variable.numpy() for variable in variables]
 
     def set_weights(self, weights: list[npt.ArrayLike]) -> None:
         """Write all parameters, or none where one does not fit.

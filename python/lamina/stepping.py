@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,6 +15,8 @@ from lamina import _core, metrics
 from lamina import data as data_module
 from lamina._arrays import SparseRows, label_array, output_lines, real_array, target_array
 from lamina._checks import NotCompiledError
+from lamina._counts import Count
+from lamina._locks import Once, Turn
 from lamina.callbacks import History
 from lamina.data import Data
 from lamina.layers import Layer
@@ -23,7 +28,7 @@ from lamina.plan import Plan, head_activation, make_plan
 if TYPE_CHECKING:
     from lamina.variables import Variable
 
-__all__ = ["Compiled", "MetricUse", "Prepared", "Stepper"]
+__all__ = ["Compiled", "MetricUse", "Prepared", "Run", "Stepper"]
 
 Array = npt.NDArray[Any]
 
@@ -82,6 +87,55 @@ class MetricUse(NamedTuple):
     weighted: bool
 
 
+class Run:
+    """An epoch of training, or an evaluation: ``with run: …`` takes the model's turn, with the metrics of this run.
+
+    Callbacks run between turns. Where another run, of another thread or of a callback, takes its turn there, each finds
+    the metrics as it left them.
+    """
+
+    def __init__(self, model: Stepper, method: str) -> None:
+        self._model, self._who = model, model._who(method)
+        self._kept: dict[int, dict[str, Any]] = {}  # of each metric what it held when another run took over
+        self._begun = False
+        self.active = True
+
+    def __enter__(self) -> None:
+        model = self._model
+        model._running.take(self._who)
+        before, model._run = model._run, self
+        if before is not self:
+            self._take_over(None if before is None or not before.active else before)
+
+    def __exit__(self, *_: object) -> None:
+        self._model._running.give_back()
+
+    def _take_over(self, before: Run | None) -> None:
+        metrics = self._model.metrics
+        if before is not None:
+            before._kept = {id(metric): dict(vars(metric)) for metric in metrics}
+        for metric in metrics:
+            if id(metric) in self._kept:
+                vars(metric).clear()
+                vars(metric).update(self._kept[id(metric)])
+            elif before is not None:
+                vars(metric).update(copy.deepcopy(vars(metric)))
+        if not self._begun:
+            self._model.reset_metrics()
+        self._begun = True
+
+    def logs(self) -> dict[str, float]:
+        """Return loss and metrics so far, names in alphabetical order as in Keras."""
+        with self:
+            return self._model._logs()
+
+    def end(self) -> dict[str, float]:
+        """Return loss and metrics at the end; they stay with the model until its next run."""
+        logs = self.logs()
+        self.active = False
+        return logs
+
+
 class Stepper:
     """The part of a model that takes steps; `lamina.training.Trainer` calls it."""
 
@@ -90,15 +144,19 @@ class Stepper:
     seed: int
 
     def __init__(self) -> None:
+        self.once = Once()  # guards what is made on first use: parameters, networks, what takes steps
+        self._fitting = Turn(1)  # of `fit`, from its begin to its end
+        self._running = Turn(2)  # of steps and the metrics that they go into; callbacks run between turns
+        self._run: Run | None = None  # whose values the metrics hold
         self._compiled: Compiled | None = None
         self._metric_uses: list[MetricUse] | None = None
         self._loss_tracker = metrics.Mean("loss")
         self._shuffles = 0
-        self._draws = 0  # batches trained in the model's life, which noise depends on
+        self._draws = Count()  # batches trained in the model's life, which noise depends on
         self._plans: dict[tuple[bool, bool], tuple[list[Any], Plan]] = {}
         self._trainer: tuple[list[Any], _core.Trainer] | None = None
         # What predicts, for as long as the layers are these and constants stay.
-        self._predictor: tuple[list[Layer], _core.Network, int] | None = None
+        self._predictor: tuple[list[Layer], _core.Network, object] | None = None
         self.stop_training = False
         self.fit_completed = False  # whether the last `fit` came to its end
         self.initial_epoch: int | None = None  # where a callback wants `fit` to begin
@@ -106,7 +164,7 @@ class Stepper:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is compiled: it is made again when needed."""
-        return self.__dict__ | {"_plans": {}, "_trainer": None, "_predictor": None}
+        return self.__dict__ | {"_plans": {}, "_trainer": None, "_predictor": None, "_run": None}
 
     # What the other part defines.
 
@@ -173,6 +231,19 @@ class Stepper:
         """Begin the running means anew."""
         for metric in self.metrics:
             metric.reset_state()
+
+    @contextmanager
+    def _between_runs(self, who: str) -> Iterator[None]:
+        """Keep others from training or evaluating; raise where somebody does."""
+        with ExitStack() as taken:
+            for turn in (self._fitting, self._running):
+                if not turn.take_if_free():
+                    raise RuntimeError(
+                        f"{who}: the model must not be in use; it is being trained or evaluated. Call it before or "
+                        "afterwards."
+                    )
+                taken.callback(turn.give_back)
+            yield
 
     def _who(self, method: str) -> str:
         return f"{type(self).__name__} {self.name!r}: {method}"
@@ -256,10 +327,11 @@ class Stepper:
         key = self._structure()
         known = self._plans.get((logits, sparse))
         if known is None or known[0] != key:
-            known = self._plans[logits, sparse] = (
-                key,
-                make_plan(self.flat_layers, self.row_shape, self.compute_dtype, logits=logits, sparse=sparse),
-            )
+            with self.once:
+                known = self._plans.get((logits, sparse))
+                if known is None or known[0] != key:
+                    made = make_plan(self.flat_layers, self.row_shape, self.compute_dtype, logits=logits, sparse=sparse)
+                    known = self._plans[logits, sparse] = (key, made)
         return known[1]
 
     @property
@@ -278,6 +350,10 @@ class Stepper:
 
     def _engine(self, prepared: Prepared) -> _core.Trainer:
         """Return what takes steps on such data."""
+        with self.once:
+            return self._make_engine(prepared)
+
+    def _make_engine(self, prepared: Prepared) -> _core.Trainer:
         compiled = self._require_compiled("fit")
         optimizer, loss = compiled.optimizer, compiled.loss
         labels = prepared.labels
@@ -329,15 +405,14 @@ class Stepper:
         totals, progress = self._new_totals(), np.zeros(1, np.int64)
         data = prepared.data
         rates = optimizer.rates(-(-rows // size))
+        before = optimizer.batches, self._draws.value
         try:
-            trainer.train(
-                data.engine_input(), prepared.targets(), data.sample_weight, order, first, rows, size, rates,
-                optimizer.batches, self._draws, totals, progress,
-            )  # fmt: skip
+            with self._draws.during(progress), optimizer.counting(progress if self.trainable_weights else None):
+                trainer.train(
+                    data.engine_input(), prepared.targets(), data.sample_weight, order, first, rows, size, rates,
+                    *before, totals, progress,
+                )  # fmt: skip
         finally:
-            if self.trainable_weights:  # else no step was taken
-                optimizer.batches += int(progress[0])
-            self._draws += int(progress[0])
             self._take_totals(totals)
         return None
 
@@ -358,7 +433,7 @@ class Stepper:
             gradients = self._gradients(trainer, batch)
             self._add_host_penalties(end - begin, gradients)
             optimizer.apply(gradients, self.trainable_weights)
-            self._draws += 1
+            self._draws.value += 1
 
     def _has_host_rules(self) -> bool:
         """Return whether a regularizer or a constraint is written in Python."""
@@ -383,7 +458,7 @@ class Stepper:
         """Return the gradients of `trainable_weights` for a batch, which goes into loss and metrics."""
         totals = self._new_totals()
         inputs, weight = batch.data.engine_input(), batch.data.sample_weight
-        blocks = trainer.gradients(inputs, batch.targets(), weight, self._draws, totals)
+        blocks = trainer.gradients(inputs, batch.targets(), weight, self._draws.value, totals)
         self._take_totals(totals)
         found = []
         plan = self._plan(self._fuses_head(), isinstance(batch.data.x, SparseRows))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,25 @@ from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
 from lamina.callbacks import base as callbacks_module
 from lamina.data import Data
 from lamina.prediction import Predictor
-from lamina.stepping import Compiled, Prepared
+from lamina.stepping import Compiled, Prepared, Run
 from lamina.streams import Stream, is_stream
 
 __all__ = ["Trainer"]
 
 Array = npt.NDArray[Any]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _in_turn(fit: Callable[Concatenate[Trainer, P], R]) -> Callable[Concatenate[Trainer, P], R]:
+    """Let one thread after the other fit a model."""
+
+    @functools.wraps(fit)
+    def wait_and_fit(self: Trainer, *arguments: P.args, **settings: P.kwargs) -> R:
+        with self._fitting.of(self._who(fit.__name__)):
+            return fit(self, *arguments, **settings)
+
+    return wait_and_fit  # type: ignore[return-value]  # the same function, for which mypy has another spelling
 
 
 class Trainer(Predictor):
@@ -75,10 +89,11 @@ class Trainer(Predictor):
         )
         compiled.optimizer.check_trainable()
         compiled.loss.check_trainable()
-        self._compiled = compiled
-        self._metric_uses = None
-        self._trainer = None
-        self._loss_tracker.reset_state()
+        with self._between_runs(who), self.once:
+            self._compiled = compiled
+            self._metric_uses = None
+            self._trainer = None
+            self._loss_tracker.reset_state()
         if compiled.loss.from_logits and self.flat_layers and self._fuses_head():
             self._warn_about_logits()
 
@@ -124,6 +139,7 @@ class Trainer(Predictor):
             stacklevel=3,
         )
 
+    @_in_turn
     def fit(
         self,
         x: Any = None,
@@ -259,13 +275,14 @@ class Trainer(Predictor):
         try:
             for epoch in range(self._first_epoch(first), end):
                 events.call("on_epoch_begin", epoch, {})
+                run = Run(self, "fit")
                 if isinstance(source, Stream):
-                    self._train_stream(source, class_weight, events)
+                    self._train_stream(run, source, class_weight, events)
                 elif steps is not None:
-                    place = self._train_steps(source, size, steps, shuffle, place, events)
+                    place = self._train_steps(run, source, size, steps, shuffle, place, events)
                 else:
-                    self._train_epoch(source, size, shuffle, events)
-                logs = self._logs()
+                    self._train_epoch(run, source, size, shuffle, events)
+                logs = run.end()
                 if held_out is not None and every(epoch + 1):
                     tested = self._test(held_out, held_out_size, held_out_steps, events)
                     logs |= {f"val_{name}": value for name, value in tested.items()}
@@ -310,55 +327,55 @@ class Trainer(Predictor):
         self._shuffles += 1
         return order
 
-    def _train_epoch(self, prepared: Prepared, size: int, shuffle: bool, events: CallbackList) -> None:
-        self.reset_metrics()
+    def _train_epoch(self, run: Run, prepared: Prepared, size: int, shuffle: bool, events: CallbackList) -> None:
         total = len(prepared.data)
         order = self._order(total, shuffle)
         if events.wants_batches("train"):
             for index, first in enumerate(range(0, total, size)):
-                self._train_one(prepared, order, first, min(size, total - first), index, events)
+                self._train_one(run, prepared, order, first, min(size, total - first), index, events)
                 if self.stop_training:
                     break
             return
         for first, rows in events.stretches(total, size):
-            self._train_rows(prepared, order, first, rows, size)
-            events.advance(-(-rows // size), self._logs)
+            with run:
+                self._train_rows(prepared, order, first, rows, size)
+            events.advance(-(-rows // size), run.logs)
 
     def _train_one(
-        self, prepared: Prepared, order: npt.NDArray[np.int64] | None, first: int, rows: int, index: int,
+        self, run: Run, prepared: Prepared, order: npt.NDArray[np.int64] | None, first: int, rows: int, index: int,
         events: CallbackList,
     ) -> None:  # fmt: skip
         """Train one batch, between its events."""
         events.call("on_train_batch_begin", index, {})
-        self._train_rows(prepared, order, first, rows, rows)
-        events.call("on_train_batch_end", index, self._logs())
-        events.advance(1, self._logs)
+        with run:
+            self._train_rows(prepared, order, first, rows, rows)
+            logs = self._logs()
+        events.call("on_train_batch_end", index, logs)
+        events.advance(1, run.logs)
 
     def _train_steps(
-        self, prepared: Prepared, size: int, steps: int, shuffle: bool, place: _Place, events: CallbackList
+        self, run: Run, prepared: Prepared, size: int, steps: int, shuffle: bool, place: _Place, events: CallbackList
     ) -> _Place:
         """Train so many batches from a place in the rows on, or what is left of them; return the next place."""
-        self.reset_metrics()
         total = len(prepared.data)
         first, order = place
         for index in range(steps):
             if first == total:
                 warnings.warn(
                     f"{self._who('fit')}: the rows ran out after {index} of {steps} batches of this epoch.",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
                 break
             if first == 0:
                 order = self._order(total, shuffle)
             rows = min(size, total - first)
-            self._train_one(prepared, order, first, rows, index, events)
+            self._train_one(run, prepared, order, first, rows, index, events)
             first += rows
             if self.stop_training:
                 break
         return _Place(first % total, order)
 
-    def _train_stream(self, stream: Stream, class_weight: Any, events: CallbackList) -> None:
-        self.reset_metrics()
+    def _train_stream(self, run: Run, stream: Stream, class_weight: Any, events: CallbackList) -> None:
         who = self._who("fit")
         for index, batch in enumerate(stream.epoch()):
             prepared = self._prepare("fit", *batch)
@@ -367,7 +384,7 @@ class Trainer(Predictor):
                     raise ValueError(f"{who}: give class_weight or weights of the batches' rows, not both.")
                 prepared = self._weighted(who, prepared, class_weight, batch.y)
             self._commit(prepared)
-            self._train_one(prepared, None, 0, len(prepared.data), index, events)
+            self._train_one(run, prepared, None, 0, len(prepared.data), index, events)
             if self.stop_training:
                 break
 
@@ -381,31 +398,36 @@ class Trainer(Predictor):
             if steps is not None:
                 source = source.take(slice(0, steps * size))
             return self._test_rows(source, size, events)
-        self.reset_metrics()
         events.call("on_test_begin", {})
+        run = Run(self, "evaluate")
         for index, batch in enumerate(source.epoch(from_start=True)):
             prepared = self._prepare("evaluate", *batch)
             self._commit(prepared)
             events.call("on_test_batch_begin", index, {})
-            self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
-            events.call("on_test_batch_end", index, self._logs())
-        logs = self._logs()
+            with run:
+                self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
+                logs = self._logs()
+            events.call("on_test_batch_end", index, logs)
+        logs = run.end()
         events.call("on_test_end", logs)
         return logs
 
     def _test_rows(self, prepared: Prepared, size: int, events: CallbackList | None = None) -> dict[str, float]:
-        self.reset_metrics()
         total = len(prepared.data)
         if events is not None:
             events.call("on_test_begin", {})
+        run = Run(self, "evaluate")
         if events is not None and events.wants_batches("test"):
             for index, first in enumerate(range(0, total, size)):
                 events.call("on_test_batch_begin", index, {})
-                self._evaluate_rows(prepared, first, min(size, total - first), size)
-                events.call("on_test_batch_end", index, self._logs())
+                with run:
+                    self._evaluate_rows(prepared, first, min(size, total - first), size)
+                    logs = self._logs()
+                events.call("on_test_batch_end", index, logs)
         else:
-            self._evaluate_rows(prepared, 0, total, size)
-        logs = self._logs()
+            with run:
+                self._evaluate_rows(prepared, 0, total, size)
+        logs = run.end()
         if events is not None:
             events.call("on_test_end", logs)
         return logs
@@ -498,17 +520,21 @@ class Trainer(Predictor):
             sample_weight = data_module.class_weights(who, class_weight, y)
         prepared = self._prepare("train_on_batch", x, y, sample_weight)
         self._commit(prepared)
-        self.reset_metrics()
-        self._train_rows(prepared, None, 0, len(prepared.data), len(prepared.data))
-        return self._as_result(self._logs(), return_dict)
+        run = Run(self, "train_on_batch")
+        with run:
+            self._train_rows(prepared, None, 0, len(prepared.data), len(prepared.data))
+            logs = run.end()
+        return self._as_result(logs, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Return loss and metrics of one batch, without training; result as `train_on_batch`."""
         prepared = self._prepare("test_on_batch", x, y, sample_weight)
         self._commit(prepared)
-        self.reset_metrics()
-        self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
-        return self._as_result(self._logs(), return_dict)
+        run = Run(self, "test_on_batch")
+        with run:
+            self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
+            logs = run.end()
+        return self._as_result(logs, return_dict)
 
     def _as_result(self, logs: dict[str, float], return_dict: bool) -> Any:
         """Return loss and metrics as `evaluate` does: by name, or as a list that begins with the loss."""

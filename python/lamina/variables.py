@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,15 +12,22 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from lamina import _core, config
 from lamina._arrays import real_array
 from lamina._checks import flag
+from lamina._locks import Once
 from lamina._names import required, unique_name
 
 if TYPE_CHECKING:
     from lamina.constraints import Constraint
     from lamina.regularizers import Regularizer
 
-__all__ = ["Count", "Scalar", "Variable"]
+__all__ = ["Count", "Scalar", "Variable", "one_moment"]
 
 Array = npt.NDArray[Any]
+
+
+# No block has these versions: of an array of its own, and of a copy made while a writer was at work.
+_OWN, _CHANGING = -2, -3
+
+_alone = Once()  # of variables that no layer owns
 
 
 class Scalar(float):
@@ -130,46 +137,54 @@ class Variable(NDArrayOperatorsMixin):
         self.trainable = trainable
         self._shape = tuple(int(size) for size in value.shape)
         self._dtype = value.dtype
-        self._copy = value  # the values, where there is no block or its version is the same
-        self._block: _core.Parameters | None = None
-        self._tensor = 0
-        self._version = -1
+        # Where the values lie in the engine's memory, and as which tensor; None while they are an array of their own.
+        self._place: tuple[_core.Parameters, int] | None = None
+        # A copy of the values and the block's version that it is of; without a block the values themselves.
+        self._copy: tuple[int, Array] = (_OWN, value)
         # Called after the values were written.
         self.on_assign: Callable[[], None] | None = None
-        # What moves this variable, with those that belong to it, into a block.
+        # What moves this variable, with those that belong to it, into a block: has `block` and `once`.
         self.owner: Any = None
 
     def require_block(self) -> tuple[_core.Parameters, int]:
         """Return where the values lie in the engine's memory, moving them there if need be."""
-        if self._block is None:
-            if self.owner is not None:
-                self.owner.block()
-            else:
-                self.bind(_core.Parameters(self.dtype, False, [(1, self.size)]), 0)
-        assert self._block is not None
-        return self._block, self._tensor
+        if self._place is None:
+            with self._once:
+                if self._place is None:
+                    if self.owner is not None:
+                        self.owner.block()  # which binds this one too
+                    else:
+                        self.bind(_core.Parameters(self.dtype, False, [(1, self.size)]), 0)
+        assert self._place is not None
+        return self._place
 
     def bind(self, block: _core.Parameters, tensor: int, fresh: bool = False) -> None:
         """Move the values into a block of the engine; with `fresh` take over what is there."""
         if not fresh:
-            block.write(tensor, np.ascontiguousarray(self._copy))
-        self._block, self._tensor, self._version = block, tensor, -1
-        self.owner = None
+            block.write(tensor, np.ascontiguousarray(self._copy[1]))
+        self._place = block, tensor
+        self.owner = None  # which needs to know nothing more, and may go
+
+    @property
+    def _once(self) -> Once:
+        """What guards the move into a block: the owner's lock, who moves all of its variables together."""
+        owner = self.owner
+        return _alone if owner is None else owner.once
 
     @property
     def block(self) -> tuple[_core.Parameters, int] | None:
         """Where the values lie, and as which tensor; None while they are an array of their own."""
-        return None if self._block is None else (self._block, self._tensor)
+        return self._place
 
     @property
     def value(self) -> Array:
         """The values, read-only."""
-        if self._block is not None and self._version != self._block.version:
-            copy = np.empty(self._shape, self._dtype)
-            self._version = self._block.version
-            self._block.read(self._tensor, copy)
-            self._copy = copy
-        view = self._copy.view()
+        place, (version, values) = self._place, self._copy
+        if place is not None and version != (now := place[0].version):
+            values = np.empty(self._shape, self._dtype)
+            place[0].read(place[1], values)
+            self._copy = (now if now >= 0 else _CHANGING), values
+        view = values.view()
         view.flags.writeable = False
         return view
 
@@ -225,10 +240,13 @@ class Variable(NDArrayOperatorsMixin):
             raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
         if array.dtype.kind not in "biuf":
             raise TypeError(f"Variable {self.path!r}: value must be real numbers; got dtype {array.dtype}.")
-        if self._block is None:
-            self._copy = np.array(array, self._dtype, order="C")
-        else:
-            self._block.write(self._tensor, np.require(array, self._dtype, ["C_CONTIGUOUS", "ALIGNED"]))
+        if self._place is None:
+            with self._once:
+                if self._place is None:
+                    self._copy = _OWN, np.array(array, self._dtype, order="C")
+        if self._place is not None:
+            block, tensor = self._place
+            block.write(tensor, np.require(array, self._dtype, ["C_CONTIGUOUS", "ALIGNED"]))
         if self.on_assign is not None:
             self.on_assign()
         return self
@@ -264,13 +282,13 @@ class Variable(NDArrayOperatorsMixin):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the copy where there is a block: the block's copy counts its versions from the start."""
-        return self.__dict__ if self._block is None else self.__dict__ | {"_copy": np.empty(0), "_version": -1}
+        return self.__dict__ if self._place is None else self.__dict__ | {"_copy": (_CHANGING, np.empty(0))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore from a pickle, whose buffers may be read-only."""
         self.__dict__.update(state)
-        if self._block is None:
-            self._copy = np.require(self._copy, None, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
+        if self._place is None:
+            self._copy = _OWN, np.require(self._copy[1], None, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
 
     def __len__(self) -> int:
         return len(self.value)
@@ -283,6 +301,17 @@ class Variable(NDArrayOperatorsMixin):
 
     def __int__(self) -> int:
         return int(self.value)
+
+
+def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Passage:
+    """Return a context manager in which variables have the values of one moment, between two steps of training.
+
+    Parameters
+    ----------
+    write : bool
+        Whether they will be assigned: predictions and training then see all new values or none.
+    """
+    return _core.Passage([v.block[0] for v in variables if v.block is not None], write)
 
 
 def _first_values(name: str, initializer: Any, shape: Any, dtype: Any) -> Array:

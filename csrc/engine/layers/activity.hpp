@@ -10,6 +10,7 @@ class Activity final : public ElementwiseLayer<T> {
  public:
   Activity(double l1, double l2) : l1_(l1), l2_(l2) {}
 
+  bool keeps_lines_together() const override { return true; }
   void forward(Pass<T>& pass, Range rows, Range panels) const override {
     const Panels<T>&from = pass.tape[this->at].value, &to = pass.tape[this->at + 1].value;
     pass.kernels.scale_columns({from, to, nullptr, nullptr, rows.begin, rows.end, panels.begin, panels.end});

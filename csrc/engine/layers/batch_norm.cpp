@@ -65,8 +65,8 @@ void BatchNorm<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, G
   for (std::ptrdiff_t panel = units.begin; panel < units.end; ++panel) {
     const T *mean = output.column_notes + panel * width, *rate = output.column_notes + padded + panel * width;
     NormalizationSums<T> call{input.value, output.gradient, false, mean, rate, 0, rows, panel};
-    BlockSums<T> memory;
-    T* sums = memory.sum(rows, 2 * width, pass.kernels.add, [&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
+    BlockSums<T> memory({pass.tape.rows(), rows}, 2 * width, pass.kernels.add);
+    T* sums = memory.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
       std::fill(out, out + 2 * width, T(0));
       call.row_begin = begin;
       call.row_end = end;

@@ -32,15 +32,12 @@ class Prelu final : public ElementwiseLayer<T> {
       if (below != nullptr) below->finish_gradient(pass, rows, units);
     }
     for (std::ptrdiff_t panel = units.begin; sink != nullptr && panel < units.end; ++panel) {
-      BlockSums<T> memory;
-      sink->column_sums(0, panel, input.value.cols,
-                        memory.sum(input.value.rows, kPanelWidth<T>, pass.kernels.add,
-                                   [&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
-                                     std::fill(out, out + kPanelWidth<T>, T(0));
-                                     pass.kernels.prelu_sums(
-                                         {input.value, output.gradient, false, nullptr, nullptr, begin, end, panel},
-                                         out);
-                                   }));
+      BlockSums<T> memory({pass.tape.rows(), input.value.rows}, kPanelWidth<T>, pass.kernels.add);
+      T* sums = memory.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
+        std::fill(out, out + kPanelWidth<T>, T(0));
+        pass.kernels.prelu_sums({input.value, output.gradient, false, nullptr, nullptr, begin, end, panel}, out);
+      });
+      sink->column_sums(0, panel, input.value.cols, sums);
     }
   }
   Parameters<T>* parameters() const override { return parameters_.get(); }

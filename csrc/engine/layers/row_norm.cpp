@@ -39,12 +39,11 @@ void RowNorm<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gra
   }
   for (std::ptrdiff_t panel = std::max<std::ptrdiff_t>(0, units.begin - blocks);
        sink != nullptr && panel < units.end - blocks; ++panel) {
-    BlockSums<T> memory;
-    T* sums = memory.sum(
-        input.value.rows, 2 * width, pass.kernels.add, [&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
-          std::fill(out, out + 2 * width, T(0));
-          pass.kernels.normalization_sums({input.value, output.gradient, true, centre, rate, begin, end, panel}, out);
-        });
+    BlockSums<T> memory({pass.tape.rows(), input.value.rows}, 2 * width, pass.kernels.add);
+    T* sums = memory.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
+      std::fill(out, out + 2 * width, T(0));
+      pass.kernels.normalization_sums({input.value, output.gradient, true, centre, rate, begin, end, panel}, out);
+    });
     if (gamma_ >= 0) sink->column_sums(gamma_, panel, input.value.cols, sums);
     if (beta_ >= 0) sink->column_sums(beta_, panel, input.value.cols, sums + width);
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextvars import ContextVar
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy.typing as npt
 
 from lamina import _core, config, constraints, initializers, regularizers
 from lamina._checks import KindError, NotBuiltError, flag
+from lamina._locks import Once
 from lamina._names import redefines, snake_case, unique_name
 from lamina.layers.host import Functions, Pass
 from lamina.plan import ActivityStep, Constants, HostStep, Plan, Step, make_plan
-from lamina.variables import Variable
+from lamina.variables import Variable, one_moment
 
 __all__ = ["Layer", "Pass"]
 
@@ -77,11 +79,12 @@ class Layer:
             self.wanted_input_shape = check_row_shape(kind, (input_dim,))
         elif input_shape is not None:
             self.wanted_input_shape = check_row_shape(kind, input_shape)
+        self.once = Once()  # guards what is made on first use
         self._built = False
         self.input_row_shape: Shape | None = None
         self._variables: list[Variable] = []
         self._block: _core.Parameters | None = None
-        self._own_plan: tuple[Any, Plan] | None = None  # what it was made for, and it
+        self._own_plan: tuple[Any, Plan, Layer] | None = None  # what it was made for, it, and what it was made of
         self.changes = 0  # of what is compiled into the plan and is neither a parameter nor an argument
         self._draws = 0  # calls of the layer by itself, as in training
         self._activity_loss: float | None = None
@@ -110,8 +113,9 @@ class Layer:
 
     def note_change(self) -> None:
         """Have plans made anew: something is another that they hold as a constant."""
-        self.changes += 1
-        Constants.changes += 1
+        with self.once:
+            self.changes += 1
+        Constants.changes = object()
 
     # What a subclass defines.
 
@@ -194,6 +198,10 @@ class Layer:
 
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> None:
         """Build; where that fails leave the layer as it was."""
+        with self.once:
+            self._build_or_discard(input_shape)
+
+    def _build_or_discard(self, input_shape: tuple[int | None, ...]) -> None:
         keeps = bool(self._variables)
         try:
             if keeps:  # made before, for rows of any shape
@@ -296,13 +304,17 @@ class Layer:
 
     def block(self) -> _core.Parameters:
         """Return the engine's memory for the parameters; they are moved there on the first call."""
-        if self._block is None:
-            shapes = [(v.shape[0], v.shape[1]) if v.ndim == 2 else (1, v.size) for v in self._variables]
-            block = _core.Parameters(self.dtype, self._dense_block, shapes)
-            for tensor, variable in enumerate(self._variables):
-                variable.bind(block, tensor)
-            self._block = block
-        return self._block
+        block = self._block
+        if block is not None:
+            return block
+        with self.once:
+            if self._block is None:
+                shapes = [(v.shape[0], v.shape[1]) if v.ndim == 2 else (1, v.size) for v in self._variables]
+                block = _core.Parameters(self.dtype, self._dense_block, shapes)
+                for tensor, variable in enumerate(self._variables):
+                    variable.bind(block, tensor)
+                self._block = block
+            return self._block
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -411,7 +423,8 @@ class Layer:
     def get_weights(self) -> list[Array]:
         """Return copies of the parameters, in Keras's order."""
         self._require_variables()
-        return [variable.numpy() for variable in self._variables]
+        with one_moment(self._variables):
+            return [variable.numpy() for variable in self._variables]
 
     def set_weights(self, weights: list[npt.ArrayLike]) -> None:
         """Write the parameters, all or none.
@@ -467,9 +480,10 @@ class Layer:
             batch = index_array(who, "x", rows, None, self.vocabulary)
         else:
             batch = float_array(who, "x", rows, self.dtype)
-        if not self.placed:
-            self.build_or_discard((None, *batch.shape[1:]))
-        plan = self._plan_alone(batch.shape[1:])
+        with self.once:
+            if not self.placed:
+                self.build_or_discard((None, *batch.shape[1:]))
+            plan = self._plan_alone(batch.shape[1:])
         output = plan.network.predict(batch, None, self._next_draw() if training else None)
         if self.activity_regularizer is not None:
             self._activity_loss = self.activity_regularizer(output) / max(1, len(output))
@@ -495,17 +509,18 @@ class Layer:
         """Return the layer as a network of its own, for rows of a shape."""
         key = (row_shape, self.trainable, self.changes)
         if self._own_plan is None or self._own_plan[0] != key:
-            built = self.input_row_shape
-            self.input_row_shape = row_shape
-            try:
-                self._own_plan = (key, make_plan([self], row_shape, self.dtype))
-            finally:
-                self.input_row_shape = built
+            layer = self
+            if row_shape != self.input_row_shape:  # a view of the layer, built for these rows, over the same parameters
+                self.block()
+                layer = copy.copy(self)
+                layer.input_row_shape = row_shape
+            self._own_plan = (key, make_plan([layer], row_shape, self.dtype), layer)
         return self._own_plan[1]
 
     def _next_draw(self) -> int:
-        self._draws += 1
-        return self._draws
+        with self.once:
+            self._draws += 1
+            return self._draws
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_own_plan": None}
@@ -543,5 +558,6 @@ def assign_all(who: str, variables: list[Variable], weights: list[npt.ArrayLike]
             raise TypeError(
                 f"{who}: weight {variable.path!r} must be real numbers; got dtype {array.dtype}. Nothing was set."
             )
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
+    with one_moment(variables, write=True):
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)

@@ -6,6 +6,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import numpy.typing as npt
 from lamina import _core, config
 from lamina._arrays import float_array, real_array
 from lamina._checks import KindError, flag, integer, number
+from lamina._counts import Count as Seen
 from lamina._interrupts import interrupts_later
+from lamina._locks import Once
 from lamina._names import Configurable, snake_case, unique_name
 from lamina.optimizers import schedules
 from lamina.optimizers.schedules import LearningRateSchedule
-from lamina.variables import Count, Scalar, Variable
+from lamina.variables import Count, Scalar, Variable, one_moment
 
 __all__ = ["Optimizer", "share"]
 
@@ -107,9 +110,23 @@ class Optimizer(Configurable):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self._without_decay: tuple[list[str], list[str]] = ([], [])  # paths, patterns of names
         self._trained: list[Variable] = []
-        self.batches = 0  # seen so far: as many as steps, but for accumulation
+        self._batches = Seen()
+        self._once = Once()  # guards the making of state
         # Name of the state → block of parameters → block of state in the same layout.
         self._slots: dict[str, dict[_core.Parameters, _core.Parameters]] = {name: {} for name in self.state_names()}
+
+    @property
+    def batches(self) -> int:
+        """Batches seen so far: as many as steps, but for accumulation."""
+        return self._batches.value
+
+    @batches.setter
+    def batches(self, value: int) -> None:
+        self._batches.value = value
+
+    def counting(self, run: npt.NDArray[np.int64] | None) -> AbstractContextManager[None]:
+        """Return a context manager in which the engine counts the batches in ``run[0]``, or nobody does."""
+        return nullcontext() if run is None else self._batches.during(run)
 
     @property
     def iterations(self) -> Count:
@@ -217,20 +234,19 @@ class Optimizer(Configurable):
         if isinstance(rate, float):
             return [rate]
         begun, found = self.batches, []
-        try:
-            for step in range(steps):
-                self.batches = begun + step  # which a function of one's own may look at
-                found.append(self._rate_after(self.batches))
-        finally:
-            self.batches = begun
+        for step in range(begun, begun + steps):
+            with self._batches.assumed(step):  # which a function of one's own may look at
+                found.append(self._rate_after(step))
         return found
 
     def state_block(self, name: str, block: _core.Parameters) -> _core.Parameters:
         """Return one kind of state that belongs to a block of parameters: an average begins with its values."""
         slots = self._slots[name]
         if block not in slots:
-            # An average begins where the parameters are: a layer may be trained for the first time later than others.
-            slots[block] = block.copy() if name == "average" else block.like(self.initial_state(name))
+            with self._once:
+                if block not in slots:
+                    # An average begins where the parameters are: a layer may be trained later than others.
+                    slots[block] = block.copy() if name == "average" else block.like(self.initial_state(name))
         return slots[block]
 
     def slot_blocks(self, block: _core.Parameters) -> list[_core.Parameters | None]:
@@ -402,7 +418,8 @@ class Optimizer(Configurable):
             self.build(variables)
         variables = [variable for _, variable in pairs]
         ready: list[Array] | None = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
-        with interrupts_later():  # a step is taken whole or not at all
+        # A step is taken whole or not at all; others see the variables before it or after it.
+        with interrupts_later(), one_moment(self._moved_into_blocks(variables), write=True):
             ready = self._accumulated(ready or [], variables)
             if ready is not None:
                 if self.clipping[0] != "none":
@@ -415,6 +432,12 @@ class Optimizer(Configurable):
                 if variable.constraint is not None:
                     variable.assign(variable.constraint(variable.value))
             self.batches += 1
+
+    @staticmethod
+    def _moved_into_blocks(variables: list[Variable]) -> list[Variable]:
+        for variable in variables:
+            variable.require_block()
+        return variables
 
     def _read_gradient(self, who: str, gradient: Any, variable: Variable) -> Array:
         """Return a copy of a gradient, of its variable's dtype and not scaled."""

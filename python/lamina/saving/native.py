@@ -20,6 +20,7 @@ from lamina._checks import integer
 from lamina._names import required, serialize
 from lamina._registration import is_registered
 from lamina.layers.base import initial_values
+from lamina.variables import one_moment
 
 if TYPE_CHECKING:
     from lamina.models import Sequential
@@ -47,14 +48,21 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool, epoch: int | N
     path = check_suffix(who, filepath)
     if not overwrite and path.exists():
         raise ValueError(f"{who}: {path} exists already, and overwrite is False.")
-    tensors = dict(zip((f"weights/{v.path}" for v in model.weights), model.get_weights(), strict=True))
     _refuse_own_classes(who, model)
+    with one_moment(model.weights):
+        tensors, settings = _state(model, epoch)
+    write_atomically(path, save(tensors, {"lamina": json.dumps(settings)}))
+
+
+def _state(model: Sequential, epoch: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the tensors and the settings that a file holds."""
+    tensors = dict(zip((f"weights/{v.path}" for v in model.weights), model.get_weights(), strict=True))
     settings: dict[str, Any] = {
         "format": FORMAT,
         "lamina": _core.__version__,
         "model": serialize(model),
         "shuffles": model._shuffles,
-        "draws": model._draws,
+        "draws": model._draws.value,
         "epoch": epoch,
         "compiled": None,
     }
@@ -63,7 +71,7 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool, epoch: int | N
         settings["compiled"] = model.get_compile_config()
         settings["batches"], settings["without_decay"] = optimizer.batches, optimizer.without_decay
         tensors |= {f"optimizer/{key}": array for key, array in optimizer.slot_arrays(model.weights).items()}
-    write_atomically(path, save(tensors, {"lamina": json.dumps(settings)}))
+    return tensors, settings
 
 
 def _refuse_own_classes(who: str, model: Sequential) -> None:
@@ -151,7 +159,7 @@ def restore_state(model: Sequential, filepath: Any) -> int:
     """Bring a model to the state of the one in a file, of the same layers and optimizer; return the file's epoch."""
     other = load_model(filepath, True)
     model.set_weights(list(other.get_weights()))
-    model._shuffles, model._draws, model.seed = other._shuffles, other._draws, other.seed
+    model._shuffles, model._draws.value, model.seed = other._shuffles, other._draws.value, other.seed
     own, saved = model.optimizer, other.optimizer
     if type(own) is not type(saved) or own.state_names() != saved.state_names():
         raise ValueError(f"Sequential {model.name!r}: {filepath} was written with another optimizer, {saved!r}.")
@@ -211,7 +219,7 @@ def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]],
     if not isinstance(model, Sequential):
         raise ValueError("it holds a layer instead of a model")
     model._shuffles = integer("file", "shuffles", settings["shuffles"], 0)
-    model._draws = integer("file", "draws", settings.get("draws", 0), 0)
+    model._draws.value = integer("file", "draws", settings.get("draws", 0), 0)
     expected = {f"weights/{variable.path}" for variable in model.weights}
     if settings["compiled"] is not None:
         how = {name: deserialize_keras_object(value) for name, value in settings["compiled"].items()}
