@@ -122,6 +122,10 @@ def is_sparse(value: Any) -> bool:
     return type(value).__module__.startswith("scipy.sparse")
 
 
+def _index_type(array: Array) -> type[np.signedinteger[Any]]:
+    return np.int64 if array.dtype.itemsize == 8 else np.int32
+
+
 def sparse_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None) -> SparseRows:
     """Return a sparse matrix as rows, its entries where they are if it is in CSR form."""
     if value.ndim != 2 or (row_shape is not None and tuple(value.shape[1:]) != row_shape):
@@ -130,10 +134,9 @@ def sparse_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | N
     matrix = value.tocsr()
     if matrix.dtype.kind not in "biuf":
         raise KindError(f"{who}: {name} must be real numbers; got dtype {matrix.dtype}.")
-    starts, columns = (
-        np.require(a, np.int64 if a.dtype.itemsize == 8 else np.int32, ["C", "A"])
-        for a in (matrix.indptr, matrix.indices)
-    )
+    # Where rows begin is read twice: it is a copy that nobody changes. Columns are checked as they are read.
+    starts = np.array(matrix.indptr, _index_type(matrix.indptr))
+    columns = np.require(matrix.indices, _index_type(matrix.indices), ["C", "A"])
     values = native_array(np.ascontiguousarray(matrix.data))
     columns, values = columns[: len(values)], values[: len(columns)]
     bad = _core.first_bad_sparse_row(starts, columns, matrix.shape[1])

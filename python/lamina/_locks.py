@@ -113,6 +113,13 @@ class Turn(_Lock):
         _held.ranks.append(self._rank)
         return True
 
+    def taken_elsewhere(self) -> bool:
+        """Return whether another thread has the turn."""
+        free = self.acquire(wait=False)
+        if free:
+            self.release()
+        return not free
+
     def give_back(self) -> None:
         """End a turn."""
         if self._rank in _held.ranks:  # else it was taken in the parent of a fork

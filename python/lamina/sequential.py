@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any
 
 import numpy.typing as npt
@@ -528,9 +530,26 @@ class Sequential(Trainer):
         """
         return json.dumps(serialize(self), **settings)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copy as usual; while another thread trains the model, a copy of one moment between two of its steps.
+
+        That copy is made apart: it does not share layers with other models that are copied or pickled together with it.
+        """
+        if _apart.get() is self or not (self._fitting.taken_elsewhere() or self._running.taken_elsewhere()):
+            return super().__reduce_ex__(protocol)
+        token = _apart.set(self)
+        try:
+            with one_moment(self.weights):
+                return pickle.loads, (pickle.dumps(self, protocol),)
+        finally:
+            _apart.reset(token)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
+
+# The model that is being pickled apart from everything else.
+_apart: ContextVar[Any] = ContextVar("apart", default=None)
 
 # What a model is made of.
 Part = Layer | Sequential

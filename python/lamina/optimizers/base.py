@@ -500,8 +500,9 @@ class Optimizer(Configurable):
     def finalize_variable_values(self, variables: Sequence[Variable]) -> None:
         """Put the running averages, where they are kept, in place of the variables."""
         if self.use_ema and self.batches:
-            for variable in variables:
-                variable.assign(self.slot("average", variable).value)
+            with one_moment(variables, write=True):
+                for variable in variables:
+                    variable.assign(self.slot("average", variable).value)
 
     def apply_gradients(self, gradients_and_variables: Iterable[tuple[Array, Variable]]) -> None:
         """Take one step, given (gradient, variable) pairs."""
