@@ -284,14 +284,13 @@ def test_indices_that_change_after_the_check_raise_and_touch_nothing_else(value,
     assert np.isfinite(model.get_weights()[0]).all()
 
 
-@pytest.mark.parametrize("part", ["indices", "indptr"])
-def test_sparse_rows_that_change_after_the_check_raise(part, rng):
+def test_columns_of_sparse_rows_that_change_after_the_check_raise(rng):
     x, y = scipy_sparse.csr_array(bag_of_words(rng)), rng.integers(0, 3, 150)
 
     class Spoil(lamina.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
-                getattr(x, part)[:] = 10**6
+                x.indices[:] = 10**6
 
     with pytest.raises(ValueError, match="must stay as it is while it is read"):
         classifier(20).fit(x, y, epochs=2, verbose=0, callbacks=[Spoil()])
