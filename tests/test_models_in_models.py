@@ -74,7 +74,7 @@ def test_the_engine_itself_refuses_layers_that_do_not_fit():
     with pytest.raises(ValueError, match="made for 4 columns; the one before gives 5"):
         lamina._core.Network("float32", 5, 1, [spec], [True], "dense")
     with pytest.raises(ValueError, match="made for 2 columns"):
-        lamina._core.Network("float32", 5, 1, [("scale", [1.0, 2.0], [0.0, 0.0])], [False], "dense")
+        lamina._core.Network("float32", 5, 1, [("scale", [0.0, 0.0], [1.0, 2.0], [0.0, 0.0])], [False], "dense")
 
 
 def test_a_refused_build_leaves_other_models_alone(rng):

@@ -79,6 +79,7 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
                        labels,
                        sample_weight.is_none() ? nullptr : ws.data<T>(),
                        {},
+                       static_cast<std::int64_t>(values.size() > 2 ? values[2] : 0),
                        static_cast<T>(gradient_scale),
                        losses.mutable_data<T>(),
                        {need_gradient ? gs.mutable_data<T>() : nullptr, n, c, c}};

@@ -1,3 +1,8 @@
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <vector>
+
 #include "bindings/arguments.hpp"
 #include "bindings/register.hpp"
 
@@ -98,20 +103,24 @@ void count_by_threshold(const py::handle& targets, const py::handle& scores, con
   });
 }
 
-// Σ_i w_i a_ij b_ij of each column.
-py::array_t<double> column_products(const py::handle& a, const py::handle& b, const py::handle& weights) {
+// Σ_i w_i (a_ij - centre_j) (b_ij - centre_j) of each column.
+py::array_t<double> column_products(const py::handle& a, const py::handle& b, const py::handle& weights,
+                                    const std::optional<std::vector<double>>& centre) {
   Arguments arguments("column_products");
   const Argument left = scores_of(arguments, a);
   const Argument right = arguments.input(b, "b", left.shape(), "(n, c)");
   Argument w{};
   if (!weights.is_none()) w = arguments.input(weights, "sample_weight", {left.array.shape(0)}, "(n,)");
+  if (centre && static_cast<py::ssize_t>(centre->size()) != left.array.shape(1))
+    arguments.fail_value("centre must have a number for each column.");
   py::array_t<double> out(left.array.shape(1));
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
     double* to = out.mutable_data();
     without_gil(static_cast<double>(left.size()), [&] {
       kernels_of<T>(kernels()).column_products(matrix<T>(left), matrix<T>(right),
-                                               weights.is_none() ? nullptr : w.data<T>(), to);
+                                               weights.is_none() ? nullptr : w.data<T>(),
+                                               centre ? centre->data() : nullptr, to);
     });
   });
   return out;
@@ -155,7 +164,8 @@ void register_metrics(py::module_& module) {
          py::arg("places"), py::arg("out"));
   define(module, "count_by_threshold", count_by_threshold, py::arg("targets"), py::arg("scores"), py::arg("weights"),
          py::arg("thresholds"), py::arg("counts"));
-  define(module, "column_products", column_products, py::arg("a"), py::arg("b"), py::arg("weights"));
+  define(module, "column_products", column_products, py::arg("a"), py::arg("b"), py::arg("weights"),
+         py::arg("centre") = py::none());
   define(module, "first_label_outside", first_label_outside, py::arg("labels"), py::arg("classes"));
   define(module, "sum", sum, py::arg("values"), py::arg("weights"));
 }

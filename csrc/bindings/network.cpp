@@ -81,16 +81,17 @@ std::unique_ptr<Layer<T>> make_layer(const py::tuple& spec, InputKind input) {
     return std::make_unique<NoiseLayer<T>>(noise, spec[2].cast<double>(), spec[3].cast<std::uint64_t>());
   }
   if (kind == "scale")
-    return std::make_unique<Scale<T>>(spec[1].cast<std::vector<T>>(), spec[2].cast<std::vector<T>>());
+    return std::make_unique<Scale<T>>(spec[1].cast<std::vector<T>>(), spec[2].cast<std::vector<T>>(),
+                                      spec[3].cast<std::vector<T>>());
   if (kind == "clipped_relu")
     return std::make_unique<ClippedReluLayer<T>>(spec[1].cast<double>(), spec[2].cast<double>(),
                                                  spec[3].cast<double>());
   if (kind == "prelu") return std::make_unique<Prelu<T>>(block());
   if (kind == "batch_norm") {
     const auto tensors = spec[2].cast<std::vector<int>>();
-    return std::make_unique<BatchNorm<T>>(block(),
-                                          BatchNormTensors{tensors.at(0), tensors.at(1), tensors.at(2), tensors.at(3)},
-                                          spec[3].cast<double>(), spec[4].cast<double>(), spec[5].cast<bool>());
+    return std::make_unique<BatchNorm<T>>(
+        block(), BatchNormTensors{tensors.at(0), tensors.at(1), tensors.at(2), tensors.at(3)}, spec[3].cast<double>(),
+        spec[4].cast<double>(), spec[5].cast<double>(), spec[6].cast<bool>());
   }
   if (kind == "row_norm")
     return std::make_unique<RowNorm<T>>(block(), spec[2].cast<int>(), spec[3].cast<int>(), spec[4].cast<bool>(),

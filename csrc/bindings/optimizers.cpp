@@ -154,8 +154,7 @@ void running_average(const py::handle& w, const py::handle& mean, double momentu
   if (kept.shape() != values.shape()) arguments.fail_value("mean must have the shape of w.");
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    kernels_of<T>(kernels()).running_average(values.data<T>(), kept.mutable_data<T>(), static_cast<T>(momentum),
-                                             values.size());
+    kernels_of<T>(kernels()).running_average(values.data<T>(), kept.mutable_data<T>(), momentum, values.size());
   });
 }
 

@@ -19,8 +19,10 @@ void random_fill(const std::string& distribution, std::uint64_t key, std::uint64
     arguments.fail_value("distribution must be 'uniform', 'normal' or 'truncated_normal'; got '" + distribution + "'.");
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    if (!std::isfinite(static_cast<T>(a)) || !std::isfinite(static_cast<T>(b)))
-      arguments.fail_value("a and b must be finite in the dtype of out.");
+    if (!std::isfinite(static_cast<T>(a)) || !std::isfinite(static_cast<T>(b)) ||
+        (kind == Distribution::uniform && !std::isfinite(static_cast<T>(b) - static_cast<T>(a))))
+      arguments.fail_value(
+          "a and b must be finite in the dtype of out, and so must the range of a uniform distribution.");
     without_gil(8.0 * static_cast<double>(values.size()), [&] {
       kernels_of<T>(kernels()).random_fill(kind, {key, counter}, static_cast<T>(a), static_cast<T>(b),
                                            values.mutable_data<T>(), values.size());

@@ -48,6 +48,7 @@ struct LossArguments {
   Labels labels;                      // (n,); data is null where targets are given
   const T* sample_weight;             // (n,) or null
   T parameters[kMostLossParameters];  // as LossInfo says
+  std::int64_t ignored_class;         // where the parameters say that one is
   T gradient_scale;                   // multiplies the gradient alone: 1 / n makes it that of the mean
   T* loss;                            // (n,), or null
   Matrix<T> gradient;                 // (n, c), or data null; may be the predictions
@@ -149,7 +150,7 @@ struct PanelTranspose {
   std::ptrdiff_t row_begin, row_end, column_begin, column_end;
 };
 
-// y = x scale_j + shift_j for rows and panels; where null 1 and 0.
+// y = (x - centre_j) scale_j + shift_j for rows and panels; where null 0, 1 and 0.
 template <class T>
 struct ColumnScale {
   Panels<const T> x;
@@ -157,6 +158,7 @@ struct ColumnScale {
   const T *scale, *shift;  // of column j at [j - first]
   std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
   std::ptrdiff_t first = 0;
+  const T* centre = nullptr;  // as scale
 };
 
 // y = x above the threshold, kept within [0, most] where most is finite, and slope (x - threshold) below; with dy, y
@@ -283,9 +285,10 @@ struct Kernels {
   void (*gather)(const Gather<T>&);
   // kernels/normalization.hpp
   void (*scale_columns)(const ColumnScale<T>&);
-  void (*column_moments)(Panels<const T> x, std::ptrdiff_t panel, T* mean, T* variance);
+  void (*column_moments)(Panels<const T> x, std::ptrdiff_t panel, T* mean, T* rest, T* variance);
   void (*normalization_sums)(const NormalizationSums<T>&, T* sums);
-  void (*column_normalization_backward)(const NormalizationSums<T>&, const T* gamma, const T* sums, Panels<T> dx);
+  void (*column_normalization_backward)(const NormalizationSums<T>&, const T* gamma, const T* rest, const T* sums,
+                                        Panels<T> dx);
   void (*row_normalization)(const RowNormalization<T>&);
   void (*row_normalization_backward)(const RowNormalization<T>&, Matrix<const T> dy, Matrix<T> dx);
   void (*prelu)(const ColumnScale<T>&, const Panels<const T>* dy);
@@ -298,7 +301,7 @@ struct Kernels {
   double (*penalty)(const T* w, double l1, double l2, std::ptrdiff_t size);
   void (*add_penalty_gradient)(const T* w, T* gradient, T l1, T l2, std::ptrdiff_t size);
   void (*scale_and_clip)(T* gradient, T factor, T limit, std::ptrdiff_t size);
-  void (*running_average)(const T* w, T* mean, T momentum, std::ptrdiff_t size);
+  void (*running_average)(const T* w, T* mean, double momentum, std::ptrdiff_t size);
   void (*bound_below_by_zero)(Panels<T> w, std::ptrdiff_t panel_begin, std::ptrdiff_t panel_end);
   void (*bound_column_norms)(Panels<T> w, std::ptrdiff_t panel_begin, std::ptrdiff_t panel_end, NormBounds<T>);
   void (*bound_row_norms)(Panels<T> w, std::ptrdiff_t row_begin, std::ptrdiff_t row_end, NormBounds<T>);
@@ -317,7 +320,7 @@ struct Kernels {
   void (*sparse_top_matches)(Matrix<const T> scores, Labels labels, std::ptrdiff_t k, T* match);
   void (*categorical_top_matches)(Matrix<const T> scores, Matrix<const T> targets, std::ptrdiff_t k, T* match);
   void (*count_by_threshold)(const ThresholdCounts<T>&);
-  void (*column_products)(Matrix<const T> a, Matrix<const T> b, const T* weights, double* out);
+  void (*column_products)(Matrix<const T> a, Matrix<const T> b, const T* weights, const double* centre, double* out);
   // uniform: [a, b); normal: mean a, deviation b; truncated_normal: the same, redrawn beyond 2 b.
   void (*random_fill)(Distribution, RandomStream, T a, T b, T* out, std::ptrdiff_t size);
 };

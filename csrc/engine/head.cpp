@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "core/dispatch.hpp"
+
 namespace lamina::engine {
 namespace {
 
@@ -49,6 +51,7 @@ std::int64_t label_at(const Rows& from, std::ptrdiff_t row, std::ptrdiff_t place
 template <class T>
 void set_parameters(LossArguments<T>& arguments, const HeadParameters& parameters) {
   for (std::size_t i = 0; i < parameters.size(); ++i) arguments.parameters[i] = static_cast<T>(parameters[i]);
+  arguments.ignored_class = static_cast<std::int64_t>(parameters[2]);
 }
 
 }  // namespace
@@ -98,7 +101,7 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
       kernels_.gather({data.targets[i].rows, data.order, first + rows.begin, rows.size(), to, lines.begin, lines_});
     }
   }
-  std::fill(penalties_.data() + rows.begin, penalties_.data() + rows.end, T(0));
+  std::fill(penalties_.data() + rows.begin, penalties_.data() + rows.end, 0.0);
   weighted_ = data.sample_weight != nullptr;
   if (!weighted_) return;
   for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i) {
@@ -193,6 +196,7 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
                                    by_label ? labels(target, rows) : Labels{},
                                    nullptr,
                                    {},
+                                   0,
                                    T(1),
                                    match,
                                    {}};
@@ -217,6 +221,7 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
                              by_label ? labels(target, rows) : Labels{},
                              weighted_ ? weights_.data() + rows.begin : nullptr,
                              {},
+                             0,
                              scale,
                              losses_.data() + rows.begin,
                              gradient ? rows_of(output.gradient) : Matrix<T>{}};
@@ -229,7 +234,7 @@ void Head<T>::collect(std::ptrdiff_t size, double divisor, double penalty, Total
   const std::ptrdiff_t lines = size * lines_;
   const double rows = static_cast<double>(size), share = divisor == 0 ? 0 : rows / divisor;
   totals.sum[0] += kernels_.sum(losses_.data(), nullptr, lines) * share + penalty * rows +
-                   kernels_.sum(penalties_.data(), nullptr, size);
+                   lamina::kernels().f64.sum(penalties_.data(), nullptr, size);
   totals.count[0] += rows;
   for (std::size_t i = 0; i < metrics_.size(); ++i) {
     const bool weighted = plan_.metrics[i].weighted && weighted_;

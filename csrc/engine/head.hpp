@@ -104,7 +104,7 @@ class Head {
   void gather(const TrainingData<T>& data, std::ptrdiff_t first, Range rows);
 
   // Where layers add what each row of the batch costs besides; fetched rows begin with zero.
-  T* penalties() const { return penalties_.data(); }
+  double* penalties() const { return penalties_.data(); }
 
   // What divides the losses of a batch of `size` rows that begins at row `first` of the data.
   double divisor(const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size) const;
@@ -136,7 +136,8 @@ class Head {
   const Kernels<T>& kernels_;
   std::ptrdiff_t columns_, padded_, lines_;  // lines of each row
   std::vector<TargetMemory> targets_;
-  Buffer<T> weights_, losses_, predictions_, penalties_;
+  Buffer<T> weights_, losses_, predictions_;
+  Buffer<double> penalties_;
   std::vector<Buffer<T>> metrics_;
   bool weighted_ = false;
 };

@@ -25,12 +25,12 @@ template <class T>
 struct Pass {
   const Kernels<T>& kernels;
   Tape<T>& tape;
-  bool training;              // the tape is one for training: gradients will follow
-  bool random = false;        // noise is added, and batches are normalized by their own moments
-  std::uint64_t draw = 0;     // which batch of the model's life this is: noise depends on it
-  std::ptrdiff_t offset = 0;  // row of the batch where the tape begins
-  std::ptrdiff_t batch = 0;   // rows of the batch
-  T* penalties = nullptr;     // of each row of the batch, added to its loss; null in predictions
+  bool training;                // the tape is one for training: gradients will follow
+  bool random = false;          // noise is added, and batches are normalized by their own moments
+  std::uint64_t draw = 0;       // which batch of the model's life this is: noise depends on it
+  std::ptrdiff_t offset = 0;    // row of the batch where the tape begins
+  std::ptrdiff_t batch = 0;     // rows of the batch
+  double* penalties = nullptr;  // of each row of the batch, added to its loss; null in predictions
   Ahead ahead;  // of the input: the layer that goes last through the batch asks for some of it now and then
   Interrupt* interrupt = nullptr;  // of a step that may take long
 };

@@ -221,7 +221,7 @@ template <class T>
 void Update<T>::finish(int index, int count, Barrier& barrier) {
   if (plan_.average >= 0) {
     barrier.wait();
-    const T momentum = first_ ? T(0) : static_cast<T>(plan_.average);
+    const double momentum = first_ ? 0 : plan_.average;
     for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
       T *w = layer.parameters->data() + piece.begin, *mean = layer.beside.average->data() + piece.begin;
       kernels_.running_average(w, mean, momentum, piece.count);

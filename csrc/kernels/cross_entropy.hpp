@@ -8,7 +8,8 @@
 namespace lamina::LAMINA_ISA {
 
 // Binary cross-entropy of a logit z: log(1 + exp(-|z|)) + max(z, 0) - z t, gradient sigmoid(z) - t, with the target
-// smoothed first: t (1 - s) + s / 2. An infinite logit that agrees with its target costs 0.
+// smoothed first: t (1 - s) + s / 2. An infinite logit that agrees with its target costs 0. Where sigmoid(z) is near 1
+// the gradient is (1 - t) - sigmoid(-z): the difference from 1 would be lost in it.
 struct SigmoidCrossEntropy : MeanOfColumns {
   static constexpr LossInfo info{"sigmoid_cross_entropy", false, "label_smoothing", 0};
   template <class T>
@@ -16,11 +17,11 @@ struct SigmoidCrossEntropy : MeanOfColumns {
     const T smoothing = parameters[0];
     const Vec<T> t = target * (T(1) - smoothing) + T(0.5) * smoothing;
     const Vec<T> e = exp<T>(-abs<T>(z));
-    const Vec<T> probability = (z < T(0) ? e : broadcast<T>(T(1))) / (e + T(1));
+    const Vec<T> far = e / (e + T(1));  // sigmoid(-|z|)
     // z t, or z (1 - t) reflected, with 0 where the factor is 0 even if z is infinite.
     const Vec<T> factor = z > T(0) ? T(1) - t : -t;
     const Vec<T> linear = factor == T(0) ? Vec<T>{} : z * factor;
-    return {unless_nan<T>(z, linear + log1p_unit<T>(e)), probability - t};
+    return {unless_nan<T>(z, linear + log1p_unit<T>(e)), z < T(0) ? far - t : (T(1) - t) - far};
   }
 };
 
@@ -47,31 +48,36 @@ template <class T>
   return x <= T(0) ? Vec<T>{} : (x >= T(1) ? one : found);
 }
 
-// w (1 - p_t)^γ BCE(p, t), with p_t = t p + (1 - t)(1 - p), t smoothed, and w = 1, or balanced t α + (1 - t)(1 - α);
-// p = sigmoid(z) where logits are given. Lin et al. 2017.
+// w (1 - p_t)^γ BCE(p, t), with p_t = t p + (1 - t)(1 - p), t smoothed, and w = 1, or balanced t α + (1 - t)(1 - α).
+// Where logits z are given p = sigmoid(z), and nothing is kept within a margin: dL/dz is
+// w ((1 - p_t)^γ (p - t) + γ (1 - p_t)^(γ - 1) (1 - 2 t) p (1 - p) BCE). Lin et al. 2017.
 struct BinaryFocalCrossEntropy : MeanOfColumns {
   static constexpr LossInfo info{"binary_focal_cross_entropy", false, "label_smoothing gamma alpha from_logits", 0};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> given, Vec<T> target, const T* parameters) {
     const T gamma = parameters[1], alpha = parameters[2];  // alpha < 0: not balanced
-    const Vec<T> p = parameters[3] != T(0) ? sigmoid<T>(given) : given;
-    const ValueAndGradient<T> entropy = BinaryCrossEntropy::evaluate<T>(p, target, parameters);
+    const bool logits = parameters[3] != T(0);
+    const Vec<T> p = logits ? sigmoid<T>(given) : given, rest = logits ? sigmoid<T>(-given) : Vec<T>(T(1) - given);
+    const ValueAndGradient<T> entropy = logits ? SigmoidCrossEntropy::evaluate<T>(given, target, parameters)
+                                               : BinaryCrossEntropy::evaluate<T>(given, target, parameters);
     const Vec<T> t = target * (T(1) - parameters[0]) + T(0.5) * parameters[0];
-    const Vec<T> missed = T(1) - (t * p + (T(1) - t) * (T(1) - p));
+    const Vec<T> missed = t * rest + (T(1) - t) * p;
     const Vec<T> factor = power_of_unit<T>(missed, gamma);
     const Vec<T> bend =
         gamma == T(0) ? Vec<T>{} : Vec<T>(gamma * power_of_unit<T>(missed, gamma - T(1)) * (T(1) - T(2) * t));
     const Vec<T> weight = alpha < T(0) ? broadcast<T>(T(1)) : t * alpha + (T(1) - t) * (T(1) - alpha);
-    Vec<T> slope = weight * (factor * entropy.gradient + bend * entropy.value);
-    if (parameters[3] != T(0)) slope *= p * (T(1) - p);
-    return {weight * factor * entropy.value, slope};
+    const Vec<T> inner =
+        logits ? Vec<T>(p * rest) : broadcast<T>(T(1));  // of an infinite logit 0, and infinity times 0
+    const Vec<T> bent = inner == T(0) ? Vec<T>{} : bend * inner * entropy.value;
+    return {factor == T(0) ? Vec<T>{} : weight * factor * entropy.value,
+            unless_nan<T>(given, weight * (factor * entropy.gradient + bent))};
   }
 };
 
 // Rows whose class does not count: loss and gradient 0.
 template <class T>
 [[gnu::always_inline]] inline bool ignored(const LossArguments<T>& a, std::ptrdiff_t label) {
-  return a.parameters[1] != T(0) && label == static_cast<std::ptrdiff_t>(a.parameters[2]);
+  return a.parameters[1] != T(0) && label == static_cast<std::ptrdiff_t>(a.ignored_class);
 }
 template <class T>
 void skip_row(const LossArguments<T>& a, std::ptrdiff_t i) {
@@ -323,9 +329,9 @@ struct CategoricalCrossEntropy {
   }
 };
 
-// -Σ_j α (1 - q_j)^γ t_j log(q_j), t smoothed, for q = p / Σ p kept within the margin; p = softmax(z) where logits are
-// given. Lin et al. 2017. With h_j = α t_j (γ (1 - q_j)^(γ - 1) log(q_j) - (1 - q_j)^γ / q_j):
-// dL/dp_j = (h_j - Σ_k h_k q_k) / Σ p, dL/dz_j = p_j (h_j - Σ_k h_k q_k).
+// -Σ_j α (1 - q_j)^γ t_j log(q_j), t smoothed, for q = p / Σ p kept within the margin; where logits z are given for
+// q = softmax(z), kept within none. Lin et al. 2017. With h_j = α t_j (γ (1 - q_j)^(γ - 1) log(q_j) - (1 - q_j)^γ /
+// q_j): dL/dp_j = (h_j - Σ_k h_k q_k) / Σ p, dL/dz_j = h_j q_j - q_j Σ_k h_k q_k.
 struct CategoricalFocalCrossEntropy {
   static constexpr LossInfo info{"categorical_focal_cross_entropy", false, "label_smoothing gamma alpha from_logits",
                                  0};
@@ -345,33 +351,39 @@ struct CategoricalFocalCrossEntropy {
       };
       Vec<T> partial{};
       for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) { partial += raw_at(j, count); });
-      const T sum = sum_lanes<T>(partial);
+      const T sum = sum_lanes<T>(partial), rest = log<T>(broadcast<T>(sum))[0];
       struct Terms {
-        Vec<T> loss, slope, q;
+        Vec<T> loss, slope, pull, q;  // pull: slope q
       };
       const auto terms_at = [&](std::ptrdiff_t j, std::ptrdiff_t count) -> Terms {
-        const Vec<T> raw = raw_at(j, count) / sum, q = clamp<T>(raw, kEpsilon<T>, T(1) - kEpsilon<T>);
+        const Vec<T> raw = raw_at(j, count) / sum;
+        const Vec<T> q = from_logits ? raw : clamp<T>(raw, kEpsilon<T>, T(1) - kEpsilon<T>);
+        const Vec<T> logarithm = from_logits ? Vec<T>((load_lanes(given + j, count, T(0)) - top) - rest) : log<T>(q);
         const Vec<T> target = first_lanes_of<T>(load_lanes(t + j, count, T(0)) * on + floor, count) * alpha;
-        const Vec<T> missed = T(1) - q, logarithm = log<T>(q), factor = power_of_unit<T>(missed, gamma);
+        const Vec<T> missed = T(1) - q, factor = power_of_unit<T>(missed, gamma);
         const Vec<T> bend =
             gamma == T(0) ? Vec<T>{} : Vec<T>(gamma * power_of_unit<T>(missed, gamma - T(1)) * logarithm);
-        const Vec<T> slope = target * (bend - factor / q);
-        return {target == T(0) ? Vec<T>{} : -target * factor * logarithm,
-                unless_nan<T>(raw, q == raw && target != T(0) ? slope : Vec<T>{}), raw};
+        const Vec<T> bent = q == T(0) ? Vec<T>{} : bend * q;  // q log q
+        const Vec<T> slope = target * (bend - factor / q), pull = target * (bent - factor);
+        const auto counted = [&](Vec<T> value) {
+          return unless_nan<T>(raw, q == raw && target != T(0) ? value : Vec<T>{});
+        };
+        return {target == T(0) || factor == T(0) ? Vec<T>{} : -target * factor * logarithm, counted(slope),
+                counted(pull), raw};
       };
       Vec<T> loss{}, pull{};
       for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
         const Terms terms = terms_at(j, count);
         loss += terms.loss;
-        pull += first_lanes_of<T>(terms.slope * terms.q, count);
+        pull += first_lanes_of<T>(terms.pull, count);
       });
       if (a.gradient.data != nullptr) {
         T* g = a.gradient.data + i * a.gradient.stride;
         const T total = sum_lanes<T>(pull), slope = weight * a.gradient_scale;
         for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
           const Terms terms = terms_at(j, count);
-          const Vec<T> share = from_logits ? terms.q : broadcast<T>(T(1) / sum);
-          store_lanes(g + j, Vec<T>((terms.slope - total) * share * slope), count);
+          const Vec<T> found = from_logits ? Vec<T>(terms.pull - total * terms.q) : Vec<T>((terms.slope - total) / sum);
+          store_lanes(g + j, Vec<T>(found * slope), count);
         });
       }
       if (a.loss != nullptr) a.loss[i] = sum_lanes<T>(loss) * weight;

@@ -42,13 +42,17 @@ struct AbsolutePercentageError : MeanOfColumns {
   }
 };
 
-// (log(1 + max(p, ε)) - log(1 + max(t, ε)))².
+// (log(1 + max(p, ε)) - log(1 + max(t, ε)))². Of two that are close the difference of the logarithms is that of
+// 1 + |p - t| / (1 + the smaller).
 struct SquaredLogarithmicError : MeanOfColumns {
   static constexpr LossInfo info{"msle", false, nullptr, 0};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
-    const Vec<T> least = broadcast<T>(kEpsilon<T>), above = maximum(least, p) + T(1);
-    const Vec<T> d = log<T>(above) - log<T>(maximum(least, t) + T(1));
+    const Vec<T> least = broadcast<T>(kEpsilon<T>), given = maximum(least, p), wanted = maximum(least, t);
+    const Vec<T> above = given + T(1), apart = given - wanted;
+    const Vec<T> share = abs<T>(apart) / (minimum(given, wanted) + T(1));
+    const Vec<T> close = copy_sign<T>(log1p_unit<T>(minimum(broadcast<T>(T(1)), share)), apart);
+    const Vec<T> d = share < T(1) ? close : log<T>(above) - log<T>(wanted + T(1));
     return {d * d, unless_nan<T>(p, p > least ? T(2) * d / above : Vec<T>{})};
   }
 };
@@ -60,19 +64,22 @@ struct Huber : MeanOfColumns {
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T* parameters) {
     const T delta = parameters[0];
     const Vec<T> e = p - t, size = abs<T>(e);
-    const Vec<T> linear = delta * size - T(0.5) * delta * delta;
+    const Vec<T> linear = delta * (size - T(0.5) * delta);
     return {unless_nan<T>(e, size <= delta ? T(0.5) * e * e : linear),
             unless_nan<T>(e, size <= delta ? e : sign<T>(e) * delta)};
   }
 };
 
-// log(cosh(p - t)) = |e| + log(1 + exp(-2 |e|)) - log 2; derivative tanh(e).
+// log(cosh(p - t)) = |e| + log(1 + exp(-2 |e|)) - log 2, or log(1 + tanh²(e) / (1 - tanh²(e))) / 2 where e is small;
+// derivative tanh(e).
 struct LogCosh : MeanOfColumns {
   static constexpr LossInfo info{"log_cosh", false, nullptr, 0};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
-    const Vec<T> e = p - t, size = abs<T>(e);
-    return {size + log1p_unit<T>(exp<T>(T(-2) * size)) - T(0.6931471805599453), tanh<T>(e)};
+    const Vec<T> e = p - t, size = abs<T>(e), slope = tanh<T>(e), square = slope * slope;
+    const Vec<T> large = size + log1p_unit<T>(exp<T>(T(-2) * size)) - T(0.6931471805599453);
+    const Vec<T> small = T(0.5) * log1p_unit<T>(minimum(broadcast<T>(T(1)), Vec<T>(square / (T(1) - square))));
+    return {size < T(0.5) ? small : large, slope};
   }
 };
 
@@ -82,7 +89,7 @@ struct Poisson : MeanOfColumns {
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> above = p + kEpsilon<T>;
-    return {p - t * log<T>(above), T(1) - t / above};
+    return {p - t * log<T>(above), ((p - t) + kEpsilon<T>) / above};
   }
 };
 

@@ -100,14 +100,18 @@ void count_by_threshold(const ThresholdCounts<T>& a) {
   }
 }
 
-// out[j] = Σ_i w_i a_ij b_ij, in float64 in the order of the rows.
+// out[j] = Σ_i w_i (a_ij - centre_j) (b_ij - centre_j), in float64 in the order of the rows; without centres those are
+// 0.
 template <class T>
-void column_products(Matrix<const T> a, Matrix<const T> b, const T* weights, double* out) {
+void column_products(Matrix<const T> a, Matrix<const T> b, const T* weights, const double* centre, double* out) {
   for (std::ptrdiff_t j = 0; j < a.cols; ++j) out[j] = 0;
   for (std::ptrdiff_t i = 0; i < a.rows; ++i) {
     const double weight = weights == nullptr ? 1.0 : static_cast<double>(weights[i]);
-    for (std::ptrdiff_t j = 0; j < a.cols; ++j)
-      out[j] += weight * static_cast<double>(a.data[i * a.stride + j]) * static_cast<double>(b.data[i * b.stride + j]);
+    for (std::ptrdiff_t j = 0; j < a.cols; ++j) {
+      const double from = centre == nullptr ? 0 : centre[j];
+      out[j] += weight * (static_cast<double>(a.data[i * a.stride + j]) - from) *
+                (static_cast<double>(b.data[i * b.stride + j]) - from);
+    }
   }
 }
 

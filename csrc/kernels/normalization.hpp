@@ -28,18 +28,20 @@ template <class T>
   return values == nullptr ? broadcast<T>(otherwise) : Vec<T>(load_lanes(values + column, count, T(0)));
 }
 
-// y = x scale_j + shift_j, 1 and 0 where null.
+// y = (x - centre_j) scale_j + shift_j; 0, 1 and 0 where null.
 template <class T>
 void scale_columns(const ColumnScale<T>& a) {
   for (std::ptrdiff_t panel = a.panel_begin; panel < a.panel_end; ++panel) {
     for_each_column_vector<T>(a.x.cols, panel, [&](std::ptrdiff_t j, std::ptrdiff_t count, std::ptrdiff_t column) {
       const Vec<T> scale = column_values(a.scale, column - a.first, count, T(1)),
-                   shift = column_values(a.shift, column - a.first, count, T(0));
+                   shift = column_values(a.shift, column - a.first, count, T(0)),
+                   centre = column_values(a.centre, column - a.first, count, T(0));
       const T* from = a.x.data + panel * a.x.panel_stride + j;
       T* to = a.y.data + panel * a.y.panel_stride + j;
-      for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i)
-        store_lanes(to + i * a.y.row_stride, fma(load_lanes(from + i * a.x.row_stride, count, T(0)), scale, shift),
-                    count);
+      for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i) {
+        const Vec<T> apart = load_lanes(from + i * a.x.row_stride, count, T(0)) - centre;
+        store_lanes(to + i * a.y.row_stride, fma(apart, scale, shift), count);
+      }
     });
   }
 }
@@ -56,19 +58,22 @@ template <class T, class Term>
   return total;
 }
 
-// Mean and variance (the mean square deviation) of each column of a panel, over all rows.
+// Mean and variance (the mean square deviation) of each column of a panel, over all rows. The mean is mean + rest: what
+// `mean` alone lacks matters where the columns lie far from 0.
 template <class T>
-void column_moments(Panels<const T> x, std::ptrdiff_t panel, T* mean, T* variance) {
+void column_moments(Panels<const T> x, std::ptrdiff_t panel, T* mean, T* rest, T* variance) {
   for_each_column_vector<T>(x.cols, panel, [&](std::ptrdiff_t j, std::ptrdiff_t count, std::ptrdiff_t) {
     const T* from = x.data + panel * x.panel_stride + j;
     const auto at = [&](std::ptrdiff_t i) -> Vec<T> { return load_lanes(from + i * x.row_stride, count, T(0)); };
     const T rows = static_cast<T>(x.rows);
     const Vec<T> centre = sum_of_rows<T>(0, x.rows, at) / rows;
+    const Vec<T> apart = sum_of_rows<T>(0, x.rows, [&](std::ptrdiff_t i) { return Vec<T>(at(i) - centre); }) / rows;
     const Vec<T> square = sum_of_rows<T>(0, x.rows, [&](std::ptrdiff_t i) {
-      const Vec<T> d = at(i) - centre;
+      const Vec<T> d = (at(i) - centre) - apart;
       return Vec<T>(d * d);
     });
     store_lanes(mean + j, centre, count);
+    store_lanes(rest + j, apart, count);
     store_lanes(variance + j, Vec<T>(square / rows), count);
   });
 }
@@ -95,9 +100,11 @@ void normalization_sums(const NormalizationSums<T>& a, T* sums) {
   });
 }
 
-// dx = γ_j rate_j (dy - sums[1]/n - x̂ sums[0]/n) of one panel, for moments that were taken from all n rows.
+// dx = γ_j rate_j (dy - sums[1]/n - x̂ sums[0]/n) of one panel, for moments that were taken from all n rows;
+// x̂ = (x - centre) rate - rest, with sums[0] = Σ dy x̂.
 template <class T>
-void column_normalization_backward(const NormalizationSums<T>& a, const T* gamma, const T* sums, Panels<T> dx) {
+void column_normalization_backward(const NormalizationSums<T>& a, const T* gamma, const T* rest, const T* sums,
+                                   Panels<T> dx) {
   const T rows = static_cast<T>(a.x.rows);
   for_each_column_vector<T>(a.x.cols, a.panel, [&](std::ptrdiff_t j, std::ptrdiff_t count, std::ptrdiff_t column) {
     const T* x = a.x.data + a.panel * a.x.panel_stride + j;
@@ -107,10 +114,11 @@ void column_normalization_backward(const NormalizationSums<T>& a, const T* gamma
     const Vec<T> factor = rate * column_values(gamma, column, count, T(1));
     const Vec<T> along = load_lanes(sums + j, count, T(0)) / rows;
     const Vec<T> mean = load_lanes(sums + kPanelWidth<T> + j, count, T(0)) / rows;
+    const Vec<T> shift = load_lanes(rest + j, count, T(0));
     for (std::ptrdiff_t i = 0; i < a.x.rows; ++i) {
-      const Vec<T> unit = (load_lanes(x + i * a.x.row_stride, count, T(0)) - centre) * rate;
+      const Vec<T> unit = (load_lanes(x + i * a.x.row_stride, count, T(0)) - centre) * rate - shift;
       const Vec<T> slope = load_lanes(dy + i * a.dy.row_stride, count, T(0));
-      store_lanes(to + i * dx.row_stride, Vec<T>(factor * (slope - mean - unit * along)), count);
+      store_lanes(to + i * dx.row_stride, Vec<T>(factor * ((slope - mean) - unit * along)), count);
     }
   });
 }
@@ -123,7 +131,15 @@ void row_normalization(const RowNormalization<T>& a) {
   const T columns = static_cast<T>(c);
   for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i) {
     const T* x = a.x.data + i * a.x.stride;
-    const T centre = a.centered ? row_dot<T>(x, nullptr, c) / columns : T(0);
+    T centre = a.centered ? row_dot<T>(x, nullptr, c) / columns : T(0);
+    if (a.centered) {  // the sum was rounded many times: its mean is mended by that of what is left
+      Vec<T> apart{};
+      for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+        const Vec<T> d = load_lanes(x + j, count, T(0)) - centre;
+        apart += count == kLanes<T> ? d : first_lanes_of<T>(d, count);
+      });
+      centre += sum_lanes<T>(apart) / columns;
+    }
     Vec<T> square{};
     for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
       const Vec<T> d = load_lanes(x + j, count, T(0)) - centre;

@@ -25,6 +25,13 @@ template <class T>
   mean = fma(value - mean, broadcast<T>(share), mean);
 }
 
+// square ← square + share (g² - square): infinite for good where g² was, instead of NaN.
+template <class T>
+[[gnu::always_inline]] inline void move_square(Vec<T>& square, Vec<T> gradient, T share) {
+  const Vec<T> moved = fma(fma(gradient, gradient, -square), broadcast<T>(share), square);
+  square = square < kInfinity<T> ? moved : square;
+}
+
 [[gnu::always_inline]] inline double power(double base, std::int64_t exponent) {
   return __builtin_pow(base, static_cast<double>(exponent));
 }
@@ -93,7 +100,7 @@ struct Adam : NeverAddsScaledGradient {
   static void apply(OptimizerVectors<T>& v, const T* scalars) {
     decay(v, scalars[5]);
     move(v.slot[0], v.gradient, scalars[1]);
-    v.slot[1] = fma(fma(v.gradient, v.gradient, -v.slot[1]), broadcast<T>(scalars[2]), v.slot[1]);
+    move_square(v.slot[1], v.gradient, scalars[2]);
     Vec<T> square = v.slot[1];
     if (scalars[4] != T(0)) square = v.slot[2] = maximum(v.slot[2], v.slot[1]);
     v.parameter = fma(v.slot[0] / (sqrt(square) + scalars[3]), broadcast<T>(scalars[0]), v.parameter);
@@ -165,14 +172,15 @@ struct Nadam : NeverAddsScaledGradient {
   static void apply(OptimizerVectors<T>& v, const T* scalars) {
     decay(v, scalars[6]);
     move(v.slot[0], v.gradient, scalars[2]);
-    v.slot[1] = fma(fma(v.gradient, v.gradient, -v.slot[1]), broadcast<T>(scalars[3]), v.slot[1]);
+    move_square(v.slot[1], v.gradient, scalars[3]);
     const Vec<T> ahead = fma(v.slot[0], broadcast<T>(scalars[0]), Vec<T>(v.gradient * scalars[1]));
     v.parameter += ahead / (sqrt(Vec<T>(v.slot[1] * scalars[4])) + scalars[5]);
   }
 };
 
-// θ ← θ - ηλθ, then v ← ρv + (1 - ρ)g², s = ηg / √(v + ε), centered s = ηg / √(v - a² + ε) with a ← ρa + (1 - ρ)g;
-// without momentum θ ← θ - s, else m ← μm + s, θ ← θ - m. Tieleman & Hinton 2012; Graves 2013 for the centered one.
+// θ ← θ - ηλθ, then v ← ρv + (1 - ρ)g², s = ηg / √(v + ε), centered s = ηg / √(max(v - a², 0) + ε) with
+// a ← ρa + (1 - ρ)g: rounding may make the difference negative where gradients hardly change. Without momentum θ ← θ -
+// s, else m ← μm + s, θ ← θ - m. Tieleman & Hinton 2012; Graves 2013 for the centered one.
 struct RmsProp : NeverAddsScaledGradient {
   static constexpr OptimizerInfo info{"rmsprop", 3, "rho momentum epsilon centered weight_decay"};
 
@@ -190,11 +198,11 @@ struct RmsProp : NeverAddsScaledGradient {
   template <class T>
   static void apply(OptimizerVectors<T>& v, const T* scalars) {
     decay(v, scalars[5]);
-    v.slot[0] = fma(fma(v.gradient, v.gradient, -v.slot[0]), broadcast<T>(scalars[1]), v.slot[0]);
+    move_square(v.slot[0], v.gradient, scalars[1]);
     Vec<T> variance = v.slot[0];
     if (scalars[4] != T(0)) {
       move(v.slot[2], v.gradient, scalars[1]);
-      variance -= v.slot[2] * v.slot[2];
+      variance = maximum(Vec<T>{}, Vec<T>(variance - v.slot[2] * v.slot[2]));
     }
     const Vec<T> step = v.gradient * scalars[0] / sqrt(Vec<T>(variance + scalars[3]));
     if (scalars[2] == T(0)) {
@@ -240,9 +248,9 @@ struct Adadelta : NeverAddsScaledGradient {
   template <class T>
   static void apply(OptimizerVectors<T>& v, const T* scalars) {
     decay(v, scalars[3]);
-    v.slot[0] = fma(fma(v.gradient, v.gradient, -v.slot[0]), broadcast<T>(scalars[1]), v.slot[0]);
+    move_square(v.slot[0], v.gradient, scalars[1]);
     const Vec<T> step = v.gradient * sqrt(Vec<T>(v.slot[1] + scalars[2])) / sqrt(Vec<T>(v.slot[0] + scalars[2]));  // -d
-    v.slot[1] = fma(fma(step, step, -v.slot[1]), broadcast<T>(scalars[1]), v.slot[1]);
+    move_square(v.slot[1], step, scalars[1]);
     v.parameter = fma(step, broadcast<T>(scalars[0]), v.parameter);
   }
 };

@@ -72,6 +72,23 @@ struct CategoricalHinge {
   }
 };
 
+// ‖x‖₂ of a row; scaled by its largest element where squares overflow or vanish.
+template <class T>
+T row_length(const T* x, std::ptrdiff_t c) {
+  constexpr T huge = sizeof(T) == 4 ? T(1e30) : T(1e290), tiny = T(1) / huge;
+  const T square = row_dot<T>(x, x, c);
+  const auto root = [](T value) { return sqrt(broadcast<T>(value))[0]; };
+  if (square > tiny && square < huge) return root(square);
+  T largest = T(0), sum = T(0);
+  for (std::ptrdiff_t j = 0; j < c; ++j) {
+    const T size = x[j] < T(0) ? -x[j] : x[j];
+    largest = size > largest || size != size ? size : largest;
+  }
+  if (!(largest > T(0) && largest < kInfinity<T>)) return largest;
+  for (std::ptrdiff_t j = 0; j < c; ++j) sum += x[j] / largest * (x[j] / largest);
+  return largest * root(sum);
+}
+
 // -cos of the angle between p and t: with n(x) = x / max(‖x‖, ε), -Σ n(t)_j n(p)_j; gradient -(n(t) - L n(p)) / ‖p‖,
 // where L is -loss.
 struct CosineSimilarity {
@@ -82,16 +99,19 @@ struct CosineSimilarity {
     for_each_row(a.predictions.rows, c, [&](std::ptrdiff_t i) {
       const T *p = a.predictions.data + i * a.predictions.stride, *t = a.targets.data + i * a.targets.stride;
       const T weight = a.sample_weight == nullptr ? T(1) : a.sample_weight[i];
-      const T p_square = row_dot<T>(p, p, c), t_square = row_dot<T>(t, t, c);
       const T least = kEpsilon<T>;
-      const auto root = [](T square) { return sqrt(broadcast<T>(square))[0]; };
-      const T p_length = root(p_square), t_length = root(t_square);
+      const T p_length = row_length(p, c), t_length = row_length(t, c);
       const T p_unit = p_length < least ? least : p_length, t_unit = t_length < least ? least : t_length;
-      const T cosine = row_dot<T>(p, t, c) / (p_unit * t_unit);
+      Vec<T> products{};
+      for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+        products = fma(Vec<T>(load_lanes(p + j, count, T(0)) / p_unit), Vec<T>(load_lanes(t + j, count, T(0)) / t_unit),
+                       products);
+      });
+      const T cosine = sum_lanes<T>(products);
       if (a.gradient.data != nullptr) {
         T* g = a.gradient.data + i * a.gradient.stride;
-        const T slope = weight * a.gradient_scale / p_unit, along = p_length < least ? T(0) : cosine / p_unit;
-        for (std::ptrdiff_t j = 0; j < c; ++j) g[j] = slope * (p[j] * along - t[j] / t_unit);
+        const T slope = weight * a.gradient_scale / p_unit, along = p_length < least ? T(0) : cosine;
+        for (std::ptrdiff_t j = 0; j < c; ++j) g[j] = slope * (p[j] / p_unit * along - t[j] / t_unit);
       }
       if (a.loss != nullptr) a.loss[i] = -cosine * weight;
     });

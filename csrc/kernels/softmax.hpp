@@ -11,9 +11,6 @@ namespace lamina::LAMINA_ISA {
 constexpr double kSoftmaxNanoseconds = 0.6;  // an element
 
 template <class T>
-constexpr T kInfinity = T(__builtin_inf());
-
-template <class T>
 [[gnu::always_inline]] inline T row_maximum(const T* x, std::ptrdiff_t n) {
   Vec<T> top = broadcast<T>(-kInfinity<T>);
   for_each_vector<T>(

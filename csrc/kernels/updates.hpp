@@ -52,8 +52,8 @@ void scale_and_clip(T* gradient, T factor, T limit, std::ptrdiff_t size) {
 
 // mean = momentum mean + (1 - momentum) w.
 template <class T>
-void running_average(const T* w, T* mean, T momentum, std::ptrdiff_t size) {
-  const Vec<T> keep = broadcast<T>(momentum), take = broadcast<T>(T(1) - momentum);
+void running_average(const T* w, T* mean, double momentum, std::ptrdiff_t size) {
+  const Vec<T> keep = broadcast<T>(static_cast<T>(momentum)), take = broadcast<T>(static_cast<T>(1 - momentum));
   for_each_vector<T>(size, [&](std::ptrdiff_t i, std::ptrdiff_t count) {
     const Vec<T> kept = load_lanes(static_cast<const T*>(mean) + i, count, T(0)) * keep;
     store_lanes(mean + i, fma(load_lanes(w + i, count, T(0)), take, kept), count);
@@ -63,11 +63,42 @@ void running_average(const T* w, T* mean, T momentum, std::ptrdiff_t size) {
 // Keras's norm constraints: a vector w of norm n becomes w d / (n + 1e-7), d = rate clip(n, least, most) + (1 - rate)
 // n.
 template <class T>
-[[gnu::always_inline]] inline Vec<T> norm_factor(const NormBounds<T>& b, Vec<T> squares) {
-  const Vec<T> norm = sqrt(squares), epsilon = broadcast<T>(T(1e-7));
-  const Vec<T> clipped = maximum(broadcast<T>(b.least), Vec<T>(minimum(broadcast<T>(b.most), norm)));
-  const Vec<T> wanted = fma(broadcast<T>(b.rate), clipped, Vec<T>(norm * broadcast<T>(T(1) - b.rate)));
-  return wanted / (norm + epsilon);
+[[gnu::always_inline]] inline T norm_factor(const NormBounds<T>& b, double norm) {
+  const double most = static_cast<double>(b.most), least = static_cast<double>(b.least);
+  const double clipped = norm > most ? most : (norm < least ? least : norm), rate = static_cast<double>(b.rate);
+  const double wanted = rate == 1 ? clipped : rate * clipped + (1 - rate) * norm;
+  return static_cast<T>(wanted / (norm + 1e-7));
+}
+
+// Euclidean norms in float64, of `count` vectors side by side: at(i)[j] is element i of vector j. One chain each;
+// scaled by its largest element where squares of float64 overflow or vanish.
+template <class T, class At>
+void norms_of(std::ptrdiff_t size, std::ptrdiff_t count, At&& at, double* norms) {
+  constexpr double huge = 1e290, tiny = 1e-290;
+  for (std::ptrdiff_t j = 0; j < count; ++j) norms[j] = 0;
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    const T* w = at(i);
+    for (std::ptrdiff_t j = 0; j < count; ++j) norms[j] += static_cast<double>(w[j]) * static_cast<double>(w[j]);
+  }
+  for (std::ptrdiff_t j = 0; j < count; ++j) {
+    double unit = 1, square = norms[j];
+    if (!(square < huge) || (square < tiny && square > 0)) {
+      double largest = 0;
+      for (std::ptrdiff_t i = 0; i < size; ++i) {
+        const double value = static_cast<double>(at(i)[j]), magnitude = value < 0 ? -value : value;
+        largest = magnitude > largest || magnitude != magnitude ? magnitude : largest;
+      }
+      if (largest < kInfinity<double>) {
+        unit = largest;
+        square = 0;
+        for (std::ptrdiff_t i = 0; i < size; ++i) {
+          const double value = static_cast<double>(at(i)[j]) / unit;
+          square += value * value;
+        }
+      }
+    }
+    norms[j] = unit * __builtin_sqrt(square);
+  }
 }
 
 // w = max(w, 0) for panels begin … end - 1. NaN stays.
@@ -82,23 +113,19 @@ void bound_below_by_zero(Panels<T> w, std::ptrdiff_t begin, std::ptrdiff_t end) 
   }
 }
 
-// Along the columns of panels begin … end - 1: one chain down each.
+// Along the columns of panels begin … end - 1.
 template <class T>
 void bound_column_norms(Panels<T> w, std::ptrdiff_t begin, std::ptrdiff_t end, NormBounds<T> bounds) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  for (std::ptrdiff_t column = begin * width; column < smaller(w.cols, end * width); column += kLanes<T>) {
-    const std::ptrdiff_t count = smaller(kLanes<T>, w.cols - column);
-    T* at = w.data + column / width * w.panel_stride + column % width;
-    Vec<T> squares{};
-    for (std::ptrdiff_t i = 0; i < w.rows; ++i) {
-      const Vec<T> value = load_lanes(static_cast<const T*>(at) + i * w.row_stride, count, T(0));
-      squares = fma(value, value, squares);
-    }
-    const Vec<T> factor = norm_factor<T>(bounds, squares);
-    for (std::ptrdiff_t i = 0; i < w.rows; ++i) {
-      T* to = at + i * w.row_stride;
-      store_lanes(to, load_lanes(static_cast<const T*>(to), count, T(0)) * factor, count);
-    }
+  for (std::ptrdiff_t panel = begin; panel < end; ++panel) {
+    const std::ptrdiff_t count = smaller(width, w.cols - panel * width);
+    const auto at = [&](std::ptrdiff_t i) { return w.data + panel * w.panel_stride + i * w.row_stride; };
+    double norms[width];
+    T factors[width];
+    norms_of<T>(w.rows, count, at, norms);
+    for (std::ptrdiff_t j = 0; j < count; ++j) factors[j] = norm_factor<T>(bounds, norms[j]);
+    for (std::ptrdiff_t i = 0; i < w.rows; ++i)
+      for (std::ptrdiff_t j = 0; j < count; ++j) at(i)[j] *= factors[j];
   }
 }
 
@@ -110,16 +137,10 @@ void bound_row_norms(Panels<T> w, std::ptrdiff_t begin, std::ptrdiff_t end, Norm
     const auto at = [&](std::ptrdiff_t column) {
       return w.data + column / width * w.panel_stride + i * w.row_stride + column % width;
     };
-    Vec<T> squares{};
-    for (std::ptrdiff_t column = 0; column < w.cols; column += kLanes<T>) {
-      const Vec<T> value = load_lanes(static_cast<const T*>(at(column)), smaller(kLanes<T>, w.cols - column), T(0));
-      squares = fma(value, value, squares);
-    }
-    const Vec<T> factor = norm_factor<T>(bounds, broadcast<T>(sum_lanes<T>(squares)));
-    for (std::ptrdiff_t column = 0; column < w.cols; column += kLanes<T>) {
-      const std::ptrdiff_t count = smaller(kLanes<T>, w.cols - column);
-      store_lanes(at(column), load_lanes(static_cast<const T*>(at(column)), count, T(0)) * factor, count);
-    }
+    double norm;
+    norms_of<T>(w.cols, 1, at, &norm);
+    const T factor = norm_factor<T>(bounds, norm);
+    for (std::ptrdiff_t column = 0; column < w.cols; ++column) *at(column) *= factor;
   }
 }
 

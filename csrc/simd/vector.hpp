@@ -104,6 +104,9 @@ template <class T>
   return from_bits<T>((bits_of<T>(magnitude) & mask) | (bits_of<T>(sign) & ~mask));
 }
 
+template <class T>
+constexpr T kInfinity = T(__builtin_inf());
+
 // a * b + c in one rounding where the instruction set has it; in two on the x86-64-v2 baseline.
 // minimum(a, b) and maximum(a, b) return b where either is NaN, so that the data goes second.
 // load_partial reads the first `count` lanes (0 <= count < lanes) and fills the others; store_partial

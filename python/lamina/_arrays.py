@@ -221,6 +221,12 @@ def target_array(who: str, name: str, value: Any, columns: int, dtype: str | Non
     return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
 
 
+def _holds_integers(value: Any) -> bool:
+    """Return whether these are whole numbers, which float32 might round: class numbers, or ids."""
+    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+    return getattr(dtype, "kind", "") in "iu"
+
+
 def scored_batch(
     who: str,
     y_true: Any,
@@ -242,7 +248,7 @@ def scored_batch(
     elements : bool
         Return a weight for each prediction, shape (n, c), instead of one for each row; they may be given so, too.
     """
-    predictions = float_array(who, "y_pred", y_pred)
+    predictions = float_array(who, "y_pred", y_pred, "float64" if _holds_integers(y_pred) else None)
     if predictions.ndim == 0:
         raise ValueError(f"{who}: y_pred must have shape (..., c); got {predictions.shape}.")
     shape, columns = predictions.shape[:-1], predictions.shape[-1]
@@ -263,6 +269,18 @@ def scored_batch(
     if sample_weight is not None:
         weights = (element_weights if elements else row_weights)(who, sample_weight, (*shape, columns), dtype)
     return read, predictions, weights, shape
+
+
+def of_one_rank(y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+    """Return targets and predictions of equal rank, where one of them lacks a last axis of size 1 that the other has.
+
+    For code of the user's: ``(n,)`` beside ``(n, 1)`` would be compared row by row with every other.
+    """
+    if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1 and y_true.shape == y_pred.shape[:-1]:
+        return y_true[..., np.newaxis], y_pred
+    if y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1 and y_true.shape[:-1] == y_pred.shape:
+        return y_true[..., 0], y_pred
+    return y_true, y_pred
 
 
 def element_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:

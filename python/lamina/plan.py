@@ -54,10 +54,11 @@ class NoiseStep(NamedTuple):
 
 
 class ScaleStep(NamedTuple):
-    """Columns multiplied by constants, and constants added: one for each column."""
+    """``(x - centre) * scale + shift``, with a constant for each column."""
 
     scale: list[float]
     shift: list[float]
+    centre: list[float]
 
 
 class ClippedReluStep(NamedTuple):
@@ -75,13 +76,17 @@ class PreluStep(NamedTuple):
 
 
 class BatchNormStep(NamedTuple):
-    """Normalization of columns; `tensors`: which weights are gamma, beta, mean and variance, -1 where there is none."""
+    """Columns less their mean, divided by ``max(sqrt(variance + epsilon), least)``.
+
+    `tensors`: which weights are gamma, beta, mean and variance, -1 where there is none.
+    """
 
     layer: Layer
     tensors: list[int]
     momentum: float
     epsilon: float
     frozen: bool = False  # the running means are used in training too, whatever the layer says
+    least: float = 0.0
 
 
 class RowNormStep(NamedTuple):
@@ -246,7 +251,7 @@ def make_plan(
         elif isinstance(step, NoiseStep):
             specs.append(("noise", step.noise, step.rate, step.key))
         elif isinstance(step, ScaleStep):
-            specs.append(("scale", step.scale, step.shift))
+            specs.append(("scale", step.centre, step.scale, step.shift))
         elif isinstance(step, ClippedReluStep):
             specs.append(("clipped_relu", step.slope, step.most, step.threshold))
         elif isinstance(step, PreluStep):
@@ -255,7 +260,7 @@ def make_plan(
         elif isinstance(step, BatchNormStep):
             owner = step.layer
             frozen = step.frozen or not owner.trainable
-            specs.append(("batch_norm", owner.block(), step.tensors, step.momentum, step.epsilon, frozen))
+            specs.append(("batch_norm", owner.block(), step.tensors, step.momentum, step.epsilon, step.least, frozen))
         elif isinstance(step, RowNormStep):
             owner = step.layer if step.layer.weights else None
             block = None if owner is None else owner.block()

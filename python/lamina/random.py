@@ -169,6 +169,11 @@ def randint(
     """Return whole numbers of the uniform distribution in ``[minval, maxval)``; the other arguments as `normal`."""
     if not minval < maxval:
         raise ValueError(f"random.randint: minval must be below maxval; got {minval} and {maxval}.")
+    kind = np.dtype(dtype)
+    if kind.kind in "iu" and not (np.iinfo(kind).min <= minval and maxval - 1 <= np.iinfo(kind).max):
+        raise ValueError(f"random.randint: minval and maxval must be within {kind}; got {minval} and {maxval}.")
+    if maxval - minval > 2**53 or max(abs(minval), abs(maxval)) > 2**53:
+        raise ValueError(f"random.randint: minval and maxval must be within 2**53; got {minval} and {maxval}.")
     draw = fill("uniform", _seed_of(seed), 0.0, 1.0, tuple(shape), "float64")
     found: npt.NDArray[Any] = (minval + np.floor(draw * (maxval - minval))).astype(dtype)
     return found

@@ -146,10 +146,12 @@ def normalize(x: npt.ArrayLike, axis: int = -1, order: int = 2) -> npt.NDArray[A
     array([[0.6, 0.8]])
     """
     array = np.atleast_1d(real_array("normalize", "x", x))
-    norms = np.atleast_1d(np.linalg.norm(array, order, axis))
+    norms = np.atleast_1d(
+        np.linalg.norm(array.astype(np.float64), order, axis)
+    )  # whose squares neither overflow nor vanish
     norms[norms == 0] = 1
     found: npt.NDArray[Any] = array / np.expand_dims(norms, axis)
-    return found
+    return found.astype(array.dtype) if array.dtype.kind == "f" else found
 
 
 def pad_sequences(
@@ -181,7 +183,7 @@ def pad_sequences(
     for name, where in (("padding", padding), ("truncating", truncating)):
         if where not in ("pre", "post"):
             raise ValueError(f"pad_sequences: {name} must be 'pre' or 'post'; got {where!r}.")
-    rows = [np.asarray(sequence) for sequence in sequences]
+    rows = [_of_type("pad_sequences", sequence, np.dtype(dtype)) for sequence in sequences]
     length = max((len(row) for row in rows), default=0) if maxlen is None else operator.index(maxlen)
     inner = next((row.shape[1:] for row in rows if len(row)), ())
     found = np.full((len(rows), length, *inner), value, dtype)
@@ -190,6 +192,19 @@ def pad_sequences(
         if len(kept):
             to[slice(0, len(kept)) if padding == "post" else slice(length - len(kept), length)] = kept
     return found
+
+
+def _of_type(who: str, values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return an array whose numbers a type can hold; others raise. What is no number is for NumPy to convert."""
+    array = np.asarray(values)
+    if dtype.kind in "iu" and array.dtype.kind in "iuf" and array.size:
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        if not (array.min() >= least and array.max() <= most):
+            raise ValueError(
+                f"{who}: the numbers must be in [{least}, {most}] for dtype {dtype}; got {array.min()} to "
+                f"{array.max()}."
+            )
+    return array
 
 
 def split_dataset(

@@ -4,8 +4,8 @@
 
 namespace lamina::engine {
 
-// Of each column the mean and one over the deviation, of the batch or as they run.
-constexpr int kMoments = 2;
+// Of each column the mean, one over the deviation, and what the mean lacks in deviations; of the batch or as they run.
+constexpr int kMoments = 3;
 
 template <class T>
 void BatchNorm<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) {
@@ -13,7 +13,8 @@ void BatchNorm<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_
   output.column_notes = kMoments;
 }
 
-// y = γ (x - mean) rate + β as one multiply-add: x scale + shift.
+// y = γ ((x - mean) rate - rest) + β as one multiply-add: (x - mean) scale + shift. Not x scale + shift: far from 0
+// that loses its digits.
 template <class T>
 void BatchNorm<T>::forward(Pass<T>& pass, Range rows, Range panels) const {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
@@ -23,30 +24,33 @@ void BatchNorm<T>::forward(Pass<T>& pass, Range rows, Range panels) const {
   T *running_mean = tensor(tensors_.mean), *running_variance = tensor(tensors_.variance);
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
     const std::ptrdiff_t first = panel * width, count = std::min(width, cols - first);
-    T mean[width] = {}, variance[width] = {}, rate[width] = {}, scale[width] = {}, shift[width] = {};
+    T mean[width] = {}, rest[width] = {}, variance[width] = {}, rate[width] = {}, scale[width] = {}, shift[width] = {};
     if (by_batch(pass)) {
-      pass.kernels.column_moments(input.value, panel, mean, variance);
+      pass.kernels.column_moments(input.value, panel, mean, rest, variance);
     } else {
       std::copy(running_mean + first, running_mean + first + count, mean);
       std::copy(running_variance + first, running_variance + first + count, variance);
     }
     for (std::ptrdiff_t j = 0; j < count; ++j) {
-      rate[j] = T(1) / std::sqrt(variance[j] + epsilon_);
+      const T deviation = std::sqrt(variance[j] + epsilon_);
+      rate[j] = T(1) / (deviation < least_ ? least_ : deviation);
       scale[j] = gamma == nullptr ? rate[j] : rate[j] * gamma[first + j];
-      shift[j] = (beta == nullptr ? T(0) : beta[first + j]) - mean[j] * scale[j];
+      shift[j] = (beta == nullptr ? T(0) : beta[first + j]) - rest[j] * scale[j];
     }
     if (by_batch(pass)) {
       for (std::ptrdiff_t j = 0; j < count; ++j) {
-        running_mean[first + j] = running_mean[first + j] * momentum_ + mean[j] * (T(1) - momentum_);
-        running_variance[first + j] = running_variance[first + j] * momentum_ + variance[j] * (T(1) - momentum_);
+        running_mean[first + j] = running_mean[first + j] * keep_ + (mean[j] + rest[j]) * take_;
+        running_variance[first + j] = running_variance[first + j] * keep_ + variance[j] * take_;
       }
     }
     if (pass.training) {
-      std::copy(mean, mean + count, output.column_notes + first);
-      std::copy(rate, rate + count, output.column_notes + padded + first);
+      T* notes = output.column_notes + first;
+      std::copy(mean, mean + count, notes);
+      std::copy(rate, rate + count, notes + padded);
+      for (std::ptrdiff_t j = 0; j < count; ++j) notes[2 * padded + j] = rest[j] * rate[j];
     }
     pass.kernels.scale_columns(
-        {input.value, output.value, scale, shift, rows.begin, rows.end, panel, panel + 1, first});
+        {input.value, output.value, scale, shift, rows.begin, rows.end, panel, panel + 1, first, mean});
   }
 }
 
@@ -63,7 +67,7 @@ void BatchNorm<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, G
   const std::ptrdiff_t cols = input.value.cols, padded = panel_count(cols, width) * width, rows = input.value.rows;
   const T* gamma = tensor(tensors_.gamma);
   for (std::ptrdiff_t panel = units.begin; panel < units.end; ++panel) {
-    const T *mean = output.column_notes + panel * width, *rate = output.column_notes + padded + panel * width;
+    const T *mean = output.column_notes + panel * width, *rate = mean + padded, *rest = rate + padded;
     NormalizationSums<T> call{input.value, output.gradient, false, mean, rate, 0, rows, panel};
     BlockSums<T> memory({pass.tape.rows(), rows}, 2 * width, pass.kernels.add);
     T* sums = memory.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
@@ -72,10 +76,11 @@ void BatchNorm<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, G
       call.row_end = end;
       pass.kernels.normalization_sums(call, out);
     });
+    for (std::ptrdiff_t j = 0; j < std::min(width, cols - panel * width); ++j) sums[j] -= rest[j] * sums[width + j];
     // The gradients are taken after dx, which reads γ.
     if (this->need_dx) {
       if (by_batch(pass)) {
-        pass.kernels.column_normalization_backward(call, gamma, sums, input.gradient);
+        pass.kernels.column_normalization_backward(call, gamma, rest, sums, input.gradient);
       } else {
         T scale[width] = {};
         for (std::ptrdiff_t j = 0; j < std::min(width, cols - panel * width); ++j)

@@ -13,13 +13,16 @@ struct BatchNormTensors {
 template <class T>
 class BatchNorm final : public ElementwiseLayer<T> {
  public:
-  // `frozen`: the running means are used, and left alone, in training too.
+  // A column is divided by max(√(variance + epsilon), least). `frozen`: the running means are used, and left alone, in
+  // training too.
   BatchNorm(std::shared_ptr<Parameters<T>> parameters, BatchNormTensors tensors, double momentum, double epsilon,
-            bool frozen)
+            double least, bool frozen)
       : parameters_(std::move(parameters)),
         tensors_(tensors),
-        momentum_(static_cast<T>(momentum)),
+        keep_(static_cast<T>(momentum)),
+        take_(static_cast<T>(1 - momentum)),
         epsilon_(static_cast<T>(epsilon)),
+        least_(static_cast<T>(least)),
         frozen_(frozen) {}
 
   void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override;
@@ -39,7 +42,7 @@ class BatchNorm final : public ElementwiseLayer<T> {
 
   std::shared_ptr<Parameters<T>> parameters_;
   BatchNormTensors tensors_;
-  T momentum_, epsilon_;
+  T keep_, take_, epsilon_, least_;
   bool frozen_;
 };
 

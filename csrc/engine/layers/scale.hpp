@@ -1,4 +1,4 @@
-// Columns multiplied by constants, and constants added.
+// Columns from which constants are taken away, multiplied by constants, and constants added.
 #pragma once
 
 #include "engine/layers/elementwise.hpp"
@@ -9,11 +9,12 @@ template <class T>
 class Scale final : public ElementwiseLayer<T> {
  public:
   // One of each for every column.
-  Scale(std::vector<T> scale, std::vector<T> shift) : scale_(std::move(scale)), shift_(std::move(shift)) {}
+  Scale(std::vector<T> centre, std::vector<T> scale, std::vector<T> shift)
+      : centre_(std::move(centre)), scale_(std::move(scale)), shift_(std::move(shift)) {}
 
   void forward(Pass<T>& pass, Range rows, Range panels) const override {
     pass.kernels.scale_columns({pass.tape[this->at].value, pass.tape[this->at + 1].value, scale_.data(), shift_.data(),
-                                rows.begin, rows.end, panels.begin, panels.end});
+                                rows.begin, rows.end, panels.begin, panels.end, 0, centre_.data()});
   }
   std::ptrdiff_t columns() const override { return static_cast<std::ptrdiff_t>(scale_.size()); }
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override { return this->row_units(tape, this->at); }
@@ -27,7 +28,7 @@ class Scale final : public ElementwiseLayer<T> {
   }
 
  private:
-  std::vector<T> scale_, shift_;
+  std::vector<T> centre_, scale_, shift_;
 };
 
 }  // namespace lamina::engine

@@ -20,6 +20,9 @@ __all__ = ["Normalization", "Rescaling"]
 
 Array = npt.NDArray[Any]
 
+# Rows whose moments are taken at a time.
+_ROWS_TOGETHER = 8192
+
 # The least deviation that is divided by, as in Keras.
 _LEAST_DEVIATION = 1e-7
 
@@ -52,7 +55,7 @@ class Rescaling(Layer):
 
     def steps(self) -> list[Step]:
         """Return the scaling."""
-        return _scaled(f"Rescaling {self.name!r}", self._built_input(), self.scale, self.offset)
+        return _scaled(f"Rescaling {self.name!r}", self._built_input(), self.scale, self.offset, 0.0)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -169,13 +172,19 @@ class Normalization(Layer):
             if batch.size == 0:
                 continue
             others = tuple(axis for axis in range(batch.ndim) if axis not in self._kept())
-            # Moments of the parts make those of the whole (Chan et al. 1979).
-            size = float(math.prod(batch.shape[axis] for axis in others))
-            part, spread = batch.mean(axis=others, dtype=np.float64), batch.var(axis=others, dtype=np.float64)
-            total += size
-            apart = part - mean
-            square = square + spread * size + apart**2 * (size * (total - size) / total)
-            mean = mean + apart * (size / total)
+            for first in range(0, len(batch), _ROWS_TOGETHER):
+                rows = batch[first : first + _ROWS_TOGETHER]
+                # Moments of the parts make those of the whole (Chan et al. 1979); those of a part are taken from what
+                # its rows differ by from the first one.
+                size = float(math.prod(rows.shape[axis] for axis in others))
+                one = rows[tuple(slice(0, 1) if axis in others else slice(None) for axis in range(rows.ndim))]
+                apart_from_one = np.subtract(rows, one, dtype=np.float64)
+                part = apart_from_one.mean(axis=others) + one.astype(np.float64).squeeze(others)
+                spread = apart_from_one.var(axis=others)
+                total += size
+                apart = part - mean
+                square = square + spread * size + apart**2 * (size * (total - size) / total)
+                mean = mean + apart * (size / total)
         if not total:
             raise ValueError(f"{who}: there must be data; got none.")
         for variable, value in zip(self._moments, (mean, square / total), strict=True):
@@ -215,11 +224,11 @@ class Normalization(Layer):
         """Return the scaling; moments along the last axis are read where they lie, others are compiled in."""
         row, kept = self._built_input(), self._kept()
         if self._moments and not self.invert and kept == [len(row)]:
-            return [BatchNormStep(self, [-1, -1, 0, 1], 1.0, _LEAST_DEVIATION**2, frozen=True)]
+            return [BatchNormStep(self, [-1, -1, 0, 1], 1.0, 0.0, frozen=True, least=_LEAST_DEVIATION)]
         mean, variance = (value[0].astype(np.float64) for value in self._values())
-        deviation = np.maximum(np.sqrt(variance), _LEAST_DEVIATION)
-        scale, shift = (deviation, mean) if self.invert else (1 / deviation, -mean / deviation)
-        return _scaled(f"Normalization {self.name!r}", row, scale.tolist(), shift.tolist())
+        deviation, zero = np.maximum(np.sqrt(variance), _LEAST_DEVIATION), np.zeros_like(mean)
+        constants = (deviation, mean, zero) if self.invert else (1 / deviation, zero, mean)
+        return _scaled(f"Normalization {self.name!r}", row, *constants)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -265,9 +274,9 @@ def _constants(who: str, name: str, value: Any) -> Any:
     return array.astype(np.float64).tolist()
 
 
-def _scaled(who: str, row: tuple[int, ...], scale: Any, shift: Any) -> list[Step]:
-    """Return ``x * scale + shift`` for rows of a shape: by columns where that is enough, else by elements."""
-    constants = [np.asarray(values) for values in (scale, shift)]
+def _scaled(who: str, row: tuple[int, ...], scale: Any, shift: Any, centre: Any) -> list[Step]:
+    """Return ``(x - centre) * scale + shift`` for rows of a shape: by columns where possible, else by elements."""
+    constants = [np.asarray(values) for values in (scale, shift, centre)]
     try:
         wide = [np.broadcast_to(values, row) for values in constants]
     except ValueError:

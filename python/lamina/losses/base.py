@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._arrays import scored_batch, target_array
+from lamina._arrays import float_array, of_one_rank, real_array, row_weights, scored_batch, target_array
 from lamina._checks import KindError
 from lamina._names import Configurable, redefines, snake_case
 
@@ -175,11 +175,14 @@ class Loss(Configurable):
 
     def _reduced_call(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Return what the user's `call` returns for each row, weighted and reduced; for use without a model."""
+        who = type(self).__name__
         call: Any = self.call  # type: ignore[attr-defined]  # there is one
-        values = np.asarray(call(np.asarray(y_true), np.asarray(y_pred)))
+        true, predictions = of_one_rank(real_array(who, "y_true", y_true), float_array(who, "y_pred", y_pred))
+        values = real_array(who, "what call returns", call(true.astype(predictions.dtype), predictions))
+        values = values.astype(np.float64)
         weights = None
         if sample_weight is not None:
-            weights = np.broadcast_to(np.asarray(sample_weight, values.dtype), values.shape)
+            weights = row_weights(who, sample_weight, (*values.shape, 1), "float64").reshape(values.shape)
             values = values * weights
         if self.reduction in ("none", None):
             return values

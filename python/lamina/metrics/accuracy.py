@@ -132,11 +132,11 @@ class TopKCategoricalAccuracy(_Accuracy):
 
     def parameters(self) -> tuple[float, ...]:
         """Return k."""
-        return (float(self.k),)
+        return (float(min(self.k, 2**53)),)  # more than any row has
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return 1 or 0 for each row."""
-        return _core.categorical_top_matches(y_true, y_pred, self.k, None)
+        return _core.categorical_top_matches(y_true, y_pred, min(self.k, y_pred.shape[1]), None)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -178,7 +178,7 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
         if self.from_sorted_ids:
             found: Array = (y_pred[:, : self.k] == y_true[:, np.newaxis]).any(axis=1).astype(y_pred.dtype)
             return found
-        return _core.sparse_top_matches(y_true, y_pred, self.k, None)
+        return _core.sparse_top_matches(y_true, y_pred, min(self.k, y_pred.shape[1]), None)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

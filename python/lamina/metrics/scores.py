@@ -21,6 +21,8 @@ Array = npt.NDArray[Any]
 class R2Score(Metric):
     """Coefficient of determination: ``1 - Σ w (y_true - y_pred)² / Σ w (y_true - mean)²`` of each column.
 
+    Of a column whose targets are all the same it is 1 where they are met exactly, else 0, as in scikit-learn.
+
     Parameters
     ----------
     class_aggregation : {"uniform_average", "variance_weighted_average", None}
@@ -53,7 +55,8 @@ class R2Score(Metric):
             )
         self.class_aggregation = class_aggregation
         self.num_regressors = integer("R2Score", "num_regressors", num_regressors, 0)
-        self._sums: Array | None = None  # of weights, w y, w y², w (y - p)²; a row each
+        # Of each column: the sum of weights, the mean of y, the sums of w (y - mean)² and w (y - p)².
+        self._sums: Array | None = None
         self._samples = 0
 
     def update_state(
@@ -64,13 +67,17 @@ class R2Score(Metric):
             raise ValueError(f"R2Score: y_pred must have shape (n, c); got {np.shape(y_pred)}.")
         y, p, weights, _ = scored_batch("R2Score", y_true, y_pred, sample_weight, self.targets)
         ones, difference = np.ones_like(y), y - p
-        found = np.array(
-            [
-                _core.column_products(a, b, weights)
-                for a, b in ((ones, ones), (y, ones), (y, y), (difference, difference))
-            ]
-        )
-        self._sums = found if self._sums is None else self._sums + found
+        weight, residual = (_core.column_products(a, a, weights) for a in (ones, difference))
+        if not weight.any():  # nothing counts
+            return
+        # In what rows differ by from the first one, equal targets are exactly 0.
+        first = y[0].astype(np.float64)
+        apart, ones = y - first, np.ones(y.shape)
+        weights = None if weights is None else weights.astype(np.float64)
+        mean = _core.column_products(apart, ones, weights) / weight
+        spread = _core.column_products(apart, apart, weights, mean.tolist())
+        found = np.array([weight, first + mean, spread, residual])
+        self._sums = found if self._sums is None else _merged(self._sums, found)
         self._samples += y.size
 
     def reset_state(self) -> None:
@@ -80,23 +87,22 @@ class R2Score(Metric):
 
     def state(self) -> dict[str, Array]:
         """Return the sums of each column, and the number of samples."""
-        sums = np.zeros((4, 1)) if self._sums is None else self._sums
-        names = ("count", "sum", "squared_sum", "total_mse")
-        return dict(zip(names, sums, strict=True)) | {"num_samples": np.array(self._samples)}
+        weight, mean, spread, residual = np.zeros((4, 1)) if self._sums is None else self._sums
+        sums = {"count": weight, "sum": weight * mean, "squared_sum": spread + weight * mean**2, "total_mse": residual}
+        return sums | {"num_samples": np.array(self._samples)}
 
     def result(self) -> Any:
         """Return the score so far."""
         if self._sums is None:
             return 0.0
-        weight, total, squares, residual = self._sums
+        _, _, spread, residual = self._sums
         with np.errstate(divide="ignore", invalid="ignore"):
-            spread = squares - total * (total / weight)
             scores = 1 - residual / spread
-            scores = np.where(np.isinf(scores), 0.0, scores)
-            if self.class_aggregation == "uniform_average":
-                scores = scores.mean()
-            elif self.class_aggregation == "variance_weighted_average":
-                scores = (spread * scores).sum() / spread.sum()
+        scores = np.where(spread == 0, np.where(residual == 0, 1.0, 0.0), scores)
+        if self.class_aggregation == "uniform_average" or (self.class_aggregation and not spread.any()):
+            scores = scores.mean()
+        elif self.class_aggregation == "variance_weighted_average":
+            scores = (spread * scores).sum() / spread.sum()
         left = self._samples - self.num_regressors - 1
         if self.num_regressors and left > 0:
             scores = 1 - (1 - scores) * (self._samples - 1) / left
@@ -110,6 +116,15 @@ class R2Score(Metric):
             "class_aggregation": self.class_aggregation,
             "num_regressors": self.num_regressors,
         }
+
+
+def _merged(one: Array, other: Array) -> Array:
+    """Return the sums of all rows, given those of two parts (Chan et al. 1979)."""
+    weight = one[0] + other[0]
+    apart = other[1] - one[1]
+    mean = one[1] + apart * (other[0] / weight)
+    spread = one[2] + other[2] + apart**2 * (one[0] * other[0] / weight)
+    return np.array([weight, mean, spread, one[3] + other[3]])
 
 
 class FBetaScore(Metric):
