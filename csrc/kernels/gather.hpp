@@ -43,44 +43,35 @@ template <class S>
 // their way from memory while the group before them is copied.
 constexpr std::ptrdiff_t kRowsTogether = 8;
 
-template <class A, class B>
-constexpr bool kSame = false;
-template <class A>
-constexpr bool kSame<A, A> = true;
+// Converts `count` numbers of a row, at most a panel's; they lie one after the other, or at `offsets` where these are
+// given.
+template <class T>
+using Convert = void (*)(const char* from, const std::ptrdiff_t* offsets, std::ptrdiff_t count, T* to);
 
 template <class T, class S>
-void gather_as(const Gather<T>& g) {
+void convert(const char* from, const std::ptrdiff_t* offsets, std::ptrdiff_t count, T* to) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>, size = static_cast<std::ptrdiff_t>(sizeof(S));
+  if (offsets != nullptr) {
+    for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + offsets[k]));
+  } else if (count == width) {  // known to the compiler
+    for (std::ptrdiff_t k = 0; k < width; ++k) to[k] = converted<T>(number_at<S>(from + k * size));
+  } else {
+    for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + k * size));
+  }
+}
+
+// `copy(from, first, count, to)` writes numbers first … first + count - 1 of the row that begins at `from`.
+template <class T, class Copy>
+[[gnu::always_inline]] inline void gather_rows(const Gather<T>& g, std::ptrdiff_t size, Copy&& copy) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
   const std::ptrdiff_t cols = g.source.cols / g.factor;
   const auto row_at = [&](std::ptrdiff_t i) {
     const std::ptrdiff_t row = g.order == nullptr ? g.first + i : static_cast<std::ptrdiff_t>(g.order[g.first + i]);
     return static_cast<const char*>(g.source.base) + row * g.source.row_bytes;
   };
-  const bool scattered = g.source.offsets != nullptr;
-  const bool aligned =
-      !scattered && g.source.row_bytes % size == 0 && reinterpret_cast<std::uintptr_t>(g.source.base) % sizeof(S) == 0;
-  // Numbers `first` … first + count - 1 of a row, which begins at `from`, with the count known where it is a panel's.
-  const auto copy = [&](const char* from, std::ptrdiff_t first, std::ptrdiff_t count, T* to) {
-    if constexpr (kSame<T, S>) {
-      if (aligned) {
-        const T* numbers = reinterpret_cast<const T*>(from) + first;
-        for_each_vector<T>(count, [&](std::ptrdiff_t k, std::ptrdiff_t lanes) {
-          store_lanes(to + k, load_lanes(numbers + k, lanes, T(0)), lanes);
-        });
-        return;
-      }
-    }
-    if (scattered) {
-      for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + g.source.offsets[first + k]));
-    } else if (count == width) {
-      for (std::ptrdiff_t k = 0; k < width; ++k) to[k] = converted<T>(number_at<S>(from + (first + k) * size));
-    } else {
-      for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + (first + k) * size));
-    }
-  };
   for (std::ptrdiff_t group = 0; group < g.count; group += kRowsTogether) {
     const std::ptrdiff_t rows = smaller(kRowsTogether, g.count - group);
-    if (g.order != nullptr && !scattered) {
+    if (g.order != nullptr && g.source.offsets == nullptr) {
       for (std::ptrdiff_t i = group + rows; i < smaller(g.count, group + 2 * rows); ++i)
         for (std::ptrdiff_t byte = 0; byte < g.source.cols * size; byte += 64)
           __builtin_prefetch(row_at(i) + byte, 0, 2);
@@ -99,31 +90,61 @@ void gather_as(const Gather<T>& g) {
 }
 
 template <class T>
-void gather(const Gather<T>& g) {
-  switch (g.source.type) {
+struct SourceType {
+  Convert<T> convert;
+  std::ptrdiff_t size;
+};
+
+template <class T>
+SourceType<T> source_type(NumberType type) {
+  switch (type) {
     case NumberType::int8:
-      return gather_as<T, std::int8_t>(g);
+      return {convert<T, std::int8_t>, 1};
     case NumberType::int16:
-      return gather_as<T, std::int16_t>(g);
+      return {convert<T, std::int16_t>, 2};
     case NumberType::int32:
-      return gather_as<T, std::int32_t>(g);
+      return {convert<T, std::int32_t>, 4};
     case NumberType::int64:
-      return gather_as<T, std::int64_t>(g);
+      return {convert<T, std::int64_t>, 8};
     case NumberType::uint8:
-      return gather_as<T, std::uint8_t>(g);
+      return {convert<T, std::uint8_t>, 1};
     case NumberType::uint16:
-      return gather_as<T, std::uint16_t>(g);
+      return {convert<T, std::uint16_t>, 2};
     case NumberType::uint32:
-      return gather_as<T, std::uint32_t>(g);
+      return {convert<T, std::uint32_t>, 4};
     case NumberType::uint64:
-      return gather_as<T, std::uint64_t>(g);
+      return {convert<T, std::uint64_t>, 8};
     case NumberType::float16:
-      return gather_as<T, Half>(g);
+      return {convert<T, Half>, 2};
     case NumberType::float32:
-      return gather_as<T, float>(g);
+      return {convert<T, float>, 4};
     case NumberType::float64:
-      return gather_as<T, double>(g);
+      return {convert<T, double>, 8};
   }
+  return {nullptr, 0};
+}
+
+template <class T>
+void gather(const Gather<T>& g) {
+  constexpr NumberType own = sizeof(T) == 4 ? NumberType::float32 : NumberType::float64;
+  constexpr std::ptrdiff_t size = static_cast<std::ptrdiff_t>(sizeof(T));
+  const bool aligned =
+      g.source.row_bytes % size == 0 && reinterpret_cast<std::uintptr_t>(g.source.base) % sizeof(T) == 0;
+  if (g.source.type == own && g.source.offsets == nullptr && aligned)
+    return gather_rows<T>(g, size, [](const char* from, std::ptrdiff_t first, std::ptrdiff_t count, T* to) {
+      const T* numbers = reinterpret_cast<const T*>(from) + first;
+      for_each_vector<T>(count, [&](std::ptrdiff_t k, std::ptrdiff_t lanes) {
+        store_lanes(to + k, load_lanes(numbers + k, lanes, T(0)), lanes);
+      });
+    });
+  const SourceType<T> source = source_type<T>(g.source.type);
+  const std::ptrdiff_t* offsets = g.source.offsets;
+  gather_rows<T>(g, source.size, [&](const char* from, std::ptrdiff_t first, std::ptrdiff_t count, T* to) {
+    if (offsets != nullptr)
+      source.convert(from, offsets + first, count, to);
+    else
+      source.convert(from + first * source.size, nullptr, count, to);
+  });
 }
 
 }  // namespace lamina::LAMINA_ISA

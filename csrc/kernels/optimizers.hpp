@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/kernel_table.hpp"
+#include "core/nadam.hpp"
 #include "kernels/parallel.hpp"
 #include "simd/vector.hpp"
 
@@ -130,23 +131,6 @@ struct Adamax : NeverAddsScaledGradient {
   }
 };
 
-// [t] = Π_{i ≤ t} (1 - 0.96ⁱ / 2); from the last one on factors are 1 in double precision.
-struct NadamProducts {
-  static constexpr int count = 1024;
-  double value[count];
-};
-constexpr NadamProducts make_nadam_products() {
-  NadamProducts products{};
-  double product = 1, decay = 1;
-  for (int t = 0; t < NadamProducts::count; ++t) {
-    products.value[t] = product;
-    decay *= 0.96;
-    product *= 1 - 0.5 * decay;
-  }
-  return products;
-}
-constexpr NadamProducts kNadamProducts = make_nadam_products();
-
 // Adam with Nesterov's momentum, whose share grows with the steps: μ_t = β₁ (1 - 0.96ᵗ / 2), M_t = Π_{i ≤ t} μ_i.
 // m and v as in Adam; θ ← θ - η (μ_{t+1} m / (1 - M_{t+1}) + (1 - μ_t) g / (1 - M_t)) / (√(v / (1 - β₂ᵗ)) + ε).
 // Dozat 2016, as Keras writes it.
@@ -156,9 +140,7 @@ struct Nadam : NeverAddsScaledGradient {
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t step, T* scalars) {
     const auto share = [&](std::int64_t t) { return settings[0] * (1 - 0.5 * power(0.96, t)); };
-    const auto product = [&](std::int64_t t) {
-      return power(settings[0], t) * kNadamProducts.value[t < NadamProducts::count ? t : NadamProducts::count - 1];
-    };
+    const auto product = [&](std::int64_t t) { return power(settings[0], t) * nadam_product(t); };
     scalars[0] = static_cast<T>(-rate * share(step + 1) / (1 - product(step + 1)));
     scalars[1] = static_cast<T>(-rate * (1 - share(step)) / (1 - product(step)));
     scalars[2] = static_cast<T>(1 - settings[0]);
