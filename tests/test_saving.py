@@ -69,7 +69,7 @@ def test_overwrite(tmp_path):
     model.save(path)
     content = path.read_bytes()
     model.fit(X, Y, verbose=0)
-    with pytest.raises(ValueError, match="exists already"):
+    with pytest.raises(ValueError, match="must not exist where overwrite is False"):
         model.save(path, overwrite=False)
     assert path.read_bytes() == content
     model.save(path)
@@ -106,7 +106,7 @@ def test_broken_files_raise(tmp_path):
     whole = path.read_bytes()
     for broken in (b"", b"x" * 100, whole[:-5], whole[: len(whole) // 2], whole[:4]):
         path.write_bytes(broken)
-        with pytest.raises(ValueError, match="load_model: .* is damaged"):
+        with pytest.raises(ValueError, match="load_model: .* (is damaged|must be a whole safetensors file)"):
             lamina.models.load_model(path)
 
 
@@ -115,7 +115,7 @@ def test_foreign_and_tampered_files_raise(tmp_path):
 
     path = tmp_path / "m.safetensors"
     save_file({"a": np.zeros(3)}, path)
-    with pytest.raises(ValueError, match="was not written by lamina"):
+    with pytest.raises(ValueError, match="must be a model that lamina has saved"):
         lamina.models.load_model(path)
 
     trained().save(path)
@@ -149,7 +149,7 @@ def test_foreign_and_tampered_files_raise(tmp_path):
         lambda s, t: s["compiled"].update(loss={"class_name": "nothing"}),
     ):
         rewrite(change)
-        with pytest.raises(ValueError, match="load_model: .* is damaged or of a newer lamina"):
+        with pytest.raises(ValueError, match="load_model: .* (is damaged, of a newer lamina|must hold float32)"):
             lamina.models.load_model(path)
     save_file(tensors, path, {"lamina": "[" * 200_000})
     with pytest.raises(ValueError, match="is damaged"):

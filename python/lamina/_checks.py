@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["KindError", "NotBuiltError", "NotCompiledError", "flag", "integer", "number", "only_none"]
+__all__ = [
+    "KindError", "NotBuiltError", "NotCompiledError", "choice", "flag", "integer", "number", "only_none", "short",
+    "text",
+]  # fmt: skip
 
 
 class KindError(TypeError, ValueError):
@@ -23,8 +27,8 @@ class NotCompiledError(RuntimeError, AttributeError):
     """What was asked for exists only once a model is compiled. An AttributeError too, so that hasattr works."""
 
 
-def integer(who: str, name: str, value: Any, least: int = 1) -> int:
-    """Return `value` as an int of at least `least`, or raise."""
+def integer(who: str, name: str, value: Any, least: int = 1, most: int = 2**63 - 1) -> int:
+    """Return `value` as an int from `least` to `most`, or raise."""
     if isinstance(value, (bool, np.bool_)):
         raise KindError(f"{who}: {name} must be an int; got bool.")
     try:
@@ -32,7 +36,9 @@ def integer(who: str, name: str, value: Any, least: int = 1) -> int:
     except TypeError:
         raise KindError(f"{who}: {name} must be an int; got {type(value).__name__}.") from None
     if whole < least:
-        raise ValueError(f"{who}: {name} must be >= {least}; got {whole}.")
+        raise ValueError(f"{who}: {name} must be >= {least}; got {short(whole)}.")
+    if whole > most:
+        raise ValueError(f"{who}: {name} must be <= {most}; got {short(whole)}.")
     return whole
 
 
@@ -43,21 +49,54 @@ def number(who: str, name: str, value: Any, least: float = -math.inf, most: floa
     )
     if isinstance(value, bool) or not scalar:
         raise KindError(f"{who}: {name} must be a number; got {type(value).__name__}.")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf if value > 0 else -math.inf
     if not (math.isfinite(result) and least <= result <= most):
         if most != math.inf:
             wanted = f"in [{least:g}, {most:g}]"
         else:
             wanted = "finite" if least == -math.inf else f">= {least:g} and finite"
-        raise ValueError(f"{who}: {name} must be {wanted}; got {value}.")
+        raise ValueError(f"{who}: {name} must be {wanted}; got {short(value)}.")
     return result
 
 
 def flag(who: str, name: str, value: Any) -> bool:
     """Return True or False, or raise."""
-    if not isinstance(value, (bool, np.bool_)) and value not in (0, 1):
-        raise KindError(f"{who}: {name} must be True or False; got {value!r}.")
+    if not isinstance(value, (bool, np.bool_)) and not (isinstance(value, (int, float)) and value in (0, 1)):
+        raise KindError(f"{who}: {name} must be True or False; got {short(value)}.")
     return bool(value)
+
+
+def choice(who: str, name: str, value: Any, choices: Sequence[Any]) -> Any:
+    """Return `value` where it is one of some names, numbers or None; or raise."""
+    for known in choices:
+        if value is known or (type(value) is type(known) and isinstance(value, (str, int)) and value == known):
+            return known
+    wanted = ", ".join(repr(known) for known in choices)
+    raise (ValueError if isinstance(value, (str, int)) else KindError)(
+        f"{who}: {name} must be one of {wanted}; got {short(value)}."
+    )
+
+
+def text(who: str, name: str, value: Any) -> str:
+    """Return a str that can be written down, or raise."""
+    if not isinstance(value, str):
+        raise KindError(f"{who}: {name} must be a str; got {type(value).__name__}.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{who}: {name} must be text that can be encoded; got {value!a}.") from None
+    return value
+
+
+def short(value: Any) -> str:
+    """Return what came, for a message: not longer than a line."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
+        return f"an int of {value.bit_length()} bits"
+    found = repr(value) if not isinstance(value, np.generic) else str(value)
+    return found if len(found) <= 80 else f"{found[:77]}..."
 
 
 def only_none(who: str, **arguments: Any) -> None:

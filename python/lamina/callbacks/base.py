@@ -63,6 +63,15 @@ class Callback:
         """Remember the call's parameters."""
         self.params = params
 
+    def required_model(self) -> Sequential:
+        """Return the model; raise where none was set."""
+        if self.model is None:
+            raise ValueError(f"{type(self).__name__}: the model must be set; call set_model, or give it to fit.")
+        return self.model
+
+    def check(self) -> None:
+        """Raise where the callback cannot do its work with this model; called before the first step of `fit`."""
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Run before the first epoch."""
 
@@ -237,11 +246,6 @@ class Monitor(Callback):
                 "mode='min' or mode='max'."
             )
         return direction == "up"
-
-    def required_model(self) -> Sequential:
-        """Return the model that is trained."""
-        assert self.model is not None
-        return self.model
 
 
 def checked(who: str, callbacks: Any) -> list[Callback]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +117,7 @@ class BackupAndRestore(Callback):
     Parameters
     ----------
     backup_dir : str or Path
-        For this training alone; removed when it has come to its end.
+        For this training alone. When that has come to its end the backup is removed, and the directory if it is empty.
     save_freq : "epoch"
         After every epoch; another value raises.
     double_checkpoint : bool
@@ -153,24 +152,25 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Restore a backup where there is one."""
-        from lamina.saving.native import restore_state
+        from lamina.saving.native import restore_backup
 
-        assert self.model is not None
+        model = self.required_model()
         if self._path.exists():
-            self.model.initial_epoch = restore_state(self.model, self._path)
+            model.initial_epoch = restore_backup(model, self._path)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Back up."""
-        from lamina.saving.native import save_model
+        from lamina.saving.native import save_backup
 
-        assert self.model is not None
         self.backup_dir.mkdir(parents=True, exist_ok=True)
-        save_model(self.model, self._path, True, epoch=epoch + 1)
+        save_backup(self.required_model(), self._path, epoch + 1)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Remove the backup."""
-        if self.delete_checkpoint and self.backup_dir.exists() and self.finished:
-            shutil.rmtree(self.backup_dir)
+        """Remove the backup, and its directory where nothing else is in it."""
+        if self.delete_checkpoint and self.finished:
+            self._path.unlink(missing_ok=True)
+            if self.backup_dir.is_dir() and not any(self.backup_dir.iterdir()):
+                self.backup_dir.rmdir()
 
     @property
     def finished(self) -> bool:

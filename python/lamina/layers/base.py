@@ -179,6 +179,13 @@ class Layer:
             settings["input_shape"] = list(self.wanted_input_shape)
         return settings
 
+    def own_state(self) -> dict[str, int]:
+        """Return whole numbers that a file holds beside parameters and arguments."""
+        return {}
+
+    def take_own_state(self, state: dict[str, int]) -> None:
+        """Take over what `own_state` returned; an empty one, of an older file, changes nothing."""
+
     # What all layers share.
 
     @classmethod

@@ -34,6 +34,16 @@ class _Noise(Layer):
         """Return the noise."""
         return [NoiseStep(self.kind, self._amount, self._key)] if self._amount else []
 
+    def own_state(self) -> dict[str, int]:
+        """Return the key of the noise, and how often the layer was called by itself."""
+        return {"key": self._key, "draws": self._draws}
+
+    def take_own_state(self, state: dict[str, int]) -> None:
+        """Go on with the noise of another layer."""
+        if state:
+            self._key, self._draws = state["key"], state["draws"]
+            self.note_change()
+
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return super().get_config() | {self.argument: self._amount, "seed": self.seed}

@@ -194,6 +194,10 @@ class Optimizer(Configurable):
             value = value.numpy()
         self._learning_rate = number(who, "learning_rate", value, least=0)
 
+    def rate_if_constant(self) -> float | None:
+        """Return the learning rate, None where it follows a schedule or a function."""
+        return self._learning_rate if isinstance(self._learning_rate, float) else None
+
     def _rate_after(self, batches: int) -> float:
         rate = self._learning_rate
         if isinstance(rate, float):

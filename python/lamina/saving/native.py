@@ -1,14 +1,14 @@
 """lamina's own file: safetensors, with the configuration as JSON in its metadata.
 
-Tensors are named ``weights/<layer>/<variable>`` and ``optimizer/<slot>/<layer>/<variable>``. A file is
-written beside its target and moved over it when complete, so that an interruption leaves the old one.
+Tensors are named ``weights/<layer>/<variable>`` and ``optimizer/<slot>/<layer>/<variable>``. A backup
+(`lamina.callbacks.BackupAndRestore`) holds the same tensors and all counters, and no configuration.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,45 +16,56 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import _core, losses, metrics, optimizers
-from lamina._checks import integer
+from lamina._checks import KindError, flag, integer, number
 from lamina._names import required, serialize
 from lamina._registration import is_registered
 from lamina.layers.base import initial_values
+from lamina.saving.tensors import read_tensors, write_tensors
 from lamina.variables import one_moment
 
 if TYPE_CHECKING:
     from lamina.models import Sequential
 
-__all__ = ["check_suffix", "load_model", "load_weights", "restore_state", "save_model", "save_weights"]
+__all__ = [
+    "check_suffix", "load_model", "load_weights", "restore_backup", "save_backup", "save_model", "save_weights",
+]  # fmt: skip
 
-FORMAT = 4
+FORMAT, BACKUP_FORMAT = 4, 1
 SUFFIX = ".safetensors"
 
 
 def check_suffix(who: str, filepath: Any) -> Path:
     """Return a path that ends as lamina's files do, or raise."""
-    path = Path(filepath)
+    if not isinstance(filepath, (str, os.PathLike)):
+        raise KindError(f"{who}: filepath must be a path; got {type(filepath).__name__}.")
+    path = Path(os.fsdecode(filepath)).expanduser()
+    if "\0" in str(path):
+        raise ValueError(f"{who}: filepath must not contain a null byte; got {str(path)!r}.")
     if not path.name.endswith(SUFFIX):
         hint = " Keras's own formats are not written or read yet." if path.suffix in (".keras", ".h5") else ""
         raise ValueError(f"{who}: the file name must end in '{SUFFIX}'; got {path.name!r}.{hint}")
     return path
 
 
-def save_model(model: Sequential, filepath: Any, overwrite: bool, epoch: int | None = None) -> None:
-    """Write a model; see `lamina.models.Sequential.save`. `epoch` is kept beside it."""
-    from safetensors.numpy import save
-
+def save_model(model: Sequential, filepath: Any, overwrite: bool) -> None:
+    """Write a model; see `lamina.models.Sequential.save`."""
     who = f"Sequential {model.name!r}: save"
-    path = check_suffix(who, filepath)
-    if not overwrite and path.exists():
-        raise ValueError(f"{who}: {path} exists already, and overwrite is False.")
+    path = _target(who, filepath, overwrite)
     _refuse_own_classes(who, model)
     with one_moment(model.weights):
-        tensors, settings = _state(model, epoch)
-    write_atomically(path, save(tensors, {"lamina": json.dumps(settings)}))
+        tensors, settings = _state(model)
+    write_tensors(path, tensors, {"lamina": json.dumps(settings)})
 
 
-def _state(model: Sequential, epoch: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _target(who: str, filepath: Any, overwrite: bool) -> Path:
+    """Return the path to write to, or raise."""
+    path = check_suffix(who, filepath)
+    if not flag(who, "overwrite", overwrite) and os.path.lexists(path):
+        raise ValueError(f"{who}: {path} must not exist where overwrite is False; it does.")
+    return path
+
+
+def _state(model: Sequential) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the tensors and the settings that a file holds."""
     tensors = dict(zip((f"weights/{v.path}" for v in model.weights), model.get_weights(), strict=True))
     settings: dict[str, Any] = {
@@ -63,7 +74,7 @@ def _state(model: Sequential, epoch: int | None) -> tuple[dict[str, Any], dict[s
         "model": serialize(model),
         "shuffles": model._shuffles,
         "draws": model._draws.value,
-        "epoch": epoch,
+        "layers": {layer.name: state for layer in model.flat_layers if (state := layer.own_state())},
         "compiled": None,
     }
     if model._compiled is not None:
@@ -111,96 +122,153 @@ def _refuse_own_classes(who: str, model: Sequential) -> None:
             )
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that there is always a whole one at `path`, the old or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 def save_weights(model: Sequential, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
-    from safetensors.numpy import save
-
-    who = f"Sequential {model.name!r}: save_weights"
-    path = check_suffix(who, filepath)
-    if not overwrite and path.exists():
-        raise ValueError(f"{who}: {path} exists already, and overwrite is False.")
+    path = _target(f"Sequential {model.name!r}: save_weights", filepath, overwrite)
     names = [f"weights/{v.path}" for v in model.weights]
     tensors = dict(zip(names, model.get_weights(), strict=True))
-    write_atomically(path, save(tensors, {"lamina weights": json.dumps(names)}))
+    write_tensors(path, tensors, {"lamina weights": json.dumps(names)})
 
 
 def load_weights(model: Sequential, filepath: Any, skip_mismatch: bool) -> None:
     """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
     who = f"Sequential {model.name!r}: load_weights"
     metadata, tensors = _read(who, filepath)
-    if "lamina weights" in metadata:
-        found = [tensors[name] for name in json.loads(metadata["lamina weights"])]
-    else:
-        found = list(load_model(filepath, False).get_weights())
-    if skip_mismatch:
-        for variable, array in zip(model.weights, found, strict=False):
-            if array.shape == variable.shape:
+    try:
+        if "lamina weights" in metadata:
+            found = [tensors[name] for name in json.loads(metadata["lamina weights"])]
+        else:
+            found = list(_model_of(who, metadata, tensors, False).get_weights())
+    except _BROKEN as error:
+        raise _damaged(who, filepath, error) from None
+    if not skip_mismatch:
+        return model.set_weights(found)
+    fits = [array.shape == variable.shape for variable, array in zip(model.weights, found, strict=False)]
+    with one_moment(model.weights, write=True):
+        for variable, array, same in zip(model.weights, found, fits, strict=False):
+            if same:
                 variable.assign(array)
-    else:
-        model.set_weights(found)
+    left_out = len(model.weights) - sum(fits)
+    if left_out or len(found) != len(model.weights):
+        warnings.warn(
+            f"{who}: {left_out} of {len(model.weights)} parameters were left as they are: {Path(filepath)} holds "
+            f"{len(found)}, and others have another shape there.",
+            stacklevel=4,
+        )
+    return None
 
 
-def restore_state(model: Sequential, filepath: Any) -> int:
-    """Bring a model to the state of the one in a file, of the same layers and optimizer; return the file's epoch."""
-    other = load_model(filepath, True)
-    model.set_weights(list(other.get_weights()))
-    model._shuffles, model._draws.value, model.seed = other._shuffles, other._draws.value, other.seed
-    own, saved = model.optimizer, other.optimizer
-    if type(own) is not type(saved) or own.state_names() != saved.state_names():
-        raise ValueError(f"Sequential {model.name!r}: {filepath} was written with another optimizer, {saved!r}.")
-    own.batches = saved.batches
-    if isinstance(own._learning_rate, float) and isinstance(saved._learning_rate, float):
-        own.learning_rate = saved._learning_rate
-    for name in own.state_names():
-        for variable, same in zip(model.weights, other.weights, strict=True):
-            own.slot(name, variable).assign(saved.slot(name, same).numpy())
-    metadata, _ = _read("restore_state", filepath)
-    return integer("file", "epoch", json.loads(metadata["lamina"])["epoch"], 0)
+def save_backup(model: Sequential, path: Path, epoch: int) -> None:
+    """Write all that training goes on from, and nothing of what the model is made of."""
+    with one_moment(model.weights):
+        optimizer = model.optimizer
+        tensors = {f"weights/{i}": array for i, array in enumerate(model.get_weights())}
+        for name in optimizer.state_names():
+            for i, variable in enumerate(model.weights):
+                tensors[f"optimizer/{name}/{i}"] = optimizer.slot(name, variable).numpy()
+        settings = {
+            "format": BACKUP_FORMAT,
+            "optimizer": type(optimizer).__name__,
+            "learning_rate": optimizer.rate_if_constant(),
+            "batches": optimizer.batches,
+            "shuffles": model._shuffles,
+            "draws": model._draws.value,
+            "seed": model.seed,
+            "layers": [layer.own_state() for layer in model.flat_layers],
+            "epoch": epoch,
+        }
+    write_tensors(path, tensors, {"lamina backup": json.dumps(settings)})
+
+
+def restore_backup(model: Sequential, path: Path) -> int:
+    """Bring a model to the state of a backup, of the same layers and optimizer; return the epoch to go on with.
+
+    Raises
+    ------
+    ValueError
+        The file is no backup, or not one of such a model. The model is as it was.
+    """
+    who = f"Sequential {model.name!r}: restore"
+    metadata, tensors = _read(who, path)
+    optimizer, variables = model.optimizer, model.weights
+    try:
+        settings = json.loads(metadata["lamina backup"])
+        if settings["format"] != BACKUP_FORMAT:
+            raise ValueError(f"its format is {settings['format']}, this lamina reads {BACKUP_FORMAT}")
+        names, kind = optimizer.state_names(), settings["optimizer"]
+        expected = {f"weights/{i}" for i in range(len(variables))}
+        expected |= {f"optimizer/{name}/{i}" for name in names for i in range(len(variables))}
+        if kind != type(optimizer).__name__ or {n for n in tensors if n[0] == "o"} != {
+            n for n in expected if n[0] == "o"
+        }:
+            raise ValueError(f"it was written with another optimizer, {kind}; this is {optimizer!r}")
+        if set(tensors) != expected:
+            raise ValueError("it belongs to a model of other layers")
+        for i, variable in enumerate(variables):
+            for name in ("weights", *(f"optimizer/{state}" for state in names)):
+                array = tensors[f"{name}/{i}"]
+                if array.shape != variable.shape or str(array.dtype) != variable.dtype:
+                    raise ValueError(f"its {variable.path!r} is {array.dtype} of shape {array.shape}")
+        counts = {n: integer("file", n, settings[n], 0) for n in ("batches", "shuffles", "draws", "epoch")}
+        seed, rate = integer("file", "seed", settings["seed"], -(2**63)), settings["learning_rate"]
+        rate = None if rate is None else number("file", "learning_rate", rate, least=0)
+        states = [_checked_state(state) for state in settings["layers"]]
+        if len(states) != len(model.flat_layers):
+            raise ValueError("it belongs to a model of other layers")
+    except _BROKEN as error:
+        raise _damaged(who, path, error) from None
+    with one_moment(variables, write=True):
+        for i, variable in enumerate(variables):
+            variable.assign(tensors[f"weights/{i}"])
+            for name in names:
+                optimizer.slot(name, variable).assign(tensors[f"optimizer/{name}/{i}"])
+        optimizer.batches, model._shuffles, model._draws.value = counts["batches"], counts["shuffles"], counts["draws"]
+        model.seed = seed
+        if rate is not None and optimizer.rate_if_constant() is not None:
+            optimizer.learning_rate = rate
+        for layer, state in zip(model.flat_layers, states, strict=True):
+            layer.take_own_state(state)
+    return counts["epoch"]
+
+
+def _checked_state(state: Any) -> dict[str, int]:
+    """Return a layer's own state, as `Layer.own_state` gives it."""
+    return {str(name): integer("file", str(name), value, 0, most=2**64 - 1) for name, value in dict(state).items()}
+
+
+# What reading a file that is not what it should be raises. A MemoryError says something else.
+_BROKEN = (
+    KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError, ZeroDivisionError,
+    AssertionError, re.error,
+)  # fmt: skip
+
+
+def _damaged(who: str, filepath: Any, error: BaseException) -> ValueError:
+    what = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    return ValueError(f"{who}: {Path(filepath)} is damaged, of a newer lamina, or of another kind; {what}{error}.")
 
 
 def load_model(filepath: Any, compile: bool) -> Sequential:
     """Read a model; see `lamina.models.load_model`."""
     metadata, tensors = _read("load_model", filepath)
-    path = Path(filepath)
+    return _model_of("load_model", metadata, tensors, compile, filepath)
+
+
+def _model_of(who: str, metadata: dict[str, str], tensors: dict[str, Any], compile: bool, path: Any = "") -> Sequential:
     if "lamina" not in metadata:
-        raise ValueError(f"load_model: {path} was not written by lamina: it holds no configuration.")
+        raise ValueError(f"{who}: {path} must be a model that lamina has saved; it holds no configuration.")
     try:
         return _restore(json.loads(metadata["lamina"]), tensors, compile)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, MemoryError) as error:
-        raise ValueError(
-            f"load_model: {path} is damaged or of a newer lamina; {type(error).__name__}: {error}"
-        ) from None
+    except _BROKEN as error:
+        raise _damaged(who, path, error) from None
 
 
 def _read(who: str, filepath: Any) -> tuple[dict[str, str], dict[str, Any]]:
     """Return metadata and tensors of a file."""
-    from safetensors import SafetensorError, safe_open
-
     path = check_suffix(who, filepath)
     if not path.is_file():
         raise FileNotFoundError(f"{who}: there is no file {path}.")
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{who}: {path} is damaged or no safetensors file; {error}.") from None
-    return metadata, tensors
+    return read_tensors(who, path)
 
 
 def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]], compile: bool) -> Sequential:
@@ -220,6 +288,9 @@ def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]],
         raise ValueError("it holds a layer instead of a model")
     model._shuffles = integer("file", "shuffles", settings["shuffles"], 0)
     model._draws.value = integer("file", "draws", settings.get("draws", 0), 0)
+    states = {str(name): _checked_state(state) for name, state in dict(settings.get("layers", {})).items()}
+    for layer in model.flat_layers:
+        layer.take_own_state(states.get(layer.name, {}))
     expected = {f"weights/{variable.path}" for variable in model.weights}
     if settings["compiled"] is not None:
         how = {name: deserialize_keras_object(value) for name, value in settings["compiled"].items()}

@@ -1,0 +1,77 @@
+"""Tensors as safetensors files (https://github.com/huggingface/safetensors), read and written from array to file.
+
+The format: the length of the header in 8 bytes, the header as JSON, then the tensors, one after the other. The library
+looks whether a file is whole; the tensors themselves do not go through it, for it ends the process where memory runs
+out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina.saving.writing import replace_file
+
+__all__ = ["read_tensors", "write_tensors"]
+
+Array = npt.NDArray[Any]
+
+_TYPES = {"float32": "F32", "float64": "F64"}
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Write a file, each tensor straight from its memory."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    arrays = [
+        np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False) for array in tensors.values()
+    ]
+    end = 0
+    for name, array in zip(tensors, arrays, strict=True):
+        begin, end = end, end + array.nbytes
+        shape = list(np.shape(tensors[name]))
+        header[name] = {"dtype": _TYPES[str(array.dtype)], "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with replace_file(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays:
+            file.write(array.reshape(-1).view(np.uint8).data)
+
+
+def read_tensors(who: str, path: Path) -> tuple[dict[str, str], dict[str, Array]]:
+    """Return metadata and tensors of a file.
+
+    Raises
+    ------
+    OSError, MemoryError
+        It cannot be read, or there is no memory for it.
+    ValueError
+        It is no whole safetensors file, or holds other numbers than float32 and float64.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    with path.open("rb") as file:
+        try:
+            with safe_open(path, framework="np") as checked:
+                metadata: dict[str, str] = checked.metadata() or {}
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{who}: {path} must be a whole safetensors file; {error}.") from None
+        start = 8 + int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start - 8))
+        types, tensors = {short: np.dtype(name).newbyteorder("<") for name, short in _TYPES.items()}, {}
+        for name, tensor in header.items():
+            if name == "__metadata__":
+                continue
+            if tensor["dtype"] not in types:
+                raise ValueError(f"{who}: {path} must hold float32 or float64; {name!r} is {tensor['dtype']}.")
+            begin, end = tensor["data_offsets"]
+            dtype = types[tensor["dtype"]]
+            file.seek(start + begin)
+            array = np.fromfile(file, dtype, (end - begin) // dtype.itemsize)
+            tensors[name] = array.reshape(tensor["shape"]).astype(dtype.newbyteorder("="), copy=False)
+    return metadata, tensors

@@ -1,0 +1,397 @@
+"""Files: nothing that belonged to one is lost, interruptions leave the old one, backups go on where they were made."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+import lamina
+from lamina import callbacks, layers, losses, optimizers
+from lamina.saving import tensors as tensor_files
+from lamina.saving import writing
+
+X = np.random.default_rng(0).standard_normal((32, 4)).astype("f")
+Y = np.random.default_rng(1).standard_normal((32, 2)).astype("f")
+
+
+def new_model(seed=3, optimizer=None, noise=False):
+    lamina.utils.set_random_seed(seed)
+    stack = [layers.Dense(5, "tanh"), *([layers.Dropout(0.4), layers.GaussianNoise(0.1)] if noise else [])]
+    model = lamina.Sequential([lamina.Input((4,)), *stack, layers.Dense(2)], name="m")
+    model.compile(optimizer or optimizers.Adam(0.01), "mse")
+    return model
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("save", ["save", "save_weights"])
+def test_replacing_a_file_keeps_what_belonged_to_it(save, tmp_path):
+    path = tmp_path / "m.safetensors"
+    model = new_model()
+    write = getattr(model, save)
+    write(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~current_mask()
+    for mode in (0o600, 0o640, 0o444):
+        path.chmod(mode)
+        write(path)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+    try:
+        os.setxattr(path, "user.note", b"mine")
+    except OSError:
+        return  # no extended attributes here
+    write(path)
+    assert os.getxattr(path, "user.note") == b"mine"
+
+
+def current_mask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_replacing_a_file_keeps_its_owner(tmp_path):
+    path = tmp_path / "m.safetensors"
+    new_model().save(path)
+    os.chown(path, 1234, 2345)
+    path.chmod(0o640)
+    new_model().save(path)
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 2345, 0o640)
+
+
+def test_a_symbolic_link_stays_and_its_target_is_replaced(tmp_path):
+    (tmp_path / "a").mkdir()
+    target, link, second = tmp_path / "a" / "t.safetensors", tmp_path / "l.safetensors", tmp_path / "l2.safetensors"
+    new_model(1).save(target)
+    link.symlink_to("a/t.safetensors")
+    second.symlink_to(link)
+    other = new_model(2)
+    other.save(second)
+    assert second.is_symlink()
+    assert link.is_symlink()
+    assert same(lamina.models.load_model(target).get_weights(), other.get_weights())
+    dangling = tmp_path / "d.safetensors"
+    dangling.symlink_to("a/new.safetensors")
+    with pytest.raises(ValueError, match="must not exist where overwrite is False"):
+        other.save(dangling, overwrite=False)
+    other.save(dangling)
+    assert dangling.is_symlink()
+    assert (tmp_path / "a" / "new.safetensors").is_file()
+
+
+def test_long_names_and_names_in_bytes_and_home(tmp_path, monkeypatch):
+    model, name = new_model(), "n" * 243 + ".safetensors"
+    assert len(name) == 255
+    model.save(tmp_path / name)
+    assert same(lamina.models.load_model(tmp_path / name).get_weights(), model.get_weights())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model.save("~/home.safetensors")
+    assert (tmp_path / "home.safetensors").is_file()
+
+
+def test_what_is_no_regular_file_is_left_alone(tmp_path):
+    pipe, folder = tmp_path / "p.safetensors", tmp_path / "f.safetensors"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for path in (pipe, folder):
+        with pytest.raises(ValueError, match="must be a regular file"):
+            new_model().save(path)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    with pytest.raises(FileNotFoundError, match=r"none/m\.safetensors"):
+        new_model().save(tmp_path / "none" / "m.safetensors")
+    with pytest.raises(TypeError, match="filepath must be a path; got int"):
+        new_model().save(3)
+    with pytest.raises(ValueError, match="must not contain a null byte"):
+        new_model().save("a\0b.safetensors")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.safetensors", "p.safetensors"]
+
+
+def test_a_failed_save_changes_nothing(tmp_path):
+    path = tmp_path / "m.safetensors"
+    new_model(1).save(path)
+    before = path.read_bytes()
+    code = f"""
+        import resource, signal
+        import numpy as np, lamina
+        from lamina import layers
+        model = lamina.Sequential([lamina.Input((2000,)), layers.Dense(2000)])
+        model.compile("adam", "mse")
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        try:
+            model.save({str(path)!r})
+        except OSError as error:
+            print(type(error).__name__, error.filename == {str(path)!r})
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert done.stdout == "OSError True\n", done.stderr
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_a_save_without_memory_raises_and_the_process_lives(tmp_path):
+    path = tmp_path / "m.safetensors"
+    code = f"""
+        import resource
+        import numpy as np, lamina
+        from lamina import layers
+        model = lamina.Sequential([lamina.Input((8000,)), layers.Dense(8000)])
+        held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + (100 << 20),) * 2)
+        try:
+            model.save({str(path)!r})
+        except MemoryError:
+            print("MemoryError")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "MemoryError\n"), done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_loading_without_memory_raises_memory_error(tmp_path):
+    path = tmp_path / "m.safetensors"
+    lamina.Sequential([lamina.Input((6000,)), layers.Dense(6000)]).save(path)
+    code = f"""
+        import resource
+        import numpy as np, lamina
+        from safetensors import safe_open
+        held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + (200 << 20),) * 2)  # enough for the file, not for a copy
+        try:
+            lamina.models.load_model({str(path)!r})
+        except MemoryError:
+            print("MemoryError")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "MemoryError\n"), done.stderr
+
+
+def test_ctrl_c_at_any_moment_of_a_save_is_a_keyboard_interrupt(tmp_path):
+    code = f"""
+        import os, pathlib, random, signal, threading, time
+        import numpy as np, lamina
+        from lamina import layers
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        folder = pathlib.Path({str(tmp_path)!r})
+        model = lamina.Sequential([lamina.Input((60,)), layers.Dense(300), layers.Dense(3)])
+        model.compile("adam", "mse")
+        path = folder / "m.safetensors"
+        model.save(path)
+        begun = time.perf_counter()
+        model.save(path)
+        took = time.perf_counter() - begun
+        random.seed(0)
+        others, interrupted = [], 0
+        for _ in range(300):
+            timer = threading.Timer(random.uniform(0, 1.5 * took), os.kill, (os.getpid(), signal.SIGINT))
+            try:
+                timer.start()
+                model.save(path)
+                timer.join()
+                time.sleep(0.001)
+            except KeyboardInterrupt:
+                interrupted += 1
+            except BaseException as error:
+                others.append(repr(error))
+            timer.join()
+            try:
+                time.sleep(0.001)
+            except KeyboardInterrupt:
+                pass
+            lamina.models.load_model(path)
+        print(interrupted > 50, others, sorted(p.name for p in folder.iterdir()))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert done.stdout == "True [] ['m.safetensors']\n", (done.stdout, done.stderr)
+
+
+def test_what_killed_writers_leave_behind_is_removed_later(tmp_path):
+    path = tmp_path / "m.safetensors"
+    code = f"""
+        import os, pathlib, signal
+        from lamina.saving.writing import replace_file
+        with replace_file(pathlib.Path({str(path)!r})) as file:
+            file.write(b"half")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    (left,) = tmp_path.iterdir()
+    new_model().save(path)
+    assert left.exists()  # it might be at work still
+    old = time.time() - 3600
+    os.utime(left, (old, old))
+    with writing.replace_file(tmp_path / "other.safetensors") as file:
+        (busy,) = (p for p in tmp_path.iterdir() if p.suffix == ".part" and p != left)
+        os.utime(busy, (old, old))
+        new_model().save(path)
+        assert not left.exists()
+        assert busy.exists()  # its writer holds it
+        file.write(b"done")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.safetensors", "other.safetensors"]
+
+
+def test_files_are_safetensors(tmp_path):
+    tensors = {
+        "a": np.arange(6, dtype="f4").reshape(2, 3), "b": np.float64(2.5).reshape(()), "c": np.zeros((0, 4), "f4"),
+        "d": np.arange(6.0).reshape(2, 3).T, "e": np.arange(3, dtype=">f8"),
+    }  # fmt: skip
+    path = tmp_path / "t.safetensors"
+    tensor_files.write_tensors(path, tensors, {"who": 'ü "quoted"'})
+    with safe_open(path, framework="np") as file:
+        assert file.metadata() == {"who": 'ü "quoted"'}
+        for name, array in tensors.items():
+            np.testing.assert_array_equal(file.get_tensor(name), array)
+            assert file.get_tensor(name).shape == array.shape
+
+
+# State.
+
+
+@pytest.mark.parametrize("way", ["save", "backup"])
+def test_unseeded_noise_goes_on_where_it_was(way, tmp_path):
+    path = tmp_path / "m.safetensors"
+    model = new_model(noise=True)
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.layers[1](np.ones((2, 3)), training=True)
+    if way == "save":
+        model.save(path)
+        again = lamina.models.load_model(path)
+    else:
+        from lamina.saving import native
+
+        native.save_backup(model, path, 2)
+        again = new_model(seed=99, noise=True)
+        assert native.restore_backup(again, path) == 2
+    np.testing.assert_array_equal(
+        again.layers[1](np.ones((5, 3)), training=True), model.layers[1](np.ones((5, 3)), training=True)
+    )
+    assert again.fit(X, Y, epochs=2, verbose=0).history == model.fit(X, Y, epochs=2, verbose=0).history
+    assert same(again.get_weights(), model.get_weights())
+    clone = lamina.models.clone_model(model)
+    assert clone.layers[1]._key != model.layers[1]._key
+
+
+class Stop(callbacks.Callback):
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.at:
+            raise RuntimeError("stopped here")
+
+
+class OwnLoss(losses.Loss):  # which nobody has registered
+    def value_and_gradient(self, y_true, y_pred):
+        return ((y_pred - y_true) ** 2).mean(axis=1), 2 * (y_pred - y_true) / y_pred.shape[1]
+
+
+def test_a_backup_needs_no_registered_classes(tmp_path):
+    def fit(stop, **settings):
+        model = new_model(optimizer=optimizers.SGD(lambda: 0.05, momentum=0.5))
+        model.compile(model.optimizer, OwnLoss(), metrics=[lambda y, p: np.abs(y - p)])
+        model.fit(X, Y, epochs=4, verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path / "b"), *stop], **settings)
+        return model
+
+    with pytest.raises(RuntimeError, match="stopped here"):
+        fit([Stop(2)])
+    resumed = fit([])
+    whole = new_model(optimizer=optimizers.SGD(lambda: 0.05, momentum=0.5))
+    whole.compile(whole.optimizer, OwnLoss())
+    whole.fit(X, Y, epochs=4, verbose=0)
+    assert same(resumed.get_weights(), whole.get_weights())
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_backup_of_another_training_changes_nothing(tmp_path):
+    folder = tmp_path / "b"
+    with pytest.raises(RuntimeError, match="stopped here"):
+        new_model().fit(X, Y, epochs=4, verbose=0, callbacks=[callbacks.BackupAndRestore(folder), Stop(2)])
+    others = {
+        "another optimizer": new_model(5, optimizers.SGD(0.1)),
+        "another optimizer, Adam": new_model(5, optimizers.Adam(0.1, amsgrad=True)),
+        "other layers": lamina.Sequential([lamina.Input((4,)), layers.Dense(2)]),
+        "'dense/kernel' is float32 of shape": lamina.Sequential([lamina.Input((4,)), layers.Dense(7), layers.Dense(2)]),
+    }
+    for match, model in others.items():
+        if not model.compiled:
+            model.compile("adam", "mse")
+        before, seed = model.get_weights(), model.seed
+        with pytest.raises(ValueError, match="damaged, of a newer lamina, or of another kind"):
+            model.fit(X, Y, epochs=4, verbose=0, callbacks=[callbacks.BackupAndRestore(folder)])
+        assert same(model.get_weights(), before), match
+        assert (model.seed, model.optimizer.iterations) == (seed, 0)
+    path = folder / "backup.safetensors"
+    lamina.Sequential([lamina.Input((4,)), layers.Dense(2)]).save(path)
+    with pytest.raises(ValueError, match="of another kind"):
+        new_model().fit(X, Y, epochs=4, verbose=0, callbacks=[callbacks.BackupAndRestore(folder)])
+
+
+def test_a_backups_directory_keeps_what_others_put_there(tmp_path):
+    folder = tmp_path / "b"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    new_model().fit(X, Y, verbose=0, callbacks=[callbacks.BackupAndRestore(folder)])
+    assert [p.name for p in folder.iterdir()] == ["mine.txt"]
+
+
+def test_weights_of_damaged_files(tmp_path):
+    model = new_model()
+    path = tmp_path / "w.safetensors"
+    model.save_weights(path)
+    before = model.get_weights()
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        broken = bytearray(whole)
+        for place in rng.integers(0, min(len(whole), 700), 2):
+            broken[place] = rng.integers(0, 256)
+        path.write_bytes(broken)
+        try:
+            model.load_weights(path)
+        except (ValueError, TypeError):
+            assert same(model.get_weights(), before)
+        else:
+            model.set_weights(before)
+
+
+def test_loading_says_what_it_left_out(tmp_path):
+    path = tmp_path / "w.safetensors"
+    new_model().save_weights(path)
+    other = lamina.Sequential([lamina.Input((4,)), layers.Dense(5), layers.Dense(3)])
+    with pytest.warns(UserWarning, match="2 of 4 parameters were left as they are"):
+        other.load_weights(path, skip_mismatch=True)
+    with pytest.raises(ValueError, match="must have shape"):
+        other.load_weights(path)
+
+
+def test_settings_in_a_file_are_looked_at(tmp_path):
+    path = tmp_path / "m.safetensors"
+    new_model(noise=True).save(path)
+    with safe_open(path, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+        settings = json.loads(file.metadata()["lamina"])
+    for name, wrong in (
+        ("shuffles", 2**70), ("draws", -1), ("batches", "3"), ("layers", {"dropout": {"key": -1, "draws": 0}}),
+        ("layers", {"dropout": {}, "x": 3}), ("layers", [3]),
+    ):  # fmt: skip
+        tensor_files.write_tensors(path, tensors, {"lamina": json.dumps(settings | {name: wrong})})
+        with pytest.raises(ValueError, match="is damaged"):
+            lamina.models.load_model(path)
+    tensor_files.write_tensors(
+        path, tensors, {"lamina": json.dumps({k: v for k, v in settings.items() if k != "layers"})}
+    )
+    lamina.models.load_model(path)  # as written before there were such states
