@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+import sys
 import tracemalloc
 
 import numpy as np
@@ -534,13 +535,24 @@ def test_callbacks_are_called_in_order(rng):
     assert tested[3:] == [0, 1]
 
 
-def test_progress(rng, capsys):
+def test_progress(rng, capsys, monkeypatch):
     x, y = blobs(rng)
     model = classification_model(metrics=["accuracy"])
-    model.fit(x, y, epochs=2, verbose=1)
-    bars = capsys.readouterr().err
-    assert "Epoch 2/2" in bars
-    assert "accuracy=" in bars
+    model.fit(x, y, epochs=2, verbose=1)  # off a terminal: one line an epoch, no carriage returns
+    found = capsys.readouterr()
+    assert found.err == ""
+    lines = found.out.splitlines()
+    assert len(lines) == 2
+    assert re.match(r"Epoch 2/2: 3/3 - 0s - \d+ms/step - accuracy: .* - loss: ", lines[1])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    model.fit(x, y, epochs=2, verbose=1, validation_split=0.2)
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert "Epoch 2/2:" in found.err
+    assert re.search(
+        r"\nEpoch 2/2: \d/\d - .* - loss: .* - val_accuracy: .* - val_loss: .*\n", found.err.replace("\r", "\n")
+    )
+    monkeypatch.undo()
     model.fit(x, y, epochs=2, verbose=2, validation_split=0.2)
     lines = capsys.readouterr().out.splitlines()
     assert lines[2] == "Epoch 2/2"

@@ -148,7 +148,7 @@ def test_clones_and_json(rng, tmp_path):
     other = lamina.models.clone_model(model)
     other.load_weights(tmp_path / "w.safetensors")
     np.testing.assert_array_equal(other.predict(x), model.predict(x))
-    with pytest.raises(ValueError, match="exists already"):
+    with pytest.raises(ValueError, match="must not exist where overwrite is False"):
         model.save_weights(tmp_path / "w.safetensors", overwrite=False)
 
 

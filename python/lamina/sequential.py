@@ -482,6 +482,12 @@ class Sequential(Trainer):
         only_none(f"{type(self).__name__} {self.name!r}: save", zipped=zipped)
         save_model(self, filepath, overwrite)
 
+    def check_saving(self, who: str) -> None:
+        """Raise where a file could not hold the model, for classes that a reader would not know."""
+        from lamina.saving.native import check_classes
+
+        check_classes(who, self)
+
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:
         """Write the parameters into a file.
 

@@ -161,6 +161,7 @@ class Stepper:
         self.fit_completed = False  # whether the last `fit` came to its end
         self.initial_epoch: int | None = None  # where a callback wants `fit` to begin
         self.history: History | None = None
+        self.validates = False  # whether the last `fit` had validation data
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is compiled: it is made again when needed."""
@@ -221,6 +222,14 @@ class Stepper:
         names = list(self._results())[1:]
         found = {own: use.metric.direction for own, use in zip(names, self._metric_uses or [], strict=True)}
         return found.get(name)
+
+    @property
+    def knows_metrics(self) -> bool:
+        """Whether it is known which metrics there are: when targets have been seen, or no name depends on them."""
+        return self._metric_uses is not None or (
+            self._compiled is not None
+            and not any(isinstance(m, str) for m in (*self._compiled.metrics, *self._compiled.weighted_metrics))
+        )
 
     @property
     def metrics_names(self) -> list[str]:

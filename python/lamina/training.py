@@ -264,7 +264,10 @@ class Trainer(Predictor):
             self._commit(source)
 
         params = {"verbose": level, "epochs": end, "steps": total or None}
+        self.validates = held_out is not None
         events = CallbackList(listeners, self, params)
+        for listener in listeners:
+            listener.check()
         self.history = history
         self.stop_training = self.fit_completed = False
         self.initial_epoch = None
@@ -490,7 +493,7 @@ class Trainer(Predictor):
         events = CallbackList(listeners, self, {"verbose": verbose, "epochs": 1, "steps": total or None})
         logs = self._test(source, size, limit, events)
         if verbose == 2:
-            print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
+            print(" - ".join(f"{name}: {value}" for name, value in callbacks_module.spell(logs).items()), flush=True)
         return self._as_result(logs, return_dict)
 
     def train_on_batch(

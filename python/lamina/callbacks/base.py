@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import warnings
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina._checks import number
+from lamina._checks import KindError, choice, number, text
 
 if TYPE_CHECKING:
     from lamina.models import Sequential
 
-__all__ = ["Callback", "CallbackList", "Logs", "Monitor", "checked", "resolve_verbose"]
+__all__ = [
+    "Callback", "CallbackList", "Logs", "Monitor", "checked", "resolve_verbose", "shows_bars", "spell",
+]  # fmt: skip
 
 Logs = dict[str, float]
 
@@ -32,6 +35,7 @@ _HOOKS = frozenset(
 )  # fmt: skip
 
 _OLDER_NAMES = {"on_batch_begin": "on_train_batch_begin", "on_batch_end": "on_train_batch_end"}
+_HOOKS_BY_OLDER_NAMES = {new: old for old, new in _OLDER_NAMES.items()}
 
 
 class Callback:
@@ -138,16 +142,20 @@ class CallbackList:
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
-        self._listeners: dict[str, list[Callable[..., None]]] = {}
-        for callback in self.callbacks:
-            own = {_OLDER_NAMES.get(name, name) for name in vars(callback)}
-            for hook in _hooks_of(type(callback)) | (own & _HOOKS):
-                self._listeners.setdefault(hook, []).append(getattr(callback, hook))
         self._bars = [c for c in self.callbacks if c.follows_batches]
+
+    def _listeners(self, hook: str) -> list[Callable[..., None]]:
+        """Return the hook of everybody who has one: of their class's, or assigned to them, maybe a moment ago."""
+        older = _HOOKS_BY_OLDER_NAMES.get(hook)
+        return [
+            getattr(callback, hook)
+            for callback in self.callbacks
+            if hook in _hooks_of(type(callback)) or hook in vars(callback) or older in vars(callback)
+        ]
 
     def wants_batches(self, kind: str) -> bool:
         """Return whether anybody listens between batches: of kind "train", "test" or "predict"."""
-        return any(f"on_{kind}_batch_{when}" in self._listeners for when in ("begin", "end"))
+        return any(self._listeners(f"on_{kind}_batch_{when}") for when in ("begin", "end"))
 
     def stretches(self, rows: int, size: int) -> Iterator[tuple[int, int]]:
         """Yield (first row, rows) of stretches of whole batches; short ones where a progress bar follows them."""
@@ -172,7 +180,7 @@ class CallbackList:
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Call a hook of everybody who listens."""
-        for listener in self._listeners.get(hook, ()):
+        for listener in self._listeners(hook):
             listener(*arguments)
 
 
@@ -204,28 +212,40 @@ class Monitor(Callback):
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0) -> None:
         super().__init__()
         who = type(self).__name__
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"{who}: mode must be 'auto', 'min' or 'max'; got {mode!r}.")
-        self.monitor, self.mode = monitor, mode
+        self.monitor, self.mode = text(who, "monitor", monitor), choice(who, "mode", mode, ("auto", "min", "max"))
         self.min_delta = abs(number(who, "min_delta", min_delta))
         self.best: float | None = None
 
-    def value(self, logs: Logs | None) -> float | None:
-        """Return the value that is watched, or None, with a warning, where it is not there."""
-        _ = self.monitor_op  # raises where it is not known what is better
+    def check(self) -> None:
+        """Raise where it is not known what is better."""
+        if self.mode == "auto" and self.required_model().knows_metrics:
+            _ = self.monitor_op
+
+    def get_monitor_value(self, logs: Logs | None) -> float | None:
+        """Return the value that is watched, or None, with a warning, where it is not there or is no single number."""
         found = (logs or {}).get(self.monitor)
         if found is None:
             warnings.warn(
                 f"{type(self).__name__}: there is no {self.monitor!r} to watch; there are {', '.join(logs or {})}.",
-                stacklevel=2,
+                stacklevel=3,
             )
-        return found
+            return None
+        if np.size(found) != 1:
+            warnings.warn(
+                f"{type(self).__name__}: {self.monitor!r} must be one number to be watched; it has shape "
+                f"{np.shape(found)}.",
+                stacklevel=3,
+            )
+            return None
+        return float(np.reshape(found, ()))
 
     def improves(self, value: float, reference: float | None) -> bool:
-        """Return whether a value is better than a reference; than None any is."""
-        better = self.monitor_op
-        if reference is None:
+        """Return whether a value is better than a reference; any is better than None, and no NaN than anything."""
+        if math.isnan(value):
+            return False
+        if reference is None or math.isnan(reference):
             return True
+        better = self.monitor_op
         return bool(better(value - self.min_delta if better is np.greater else value + self.min_delta, reference))
 
     @property
@@ -255,14 +275,27 @@ def checked(who: str, callbacks: Any) -> list[Callback]:
     found = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
     for callback in found:
         if not isinstance(callback, Callback):
-            raise TypeError(f"{who}: callbacks must be lamina.callbacks.Callback; got {type(callback).__name__}.")
+            raise KindError(f"{who}: callbacks must be lamina.callbacks.Callback; got {type(callback).__name__}.")
     return found
 
 
 def resolve_verbose(who: str, verbose: Any) -> int:
     """Return 0, 1 or 2: "auto" is 1 on a terminal and in a notebook, else 2."""
-    if isinstance(verbose, str) and verbose == "auto":
-        return 1 if sys.stderr.isatty() or "ipykernel" in sys.modules else 2
-    if isinstance(verbose, str) or verbose not in (0, 1, 2):
-        raise ValueError(f"{who}: verbose must be 'auto', 0, 1 or 2; got {verbose!r}.")
-    return int(verbose)
+    if isinstance(verbose, (bool, np.bool_, np.integer)):
+        verbose = int(verbose)
+    found = choice(who, "verbose", verbose, ("auto", 0, 1, 2))
+    return found if found != "auto" else 1 if shows_bars() else 2
+
+
+def shows_bars() -> bool:
+    """Return whether progress bars can move: on a terminal, or in a notebook."""
+    isatty = getattr(sys.stderr, "isatty", None)  # a stream may be None, or no more than something to write to
+    return "ipykernel" in sys.modules or (isatty is not None and bool(isatty()))
+
+
+def spell(logs: Logs) -> dict[str, str]:
+    """Return values as texts of a few digits; of an array its mean, as in Keras."""
+    means = {name: float(np.mean(value)) for name, value in logs.items()}
+    return {
+        name: f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2e}" for name, value in means.items()
+    }

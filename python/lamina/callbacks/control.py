@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
 
-from lamina._checks import flag, integer, number
+from lamina._checks import KindError, flag, integer, number
 from lamina.callbacks.base import Callback, Logs, Monitor
 
 __all__ = ["EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN"]
@@ -65,11 +66,11 @@ class EarlyStopping(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Look at the value."""
-        current = self.value(logs)
+        current = self.get_monitor_value(logs)
         if current is None or epoch < self.start_from_epoch:
             return
         model = self.required_model()
-        if self.restore_best_weights and self.best_weights is None:
+        if self.restore_best_weights and self.best_weights is None and not math.isnan(current):
             self.best_weights, self.best_epoch = model.get_weights(), epoch
         self.wait += 1
         if self.improves(current, self.best):
@@ -113,8 +114,7 @@ class TerminateOnNaN(Callback):
             if self.raise_error:
                 raise RuntimeError(f"TerminateOnNaN: the loss of batch {batch} must be finite; got {loss}.")
             print(f"Batch {batch}: Invalid loss, terminating training")
-            assert self.model is not None
-            self.model.stop_training = True
+            self.required_model().stop_training = True
 
 
 class LearningRateScheduler(Callback):
@@ -135,22 +135,31 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Set the rate."""
-        assert self.model is not None
-        optimizer = self.model.optimizer
-        schedule: Any = self.schedule
-        try:
-            rate = schedule(epoch, float(optimizer.learning_rate))
-        except TypeError:  # one that takes the epoch alone
-            rate = schedule(epoch)
+        optimizer = self.required_model().optimizer
+        rate = self._call(epoch, float(optimizer.learning_rate))
         optimizer.learning_rate = number("LearningRateScheduler", "what schedule returns", rate, least=0)
         if self.verbose:
             print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
 
+    def check(self) -> None:
+        """Raise where the rate follows a schedule of the optimizer's own."""
+        _check_settable("LearningRateScheduler", self.required_model())
+
+    def _call(self, epoch: int, rate: float) -> Any:
+        """Call the schedule with what it takes: epoch and rate, or the epoch alone."""
+        schedule: Any = self.schedule
+        try:
+            inspect.signature(schedule).bind(epoch, rate)
+        except TypeError:
+            return schedule(epoch)
+        except ValueError:  # a function whose signature nobody knows
+            pass
+        return schedule(epoch, rate)
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Add the rate to the logs."""
-        assert self.model is not None
         if logs is not None:
-            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+            logs["learning_rate"] = float(self.required_model().optimizer.learning_rate)
 
 
 class ReduceLROnPlateau(Monitor):
@@ -195,6 +204,11 @@ class ReduceLROnPlateau(Monitor):
         self.min_lr = number(who, "min_lr", min_lr, least=0)
         self.cooldown_counter = self.wait = 0
 
+    def check(self) -> None:
+        """Raise where the rate cannot be lowered, or it is not known what is better."""
+        super().check()
+        _check_settable("ReduceLROnPlateau", self.required_model())
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Begin anew."""
         self.best = None
@@ -209,7 +223,7 @@ class ReduceLROnPlateau(Monitor):
         optimizer = self.required_model().optimizer
         if logs is not None:
             logs["learning_rate"] = float(optimizer.learning_rate)
-        current = self.value(logs)
+        current = self.get_monitor_value(logs)
         if current is None:
             return
         if self.in_cooldown():
@@ -264,5 +278,16 @@ class LambdaCallback(Callback):
         for hook, function in given.items():
             if hook.startswith("on_") and not hasattr(Callback, hook):
                 raise TypeError(f"LambdaCallback: there is no hook {hook!r}.")
+            if function is not None and hook.startswith("on_") and not callable(function):
+                raise KindError(f"LambdaCallback: {hook} must be callable; got {type(function).__name__}.")
             if function is not None:
                 setattr(self, hook, function)
+
+
+def _check_settable(who: str, model: Any) -> None:
+    """Raise where the learning rate of a model's optimizer cannot be set to a number."""
+    if model.optimizer.rate_if_constant() is None:
+        raise KindError(
+            f"{who}: the learning rate of the model's optimizer must be a number; it follows a schedule or a function, "
+            "which would set it again. Compile with a number."
+        )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
-from lamina.callbacks.base import Callback, Logs
+from lamina._checks import choice
+from lamina.callbacks.base import Callback, Logs, shows_bars, spell
 
 __all__ = ["History", "ProgbarLogger"]
 
@@ -36,7 +38,9 @@ class History(Callback):
 
 
 class ProgbarLogger(Callback):
-    """A progress bar for each epoch (`tqdm`, in consoles and notebooks), or one line an epoch.
+    """A progress bar for each epoch (`tqdm`, on terminals and in notebooks), or one line an epoch.
+
+    Where output goes to a file a bar would fill it with its movements: there is one line an epoch then.
 
     Parameters
     ----------
@@ -46,48 +50,41 @@ class ProgbarLogger(Callback):
 
     def __init__(self, verbose: int = 1) -> None:
         super().__init__()
-        self.verbose = verbose
-        self.follows_batches = verbose == 1
+        self.verbose = choice("ProgbarLogger", "verbose", verbose, (1, 2))
+        self.follows_batches = self.verbose == 1 and shows_bars()
         self._bar: Any = None
         self._begun = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Open the epoch's bar, or print its heading."""
         heading = f"Epoch {epoch + 1}/{self.params['epochs']}"
-        if self.verbose == 1:
+        self._begun = time.perf_counter()
+        if self.follows_batches:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=self.params["steps"], desc=heading, unit="batch", leave=True, mininterval=0.1)
+            steps = self.params["steps"]
+            self._bar = tqdm(total=steps, desc=heading, unit="batch", leave=False, mininterval=0.1, dynamic_ncols=True)
         elif self.verbose == 2:
             print(heading, flush=True)
-            self._begun = time.perf_counter()
 
     def advance(self, batches: int, logs: Logs) -> None:
         """Move the bar, and now and then its numbers."""
         if self._bar is not None and self._bar.update(batches):
-            self._bar.set_postfix(_spell(logs), refresh=False)
+            self._bar.set_postfix(spell(logs), refresh=False)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Close the bar with the epoch's numbers, or print the line."""
-        if self._bar is not None:
-            self._bar.set_postfix(_spell(logs or {}), refresh=True)
-            self._bar.close()
-            self._bar = None
-        elif self.verbose == 2:
-            seconds, steps = time.perf_counter() - self._begun, self.params["steps"]
-            numbers = "".join(f" - {name}: {value}" for name, value in _spell(logs or {}).items())
-            step = f" - {1e3 * seconds / steps:.0f}ms/step" if steps else ""
-            done = f"{steps}/{steps}" if steps else "all"
-            print(f"{done} - {seconds:.0f}s{step}{numbers}", flush=True)
+        """Print the line with the epoch's numbers, in place of a bar."""
+        seconds, steps = time.perf_counter() - self._begun, self.params["steps"]
+        numbers = "".join(f" - {name}: {value}" for name, value in spell(logs or {}).items())
+        step = f" - {1e3 * seconds / steps:.0f}ms/step" if steps else ""
+        line = f"{f'{steps}/{steps}' if steps else 'all'} - {seconds:.0f}s{step}{numbers}"
+        if self.verbose == 1:
+            line = f"Epoch {epoch + 1}/{self.params['epochs']}: {line}"
+        self.on_train_end()  # the bar, which would be cut off at the terminal's edge
+        print(line, flush=True, file=sys.stderr if self.follows_batches else None)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Close a bar that an interruption left open."""
+        """Close a bar that is open."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def _spell(logs: Logs) -> dict[str, str]:
-    return {
-        name: f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2e}" for name, value in logs.items()
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,7 @@ class ModelCheckpoint(Monitor):
     ) -> None:
         super().__init__(monitor, mode)
         who = "ModelCheckpoint"
-        self.filepath = str(filepath)
-        check_suffix(who, self.filepath)
+        self.filepath = str(check_suffix(who, filepath))
         self.verbose = verbose
         self.save_best_only = flag(who, "save_best_only", save_best_only)
         self.save_weights_only = flag(who, "save_weights_only", save_weights_only)
@@ -88,16 +88,18 @@ class ModelCheckpoint(Monitor):
             self._save(None, logs or {})
 
     def _save(self, batch: int | None, logs: Logs) -> None:
+        best = ""
         if self.save_best_only:
-            current = self.value(logs)
+            current = self.get_monitor_value(logs)
             if current is not None:
+                was = f"from {self.best:.5f}" if self.best is not None else "from nothing"
                 if not self.improves(current, self.best):
+                    if self.verbose:
+                        print(f"\nEpoch {self._epoch + 1}: {self.monitor} did not improve {was}")
                     return
                 self.best = current
-        try:
-            path = Path(self.filepath.format(epoch=self._epoch + 1, batch=(batch or 0) + 1, **logs))
-        except KeyError as error:
-            raise KeyError(f"ModelCheckpoint: filepath names {error}, which is not in the logs.") from None
+                best = f"{self.monitor} improved {was} to {current:.5f}, "
+        path = self._path(self._epoch, batch, logs)
         path.parent.mkdir(parents=True, exist_ok=True)
         model = self.required_model()
         if self.save_weights_only:
@@ -105,7 +107,38 @@ class ModelCheckpoint(Monitor):
         else:
             model.save(path, overwrite=True)
         if self.verbose:
-            print(f"\nEpoch {self._epoch + 1}: finished saving model to {path}")
+            print(f"\nEpoch {self._epoch + 1}: {best}finished saving model to {path}")
+
+    def _path(self, epoch: int, batch: int | None, logs: Logs) -> Path:
+        """Return the file's name for an epoch."""
+        who = "ModelCheckpoint"
+        try:
+            return check_suffix(who, self.filepath.format(epoch=epoch + 1, batch=(batch or 0) + 1, **logs))
+        except KeyError as error:
+            raise ValueError(
+                f"{who}: filepath must name values of the logs, 'epoch' or 'batch'; got {error}. There are "
+                f"{', '.join(logs)}."
+            ) from None
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            raise ValueError(
+                f"{who}: filepath must be a pattern for numbers; {self.filepath!r} is not: {error}."
+            ) from None
+
+    def check(self) -> None:
+        """Raise where the model cannot be saved, it is not known what is better, or the pattern is none."""
+        model = self.required_model()
+        if self.save_best_only:
+            super().check()
+        if not self.save_weights_only:
+            model.check_saving("ModelCheckpoint")
+        names = re.findall(r"{([^}:!.\[]*)", self.filepath.replace("{{", ""))
+        if model.knows_metrics:
+            known = model.metrics_names
+            logs = {name: 1.0 for own in known for name in (own, f"val_{own}")} | {"learning_rate": 1.0}
+            if set(names) <= {*logs, "epoch", "batch"}:  # another name may be what a callback adds
+                self._path(0, 0, logs)
+        elif not names:
+            self._path(0, 0, {})
 
 
 class BackupAndRestore(Callback):

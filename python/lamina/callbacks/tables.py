@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
-from lamina._checks import flag
+import numpy as np
+
+from lamina._checks import KindError, flag, text
 from lamina.callbacks.base import Callback, Logs
 
 __all__ = ["CSVLogger"]
@@ -19,24 +22,53 @@ class CSVLogger(Callback):
     ----------
     filename : str or Path
     separator : str
+        One character.
     append : bool
-        Add to a table that is there already, instead of writing a new one.
+        Add to a table that is there already, instead of writing a new one. It must have columns for all values.
     """
 
     def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
         super().__init__()
-        self.filename, self.separator = Path(filename), separator
+        if not isinstance(filename, (str, os.PathLike)):
+            raise KindError(f"CSVLogger: filename must be a path; got {type(filename).__name__}.")
+        self.filename, self.separator = Path(os.fsdecode(filename)), text("CSVLogger", "separator", separator)
+        if len(separator) != 1 or separator in '\r\n"':
+            raise ValueError(
+                f"CSVLogger: separator must be one character, no quote and no line break; got {separator!r}."
+            )
         self.append = flag("CSVLogger", "append", append)
         self._keys: list[str] | None = None
         self._file: Any = None
 
+    def check(self) -> None:
+        """Raise where the table that is added to is no table of this kind."""
+        self._keys = self._known_keys()
+
+    def _known_keys(self) -> list[str] | None:
+        """Return the columns of the table that is added to, None where there is none yet."""
+        if not (self.append and self.filename.exists() and self.filename.stat().st_size):
+            return None
+        try:
+            with self.filename.open(newline="", encoding="utf-8-sig") as file:
+                columns = next(csv.reader(file, delimiter=self.separator), [])
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"CSVLogger: {self.filename} must be a table to add to; {error}.") from None
+        if columns[:1] != ["epoch"]:
+            raise ValueError(
+                f"CSVLogger: the table {self.filename} must begin with a column 'epoch', separated by "
+                f"{self.separator!r}, to be added to; its first line is {columns!r}."
+            )
+        return columns[1:]
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Open the table."""
-        self._keys = None
-        if self.append and self.filename.exists() and self.filename.stat().st_size:
-            with self.filename.open(newline="") as file:
-                self._keys = next(csv.reader(file, delimiter=self.separator))[1:]
-        self._file = self.filename.open("a" if self.append else "w", newline="")
+        self._keys = self._known_keys()
+        self._file = self.filename.open("a+" if self.append else "w", newline="", encoding="utf-8")
+        if self._keys is not None:
+            with self.filename.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # the last line was not finished
+                    self._file.write("\n")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write the epoch's line."""
@@ -44,11 +76,16 @@ class CSVLogger(Callback):
         writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
         if self._keys is None:
             self._keys = sorted(logs)
-            if not any(key.startswith("val_") for key in self._keys):  # evaluated after a later epoch, perhaps
+            # Values of validation data that are evaluated after a later epoch only.
+            if self.required_model().validates and not any(key.startswith("val_") for key in self._keys):
                 self._keys += [f"val_{key}" for key in self._keys]
-            keys = self._keys
-            writer.writerow(["epoch", *keys])
-        writer.writerow([epoch, *(logs.get(key, "NA") for key in self._keys)])
+            writer.writerow(["epoch", *self._keys])
+        unknown = sorted(set(logs) - set(self._keys))
+        if unknown:
+            raise ValueError(
+                f"CSVLogger: the table {self.filename} must have a column for each value; it has none for {unknown}."
+            )
+        writer.writerow([epoch, *(_plain(logs[key]) if key in logs else "NA" for key in self._keys)])
         self._file.flush()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -56,3 +93,8 @@ class CSVLogger(Callback):
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _plain(value: Any) -> Any:
+    """Return an array as a list, which is written whole."""
+    return value.tolist() if isinstance(value, np.ndarray) else value

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from lamina.models import Sequential
 
 __all__ = [
-    "check_suffix", "load_model", "load_weights", "restore_backup", "save_backup", "save_model", "save_weights",
+    "check_classes", "check_suffix", "load_model", "load_weights", "restore_backup", "save_backup", "save_model",
+    "save_weights",
 ]  # fmt: skip
 
 FORMAT, BACKUP_FORMAT = 4, 1
@@ -51,7 +52,7 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool) -> None:
     """Write a model; see `lamina.models.Sequential.save`."""
     who = f"Sequential {model.name!r}: save"
     path = _target(who, filepath, overwrite)
-    _refuse_own_classes(who, model)
+    check_classes(who, model)
     with one_moment(model.weights):
         tensors, settings = _state(model)
     write_tensors(path, tensors, {"lamina": json.dumps(settings)})
@@ -85,7 +86,7 @@ def _state(model: Sequential) -> tuple[dict[str, Any], dict[str, Any]]:
     return tensors, settings
 
 
-def _refuse_own_classes(who: str, model: Sequential) -> None:
+def check_classes(who: str, model: Sequential) -> None:
     """Raise for classes that a reader of the file would not know."""
     from lamina import constraints, initializers, layers, regularizers
     from lamina.sequential import Sequential
