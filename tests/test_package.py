@@ -73,7 +73,7 @@ def test_main_job():
     assert "pure NumPy" in done.stdout
     assert "CC BY 4.0" in done.stdout
     assert "Total params: 17,226" in done.stdout
-    assert "Epoch 30/30" in done.stderr
+    assert "Epoch 30/30" in done.stdout
 
 
 def test_main_job_fails_where_accuracy_does():

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._checks import KindError
+from lamina._checks import KindError, short
 
 Array = npt.NDArray[Any]
 
@@ -22,14 +22,17 @@ def real_array(who: str, name: str, value: Any) -> Array:
     """Return `value` as an array of real numbers, its dtype unchanged."""
     if value is None:
         raise KindError(f"{who}: {name} must be an array; got None.")
-    if isinstance(value, np.ndarray) and hasattr(value, "mask"):
+    if _holds_masks(value):
         raise KindError(
             f"{who}: {name} must be a plain array; got a masked one, whose mask would be lost. Fill it first."
         )
+    _refuse_missing(who, name, value)
     try:
         array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{who}: {name} must be rectangular, every row of one length; got {error}.") from None
+    except (TypeError, ValueError) as error:
+        if isinstance(value, (list, tuple)):
+            raise ValueError(f"{who}: {name} must be rectangular, every row of one length.") from None
+        raise KindError(f"{who}: {name} must be an array; {type(value).__name__} is none: {error}.") from None
     if array.dtype.kind == "O":
         array = _from_objects(who, name, array)
     if array.dtype.kind not in "biuf":
@@ -41,11 +44,36 @@ def real_array(who: str, name: str, value: Any) -> Array:
     return array
 
 
+def _holds_masks(value: Any) -> bool:
+    """Return whether there is a mask: of the value, or of an item of a list."""
+    if isinstance(value, (list, tuple)):
+        return any(_holds_masks(item) for item in value if not isinstance(item, (int, float)))
+    return isinstance(value, np.ma.MaskedArray)
+
+
+def _refuse_missing(who: str, name: str, value: Any) -> None:
+    """Raise where a pandas object of nullable types lacks a value: NumPy would make a NaN of it."""
+    if not hasattr(value, "isna") or isinstance(value, np.ndarray):
+        return
+    dtypes = getattr(value, "dtypes", None) if hasattr(value, "columns") else [getattr(value, "dtype", None)]
+    if dtypes is None or all(isinstance(dtype, np.dtype) and dtype.kind != "O" for dtype in dtypes):
+        return  # plain floats, whose NaN is a number like others
+    missing = np.argwhere(np.asarray(value.isna(), dtype=bool))
+    if len(missing):
+        raise ValueError(
+            f"{who}: {name} must have no missing values; one is at {tuple(int(i) for i in missing[0])}. Fill it first."
+        )
+
+
 def _from_objects(who: str, name: str, array: Array) -> Array:
     """Object arrays of numbers (a data frame's mixed columns) are taken; anything else in them raises."""
-    if all(isinstance(item, (bool, int, float, np.bool_, np.integer, np.floating)) for item in array.flat):
+    for item in array.flat:
+        if not isinstance(item, (bool, int, float, np.bool_, np.integer, np.floating)):
+            raise KindError(f"{who}: {name} must be real numbers; got an array that holds {short(item)}.")
+    try:
         return array.astype(np.float64)
-    raise KindError(f"{who}: {name} must be real numbers; got an array of Python objects.")
+    except OverflowError:
+        raise ValueError(f"{who}: {name} must be numbers that float64 can hold; one is too large.") from None
 
 
 def float_array(who: str, name: str, value: Any, dtype: str | None = None) -> Array:
@@ -319,7 +347,12 @@ def weight_array(who: str, name: str, value: Any, rows: int, lines: tuple[int, .
         also = f" or {(rows, *lines)}" if lines else ""
         raise ValueError(f"{who}: {name} must have shape ({rows},){also}, one weight for each row; got {array.shape}.")
     array = array if array.ndim == 1 else array.reshape(rows, -1)
-    return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
+    found = np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
+    if not np.isfinite(found).all():
+        raise ValueError(
+            f"{who}: {name} must be finite in {dtype}; row {int(np.argwhere(~np.isfinite(found))[0][0])} is not."
+        )
+    return found
 
 
 def output_lines(who: str, y: Any, lines: tuple[int, ...], columns: int) -> Any:

@@ -17,7 +17,7 @@ from lamina._arrays import (
     sparse_array,
     weight_array,
 )  # fmt: skip
-from lamina._checks import KindError, integer, number
+from lamina._checks import KindError, integer, number, short
 
 __all__ = [
     "Data",
@@ -103,22 +103,27 @@ def same_length(who: str, x: Array | SparseRows, y: Array, lines: int) -> None:
 
 def check_class_weight(who: str, class_weight: Any) -> None:
     """Raise unless these are weights of classes."""
-    if not isinstance(class_weight, dict) and class_weight != "balanced":
-        raise KindError(f"{who}: class_weight must be a dict or 'balanced'; got {class_weight!r}.")
+    balanced = isinstance(class_weight, str) and class_weight == "balanced"
+    if not balanced and (isinstance(class_weight, str) or not hasattr(class_weight, "items")):
+        raise KindError(f"{who}: class_weight must be a dict or 'balanced'; got {short(class_weight)}.")
 
 
-def class_weights(who: str, class_weight: Any, y: Any) -> Array:
+def class_weights(who: str, class_weight: Any, y: Any, columns: int) -> Array:
     """Return the weight of each row, given that of its class: classes are numbers, or places in one-hot rows.
 
     Parameters
     ----------
     class_weight : dict of int to float, or "balanced"
+    columns : int
+        Of the model's output: how many classes there are, 2 where it is 1.
     """
     check_class_weight(who, class_weight)
     targets = real_array(who, "y", y)
     if targets.ndim == 2 and targets.shape[1] > 1:
         classes = targets.argmax(axis=1)
     elif targets.ndim <= 2:
+        if not np.isfinite(targets).all():
+            raise ValueError(f"{who}: y must be finite where class_weight is given; it has NaN or infinite values.")
         classes = np.rint(targets.reshape(-1)).astype(np.int64)
     else:
         raise ValueError(f"{who}: class_weight needs y of shape (n,) or (n, c); got {targets.shape}.")
@@ -129,7 +134,12 @@ def class_weights(who: str, class_weight: Any, y: Any) -> Array:
     weights = np.ones(len(classes))
     for name, weight in class_weight.items():
         name = int(name) if isinstance(name, (bool, np.bool_)) else name
-        weights[classes == integer(who, "a class", name, -(2**63))] = number(who, "class_weight", weight, least=0)
+        own = classes == integer(who, "a class in class_weight", name, -(2**63))
+        if not own.any() and not 0 <= name < max(2, columns):
+            raise ValueError(
+                f"{who}: class_weight must name classes, in [0, {max(2, columns)}); got {name}, of which y has no row."
+            )
+        weights[own] = number(who, "class_weight", weight, least=0)
     return weights
 
 

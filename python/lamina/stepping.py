@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lamina import _core, metrics
 from lamina import data as data_module
-from lamina._arrays import SparseRows, label_array, output_lines, real_array, target_array
+from lamina._arrays import SparseRows, label_array, of_one_rank, output_lines, real_array
 from lamina._checks import NotCompiledError
 from lamina._counts import Count
 from lamina._locks import Once, Turn
@@ -43,16 +43,20 @@ class Compiled(NamedTuple):
     loss_weight: float = 1.0
 
 
-class Given(NamedTuple):
-    """Targets as the user gave them: the shape of a row, and the dtype."""
+class Given:
+    """Targets as the user gave them, for metrics of the user's own, which the engine tells of rows by their numbers."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    def __init__(self) -> None:
+        self._y: Array = np.empty(0)
 
-    def restore(self, targets: Array) -> Array:
-        """Return a batch of targets as they were given, from what the engine read of them."""
-        targets = targets.reshape(-1, *self.shape)
-        return targets if self.dtype.kind == targets.dtype.kind == "f" else targets.astype(self.dtype)
+    def hold(self, y: Array) -> None:
+        """Take the targets of the run that begins."""
+        self._y = y
+
+    def rows(self, numbers: Array) -> Array:
+        """Return rows of the targets, a copy in native byte order."""
+        found = self._y[numbers]
+        return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
 
 
 class Prepared(NamedTuple):
@@ -61,8 +65,8 @@ class Prepared(NamedTuple):
     data: Data
     metric_uses: list[MetricUse]
     metric_targets: list[Array | None]  # of each metric; None where they are those of the loss
-    labels: list[bool]  # of each of `targets`: whether it is class numbers
-    given: Given
+    labels: list[bool]  # of each of `targets`: whether it is whole numbers, one for each row or line
+    given: Array  # the targets as the user gave them
 
     def targets(self) -> list[Array]:
         """Return the loss's targets and those that metrics have of their own."""
@@ -76,7 +80,7 @@ class Prepared(NamedTuple):
             self.metric_uses,
             [None if array is None else array[rows] for array in self.metric_targets],
             self.labels,
-            self.given,
+            self.given[rows],
         )
 
 
@@ -147,6 +151,7 @@ class Stepper:
         self.once = Once()  # guards what is made on first use: parameters, networks, what takes steps
         self._fitting = Turn(1)  # of `fit`, from its begin to its end
         self._running = Turn(2)  # of steps and the metrics that they go into; callbacks run between turns
+        self._given = Given()
         self._run: Run | None = None  # whose values the metrics hold
         self._compiled: Compiled | None = None
         self._metric_uses: list[MetricUse] | None = None
@@ -219,9 +224,14 @@ class Stepper:
 
     def direction_of(self, name: str) -> str | None:
         """Return "up" or "down" for the name of a metric in the logs: whether more or less is better; None: unknown."""
-        names = list(self._results())[1:]
-        found = {own: use.metric.direction for own, use in zip(names, self._metric_uses or [], strict=True)}
-        return found.get(name)
+        if self._metric_uses is None:
+            return None
+        before = self._metric_uses
+        for count in range(len(before)):  # the metric with which the name appears
+            names = self._results(before[: count + 1])
+            if name in names:
+                return before[count].metric.direction
+        return None
 
     @property
     def knows_metrics(self) -> bool:
@@ -284,8 +294,7 @@ class Stepper:
         *lines, columns = self.planned_output(rows.shape[1:])
         compiled.loss.check_rank(who, len(lines) + 2)
         self.check_masks(who)
-        y = real_array(who, "y", y)
-        given = Given(y.shape[1:], y.dtype)
+        y = given = real_array(who, "y", y)
         y = output_lines(who, y, tuple(lines), columns)
         targets = compiled.loss.targets(who, y, columns, None)
         data_module.same_length(who, rows, targets, math.prod(lines))
@@ -293,7 +302,12 @@ class Stepper:
         uses = self._metric_uses
         if uses is None:
             uses = self._resolve_metrics(targets, columns)
-        metric_targets = [self._metric_targets(who, use.metric, y, targets, columns) for use in uses]
+        metric_targets = [
+            np.repeat(np.arange(len(rows)), math.prod(lines))
+            if use.metric.reads_given
+            else self._metric_targets(who, use.metric, y, targets, columns)
+            for use in uses
+        ]
         found = [targets, *(array for array in metric_targets if array is not None)]
         labels = [array.ndim == 1 for array in found]
         if lines:
@@ -321,8 +335,6 @@ class Stepper:
 
     def _metric_targets(self, who: str, metric: Metric, y: Any, targets: Array, columns: int) -> Array | None:
         """Return the targets as a metric takes them, or None where they are those of the loss."""
-        if metric.reads_given:
-            return target_array(who, "y", y, columns, None) if self.loss.converts_targets else None
         if metric.wants_labels:
             return None if targets.ndim == 1 else label_array(who, "y", y, columns)
         shared = targets.ndim == 2 and not (metric.converts_targets or self.loss.converts_targets)
@@ -368,8 +380,8 @@ class Stepper:
         labels = prepared.labels
         uses = prepared.metric_uses
         sparse = isinstance(prepared.data.x, SparseRows)
-        given = prepared.given if any(use.metric.reads_given for use in uses) else None
-        key = [*self._structure(), *optimizer.plan_key(), labels, given, sparse, *uses]
+        key = [*self._structure(), *optimizer.plan_key(), labels, sparse, *uses]
+        self._given.hold(prepared.given)
         if self._trainer is not None and self._trainer[0] == key:
             return self._trainer[1]
         fuses = self._fuses_head()
@@ -385,7 +397,7 @@ class Stepper:
                 *_metric_kind(use),
                 0 if array is None else next(target_numbers),
                 use.weighted,
-                _host_metric(use, prepared.given, plan.output_shape),
+                _host_metric(use, self._given, plan.output_shape),
             )
             for use, array in zip(uses, prepared.metric_targets, strict=True)
         ]
@@ -515,10 +527,14 @@ class Stepper:
         """Return loss and metrics, names in alphabetical order as in Keras."""
         return dict(sorted(self._results().items()))
 
-    def _results(self) -> dict[str, float]:
+    def _results(self, uses: list[MetricUse] | None = None) -> dict[str, float]:
         """Return the loss, then the metrics; a name that is taken becomes ``weighted_name`` or ``name_1``."""
         logs: dict[str, Any] = {"loss": self._loss_tracker.result()}
-        for metric, weighted in self._metric_uses or []:
+        for metric, weighted in self._metric_uses or [] if uses is None else uses:
+            result = metric.result()
+            if isinstance(result, dict):  # several values, by their names
+                logs |= {str(name): _plain(value) for name, value in result.items()}
+                continue
             name = metric.name
             if name in logs and weighted:
                 name = f"weighted_{name}"
@@ -526,7 +542,7 @@ class Stepper:
             while name in logs:
                 count += 1
                 name = f"{metric.name}_{count}"
-            logs[name] = _plain(metric.result())
+            logs[name] = _plain(result)
         return logs
 
 
@@ -560,16 +576,22 @@ def _host_metric(use: MetricUse, given: Given, output: tuple[int, ...]) -> Any:
     metric = use.metric
     if metric.kernel() is not None:
         return None
+    who = f"{type(metric).__name__} {metric.name!r}"
+
+    lines = math.prod(output[:-1])
 
     def row_values(y_true: Array, y_pred: Array, weights: Array | None) -> Array:
         if not metric.takes_batches:
-            return metric.row_values(y_true, y_pred)
+            found = real_array(who, "what row_values returns", metric.row_values(y_true, y_pred))
+            if found.shape != (len(y_pred),):
+                raise ValueError(f"{who}: what row_values returns must have shape ({len(y_pred)},); got {found.shape}.")
+            return found
         rows = y_pred
         if metric.reads_given:
-            y_true = given.restore(y_true)
             rows = y_pred.reshape(-1, *output)
-            weights = None if weights is None else weights.reshape(rows.shape[:-1])
-        metric.update_state(y_true, rows, weights if use.weighted else None)
+            y_true, rows = of_one_rank(given.rows(y_true[::lines]), rows)
+            weights = None if weights is None else weights.reshape(-1, *output[:-1])
+        metric.update_state(y_true, rows, sample_weight=weights if use.weighted else None)
         return np.zeros(len(y_pred), y_pred.dtype)
 
     return row_values

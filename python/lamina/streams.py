@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import array
+import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lamina import random
 from lamina._arrays import is_sparse
+from lamina._checks import integer
 
 __all__ = ["Batch", "Stream", "is_stream"]
 
@@ -24,8 +28,9 @@ class Batch(NamedTuple):
 def is_stream(x: Any) -> bool:
     """Return whether `x` yields batches, instead of holding rows."""
     if (
-        isinstance(x, (np.ndarray, list, tuple, dict, range, set, str, bytes))
+        isinstance(x, (np.ndarray, list, tuple, dict, range, set, str, bytes, memoryview, array.array))
         or hasattr(x, "__array__")
+        or hasattr(x, "__array_interface__")
         or is_sparse(x)
     ):
         return False
@@ -43,21 +48,46 @@ class Stream:
         A batch is ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``.
     steps : int, optional
         Batches of an epoch. Without them an epoch ends with the source, which must not be endless.
+    seed : int, optional
+        Where given, a sequence of batches (what has ``__len__`` and ``__getitem__``) is taken in a new order in each
+        pass, a function of the seed and the number of the pass.
+    passes : callable, optional
+        Returns that number.
+
+    Attributes
+    ----------
+    exhausted : bool
+        Whether a source that can be read once only has no batches left for another epoch.
     """
 
-    def __init__(self, who: str, source: Any, steps: int | None) -> None:
+    def __init__(
+        self,
+        who: str,
+        source: Any,
+        steps: int | None,
+        seed: int | None = None,
+        passes: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._who, self._source, self.steps = who, source, steps
+        self._seed, self._passes = seed, passes
         self._iterator: Iterator[Any] | None = None
         self._once = hasattr(source, "__next__")
+        self._served = False
+        self.exhausted = False
 
     def __len__(self) -> int:
         """Return how many batches an epoch has, 0 where that is not known."""
-        if self.steps is not None:
-            return self.steps
+        return self.steps if self.steps is not None else self._size() or 0
+
+    def _size(self) -> int | None:
+        """Return how many batches the source has, None where that is not known."""
+        if hasattr(self._source, "num_batches"):
+            count = self._source.num_batches
+            return None if count is None else integer(self._who, "num_batches", count, 0)
         try:
             return len(self._source)
-        except TypeError:
-            return 0
+        except (TypeError, NotImplementedError):
+            return None
 
     def epoch(self, from_start: bool = False) -> Iterator[Batch]:
         """Yield the batches of an epoch; where it ended before the source did, the next one goes on there.
@@ -65,40 +95,52 @@ class Stream:
         Parameters
         ----------
         from_start : bool
-            Begin at the source's start instead, where it has one.
+            Begin at the source's start instead, where it has one, and end with it at the latest.
         """
         taken = 0
         if from_start and not self._once:
             self._iterator = None
+        if hasattr(self._source, "on_epoch_begin"):
+            self._source.on_epoch_begin()
         while self.steps is None or taken < self.steps:
             if self._iterator is None:
                 self._iterator = self._begin()
-                began = True
-            else:
-                began = False
             try:
                 item = next(self._iterator)
             except StopIteration:
                 self._iterator = None
-                if self.steps is None:
-                    break
-                if self._once or began:
+                if self.steps is not None:
                     warnings.warn(
                         f"{self._who}: the batches ran out after {taken} of {self.steps} of this epoch.", stacklevel=2
                     )
-                    break
-                continue
+                break
             taken += 1
             yield self._batch(item)
+        if taken == 0 and self._served and self._once:
+            self.exhausted = True
+            return
         if taken == 0:
-            raise ValueError(f"{self._who}: there are no batches (left); a generator serves one pass only.")
+            raise ValueError(
+                f"{self._who}: x must yield batches; there are no batches (left). A generator serves one pass."
+            )
+        self._served = True
+        if self._iterator is not None and taken == self._size() == self.steps:
+            self._iterator = None  # the source ended with the epoch
         if hasattr(self._source, "on_epoch_end"):
             self._source.on_epoch_end()
 
     def _begin(self) -> Iterator[Any]:
-        if hasattr(self._source, "__iter__"):
-            return iter(self._source)
-        return (self._source[i] for i in range(len(self._source)))
+        count, source = self._size(), self._source
+        by_number = hasattr(source, "__getitem__") and count is not None and not self._once
+        if by_number and (self._seed is not None or hasattr(source, "num_batches") or not hasattr(source, "__iter__")):
+            order: Any = range(count or 0)
+            if self._seed is not None:
+                key = random.stream_key(self._seed, "batches")
+                order = random.permutation(key, self._passes(), count or 0).tolist()
+            return (source[i] for i in order)
+        if by_number or hasattr(source, "__iter__"):
+            return iter(source)
+        return (source[i] for i in itertools.count())  # it says with an IndexError where it ends
 
     def _batch(self, item: Any) -> Batch:
         if not isinstance(item, (tuple, list)):

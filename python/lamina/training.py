@@ -241,7 +241,11 @@ class Trainer(Predictor):
                 )
             if class_weight is not None:
                 data_module.check_class_weight(who, class_weight)
-            source = Stream(who, x, steps)
+                if isinstance(class_weight, str):
+                    raise ValueError(
+                        f"{who}: class_weight must be a dict where x yields batches: 'balanced' needs all rows."
+                    )
+            source = Stream(who, x, steps, seed=self.seed if shuffle else None, passes=lambda: self._shuffles)
             total = len(source)
         else:
             if class_weight is not None:
@@ -281,6 +285,13 @@ class Trainer(Predictor):
                 run = Run(self, "fit")
                 if isinstance(source, Stream):
                     self._train_stream(run, source, class_weight, events)
+                    self._shuffles += 1
+                    if source.exhausted:
+                        warnings.warn(
+                            f"{who}: the batches ran out after {epoch} of {end} epochs; a generator serves one pass.",
+                            stacklevel=3,
+                        )
+                        break
                 elif steps is not None:
                     place = self._train_steps(run, source, size, steps, shuffle, place, events)
                 else:
@@ -307,7 +318,8 @@ class Trainer(Predictor):
     def _weighted(self, who: str, prepared: Prepared, class_weight: Any, y: Any) -> Prepared:
         """Return the rows, the first of `y`'s, weighted by their classes."""
         rows = len(prepared.data)
-        weights = data_module.class_weights(who, class_weight, real_array(who, "y", y)[:rows])
+        columns = self.planned_output(prepared.data.x.shape[1:])[-1]
+        weights = data_module.class_weights(who, class_weight, real_array(who, "y", y)[:rows], columns)
         weight = data_module.weights(who, weights, rows, (), self.compute_dtype)
         return prepared._replace(data=Data(prepared.data.x, prepared.data.y, weight))
 
@@ -517,11 +529,11 @@ class Trainer(Predictor):
             As `fit`.
         """
         who = self._who("train_on_batch")
-        if class_weight is not None:
-            if sample_weight is not None:
-                raise ValueError(f"{who}: give class_weight or sample_weight, not both.")
-            sample_weight = data_module.class_weights(who, class_weight, y)
+        if class_weight is not None and sample_weight is not None:
+            raise ValueError(f"{who}: give class_weight or sample_weight, not both.")
         prepared = self._prepare("train_on_batch", x, y, sample_weight)
+        if class_weight is not None:
+            prepared = self._weighted(who, prepared, class_weight, y)
         self._commit(prepared)
         run = Run(self, "train_on_batch")
         with run:

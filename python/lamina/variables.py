@@ -235,11 +235,11 @@ class Variable(NDArrayOperatorsMixin):
         TypeError, ValueError
             The values are not real numbers, or the shape differs. Nothing is written then.
         """
-        array = np.asarray(value)
+        array = real_array(f"Variable {self.path!r}", "value", value)
         if array.shape != self.shape:
             raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"Variable {self.path!r}: value must be real numbers; got dtype {array.dtype}.")
+        if self._dtype.kind in "iu" and array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"Variable {self.path!r}: value must be finite for dtype {self.dtype}.")
         if self._place is None:
             with self._once:
                 if self._place is None:
@@ -253,11 +253,18 @@ class Variable(NDArrayOperatorsMixin):
 
     def assign_add(self, value: npt.ArrayLike) -> Variable:
         """Add `value`, of the same shape, as `assign`."""
-        return self.assign(np.add(self.value, value, dtype=self._dtype))
+        return self.assign(np.add(self.value, self._same_shape(value), dtype=self._dtype, casting="unsafe"))
 
     def assign_sub(self, value: npt.ArrayLike) -> Variable:
         """Subtract `value`, of the same shape, as `assign`."""
-        return self.assign(np.subtract(self.value, value, dtype=self._dtype))
+        return self.assign(np.subtract(self.value, self._same_shape(value), dtype=self._dtype, casting="unsafe"))
+
+    def _same_shape(self, value: npt.ArrayLike) -> Array:
+        """Return an array of the variable's shape, or one number for all elements."""
+        array = real_array(f"Variable {self.path!r}", "value", value)
+        if array.shape not in (self.shape, ()):
+            raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
+        return array
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Copy out, as `numpy` does."""

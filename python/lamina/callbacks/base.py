@@ -212,7 +212,8 @@ class Monitor(Callback):
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0) -> None:
         super().__init__()
         who = type(self).__name__
-        self.monitor, self.mode = text(who, "monitor", monitor), choice(who, "mode", mode, ("auto", "min", "max"))
+        self.monitor = text(who, "monitor", monitor)
+        self.mode: str = choice(who, "mode", mode, ("auto", "min", "max"))
         self.min_delta = abs(number(who, "min_delta", min_delta))
         self.best: float | None = None
 
@@ -284,7 +285,7 @@ def resolve_verbose(who: str, verbose: Any) -> int:
     if isinstance(verbose, (bool, np.bool_, np.integer)):
         verbose = int(verbose)
     found = choice(who, "verbose", verbose, ("auto", 0, 1, 2))
-    return found if found != "auto" else 1 if shows_bars() else 2
+    return int(found) if found != "auto" else 1 if shows_bars() else 2
 
 
 def shows_bars() -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config, constraints, initializers, regularizers
+from lamina._arrays import batch_array, float_array, index_array, real_array
 from lamina._checks import KindError, NotBuiltError, flag
 from lamina._locks import Once
 from lamina._names import redefines, snake_case, unique_name
@@ -465,8 +466,6 @@ class Layer:
         mask : None
             Masks are not known here.
         """
-        from lamina._arrays import float_array, index_array, real_array
-
         who = f"{type(self).__name__} {self.name!r}"
         if isinstance(x, Layer):
             raise TypeError(
@@ -500,8 +499,6 @@ class Layer:
 
     def _rows_of(self, who: str, array: Array) -> Array:
         """Return a batch that fits what the layer was built for."""
-        from lamina._arrays import batch_array
-
         built = self.input_row_shape
         if built is None or not self._variables:
             return batch_array(who, "x", array, None)
@@ -553,17 +550,15 @@ def check_row_shape(who: str, shape: Any) -> Shape:
 
 def assign_all(who: str, variables: list[Variable], weights: list[npt.ArrayLike]) -> None:
     """Write arrays into variables after all of them were checked."""
+    if not isinstance(weights, (list, tuple, np.ndarray)):
+        raise KindError(f"{who}: weights must be a list of arrays; got {type(weights).__name__}.")
     if len(weights) != len(variables):
         raise ValueError(f"{who}: set_weights needs {len(variables)} arrays; got {len(weights)}.")
-    arrays = [np.asarray(weight) for weight in weights]
+    arrays = [real_array(who, f"weight {v.path!r}", array) for v, array in zip(variables, weights, strict=True)]
     for variable, array in zip(variables, arrays, strict=True):
         if array.shape != variable.shape:
             raise ValueError(
                 f"{who}: weight {variable.path!r} must have shape {variable.shape}; got {array.shape}. Nothing was set."
-            )
-        if array.dtype.kind not in "biuf":
-            raise TypeError(
-                f"{who}: weight {variable.path!r} must be real numbers; got dtype {array.dtype}. Nothing was set."
             )
     with one_moment(variables, write=True):
         for variable, array in zip(variables, arrays, strict=True):

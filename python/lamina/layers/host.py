@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lamina._arrays import real_array
+from lamina._checks import short
+
 if TYPE_CHECKING:
     from lamina.layers.base import Layer
 
@@ -38,21 +41,45 @@ class Functions:
     def forward(self, x: Array, training: bool) -> Array:
         """Return the output for flat rows."""
         layer = self._alive()
-        step = layer.forward(x.reshape(-1, *layer._built_input()), training=training)
+        rows = x.reshape(-1, *layer._built_input())
+        step: Any = layer.forward(rows, training=training)
+        if not isinstance(step, Pass):
+            raise TypeError(f"{self._who()}: forward must return a Pass; got {type(step).__name__}.")
+        shape = tuple(size for size in layer.output_shape[1:] if size is not None)
+        output = self._checked("what forward returns", step.output, (len(rows), *shape))
         if training:
             self.last = step
-        return np.asarray(step.output)
+        return output
+
+    def _who(self) -> str:
+        layer = self._alive()
+        return f"{type(layer).__name__} {layer.name!r}"
+
+    def _checked(self, what: str, value: Any, shape: tuple[int, ...]) -> Array:
+        """Return an array of exactly that shape, or raise."""
+        array = real_array(self._who(), what, value)
+        if array.shape != shape:
+            raise ValueError(f"{self._who()}: {what} must have shape {shape}; got {array.shape}.")
+        return array
 
     def backward(self, dy: Array, need_dx: bool) -> tuple[Array | None, list[Array | None]]:
         """Return the gradients for the input and for each parameter, None for those that are not trained."""
         assert self.last is not None
         layer, dy = self._alive(), dy.reshape(np.shape(self.last.output))
-        dx, gradients = layer.backward(dy, self.last, need_dx=need_dx)
+        found: Any = layer.backward(dy, self.last, need_dx=need_dx)
+        if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], (list, tuple)):
+            raise TypeError(f"{self._who()}: backward must return dx and a list of gradients; got {short(found)}.")
+        dx, gradients = found
         trained = layer.trainable_weights
         if len(gradients) != len(trained):
             raise ValueError(
-                f"{type(layer).__name__} {layer.name!r}: backward must return {len(trained)} gradients, one a "
-                f"trainable parameter; got {len(gradients)}."
+                f"{self._who()}: backward must return {len(trained)} gradients, one a trainable parameter; got "
+                f"{len(gradients)}."
             )
-        found = {id(variable): gradient for variable, gradient in zip(trained, gradients, strict=True)}
-        return dx, [found.get(id(variable)) for variable in layer.weights]
+        if need_dx:
+            dx = self._checked("backward's dx", dx, (len(dy), *layer._built_input()))
+        by_variable = {
+            id(variable): self._checked(f"backward's gradient of {variable.name!r}", gradient, variable.shape)
+            for variable, gradient in zip(trained, gradients, strict=True)
+        }
+        return dx, [by_variable.get(id(variable)) for variable in layer.weights]

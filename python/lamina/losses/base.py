@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lamina import _core, config
 from lamina._arrays import float_array, of_one_rank, real_array, row_weights, scored_batch, target_array
-from lamina._checks import KindError
+from lamina._checks import KindError, short
 from lamina._names import Configurable, redefines, snake_case
 
 __all__ = ["Loss", "RowLosses"]
@@ -126,7 +126,7 @@ class Loss(Configurable):
             Factor of the gradient alone.
         """
         if self.kernel is None:
-            values, gradient = self.value_and_gradient(y_true, y_pred)
+            values, gradient = self._checked_values(*self._found(y_true, y_pred), y_pred)
             if sample_weight is not None:
                 values, gradient = values * sample_weight, gradient * sample_weight[:, np.newaxis]
             return RowLosses(values, gradient * gradient_scale if need_gradient else None)
@@ -136,6 +136,21 @@ class Loss(Configurable):
             kernel, y_pred, y_true, sample_weight, self.parameters(), None, None, need_gradient, gradient_scale
         )
         return RowLosses(values, gradient)
+
+    def _found(self, y_true: Array, y_pred: Array) -> tuple[Any, Any]:
+        found: Any = self.value_and_gradient(y_true, y_pred)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise KindError(f"{type(self).__name__}: value_and_gradient must return two arrays; got {short(found)}.")
+        return found[0], found[1]
+
+    def _checked_values(self, values: Any, gradient: Any, y_pred: Array) -> tuple[Array, Array]:
+        """Return what a loss written in Python returns, of the shapes that it must have."""
+        who = f"{type(self).__name__}: value_and_gradient"
+        values, gradient = real_array(who, "the values", values), real_array(who, "the gradient", gradient)
+        for what, array, shape in (("values", values, y_pred.shape[:1]), ("gradient", gradient, y_pred.shape)):
+            if array.shape != shape:
+                raise ValueError(f"{who}: the {what} must have shape {shape}; got {array.shape}.")
+        return values, gradient
 
     def rows_counted(self, y_true: Array, sample_weight: Array | None) -> float:
         """Return what the sum of the rows' losses is divided by."""

@@ -46,7 +46,7 @@ class _ProbabilityLoss(AlongAxis):
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return target probabilities."""
         array = super().targets(who, y, columns, dtype)
-        if array.size and (array.min() < 0 or array.max() > 1):
+        if array.size and not (array.min() >= 0 and array.max() <= 1):  # NaN is no probability
             raise ValueError(
                 f"{who}: y must be probabilities in [0, 1] for {self.name!r}; got values from {array.min():g} to "
                 f"{array.max():g}."

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config, initializers
-from lamina._arrays import float_array, scored_batch, target_array
+from lamina._arrays import float_array, of_one_rank, real_array, scored_batch, target_array
+from lamina._checks import KindError
 from lamina._names import Configurable, required, snake_case, unique_name
 from lamina.variables import Variable
 
@@ -241,8 +242,9 @@ class MeanMetricWrapper(Metric):
     Parameters
     ----------
     fn : callable
-        Called with targets as they were given and with predictions; returns values whose first axis is the rows, of
-        which the others are averaged; or one number for the batch, each batch then counting once.
+        Called with targets as they were given and with predictions, of one rank: where one lacks a last axis of size 1
+        that the other has, it gets it. Returns values whose first axis is the rows, of which the others are averaged;
+        or one number for the batch, each batch then counting once.
     name : str, optional
     dtype : str, optional
     **kwargs
@@ -256,6 +258,8 @@ class MeanMetricWrapper(Metric):
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
+        if not callable(fn):
+            raise KindError(f"{type(self).__name__}: fn must be callable; got {type(fn).__name__}.")
         super().__init__(name if name is not None else name_of(fn), dtype)
         self._fn, self._kwargs = fn, kwargs
 
@@ -263,7 +267,10 @@ class MeanMetricWrapper(Metric):
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
         """Take a batch into the mean; weights are of the values' shape, or of its first axes."""
-        values = np.asarray(self._fn(np.asarray(y_true), np.asarray(y_pred), **self._kwargs), np.float64)
+        who = type(self).__name__
+        true, predictions = of_one_rank(real_array(who, "y_true", y_true), real_array(who, "y_pred", y_pred))
+        found = self._fn(true, predictions, **self._kwargs)
+        values = real_array(who, f"what {name_of(self._fn)} returns", found).astype(np.float64)
         if sample_weight is None:
             self.total += float(_over_rows(values).sum())
             self.count += len(values) if values.ndim else 1
