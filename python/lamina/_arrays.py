@@ -347,7 +347,8 @@ def weight_array(who: str, name: str, value: Any, rows: int, lines: tuple[int, .
         also = f" or {(rows, *lines)}" if lines else ""
         raise ValueError(f"{who}: {name} must have shape ({rows},){also}, one weight for each row; got {array.shape}.")
     array = array if array.ndim == 1 else array.reshape(rows, -1)
-    found = np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
+    with np.errstate(over="ignore"):
+        found = np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
     if not np.isfinite(found).all():
         raise ValueError(
             f"{who}: {name} must be finite in {dtype}; row {int(np.argwhere(~np.isfinite(found))[0][0])} is not."

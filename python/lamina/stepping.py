@@ -80,7 +80,7 @@ class Prepared(NamedTuple):
             self.metric_uses,
             [None if array is None else array[rows] for array in self.metric_targets],
             self.labels,
-            self.given[rows],
+            self.given,  # rows are told by their numbers
         )
 
 

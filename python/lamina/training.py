@@ -310,7 +310,7 @@ class Trainer(Predictor):
             events.call("on_train_end", logs)
             raise
         except BaseException:  # as in Keras, what is kept for the next try stays
-            events.close_bars()
+            events.release()
             raise
         events.call("on_train_end", logs)
         return history

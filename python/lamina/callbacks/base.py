@@ -73,6 +73,9 @@ class Callback:
             raise ValueError(f"{type(self).__name__}: the model must be set; call set_model, or give it to fit.")
         return self.model
 
+    def release(self) -> None:
+        """Let go of what the callback holds open; called where an error ends training, before it is raised."""
+
     def check(self) -> None:
         """Raise where the callback cannot do its work with this model; called before the first step of `fit`."""
 
@@ -173,10 +176,10 @@ class CallbackList:
         for bar in self._bars:
             bar.advance(batches, logs())
 
-    def close_bars(self) -> None:
-        """End the progress bars."""
-        for bar in self._bars:
-            bar.on_train_end()
+    def release(self) -> None:
+        """Let go of files and bars, where an error ends training."""
+        for callback in self.callbacks:
+            callback.release()
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Call a hook of everybody who listens."""

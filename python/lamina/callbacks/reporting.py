@@ -83,6 +83,10 @@ class ProgbarLogger(Callback):
         self.on_train_end()  # the bar, which would be cut off at the terminal's edge
         print(line, flush=True, file=sys.stderr if self.follows_batches else None)
 
+    def release(self) -> None:
+        """Close a bar that is open."""
+        self.on_train_end()
+
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Close a bar that is open."""
         if self._bar is not None:

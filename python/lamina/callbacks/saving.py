@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,8 @@ class ModelCheckpoint(Monitor):
         """Return the file's name for an epoch."""
         who = "ModelCheckpoint"
         try:
-            return check_suffix(who, self.filepath.format(epoch=epoch + 1, batch=(batch or 0) + 1, **logs))
+            logs = type(logs)(logs, epoch=epoch + 1, batch=(batch or 0) + 1)
+            return check_suffix(who, self.filepath.format_map(logs))
         except KeyError as error:
             raise ValueError(
                 f"{who}: filepath must name values of the logs, 'epoch' or 'batch'; got {error}. There are "
@@ -131,14 +131,16 @@ class ModelCheckpoint(Monitor):
             super().check()
         if not self.save_weights_only:
             model.check_saving("ModelCheckpoint")
-        names = re.findall(r"{([^}:!.\[]*)", self.filepath.replace("{{", ""))
-        if model.knows_metrics:
-            known = model.metrics_names
-            logs = {name: 1.0 for own in known for name in (own, f"val_{own}")} | {"learning_rate": 1.0}
-            if set(names) <= {*logs, "epoch", "batch"}:  # another name may be what a callback adds
-                self._path(0, 0, logs)
-        elif not names:
-            self._path(0, 0, {})
+        self._path(0, 0, _AnyName())  # which values there will be is not known: other callbacks may add some
+
+
+class _AnyName(dict[str, float]):
+    """Logs that have a number for every name."""
+
+    def __missing__(self, name: str) -> float:
+        if not name.isidentifier():
+            raise ValueError(f"{name!r} is no name")
+        return 1.0
 
 
 class BackupAndRestore(Callback):

@@ -88,6 +88,10 @@ class CSVLogger(Callback):
         writer.writerow([epoch, *(_plain(logs[key]) if key in logs else "NA" for key in self._keys)])
         self._file.flush()
 
+    def release(self) -> None:
+        """Close the table."""
+        self.on_train_end()
+
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Close the table."""
         if self._file is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +13,7 @@ from lamina._arrays import real_array
 from lamina._checks import KindError, flag, integer
 from lamina.layers.base import Layer
 from lamina.plan import BatchNormStep, ReshapeStep, ScaleStep, Step
+from lamina.streams import Stream, is_stream
 from lamina.variables import Variable
 
 __all__ = ["Normalization", "Rescaling"]
@@ -247,15 +247,12 @@ def _batches(who: str, data: Any) -> Iterable[Array]:
         array = real_array(who, "data", batch)
         return array if array.ndim > 1 else array.reshape(-1, 1)
 
-    one = hasattr(data, "__array__") or not hasattr(data, "__iter__") or isinstance(data, (str, bytes, dict))
-    if one or (isinstance(data, (list, tuple)) and data and not hasattr(_first_part(data[0]), "shape")):
+    several = isinstance(data, (list, tuple)) and (not data or hasattr(_first_part(data[0]), "shape"))
+    if not several and not is_stream(data):
         yield read(data)
         return
-    iterator = iter(data)
-    first = next(iterator, None)
-    if first is None:
-        raise ValueError(f"{who}: there must be data; got none.")
-    for batch in itertools.chain([first], iterator):
+    batches = data if several else (batch.x for batch in Stream(who, data, None).epoch())
+    for batch in batches:
         part = _first_part(batch)
         if not hasattr(part, "shape"):
             raise KindError(f"{who}: what data yields must be arrays; got {type(part).__name__}.")
