@@ -68,6 +68,8 @@ class Sequential(Trainer):
         self.name = name if name is not None else unique_name(snake_case(type(self).__name__))
         self.seed = random.global_seeds.next_seed()
         self._parts: list[Part] = []
+        # Of the last `build`: the layers that it built, and whether they kept parameters; the models, and their inputs.
+        self._before_build: tuple[list[tuple[Layer, bool]], list[tuple[Sequential, Any]]] = ([], [])
         self._nested = False  # whether there are models among the parts
         self._input: InputLayer | None = None
         self._trainable = True
@@ -227,22 +229,30 @@ class Sequential(Trainer):
             raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
         row_shape = check_row_shape(who, tuple(input_shape)[1:])
         new = [layer for layer in self.flat_layers if not layer.placed]
-        kept = [bool(layer.weights) for layer in new]
-        unbuilt = [(model, model._input) for model in self.all_models() if not model.built]
+        self._before_build = (
+            [(layer, bool(layer.weights)) for layer in new],
+            [(model, model._input) for model in self.all_models() if not model.built],
+        )
         shape: tuple[int | None, ...] = (None, *row_shape)
         try:
             for layer in self._parts:
                 _build_for(who, layer, check_row_shape(who, shape[1:]))
                 shape = layer.compute_output_shape(shape)
         except BaseException:
-            for leaf, keeps in zip(new, kept, strict=True):
-                leaf.unplace(keeps)
-            for model, start in unbuilt:
-                model._input, model.built = start, False
+            self.undo_build()
             raise
         if self._input is None:
             self._input = InputLayer(row_shape, dtype=self.compute_dtype)
         self.built = True
+
+    def undo_build(self) -> None:
+        """Make the model as it was before the last `build`: without the parameters that were made then."""
+        leaves, models = self._before_build
+        for leaf, keeps in leaves:
+            leaf.unplace(keeps)
+        for model, start in models:
+            model._input, model.built = start, False
+        self._before_build = ([], [])
 
     # What training needs to know.
 

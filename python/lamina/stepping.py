@@ -206,6 +206,10 @@ class Stepper:
         """Make the parameters."""
         raise NotImplementedError
 
+    def undo_build(self) -> None:
+        """Make the model as it was before the last `build`."""
+        raise NotImplementedError
+
     @property
     def optimizer(self) -> Optimizer:
         """The optimizer; for compiled models."""
@@ -317,10 +321,23 @@ class Stepper:
         return Prepared(Data(rows, targets, weight), uses, metric_targets, labels, given)
 
     def _commit(self, prepared: Prepared) -> None:
-        """Build the model for data that passed all checks, and keep the metrics that were chosen for them."""
-        if not self.built:
-            self.build((None, *prepared.data.x.shape[1:]))
-        self._metric_uses = prepared.metric_uses
+        """Build the model for data that passed all checks, keep the metrics that were chosen, make what takes steps.
+
+        Where that fails the model is as it was.
+        """
+        before, was_built = self._metric_uses, self.built
+        with self.once:
+            if not self.built:
+                self.build((None, *prepared.data.x.shape[1:]))
+            self._metric_uses = prepared.metric_uses
+            try:
+                self._engine(prepared)
+            except BaseException:
+                self._metric_uses = before
+                if not was_built:
+                    self.undo_build()
+                raise
+        self.optimizer.build(self.trainable_weights)
 
     def _resolve_metrics(self, targets: Array, columns: int) -> list[MetricUse]:
         compiled = self._require_compiled("compile")
@@ -412,7 +429,6 @@ class Stepper:
             labels,
             optimizer.plan(blocks),
         )
-        optimizer.build(self.trainable_weights)
         self._trainer = (key, trainer)
         return trainer
 
@@ -420,7 +436,7 @@ class Stepper:
         self, prepared: Prepared, order: npt.NDArray[np.int64] | None, first: int, rows: int, size: int
     ) -> None:
         """Take a step for each batch of `size` among `rows` rows of the order."""
-        trainer, optimizer = self._engine(prepared), self.optimizer
+        trainer, optimizer, size = self._engine(prepared), self.optimizer, min(size, max(1, rows))
         if optimizer.kernel is None or self._has_host_rules():
             return self._train_rows_with(optimizer, trainer, prepared, order, first, rows, size)
         totals, progress = self._new_totals(), np.zeros(1, np.int64)
@@ -496,7 +512,7 @@ class Stepper:
     def _evaluate_rows(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
         """Take rows into loss and metrics."""
         totals, progress = self._new_totals(), np.zeros(1, np.int64)
-        data = prepared.data
+        data, size = prepared.data, min(size, max(1, rows))
         self._add_host_penalties(rows)
         try:
             self._engine(prepared).test(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lamina import data as data_module
 from lamina import losses, metrics, optimizers, random
-from lamina._arrays import real_array
+from lamina._arrays import SparseRows, real_array
 from lamina._checks import flag, integer, number
 from lamina._names import required
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
@@ -267,16 +267,26 @@ class Trainer(Predictor):
         if isinstance(source, Prepared):
             self._commit(source)
 
+            if isinstance(held_out, Prepared):
+                self._plan(
+                    self._fuses_head(), isinstance(held_out.data.x, SparseRows)
+                )  # raises where it cannot read them
+
         params = {"verbose": level, "epochs": end, "steps": total or None}
+        before = self.validates
         self.validates = held_out is not None
         events = CallbackList(listeners, self, params)
-        for listener in listeners:
-            listener.check()
+        try:
+            for listener in listeners:
+                listener.check()
+        except BaseException:
+            self.validates = before
+            raise
         self.history = history
         self.stop_training = self.fit_completed = False
         self.initial_epoch = None
         logs: dict[str, float] | None = None
-        batches = self.optimizer.batches
+        batches, draws, shuffles = self.optimizer.batches, self._draws.value, self._shuffles
         place = _Place(0, None)
         events.call("on_train_begin", {})
         try:
@@ -311,6 +321,8 @@ class Trainer(Predictor):
             raise
         except BaseException:  # as in Keras, what is kept for the next try stays
             events.release()
+            if self._draws.value == draws and self.optimizer.batches == batches:
+                self._shuffles = shuffles  # no step was taken
             raise
         events.call("on_train_end", logs)
         return history
@@ -351,7 +363,7 @@ class Trainer(Predictor):
                 if self.stop_training:
                     break
             return
-        for first, rows in events.stretches(total, size):
+        for first, rows in events.stretches(total, size) if not self.stop_training else [(0, min(size, total))]:
             with run:
                 self._train_rows(prepared, order, first, rows, size)
             events.advance(-(-rows // size), run.logs)
@@ -612,4 +624,7 @@ def _checked_metric(who: str, metric: Any) -> Any:
     """Return a name like "accuracy" as it is, everything else as a metric; raises for unknown names."""
     if metrics.depends_on_shape(metric):
         return metric
-    return metrics.get(metric)
+    found = required(who, "a metric", metrics.get(metric))
+    if not found.compares:
+        raise ValueError(f"{who}: a metric must compare targets and predictions; {type(found).__name__} takes numbers.")
+    return found

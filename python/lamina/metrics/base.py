@@ -55,6 +55,9 @@ class Metric(Configurable):
         """What the metric was given as its dtype, `lamina.config.floatx` by default."""
         return self._dtype
 
+    # Whether it compares targets and predictions, and so can belong to a model.
+    compares = True
+
     # Whether each prediction is an observation of its own, which may have a weight of its own.
     by_element = False
 
@@ -179,6 +182,8 @@ class Metric(Configurable):
 
 class _OfNumbers(Metric):
     """A metric of numbers instead of predictions."""
+
+    compares = False
 
     numbered = False
 
