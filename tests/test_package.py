@@ -86,7 +86,7 @@ def test_config():
     assert config.floatx() == "float32"
     assert config.epsilon() == 1e-7
     config.set_epsilon(1e-7)
-    with pytest.raises(ValueError, match="cannot change"):
+    with pytest.raises(ValueError, match="value must be 1e-07, as the compiled losses have it"):
         config.set_epsilon(1e-3)
     with pytest.raises(ValueError, match="dtype must be"):
         config.set_floatx("float16")

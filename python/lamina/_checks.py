@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 __all__ = [
-    "KindError", "NotBuiltError", "NotCompiledError", "choice", "flag", "integer", "number", "only_none", "short",
-    "text",
+    "KindError", "NotBuiltError", "NotCompiledError", "arguments", "choice", "flag", "integer", "number", "only_none",
+    "short", "sizes", "text",
 ]  # fmt: skip
 
 
@@ -89,6 +90,30 @@ def text(who: str, name: str, value: Any) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"{who}: {name} must be text that can be encoded; got {value!a}.") from None
     return value
+
+
+def sizes(who: str, name: str, value: Any, least: int = 0) -> tuple[int, ...]:
+    """Return a shape, or an int as the shape of a vector, as a tuple of ints that an array can have; or raise."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_)):
+        value = (value,)
+    if not isinstance(value, (tuple, list)) and not (isinstance(value, np.ndarray) and value.ndim == 1):
+        raise KindError(f"{who}: {name} must be a tuple of ints; got {short(value)}.")
+    found = tuple(integer(who, f"a size in {name}", size, least) for size in value)
+    if math.prod(found) >= 2**59:  # numbers of up to 16 bytes
+        raise ValueError(f"{who}: {name} must be the shape of an array that memory can hold; got {short(found)}.")
+    return found
+
+
+def arguments(kind: type, config: Any) -> dict[str, Any]:
+    """Return the arguments of a class that a configuration holds, or raise where they are not its arguments."""
+    who = f"{kind.__name__}.from_config"
+    if not isinstance(config, Mapping) or not all(isinstance(name, str) for name in config):
+        raise KindError(f"{who}: config must be a dict of arguments by name; got {short(config)}.")
+    try:
+        inspect.signature(kind).bind(**config)
+    except TypeError as error:
+        raise KindError(f"{who}: config must hold the arguments of {kind.__name__}; {error}.") from None
+    return dict(config)
 
 
 def short(value: Any) -> str:

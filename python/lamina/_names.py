@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from lamina import _registration
-from lamina._checks import KindError
+from lamina._checks import KindError, arguments, short
 from lamina._locks import Once
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Configurable:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return an object from `get_config`."""
-        return cls(**config)
+        return cls(**arguments(cls, config))
 
 
 def lazily(
@@ -89,7 +89,10 @@ def look_up(who: str, what: str, identifier: object, classes: Mapping[str, Calla
     if isinstance(identifier, dict) and "class_name" in identifier:
         name = str(identifier["class_name"])
         if name == "function":  # by the name it is registered under, or the library's
-            return look_up(who, what, identifier.get("registered_name") or identifier["config"], classes, kind)
+            function = identifier.get("registered_name") or identifier.get("config")
+            if not isinstance(function, str):
+                raise KindError(f"{who}: {what} must name its function in 'config'; got {short(function)}.")
+            return look_up(who, what, function, classes, kind)
         factory = _known(str(identifier.get("registered_name") or name), name, classes)
         if factory is None:
             raise unknown_name(who, what, name, classes)
@@ -138,6 +141,8 @@ def serialize(item: Any) -> dict[str, Any]:
         ``"module"``, ``"class_name"``, ``"config"``, and ``"registered_name"`` for classes of the user's own.
     """
     kind = type(item)
+    if not hasattr(item, "get_config") or isinstance(item, type):
+        raise KindError(f"serialize: the object must have get_config; got {short(item)}.")
     module = kind.__module__
     registered: str | None = _registration.get_registered_name(kind)
     if module.startswith("lamina.") and registered == kind.__name__:

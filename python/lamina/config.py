@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lamina._checks import number, short
+
 __all__ = [
     "backend", "disable_traceback_filtering", "enable_traceback_filtering", "epsilon", "floatx", "image_data_format",
     "set_epsilon", "set_floatx",
@@ -52,8 +54,8 @@ def set_epsilon(value: float) -> None:
     ValueError
         Any value but ``1e-7``.
     """
-    if value != _epsilon:
-        raise ValueError(f"set_epsilon: epsilon is {_epsilon} in the compiled losses and cannot change; got {value}.")
+    if number("set_epsilon", "value", value) != _epsilon:
+        raise ValueError(f"set_epsilon: value must be {_epsilon}, as the compiled losses have it; got {value}.")
 
 
 def backend() -> str:
@@ -77,7 +79,8 @@ def disable_traceback_filtering() -> None:
 def dtype_name(value: object) -> str | None:
     """Return the name of a dtype, given as a string, a type, a NumPy dtype or the configuration of Keras's policy."""
     if isinstance(value, dict):
-        return dtype_name(value.get("config", {}).get("name"))
+        inner = value.get("config")
+        return dtype_name(inner.get("name")) if isinstance(inner, dict) else None
     if isinstance(value, str):
         return value
     found = getattr(value, "name", None) or getattr(value, "__name__", None)
@@ -93,5 +96,5 @@ def check_float_type(who: str, value: object) -> str:
     """Return the name of a float dtype that lamina computes in, or raise."""
     name = dtype_name(value)
     if name not in _FLOAT_TYPES:
-        raise ValueError(f"{who}: dtype must be 'float32' or 'float64'; got {value!r}.")
+        raise ValueError(f"{who}: dtype must be 'float32' or 'float64'; got {short(value)}.")
     return str(name)

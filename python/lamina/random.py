@@ -6,6 +6,7 @@ state, except `lamina.utils.set_random_seed`, which seeds all three as in Keras.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._checks import integer
+from lamina._checks import arguments, integer, number, sizes
 from lamina._locks import Once
 from lamina._names import lazily
 
@@ -82,7 +83,7 @@ class SeedGenerator:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SeedGenerator:
         """Return a generator from `get_config`."""
-        return cls(**config)
+        return cls(**arguments(cls, config))
 
     def next_seed(self) -> int:
         """Return the next seed, in ``[0, 2**63)``."""
@@ -116,20 +117,47 @@ def fill(
     counter : int
         A different number gives a different draw.
     """
-    out = np.empty(shape, dtype)
+    who = f"random.{distribution}"
+    a, b, shape = (
+        number(who, "its first parameter", a),
+        number(who, "its second parameter", b),
+        sizes(who, "shape", shape),
+    )
+    counter = integer(who, "counter", counter, 0, 2**64 - 1)
+    out = np.empty(shape, config.check_float_type(who, dtype))
     _core.random_fill(distribution, stream_key(seed, distribution), counter, a, b, out)
     return out
 
 
 def permutation(key: int, counter: int, size: int) -> npt.NDArray[np.int64]:
     """Return a random order of ``0 … size - 1``, a function of the three arguments."""
-    return _core.permutation(key, counter, size)
+    who = "random.permutation"
+    key, counter = integer(who, "key", key, 0, 2**64 - 1), integer(who, "counter", counter, 0, 2**64 - 1)
+    return _core.permutation(key, counter, integer(who, "size", size, 0))
 
 
 def _seed_of(seed: int | SeedGenerator | None) -> int:
     if isinstance(seed, SeedGenerator):
         return seed.next_seed()
     return global_seeds.next_seed() if seed is None else integer("random", "seed", seed, least=-(2**63))
+
+
+def _drawn(distribution: str, a: Any, b: Any, shape: Any, dtype: Any, seed: Any) -> npt.NDArray[Any]:
+    """Return numbers; a seed is drawn when everything else was looked at."""
+    who = f"random.{distribution}"
+    shape, dtype = sizes(who, "shape", shape), _float(dtype)
+    a, b = (
+        number(who, "minval" if distribution == "uniform" else "mean", a),
+        number(
+            who,
+            "maxval" if distribution == "uniform" else "stddev",
+            b,
+            least=-math.inf if distribution == "uniform" else 0,
+        ),
+    )
+    if distribution == "uniform" and b < a:
+        raise ValueError(f"{who}: maxval must be >= minval; got {a} and {b}.")
+    return fill(distribution, _seed_of(seed), a, b, shape, dtype)
 
 
 def normal(
@@ -146,36 +174,41 @@ def normal(
     seed : int or SeedGenerator, optional
         An int gives the same numbers on every call; the global seeds' next one if omitted.
     """
-    return fill("normal", _seed_of(seed), mean, stddev, tuple(shape), _float(dtype))
+    return _drawn("normal", mean, stddev, shape, dtype, seed)
 
 
 def truncated_normal(
     shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: int | SeedGenerator | None = None
 ) -> npt.NDArray[Any]:
     """Return numbers of a normal distribution, none more than two deviations from the mean; arguments as `normal`."""
-    return fill("truncated_normal", _seed_of(seed), mean, stddev, tuple(shape), _float(dtype))
+    return _drawn("truncated_normal", mean, stddev, shape, dtype, seed)
 
 
 def uniform(
     shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: int | SeedGenerator | None = None
 ) -> npt.NDArray[Any]:
     """Return numbers of the uniform distribution in ``[minval, maxval)``; the other arguments as `normal`."""
-    return fill("uniform", _seed_of(seed), minval, maxval, tuple(shape), _float(dtype))
+    return _drawn("uniform", minval, maxval, shape, dtype, seed)
 
 
 def randint(
     shape: Any, minval: int, maxval: int, dtype: str = "int32", seed: int | SeedGenerator | None = None
 ) -> npt.NDArray[Any]:
     """Return whole numbers of the uniform distribution in ``[minval, maxval)``; the other arguments as `normal`."""
+    who, most = "random.randint", 2**63 - 1
+    minval, maxval = integer(who, "minval", minval, -most), integer(who, "maxval", maxval, -most)
     if not minval < maxval:
-        raise ValueError(f"random.randint: minval must be below maxval; got {minval} and {maxval}.")
-    kind = np.dtype(dtype)
+        raise ValueError(f"{who}: minval must be below maxval; got {minval} and {maxval}.")
+    kind = np.dtype(config.dtype_name(dtype) or "int32")
+    if kind.kind not in "iuf":
+        raise ValueError(f"{who}: dtype must be one of real numbers; got {kind}.")
+    shape = sizes(who, "shape", shape)
     if kind.kind in "iu" and not (np.iinfo(kind).min <= minval and maxval - 1 <= np.iinfo(kind).max):
         raise ValueError(f"random.randint: minval and maxval must be within {kind}; got {minval} and {maxval}.")
     if maxval - minval > 2**53 or max(abs(minval), abs(maxval)) > 2**53:
         raise ValueError(f"random.randint: minval and maxval must be within 2**53; got {minval} and {maxval}.")
-    draw = fill("uniform", _seed_of(seed), 0.0, 1.0, tuple(shape), "float64")
-    found: npt.NDArray[Any] = (minval + np.floor(draw * (maxval - minval))).astype(dtype)
+    draw = fill("uniform", _seed_of(seed), 0.0, 1.0, shape, "float64")
+    found: npt.NDArray[Any] = (minval + np.floor(draw * (maxval - minval))).astype(kind)
     return found
 
 
@@ -190,6 +223,7 @@ def shuffle(x: npt.ArrayLike, axis: int = 0, seed: int | SeedGenerator | None = 
         As in `normal`.
     """
     array = np.asarray(x)
+    axis = integer("random.shuffle", "axis", axis, -array.ndim, array.ndim - 1)
     return np.take(array, permutation(stream_key(_seed_of(seed), "shuffle"), 0, array.shape[axis]), axis)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
+from lamina._checks import flag, number
 
 __all__ = [
     "binary_cross_entropy",
@@ -72,7 +73,15 @@ def softmax_cross_entropy(
     array([6.05732862])
     """
     return _core.evaluate_loss(
-        "softmax_cross_entropy", logits, labels, sample_weight, label_smoothing, loss, grad, need_grad, 1.0
+        "softmax_cross_entropy",
+        logits,
+        labels,
+        sample_weight,
+        _share("softmax_cross_entropy", label_smoothing),
+        loss,
+        grad,
+        need_grad,
+        1.0,
     )
 
 
@@ -113,7 +122,15 @@ def categorical_cross_entropy(
     array([1.386294])
     """
     return _core.evaluate_loss(
-        "categorical_cross_entropy", y_pred, labels, sample_weight, label_smoothing, loss, grad, need_grad, 1.0
+        "categorical_cross_entropy",
+        y_pred,
+        labels,
+        sample_weight,
+        _share("categorical_cross_entropy", label_smoothing),
+        loss,
+        grad,
+        need_grad,
+        1.0,
     )
 
 
@@ -158,7 +175,15 @@ def sigmoid_cross_entropy(
     (array([0.69314718]), array([[-0.5]]))
     """
     return _core.evaluate_loss(
-        "sigmoid_cross_entropy", logits, targets, sample_weight, label_smoothing, loss, grad, need_grad, 1.0
+        "sigmoid_cross_entropy",
+        logits,
+        targets,
+        sample_weight,
+        _share("sigmoid_cross_entropy", label_smoothing),
+        loss,
+        grad,
+        need_grad,
+        1.0,
     )
 
 
@@ -182,7 +207,15 @@ def binary_cross_entropy(
     (array([0.69314718]), array([[-2.]]))
     """
     return _core.evaluate_loss(
-        "binary_cross_entropy", y_pred, y_true, sample_weight, label_smoothing, loss, grad, need_grad, 1.0
+        "binary_cross_entropy",
+        y_pred,
+        y_true,
+        sample_weight,
+        _share("binary_cross_entropy", label_smoothing),
+        loss,
+        grad,
+        need_grad,
+        1.0,
     )
 
 
@@ -217,7 +250,7 @@ def binary_focal_cross_entropy(
     >>> loss.round(6)
     array([0.173287])
     """
-    parameters = (label_smoothing, gamma, -1.0 if alpha is None else alpha, float(from_logits))
+    parameters = _focal("binary_focal_cross_entropy", label_smoothing, gamma, alpha, from_logits)
     return _core.evaluate_loss(
         "binary_focal_cross_entropy", y_pred, y_true, sample_weight, parameters, loss, grad, need_grad, 1.0
     )
@@ -253,7 +286,19 @@ def categorical_focal_cross_entropy(
     >>> loss.round(6)
     array([0.043322])
     """
-    parameters = (label_smoothing, gamma, alpha, float(from_logits))
+    who = "categorical_focal_cross_entropy"
+    parameters = _focal(who, label_smoothing, gamma, number(who, "alpha", alpha, least=0), from_logits)
     return _core.evaluate_loss(
         "categorical_focal_cross_entropy", y_pred, y_true, sample_weight, parameters, loss, grad, need_grad, 1.0
     )
+
+
+def _share(who: str, label_smoothing: Any) -> float:
+    return number(who, "label_smoothing", label_smoothing, 0, 1)
+
+
+def _focal(who: str, label_smoothing: Any, gamma: Any, alpha: Any, from_logits: Any) -> tuple[float, ...]:
+    """Return the parameters of a focal loss; an alpha below 0 balances nothing."""
+    weight = -1.0 if alpha is None else number(who, "alpha", alpha, least=0)
+    smoothing, bend = _share(who, label_smoothing), number(who, "gamma", gamma, least=0)
+    return (smoothing, bend, weight, float(flag(who, "from_logits", from_logits)))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
+from lamina._checks import number
 
 __all__ = [
     "categorical_hinge",
@@ -176,7 +177,9 @@ def huber(
     >>> huber(np.array([[3.0]]), np.array([[0.0]]))
     (array([2.5]), array([[1.]]))
     """
-    return _core.evaluate_loss("huber", y_pred, y_true, sample_weight, (delta,), loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss(
+        "huber", y_pred, y_true, sample_weight, (number("huber", "delta", delta, least=0),), loss, grad, need_grad, 1.0
+    )
 
 
 def log_cosh(
@@ -342,4 +345,6 @@ def quantile(
     >>> quantile(np.array([[0.0]]), np.array([[2.0]]), q=0.75)
     (array([1.5]), array([[-0.75]]))
     """
-    return _core.evaluate_loss("quantile", y_pred, y_true, sample_weight, (q,), loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss(
+        "quantile", y_pred, y_true, sample_weight, (number("quantile", "q", q, 0, 1),), loss, grad, need_grad, 1.0
+    )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lamina import _core, config, constraints, initializers, regularizers
 from lamina._arrays import batch_array, float_array, index_array, real_array
-from lamina._checks import KindError, NotBuiltError, flag
+from lamina._checks import KindError, NotBuiltError, arguments, flag, short, sizes, text
 from lamina._locks import Once
 from lamina._names import redefines, snake_case, unique_name
 from lamina.layers.host import Functions, Pass
@@ -64,8 +64,8 @@ class Layer:
         kind = type(self).__name__
         if unknown:
             raise TypeError(f"{kind}: unknown argument {sorted(unknown)[0]!r}.")
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"{kind}: name must be a str; got {type(name).__name__}.")
+        if name is not None:
+            name = text(kind, "name", name)
         self._name = name if name is not None else unique_name(snake_case(kind))
         self.trainable = flag(kind, "trainable", trainable)
         self.autocast = flag(kind, "autocast", autocast)
@@ -192,7 +192,7 @@ class Layer:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
         """Return a layer from `get_config`."""
-        return cls(**config)
+        return cls(**arguments(cls, config))
 
     @property
     def name(self) -> str:
@@ -272,10 +272,7 @@ class Layer:
         """
         if overwrite_with_gradient:
             raise ValueError(f"{type(self).__name__} {self.name!r}: overwrite_with_gradient must be False.")
-        if isinstance(shape, (int, np.integer)):
-            shape = (int(shape),)
-        shape = () if shape is None else shape
-        shape = tuple(int(size) for size in shape)
+        shape = () if shape is None else sizes(f"{type(self).__name__} {self.name!r}: add_weight", "shape", shape)
         name = name if name is not None else f"variable_{len(self._variables)}"
         if dtype is not None and config.check_float_type(name, dtype) != self.dtype:
             raise ValueError(f"{type(self).__name__} {self.name!r}: dtype of {name} must be the layer's, {self.dtype}.")
@@ -537,15 +534,14 @@ def check_row_shape(who: str, shape: Any) -> Shape:
     """Return the shape of one row as a tuple of positive ints, or raise."""
     if isinstance(shape, (int, np.integer)):
         shape = (shape,)
-    try:
-        sizes = tuple(shape)
-    except TypeError:
-        raise TypeError(f"{who}: input shape must be a tuple of ints; got {shape!r}.") from None
-    if not sizes or any(
-        isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1 for size in sizes
+    if isinstance(shape, (str, bytes, dict)) or not hasattr(shape, "__iter__"):
+        raise TypeError(f"{who}: input shape must be a tuple of ints; got {short(shape)}.")
+    found = tuple(shape)
+    if not found or any(
+        isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1 for size in found
     ):
-        raise ValueError(f"{who}: input shape must hold positive ints, without the batch; got {tuple(sizes)}.")
-    return tuple(int(size) for size in sizes)
+        raise ValueError(f"{who}: input shape must hold positive ints, without the batch; got {short(found)}.")
+    return sizes(who, "input shape", found)
 
 
 def assign_all(who: str, variables: list[Variable], weights: list[npt.ArrayLike]) -> None:

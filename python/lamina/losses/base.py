@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lamina import _core, config
 from lamina._arrays import float_array, of_one_rank, real_array, row_weights, scored_batch, target_array
-from lamina._checks import KindError, short
+from lamina._checks import KindError, choice, short, text
 from lamina._names import Configurable, redefines, snake_case
 
 __all__ = ["Loss", "RowLosses"]
@@ -60,13 +60,9 @@ class Loss(Configurable):
         self, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None
     ) -> None:
         who = type(self).__name__
-        if reduction not in _DIVISORS:
-            raise ValueError(
-                f"{who}: reduction must be one of {', '.join(repr(name) for name in _DIVISORS)}; got {reduction!r}."
-            )
         self.dtype = config.dtype_name(dtype) or config.floatx()
-        self.reduction = reduction
-        self.name = name if name is not None else snake_case(type(self).__name__)
+        self.reduction: str | None = choice(who, "reduction", reduction, tuple(_DIVISORS))
+        self.name = text(who, "name", name) if name is not None else snake_case(type(self).__name__)
         self.from_logits = False
 
     def parameters(self) -> tuple[float, ...]:

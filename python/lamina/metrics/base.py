@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lamina import _core, config, initializers
 from lamina._arrays import float_array, of_one_rank, real_array, scored_batch, target_array
-from lamina._checks import KindError
+from lamina._checks import KindError, sizes, text
 from lamina._names import Configurable, required, snake_case, unique_name
 from lamina.variables import Variable
 
@@ -46,7 +46,9 @@ class Metric(Configurable):
         self._dtype = config.dtype_name(dtype) or config.floatx()
         self._variables: list[Variable] = []
         own = snake_case(type(self).__name__)
-        self.name = name if name is not None else unique_name(own) if self.numbered else own
+        self.name = (
+            text(type(self).__name__, "name", name) if name is not None else unique_name(own) if self.numbered else own
+        )
         self.total = 0.0
         self.count = 0.0
 
@@ -146,7 +148,9 @@ class Metric(Configurable):
         """
         name = name or f"variable_{len(self._variables)}"
         made = required(type(self).__name__, "initializer", initializers.get(initializer))
-        value = made(tuple(shape), config.check_float_type(name, dtype or config.floatx()))
+        value = made(
+            sizes(type(self).__name__, "shape", shape), config.check_float_type(name, dtype or config.floatx())
+        )
         variable = Variable.holding(np.array(value), name, f"{self.name}/{name}", False)
         self._variables.append(variable)
         return variable
