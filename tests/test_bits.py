@@ -91,6 +91,7 @@ def trained(drawn, model):
     return digest.hexdigest(), str(history)
 
 
+@pytest.mark.filterwarnings("ignore:A softmax of one column")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_bits_do_not_depend_on_threads_or_schedule(seed, restore_threads):
     drawn = Drawn(seed)

@@ -41,15 +41,19 @@ std::unique_ptr<Layer<T>> make_host(const py::tuple& spec) {
     const py::tuple found = layer->attr("backward")(array_of<T>(dy), dx.data != nullptr);
     if (dx.data != nullptr) copy_back<T>(found[0], dx, "backward's dx");
     if (gradients == nullptr) return;
-    std::ptrdiff_t begin = 0;
-    std::size_t tensor = 0;
-    const py::list list = found[1];
-    for (const Layout::Tensor& shape : parameters->layout().tensors) {
-      if (!list[tensor].is_none())
-        copy_back<T>(list[tensor], {gradients + begin, shape.rows, shape.cols, shape.cols}, "a gradient");
-      begin += shape.rows * shape.cols;
+    Parameters<T> packed(parameters->layout());
+    int tensor = 0;
+    for (const py::handle& gradient : found[1].template cast<py::list>()) {
+      const Layout::Tensor& shape = parameters->layout().tensors[static_cast<std::size_t>(tensor)];
+      if (!gradient.is_none()) {
+        std::vector<T> values(static_cast<std::size_t>(shape.size()));
+        copy_back<T>(py::reinterpret_borrow<py::object>(gradient), {values.data(), shape.rows, shape.cols, shape.cols},
+                     "a gradient");
+        packed.write(tensor, values.data());
+      }
       ++tensor;
     }
+    std::copy(packed.data(), packed.data() + packed.size(), gradients);
   };
   return std::make_unique<Host<T>>(parameters, spec[2].cast<std::ptrdiff_t>(), spec[3].cast<std::ptrdiff_t>(),
                                    std::move(functions));

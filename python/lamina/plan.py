@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -196,6 +197,22 @@ def _check_shapes(layers: Sequence[Layer], row_shape: Shape) -> None:
         shape = layer.compute_output_shape(shape)
 
 
+def _warn_of_one_class(steps: Sequence[Step], row_shape: Shape) -> None:
+    """Warn where a softmax has one column, as Keras does: it is always 1, and nothing is learnt."""
+    columns = row_shape[-1]
+    for step in steps:
+        if isinstance(step, ActivationStep) and step.activation.name == "softmax" and columns == 1:
+            warnings.warn(
+                "A softmax of one column is always 1, and nothing is learnt through it; for two classes in one column "
+                "take a sigmoid.",
+                stacklevel=6,
+            )
+        columns = (
+            step.units if isinstance(step, (DenseStep, EmbeddingStep))
+            else step.row_shape[-1] if isinstance(step, (ReshapeStep, HostStep)) else columns
+        )  # fmt: skip
+
+
 def make_plan(
     layers: Sequence[Layer], row_shape: Shape, dtype: str, *, logits: bool = False, sparse: bool = False
 ) -> Plan:
@@ -214,6 +231,7 @@ def make_plan(
     """
     _check_shapes(layers, row_shape)
     steps = _flattened(layers)
+    _warn_of_one_class(steps, row_shape)
     if logits:
         steps = _without_head(steps)
     first = steps[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -69,6 +70,10 @@ class Predictor(Stepper):
         rows = self._rows_for(who, x)
         if limit is not None:
             size = size if batch_size is not None else -(-len(rows) // limit)
+            if len(rows) and -(-len(rows) // size) < limit:
+                warnings.warn(
+                    f"{who}: the rows ran out after {-(-len(rows) // size)} of {limit} batches.", stacklevel=2
+                )
             rows = rows[: limit * size]
         if not listeners:
             return self._infer(rows)
@@ -79,14 +84,16 @@ class Predictor(Stepper):
 
     def _predict_batches(self, events: CallbackList, batches: Iterable[Array | SparseRows]) -> Iterator[Array]:
         """Yield the outputs of batches, between their events."""
+        self.stop_predicting = False
         events.call("on_predict_begin", {})
-        outputs = None
         for index, rows in enumerate(batches):
             events.call("on_predict_batch_begin", index, {})
             outputs = self._infer(rows)
             events.call("on_predict_batch_end", index, {"outputs": outputs})
             yield outputs
-        events.call("on_predict_end", {"outputs": outputs})
+            if self.stop_predicting:
+                break
+        events.call("on_predict_end", {})
 
     def predict_on_batch(self, x: Any, out: Any = None) -> Array:
         """Return the output for one batch.

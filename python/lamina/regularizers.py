@@ -25,6 +25,12 @@ class Regularizer(Configurable):
         """Return ``l1, l2`` of a penalty ``l1 Σ|w| + l2 Σ w²``, None for one that is written in Python."""
         return None
 
+    def compiled(self) -> tuple[float, float] | None:
+        """Return `factors`, or None where a subclass computes the penalty itself, in Python."""
+        kind = type(self)
+        own = redefines(kind, "value_and_gradient", "factors") or redefines(kind, "__call__", "factors")
+        return None if own else self.factors()
+
     def value_and_gradient(self, w: Array) -> tuple[float, Array]:
         """Return the penalty of a parameter and its gradient.
 

@@ -27,6 +27,23 @@ __all__ = ["Part", "Sequential", "deserialize_part"]
 Array = npt.NDArray[Any]
 
 
+# What Keras calls in training and lamina would not.
+_NOT_CALLED = frozenset(
+    {
+        "call", "compute_loss", "compute_mask", "compute_metrics", "make_predict_function", "make_test_function",
+        "make_train_function", "predict_step", "stateless_compute_loss", "test_function", "test_step", "train_function",
+        "train_step",
+    }
+)  # fmt: skip
+
+
+def _would_not_be_called(kind: type, method: str) -> KindError:
+    return KindError(
+        f"{kind.__name__}: {method} would not be called: epochs run in C++. Write a loop of your own with "
+        "train_on_batch, or a Layer, a Loss or a Metric."
+    )
+
+
 class Sequential(Trainer):
     """A stack of layers, each taking the output of the one before.
 
@@ -59,12 +76,9 @@ class Sequential(Trainer):
 
     def __init__(self, layers: Iterable[Part] | None = None, trainable: bool = True, name: str | None = None) -> None:
         super().__init__()
-        for method in ("call", "train_step", "test_step", "predict_step", "compute_loss"):
+        for method in _NOT_CALLED:
             if hasattr(type(self), method):
-                raise KindError(
-                    f"{type(self).__name__}: {method} would not be called: epochs run in C++. Write a loop of your own "
-                    "with train_on_batch, or a Layer or a Loss."
-                )
+                raise _would_not_be_called(type(self), method)
         self.name = name if name is not None else unique_name(snake_case(type(self).__name__))
         self.seed = random.global_seeds.next_seed()
         self._parts: list[Part] = []
@@ -78,6 +92,11 @@ class Sequential(Trainer):
             self.add(layer)
         if not flag(f"{type(self).__name__} {self.name!r}", "trainable", trainable):
             self.trainable = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _NOT_CALLED:
+            raise _would_not_be_called(type(self), name)
+        super().__setattr__(name, value)
 
     # Composition.
 

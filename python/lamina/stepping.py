@@ -131,7 +131,7 @@ class Run:
     def logs(self) -> dict[str, float]:
         """Return loss and metrics so far, names in alphabetical order as in Keras."""
         with self:
-            return self._model._logs()
+            return self._model.get_metrics_result()
 
     def end(self) -> dict[str, float]:
         """Return loss and metrics at the end; they stay with the model until its next run."""
@@ -162,7 +162,11 @@ class Stepper:
         self._trainer: tuple[list[Any], _core.Trainer] | None = None
         # What predicts, for as long as the layers are these and constants stay.
         self._predictor: tuple[list[Layer], _core.Network, object] | None = None
-        self.stop_training = False
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
+        # What `compile` was given, for code that looks at it: there is one way to execute.
+        self.run_eagerly: bool = False
+        self.jit_compile: Any = "auto"
+        self.steps_per_execution: int = 1
         self.fit_completed = False  # whether the last `fit` came to its end
         self.initial_epoch: int | None = None  # where a callback wants `fit` to begin
         self.history: History | None = None
@@ -209,6 +213,10 @@ class Stepper:
     def undo_build(self) -> None:
         """Make the model as it was before the last `build`."""
         raise NotImplementedError
+
+    def get_metrics_result(self) -> dict[str, float]:
+        """Return the loss and the metrics so far, by name."""
+        return self._logs()
 
     @property
     def optimizer(self) -> Optimizer:
@@ -281,7 +289,8 @@ class Stepper:
     def _fuses_head(self) -> bool:
         """Whether the loss takes over the last layer's activation: softmax or sigmoid before its cross-entropy."""
         head = head_activation(self.flat_layers)
-        wanted = self._require_compiled("loss").loss.logits_activation
+        loss = self._require_compiled("loss").loss
+        wanted = None if loss.in_python else loss.logits_activation
         return head is not None and wanted is not None and head.name == wanted
 
     # Preparing data.
@@ -397,14 +406,24 @@ class Stepper:
         labels = prepared.labels
         uses = prepared.metric_uses
         sparse = isinstance(prepared.data.x, SparseRows)
-        key = [*self._structure(), *optimizer.plan_key(), labels, sparse, *uses]
+        kernels = [use.metric.kernel() for use in uses]
+        key = [
+            *self._structure(),
+            *optimizer.plan_key(),
+            labels,
+            sparse,
+            *uses,
+            loss.parameters(),
+            loss.divisor(),
+            *kernels,
+        ]
         self._given.hold(prepared.given)
         if self._trainer is not None and self._trainer[0] == key:
             return self._trainer[1]
         fuses = self._fuses_head()
         plan = self._plan(fuses, sparse)
         kernel: Any = loss.logits_kernel if fuses or loss.from_logits else loss.kernel
-        if kernel is None:
+        if loss.in_python or kernel is None:
             kernel = _host_loss(loss)
         head = head_activation(self.flat_layers) if fuses else None
         name, alpha = (head.name, head.alpha) if head is not None else ("linear", None)
@@ -437,7 +456,7 @@ class Stepper:
     ) -> None:
         """Take a step for each batch of `size` among `rows` rows of the order."""
         trainer, optimizer, size = self._engine(prepared), self.optimizer, min(size, max(1, rows))
-        if optimizer.kernel is None or self._has_host_rules():
+        if optimizer.in_python or self._has_host_rules():
             return self._train_rows_with(optimizer, trainer, prepared, order, first, rows, size)
         totals, progress = self._new_totals(), np.zeros(1, np.int64)
         data = prepared.data
@@ -475,7 +494,7 @@ class Stepper:
     def _has_host_rules(self) -> bool:
         """Return whether a regularizer or a constraint is written in Python."""
         return any(
-            (v.regularizer is not None and v.regularizer.factors() is None)
+            (v.regularizer is not None and v.regularizer.compiled() is None)
             or (v.constraint is not None and v.constraint.compiled(v.ndim) is None)
             for v in self.trainable_weights
         )
@@ -484,7 +503,7 @@ class Stepper:
         """Take the penalties of regularizers that are written in Python into a batch's loss, and their gradients."""
         for number, variable in enumerate(self.trainable_weights):
             regularizer = variable.regularizer
-            if regularizer is None or regularizer.factors() is not None:
+            if regularizer is None or regularizer.compiled() is not None:
                 continue
             value, gradient = regularizer.value_and_gradient(variable.value)
             self._loss_tracker.total += float(value) * rows

@@ -91,6 +91,8 @@ class Trainer(Predictor):
         compiled.loss.check_trainable()
         with self._between_runs(who), self.once:
             self._compiled = compiled
+            self.run_eagerly, self.jit_compile = bool(run_eagerly), jit_compile
+            self.steps_per_execution = steps_per_execution
             self._metric_uses = None
             self._trainer = None
             self._loss_tracker.reset_state()
@@ -226,11 +228,12 @@ class Trainer(Predictor):
             raise ValueError(f"{who}: validation_split must be in [0, 1); got {validation_split}.")
         level = callbacks_module.resolve_verbose(who, verbose)
         shuffle = flag(who, "shuffle", shuffle)
-        history = History()
         listeners: list[Callback] = [*callbacks_module.checked(who, callbacks)]
         if level:
             listeners.append(ProgbarLogger(level))
-        listeners.append(history)
+        history = next((one for one in listeners if isinstance(one, History)), History())
+        if history not in listeners:
+            listeners.append(history)
 
         source: Prepared | Stream
         held_out: Prepared | Stream | None = None
@@ -419,10 +422,12 @@ class Trainer(Predictor):
         self, source: Prepared | Stream, size: int | None, steps: int | None, events: CallbackList
     ) -> dict[str, float]:
         """Return loss and metrics on rows, or on what yields batches; without a size `steps` batches are all rows."""
+        self.stop_evaluating = False
         if isinstance(source, Prepared):
             if size is None:
                 size = 32 if steps is None else -(-len(source.data) // steps)
             if steps is not None:
+                _warn_of_missing(self._who("evaluate"), len(source.data), size, steps)
                 source = source.take(slice(0, steps * size))
             return self._test_rows(source, size, events)
         events.call("on_test_begin", {})
@@ -435,6 +440,8 @@ class Trainer(Predictor):
                 self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
                 logs = self._logs()
             events.call("on_test_batch_end", index, logs)
+            if self.stop_evaluating:
+                break
         logs = run.end()
         events.call("on_test_end", logs)
         return logs
@@ -451,6 +458,8 @@ class Trainer(Predictor):
                     self._evaluate_rows(prepared, first, min(size, total - first), size)
                     logs = self._logs()
                 events.call("on_test_batch_end", index, logs)
+                if self.stop_evaluating:
+                    break
         else:
             with run:
                 self._evaluate_rows(prepared, 0, total, size)
@@ -458,10 +467,6 @@ class Trainer(Predictor):
         if events is not None:
             events.call("on_test_end", logs)
         return logs
-
-    def get_metrics_result(self) -> dict[str, float]:
-        """Return the loss and the metrics so far, by name."""
-        return self._logs()
 
     def evaluate(
         self,
@@ -575,6 +580,12 @@ def _split(who: str, prepared: Prepared, fraction: float) -> tuple[Prepared, Pre
     """Return the first rows and the last `fraction` of them."""
     at = data_module.split_point(who, len(prepared.data), fraction)
     return prepared.take(slice(0, at)), prepared.take(slice(at, None))
+
+
+def _warn_of_missing(who: str, rows: int, size: int, steps: int) -> None:
+    """Warn where rows are fewer than so many batches want, as Keras does."""
+    if -(-rows // size) < steps:
+        warnings.warn(f"{who}: the rows ran out after {-(-rows // size)} of {steps} batches.", stacklevel=4)
 
 
 class _Place(NamedTuple):

@@ -57,7 +57,20 @@ class Scalar(float):
 
 
 class Count(int):
-    """A counter as Keras's users read it: a number that also has `numpy`."""
+    """A counter as Keras's users read it: a number that also has `numpy` and `assign`."""
+
+    def __new__(cls, value: int, assign: Callable[[Any], None]) -> Self:
+        """Return the number `value`, assigned to by `assign`."""
+        made = super().__new__(cls, value)
+        made._assign = assign  # type: ignore[attr-defined]  # an int's attributes come after it was made
+        return made
+
+    def assign(self, value: Any) -> None:
+        """Set it."""
+        self._assign(value)  # type: ignore[attr-defined]
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
 
     def numpy(self) -> Any:
         """Return a NumPy scalar."""

@@ -47,8 +47,19 @@ class Activation(_ActivationLayer):
 
     def __init__(self, activation: Any, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        self.activation = activations.get(activation)
-        self._kernel_of_activation = activations.kernel_of(self.activation, f"Activation {self.name!r}")
+        self.activation = activation
+
+    @property
+    def activation(self) -> Any:
+        """The function that is applied; may be assigned."""
+        return self._activation
+
+    @activation.setter
+    def activation(self, value: Any) -> None:
+        function = activations.get(value)
+        self._kernel_of_activation = activations.kernel_of(function, f"Activation {self.name!r}")
+        self._activation = function
+        self.note_change()
 
     def _kernel(self) -> Kernel:
         return self._kernel_of_activation

@@ -28,6 +28,10 @@ Shape = tuple[int, ...]
 initial_values: ContextVar[dict[str, Array] | None] = ContextVar("initial_values", default=None)
 
 
+# Attributes that compiled networks do not hold, or that they are asked for by themselves.
+_NOT_COMPILED = frozenset({"built", "changes", "input_row_shape", "once", "trainable", "wanted_input_shape"})
+
+
 class Layer:
     """Base class of layers.
 
@@ -70,9 +74,9 @@ class Layer:
         self.trainable = flag(kind, "trainable", trainable)
         self.autocast = flag(kind, "autocast", autocast)
         self.activity_regularizer = regularizers.get(activity_regularizer)
-        if self.activity_regularizer is not None and self.activity_regularizer.factors() is None:
+        if self.activity_regularizer is not None and self.activity_regularizer.compiled() is None:
             raise ValueError(f"{kind}: activity_regularizer must be one of lamina.regularizers: L1, L2 or L1L2.")
-        self.dtype = config.check_float_type(kind, dtype) if dtype is not None else config.floatx()
+        self._dtype = config.check_float_type(kind, dtype) if dtype is not None else config.floatx()
         if input_dim is not None and input_shape is not None:
             raise ValueError(f"{kind}: give input_dim or input_shape, not both.")
         self.wanted_input_shape: Shape | None = None
@@ -97,6 +101,32 @@ class Layer:
                 f"{type(self).__name__} {self.name!r}: a layer written in Python defines forward and backward: its "
                 "call would not be called, for it cannot be differentiated."
             )
+        one, other = (redefines(type(self), name, "steps") for name in ("forward", "backward"))
+        if type(self).steps is not Layer.steps and (one != other or (one and self.vocabulary is not None)):
+            raise KindError(
+                f"{type(self).__name__} {self.name!r}: a subclass that computes in Python must define both forward and "
+                "backward, and its input be numbers to compute with."
+            )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; networks that hold the old value are compiled again."""
+        kind = type(self).__name__
+        if name in ("call", "compute_mask"):
+            raise KindError(
+                f"{kind}: {name} would not be called; a layer written in Python defines forward and backward."
+            )
+        if name not in ("activation",) and not name.startswith("_"):
+            held = value if isinstance(value, (list, tuple)) else [value]
+            if any(isinstance(one, Layer) for one in held):
+                raise KindError(
+                    f"{kind}: {name} must not be a layer: the parameters of a layer inside a layer would be neither "
+                    "trained nor saved. Put it into the model, or into a Sequential that is a layer of the model."
+                )
+        known = self.__dict__.get(name, self)
+        super().__setattr__(name, value)
+        # Attributes of the layer's own, set before: arguments, which `steps` reads.
+        if known is not self and known is not value and not name.startswith("_") and name not in _NOT_COMPILED:
+            self.note_change()
 
     @property
     def built(self) -> bool:
@@ -134,12 +164,16 @@ class Layer:
         return [HostStep(self, shape, Functions(self))]
 
     def all_steps(self) -> list[Step]:
-        """Return `steps`, and the penalty on the output where there is one."""
-        steps = self.steps()
+        """Return `steps`, or what a subclass computes in Python instead, and the penalty on the output if any."""
+        steps = Layer.steps(self) if redefines(type(self), "forward", "steps") else self.steps()
         if self.activity_regularizer is None:
             return steps
-        factors = self.activity_regularizer.factors()
-        assert factors is not None
+        factors = self.activity_regularizer.compiled()
+        if factors is None:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: activity_regularizer must be one of lamina.regularizers, not "
+                f"written in Python; it is {self.activity_regularizer!r}."
+            )
         return [*steps, ActivityStep(*factors)]
 
     def forward(self, x: Array, *, training: bool) -> Pass:
@@ -193,6 +227,18 @@ class Layer:
     def from_config(cls, config: dict[str, Any]) -> Layer:
         """Return a layer from `get_config`."""
         return cls(**arguments(cls, config))
+
+    @property
+    def dtype(self) -> str:
+        """The dtype in which the layer computes; may be assigned before the layer is built."""
+        return self._dtype
+
+    @dtype.setter
+    def dtype(self, value: Any) -> None:
+        who = f"{type(self).__name__} {self.name!r}"
+        if self.placed or self._variables:
+            raise ValueError(f"{who}: dtype must be set before the layer is built; it is {self._dtype}.")
+        self._dtype = config.check_float_type(who, value)
 
     @property
     def name(self) -> str:

@@ -159,7 +159,7 @@ class Dense(Layer):
             raise ValueError(
                 f"Dense {self.name!r}: activation must be without parameters; put {layer.name!r} after the layer."
             )
-        return own + layer.steps()
+        return own + layer.all_steps()
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

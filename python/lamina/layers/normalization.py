@@ -25,12 +25,7 @@ class _GammaBeta(Layer):
         self.axis = checked_axis(who, axis)
         self.epsilon = number(who, "epsilon", epsilon, least=0)
         self.center, self.scale = flag(who, "center", center), flag(who, "scale", scale)
-        self._rules = {
-            name: {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}[
-                name.rsplit("_", 1)[1]
-            ].get(value)
-            for name, value in rules.items()
-        }
+        self._rules = {name: _rule(name, value) for name, value in rules.items()}
         self._gamma: Variable | None = None
         self._beta: Variable | None = None
 
@@ -39,6 +34,13 @@ class _GammaBeta(Layer):
         if name in rules:
             return rules[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        rules = self.__dict__.get("_rules", {})
+        if name in rules:
+            rules[name] = _rule(name, value)
+        else:
+            super().__setattr__(name, value)
 
     def _weight_shape(self) -> tuple[int, ...]:
         """Return the shape of gamma and beta: the row's along the axes."""
@@ -82,6 +84,12 @@ class _GammaBeta(Layer):
             "scale": self.scale,
             **{name: serialize_optional(rule) for name, rule in self._rules.items()},
         }
+
+
+def _rule(name: str, value: Any) -> Any:
+    """Return the initializer, regularizer or constraint that an argument of that name stands for."""
+    modules: dict[str, Any] = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
+    return modules[name.rsplit("_", 1)[1]].get(value)
 
 
 class BatchNormalization(_GammaBeta):

@@ -80,9 +80,19 @@ class Loss(Configurable):
         """
         raise NotImplementedError(f"{type(self).__name__}: a loss defines value_and_gradient.")
 
+    @property
+    def in_python(self) -> bool:
+        """Whether it is written in Python: alone, or as a subclass of a compiled one."""
+        return self.kernel is None or redefines(type(self), "value_and_gradient", "kernel")
+
     def check_trainable(self) -> None:
-        """Raise where the loss has Keras's `call`, whose gradient is not known, and no `value_and_gradient`."""
+        """Raise where the loss has what training would not call, and no `value_and_gradient` that it would."""
         kind = type(self)
+        if redefines(kind, "__call__", "kernel"):
+            raise KindError(
+                f"{kind.__name__}: its __call__ would not be called while training; a loss of one's own defines "
+                "value_and_gradient."
+            )
         if redefines(kind, "call", "kernel") and redefines(kind, "call", "value_and_gradient"):
             raise KindError(
                 f"{kind.__name__}: a loss to train with defines value_and_gradient; the gradient of its call is not "
@@ -121,7 +131,7 @@ class Loss(Configurable):
         gradient_scale : float
             Factor of the gradient alone.
         """
-        if self.kernel is None:
+        if self.in_python:
             values, gradient = self._checked_values(*self._found(y_true, y_pred), y_pred)
             if sample_weight is not None:
                 values, gradient = values * sample_weight, gradient * sample_weight[:, np.newaxis]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy.typing as npt
@@ -19,6 +20,16 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
+
+
+def warn_of_one_class(name: str, columns: int) -> None:
+    """Warn where a loss of several classes is given one column, as Keras does: it is 0 whatever the output is."""
+    if columns == 1:
+        warnings.warn(
+            f"{name}: the output has one column, and so one class, of which the loss is always 0. For two classes in "
+            "one column take 'binary_crossentropy'.",
+            stacklevel=6,
+        )
 
 
 class _ProbabilityLoss(AlongAxis):
@@ -114,6 +125,11 @@ class CategoricalCrossentropy(_ProbabilityLoss):
     kernel = "categorical_cross_entropy"
     logits_kernel = "softmax_cross_entropy"
     logits_activation = "softmax"
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return target probabilities."""
+        warn_of_one_class(self.name, columns)
+        return super().targets(who, y, columns, dtype)
 
 
 class SparseCategoricalCrossentropy(AlongAxis):
@@ -269,6 +285,11 @@ class CategoricalFocalCrossentropy(_FocalLoss):
     """
 
     kernel = logits_kernel = "categorical_focal_cross_entropy"
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return target probabilities."""
+        warn_of_one_class(self.name, columns)
+        return super().targets(who, y, columns, dtype)
 
     def __init__(
         self,

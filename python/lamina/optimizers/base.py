@@ -18,7 +18,7 @@ from lamina._checks import KindError, flag, integer, number
 from lamina._counts import Count as Seen
 from lamina._interrupts import interrupts_later
 from lamina._locks import Once
-from lamina._names import Configurable, snake_case, unique_name
+from lamina._names import Configurable, redefines, snake_case, unique_name
 from lamina.optimizers import schedules
 from lamina.optimizers.schedules import LearningRateSchedule
 from lamina.variables import Count, Scalar, Variable, one_moment
@@ -131,7 +131,12 @@ class Optimizer(Configurable):
     @property
     def iterations(self) -> Count:
         """Steps taken."""
-        return Count(self.batches // (self.gradient_accumulation_steps or 1))
+        every = self.gradient_accumulation_steps or 1
+
+        def assign(value: Any) -> None:
+            self.batches = integer(type(self).__name__, "iterations", value, 0) * every
+
+        return Count(self.batches // every, assign)
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
@@ -228,6 +233,12 @@ class Optimizer(Configurable):
     # Name of the compiled optimizer; None for one that is written in Python and defines `update`.
     kernel: str | None = None
 
+    @property
+    def in_python(self) -> bool:
+        """Whether steps go through `apply`: for what is written in Python, alone or as a subclass of a compiled one."""
+        kind = type(self)
+        return self.kernel is None or redefines(kind, "update", "kernel") or redefines(kind, "apply", "kernel")
+
     def settings(self, decay: bool = True) -> list[float]:
         """Return what the compiled optimizer takes besides the learning rate, in its order; without decay if asked."""
         return []
@@ -245,7 +256,7 @@ class Optimizer(Configurable):
 
     def state_block(self, name: str, block: _core.Parameters) -> _core.Parameters:
         """Return one kind of state that belongs to a block of parameters: an average begins with its values."""
-        slots = self._slots[name]
+        slots = self._slots.setdefault(name, {})  # a setting that needs it may have been assigned since
         if block not in slots:
             with self._once:
                 if block not in slots:
@@ -343,7 +354,7 @@ class Optimizer(Configurable):
         """Return what `plan` depends on beside the blocks."""
         return [
             self, self.settings(), self._without_decay, self.clipping, self.use_ema, self.ema_momentum,
-            self.ema_overwrite_frequency,
+            self.ema_overwrite_frequency, self.gradient_accumulation_steps,
         ]  # fmt: skip
 
     def plan(
@@ -357,7 +368,7 @@ class Optimizer(Configurable):
             Of each layer None or its block, the variables in it, and which of them are trained.
         """
         return {
-            "optimizer": self.kernel or "sgd",
+            "optimizer": "sgd" if self.in_python else self.kernel,
             "settings": [self.settings(), self.settings(decay=False)],
             "clip": self.clipping,
             "accumulate": self.gradient_accumulation_steps or 1,
@@ -371,12 +382,12 @@ class Optimizer(Configurable):
         tensors = []
         for variable, trains in zip(variables, trained, strict=True):
             group = -1 if not trains else 0 if self.decays(variable) or not self.weight_decay else 1
-            penalty = None if variable.regularizer is None else variable.regularizer.factors()
+            penalty = None if variable.regularizer is None else variable.regularizer.compiled()
             projection = None if variable.constraint is None else variable.constraint.compiled(variable.ndim)
             tensors.append((group, *(penalty or (0.0, 0.0)), projection))
         accumulator = self.state_block("gradient_accumulator", block) if self.gradient_accumulation_steps else None
         return (
-            [] if self.kernel is None else self.slot_blocks(block),
+            [] if self.in_python else self.slot_blocks(block),
             accumulator,
             self.state_block("average", block) if self.use_ema else None,
             tensors,

@@ -115,6 +115,14 @@ def check_classes(who: str, model: Sequential) -> None:
         for metric in wanted:
             if isinstance(metric, metrics.MeanMetricWrapper):
                 metric.get_config()  # raises where the function could not be found again
+    for item in (*model.flat_layers, *([model.optimizer] if model._compiled is not None else [])):
+        base = optimizers.Optimizer if isinstance(item, optimizers.Optimizer) else layers.Layer
+        for hook in ("save_own_variables", "load_own_variables", "get_build_config", "build_from_config"):
+            if getattr(type(item), hook, None) is not getattr(base, hook, None):
+                raise ValueError(
+                    f"{who}: {hook} of {type(item).__name__} would not be called: files hold what get_weights and "
+                    "get_config give."
+                )
     for item, known in own:
         if type(item) not in known.values() and not is_registered(type(item)):
             raise ValueError(

@@ -1,0 +1,365 @@
+"""A hook, argument or attribute that is taken acts or raises; and warnings that Keras gives are given."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+import lamina
+from lamina import callbacks, initializers, layers, losses, metrics, optimizers, regularizers
+from lamina.layers.base import Pass
+
+RNG = np.random.default_rng(11)
+X, Y = RNG.standard_normal((12, 4)).astype("f"), RNG.standard_normal((12, 3)).astype("f")
+
+
+def trained(stack, loss="mse", optimizer="sgd", epochs=1, **settings):
+    lamina.utils.set_random_seed(2)
+    model = lamina.Sequential([lamina.Input((4,)), *stack, layers.Dense(3, kernel_initializer="ones")])
+    model.compile(optimizer, loss, **settings)
+    history = model.fit(X, Y, epochs=epochs, batch_size=4, verbose=0, shuffle=False).history
+    return model, history
+
+
+# Subclasses of what is compiled.
+
+COMPILED = {
+    "Dense": lambda kind: kind(4, kernel_initializer="identity"),
+    "ReLU": lambda kind: kind(),
+    "Dropout": lambda kind: kind(0.5, seed=1),
+    "BatchNormalization": lambda kind: kind(),
+    "LayerNormalization": lambda kind: kind(),
+    "Activation": lambda kind: kind("tanh"),
+}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_a_subclass_of_a_compiled_layer_may_compute_in_python(name):
+    calls = {"forward": 0, "backward": 0}
+
+    class Own(getattr(layers, name)):
+        def forward(self, x, *, training):
+            calls["forward"] += 1
+            return Pass(3 * x)
+
+        def backward(self, dy, step, *, need_dx):
+            calls["backward"] += 1
+            return 3 * dy, [np.ones(v.shape, v.dtype) for v in self.trainable_weights]
+
+    own = COMPILED[name](Own)
+    model, _ = trained([layers.Dense(4, kernel_initializer="identity"), own])
+    assert calls == {"forward": 3, "backward": 3}
+    np.testing.assert_allclose(own(np.ones((2, 4), "f")), 3)
+    if name == "Dense":  # its gradients arrive where they belong
+        np.testing.assert_allclose(own.kernel.numpy(), np.eye(4) - 0.01 * 3, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(own.bias.numpy(), -0.03, rtol=1e-5)
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_half_a_hook_is_refused():
+    class Half(layers.Dense):
+        def forward(self, x, *, training):
+            return Pass(x)
+
+    with pytest.raises(TypeError, match="must define both forward and backward"):
+        lamina.Sequential([Half(3)])
+
+    class Words(layers.Embedding):
+        def forward(self, x, *, training):
+            return Pass(x)
+
+        def backward(self, dy, step, *, need_dx):
+            return dy, []
+
+    with pytest.raises(TypeError, match="its input be numbers to compute with"):
+        lamina.Sequential([Words(3, 2)])
+
+
+@pytest.mark.parametrize("base", ["MeanSquaredError", "CategoricalCrossentropy", "Huber", "Loss"])
+def test_a_subclass_of_a_compiled_loss_may_compute_in_python(base):
+    calls = []
+
+    class Own(getattr(losses, base)):
+        def value_and_gradient(self, y_true, y_pred):
+            calls.append(len(y_pred))
+            return np.full(len(y_pred), 7.0), np.zeros_like(y_pred)
+
+    y = np.eye(3, dtype="f")[RNG.integers(0, 3, 12)]
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3, "softmax")])
+    model.compile("sgd", Own())
+    before = model.get_weights()
+    assert model.fit(X, y, verbose=0).history["loss"] == [7.0]
+    assert calls == [12]
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert Own()(y, y) == 7.0
+
+    class Called(getattr(losses, base)):
+        def __call__(self, y_true, y_pred, sample_weight=None):
+            return 1.0
+
+    with pytest.raises(TypeError, match="its __call__ would not be called while training"):
+        model.compile("sgd", Called())
+
+
+def test_a_subclass_of_a_compiled_optimizer_may_compute_in_python():
+    calls = {"update": 0, "apply": 0}
+
+    class Update(optimizers.Adam):
+        def update(self, variable, gradient):
+            calls["update"] += 1
+            variable.assign(variable.value - 1)
+
+    class Apply(optimizers.SGD):
+        def apply(self, gradients, variables=None):
+            calls["apply"] += 1
+            super().apply([0 * g for g in gradients], variables)
+
+    model, _ = trained([], optimizer=Update())
+    np.testing.assert_allclose(model.layers[0].kernel.numpy(), 1 - 3)
+    model, _ = trained([], optimizer=Apply(0.5))
+    np.testing.assert_allclose(model.layers[0].kernel.numpy(), 1)
+    assert calls == {"update": 6, "apply": 3}
+    assert model.optimizer.iterations == 3
+
+
+def test_a_subclass_of_a_compiled_regularizer_may_compute_in_python():
+    class Own(regularizers.L2):
+        def value_and_gradient(self, w):
+            return 1000.0, np.ones_like(w)
+
+    model, history = trained([layers.Dense(4, kernel_regularizer=Own(0.1), kernel_initializer="zeros", use_bias=False)])
+    assert history["loss"][0] > 1000
+    assert (model.layers[0].kernel.numpy() < 0).all()
+    with pytest.raises(ValueError, match="activity_regularizer must be one of"):
+        layers.Dense(3, activity_regularizer=Own(0.1))
+
+
+REFUSED = [
+    "call", "train_step", "test_step", "predict_step", "compute_loss", "compute_metrics", "make_train_function",
+    "make_test_function", "make_predict_function", "train_function",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_not_be_called_is_refused_on_classes_and_on_instances(name):
+    kind = type("Own", (lamina.Sequential,), {name: lambda self, *a, **k: None})
+    with pytest.raises(TypeError, match=f"{name} would not be called"):
+        kind([layers.Dense(1)])
+    model = lamina.Sequential([layers.Dense(1)])
+    with pytest.raises(TypeError, match=f"{name} would not be called"):
+        setattr(model, name, lambda *a: None)
+
+
+def test_get_metrics_result_acts():
+    class Own(lamina.Sequential):
+        def get_metrics_result(self):
+            return super().get_metrics_result() | {"extra": 5.0}
+
+    model = Own([lamina.Input((4,)), layers.Dense(3)])
+    model.compile("sgd", "mse")
+    assert model.fit(X, Y, verbose=0, validation_split=0.5).history["val_extra"] == [5.0]
+
+
+# Attributes that are assigned later.
+
+ASSIGNED = [
+    (lambda: layers.ReLU(), "max_value", 0.1), (lambda: layers.ReLU(), "negative_slope", 0.5),
+    (lambda: layers.ReLU(), "threshold", 0.7), (lambda: layers.LeakyReLU(), "negative_slope", 0.9),
+    (lambda: layers.ELU(), "alpha", 3.0), (lambda: layers.Rescaling(2.0), "scale", 5.0),
+    (lambda: layers.Rescaling(2.0), "offset", 5.0), (lambda: layers.Activation("relu"), "activation", "tanh"),
+    (lambda: layers.Dense(4, "relu", kernel_initializer="ones"), "activation", "tanh"),
+    (lambda: layers.BatchNormalization(), "epsilon", 10.0), (lambda: layers.LayerNormalization(), "epsilon", 10.0),
+    (lambda: layers.RMSNormalization(), "epsilon", 10.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "name", "value"), ASSIGNED)
+def test_an_attribute_that_is_assigned_later_acts(make, name, value):
+    layer = make()
+    model = lamina.Sequential([lamina.Input((4,)), layer])
+    model.compile("sgd", "mse")
+    before, alone = model.predict(X), layer(X)
+    setattr(layer, name, value)
+    after = model.predict(X)
+    assert not np.array_equal(after, before)
+    assert not np.array_equal(layer(X), alone)
+    np.testing.assert_array_equal(layer(X), after)
+    assert not np.array_equal(model.predict_on_batch(X), before)
+    twin = type(layer).from_config(layer.get_config())
+    twin.build((None, 4))
+    twin.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(twin(X), after)
+
+
+def test_momentum_of_a_normalization_that_is_assigned_later_acts():
+    layer = layers.BatchNormalization(momentum=0.9)
+    layer(X, training=True)
+    layer.momentum = 0.0
+    layer(X, training=True)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), X.mean(0), rtol=1e-5, atol=1e-7)
+
+
+def test_rules_of_a_normalization_that_are_assigned_before_it_is_built_act():
+    layer = layers.BatchNormalization()
+    layer.gamma_initializer, layer.beta_initializer = "zeros", initializers.Constant(2.0)
+    layer.moving_mean_initializer = "ones"
+    np.testing.assert_allclose(layer(X), 2)
+    assert layer.get_config()["gamma_initializer"]["class_name"] == "Zeros"
+
+
+def test_settings_of_losses_and_optimizers_that_are_assigned_later_act():
+    loss = losses.Huber(delta=1.0)
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
+    model.compile("sgd", loss)
+    before = model.evaluate(X, Y + 10, verbose=0)
+    loss.delta = 0.1
+    assert model.evaluate(X, Y + 10, verbose=0) < before / 5
+    optimizer = optimizers.SGD(0.1)
+    model.compile(optimizer, "mse")
+    optimizer.momentum = 0.9
+    optimizer.gradient_accumulation_steps = 2
+    model.fit(X, Y, batch_size=4, verbose=0)
+    assert optimizer.iterations == 1
+    optimizer.iterations.assign(50)
+    assert optimizer.iterations == 50
+
+
+def test_a_layer_that_holds_a_layer_is_refused():
+    class Holds(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = layers.Dense(3)
+
+    with pytest.raises(TypeError, match="inner must not be a layer"):
+        Holds()
+    layer = layers.Dense(3)
+    with pytest.raises(TypeError, match="call would not be called"):
+        layer.call = lambda x: x
+    built = layers.Dense(3)
+    built(X)
+    with pytest.raises(ValueError, match="dtype must be set before the layer is built"):
+        built.dtype = "float64"
+
+
+def test_what_files_would_not_call_is_refused(tmp_path):
+    @lamina.saving.register_keras_serializable("own")
+    class Own(layers.Dense):
+        def save_own_variables(self, store):
+            store["mine"] = 1
+
+    model = lamina.Sequential([lamina.Input((4,)), Own(3)])
+    with pytest.raises(ValueError, match="save_own_variables of Own would not be called"):
+        model.save(tmp_path / "m.safetensors")
+
+
+def test_penalties_of_a_layer_that_is_an_activation_count():
+    inside = lamina.Sequential(
+        [lamina.Input((4,)), layers.Dense(4, layers.ReLU(activity_regularizer=regularizers.L2(1.0)))]
+    )
+    outside = lamina.Sequential(
+        [lamina.Input((4,)), layers.Dense(4), layers.ReLU(activity_regularizer=regularizers.L2(1.0))]
+    )
+    outside.set_weights(inside.get_weights())
+    for model in (inside, outside):
+        model.compile("sgd", "mse")
+    assert inside.evaluate(X, X, verbose=0) == pytest.approx(outside.evaluate(X, X, verbose=0))
+
+
+# Callbacks.
+
+HOOKS = [name for name in vars(callbacks.Callback) if name.startswith("on_") and "on_batch" not in name]
+
+
+def test_every_hook_of_a_callback_is_called():
+    counts = dict.fromkeys(HOOKS, 0)
+
+    def counting(name):
+        def hook(self, *arguments):
+            counts[name] += 1
+            wanted = len(inspect.signature(getattr(callbacks.Callback, name)).parameters) - 1
+            assert len(arguments) == wanted
+
+        return hook
+
+    spy = type("Spy", (callbacks.Callback,), {name: counting(name) for name in HOOKS})()
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
+    model.compile("sgd", "mse")
+    model.fit(X, Y, batch_size=4, epochs=2, validation_data=(X, Y), validation_batch_size=6, verbose=0, callbacks=[spy])
+    model.evaluate(X, Y, batch_size=3, verbose=0, callbacks=[spy])
+    model.predict(X, batch_size=5, callbacks=[spy])
+    expected = {
+        "train_begin": 1, "train_end": 1, "epoch_begin": 2, "epoch_end": 2,
+        "train_batch_begin": 6, "train_batch_end": 6,
+        "test_begin": 3, "test_end": 3, "test_batch_begin": 8, "test_batch_end": 8,
+        "predict_begin": 1, "predict_end": 1, "predict_batch_begin": 3, "predict_batch_end": 3,
+    }  # fmt: skip
+    assert counts == {f"on_{name}": count for name, count in expected.items()}
+
+
+def test_every_run_can_be_stopped_between_batches():
+    class Stop(callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.stop_training = True
+
+        def on_test_batch_end(self, batch, logs=None):
+            self.model.stop_evaluating = True
+
+        def on_predict_batch_end(self, batch, logs=None):
+            self.model.stop_predicting = True
+
+    class Begin(callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
+    model.compile("sgd", "mse")
+    for stop in (Stop(), Begin()):
+        before = int(model.optimizer.iterations)
+        history = model.fit(X, Y, batch_size=2, epochs=3, verbose=0, callbacks=[stop])
+        assert len(history.epoch) == 1
+        assert model.optimizer.iterations == before + 1
+    assert len(model.predict(X, batch_size=5, callbacks=[Stop()])) == 5
+    assert model.evaluate(X, Y, batch_size=4, verbose=0, callbacks=[Stop()]) == pytest.approx(
+        model.evaluate(X[:4], Y[:4], verbose=0), rel=1e-6
+    )
+    own = callbacks.History()
+    assert model.fit(X, Y, verbose=0, callbacks=[own]) is own
+
+
+# Warnings.
+
+
+def test_outputs_of_one_column_that_learn_nothing_are_told_of():
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(1, "softmax")])
+    with pytest.warns(UserWarning, match="softmax of one column is always 1"):
+        model.predict(X)
+    for loss in ("categorical_crossentropy", "categorical_focal_crossentropy"):
+        model = lamina.Sequential([lamina.Input((4,)), layers.Dense(1, "sigmoid")])
+        model.compile("sgd", loss)
+        with pytest.warns(UserWarning, match="the output has one column, and so one class"):
+            model.fit(X, np.ones(12), verbose=0)
+        with pytest.warns(UserWarning, match="the output has one column"):
+            losses.get(loss)(np.ones((2, 1)), np.ones((2, 1)))
+
+
+def test_rows_that_run_out_are_told_of():
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="evaluate: the rows ran out after 3 of 5"):
+        model.evaluate(X, Y, batch_size=4, steps=5, verbose=0)
+    with pytest.warns(UserWarning, match="predict: the rows ran out after 3 of 5"):
+        model.predict(X, batch_size=4, steps=5)
+    with pytest.warns(UserWarning, match="the rows ran out after 3 of 5"):
+        model.fit(X, Y, validation_data=(X, Y), validation_batch_size=4, validation_steps=5, verbose=0)
+
+
+def test_metrics_must_compare():
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
+    for wrong in ("mean", "sum", metrics.Mean()):
+        with pytest.raises(ValueError, match="a metric must compare targets and predictions"):
+            model.compile("sgd", "mse", metrics=[wrong])
+    with pytest.raises(TypeError, match="a metric must be given; got None"):
+        model.compile("sgd", "mse", metrics=[None])
