@@ -112,7 +112,7 @@ def test_set_random_seed_seeds_all_three():
     assert first != second
     utils.set_random_seed(5)
     assert draw() == first
-    with pytest.raises(ValueError, match="seed must be in"):
+    with pytest.raises(ValueError, match="seed must be >= 0"):
         utils.set_random_seed(-1)
 
 

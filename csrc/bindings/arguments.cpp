@@ -201,7 +201,15 @@ bool Arguments::flag(const py::handle& value, const char* name) const {
 
 std::string Arguments::text(const py::handle& value, const char* name) const {
   if (!py::isinstance<py::str>(value)) fail_type(std::string(name) + " must be a str; got " + type_name(value) + ".");
-  return value.cast<std::string>();
+  try {
+    return value.cast<std::string>();
+  } catch (const std::exception&) {  // what UTF-8 cannot hold
+    PyErr_Clear();
+    fail_value(
+        std::string(name) + " must be text that can be encoded; got " +
+        py::str(py::repr(value).attr("encode")("ascii", "backslashreplace").attr("decode")()).cast<std::string>() +
+        ".");
+  }
 }
 
 double Arguments::not_negative(const py::handle& value, const char* name) const {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 __all__ = [
-    "KindError", "NotBuiltError", "NotCompiledError", "arguments", "choice", "flag", "integer", "number", "only_none",
-    "short", "sizes", "text",
+    "KindError", "NotBuiltError", "NotCompiledError", "arguments", "choice", "flag", "integer", "integers", "number",
+    "numbers", "only_none", "short", "sizes", "text",
 ]  # fmt: skip
 
 
@@ -102,6 +102,24 @@ def sizes(who: str, name: str, value: Any, least: int = 0) -> tuple[int, ...]:
     if math.prod(found) >= 2**59:  # numbers of up to 16 bytes
         raise ValueError(f"{who}: {name} must be the shape of an array that memory can hold; got {short(found)}.")
     return found
+
+
+def integers(who: str, name: str, value: Any, least: int = 1, most: int = 2**31 - 1) -> tuple[int, ...]:
+    """Return an int, or several of them, as a tuple of ints from `least` to `most`; or raise."""
+    return tuple(integer(who, name, one, least, most) for one in _several(who, name, "int", value))
+
+
+def numbers(who: str, name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> list[float]:
+    """Return a number, or several of them, as a list of floats from `least` to `most`; or raise."""
+    return [number(who, name, one, least, most) for one in _several(who, name, "number", value)]
+
+
+def _several(who: str, name: str, kind: str, value: Any) -> Iterable[Any]:
+    if isinstance(value, (tuple, list, range)) or (isinstance(value, np.ndarray) and value.ndim == 1):
+        return value
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return (value,)
+    raise KindError(f"{who}: {name} must be one {kind} or a list of them; got {short(value)}.")
 
 
 def arguments(kind: type, config: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lamina import config, random
 from lamina._arrays import real_array
-from lamina._checks import integer, number, only_none
+from lamina._checks import KindError, choice, integer, number, only_none, short, text
 from lamina._names import Configurable, lazily, look_up, registry
 from lamina._names import serialize as serialize
 
@@ -106,6 +106,11 @@ class _RandomInitializer(Initializer):
 
     def __init__(self, seed: Any = None) -> None:
         if isinstance(seed, dict):
+            if not isinstance(seed.get("config"), dict) or seed.get("class_name") != "SeedGenerator":
+                raise KindError(
+                    f"{type(self).__name__}: seed must be an int, a SeedGenerator, or one that was serialized; got "
+                    f"{short(seed)}."
+                )
             seed = random.SeedGenerator.from_config(seed["config"])
         self._given_seed: int | random.SeedGenerator | None = seed
         if not isinstance(seed, random.SeedGenerator):
@@ -204,14 +209,11 @@ class VarianceScaling(_RandomInitializer):
         only_none(type(self).__name__, input_axes=input_axes, output_axes=output_axes)
         if number("VarianceScaling", "scale", scale, least=0) == 0:
             raise ValueError(f"VarianceScaling: scale must be > 0; got {scale}.")
-        if mode not in ("fan_in", "fan_out", "fan_avg"):
-            raise ValueError(f"VarianceScaling: mode must be 'fan_in', 'fan_out' or 'fan_avg'; got {mode!r}.")
-        distribution = {"normal": "truncated_normal"}.get(distribution.lower(), distribution.lower())
-        if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
-            raise ValueError(
-                "VarianceScaling: distribution must be 'truncated_normal', 'untruncated_normal' or 'uniform'; "
-                f"got {distribution!r}."
-            )
+        choice("VarianceScaling", "mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        distribution = text("VarianceScaling", "distribution", distribution).lower()
+        distribution = "truncated_normal" if distribution == "normal" else distribution
+        choices = ("truncated_normal", "untruncated_normal", "uniform")
+        choice("VarianceScaling", "distribution", distribution, choices)
         self.scale, self.mode, self.distribution = float(scale), mode, distribution
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:

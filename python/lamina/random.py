@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._checks import arguments, integer, number, sizes
+from lamina._checks import arguments, choice, integer, number, short, sizes
 from lamina._locks import Once
 from lamina._names import lazily
 
@@ -99,6 +99,8 @@ class SeedGenerator:
 
 global_seeds = SeedGenerator()
 
+_DISTRIBUTIONS = ("uniform", "normal", "truncated_normal")
+
 
 def fill(
     distribution: str, seed: int, a: float, b: float, shape: tuple[int, ...], dtype: str, counter: int = 0
@@ -117,7 +119,8 @@ def fill(
     counter : int
         A different number gives a different draw.
     """
-    who = f"random.{distribution}"
+    who = f"random.{choice('random.fill', 'distribution', distribution, _DISTRIBUTIONS)}"
+    seed = integer(who, "seed", seed, -(2**63), 2**64 - 1)
     a, b, shape = (
         number(who, "its first parameter", a),
         number(who, "its second parameter", b),
@@ -199,9 +202,12 @@ def randint(
     minval, maxval = integer(who, "minval", minval, -most), integer(who, "maxval", maxval, -most)
     if not minval < maxval:
         raise ValueError(f"{who}: minval must be below maxval; got {minval} and {maxval}.")
-    kind = np.dtype(config.dtype_name(dtype) or "int32")
+    try:
+        kind = np.dtype(config.dtype_name(dtype) or "int32")
+    except (TypeError, UnicodeError):
+        kind = np.dtype(bool)
     if kind.kind not in "iuf":
-        raise ValueError(f"{who}: dtype must be one of real numbers; got {kind}.")
+        raise ValueError(f"{who}: dtype must be one of real numbers; got {short(dtype)}.")
     shape = sizes(who, "shape", shape)
     if kind.kind in "iu" and not (np.iinfo(kind).min <= minval and maxval - 1 <= np.iinfo(kind).max):
         raise ValueError(f"random.randint: minval and maxval must be within {kind}; got {minval} and {maxval}.")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lamina import config, random
 from lamina import layers as layers_module
-from lamina._checks import KindError, NotBuiltError, flag, only_none
+from lamina._checks import KindError, NotBuiltError, flag, integer, only_none
 from lamina._names import look_up, serialize, snake_case, unique_name
 from lamina._registration import custom_object_scope
 from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape
@@ -353,9 +353,7 @@ class Sequential(Trainer):
         if (name is None) == (index is None):
             raise ValueError(f"{who}: give name or index.")
         if index is not None:
-            if not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"{who}: index must be below {len(self.layers)}; got {index}.")
-            return self.layers[index]
+            return self.layers[integer(who, "index", index, -len(self.layers), len(self.layers) - 1)]
         for layer in self.layers:
             if layer.name == name:
                 return layer

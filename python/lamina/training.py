@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lamina import data as data_module
 from lamina import losses, metrics, optimizers, random
 from lamina._arrays import SparseRows, real_array
-from lamina._checks import flag, integer, number
+from lamina._checks import choice, flag, integer, number
 from lamina._names import required
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
 from lamina.callbacks import base as callbacks_module
@@ -52,7 +52,7 @@ class Trainer(Predictor):
         metrics: Sequence[Any] | None = None,
         weighted_metrics: Sequence[Any] | None = None,
         run_eagerly: bool = False,
-        steps_per_execution: int = 1,
+        steps_per_execution: Any = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
     ) -> None:
@@ -80,6 +80,11 @@ class Trainer(Predictor):
         if loss is None:
             raise ValueError(f"{who}: loss must be given; got None.")
         weight = _only(who, "loss_weights", loss_weights)
+        run_eagerly = flag(who, "run_eagerly", run_eagerly)
+        choice(who, "jit_compile", jit_compile, ("auto", True, False, None))
+        if not (isinstance(steps_per_execution, str) and steps_per_execution == "auto"):
+            integer(who, "steps_per_execution", steps_per_execution)
+        flag(who, "auto_scale_loss", auto_scale_loss)
         compiled = Compiled(
             required(who, "optimizer", optimizers.get(optimizer)),
             required(who, "loss", losses.get(_only(who, "loss", loss))),
@@ -91,7 +96,7 @@ class Trainer(Predictor):
         compiled.loss.check_trainable()
         with self._between_runs(who), self.once:
             self._compiled = compiled
-            self.run_eagerly, self.jit_compile = bool(run_eagerly), jit_compile
+            self.run_eagerly, self.jit_compile = run_eagerly, jit_compile
             self.steps_per_execution = steps_per_execution
             self._metric_uses = None
             self._trainer = None
@@ -507,6 +512,7 @@ class Trainer(Predictor):
         who = self._who("evaluate")
         size = None if batch_size is None else integer(who, "batch_size", batch_size)
         limit = None if steps is None else integer(who, "steps", steps)
+        return_dict = flag(who, "return_dict", return_dict)
         callbacks_module.resolve_verbose(who, verbose)
         listeners = callbacks_module.checked(who, callbacks)
         source: Prepared | Stream
@@ -546,6 +552,7 @@ class Trainer(Predictor):
             As `fit`.
         """
         who = self._who("train_on_batch")
+        return_dict = flag(who, "return_dict", return_dict)
         if class_weight is not None and sample_weight is not None:
             raise ValueError(f"{who}: give class_weight or sample_weight, not both.")
         prepared = self._prepare("train_on_batch", x, y, sample_weight)
@@ -560,6 +567,7 @@ class Trainer(Predictor):
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Return loss and metrics of one batch, without training; result as `train_on_batch`."""
+        return_dict = flag(self._who("test_on_batch"), "return_dict", return_dict)
         prepared = self._prepare("test_on_batch", x, y, sample_weight)
         self._commit(prepared)
         run = Run(self, "test_on_batch")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import random as python_random
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from lamina import random
 from lamina._arrays import real_array
+from lamina._checks import choice, integer
 from lamina._names import lazily, serialize
 from lamina._registration import (
     CustomObjectScope,
@@ -45,9 +45,7 @@ def set_random_seed(seed: int) -> None:
     TypeError, ValueError
         Not an integer, or out of range.
     """
-    number = operator.index(seed)
-    if not 0 <= number < 2**32:
-        raise ValueError(f"set_random_seed: seed must be in [0, 2**32); got {seed}.")
+    number = integer("set_random_seed", "seed", seed, 0, 2**32 - 1)
     python_random.seed(number)
     np.random.seed(number)  # noqa: NPY002  (Keras users draw from it after this call)
     random.global_seeds.reset(number)
@@ -85,7 +83,11 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> npt.NDAr
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     labels = labels.astype(np.int64)
-    classes = int(labels.max(initial=-1)) + 1 if num_classes is None else operator.index(num_classes)
+    classes = (
+        int(labels.max(initial=-1)) + 1
+        if num_classes is None
+        else integer("to_categorical", "num_classes", num_classes, 0, 2**31 - 1)
+    )
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         raise ValueError(
             f"to_categorical: x must be in [0, {classes}); got values from {labels.min()} to {labels.max()}."
@@ -146,6 +148,8 @@ def normalize(x: npt.ArrayLike, axis: int = -1, order: int = 2) -> npt.NDArray[A
     array([[0.6, 0.8]])
     """
     array = np.atleast_1d(real_array("normalize", "x", x))
+    axis = integer("normalize", "axis", axis, -array.ndim, array.ndim - 1)
+    order = integer("normalize", "order", order)
     norms = np.atleast_1d(
         np.linalg.norm(array.astype(np.float64), order, axis)
     )  # whose squares neither overflow nor vanish
@@ -180,11 +184,12 @@ def pad_sequences(
     array([[0, 1],
            [3, 4]], dtype=int32)
     """
-    for name, where in (("padding", padding), ("truncating", truncating)):
-        if where not in ("pre", "post"):
-            raise ValueError(f"pad_sequences: {name} must be 'pre' or 'post'; got {where!r}.")
+    choice("pad_sequences", "padding", padding, ("pre", "post"))
+    choice("pad_sequences", "truncating", truncating, ("pre", "post"))
     rows = [_of_type("pad_sequences", sequence, np.dtype(dtype)) for sequence in sequences]
-    length = max((len(row) for row in rows), default=0) if maxlen is None else operator.index(maxlen)
+    length = (
+        max((len(row) for row in rows), default=0) if maxlen is None else integer("pad_sequences", "maxlen", maxlen, 0)
+    )
     inner = next((row.shape[1:] for row in rows if len(row)), ())
     found = np.full((len(rows), length, *inner), value, dtype)
     for to, row in zip(found, rows, strict=True):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lamina._checks import KindError, flag, integer, number
+from lamina._checks import KindError, choice, flag, integer, number
 from lamina.callbacks.base import Callback, Logs, Monitor
 from lamina.saving.native import SUFFIX, check_suffix
 
@@ -17,7 +17,8 @@ class _Counter:
     """Says when so many batches have been seen."""
 
     def __init__(self, who: str, save_freq: Any) -> None:
-        self.every = None if save_freq == "epoch" else integer(who, "save_freq", save_freq)
+        each_epoch = isinstance(save_freq, str) and save_freq == "epoch"
+        self.every = None if each_epoch else integer(who, "save_freq", save_freq)
         self.seen = 0
 
     def due(self) -> bool:
@@ -70,7 +71,7 @@ class ModelCheckpoint(Monitor):
         if initial_value_threshold is not None:
             self.best = number(who, "initial_value_threshold", initial_value_threshold)
         self._epoch = 0
-        if save_freq != "epoch":  # listen to batches only where that is needed
+        if self._counter.every is not None:  # listen to batches only where that is needed
             self.on_train_batch_end = self._batch_end  # type: ignore[method-assign]  # a hook of this instance
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -83,7 +84,7 @@ class ModelCheckpoint(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save after the epoch."""
-        if self.save_freq == "epoch":
+        if self._counter.every is None:
             self._save(None, logs or {})
 
     def _save(self, batch: int | None, logs: Logs) -> None:
@@ -176,8 +177,7 @@ class BackupAndRestore(Callback):
             raise ValueError(f"{who}: backup_dir must name a directory; got an empty one.")
         self.backup_dir = Path(backup_dir)
         self.save_freq = save_freq
-        if save_freq != "epoch":
-            raise ValueError(f"{who}: save_freq must be 'epoch'; backups within an epoch are not supported yet.")
+        choice(who, "save_freq", save_freq, ("epoch",))  # backups within an epoch are not there yet
         self.double_checkpoint = flag(who, "double_checkpoint", double_checkpoint)
         self.delete_checkpoint = flag(who, "delete_checkpoint", delete_checkpoint)
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lamina import activations, constraints, initializers, regularizers
-from lamina._checks import integer, number
+from lamina._checks import integer, integers, number
 from lamina._names import serialize_optional
 from lamina.activations import Kernel
 from lamina.layers.base import Layer
@@ -168,8 +168,8 @@ class PReLU(Layer):
         self.alpha_initializer = initializers.get(alpha_initializer)
         self.alpha_regularizer = regularizers.get(alpha_regularizer)
         self.alpha_constraint = constraints.get(alpha_constraint)
-        axes = shared_axes if shared_axes is None or isinstance(shared_axes, (list, tuple)) else [shared_axes]
-        self.shared_axes = None if axes is None else [int(axis) for axis in axes]
+        axes = None if shared_axes is None else integers(f"PReLU {self.name!r}", "shared_axes", shared_axes, -(2**31))
+        self.shared_axes = None if axes is None else list(axes)
         self._alpha: Variable | None = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

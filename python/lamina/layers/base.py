@@ -580,8 +580,8 @@ def check_row_shape(who: str, shape: Any) -> Shape:
     """Return the shape of one row as a tuple of positive ints, or raise."""
     if isinstance(shape, (int, np.integer)):
         shape = (shape,)
-    if isinstance(shape, (str, bytes, dict)) or not hasattr(shape, "__iter__"):
-        raise TypeError(f"{who}: input shape must be a tuple of ints; got {short(shape)}.")
+    if not isinstance(shape, (tuple, list)) and not (isinstance(shape, np.ndarray) and shape.ndim == 1):
+        raise KindError(f"{who}: input shape must be a tuple of ints; got {short(shape)}.")
     found = tuple(shape)
     if not found or any(
         isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1 for size in found
@@ -590,9 +590,9 @@ def check_row_shape(who: str, shape: Any) -> Shape:
     return sizes(who, "input shape", found)
 
 
-def assign_all(who: str, variables: list[Variable], weights: list[npt.ArrayLike]) -> None:
+def assign_all(who: str, variables: list[Variable], weights: Any) -> None:
     """Write arrays into variables after all of them were checked."""
-    if not isinstance(weights, (list, tuple, np.ndarray)):
+    if not isinstance(weights, (list, tuple)) and not (isinstance(weights, np.ndarray) and weights.ndim):
         raise KindError(f"{who}: weights must be a list of arrays; got {type(weights).__name__}.")
     if len(weights) != len(variables):
         raise ValueError(f"{who}: set_weights needs {len(variables)} arrays; got {len(weights)}.")

@@ -166,8 +166,8 @@ class BatchNormalization(_GammaBeta):
         self.momentum = number(who, "momentum", momentum, 0, 1)
         if isinstance(self.axis, list):
             raise ValueError(f"{who}: axis must be one axis, the last; got {axis}.")
-        only_none(who, renorm=renorm or None, renorm_clipping=renorm_clipping)
-        if synchronized:
+        only_none(who, renorm=flag(who, "renorm", renorm) or None, renorm_clipping=renorm_clipping)
+        if flag(who, "synchronized", synchronized):
             raise ValueError(f"{who}: synchronized must be False: there is one process.")
         self._means: list[Variable] = []
 
@@ -246,7 +246,10 @@ class LayerNormalization(_GammaBeta):
         **layer_arguments: Any,
     ) -> None:
         super().__init__(**layer_arguments)
-        only_none(f"LayerNormalization {self.name!r}", rms_scaling=rms_scaling or None)
+        only_none(
+            f"LayerNormalization {self.name!r}",
+            rms_scaling=flag(f"LayerNormalization {self.name!r}", "rms_scaling", rms_scaling) or None,
+        )
         rules = {
             "beta_initializer": beta_initializer,
             "gamma_initializer": gamma_initializer,

@@ -151,8 +151,10 @@ class ActivityRegularization(Layer):
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **layer_arguments: Any) -> None:
         layer_arguments.pop("activity_regularizer", None)
+        l1 = number("ActivityRegularization", "l1", l1, least=0)
+        l2 = number("ActivityRegularization", "l2", l2, least=0)
         super().__init__(activity_regularizer=regularizers.L1L2(l1, l2), **layer_arguments)
-        self.l1, self.l2 = float(l1), float(l2)
+        self.l1, self.l2 = l1, l2
 
     def steps(self) -> list[Step]:
         """Return nothing: the penalty is that of every layer with an activity regularizer."""

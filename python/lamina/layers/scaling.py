@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._arrays import real_array
-from lamina._checks import KindError, flag, integer
+from lamina._checks import KindError, flag, integers
 from lamina.layers.base import Layer
 from lamina.plan import BatchNormStep, ReshapeStep, ScaleStep, Step
 from lamina.streams import Stream, is_stream
@@ -101,8 +101,7 @@ class Normalization(Layer):
     ) -> None:
         super().__init__(**layer_arguments)
         who = f"Normalization {self.name!r}"
-        axes = () if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
-        self.axis = tuple(integer(who, "axis", one, -(2**31)) for one in axes)
+        self.axis = () if axis is None else integers(who, "axis", axis, -(2**31))
         self.invert = flag(who, "invert", invert)
         if (mean is None) != (variance is None):
             raise ValueError(f"{who}: mean and variance must be given together.")

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lamina import config
-from lamina._checks import integer, only_none
+from lamina._checks import KindError, choice, flag, integer, integers, only_none, short
 from lamina.layers.base import Layer
 from lamina.plan import ReshapeStep, Step
 
@@ -56,17 +56,24 @@ class InputLayer(Layer):
         **layer_arguments: Any,
     ) -> None:
         who = "InputLayer"
-        only_none(who, input_tensor=input_tensor, ragged=ragged or None, optional=optional or None)
+        ragged, sparse = (
+            value is not None and flag(who, name, value) for name, value in (("ragged", ragged), ("sparse", sparse))
+        )
+        only_none(
+            who, input_tensor=input_tensor, ragged=ragged or None, optional=flag(who, "optional", optional) or None
+        )
         input_shape = layer_arguments.pop("input_shape", None)
         shape = input_shape if shape is None else shape
         if batch_shape is not None:
             if shape is not None or batch_size is not None:
                 raise ValueError(f"{who}: give batch_shape, or shape and batch_size, not both.")
-            batch_size, *shape = tuple(batch_shape)
+            if not isinstance(batch_shape, (tuple, list)) or not batch_shape:
+                raise KindError(f"{who}: batch_shape must be a tuple that begins with None; got {short(batch_shape)}.")
+            batch_size, *shape = batch_shape
         if shape is None:
             raise ValueError(f"{who}: shape must be given.")
         self.batch_size = None if batch_size is None else integer(who, "batch_size", batch_size)
-        self.sparse = bool(sparse)
+        self.sparse = sparse
         dtype = config.dtype_name(dtype)
         self.integer_dtype = dtype if dtype in _INTEGERS else None
         # Input of any float type is converted to the model's.
@@ -142,8 +149,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        if data_format not in (None, "channels_last"):
-            raise ValueError(f"Flatten {self.name!r}: data_format must be 'channels_last'; got {data_format!r}.")
+        choice(f"Flatten {self.name!r}", "data_format", data_format, (None, "channels_last"))
         self.data_format = "channels_last"
 
     def get_config(self) -> dict[str, Any]:
@@ -178,11 +184,12 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Any, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        sizes = (target_shape,) if isinstance(target_shape, int) else tuple(target_shape)
         who = f"Reshape {self.name!r}"
-        self.target_shape = tuple(size if size == -1 else integer(who, "target_shape", size) for size in sizes)
-        if self.target_shape.count(-1) > 1 or not sizes:
-            raise ValueError(f"{who}: target_shape must have sizes, at most one of them -1; got {target_shape}.")
+        self.target_shape = integers(who, "target_shape", target_shape, -1, 2**59)
+        if self.target_shape.count(-1) > 1 or not self.target_shape or 0 in self.target_shape:
+            raise ValueError(
+                f"{who}: target_shape must have sizes >= 1, at most one of them -1; got {short(target_shape)}."
+            )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the target shape, with the batch."""

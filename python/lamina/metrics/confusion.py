@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from lamina import _core, activations, config
 from lamina._arrays import scored_batch
-from lamina._checks import flag, integer, number
+from lamina._checks import choice, flag, integer, number, numbers, text
 from lamina.metrics.base import Metric, divide, scalar_or_array
 
 __all__ = [
@@ -276,6 +277,10 @@ class Recall(_Retrieval):
         return found
 
 
+# Thresholds that are counted at; a wider table than any targets fill.
+_MOST_THRESHOLDS = 2**24
+
+
 def _evenly(count: int) -> list[float]:
     return [(i + 1) / (count - 1) for i in range(count - 2)]
 
@@ -294,7 +299,7 @@ class _AtValue(_Counts):
         dtype: Any = None,
     ) -> None:
         who = type(self).__name__
-        self.num_thresholds = integer(who, "num_thresholds", num_thresholds)
+        self.num_thresholds = integer(who, "num_thresholds", num_thresholds, 1, _MOST_THRESHOLDS)
         inner = [0.5] if self.num_thresholds == 1 else [0.0, *_evenly(self.num_thresholds), 1.0]
         super().__init__(inner, name, dtype)
         self.value = number(who, type(self).argument, value, 0, 1)
@@ -436,23 +441,23 @@ class AUC(_Counts):
         from_logits: bool = False,
     ) -> None:
         who = "AUC"
-        self._given = None if thresholds is None else [number(who, "thresholds", t, 0, 1) for t in thresholds]
-        inner = _evenly(integer(who, "num_thresholds", num_thresholds, 2)) if self._given is None else self._given
+        self._given = None if thresholds is None else numbers(who, "thresholds", thresholds, 0, 1)
+        inner = (
+            _evenly(integer(who, "num_thresholds", num_thresholds, 2, _MOST_THRESHOLDS))
+            if self._given is None
+            else self._given
+        )
         margin = config.epsilon()
         super().__init__([-margin, *sorted(inner), 1 + margin], name, dtype)
         self.num_thresholds = len(inner) + 2
-        self.curve, self.summation_method = str(curve).upper(), str(summation_method).lower()
-        if self.curve not in ("ROC", "PR", "PRGAIN"):
-            raise ValueError(f"{who}: curve must be 'ROC', 'PR' or 'PRGAIN'; got {curve!r}.")
-        if self.summation_method not in ("interpolation", "minoring", "majoring"):
-            raise ValueError(
-                f"{who}: summation_method must be 'interpolation', 'minoring' or 'majoring'; got {summation_method!r}."
-            )
+        self.curve = choice(who, "curve", text(who, "curve", curve).upper(), ("ROC", "PR", "PRGAIN"))
+        method = text(who, "summation_method", summation_method).lower()
+        self.summation_method = choice(who, "summation_method", method, ("interpolation", "minoring", "majoring"))
         self.multi_label = flag(who, "multi_label", multi_label)
         if num_labels is not None and not self.multi_label:
             raise ValueError(f"{who}: num_labels belongs to multi_label=True.")
         self.num_labels = num_labels
-        self.label_weights = None if label_weights is None else [number(who, "label_weights", w) for w in label_weights]
+        self.label_weights = None if label_weights is None else numbers(who, "label_weights", label_weights)
         self.from_logits = flag(who, "from_logits", from_logits)
 
     @property
@@ -548,10 +553,9 @@ def _interpolated_area(tp: Array, fp: Array, fn: Array) -> Array:
 def _threshold_list(who: str, thresholds: Any) -> list[float]:
     if thresholds is None:
         return [0.5]
-    given = list(thresholds) if isinstance(thresholds, (list, tuple, np.ndarray)) else [thresholds]
-    if given == [-np.inf]:
-        return [-np.inf]
-    return [number(who, "thresholds", threshold, 0, 1) for threshold in given]
+    if isinstance(thresholds, float) and thresholds == -math.inf:
+        return [-math.inf]
+    return numbers(who, "thresholds", thresholds, 0, 1)
 
 
 def _only_largest(scores: Array, k: int) -> Array:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lamina import _core, config
 from lamina._arrays import scored_batch
-from lamina._checks import integer, number
+from lamina._checks import choice, integer, number
 from lamina.metrics.base import Metric
 
 __all__ = ["F1Score", "FBetaScore", "R2Score"]
@@ -48,12 +48,8 @@ class R2Score(Metric):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, dtype)
-        if class_aggregation not in (None, "uniform_average", "variance_weighted_average"):
-            raise ValueError(
-                "R2Score: class_aggregation must be None, 'uniform_average' or 'variance_weighted_average'; got "
-                f"{class_aggregation!r}."
-            )
-        self.class_aggregation = class_aggregation
+        choices = (None, "uniform_average", "variance_weighted_average")
+        self.class_aggregation = choice("R2Score", "class_aggregation", class_aggregation, choices)
         self.num_regressors = integer("R2Score", "num_regressors", num_regressors, 0)
         # Of each column: the sum of weights, the mean of y, the sums of w (y - mean)² and w (y - p)².
         self._sums: Array | None = None
@@ -158,9 +154,7 @@ class FBetaScore(Metric):
     ) -> None:
         super().__init__(name, dtype)
         who = type(self).__name__
-        if average not in (None, "micro", "macro", "weighted"):
-            raise ValueError(f"{who}: average must be None, 'micro', 'macro' or 'weighted'; got {average!r}.")
-        self.average = average
+        self.average = choice(who, "average", average, (None, "micro", "macro", "weighted"))
         self.beta = number(who, "beta", beta, least=0)
         self.threshold = None if threshold is None else number(who, "threshold", threshold, 0, 1)
         if self.beta == 0 or self.threshold == 0:

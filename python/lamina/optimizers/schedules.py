@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
-from lamina._checks import flag, integer, number
+from lamina._checks import flag, integer, number, numbers
 from lamina._names import Configurable, look_up, registry
 from lamina._names import serialize as serialize
 
@@ -146,8 +146,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
     def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant") -> None:
         who = type(self).__name__
-        self.boundaries = [number(who, "boundaries", boundary) for boundary in boundaries]
-        self.values = [number(who, "values", value, least=0) for value in values]
+        self.boundaries = numbers(who, "boundaries", boundaries)
+        self.values = numbers(who, "values", values, least=0)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"{who}: values must be one more than boundaries; got {len(self.values)} and {len(self.boundaries)}."

@@ -1,0 +1,155 @@
+"""Public calls with arguments that are right, and values that are wrong for nearly everything."""
+
+from __future__ import annotations
+
+import inspect
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+import lamina
+from lamina import (
+    activations,
+    callbacks,
+    constraints,
+    initializers,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    random,
+    regularizers,
+    utils,
+)  # fmt: skip
+
+X = np.linspace(-1, 1, 12).reshape(4, 3).astype("f")
+ONE_HOT = np.eye(3, dtype="f")[[0, 1, 2, 0]]
+LABELS = np.array([0, 1, 2, 0])
+FLAGS = np.array([[0.0, 1.0, 1.0]] * 4, "f")
+
+
+def hostile():
+    """Return wrong values, made anew: some are changed or used up by those who take them."""
+    return [
+        None, True, False, 0, 1, -1, 7, 2**45, 2**63, 2**70, -(2**70), 10**400, 0.5, -0.5, 1.5, float("nan"),
+        float("inf"), -float("inf"), 1e300, 1e-320, 1j, "", "no", "5", "\ud800", b"x", [], [1], [1, "a"], [None],
+        [[1], [1, 2]], (), (2,), (-1,), (10**30,), (2.5,), {}, {"a": 1}, {0: "x"}, {"class_name": "x"},
+        {"class_name": "x", "config": 3}, {"class_name": "function"}, {"class_name": "Dense", "config": {"foo": 1}},
+        set(), object(), int, len, np.float32(2), np.float32("nan"), np.int64(-3), np.bool_(True), np.array(3.0),
+        np.array([1.0, 2.0, 3.0]), np.array(["a", "b"]), np.array([]), np.array([1, "a", None], object),
+        np.ones((2, 3, 4)), np.array([1j, 2]), np.ma.masked_array([1.0, 2.0], [True, False]), np.array([1.0, np.nan]),
+        np.array(["2020-01-01"], "M8[D]"), np.zeros(2, [("a", "f4")]), range(3), Ellipsis, Decimal("0.5"),
+        Fraction(1, 2), Path("/x"), lamina.losses.MeanSquaredError(), lamina.regularizers.L2(0.1),
+    ]  # fmt: skip
+
+
+def compiled(built=True):
+    model = lamina.Sequential([*([lamina.Input((3,))] if built else []), layers.Dense(4, "tanh"), layers.Dense(3)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    return model
+
+
+MODEL = compiled()
+
+# Arguments that a call must have; the others begin with their defaults.
+NEEDED = {
+    layers: {
+        "Activation": {"activation": "relu"}, "Dense": {"units": 3}, "Dropout": {"rate": 0.5},
+        "Embedding": {"input_dim": 5, "output_dim": 2}, "GaussianDropout": {"rate": 0.5},
+        "GaussianNoise": {"stddev": 0.5}, "Input": {"shape": (3,)}, "InputLayer": {"shape": (3,)},
+        "Rescaling": {"scale": 2.0}, "Reshape": {"target_shape": (3, 1)},
+    },
+    losses: {}, metrics: {
+        "SensitivityAtSpecificity": {"specificity": 0.5}, "SpecificityAtSensitivity": {"sensitivity": 0.5},
+        "PrecisionAtRecall": {"recall": 0.5}, "RecallAtPrecision": {"precision": 0.5},
+        "MeanMetricWrapper": {"fn": lambda y, p: p[:, 0]},
+    },
+    optimizers: {}, initializers: {}, regularizers: {}, constraints: {},
+    optimizers.schedules: {
+        "CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
+        "CosineDecayRestarts": {"initial_learning_rate": 0.1, "first_decay_steps": 10},
+        "ExponentialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
+        "InverseTimeDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
+        "PiecewiseConstantDecay": {"boundaries": [1, 2], "values": [0.1, 0.2, 0.3]},
+        "PolynomialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
+    },
+    callbacks: {
+        "CSVLogger": {"filename": "log.csv"}, "ModelCheckpoint": {"filepath": "m.safetensors"},
+        "BackupAndRestore": {"backup_dir": "b"}, "LearningRateScheduler": {"schedule": lambda epoch: 0.1},
+    },
+}  # fmt: skip
+# Base classes, and what takes anything by design.
+LEFT_OUT = {
+    "Layer", "Loss", "Metric", "Optimizer", "Initializer", "Regularizer", "Constraint", "LearningRateSchedule",
+    "Callback", "CallbackList", "LambdaCallback", "Monitor", "Identity",
+}  # fmt: skip
+# Arguments that are documented as without effect, that hold what the user likes, or that are right and take days.
+FREE = {
+    ("PReLU", "kwargs"), ("ModelCheckpoint", "options"), ("BatchNormalization", "renorm_clipping"),
+    ("BatchNormalization", "renorm_momentum"), ("fit", "epochs"),
+}  # fmt: skip
+
+FUNCTIONS = {
+    (kernels, "dense_forward"): {"x": X, "w": np.ones((3, 2), "f")},
+    (kernels, "dense_backward"): {"x": X, "w": np.ones((3, 2), "f"), "dy": np.ones((4, 2), "f")},
+    (kernels, "activation_forward"): {"name": "relu", "x": X},
+    (kernels, "activation_backward"): {"name": "relu", "x_or_y": X, "dy": X},
+    (kernels, "softmax"): {"x": X}, (kernels, "log_softmax"): {"x": X},
+    (kernels, "softmax_cross_entropy"): {"logits": X, "labels": LABELS},
+    (kernels, "categorical_cross_entropy"): {"y_pred": np.abs(X), "labels": LABELS},
+    (kernels, "sigmoid_cross_entropy"): {"logits": X, "targets": FLAGS},
+    (kernels, "binary_cross_entropy"): {"y_pred": np.abs(X) / 2, "y_true": FLAGS},
+    (kernels, "binary_focal_cross_entropy"): {"y_pred": np.abs(X) / 2, "y_true": FLAGS},
+    (kernels, "categorical_focal_cross_entropy"): {"y_pred": np.abs(X) / 2, "y_true": ONE_HOT},
+    **{(kernels, name): {"y_pred": X, "y_true": X} for name in (
+        "mse", "mae", "mape", "msle", "huber", "log_cosh", "poisson", "kl_divergence", "hinge", "squared_hinge",
+        "categorical_hinge", "cosine_similarity", "quantile", "l2_norm",
+    )},
+    (random, "normal"): {"shape": (2,)}, (random, "uniform"): {"shape": (2,)},
+    (random, "truncated_normal"): {"shape": (2,)},
+    (random, "randint"): {"shape": (2,), "minval": 0, "maxval": 5},
+    (random, "fill"): {"distribution": "normal", "seed": 1, "a": 0.0, "b": 1.0, "shape": (2,), "dtype": "float32"},
+    (random, "permutation"): {"key": 1, "counter": 1, "size": 4},
+    (losses, "get"): {"identifier": "mse"}, (optimizers, "get"): {"identifier": "sgd"},
+    (initializers, "get"): {"identifier": "zeros"}, (regularizers, "get"): {"identifier": "l2"},
+    (constraints, "get"): {"identifier": "non_neg"}, (activations, "get"): {"identifier": "relu"},
+    (utils, "normalize"): {"x": X}, (utils, "to_categorical"): {"x": LABELS},
+}  # fmt: skip
+METHODS = {
+    "compile": {"optimizer": "sgd", "loss": "mse"},
+    "fit": {"x": X, "y": X, "verbose": 0},
+    "evaluate": {"x": X, "y": X, "verbose": 0},
+    "predict": {"x": X},
+    "train_on_batch": {"x": X, "y": X},
+    "test_on_batch": {"x": X, "y": X},
+    "predict_on_batch": {"x": X},
+    "set_weights": {"weights": None},
+    "get_layer": {"index": 0},
+    "add": {"layer": None},
+}
+
+
+def calls():
+    """Yield (name, function that takes keyword arguments, right arguments)."""
+    for module, needed in NEEDED.items():
+        for name in module.__all__:
+            kind = getattr(module, name)
+            if isinstance(kind, type) and name not in LEFT_OUT:
+                yield f"{module.__name__}.{name}", kind, _with_defaults(kind, needed.get(name, {}), name)
+    for (module, name), arguments in FUNCTIONS.items():
+        function = getattr(module, name)
+        yield f"{module.__name__}.{name}", function, _with_defaults(function, arguments, name)
+    for name, arguments in METHODS.items():
+        yield f"Sequential.{name}", getattr(MODEL, name), _with_defaults(getattr(MODEL, name), arguments, name)
+
+
+def _with_defaults(function, arguments, name):
+    found = dict(arguments)
+    for parameter in inspect.signature(function).parameters.values():
+        keyword = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if keyword and parameter.name not in found and (name, parameter.name) not in FREE:
+            found[parameter.name] = parameter.default
+    return found
