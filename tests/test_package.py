@@ -8,6 +8,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -90,3 +91,25 @@ def test_config():
         config.set_epsilon(1e-3)
     with pytest.raises(ValueError, match="dtype must be"):
         config.set_floatx("float16")
+
+
+@pytest.mark.parametrize("first", ["", "import lamina"])
+def test_a_subinterpreter_is_refused(first):
+    code = f"""
+        import _xxsubinterpreters as interpreters
+        {first}
+        try:
+            interpreters.run_string(interpreters.create(), "import lamina")
+        except interpreters.RunFailedError as error:
+            print(error)
+    """
+    pytest.importorskip("_xxsubinterpreters", reason="the module has another name since Python 3.13")
+    done = run("-c", textwrap.dedent(code))
+    assert "only in the main interpreter" in done.stdout, done
+
+
+@pytest.mark.parametrize(("option", "value"), [("--epochs", "-1"), ("--seed", "-1"), ("--seed", str(2**32))])
+def test_the_main_job_refuses_in_words(option, value):
+    done = run("-m", "lamina", option, value)
+    assert done.returncode == 2
+    assert f"argument {option}: must be" in done.stderr

@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lamina import (
+    _interpreter as _interpreter,  # refuses subinterpreters; it comes first
+)
+from lamina import (
     _threadpoolctl,
     activations,
     callbacks,

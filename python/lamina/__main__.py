@@ -59,6 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=30, help="passes over the training rows (30)")
     parser.add_argument("--seed", type=int, default=1, help="of initial weights and shuffling (1)")
     options = parser.parse_args(arguments)
+    if options.epochs < 0:
+        parser.error(f"argument --epochs: must be >= 0; got {options.epochs}")
+    if not 0 <= options.seed < 2**32:
+        parser.error(f"argument --seed: must be in [0, 2**32); got {options.seed}")
 
     print("Data: 1,797 handwritten digits of 8 × 8 pixels, a fifth held back for the test.")
     print("      Alpaydin & Kaynak 1998, UCI Machine Learning Repository, doi:10.24432/C50P49, CC BY 4.0.\n")
