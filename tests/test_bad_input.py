@@ -7,7 +7,7 @@ import pytest
 from conftest import classification_model
 
 import lamina
-from lamina import layers
+from lamina import initializers, layers, losses, metrics, optimizers, utils
 
 X, Y = np.ones((6, 8), "f"), np.array([0, 1, 2, 0, 1, 2])
 
@@ -296,3 +296,75 @@ def test_nan_goes_through_training():
     history = model.fit(x, np.ones(6), verbose=0)
     assert np.isnan(history.history["loss"][0])
     assert np.isnan(model.predict(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("momentum", -1), ("momentum", "x"), ("weight_decay", "x"), ("clipnorm", -1), ("nesterov", "x"), ("use_ema", 3)],
+)
+def test_an_optimizers_argument_is_checked_where_it_is_assigned(name, value):
+    optimizer = optimizers.SGD()
+    before = getattr(optimizer, name)
+    with pytest.raises((TypeError, ValueError), match="^SGD: "):
+        setattr(optimizer, name, value)
+    assert getattr(optimizer, name) == before
+
+
+def test_an_optimizers_argument_acts_where_it_is_assigned():
+    x, y = np.ones((4, 3), "f"), np.zeros((4, 1), "f")
+
+    def trained(optimizer, momentum=None):
+        if momentum is not None:
+            optimizer.momentum = momentum
+        model = lamina.Sequential([lamina.Input((3,)), layers.Dense(1, kernel_initializer="ones")])
+        model.compile(optimizer, "mse")
+        model.fit(x, y, epochs=3, verbose=0)
+        return model
+
+    assigned, given = trained(optimizers.SGD(), 0.9), trained(optimizers.SGD(momentum=0.9))
+    np.testing.assert_array_equal(assigned.get_weights()[0], given.get_weights()[0])
+    without = trained(optimizers.SGD())
+    with pytest.raises(ValueError, match=r"momentum must stay 0\.0"):
+        without.optimizer.momentum = 0.9
+    assert without.optimizer.momentum == 0
+
+
+def test_a_metrics_axis_must_be_the_outputs_last():
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(3)])
+    model.compile("sgd", "mse", metrics=[metrics.CosineSimilarity(axis=0)])
+    with pytest.raises(ValueError, match="axis of the metric 'cosine_similarity' must be the last"):
+        model.evaluate(np.ones((4, 3)), np.ones((4, 3)), verbose=0)
+
+
+@pytest.mark.parametrize("name", [b"x", {}, np.float32(1), "\ud800"])
+@pytest.mark.parametrize(
+    "kind", [lamina.Sequential, losses.MeanSquaredError, metrics.Mean, optimizers.SGD, lamina.random.SeedGenerator]
+)
+def test_a_name_is_text(kind, name):
+    with pytest.raises((TypeError, ValueError), match=f"^{kind.__name__}: name must be"):
+        kind(name=name)
+
+
+@pytest.mark.parametrize("dtype", ["foo", [1], 3, "complex64", "U5"])
+@pytest.mark.parametrize(
+    "make", [losses.MeanSquaredError, metrics.Mean, lambda dtype: lamina.Variable([1.0], dtype=dtype)]
+)
+def test_a_dtype_is_one_of_numbers(make, dtype):
+    with pytest.raises(TypeError, match="dtype must be one of real numbers"):
+        make(dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda: initializers.RandomNormal(stddev=-1), lambda: initializers.RandomUniform(minval="x"),
+        lambda: initializers.VarianceScaling(mode="x"), lambda: initializers.Orthogonal(gain="x"),
+    ],
+)  # fmt: skip
+def test_a_refused_initializer_draws_no_seed(refused):
+    utils.set_random_seed(3)
+    first = initializers.HeNormal()((2, 2))
+    utils.set_random_seed(3)
+    with pytest.raises((TypeError, ValueError)):
+        refused()
+    np.testing.assert_array_equal(initializers.HeNormal()((2, 2)), first)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lamina._checks import number, short
+import numpy as np
+
+from lamina._checks import KindError, number, short
 
 __all__ = [
     "backend", "disable_traceback_filtering", "enable_traceback_filtering", "epsilon", "floatx", "image_data_format",
@@ -74,6 +76,20 @@ def enable_traceback_filtering() -> None:
 
 def disable_traceback_filtering() -> None:
     """Do nothing: tracebacks are never filtered."""
+
+
+def any_dtype(who: str, value: object) -> str | None:
+    """Return the name of a dtype of numbers, or None where none was given; or raise."""
+    if value is None:
+        return None
+    name = dtype_name(value)
+    try:
+        kind = "f" if name == "bfloat16" else np.dtype(name).kind if name is not None else ""
+    except (TypeError, UnicodeError):
+        kind = ""
+    if kind not in tuple("iufb"):
+        raise KindError(f"{who}: dtype must be one of real numbers; got {short(value)}.")
+    return name
 
 
 def dtype_name(value: object) -> str | None:

@@ -102,7 +102,10 @@ class Ones(Initializer):
 
 
 class _RandomInitializer(Initializer):
-    """A seed that stays: two calls of one instance return the same numbers, as in Keras 3; a generator's are new."""
+    """A seed that stays: two calls of one instance return the same numbers, as in Keras 3; a generator's are new.
+
+    Subclasses check their own arguments first: an initializer that is refused draws no seed.
+    """
 
     def __init__(self, seed: Any = None) -> None:
         if isinstance(seed, dict):
@@ -137,9 +140,9 @@ class RandomNormal(_RandomInitializer):
     """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
-        super().__init__(seed)
         who = type(self).__name__
         self.mean, self.stddev = number(who, "mean", mean), number(who, "stddev", stddev, least=0)
+        super().__init__(seed)
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
@@ -168,10 +171,10 @@ class RandomUniform(_RandomInitializer):
     """
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
-        super().__init__(seed)
         self.minval, self.maxval = number("RandomUniform", "minval", minval), number("RandomUniform", "maxval", maxval)
         if self.minval > self.maxval:
             raise ValueError(f"RandomUniform: minval must be <= maxval; got {minval} and {maxval}.")
+        super().__init__(seed)
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
@@ -205,7 +208,6 @@ class VarianceScaling(_RandomInitializer):
         input_axes: None = None,
         output_axes: None = None,
     ) -> None:
-        super().__init__(seed)
         only_none(type(self).__name__, input_axes=input_axes, output_axes=output_axes)
         if number("VarianceScaling", "scale", scale, least=0) == 0:
             raise ValueError(f"VarianceScaling: scale must be > 0; got {scale}.")
@@ -215,6 +217,7 @@ class VarianceScaling(_RandomInitializer):
         choices = ("truncated_normal", "untruncated_normal", "uniform")
         choice("VarianceScaling", "distribution", distribution, choices)
         self.scale, self.mode, self.distribution = float(scale), mode, distribution
+        super().__init__(seed)
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
@@ -329,8 +332,8 @@ class Orthogonal(_RandomInitializer):
     """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
-        super().__init__(seed)
         self.gain = number("Orthogonal", "gain", gain)
+        super().__init__(seed)
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._checks import arguments, choice, integer, number, short, sizes
+from lamina._checks import arguments, choice, integer, number, short, sizes, text
 from lamina._locks import Once
 from lamina._names import lazily
 
@@ -72,7 +72,7 @@ class SeedGenerator:
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
         self._given_seed = None if seed is None else integer("SeedGenerator", "seed", seed, least=-(2**63))
         self.seed = int.from_bytes(os.urandom(8), "little") if self._given_seed is None else self._given_seed
-        self.name = name if name is not None else "seed_generator"
+        self.name = text("SeedGenerator", "name", name) if name is not None else "seed_generator"
         self.counter = 0
         self._lock = Once()
 
@@ -94,7 +94,7 @@ class SeedGenerator:
     def reset(self, seed: int) -> None:
         """Begin again at a seed."""
         with self._lock:
-            self.seed, self.counter = int(seed), 0
+            self.seed, self.counter = integer("SeedGenerator.reset", "seed", seed, -(2**63), 2**64 - 1), 0
 
 
 global_seeds = SeedGenerator()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lamina import config, random
 from lamina import layers as layers_module
-from lamina._checks import KindError, NotBuiltError, flag, integer, only_none
+from lamina._checks import KindError, NotBuiltError, flag, integer, only_none, text
 from lamina._names import look_up, serialize, snake_case, unique_name
 from lamina._registration import custom_object_scope
 from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape
@@ -79,7 +79,8 @@ class Sequential(Trainer):
         for method in _NOT_CALLED:
             if hasattr(type(self), method):
                 raise _would_not_be_called(type(self), method)
-        self.name = name if name is not None else unique_name(snake_case(type(self).__name__))
+        kind = type(self).__name__
+        self.name = text(kind, "name", name) if name is not None else unique_name(snake_case(kind))
         self.seed = random.global_seeds.next_seed()
         self._parts: list[Part] = []
         # Of the last `build`: the layers that it built, and whether they kept parameters; the models, and their inputs.

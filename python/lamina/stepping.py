@@ -315,6 +315,8 @@ class Stepper:
         uses = self._metric_uses
         if uses is None:
             uses = self._resolve_metrics(targets, columns)
+            for use in uses:
+                use.metric.check_rank(who, len(lines) + 2)
         metric_targets = [
             np.repeat(np.arange(len(rows)), math.prod(lines))
             if use.metric.reads_given

@@ -11,7 +11,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from lamina import _core, config
 from lamina._arrays import real_array
-from lamina._checks import flag
+from lamina._checks import flag, text
 from lamina._locks import Once
 from lamina._names import required, unique_name
 
@@ -131,7 +131,7 @@ class Variable(NDArrayOperatorsMixin):
         synchronization: str = "auto",
         name: str | None = None,
     ) -> None:
-        name = name if name is not None else unique_name("variable")
+        name = text("Variable", "name", name) if name is not None else unique_name("variable")
         value = _first_values(name, initializer, shape, dtype)
         self._set_up(value, name, name, flag(f"Variable {name!r}", "trainable", trainable))
 
@@ -339,12 +339,11 @@ def _first_values(name: str, initializer: Any, shape: Any, dtype: Any) -> Array:
     from lamina import initializers
 
     who = f"Variable {name!r}"
+    dtype = config.any_dtype(who, dtype)
     if callable(initializer) or isinstance(initializer, (str, dict)):
         if shape is None:
             raise ValueError(f"{who}: shape must be given with an initializer.")
-        made = required(who, "initializer", initializers.get(initializer))(
-            tuple(shape), config.dtype_name(dtype) or config.floatx()
-        )
+        made = required(who, "initializer", initializers.get(initializer))(tuple(shape), dtype or config.floatx())
         return np.array(made, order="C")
     array = real_array(who, "initializer", initializer)
     if shape is not None and tuple(shape) != array.shape:
@@ -352,4 +351,4 @@ def _first_values(name: str, initializer: Any, shape: Any, dtype: Any) -> Array:
     plain = not hasattr(initializer, "dtype")
     if dtype is None and plain and array.dtype.kind == "f":
         dtype = config.floatx()
-    return np.array(array, config.dtype_name(dtype), order="C")
+    return np.array(array, dtype, order="C")

@@ -123,6 +123,10 @@ class Layer:
                     "trained nor saved. Put it into the model, or into a Sequential that is a layer of the model."
                 )
         known = self.__dict__.get(name, self)
+        if known is not self and name == "trainable":
+            value = flag(f"{kind} {self.name!r}", name, value)
+        elif known is not self and name == "activity_regularizer":
+            value = regularizers.get(value)
         super().__setattr__(name, value)
         # Attributes of the layer's own, set before: arguments, which `steps` reads.
         if known is not self and known is not value and not name.startswith("_") and name not in _NOT_COMPILED:

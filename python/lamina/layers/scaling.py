@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._arrays import real_array
-from lamina._checks import KindError, flag, integers
+from lamina._checks import KindError, flag, integers, short
 from lamina.layers.base import Layer
 from lamina.plan import BatchNormStep, ReshapeStep, ScaleStep, Step
 from lamina.streams import Stream, is_stream
@@ -107,6 +107,8 @@ class Normalization(Layer):
             raise ValueError(f"{who}: mean and variance must be given together.")
         self.input_mean = None if mean is None else _constants(who, "mean", mean)
         self.input_variance = None if variance is None else _constants(who, "variance", variance)
+        if variance is not None and np.min(np.asarray(self.input_variance), initial=0) < 0:
+            raise ValueError(f"{who}: variance must be >= 0; got {short(variance)}.")
         shapes = [np.shape([] if value is None else value) for value in (self.input_mean, self.input_variance)]
         if mean is not None and (shapes[0] != shapes[1] or len(shapes[0]) > len(self.axis)):
             raise ValueError(

@@ -74,7 +74,7 @@ class InputLayer(Layer):
             raise ValueError(f"{who}: shape must be given.")
         self.batch_size = None if batch_size is None else integer(who, "batch_size", batch_size)
         self.sparse = sparse
-        dtype = config.dtype_name(dtype)
+        dtype = config.any_dtype(who, dtype)
         self.integer_dtype = dtype if dtype in _INTEGERS else None
         # Input of any float type is converted to the model's.
         own = None if self.integer_dtype or dtype in ("float16", "bfloat16") else dtype

@@ -60,10 +60,19 @@ class Loss(Configurable):
         self, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None
     ) -> None:
         who = type(self).__name__
-        self.dtype = config.dtype_name(dtype) or config.floatx()
-        self.reduction: str | None = choice(who, "reduction", reduction, tuple(_DIVISORS))
+        self.dtype = config.any_dtype(who, dtype) or config.floatx()
+        self.reduction = reduction
         self.name = text(who, "name", name) if name is not None else snake_case(type(self).__name__)
         self.from_logits = False
+
+    @property
+    def reduction(self) -> str | None:
+        """What a batch's losses are made one number by."""
+        return self._reduction
+
+    @reduction.setter
+    def reduction(self, value: str | None) -> None:
+        self._reduction: str | None = choice(type(self).__name__, "reduction", value, tuple(_DIVISORS))
 
     def parameters(self) -> tuple[float, ...]:
         """Return the kernel's parameters, in its order."""

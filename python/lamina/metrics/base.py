@@ -43,7 +43,7 @@ class Metric(Configurable):
     converts_targets = False
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        self._dtype = config.dtype_name(dtype) or config.floatx()
+        self._dtype = config.any_dtype(type(self).__name__, dtype) or config.floatx()
         self._variables: list[Variable] = []
         own = snake_case(type(self).__name__)
         self.name = (
@@ -56,6 +56,9 @@ class Metric(Configurable):
     def dtype(self) -> str:
         """What the metric was given as its dtype, `lamina.config.floatx` by default."""
         return self._dtype
+
+    def check_rank(self, who: str, rank: int) -> None:
+        """Raise where the metric is not one of an output of so many axes."""
 
     # Whether it compares targets and predictions, and so can belong to a model.
     compares = True

@@ -61,6 +61,14 @@ class _LossMetric(Metric):
         y_true, y_pred = (along_last(type(self).__name__, y, axis, rank) for y in (y_true, y_pred))
         super().update_state(y_true, y_pred, sample_weight)
 
+    def check_rank(self, who: str, rank: int) -> None:
+        """Raise unless the axis, where there is one, is the last one of a model's output."""
+        axis = getattr(self._loss, "axis", -1)
+        if axis not in (-1, rank - 1):
+            raise ValueError(
+                f"{who}: axis of the metric {self.name!r} must be the last of the output's {rank} axes; got {axis}."
+            )
+
     @property
     def takes_batches(self) -> bool:
         """Whether a subclass has an `update_state` of its own: the one here only puts an axis last."""
@@ -251,6 +259,14 @@ class SparseCategoricalCrossentropy(_LossMetric):
     ) -> None:
         super().__init__(name, dtype, from_logits=from_logits, ignore_class=ignore_class, axis=axis)
         self.ignore_class = ignore_class
+
+    def check_rank(self, who: str, rank: int) -> None:
+        """Raise unless the axis, where there is one, is the last one of a model's output."""
+        axis = getattr(self._loss, "axis", -1)
+        if axis not in (-1, rank - 1):
+            raise ValueError(
+                f"{who}: axis of the metric {self.name!r} must be the last of the output's {rank} axes; got {axis}."
+            )
 
     @property
     def takes_batches(self) -> bool:

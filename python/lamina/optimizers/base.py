@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lamina import _core, config
 from lamina._arrays import float_array, real_array
-from lamina._checks import KindError, flag, integer, number
+from lamina._checks import KindError, flag, integer, number, short, text
 from lamina._counts import Count as Seen
 from lamina._interrupts import interrupts_later
 from lamina._locks import Once
@@ -81,7 +81,7 @@ class Optimizer(Configurable):
             warnings.warn(f"{who}: decay is no longer an argument, and ignored; use a schedule.", stacklevel=3)
         if older:
             raise TypeError(f"{who}: unknown argument {sorted(older)[0]!r}.")
-        self.name = name if name is not None else unique_name(snake_case(who))
+        self.name = text(who, "name", name) if name is not None else unique_name(snake_case(who))
         self._learning_rate: Any = 0.0
         self.learning_rate = learning_rate
         if weight_decay is not None:
@@ -114,6 +114,31 @@ class Optimizer(Configurable):
         self._once = Once()  # guards the making of state
         # Name of the state → block of parameters → block of state in the same layout.
         self._slots: dict[str, dict[_core.Parameters, _core.Parameters]] = {name: {} for name in self.state_names()}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute: an argument as the constructor would take it."""
+        before = self.__dict__.get(name, self)
+        if before is self or name.startswith("_") or name == "name":
+            super().__setattr__(name, value)
+            return
+        super().__setattr__(name, self._as_argument(name, value))
+        wanted = self.state_names()
+        if list(wanted) == list(self._slots):
+            return
+        if self._trained:
+            super().__setattr__(name, before)
+            raise ValueError(
+                f"{type(self).__name__}: {name} must stay {short(before)}: the optimizer's state was made for it; got "
+                f"{short(value)}."
+            )
+        self._slots = {slot: {} for slot in wanted}
+
+    def _as_argument(self, name: str, value: Any) -> Any:
+        """Return what the constructor keeps of an argument's new value, or raise as it does."""
+        own = (kind for kind in type(self).__mro__ if "__init__" in vars(kind) and issubclass(kind, Optimizer))
+        kind = next((kind for kind in own if kind.__module__.startswith("lamina.")), Optimizer)
+        arguments = kind.get_config(self)
+        return vars(kind.from_config(arguments | {name: value}))[name] if name in arguments else value
 
     @property
     def batches(self) -> int:
