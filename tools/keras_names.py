@@ -66,6 +66,18 @@ lamina stand with the reason in `tests/peers/keras_suite/left_out.py`. Beyond th
 * Files are safetensors; Keras's suffixes raise.
 * Ignored rows (`ignore_class`) may hold NaN. NaN goes through activations, also those that would clip it.
 * History and results of metrics are Python floats, accumulated in float64.
+* A NaN is never the best value: `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` count it as worse than any
+  number.
+* `R2Score` of targets that are all the same is 1 where they are met, as in scikit-learn (Keras: NaN), and else 0.
+* Focal losses after a sigmoid or softmax, or with `from_logits`, are computed from the logits, and keep their digits
+  where probabilities would be clipped.
+* Targets and predictions reach a metric that is a function with one rank: a last axis of size 1 is added where one
+  lacks it.
+* `class_weight` names classes that there are; missing values, masks and weights of no row raise instead of being NaN.
+* Callbacks look at their arguments before the first step. `CSVLogger` refuses a file whose columns are others;
+  `BackupAndRestore` keeps its folder where something else lies in it. Off a terminal an epoch is one line, not a bar.
+* What is assigned after construction (an optimizer's momentum, a loss's reduction, a layer's activation) acts, or
+  raises where the state that it needs was not made.
 * Axes of normalizing layers are the last ones, masks are not read, `Dropout` has no `noise_shape`.
 """
 
