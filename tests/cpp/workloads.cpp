@@ -95,7 +95,7 @@ class Training {
 
   void predict(std::ptrdiff_t rows) {
     const Rows x{floats_.data(), rows, sizes_[0], 4 * sizes_[0], nullptr, NumberType::float32};
-    network_->predict({InputKind::dense, x}, out_.data(), true);
+    network_->try_predict({InputKind::dense, x}, out_.data());
   }
 
  private:
@@ -170,6 +170,7 @@ std::map<std::string, std::function<void()>> cases() {
                                                         {labels->data(), 32, LabelType::int64},
                                                         nullptr,
                                                         {},
+                                                        0,
                                                         1.0f,
                                                         losses.data(),
                                                         matrix(y, 32, classes)});
