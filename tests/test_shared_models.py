@@ -215,6 +215,15 @@ def test_what_is_read_beside_training_belongs_to_one_moment(tmp_path):
             assert found[-1] == epochs * 4
 
 
+def test_the_first_look_beside_the_first_training_is_of_one_moment():
+    epochs = 3
+    known = trajectory(epochs)
+    for _ in range(60):
+        model = new_model()
+        for arrays in beside_training(model, model.get_weights, epochs):
+            assert fingerprint(arrays) in known
+
+
 def test_assigned_weights_appear_at_once():
     model = new_model()
     one = model.get_weights()

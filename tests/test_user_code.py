@@ -573,3 +573,27 @@ def test_callbacks_are_checked_before_the_first_step(listener, message, tmp_path
     for a, b in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
     assert (model.optimizer.iterations, model._shuffles) == (0, shuffles)
+
+
+class _Counted(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def forward(self, x, *, training):
+        self.sizes.append(len(x))
+        return Pass(2 * x, None)
+
+    def backward(self, dy, step, *, need_dx):
+        return 2 * dy, []
+
+
+@pytest.mark.parametrize(("batch_size", "most"), [(None, 32), (7, 7), (1000, 100)])
+def test_predict_hands_rows_by_the_batch(batch_size, most):
+    counted = _Counted()
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(4), counted, layers.Dense(2)])
+    x = np.random.default_rng(0).normal(size=(100, 3)).astype("f")
+    found = model.predict(x, batch_size=batch_size)
+    assert max(counted.sizes) == most
+    assert sum(counted.sizes) == 100
+    np.testing.assert_array_equal(found, model.predict(x, batch_size=100))

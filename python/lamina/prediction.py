@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from lamina._arrays import SparseRows
 from lamina._checks import integer
 from lamina.callbacks import Callback, CallbackList
 from lamina.callbacks import base as callbacks_module
-from lamina.plan import Constants
+from lamina.plan import Constants, HostStep
 from lamina.stepping import Stepper
 from lamina.streams import Stream, is_stream
+from lamina.variables import one_moment
 
 __all__ = ["Predictor"]
 
@@ -41,7 +43,8 @@ class Predictor(Stepper):
         x : array_like, shape (n, ...), or iterable of batches
             n may be 0. Of batches ``(x, y)`` the targets are left out.
         batch_size : int, >= 1, optional
-            Bounds memory. A row's prediction has the same bits whatever it is.
+            Rows that layers written in Python get at a time, and of a batch between callbacks; 32 if omitted. A row's
+            prediction has the same bits whatever it is.
         verbose : {"auto", 0, 1, 2}
             Accepted as in Keras; nothing is printed.
         steps : int, >= 1, optional
@@ -75,12 +78,21 @@ class Predictor(Stepper):
                     f"{who}: the rows ran out after {-(-len(rows) // size)} of {limit} batches.", stacklevel=2
                 )
             rows = rows[: limit * size]
-        if not listeners:
+        if not listeners and (len(rows) <= size or not self._has_host_steps()):
             return self._infer(rows)
         events = CallbackList(listeners, self, {"verbose": verbose, "epochs": 1, "steps": -(-len(rows) // size)})
         batches = (rows[first : first + size] for first in range(0, len(rows), size))
         empty = np.empty((0, *self._plan(False, isinstance(rows, SparseRows)).output_shape), self.compute_dtype)
-        return np.concatenate([empty, *self._predict_batches(events, batches)])
+        with (
+            nullcontext()
+            if listeners
+            else one_moment(variable for layer in self.flat_layers for variable in layer.weights)
+        ):  # all rows see the same weights
+            return np.concatenate([empty, *self._predict_batches(events, batches)])
+
+    def _has_host_steps(self) -> bool:
+        """Return whether there are layers that compute in Python."""
+        return any(isinstance(step, HostStep) for layer in self.flat_layers for step in layer.all_steps())
 
     def _predict_batches(self, events: CallbackList, batches: Iterable[Array | SparseRows]) -> Iterator[Array]:
         """Yield the outputs of batches, between their events."""

@@ -331,7 +331,9 @@ def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Pass
     write : bool
         Whether they will be assigned: predictions and training then see all new values or none.
     """
-    return _core.Passage([v.block[0] for v in variables if v.block is not None], write)
+    # Those of a layer move into its block before anything is read: a first step elsewhere would move them meanwhile.
+    places = [v.require_block() if v.owner is not None else v.block for v in variables]
+    return _core.Passage([place[0] for place in places if place is not None], write)
 
 
 def _first_values(name: str, initializer: Any, shape: Any, dtype: Any) -> Array:
