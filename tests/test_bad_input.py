@@ -329,6 +329,19 @@ def test_an_optimizers_argument_acts_where_it_is_assigned():
     assert without.optimizer.momentum == 0
 
 
+@pytest.mark.parametrize("training", ["no", 2, np.ones(2)])
+@pytest.mark.parametrize("make", [lambda: layers.Dropout(0.5), lambda: lamina.Sequential([layers.Dropout(0.5)])])
+def test_training_is_true_or_false(make, training):
+    with pytest.raises((TypeError, ValueError), match="training must be True or False"):
+        make()(X, training=training)
+
+
+@pytest.mark.parametrize("names", ["bias", [3]])
+def test_names_without_decay_are_a_list_of_text(names):
+    with pytest.raises((TypeError, ValueError), match="^AdamW: exclude_from_weight_decay: "):
+        optimizers.AdamW().exclude_from_weight_decay(var_names=names)
+
+
 def test_a_metrics_axis_must_be_the_outputs_last():
     model = lamina.Sequential([lamina.Input((3,)), layers.Dense(3)])
     model.compile("sgd", "mse", metrics=[metrics.CosineSimilarity(axis=0)])

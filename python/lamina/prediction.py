@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lamina import data as data_module
 from lamina._arrays import SparseRows
-from lamina._checks import integer
+from lamina._checks import flag, integer
 from lamina.callbacks import Callback, CallbackList
 from lamina.callbacks import base as callbacks_module
 from lamina.plan import Constants, HostStep
@@ -167,7 +167,7 @@ class Predictor(Stepper):
         With `training`, noise is added and batches are normalized by their own moments, which running means take up;
         nothing is trained.
         """
-        if training:
+        if training is not None and flag(self._who("call"), "training", training):
             rows = self._rows_for(self._who("call"), x)
             plan = self._plan(False, isinstance(rows, SparseRows))
             with self.once:

@@ -520,6 +520,7 @@ class Layer:
                 "Sequential([Input(shape), layer, layer])."
             )
         self.check_computable()
+        training = None if training is None else flag(who, "training", training)
         if mask is not None:
             raise ValueError(f"{who}: mask must be None: layers here do not read masks.")
         array = real_array(who, "x", x)

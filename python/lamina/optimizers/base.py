@@ -176,7 +176,11 @@ class Optimizer(Configurable):
         """
         if self.batches:
             raise ValueError(f"{type(self).__name__}: exclude_from_weight_decay must be called before the first step.")
-        self.without_decay = ([variable.path for variable in var_list or ()], list(var_names or ()))
+        who = f"{type(self).__name__}: exclude_from_weight_decay"
+        if isinstance(var_names, str):
+            raise KindError(f"{who}: var_names must be a list of str; got {short(var_names)}.")
+        names = [text(who, "one of var_names", name) for name in var_names or ()]
+        self.without_decay = ([variable.path for variable in var_list or ()], names)
 
     @property
     def without_decay(self) -> tuple[list[str], list[str]]:
