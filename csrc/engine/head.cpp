@@ -102,8 +102,9 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
     }
   }
   std::fill(penalties_.data() + rows.begin, penalties_.data() + rows.end, 0.0);
-  weighted_ = data.sample_weight != nullptr;
-  if (!weighted_) return;
+  const bool weighted = data.sample_weight != nullptr;
+  __atomic_store_n(&weighted_, weighted, __ATOMIC_RELAXED);
+  if (!weighted) return;
   for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i) {
     const std::ptrdiff_t row = data.order == nullptr ? first + i : static_cast<std::ptrdiff_t>(data.order[first + i]);
     const T* weights = data.sample_weight + row * data.row_weights;
@@ -159,7 +160,7 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
   const auto host_batch = [&](const TargetMemory& target, const Matrix<const T>& shown) -> HostBatch<T> {
     const bool by_label = target.values.size() == 0;
     return {shown, by_label ? Matrix<const T>{} : values(target, rows), by_label ? labels(target, rows) : Labels{},
-            weighted_ ? weights_.data() + rows.begin : nullptr};
+            weighted() ? weights_.data() + rows.begin : nullptr};
   };
   for (std::size_t i = 0; i < plan_.metrics.size(); ++i) {
     const MetricPlan& metric = plan_.metrics[i];
@@ -219,7 +220,7 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
   LossArguments<T> arguments{scores,
                              by_label ? Matrix<const T>{} : values(target, rows),
                              by_label ? labels(target, rows) : Labels{},
-                             weighted_ ? weights_.data() + rows.begin : nullptr,
+                             weighted() ? weights_.data() + rows.begin : nullptr,
                              {},
                              0,
                              scale,
@@ -237,7 +238,7 @@ void Head<T>::collect(std::ptrdiff_t size, double divisor, double penalty, Total
                    lamina::kernels().f64.sum(penalties_.data(), nullptr, size);
   totals.count[0] += rows;
   for (std::size_t i = 0; i < metrics_.size(); ++i) {
-    const bool weighted = plan_.metrics[i].weighted && weighted_;
+    const bool weighted = plan_.metrics[i].weighted && this->weighted();
     totals.sum[i + 1] += kernels_.sum(metrics_[i].data(), weighted ? weights_.data() : nullptr, lines);
     totals.count[i + 1] += weighted ? kernels_.sum(weights_.data(), nullptr, lines) : static_cast<double>(lines);
   }

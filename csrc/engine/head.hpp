@@ -139,6 +139,8 @@ class Head {
   Buffer<T> weights_, losses_, predictions_;
   Buffer<double> penalties_;
   std::vector<Buffer<T>> metrics_;
+  // Whether rows have weights of their own: each member of a team writes the same, for itself.
+  bool weighted() const { return __atomic_load_n(&weighted_, __ATOMIC_RELAXED); }
   bool weighted_ = false;
 };
 
