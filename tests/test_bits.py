@@ -141,7 +141,7 @@ def _csr():
 FLUSH_TO_ZERO, ROUND_DOWN, TRAP_INEXACT = 0x8040, 0x2000, ~0x1000
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="sets MXCSR")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the test sets MXCSR, the x86-64 register of the mode")
 @pytest.mark.parametrize("mode", [0x1F80 | FLUSH_TO_ZERO, 0x1F80 | ROUND_DOWN, 0x1F80 & TRAP_INEXACT])
 def test_the_callers_floating_point_mode_changes_no_bit_and_comes_back(mode, restore_threads):
     page, get, put = _csr()

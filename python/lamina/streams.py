@@ -86,7 +86,7 @@ class Stream:
             return None if count is None else integer(self._who, "num_batches", count, 0)
         try:
             return len(self._source)
-        except (TypeError, NotImplementedError):
+        except (TypeError, NotImplementedError):  # generators, and PyTorch's loaders of datasets without a length
             return None
 
     def epoch(self, from_start: bool = False) -> Iterator[Batch]:

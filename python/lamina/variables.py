@@ -50,7 +50,7 @@ class Scalar(float):
 
     def assign(self, value: Any) -> None:
         """Set it."""
-        self._assign(value)  # type: ignore[attr-defined]
+        self._assign(value)  # type: ignore[attr-defined]  # as above
 
     def __reduce__(self) -> Any:
         return float, (float(self),)
@@ -67,7 +67,7 @@ class Count(int):
 
     def assign(self, value: Any) -> None:
         """Set it."""
-        self._assign(value)  # type: ignore[attr-defined]
+        self._assign(value)  # type: ignore[attr-defined]  # as above
 
     def __reduce__(self) -> Any:
         return int, (int(self),)
