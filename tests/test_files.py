@@ -402,3 +402,28 @@ def test_settings_in_a_file_are_looked_at(tmp_path):
         path, tensors, {"lamina": json.dumps({k: v for k, v in settings.items() if k != "layers"})}
     )
     lamina.models.load_model(path)  # as written before there were such states
+
+
+def test_parameters_of_one_name_are_all_in_the_file(tmp_path):
+    @lamina.saving.register_keras_serializable("test_files")
+    class Scaled(layers.Layer):
+        def build(self, input_shape):
+            self.mark_built(input_shape)
+            self.one, self.other = (self.add_weight((4,), start, name="w") for start in ("ones", "zeros"))
+
+        def forward(self, x, *, training):
+            return layers.base.Pass(x * self.one.value + self.other.value, x)
+
+        def backward(self, dy, step, *, need_dx):
+            return dy * self.one.value, [(dy * step.saved).sum(0), dy.sum(0)]
+
+    model = lamina.Sequential([lamina.Input((4,)), Scaled(), layers.Dense(2)])
+    model.compile(optimizers.Adam(0.1), "mse")
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    loaded = lamina.models.load_model(tmp_path / "m.safetensors")
+    assert same(loaded.get_weights(), model.get_weights())
+    assert len({variable.path for variable in model.weights}) == 4
+    for one in (model, loaded):
+        one.fit(X, Y, verbose=0)
+    assert same(loaded.get_weights(), model.get_weights())

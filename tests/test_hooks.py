@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lamina
-from lamina import callbacks, initializers, layers, losses, metrics, optimizers, regularizers
+from lamina import callbacks, layers, losses, metrics, optimizers, regularizers
 from lamina.layers.base import Pass
 
 RNG = np.random.default_rng(11)
@@ -161,70 +161,6 @@ def test_get_metrics_result_acts():
     model = Own([lamina.Input((4,)), layers.Dense(3)])
     model.compile("sgd", "mse")
     assert model.fit(X, Y, verbose=0, validation_split=0.5).history["val_extra"] == [5.0]
-
-
-# Attributes that are assigned later.
-
-ASSIGNED = [
-    (lambda: layers.ReLU(), "max_value", 0.1), (lambda: layers.ReLU(), "negative_slope", 0.5),
-    (lambda: layers.ReLU(), "threshold", 0.7), (lambda: layers.LeakyReLU(), "negative_slope", 0.9),
-    (lambda: layers.ELU(), "alpha", 3.0), (lambda: layers.Rescaling(2.0), "scale", 5.0),
-    (lambda: layers.Rescaling(2.0), "offset", 5.0), (lambda: layers.Activation("relu"), "activation", "tanh"),
-    (lambda: layers.Dense(4, "relu", kernel_initializer="ones"), "activation", "tanh"),
-    (lambda: layers.BatchNormalization(), "epsilon", 10.0), (lambda: layers.LayerNormalization(), "epsilon", 10.0),
-    (lambda: layers.RMSNormalization(), "epsilon", 10.0),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("make", "name", "value"), ASSIGNED)
-def test_an_attribute_that_is_assigned_later_acts(make, name, value):
-    layer = make()
-    model = lamina.Sequential([lamina.Input((4,)), layer])
-    model.compile("sgd", "mse")
-    before, alone = model.predict(X), layer(X)
-    setattr(layer, name, value)
-    after = model.predict(X)
-    assert not np.array_equal(after, before)
-    assert not np.array_equal(layer(X), alone)
-    np.testing.assert_array_equal(layer(X), after)
-    assert not np.array_equal(model.predict_on_batch(X), before)
-    twin = type(layer).from_config(layer.get_config())
-    twin.build((None, 4))
-    twin.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(twin(X), after)
-
-
-def test_momentum_of_a_normalization_that_is_assigned_later_acts():
-    layer = layers.BatchNormalization(momentum=0.9)
-    layer(X, training=True)
-    layer.momentum = 0.0
-    layer(X, training=True)
-    np.testing.assert_allclose(layer.moving_mean.numpy(), X.mean(0), rtol=1e-5, atol=1e-7)
-
-
-def test_rules_of_a_normalization_that_are_assigned_before_it_is_built_act():
-    layer = layers.BatchNormalization()
-    layer.gamma_initializer, layer.beta_initializer = "zeros", initializers.Constant(2.0)
-    layer.moving_mean_initializer = "ones"
-    np.testing.assert_allclose(layer(X), 2)
-    assert layer.get_config()["gamma_initializer"]["class_name"] == "Zeros"
-
-
-def test_settings_of_losses_and_optimizers_that_are_assigned_later_act():
-    loss = losses.Huber(delta=1.0)
-    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
-    model.compile("sgd", loss)
-    before = model.evaluate(X, Y + 10, verbose=0)
-    loss.delta = 0.1
-    assert model.evaluate(X, Y + 10, verbose=0) < before / 5
-    optimizer = optimizers.SGD(0.1)
-    model.compile(optimizer, "mse")
-    optimizer.momentum = 0.9
-    optimizer.gradient_accumulation_steps = 2
-    model.fit(X, Y, batch_size=4, verbose=0)
-    assert optimizer.iterations == 1
-    optimizer.iterations.assign(50)
-    assert optimizer.iterations == 50
 
 
 def test_a_layer_that_holds_a_layer_is_refused():

@@ -57,7 +57,7 @@ def test_adam_ten_steps_match_oracle(settings, dtype, isa, rng):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"step": 0}, "step must be >= 1, counting from 1; got 0"),
+        ({"step": 0}, "step must be >= 1; got 0"),
         ({"learning_rate": -0.1}, "learning_rate must be finite and >= 0; got -0.1"),
         ({"beta_1": 1.0}, r"beta_1 must be in \[0, 1\); got 1.0"),
         ({"beta_2": 1.5}, r"beta_2 must be in \[0, 1\)"),

@@ -62,7 +62,7 @@ def test_dense_applies_to_the_last_axis(rng):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"units": 0}, ValueError, "Dense: units must be >= 1; got 0"),
+        ({"units": 0}, ValueError, "Dense 'dense.*': units must be >= 1; got 0"),
         ({"units": -3}, ValueError, "units must be >= 1"),
         ({"units": 2.5}, TypeError, "units must be an int; got float"),
         ({"units": "3"}, TypeError, "units must be an int; got str"),

@@ -318,7 +318,7 @@ def test_nan_gradients_are_not_clipped_away():
     ("settings", "error", "words"),
     [
         ({"clipnorm": 1, "clipvalue": 1}, ValueError, "only one"),
-        ({"clipnorm": -1}, ValueError, "clipping"),
+        ({"clipnorm": -1}, ValueError, "clipnorm must be >= 0"),
         ({"gradient_accumulation_steps": 1}, ValueError, ">= 2"),
         ({"ema_momentum": 2}, ValueError, "ema_momentum"),
         ({"loss_scale_factor": -8}, ValueError, "loss_scale_factor"),

@@ -18,6 +18,22 @@ from lamina._checks import KindError, short
 Array = npt.NDArray[Any]
 
 
+def broadcast(who: str, name: str, array: Array, shape: tuple[int, ...]) -> Array:
+    """Return an array broadcast to a shape, or raise."""
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{who}: {name} must be broadcast to shape {shape}; got {array.shape}.") from None
+
+
+def any_array(who: str, name: str, value: Any) -> Array:
+    """Return `value` as an array of whatever it holds, or raise where rows differ in length."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{who}: {name} must be rectangular, every row of one length.") from None
+
+
 def real_array(who: str, name: str, value: Any) -> Array:
     """Return `value` as an array of real numbers, its dtype unchanged."""
     if value is None:
@@ -249,9 +265,9 @@ def target_array(who: str, name: str, value: Any, columns: int, dtype: str | Non
     return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
 
 
-def _holds_integers(value: Any) -> bool:
+def _holds_integers(who: str, value: Any) -> bool:
     """Return whether these are whole numbers, which float32 might round: class numbers, or ids."""
-    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+    dtype = value.dtype if hasattr(value, "dtype") else real_array(who, "y_pred", value).dtype
     return getattr(dtype, "kind", "") in "iu"
 
 
@@ -276,9 +292,9 @@ def scored_batch(
     elements : bool
         Return a weight for each prediction, shape (n, c), instead of one for each row; they may be given so, too.
     """
-    predictions = float_array(who, "y_pred", y_pred, "float64" if _holds_integers(y_pred) else None)
-    if predictions.ndim == 0:
-        raise ValueError(f"{who}: y_pred must have shape (..., c); got {predictions.shape}.")
+    predictions = float_array(who, "y_pred", y_pred, "float64" if _holds_integers(who, y_pred) else None)
+    if predictions.ndim == 0 or predictions.shape[-1] == 0:
+        raise ValueError(f"{who}: y_pred must have shape (..., c), c >= 1; got {predictions.shape}.")
     shape, columns = predictions.shape[:-1], predictions.shape[-1]
     predictions = predictions.reshape(-1, columns)
     true = real_array(who, "y_true", y_true)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "KindError", "NotBuiltError", "NotCompiledError", "arguments", "choice", "flag", "integer", "integers", "number",
-    "numbers", "only_none", "short", "sizes", "text",
+    "KindError", "NotBuiltError", "NotCompiledError", "arguments", "choice", "flag", "function", "integer", "integers",
+    "listed", "mapping", "number", "numbers", "only_none", "short", "sizes", "text",
 ]  # fmt: skip
 
 
@@ -43,8 +43,17 @@ def integer(who: str, name: str, value: Any, least: int = 1, most: int = 2**63 -
     return whole
 
 
-def number(who: str, name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
-    """Return a real number as a float: finite, from `least` to `most`; or raise."""
+def number(
+    who: str,
+    name: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> float:
+    """Return a real number as a float: finite, from `least` to `most`, above and below others; or raise."""
     scalar = isinstance(value, (int, float, np.integer, np.floating)) or (
         isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf"
     )
@@ -54,11 +63,13 @@ def number(who: str, name: str, value: Any, least: float = -math.inf, most: floa
         result = float(value)
     except OverflowError:
         result = math.inf if value > 0 else -math.inf
-    if not (math.isfinite(result) and least <= result <= most):
-        if most != math.inf:
-            wanted = f"in [{least:g}, {most:g}]"
+    if not (math.isfinite(result) and least <= result <= most and above < result < below):
+        low = f">= {least:g}" if least > above else f"> {above:g}"
+        if min(most, below) != math.inf:
+            first = f"[{least:g}" if least > above else f"({above:g}"
+            wanted = f"in {first}, {most:g}]" if most < below else f"in {first}, {below:g})"
         else:
-            wanted = "finite" if least == -math.inf else f">= {least:g} and finite"
+            wanted = "finite" if max(least, above) == -math.inf else f"{low} and finite"
         raise ValueError(f"{who}: {name} must be {wanted}; got {short(value)}.")
     return result
 
@@ -90,6 +101,28 @@ def text(who: str, name: str, value: Any) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"{who}: {name} must be text that can be encoded; got {value!a}.") from None
     return value
+
+
+def function(who: str, name: str, value: Any) -> Any:
+    """Return what can be called, or raise."""
+    if not callable(value):
+        raise KindError(f"{who}: {name} must be callable; got {type(value).__name__}.")
+    return value
+
+
+def listed(who: str, name: str, value: Any) -> list[Any]:
+    """Return the items of a list or of another iterable that is no text, or raise."""
+    single = isinstance(value, (str, bytes, Mapping)) or (isinstance(value, np.ndarray) and not value.ndim)
+    if single or not isinstance(value, Iterable):
+        raise KindError(f"{who}: {name} must be a list; got {short(value)}.")
+    return list(value)
+
+
+def mapping(who: str, name: str, value: Any) -> dict[str, Any]:
+    """Return a dict by names, or raise."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise KindError(f"{who}: {name} must be a dict by names; got {short(value)}.")
+    return dict(value)
 
 
 def sizes(who: str, name: str, value: Any, least: int = 0) -> tuple[int, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from itertools import chain, count
 from typing import Any, Self, TypeVar
 
 from lamina import _registration
@@ -169,9 +170,14 @@ def snake_case(name: str) -> str:
 def unique_name(prefix: str) -> str:
     """Return `prefix`, then `prefix_1`, `prefix_2`, … in this process."""
     with _naming:
-        count = _uids.get(prefix, 0)
-        _uids[prefix] = count + 1
-    return prefix if count == 0 else f"{prefix}_{count}"
+        before = _uids.get(prefix, 0)
+        _uids[prefix] = before + 1
+    return prefix if before == 0 else f"{prefix}_{before}"
+
+
+def unique(name: str, taken: Container[str]) -> str:
+    """Return a name, or where it is taken the first of ``name_1``, ``name_2``, … that is not."""
+    return next(one for one in chain([name], (f"{name}_{i}" for i in count(1))) if one not in taken)
 
 
 def reset_names() -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from lamina._checks import mapping, text
+
 __all__ = [
     "CustomObjectScope", "custom_object_scope", "find", "get_custom_objects", "get_registered_name",
     "get_registered_object", "is_registered", "register_keras_serializable",
@@ -39,6 +41,9 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
     >>> get_registered_name(Cube)
     'mine>Cube'
     """
+    package = text("register_keras_serializable", "package", package)
+    if name is not None:
+        name = text("register_keras_serializable", "name", name)
 
     def register(item: T) -> T:
         if inspect.isclass(item) and not hasattr(item, "get_config"):
@@ -72,7 +77,13 @@ def get_registered_object(
     custom_objects, module_objects : dict, optional
         Looked into beside what is registered and in scope.
     """
-    for known in (_scope.get(), _objects, custom_objects or {}, module_objects or {}):
+    who = "get_registered_object"
+    name = text(who, "name", name)
+    given = (
+        {} if objects is None else mapping(who, argument, objects)
+        for argument, objects in (("custom_objects", custom_objects), ("module_objects", module_objects))
+    )
+    for known in (_scope.get(), _objects, *given):
         if name in known:
             return known[name]
     return None
@@ -100,7 +111,8 @@ def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]
     custom_objects : dict
         Name → class or function.
     """
-    token = _scope.set(_scope.get() | (custom_objects or {}))
+    own = {} if custom_objects is None else mapping("custom_object_scope", "custom_objects", custom_objects)
+    token = _scope.set(_scope.get() | own)
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lamina import _core
 from lamina._arrays import float_array
+from lamina._checks import KindError, flag, integers, number
 from lamina._names import lazily, unknown_name
 
 __all__ = [
@@ -104,11 +105,14 @@ def relu(
     >>> relu([-1.0, 2.0])
     array([0., 2.])
     """
+    who = "activations.relu"
+    negative_slope = number(who, "negative_slope", negative_slope, least=0)
+    threshold = number(who, "threshold", threshold, least=0)
     if not negative_slope and max_value is None and not threshold:
         return _apply("relu", x)
     from lamina.layers import ReLU
 
-    array = float_array("activations.relu", "x", x)
+    array = float_array(who, "x", x)
     rows = array.reshape(-1, array.shape[-1] if array.ndim and array.size else 1)
     layer = ReLU(max_value, negative_slope, threshold, dtype=str(array.dtype))
     return np.asarray(layer(rows)).reshape(array.shape)
@@ -116,7 +120,7 @@ def relu(
 
 def leaky_relu(x: npt.ArrayLike, negative_slope: float = 0.2) -> Array:
     """Return ``x`` where it is positive, ``negative_slope * x`` elsewhere; the slope is >= 0."""
-    return _apply("leaky_relu", x, negative_slope)
+    return _apply("leaky_relu", x, number("activations.leaky_relu", "negative_slope", negative_slope, least=0))
 
 
 def relu6(x: npt.ArrayLike) -> Array:
@@ -126,7 +130,7 @@ def relu6(x: npt.ArrayLike) -> Array:
 
 def elu(x: npt.ArrayLike, alpha: float = 1.0) -> Array:
     """Return ``x`` where it is positive, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2016)."""
-    return _apply("elu", x, alpha)
+    return _apply("elu", x, number("activations.elu", "alpha", alpha, least=0))
 
 
 def selu(x: npt.ArrayLike) -> Array:
@@ -152,7 +156,7 @@ def gelu(x: npt.ArrayLike, approximate: bool = False) -> Array:
     >>> gelu([-1.0, 1.0]).round(4)
     array([-0.1587,  0.8413])
     """
-    return _apply("gelu_tanh" if approximate else "gelu", x)
+    return _apply("gelu_tanh" if flag("activations.gelu", "approximate", approximate) else "gelu", x)
 
 
 def silu(x: npt.ArrayLike) -> Array:
@@ -197,7 +201,7 @@ def mish(x: npt.ArrayLike) -> Array:
 
 def celu(x: npt.ArrayLike, alpha: float = 1.0) -> Array:
     """Return ``x`` where it is positive, ``alpha * (exp(x / alpha) - 1)`` elsewhere; alpha is > 0 (Barron 2017)."""
-    return _apply("celu", x, alpha)
+    return _apply("celu", x, number("activations.celu", "alpha", alpha, above=0))
 
 
 def hard_tanh(x: npt.ArrayLike) -> Array:
@@ -217,12 +221,12 @@ def log_sigmoid(x: npt.ArrayLike) -> Array:
 
 def soft_shrink(x: npt.ArrayLike, threshold: float = 0.5) -> Array:
     """Return ``x`` moved towards 0 by the threshold, 0 where it is nearer."""
-    return _apply("soft_shrink", x, threshold)
+    return _apply("soft_shrink", x, number("activations.soft_shrink", "threshold", threshold, least=0))
 
 
 def hard_shrink(x: npt.ArrayLike, threshold: float = 0.5) -> Array:
     """Return ``x`` where ``|x| > threshold``, else 0."""
-    return _apply("hard_shrink", x, threshold)
+    return _apply("hard_shrink", x, number("activations.hard_shrink", "threshold", threshold, least=0))
 
 
 def tanh_shrink(x: npt.ArrayLike) -> Array:
@@ -232,7 +236,7 @@ def tanh_shrink(x: npt.ArrayLike) -> Array:
 
 def squareplus(x: npt.ArrayLike, b: float = 4) -> Array:
     """Return ``(x + sqrt(x**2 + b)) / 2`` (Barron 2021)."""
-    return _apply("squareplus", x, b)
+    return _apply("squareplus", x, number("activations.squareplus", "b", b, least=0))
 
 
 def sparse_plus(x: npt.ArrayLike) -> Array:
@@ -273,7 +277,7 @@ def log_softmax(x: npt.ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
 
 def _along_axis(name: str, x: npt.ArrayLike, axis: int | tuple[int, ...]) -> Array:
     array = float_array(f"activations.{name}", "x", x)
-    axes = [axis] if isinstance(axis, (int, np.integer)) else list(axis)
+    axes = list(integers(f"activations.{name}", "axis", axis, -(2**31)))
     if not axes or any(not -array.ndim <= one < array.ndim for one in axes):
         raise ValueError(f"activations.{name}: axis must be in [{-array.ndim}, {array.ndim}); got {axis}.")
     axes = sorted({one % array.ndim for one in axes})
@@ -321,7 +325,7 @@ def get(identifier: object) -> Function:
         return known[identifier]
     if callable(identifier):
         return identifier
-    raise TypeError(f"activations.get: activation must be a name or a function; got {type(identifier).__name__}.")
+    raise KindError(f"activations.get: activation must be a name or a function; got {type(identifier).__name__}.")
 
 
 def serialize(function: Function) -> str:

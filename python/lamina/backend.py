@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lamina._checks import text
 from lamina._names import reset_names
 from lamina.config import backend, epsilon, floatx, image_data_format, set_epsilon, set_floatx
 
@@ -25,6 +26,7 @@ def clear_session(free_memory: bool = True) -> None:
 
 def get_uid(prefix: str = "") -> int:
     """Return 1, 2, … for each prefix."""
+    prefix = text("get_uid", "prefix", prefix)
     _uids[prefix] = _uids.get(prefix, 0) + 1
     return _uids[prefix]
 

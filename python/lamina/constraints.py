@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._arrays import float_array
+from lamina._arguments import Argument
+from lamina._arrays import float_array, real_array
 from lamina._checks import integer, number
 from lamina._names import Configurable, look_up, redefines, registry
 from lamina._names import serialize as serialize
@@ -52,7 +53,7 @@ class Constraint(Configurable):
         ndarray
             New; of the same shape.
         """
-        array = np.array(w)
+        array = np.array(real_array(type(self).__name__, "w", w))
         if array.dtype not in (np.float32, np.float64):
             array = array.astype(config.floatx())
         array = float_array(type(self).__name__, "w", array, str(array.dtype))
@@ -81,10 +82,12 @@ class NonNeg(Constraint):
 class _NormConstraint(Constraint):
     """A constraint of the norms along an axis."""
 
+    axis = Argument(integer, -2)
+
     def __init__(self, axis: Any) -> None:
         if isinstance(axis, (list, tuple)) and len(axis) == 1:
             axis = axis[0]
-        self.axis = integer(type(self).__name__, "axis", axis, -2)
+        self.axis = axis
 
     def _along(self, ndim: int, least: float, most: float, rate: float) -> Projection:
         if not -ndim <= self.axis < ndim or ndim > 2:
@@ -111,9 +114,11 @@ class MaxNorm(_NormConstraint):
     [[0.6], [0.8]]
     """
 
+    max_value = Argument(number, least=0)
+
     def __init__(self, max_value: float = 2, axis: int = 0) -> None:
         super().__init__(axis)
-        self.max_value = number("MaxNorm", "max_value", max_value, least=0)
+        self.max_value = max_value
 
     def projection(self, ndim: int) -> Projection:
         """Return the compiled constraint."""
@@ -165,11 +170,21 @@ class MinMaxNorm(_NormConstraint):
     [[0.6], [0.8]]
     """
 
+    min_value = Argument(number, least=0)
+    max_value = Argument(number, least=0)
+    rate = Argument(number, 0, 1)
+
     def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: int = 0) -> None:
         super().__init__(axis)
-        self.min_value = number("MinMaxNorm", "min_value", min_value, least=0)
-        self.max_value = number("MinMaxNorm", "max_value", max_value, least=self.min_value)
-        self.rate = number("MinMaxNorm", "rate", rate, 0, 1)
+        self.min_value = min_value
+        self.max_value = max_value
+        self.rate = rate
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Raise where arguments do not go with each other."""
+        if self.min_value > self.max_value:
+            raise ValueError(f"MinMaxNorm: max_value must be >= min_value, {self.min_value:g}; got {self.max_value:g}.")
 
     def projection(self, ndim: int) -> Projection:
         """Return the compiled constraint."""
@@ -209,11 +224,16 @@ def get(identifier: object) -> Constraint | None:
     >>> get("max_norm").get_config()
     {'max_value': 2.0, 'axis': 0}
     """
+    return argument("constraints.get", "constraint", identifier)
+
+
+def argument(who: str, name: str, identifier: object) -> Constraint | None:
+    """Return what `get` does; `who` and `name` begin the messages."""
     if identifier is None:
         return None
     if callable(identifier) and not isinstance(identifier, (type, Constraint)):
         return _Function(identifier)
-    return look_up("constraints.get", "constraint", identifier, _CLASSES, Constraint)
+    return look_up(who, name, identifier, _CLASSES, Constraint)
 
 
 # The names in lower case that Keras has too.

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import config, random
-from lamina._arrays import real_array
-from lamina._checks import KindError, choice, integer, number, only_none, short, text
+from lamina._arguments import Argument, one_of
+from lamina._arrays import broadcast, real_array
+from lamina._checks import KindError, choice, integer, number, only_none, short, sizes, text
 from lamina._names import Configurable, lazily, look_up, registry
 from lamina._names import serialize as serialize
 
@@ -49,9 +50,19 @@ class Initializer(Configurable):
         """Return an array of `shape` and `dtype` (default: `lamina.config.floatx`)."""
         raise NotImplementedError(f"{type(self).__name__}: a subclass of Initializer defines __call__.")
 
+    def _wanted(self, shape: Any, dtype: Any) -> tuple[tuple[int, ...], str]:
+        """Return shape and dtype of an array of constants, or raise."""
+        who = type(self).__name__
+        return sizes(who, "shape", shape), config.any_dtype(who, dtype) or config.floatx()
+
     def clone(self) -> Initializer:
         """Return a copy of the same configuration."""
         return self.from_config(self.get_config())
+
+
+def _values(who: str, name: str, value: Any) -> Any:
+    array = real_array(who, name, value)
+    return number(who, name, value) if array.ndim == 0 else array
 
 
 class Constant(Initializer):
@@ -63,13 +74,15 @@ class Constant(Initializer):
         An array is broadcast to the shape that is asked for.
     """
 
+    value = Argument(_values)
+
     def __init__(self, value: Any = 0.0) -> None:
-        array = real_array("Constant", "value", value)
-        self.value = number("Constant", "value", value) if array.ndim == 0 else array
+        self.value = value
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
-        return np.array(np.broadcast_to(np.asarray(self.value, dtype or config.floatx()), shape))
+        shape, dtype = self._wanted(shape, dtype)
+        return np.array(broadcast("Constant", "value", np.asarray(self.value, dtype), shape))
 
     def get_config(self) -> dict[str, Any]:
         """Return the argument."""
@@ -90,7 +103,7 @@ class Zeros(Initializer):
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
-        return np.zeros(shape, dtype or config.floatx())
+        return np.zeros(*self._wanted(shape, dtype))
 
 
 class Ones(Initializer):
@@ -98,7 +111,7 @@ class Ones(Initializer):
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
-        return np.ones(shape, dtype or config.floatx())
+        return np.ones(*self._wanted(shape, dtype))
 
 
 class _RandomInitializer(Initializer):
@@ -108,6 +121,15 @@ class _RandomInitializer(Initializer):
     """
 
     def __init__(self, seed: Any = None) -> None:
+        self.seed = seed
+
+    @property
+    def seed(self) -> int | random.SeedGenerator:
+        """The seed, or what gives one for each call; may be assigned."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, seed: Any) -> None:
         if isinstance(seed, dict):
             if not isinstance(seed.get("config"), dict) or seed.get("class_name") != "SeedGenerator":
                 raise KindError(
@@ -115,14 +137,14 @@ class _RandomInitializer(Initializer):
                     f"{short(seed)}."
                 )
             seed = random.SeedGenerator.from_config(seed["config"])
-        self._given_seed: int | random.SeedGenerator | None = seed
         if not isinstance(seed, random.SeedGenerator):
-            self._given_seed = None if seed is None else integer(type(self).__name__, "seed", seed, least=-(2**63))
-        self.seed = random.global_seeds.next_seed() if self._given_seed is None else self._given_seed
+            seed = None if seed is None else integer(type(self).__name__, "seed", seed, least=-(2**63))
+        self._given_seed: int | random.SeedGenerator | None = seed
+        self._seed = random.global_seeds.next_seed() if self._given_seed is None else self._given_seed
 
     def _draw(self, distribution: str, a: float, b: float, shape: tuple[int, ...], dtype: str | None) -> Array:
         seed = self.seed if isinstance(self.seed, int) else self.seed.next_seed()
-        return random.fill(distribution, seed, a, b, tuple(shape), dtype or config.floatx())
+        return random.fill(distribution, seed, a, b, shape, config.floatx() if dtype is None else dtype)
 
     def _seed_config(self) -> Any:
         given = self._given_seed
@@ -139,9 +161,11 @@ class RandomNormal(_RandomInitializer):
         Drawn from the global seeds if omitted.
     """
 
+    mean = Argument(number)
+    stddev = Argument(number, least=0)
+
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
-        who = type(self).__name__
-        self.mean, self.stddev = number(who, "mean", mean), number(who, "stddev", stddev, least=0)
+        self.mean, self.stddev = mean, stddev
         super().__init__(seed)
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
@@ -170,11 +194,18 @@ class RandomUniform(_RandomInitializer):
     seed : int, optional
     """
 
+    minval = Argument(number)
+    maxval = Argument(number)
+
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
-        self.minval, self.maxval = number("RandomUniform", "minval", minval), number("RandomUniform", "maxval", maxval)
-        if self.minval > self.maxval:
-            raise ValueError(f"RandomUniform: minval must be <= maxval; got {minval} and {maxval}.")
+        self.minval, self.maxval = minval, maxval
+        self.check_together()
         super().__init__(seed)
+
+    def check_together(self) -> None:
+        """Raise where arguments do not go with each other."""
+        if self.minval > self.maxval:
+            raise ValueError(f"RandomUniform: minval must be <= maxval; got {self.minval:g} and {self.maxval:g}.")
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
@@ -183,6 +214,12 @@ class RandomUniform(_RandomInitializer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return {"minval": self.minval, "maxval": self.maxval, "seed": self._seed_config()}
+
+
+def _distribution(who: str, name: str, value: Any) -> str:
+    found = text(who, name, value).lower()
+    choices = ("truncated_normal", "untruncated_normal", "uniform")
+    return str(choice(who, name, "truncated_normal" if found == "normal" else found, choices))
 
 
 class VarianceScaling(_RandomInitializer):
@@ -199,6 +236,10 @@ class VarianceScaling(_RandomInitializer):
         Of convolutions; another value raises.
     """
 
+    scale = Argument(number, above=0)
+    mode = Argument(one_of("fan_in", "fan_out", "fan_avg"))
+    distribution = Argument(_distribution)
+
     def __init__(
         self,
         scale: float = 1.0,
@@ -209,19 +250,12 @@ class VarianceScaling(_RandomInitializer):
         output_axes: None = None,
     ) -> None:
         only_none(type(self).__name__, input_axes=input_axes, output_axes=output_axes)
-        if number("VarianceScaling", "scale", scale, least=0) == 0:
-            raise ValueError(f"VarianceScaling: scale must be > 0; got {scale}.")
-        choice("VarianceScaling", "mode", mode, ("fan_in", "fan_out", "fan_avg"))
-        distribution = text("VarianceScaling", "distribution", distribution).lower()
-        distribution = "truncated_normal" if distribution == "normal" else distribution
-        choices = ("truncated_normal", "untruncated_normal", "uniform")
-        choice("VarianceScaling", "distribution", distribution, choices)
-        self.scale, self.mode, self.distribution = float(scale), mode, distribution
+        self.scale, self.mode, self.distribution = scale, mode, distribution
         super().__init__(seed)
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
-        fan_in, fan_out = compute_fans(tuple(shape))
+        fan_in, fan_out = compute_fans(sizes(type(self).__name__, "shape", shape))
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, fan)
         if self.distribution == "uniform":
@@ -305,15 +339,18 @@ class Identity(Initializer):
            [0., 2.]], dtype=float32)
     """
 
+    gain = Argument(number)
+
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = number("Identity", "gain", gain)
+        self.gain = gain
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
+        shape, dtype = self._wanted(shape, dtype)
         if len(shape) != 2:
             raise ValueError(f"Identity: shape must be that of a matrix; got {shape}.")
         found: Array = self.gain * np.eye(*shape)
-        return found.astype(dtype or config.floatx())
+        return found.astype(dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -331,12 +368,15 @@ class Orthogonal(_RandomInitializer):
     seed : int, optional
     """
 
+    gain = Argument(number)
+
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
-        self.gain = number("Orthogonal", "gain", gain)
+        self.gain = gain
         super().__init__(seed)
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
+        shape, dtype = self._wanted(shape, dtype)
         if len(shape) < 2:
             raise ValueError(f"Orthogonal: shape must have at least two dimensions; got {shape}.")
         rows, columns = math.prod(shape[:-1]), shape[-1]
@@ -344,7 +384,7 @@ class Orthogonal(_RandomInitializer):
         q, r = np.linalg.qr(normal)
         q = q * np.sign(np.diag(r))
         found = q.T if rows < columns else q
-        return np.ascontiguousarray((self.gain * found).reshape(shape).astype(dtype or config.floatx()))
+        return np.ascontiguousarray((self.gain * found).reshape(shape).astype(dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -406,13 +446,18 @@ def get(identifier: object) -> Initializer | None:
     >>> type(get("he_normal")).__name__
     'HeNormal'
     """
+    return argument("initializers.get", "initializer", identifier)
+
+
+def argument(who: str, name: str, identifier: object) -> Initializer | None:
+    """Return what `get` does; `who` and `name` begin the messages."""
     if identifier is None:
         return None
     if isinstance(identifier, np.ndarray):
         return Constant(identifier)
     if callable(identifier) and not isinstance(identifier, (type, Initializer)):
         return _Function(identifier)
-    return look_up("initializers.get", "initializer", identifier, _CLASSES, Initializer)
+    return look_up(who, name, identifier, _CLASSES, Initializer)
 
 
 # The names in lower case that Keras has too.

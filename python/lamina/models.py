@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from lamina._checks import KindError, flag, only_none
+from lamina._checks import KindError, flag, function, only_none, text
 from lamina._names import lazily
 from lamina._registration import custom_object_scope
 from lamina.layers import InputLayer, Layer
@@ -24,7 +24,12 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
     custom_objects : dict, optional
         Name → class or function, for what is not lamina's.
     """
-    config = json.loads(json_string)
+    try:
+        config = json.loads(text("model_from_json", "json_string", json_string))
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"model_from_json: json_string must be JSON; it is none from line {error.lineno}, column {error.colno} on."
+        ) from None
     if not isinstance(config, dict) or "class_name" not in config:
         raise ValueError("model_from_json: the text must be that of a Sequential's to_json.")
     with custom_object_scope(custom_objects):
@@ -54,11 +59,12 @@ def clone_model(
         Whether models among the layers are cloned layer by layer; without, `clone_function` is called with them.
     """
     if not isinstance(model, Sequential):
-        raise TypeError(f"clone_model: model must be a Sequential; got {type(model).__name__}.")
+        raise KindError(f"clone_model: model must be a Sequential; got {type(model).__name__}.")
     only_none("clone_model", input_tensors=input_tensors, call_function=call_function)
-    if clone_function is not None and not callable(clone_function):
-        raise KindError(f"clone_model: clone_function must be callable; got {type(clone_function).__name__}.")
-    copy = _cloned(model, Sequential, clone_function, recursive or clone_function is None)
+    if clone_function is not None:
+        function("clone_model", "clone_function", clone_function)
+    layer_by_layer = flag("clone_model", "recursive", recursive) or clone_function is None
+    copy = _cloned(model, Sequential, clone_function, layer_by_layer)
     if model.compiled:
         copy._compile_like(model)
     return copy
@@ -112,6 +118,8 @@ def load_model(
 
 def save_model(model: Sequential, filepath: Any, overwrite: bool = True, zipped: None = None) -> None:
     """Write a model into a file, as `Sequential.save` does."""
+    if not isinstance(model, Sequential):
+        raise KindError(f"save_model: model must be a Sequential; got {type(model).__name__}.")
     model.save(filepath, overwrite, zipped)
 
 

@@ -15,6 +15,7 @@ from lamina._arrays import SparseRows
 from lamina._checks import flag, integer
 from lamina.callbacks import Callback, CallbackList
 from lamina.callbacks import base as callbacks_module
+from lamina.callbacks.lists import checked as checked_callbacks
 from lamina.plan import Constants, HostStep
 from lamina.stepping import Stepper
 from lamina.streams import Stream, is_stream
@@ -64,10 +65,10 @@ class Predictor(Stepper):
         limit = None if steps is None else integer(who, "steps", steps)
         size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
         callbacks_module.resolve_verbose(who, verbose)
-        listeners = callbacks_module.checked(who, callbacks)
+        listeners = checked_callbacks(who, callbacks)
         if is_stream(x):
             stream = Stream(who, x, limit)
-            events = CallbackList(listeners, self, {"verbose": verbose, "epochs": 1, "steps": len(stream) or None})
+            events = CallbackList(listeners, model=self, verbose=verbose, epochs=1, steps=len(stream) or None)
             found = (self._rows_for(who, batch.x) for batch in stream.epoch())
             return np.concatenate(list(self._predict_batches(events, found)))
         rows = self._rows_for(who, x)
@@ -80,7 +81,7 @@ class Predictor(Stepper):
             rows = rows[: limit * size]
         if not listeners and (len(rows) <= size or not self._has_host_steps()):
             return self._infer(rows)
-        events = CallbackList(listeners, self, {"verbose": verbose, "epochs": 1, "steps": -(-len(rows) // size)})
+        events = CallbackList(listeners, model=self, verbose=verbose, epochs=1, steps=-(-len(rows) // size))
         batches = (rows[first : first + size] for first in range(0, len(rows), size))
         empty = np.empty((0, *self._plan(False, isinstance(rows, SparseRows)).output_shape), self.compute_dtype)
         with (

@@ -7,6 +7,7 @@ state, except `lamina.utils.set_random_seed`, which seeds all three as in Keras.
 from __future__ import annotations
 
 import math
+import operator
 import os
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
+from lamina._arrays import any_array
 from lamina._checks import arguments, choice, integer, number, short, sizes, text
 from lamina._locks import Once
 from lamina._names import lazily
@@ -35,9 +37,9 @@ def stream_key(seed: int, *purpose: int | str) -> int:
         What the stream is for, as ``"shuffle"`` or ``"dropout", 3``; different purposes give streams that
         have nothing to do with each other.
     """
-    key = _mix(seed & _MASK)
+    key = _mix(integer("random.stream_key", "seed", seed, -(2**63), 2**64 - 1) & _MASK)
     for part in purpose:
-        value = part if isinstance(part, int) else int.from_bytes(part.encode(), "little")
+        value = int.from_bytes(part.encode(), "little") if isinstance(part, str) else operator.index(part)
         while True:
             key = _mix(key ^ (value & _MASK))
             value >>= 64
@@ -228,7 +230,7 @@ def shuffle(x: npt.ArrayLike, axis: int = 0, seed: int | SeedGenerator | None = 
     seed : int or SeedGenerator, optional
         As in `normal`.
     """
-    array = np.asarray(x)
+    array = any_array("random.shuffle", "x", x)
     axis = integer("random.shuffle", "axis", axis, -array.ndim, array.ndim - 1)
     return np.take(array, permutation(stream_key(_seed_of(seed), "shuffle"), 0, array.shape[axis]), axis)
 

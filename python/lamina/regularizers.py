@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._arrays import float_array
+from lamina._arguments import Argument
+from lamina._arrays import float_array, real_array
 from lamina._checks import KindError, number
 from lamina._names import Configurable, lazily, look_up, redefines, registry
 from lamina._names import serialize as serialize
@@ -43,7 +44,7 @@ class Regularizer(Configurable):
 
     def __call__(self, w: npt.ArrayLike) -> float:
         """Return the penalty of an array."""
-        return float(self.value_and_gradient(np.asarray(w))[0])
+        return float(self.value_and_gradient(real_array(type(self).__name__, "w", w))[0])
 
 
 class L1L2(Regularizer):
@@ -60,9 +61,12 @@ class L1L2(Regularizer):
     6.5
     """
 
+    l1 = Argument(number, least=0)
+    l2 = Argument(number, least=0)
+
     def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0) -> None:
-        self.l1 = number(type(self).__name__, "l1", 0.0 if l1 is None else l1, least=0)
-        self.l2 = number(type(self).__name__, "l2", 0.0 if l2 is None else l2, least=0)
+        self.l1 = 0.0 if l1 is None else l1
+        self.l2 = 0.0 if l2 is None else l2
 
     def factors(self) -> tuple[float, float]:
         """Return both factors."""
@@ -142,14 +146,19 @@ def get(identifier: object) -> Regularizer | None:
     >>> get("l2").get_config()
     {'l2': 0.01}
     """
+    return argument("regularizers.get", "regularizer", identifier)
+
+
+def argument(who: str, name: str, identifier: object) -> Regularizer | None:
+    """Return what `get` does; `who` and `name` begin the messages."""
     if identifier is None:
         return None
     if isinstance(identifier, Regularizer) and redefines(type(identifier), "__call__", "value_and_gradient"):
         raise KindError(
-            f"regularizers.get: {type(identifier).__name__} must define value_and_gradient: the gradient of its "
+            f"{who}: {name}: {type(identifier).__name__} must define value_and_gradient: the gradient of its "
             "__call__ is not known."
         )
-    return look_up("regularizers.get", "regularizer", identifier, _CLASSES, Regularizer)
+    return look_up(who, name, identifier, _CLASSES, Regularizer)
 
 
 # The names in lower case that Keras has too.

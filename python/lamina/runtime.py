@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from lamina import _core
-from lamina._checks import integer
+from lamina._checks import choice, integer
 
 __all__ = ["get_num_threads", "set_num_threads", "show_config"]
 
@@ -55,10 +55,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         With ``mode="dicts"``.
     """
     facts = config_facts()
-    if mode == "dicts":
+    if choice("show_config", "mode", mode, ("stdout", "dicts")) == "dicts":
         return facts
-    if mode != "stdout":
-        raise ValueError(f"show_config: mode must be 'stdout' or 'dicts'; got {mode!r}.")
     for name, value in facts.items():
         print(f"{name:15} {', '.join(value) if isinstance(value, list) else value}")
     return None

@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from lamina import config, random
 from lamina import layers as layers_module
-from lamina._checks import KindError, NotBuiltError, flag, integer, only_none, text
+from lamina._checks import KindError, NotBuiltError, flag, function, integer, listed, mapping, only_none, text
 from lamina._names import look_up, serialize, snake_case, unique_name
 from lamina._registration import custom_object_scope
 from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape
-from lamina.layers.base import Shape, assign_all, check_row_shape
+from lamina.layers.base import Shape, assign_all, batch_shape, check_row_shape
 from lamina.saving.summary import format_summary
 from lamina.training import Trainer
 from lamina.variables import Variable, one_moment
@@ -89,7 +89,7 @@ class Sequential(Trainer):
         self._input: InputLayer | None = None
         self._trainable = True
         self.built = False
-        for layer in layers or []:
+        for layer in [] if layers is None else listed(kind, "layers", layers):
             self.add(layer)
         if not flag(f"{type(self).__name__} {self.name!r}", "trainable", trainable):
             self.trainable = False
@@ -207,7 +207,7 @@ class Sequential(Trainer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the output shape, batch first, for an input shape."""
-        shape = tuple(input_shape)
+        shape = batch_shape(f"{type(self).__name__} {self.name!r}", input_shape)
         for layer in self._parts:
             shape = layer.compute_output_shape(shape)
         return shape
@@ -238,7 +238,7 @@ class Sequential(Trainer):
     def _build(self, input_shape: Any) -> None:
         who = f"{type(self).__name__} {self.name!r}: build"
         if self.built:
-            if input_shape is not None and check_row_shape(who, tuple(input_shape)[1:]) != self.row_shape:
+            if input_shape is not None and check_row_shape(who, batch_shape(who, input_shape)[1:]) != self.row_shape:
                 raise ValueError(f"{who}: the model was built for rows of shape {self.row_shape}; got {input_shape}.")
             return
         if not self._parts:
@@ -247,7 +247,7 @@ class Sequential(Trainer):
             input_shape = (None, *(self._input.input_row_shape or ()))
         if input_shape is None:
             raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
-        row_shape = check_row_shape(who, tuple(input_shape)[1:])
+        row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
         new = [layer for layer in self.flat_layers if not layer.placed]
         self._before_build = (
             [(layer, bool(layer.weights)) for layer in new],
@@ -448,9 +448,12 @@ class Sequential(Trainer):
         layer_range : sequence of two str, optional
             Names, or regular expressions, of the first and the last layer to show.
         """
+        who = f"{type(self).__name__} {self.name!r}: summary"
+        wide = flag(who, "show_trainable", show_trainable)
         if line_length is None:
-            line_length = min(100 if show_trainable else 88, shutil.get_terminal_size().columns - 4)
-        (print_fn or print)(format_summary(self, line_length, positions, expand_nested, show_trainable, layer_range))
+            line_length = min(100 if wide else 88, shutil.get_terminal_size().columns - 4)
+        show = print if print_fn is None else function(who, "print_fn", print_fn)
+        show(format_summary(self, line_length, positions, expand_nested, show_trainable, layer_range))
 
     # Saving.
 
@@ -476,16 +479,19 @@ class Sequential(Trainer):
         custom_objects : dict, optional
             Name → class or function, for what is not lamina's.
         """
+        who = f"{cls.__name__}.from_config"
+        config = mapping(who, "config", config)
         if not {"name", "layers"} <= set(config):
-            raise ValueError(f"{cls.__name__}.from_config: config must be a dict with 'name' and 'layers'.")
+            raise ValueError(f"{who}: config must be a dict with 'name' and 'layers'.")
+        trainable = flag(who, "trainable", config.get("trainable", True))
         model = cls(name=config["name"])
-        model.seed = int(config.get("seed", model.seed))
+        model.seed = integer(who, "seed", config.get("seed", model.seed), 0, 2**64 - 1)
         with custom_object_scope(custom_objects):
-            for layer in config["layers"]:
+            for layer in listed(who, "layers", config["layers"]):
                 model.add(deserialize_part(layer))
         if config.get("build_input_shape") is not None and model._parts:
             model.build(config["build_input_shape"])
-        model._trainable = bool(config.get("trainable", True))
+        model._trainable = trainable
         return model
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -14,10 +15,11 @@ import numpy.typing as npt
 from lamina import data as data_module
 from lamina import losses, metrics, optimizers, random
 from lamina._arrays import SparseRows, real_array
-from lamina._checks import choice, flag, integer, number
+from lamina._checks import choice, flag, integer, mapping, number
 from lamina._names import required
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
 from lamina.callbacks import base as callbacks_module
+from lamina.callbacks.lists import checked as checked_callbacks
 from lamina.data import Data
 from lamina.prediction import Predictor
 from lamina.stepping import Compiled, Prepared, Run
@@ -126,7 +128,13 @@ class Trainer(Predictor):
         """Compile as `get_compile_config` says."""
         from lamina.saving.objects import deserialize_keras_object
 
-        self.compile(**{name: deserialize_keras_object(value) for name, value in config.items()})
+        who = self._who("compile_from_config")
+        found = {name: deserialize_keras_object(value) for name, value in mapping(who, "config", config).items()}
+        known = inspect.signature(self.compile).parameters
+        for name in found:
+            if name not in known:
+                raise ValueError(f"{who}: config must hold arguments of compile; {name!r} is none.")
+        self.compile(**found)
 
     def _compile_like(self, other: Trainer) -> None:
         """Compile with copies of what another model was compiled with: nothing that they keep is shared."""
@@ -233,9 +241,9 @@ class Trainer(Predictor):
             raise ValueError(f"{who}: validation_split must be in [0, 1); got {validation_split}.")
         level = callbacks_module.resolve_verbose(who, verbose)
         shuffle = flag(who, "shuffle", shuffle)
-        listeners: list[Callback] = [*callbacks_module.checked(who, callbacks)]
-        if level:
-            listeners.append(ProgbarLogger(level))
+        listeners: list[Callback] = [*checked_callbacks(who, callbacks)]
+        if level and not any(isinstance(one, ProgbarLogger) for one in listeners):
+            listeners.append(ProgbarLogger())
         history = next((one for one in listeners if isinstance(one, History)), History())
         if history not in listeners:
             listeners.append(history)
@@ -280,10 +288,9 @@ class Trainer(Predictor):
                     self._fuses_head(), isinstance(held_out.data.x, SparseRows)
                 )  # raises where it cannot read them
 
-        params = {"verbose": level, "epochs": end, "steps": total or None}
         before = self.validates
         self.validates = held_out is not None
-        events = CallbackList(listeners, self, params)
+        events = CallbackList(listeners, model=self, verbose=level, epochs=end, steps=total or None)
         try:
             for listener in listeners:
                 listener.check()
@@ -514,7 +521,7 @@ class Trainer(Predictor):
         limit = None if steps is None else integer(who, "steps", steps)
         return_dict = flag(who, "return_dict", return_dict)
         callbacks_module.resolve_verbose(who, verbose)
-        listeners = callbacks_module.checked(who, callbacks)
+        listeners = checked_callbacks(who, callbacks)
         source: Prepared | Stream
         if is_stream(x):
             if y is not None or sample_weight is not None:
@@ -525,7 +532,7 @@ class Trainer(Predictor):
             source = self._prepare("evaluate", x, y, sample_weight)
             self._commit(source)
             total = limit or -(-len(source.data) // (size or 32))
-        events = CallbackList(listeners, self, {"verbose": verbose, "epochs": 1, "steps": total or None})
+        events = CallbackList(listeners, model=self, verbose=verbose, epochs=1, steps=total or None)
         logs = self._test(source, size, limit, events)
         if verbose == 2:
             print(" - ".join(f"{name}: {value}" for name, value in callbacks_module.spell(logs).items()), flush=True)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import random
-from lamina._arrays import real_array
-from lamina._checks import choice, integer
+from lamina._arrays import any_array, real_array
+from lamina._checks import KindError, choice, flag, integer, listed, number, short
 from lamina._names import lazily, serialize
 from lamina._registration import (
     CustomObjectScope,
@@ -184,14 +184,22 @@ def pad_sequences(
     array([[0, 1],
            [3, 4]], dtype=int32)
     """
+    dtype = _array_dtype("pad_sequences", dtype)
     choice("pad_sequences", "padding", padding, ("pre", "post"))
     choice("pad_sequences", "truncating", truncating, ("pre", "post"))
-    rows = [_of_type("pad_sequences", sequence, np.dtype(dtype)) for sequence in sequences]
+    rows = [_of_type("pad_sequences", one, dtype) for one in listed("pad_sequences", "sequences", sequences)]
+    if any(row.ndim == 0 for row in rows):
+        raise KindError("pad_sequences: sequences must hold sequences; one of them is a single value.")
+    if dtype.kind in "biuf":
+        filling: Any = number("pad_sequences", "value", float(value) if isinstance(value, bool) else value)
+        _of_type("pad_sequences", filling, dtype)
+    else:
+        filling = value
     length = (
         max((len(row) for row in rows), default=0) if maxlen is None else integer("pad_sequences", "maxlen", maxlen, 0)
     )
     inner = next((row.shape[1:] for row in rows if len(row)), ())
-    found = np.full((len(rows), length, *inner), value, dtype)
+    found = np.full((len(rows), length, *inner), filling, dtype)
     for to, row in zip(found, rows, strict=True):
         kept = row[: length or 0] if truncating == "post" else row[max(0, len(row) - length) :]
         if len(kept):
@@ -199,9 +207,18 @@ def pad_sequences(
     return found
 
 
+def _array_dtype(who: str, value: Any) -> np.dtype[Any]:
+    """Return a dtype of NumPy, or raise."""
+    try:
+        found: np.dtype[Any] = np.dtype(value)
+    except (TypeError, ValueError):
+        raise KindError(f"{who}: dtype must be one of NumPy's; got {short(value)}.") from None
+    return found
+
+
 def _of_type(who: str, values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Return an array whose numbers a type can hold; others raise. What is no number is for NumPy to convert."""
-    array = np.asarray(values)
+    array = any_array(who, "a sequence", values)
     if dtype.kind in "iu" and array.dtype.kind in "iuf" and array.size:
         least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
         if not (array.min() >= least and array.max() <= most):
@@ -224,7 +241,7 @@ def split_dataset(
     Parameters
     ----------
     dataset : array_like, or tuple of array_like
-    left_size, right_size : float in (0, 1), or int, optional
+    left_size, right_size : float in (0, 1), or int, >= 0, optional
         Share, or number of rows. One may be omitted; both give parts that leave rows out.
     shuffle : bool
     seed : int, optional
@@ -234,23 +251,28 @@ def split_dataset(
     ValueError
         Sizes are missing, or more than there is.
     """
-    arrays = dataset if isinstance(dataset, tuple) else (dataset,)
-    arrays = tuple(np.asarray(array) for array in arrays)
+    given = dataset if isinstance(dataset, tuple) else (dataset,)
+    arrays = tuple(any_array("split_dataset", "dataset", array) for array in given)
+    if not arrays or any(array.ndim == 0 for array in arrays):
+        raise KindError(f"split_dataset: dataset must be an array, or a tuple of arrays; got {short(dataset)}.")
     rows = len(arrays[0])
     if any(len(array) != rows for array in arrays):
         raise ValueError("split_dataset: all arrays must have the same number of rows.")
     if left_size is None and right_size is None:
         raise ValueError("split_dataset: left_size or right_size must be given.")
 
-    def number(size: float | None) -> int | None:
-        return None if size is None else round(size * rows) if 0 < size < 1 else int(size)
+    def rows_of(name: str, size: Any) -> int | None:
+        if isinstance(size, (float, np.floating)):
+            return round(number("split_dataset", name, size, above=0, below=1) * rows)
+        return None if size is None else integer("split_dataset", name, size, 0)
 
-    given = number(left_size), number(right_size)
-    left = rows - (given[1] or 0) if given[0] is None else given[0]
-    right = rows - left if given[1] is None else given[1]
+    first, last = rows_of("left_size", left_size), rows_of("right_size", right_size)
+    left = rows - (last or 0) if first is None else first
+    right = rows - left if last is None else last
     if left < 0 or right < 0 or left + right > rows:
         raise ValueError(f"split_dataset: {left_size} and {right_size} of {rows} rows is not possible.")
-    if shuffle:
+    seed = None if seed is None else integer("split_dataset", "seed", seed, -(2**63))
+    if flag("split_dataset", "shuffle", shuffle):
         key = random.stream_key(random.global_seeds.next_seed() if seed is None else seed, "split")
         order = random.permutation(key, 0, rows)
         arrays = tuple(array[order] for array in arrays)
@@ -314,6 +336,9 @@ def check_gradients(
     >>> check_gradients(model, np.eye(3), np.ones(3)) < 1e-5
     True
     """
+    if not hasattr(model, "flat_layers"):
+        raise KindError(f"check_gradients: model must be a Sequential; got {type(model).__name__}.")
+    step = number("check_gradients", "step", step, above=0)
     compiled = model._require_compiled("check_gradients")
     model._require_built("check_gradients")
     seeds = random.global_seeds.counter

@@ -11,7 +11,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from lamina import _core, config
 from lamina._arrays import real_array
-from lamina._checks import flag, text
+from lamina._checks import choice, flag, sizes, text
 from lamina._locks import Once
 from lamina._names import required, unique_name
 
@@ -132,6 +132,8 @@ class Variable(NDArrayOperatorsMixin):
         name: str | None = None,
     ) -> None:
         name = text("Variable", "name", name) if name is not None else unique_name("variable")
+        choice("Variable", "aggregation", aggregation, (None, "none", "mean", "sum", "only_first_replica"))
+        choice("Variable", "synchronization", synchronization, (None, "none", "auto", "on_read", "on_write"))
         value = _first_values(name, initializer, shape, dtype)
         self._set_up(value, name, name, flag(f"Variable {name!r}", "trainable", trainable))
 
@@ -342,14 +344,15 @@ def _first_values(name: str, initializer: Any, shape: Any, dtype: Any) -> Array:
 
     who = f"Variable {name!r}"
     dtype = config.any_dtype(who, dtype)
+    shape = None if shape is None else sizes(who, "shape", shape)
     if callable(initializer) or isinstance(initializer, (str, dict)):
         if shape is None:
             raise ValueError(f"{who}: shape must be given with an initializer.")
-        made = required(who, "initializer", initializers.get(initializer))(tuple(shape), dtype or config.floatx())
+        made = required(who, "initializer", initializers.get(initializer))(shape, dtype or config.floatx())
         return np.array(made, order="C")
     array = real_array(who, "initializer", initializer)
-    if shape is not None and tuple(shape) != array.shape:
-        raise ValueError(f"{who}: the values must have shape {tuple(shape)}; got {array.shape}.")
+    if shape is not None and shape != array.shape:
+        raise ValueError(f"{who}: the values must have shape {shape}; got {array.shape}.")
     plain = not hasattr(initializer, "dtype")
     if dtype is None and plain and array.dtype.kind == "f":
         dtype = config.floatx()

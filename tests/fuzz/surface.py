@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
+import os
+import shutil
+import tempfile
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -11,19 +15,27 @@ import numpy as np
 
 import lamina
 from lamina import (
+    _names,
     activations,
+    backend,
     callbacks,
+    config,
     constraints,
     initializers,
     kernels,
     layers,
     losses,
     metrics,
+    models,
     optimizers,
     random,
     regularizers,
+    runtime,
+    saving,
     utils,
+    variables,
 )  # fmt: skip
+from lamina.datasets import fashion_mnist
 
 X = np.linspace(-1, 1, 12).reshape(4, 3).astype("f")
 ONE_HOT = np.eye(3, dtype="f")[[0, 1, 2, 0]]
@@ -52,7 +64,20 @@ def compiled(built=True):
     return model
 
 
+def restore():
+    """Undo what a call may have set for all that follow."""
+    config.set_floatx("float32")
+    config.set_epsilon(1e-7)
+    runtime.set_num_threads(2)
+    _names.reset_names()
+
+
 MODEL = compiled()
+_DIRECTORY = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, _DIRECTORY, ignore_errors=True)
+FILE, WEIGHTS = (os.path.join(_DIRECTORY, name) for name in ("model.safetensors", "weights.safetensors"))
+MODEL.save(FILE)
+MODEL.save_weights(WEIGHTS)
 
 # Arguments that a call must have; the others begin with their defaults.
 NEEDED = {
@@ -84,13 +109,16 @@ NEEDED = {
 # Base classes, and what takes anything by design.
 LEFT_OUT = {
     "Layer", "Loss", "Metric", "Optimizer", "Initializer", "Regularizer", "Constraint", "LearningRateSchedule",
-    "Callback", "CallbackList", "LambdaCallback", "Monitor", "Identity",
+    "Callback", "CallbackList", "LambdaCallback", "Monitor", "Identity", "RowLosses",
 }  # fmt: skip
 # Arguments that are documented as without effect, that hold what the user likes, or that are right and take days.
 FREE = {
     ("PReLU", "kwargs"), ("ModelCheckpoint", "options"), ("BatchNormalization", "renorm_clipping"),
     ("BatchNormalization", "renorm_momentum"), ("fit", "epochs"),
 }  # fmt: skip
+
+# Arguments that are code of the user's.
+CALLED = {"clone_function", "print_fn", "initializer"}
 
 FUNCTIONS = {
     (kernels, "dense_forward"): {"x": X, "w": np.ones((3, 2), "f")},
@@ -117,6 +145,39 @@ FUNCTIONS = {
     (initializers, "get"): {"identifier": "zeros"}, (regularizers, "get"): {"identifier": "l2"},
     (constraints, "get"): {"identifier": "non_neg"}, (activations, "get"): {"identifier": "relu"},
     (utils, "normalize"): {"x": X}, (utils, "to_categorical"): {"x": LABELS},
+    (utils, "pad_sequences"): {"sequences": [[1], [2, 3]]},
+    (utils, "split_dataset"): {"dataset": X, "left_size": 0.5},
+    **{(activations, name): {"x": X} for name in activations.__all__ if name not in ("get", "serialize")},
+    **{(losses, name): {"y_true": np.abs(X), "y_pred": np.abs(X)} for name, function in vars(losses).items()
+       if name in losses.__all__ and "y_pred" in inspect.signature(function).parameters},
+    (losses, "sparse_categorical_crossentropy"): {"y_true": LABELS, "y_pred": np.abs(X)},
+    **{(module, "serialize"): {"item": item} for module, item in (
+        (layers, layers.Dense(2)), (losses, losses.Huber()), (metrics, metrics.AUC()),
+        (optimizers, optimizers.Adam()), (initializers, initializers.Ones()), (regularizers, regularizers.L2()),
+        (constraints, constraints.MaxNorm()), (optimizers.schedules, optimizers.schedules.CosineDecay(0.1, 3)),
+    )},
+    **{(module, "deserialize"): {"config": module.serialize(item)} for module, item in (
+        (layers, layers.Dense(2)), (losses, losses.Huber()), (metrics, metrics.AUC()),
+        (optimizers, optimizers.Adam()), (initializers, initializers.Ones()), (regularizers, regularizers.L2()),
+        (constraints, constraints.MaxNorm()), (optimizers.schedules, optimizers.schedules.CosineDecay(0.1, 3)),
+    )},
+    (metrics, "get"): {"identifier": "auc"}, (activations, "serialize"): {"function": activations.relu},
+    (activations, "deserialize"): {"config": "relu"},
+    (models, "clone_model"): {"model": MODEL}, (models, "model_from_json"): {"json_string": MODEL.to_json()},
+    (models, "load_model"): {"filepath": FILE}, (models, "save_model"): {"model": MODEL, "filepath": "s.safetensors"},
+    (random, "shuffle"): {"x": X}, (random, "stream_key"): {"seed": 3}, (random, "SeedGenerator"): {},
+    (runtime, "show_config"): {"mode": "dicts"}, (runtime, "set_num_threads"): {"threads": 2},
+    (config, "set_floatx"): {"value": "float32"}, (config, "set_epsilon"): {"value": 1e-7},
+    (backend, "get_uid"): {"prefix": "a"}, (backend, "clear_session"): {},
+    (saving, "get_registered_object"): {"name": "a"}, (saving, "register_keras_serializable"): {},
+    (utils, "check_gradients"): {"model": MODEL, "x": X, "y": X}, (utils, "PyDataset"): {},
+    (utils, "set_random_seed"): {"seed": 1}, (fashion_mnist, "load_data"): {},
+    (kernels, "sgd_update"): {"param": np.ones(3, "f"), "grad": np.ones(3, "f"), "learning_rate": 0.1},
+    (kernels, "adam_update"): {
+        "param": np.ones(3, "f"), "grad": np.ones(3, "f"), "m": np.ones(3, "f"), "v": np.ones(3, "f"), "step": 1,
+    },
+    (lamina, "Sequential"): {}, (variables, "Variable"): {"initializer": [1.0, 2.0]},
+    (callbacks, "LambdaCallback"): {}, (callbacks, "CallbackList"): {},
 }  # fmt: skip
 METHODS = {
     "compile": {"optimizer": "sgd", "loss": "mse"},
@@ -126,10 +187,70 @@ METHODS = {
     "train_on_batch": {"x": X, "y": X},
     "test_on_batch": {"x": X, "y": X},
     "predict_on_batch": {"x": X},
+    "summary": {"print_fn": lambda text: None},
     "set_weights": {"weights": None},
     "get_layer": {"index": 0},
     "add": {"layer": None},
+    "build": {"input_shape": (None, 3)},
+    "compute_output_shape": {"input_shape": (None, 3)},
+    "from_config": {"config": MODEL.get_config()},
+    "compile_from_config": {"config": MODEL.get_compile_config()},
+    "load_weights": {"filepath": WEIGHTS},
+    "save": {"filepath": "s.safetensors"},
+    "save_weights": {"filepath": "w.safetensors"},
+    "to_json": {},
+    "__call__": {"x": X},
 }
+
+
+class Anew:
+    """Calls of objects that remember the shape of what they have seen: of a new one each time."""
+
+    def adapt(self, data):
+        layers.Normalization().adapt(data)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        metrics.Precision().update_state(y_true, y_pred, sample_weight)
+
+    def exclude(self, var_list=None, var_names=None):
+        optimizers.Adam().exclude_from_weight_decay(var_list, var_names)
+
+    def score(self, y_true, y_pred, sample_weight=None):
+        metrics.R2Score().update_state(y_true, y_pred, sample_weight)
+
+
+def of_objects():
+    """Yield methods of other objects: (name, function, right arguments)."""
+    dense = layers.Dense(2, name="dense_of_three")
+    dense.build((None, 3))
+    optimizer = optimizers.Adam()
+    optimizer.build(dense.trainable_weights)
+    gradients = [np.ones(v.shape, "f") for v in dense.trainable_weights]
+    variable, metric = variables.Variable([1.0, 2.0]), metrics.Precision()
+    schedule, seeds = optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), random.SeedGenerator(1)
+    for owner, method, arguments in (
+        (dense, "__call__", {"x": X}), (dense, "set_weights", {"weights": dense.get_weights()}),
+        (layers.Dense(2, name="e"), "build", {"input_shape": (None, 3)}),
+        (layers.Dense(2, name="d"), "add_weight", {"shape": (2,), "name": "w"}),
+        (optimizer, "apply", {"gradients": gradients}), (optimizer, "set_weights", {"weights": optimizer.variables}),
+        (Anew(), "exclude", {"var_list": None}), (Anew(), "adapt", {"data": X}),
+        (variable, "assign", {"value": [3.0, 4.0]}), (variable, "assign_add", {"value": [3.0, 4.0]}),
+        (Anew(), "update_state", {"y_true": FLAGS, "y_pred": np.abs(X) / 2}),
+        (metric, "add_variable", {"shape": (2,), "name": "v"}), (metrics.Mean(), "update_state", {"values": X}),
+        (Anew(), "score", {"y_true": X, "y_pred": X}),
+        (metrics.MeanSquaredError(), "update_state", {"y_true": X, "y_pred": X}),
+        (losses.MeanSquaredError(), "__call__", {"y_true": X, "y_pred": X}),
+        (losses.SparseCategoricalCrossentropy(), "__call__", {"y_true": LABELS, "y_pred": np.abs(X)}),
+        (schedule, "__call__", {"step": 3}), (seeds, "reset", {"seed": 3}),
+        (initializers.GlorotUniform(1), "__call__", {"shape": (2, 3)}),
+        (initializers.Ones(), "__call__", {"shape": (2, 3)}),
+        (initializers.Constant(np.ones(3)), "__call__", {"shape": (2, 3)}),
+        (initializers.Identity(), "__call__", {"shape": (3, 3)}),
+        (initializers.Orthogonal(1), "__call__", {"shape": (3, 3)}),
+        (regularizers.L2(), "__call__", {"w": X}), (constraints.MaxNorm(), "__call__", {"w": X}),
+        (callbacks.CallbackList(), "append", {"callback": callbacks.History()}),
+    ):  # fmt: skip
+        yield f"{type(owner).__name__}.{method}", getattr(owner, method), arguments
 
 
 def calls():
@@ -142,8 +263,19 @@ def calls():
     for (module, name), arguments in FUNCTIONS.items():
         function = getattr(module, name)
         yield f"{module.__name__}.{name}", function, _with_defaults(function, arguments, name)
+    for name, function, arguments in of_objects():
+        yield name, function, _with_defaults(function, arguments, name)
     for name, arguments in METHODS.items():
         yield f"Sequential.{name}", getattr(MODEL, name), _with_defaults(getattr(MODEL, name), arguments, name)
+
+
+def objects():
+    """Yield (name, class, arguments) of what keeps its arguments as attributes."""
+    for module, needed in NEEDED.items():
+        for name in module.__all__:
+            kind = getattr(module, name)
+            if isinstance(kind, type) and name not in LEFT_OUT:
+                yield f"{module.__name__}.{name}", kind, needed.get(name, {})
 
 
 def _with_defaults(function, arguments, name):

@@ -1,4 +1,4 @@
-"""Every public call, with one argument replaced by a value that is wrong for nearly everything.
+"""Every public call, with an argument or two replaced by values that are wrong for nearly everything.
 
 It is taken, or refused by a TypeError or ValueError whose text says who wanted what; and a refused call changes
 nothing. ``LAMINA_FUZZ=long`` draws many times as many.
@@ -6,6 +6,7 @@ nothing. ``LAMINA_FUZZ=long`` draws many times as many.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import warnings
@@ -16,8 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import lamina
-from fuzz.surface import MODEL, calls, hostile
-from lamina import _names
+from fuzz.surface import CALLED, MODEL, calls, hostile, objects, restore
 
 EXAMPLES = 30_000 if os.environ.get("LAMINA_FUZZ") == "long" else 2_500
 
@@ -37,6 +37,13 @@ FOREIGN = re.compile(
 )
 
 
+def assert_in_words(error, *what):
+    text = str(error)
+    assert not isinstance(error, UnicodeError), what
+    assert GRAMMAR.match(text), (*what, text)
+    assert not FOREIGN.search(text), (*what, text)
+
+
 def state():
     """Return what a refused call must leave alone."""
     optimizer = MODEL.optimizer
@@ -50,31 +57,62 @@ def state():
     max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
-@given(place=st.sampled_from(PLACES), which=st.integers(0, len(hostile()) - 1))
-def test_a_wrong_argument_is_refused_in_words(place, which, tmp_path_factory):
+@given(
+    place=st.sampled_from(PLACES), which=st.integers(0, len(hostile()) - 1), second=st.integers(0, 9),
+    which_second=st.integers(0, len(hostile()) - 1),
+)  # fmt: skip
+def test_a_wrong_argument_is_refused_in_words(place, which, second, which_second, tmp_path_factory):
     number, argument = place
     name, call, right = CALLS[number]
-    value = hostile()[which]
+    wrong = {argument: hostile()[which]}
+    if second < len(right):  # another one is wrong too
+        wrong |= {list(right)[second]: hostile()[which_second]}
+    if any(callable(value) and argument in CALLED for argument, value in wrong.items()):
+        return  # the user's own code, which raises what it likes
     before = state()
     os.chdir(tmp_path_factory.getbasetemp())
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            call(**(right | {argument: value}))
+            call(**(right | wrong))
     except (TypeError, ValueError, MemoryError, FileNotFoundError) as error:
-        kind = type(error)
-        assert not issubclass(kind, UnicodeError), (name, argument, value)
-        if kind is not MemoryError:
-            text = str(error)
-            assert GRAMMAR.match(text), (name, argument, value, text)
-            assert not FOREIGN.search(text), (name, argument, value, text)
-        assert state() == before, (name, argument, value)
-    _names.reset_names()
+        if not isinstance(error, MemoryError):
+            assert_in_words(error, (name, wrong))
+        assert state() == before, (name, wrong)
+    finally:
+        restore()
+
+
+OBJECTS = list(objects())
+
+
+@pytest.mark.parametrize("number", range(len(OBJECTS)), ids=[name for name, _, _ in OBJECTS])
+def test_a_wrong_value_is_no_attribute_later_either(number):
+    name, kind, needed = OBJECTS[number]
+    for argument in inspect.signature(kind).parameters:
+        for value in hostile():
+            made = kind(**needed)
+            before = getattr(made, argument, None)
+            if argument not in vars(made) and not isinstance(getattr(kind, argument, None), property):
+                break  # is not kept under its name
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    setattr(made, argument, value)
+            except AttributeError:
+                assert isinstance(getattr(kind, argument), property), (name, argument)  # which only reads
+            except (TypeError, ValueError) as error:
+                assert_in_words(error, (name, argument, value))
+                after = getattr(made, argument, None)
+                assert repr(after) == repr(before), (name, argument, value)
+            else:
+                kind(**(needed | {argument: value}))  # is a value that the constructor takes
+    restore()
 
 
 @pytest.mark.parametrize("number", range(len(CALLS)), ids=[name for name, _, _ in CALLS])
 def test_the_right_arguments_are_taken(number):
     name, call, right = CALLS[number]
-    if name in ("Sequential.set_weights", "Sequential.add"):
-        return  # whose argument is made for each call
+    if name in ("Sequential.set_weights", "Sequential.add", "lamina.datasets.fashion_mnist.load_data"):
+        return  # whose argument is made for each call, or must be there first
     call(**right)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lamina._names import lazily
-from lamina.callbacks.base import Callback, CallbackList
+from lamina.callbacks.base import Callback
+from lamina.callbacks.lists import CallbackList
 from lamina.callbacks.reporting import History, ProgbarLogger
 
 if TYPE_CHECKING:

@@ -1,31 +1,29 @@
-"""Callback: what every callback is, and the list that calls them."""
+"""Callback: what every callback is, and what those share that watch a value."""
 
 from __future__ import annotations
 
 import math
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina._checks import KindError, choice, number, text
+from lamina._arguments import Argument, one_of
+from lamina._checks import choice, integer, number, text
 
 if TYPE_CHECKING:
     from lamina.models import Sequential
 
 __all__ = [
-    "Callback", "CallbackList", "Logs", "Monitor", "checked", "resolve_verbose", "shows_bars", "spell",
+    "HOOKS", "OLDER_NAMES", "Callback", "Logs", "Monitor", "hooks_of", "resolve_verbose", "shows_bars", "spell",
+    "verbosity",
 ]  # fmt: skip
 
 Logs = dict[str, float]
 
-# A progress bar moves about this often.
-_BAR_SECONDS = 0.1
-
-_HOOKS = frozenset(
+# What a callback may define, and what hooks were called before.
+HOOKS = frozenset(
     f"on_{when}"
     for when in (
         "train_begin", "train_end", "test_begin", "test_end", "predict_begin", "predict_end",
@@ -34,8 +32,7 @@ _HOOKS = frozenset(
     )
 )  # fmt: skip
 
-_OLDER_NAMES = {"on_batch_begin": "on_train_batch_begin", "on_batch_end": "on_train_batch_end"}
-_HOOKS_BY_OLDER_NAMES = {new: old for old, new in _OLDER_NAMES.items()}
+OLDER_NAMES = {"on_batch_begin": "on_train_batch_begin", "on_batch_end": "on_train_batch_end"}
 
 
 class Callback:
@@ -130,73 +127,25 @@ class Callback:
         """Run after each batch of a prediction."""
 
 
-class CallbackList:
-    """Calls the hooks of several callbacks, each hook only where a callback overrides it.
-
-    Parameters
-    ----------
-    callbacks : iterable of Callback
-    model : Sequential
-    params : dict
-    """
-
-    def __init__(self, callbacks: Iterable[Callback], model: Any, params: dict[str, Any]) -> None:
-        self.callbacks = list(callbacks)
-        for callback in self.callbacks:
-            callback.set_model(model)
-            callback.set_params(params)
-        self._bars = [c for c in self.callbacks if c.follows_batches]
-
-    def _listeners(self, hook: str) -> list[Callable[..., None]]:
-        """Return the hook of everybody who has one: of their class's, or assigned to them, maybe a moment ago."""
-        older = _HOOKS_BY_OLDER_NAMES.get(hook)
-        return [
-            getattr(callback, hook)
-            for callback in self.callbacks
-            if hook in _hooks_of(type(callback)) or hook in vars(callback) or older in vars(callback)
-        ]
-
-    def wants_batches(self, kind: str) -> bool:
-        """Return whether anybody listens between batches: of kind "train", "test" or "predict"."""
-        return any(self._listeners(f"on_{kind}_batch_{when}") for when in ("begin", "end"))
-
-    def stretches(self, rows: int, size: int) -> Iterator[tuple[int, int]]:
-        """Yield (first row, rows) of stretches of whole batches; short ones where a progress bar follows them."""
-        first, batches = 0, 1 if self._bars else -(-rows // size)
-        while first < rows:
-            begun = time.perf_counter()
-            here = min(rows - first, batches * size)
-            yield first, here
-            first += here
-            if time.perf_counter() - begun < _BAR_SECONDS / 2:
-                batches *= 2
-
-    def advance(self, batches: int, logs: Callable[[], Logs]) -> None:
-        """Move the progress bars."""
-        for bar in self._bars:
-            bar.advance(batches, logs())
-
-    def release(self) -> None:
-        """Let go of files and bars, where an error ends training."""
-        for callback in self.callbacks:
-            callback.release()
-
-    def call(self, hook: str, *arguments: Any) -> None:
-        """Call a hook of everybody who listens."""
-        for listener in self._listeners(hook):
-            listener(*arguments)
-
-
 _known_hooks: dict[type, frozenset[str]] = {}
 
 
-def _hooks_of(kind: type[Callback]) -> frozenset[str]:
+def hooks_of(kind: type[Callback]) -> frozenset[str]:
     """Return the hooks that a class of callbacks overrides."""
     if kind not in _known_hooks:
-        names = [*_HOOKS, *_OLDER_NAMES]
+        names = [*HOOKS, *OLDER_NAMES]
         own = [name for name in names if getattr(kind, name) is not getattr(Callback, name)]
-        _known_hooks[kind] = frozenset(_OLDER_NAMES.get(name, name) for name in own)
+        _known_hooks[kind] = frozenset(OLDER_NAMES.get(name, name) for name in own)
     return _known_hooks[kind]
+
+
+def _size(who: str, name: str, value: Any) -> float:
+    return abs(number(who, name, value))
+
+
+def verbosity(who: str, name: str, value: Any) -> int:
+    """Return how much a callback says, 0 for nothing, or raise; True and False are 1 and 0."""
+    return int(value) if isinstance(value, (bool, np.bool_)) else integer(who, name, value, 0)
 
 
 class Monitor(Callback):
@@ -212,12 +161,13 @@ class Monitor(Callback):
         What does not count as better.
     """
 
+    monitor = Argument(text)
+    mode = Argument(one_of("auto", "min", "max"))
+    min_delta = Argument(_size)
+
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0) -> None:
         super().__init__()
-        who = type(self).__name__
-        self.monitor = text(who, "monitor", monitor)
-        self.mode: str = choice(who, "mode", mode, ("auto", "min", "max"))
-        self.min_delta = abs(number(who, "min_delta", min_delta))
+        self.monitor, self.mode, self.min_delta = monitor, mode, min_delta
         self.best: float | None = None
 
     def check(self) -> None:
@@ -259,7 +209,7 @@ class Monitor(Callback):
 
     def _more_is_better(self) -> bool:
         if self.mode != "auto":
-            return self.mode == "max"
+            return bool(self.mode == "max")
         name = self.monitor.removeprefix("val_")
         if name == "loss":
             return False
@@ -270,17 +220,6 @@ class Monitor(Callback):
                 "mode='min' or mode='max'."
             )
         return direction == "up"
-
-
-def checked(who: str, callbacks: Any) -> list[Callback]:
-    """Return what the argument `callbacks` holds as a list, or raise."""
-    if callbacks is None:
-        return []
-    found = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
-    for callback in found:
-        if not isinstance(callback, Callback):
-            raise KindError(f"{who}: callbacks must be lamina.callbacks.Callback; got {type(callback).__name__}.")
-    return found
 
 
 def resolve_verbose(who: str, verbose: Any) -> int:

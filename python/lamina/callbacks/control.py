@@ -7,8 +7,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lamina._checks import KindError, flag, integer, number
-from lamina.callbacks.base import Callback, Logs, Monitor
+from lamina._arguments import Argument, optional
+from lamina._checks import KindError, flag, function, integer, number
+from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
 
 __all__ = ["EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN"]
 
@@ -38,6 +39,12 @@ class EarlyStopping(Monitor):
     best_epoch, stopped_epoch : int
     """
 
+    patience = Argument(integer, 0)
+    verbose = Argument(verbosity)
+    baseline = Argument(optional(number))
+    restore_best_weights = Argument(flag)
+    start_from_epoch = Argument(integer, 0)
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -50,12 +57,11 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        who = "EarlyStopping"
-        self.patience = integer(who, "patience", patience, 0)
+        self.patience = patience
         self.verbose = verbose
-        self.baseline = None if baseline is None else number(who, "baseline", baseline)
-        self.restore_best_weights = flag(who, "restore_best_weights", restore_best_weights)
-        self.start_from_epoch = integer(who, "start_from_epoch", start_from_epoch, 0)
+        self.baseline = baseline
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
         self.best_weights: Any = None
         self.wait = self.stopped_epoch = self.best_epoch = 0
 
@@ -103,9 +109,11 @@ class TerminateOnNaN(Callback):
         Raise RuntimeError there, so that hooks for the end of training do not run, instead of ending `fit`.
     """
 
+    raise_error = Argument(flag)
+
     def __init__(self, raise_error: bool = False) -> None:
         super().__init__()
-        self.raise_error = flag("TerminateOnNaN", "raise_error", raise_error)
+        self.raise_error = raise_error
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Look at the loss."""
@@ -127,10 +135,11 @@ class LearningRateScheduler(Callback):
     verbose : {0, 1}
     """
 
+    schedule = Argument(function)
+    verbose = Argument(verbosity)
+
     def __init__(self, schedule: Callable[[int, float], float], verbose: int = 0) -> None:
         super().__init__()
-        if not callable(schedule):
-            raise TypeError(f"LearningRateScheduler: schedule must be callable; got {type(schedule).__name__}.")
         self.schedule, self.verbose = schedule, verbose
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -168,7 +177,7 @@ class ReduceLROnPlateau(Monitor):
     Parameters
     ----------
     monitor : str
-    factor : float, < 1
+    factor : float in [0, 1)
         What the rate is multiplied by.
     patience : int, >= 0
         Epochs without a better value after which it is.
@@ -182,6 +191,12 @@ class ReduceLROnPlateau(Monitor):
         The rate does not go below.
     """
 
+    factor = Argument(number, 0, below=1)
+    patience = Argument(integer, 0)
+    verbose = Argument(verbosity)
+    cooldown = Argument(integer, 0)
+    min_lr = Argument(number, least=0)
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -194,14 +209,11 @@ class ReduceLROnPlateau(Monitor):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        who = "ReduceLROnPlateau"
-        self.factor = number(who, "factor", factor, least=0)
-        if self.factor >= 1:
-            raise ValueError(f"{who}: factor must be < 1; got {factor}.")
-        self.patience = integer(who, "patience", patience, 0)
+        self.factor = factor
+        self.patience = patience
         self.verbose = verbose
-        self.cooldown = integer(who, "cooldown", cooldown, 0)
-        self.min_lr = number(who, "min_lr", min_lr, least=0)
+        self.cooldown = cooldown
+        self.min_lr = min_lr
         self.cooldown_counter = self.wait = 0
 
     def check(self) -> None:
@@ -275,13 +287,13 @@ class LambdaCallback(Callback):
             "on_train_batch_end": on_train_batch_end,
             **others,
         }
-        for hook, function in given.items():
+        for hook, given_one in given.items():
             if hook.startswith("on_") and not hasattr(Callback, hook):
                 raise TypeError(f"LambdaCallback: there is no hook {hook!r}.")
-            if function is not None and hook.startswith("on_") and not callable(function):
-                raise KindError(f"LambdaCallback: {hook} must be callable; got {type(function).__name__}.")
-            if function is not None:
-                setattr(self, hook, function)
+            if hook.startswith("on_") and given_one is not None:
+                function("LambdaCallback", hook, given_one)
+            if given_one is not None:
+                setattr(self, hook, given_one)
 
 
 def _check_settable(who: str, model: Any) -> None:

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from lamina._checks import choice
+from lamina._arguments import Argument, one_of, optional
 from lamina.callbacks.base import Callback, Logs, shows_bars, spell
 
 __all__ = ["History", "ProgbarLogger"]
@@ -44,16 +44,26 @@ class ProgbarLogger(Callback):
 
     Parameters
     ----------
-    verbose : {1, 2}
-        1 for bars, 2 for lines.
+    verbose : {0, 1, 2}, optional
+        0 for nothing, 1 for bars, 2 for lines; that of `fit` if omitted.
     """
 
-    def __init__(self, verbose: int = 1) -> None:
+    verbose = Argument(optional(one_of(0, 1, 2)))
+
+    def __init__(self, verbose: int | None = None) -> None:
         super().__init__()
-        self.verbose = choice("ProgbarLogger", "verbose", verbose, (1, 2))
-        self.follows_batches = self.verbose == 1 and shows_bars()
+        self.verbose = verbose
         self._bar: Any = None
         self._begun = 0.0
+
+    @property
+    def _level(self) -> int:
+        return int(self.params.get("verbose", 1) if self.verbose is None else self.verbose)
+
+    @property
+    def follows_batches(self) -> bool:  # type: ignore[override]  # of each, instead of all
+        """Whether there is a bar."""
+        return self._level == 1 and shows_bars()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Open the epoch's bar, or print its heading."""
@@ -64,7 +74,7 @@ class ProgbarLogger(Callback):
 
             steps = self.params["steps"]
             self._bar = tqdm(total=steps, desc=heading, unit="batch", leave=False, mininterval=0.1, dynamic_ncols=True)
-        elif self.verbose == 2:
+        elif self._level == 2:
             print(heading, flush=True)
 
     def advance(self, batches: int, logs: Logs) -> None:
@@ -74,11 +84,13 @@ class ProgbarLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Print the line with the epoch's numbers, in place of a bar."""
+        if not self._level:
+            return
         seconds, steps = time.perf_counter() - self._begun, self.params["steps"]
         numbers = "".join(f" - {name}: {value}" for name, value in spell(logs or {}).items())
         step = f" - {1e3 * seconds / steps:.0f}ms/step" if steps else ""
         line = f"{f'{steps}/{steps}' if steps else 'all'} - {seconds:.0f}s{step}{numbers}"
-        if self.verbose == 1:
+        if self._level == 1:
             line = f"Epoch {epoch + 1}/{self.params['epochs']}: {line}"
         self.on_train_end()  # the bar, which would be cut off at the terminal's edge
         print(line, flush=True, file=sys.stderr if self.follows_batches else None)

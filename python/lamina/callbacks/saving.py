@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-from lamina._checks import KindError, choice, flag, integer, number
-from lamina.callbacks.base import Callback, Logs, Monitor
+from lamina._arguments import Argument, one_of
+from lamina._checks import flag, integer, number
+from lamina._paths import path
+from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
 from lamina.saving.native import SUFFIX, check_suffix
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
@@ -27,6 +28,10 @@ class _Counter:
             return False
         self.seen = 0
         return True
+
+
+def _pattern(who: str, name: str, value: Any) -> str:
+    return str(check_suffix(who, value))
 
 
 class ModelCheckpoint(Monitor):
@@ -49,6 +54,11 @@ class ModelCheckpoint(Monitor):
         What the first saved value must be better than.
     """
 
+    filepath = Argument(_pattern)
+    verbose = Argument(verbosity)
+    save_best_only = Argument(flag)
+    save_weights_only = Argument(flag)
+
     def __init__(
         self,
         filepath: Any,
@@ -62,15 +72,24 @@ class ModelCheckpoint(Monitor):
     ) -> None:
         super().__init__(monitor, mode)
         who = "ModelCheckpoint"
-        self.filepath = str(check_suffix(who, filepath))
+        self.filepath = filepath
         self.verbose = verbose
-        self.save_best_only = flag(who, "save_best_only", save_best_only)
-        self.save_weights_only = flag(who, "save_weights_only", save_weights_only)
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
         self.save_freq = save_freq
-        self._counter = _Counter(who, save_freq)
         if initial_value_threshold is not None:
             self.best = number(who, "initial_value_threshold", initial_value_threshold)
         self._epoch = 0
+
+    @property
+    def save_freq(self) -> Any:
+        """After how many batches it saves, or "epoch"; may be assigned."""
+        return self._counter.every or "epoch"
+
+    @save_freq.setter
+    def save_freq(self, value: Any) -> None:
+        self._counter = _Counter("ModelCheckpoint", value)
+        vars(self).pop("on_train_batch_end", None)
         if self._counter.every is not None:  # listen to batches only where that is needed
             self.on_train_batch_end = self._batch_end  # type: ignore[method-assign]  # a hook of this instance
 
@@ -162,6 +181,11 @@ class BackupAndRestore(Callback):
         Whether to remove the backup at the end.
     """
 
+    backup_dir = Argument(path)
+    save_freq = Argument(one_of("epoch"))  # backups within an epoch are not there yet
+    double_checkpoint = Argument(flag)
+    delete_checkpoint = Argument(flag)
+
     def __init__(
         self,
         backup_dir: Any,
@@ -170,16 +194,9 @@ class BackupAndRestore(Callback):
         delete_checkpoint: bool = True,
     ) -> None:
         super().__init__()
-        who = "BackupAndRestore"
-        if not isinstance(backup_dir, (str, os.PathLike)):
-            raise KindError(f"{who}: backup_dir must be a path; got {type(backup_dir).__name__}.")
-        if not str(backup_dir):
-            raise ValueError(f"{who}: backup_dir must name a directory; got an empty one.")
-        self.backup_dir = Path(backup_dir)
-        self.save_freq = save_freq
-        choice(who, "save_freq", save_freq, ("epoch",))  # backups within an epoch are not there yet
-        self.double_checkpoint = flag(who, "double_checkpoint", double_checkpoint)
-        self.delete_checkpoint = flag(who, "delete_checkpoint", delete_checkpoint)
+        self.backup_dir, self.save_freq = backup_dir, save_freq
+        self.double_checkpoint = double_checkpoint
+        self.delete_checkpoint = delete_checkpoint
 
     @property
     def _path(self) -> Path:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import csv
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lamina._checks import KindError, flag, text
+from lamina._arguments import Argument
+from lamina._checks import flag, text
+from lamina._paths import path
 from lamina.callbacks.base import Callback, Logs
 
 __all__ = ["CSVLogger"]
+
+
+def _separator(who: str, name: str, value: Any) -> str:
+    if len(text(who, name, value)) != 1 or value in '\r\n"':
+        raise ValueError(f"{who}: {name} must be one character, no quote and no line break; got {value!r}.")
+    return str(value)
 
 
 class CSVLogger(Callback):
@@ -27,16 +34,13 @@ class CSVLogger(Callback):
         Add to a table that is there already, instead of writing a new one. It must have columns for all values.
     """
 
+    filename = Argument(path)
+    separator = Argument(_separator)
+    append = Argument(flag)
+
     def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
         super().__init__()
-        if not isinstance(filename, (str, os.PathLike)):
-            raise KindError(f"CSVLogger: filename must be a path; got {type(filename).__name__}.")
-        self.filename, self.separator = Path(os.fsdecode(filename)), text("CSVLogger", "separator", separator)
-        if len(separator) != 1 or separator in '\r\n"':
-            raise ValueError(
-                f"CSVLogger: separator must be one character, no quote and no line break; got {separator!r}."
-            )
-        self.append = flag("CSVLogger", "append", append)
+        self.filename, self.separator, self.append = filename, separator, append
         self._keys: list[str] | None = None
         self._file: Any = None
 

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lamina._paths import path as check_path
+
 __all__ = ["load_data"]
 
 Array = npt.NDArray[Any]
@@ -49,7 +51,7 @@ def load_data(path: Any = None) -> tuple[tuple[Array, Array], tuple[Array, Array
     ValueError
         A file is damaged.
     """
-    folder = Path(DEFAULT_PATH if path is None else path)
+    folder = check_path("fashion_mnist.load_data", "path", DEFAULT_PATH if path is None else path)
     parts = {key: _read_idx(folder, name) for key, name in _FILES.items()}
     for part in ("train", "test"):
         images, labels = parts[part, "images"], parts[part, "labels"]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
+from lamina._checks import integer
 
 __all__ = [
     "adam_update",
@@ -112,4 +113,5 @@ def adam_update(
     >>> theta.round(3)
     array([-0.5,  0.5])
     """
+    step = integer("adam_update", "step", step)
     _core.adam_update(param, grad, m, v, v_max, step, learning_rate, beta_1, beta_2, epsilon, weight_decay)

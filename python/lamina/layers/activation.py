@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lamina import activations, constraints, initializers, regularizers
+from lamina import activations, initializers
+from lamina._arguments import optional
 from lamina._checks import integer, integers, number
 from lamina._names import serialize_optional
 from lamina.activations import Kernel
 from lamina.layers.base import Layer
+from lamina.layers.settings import Rule, Setting
 from lamina.plan import ActivationStep, ClippedReluStep, PreluStep, ReshapeStep, Step
 from lamina.variables import Variable
 
@@ -85,6 +87,10 @@ class ReLU(Layer):
 
     any_rank = True
 
+    max_value = Setting(optional(number), least=0)
+    negative_slope = Setting(number, least=0)
+    threshold = Setting(number, least=0)
+
     def __init__(
         self,
         max_value: float | None = None,
@@ -93,10 +99,9 @@ class ReLU(Layer):
         **layer_arguments: Any,
     ) -> None:
         super().__init__(**layer_arguments)
-        who = f"ReLU {self.name!r}"
-        self.max_value = None if max_value is None else number(who, "max_value", max_value, least=0)
-        self.negative_slope = number(who, "negative_slope", negative_slope, least=0)
-        self.threshold = number(who, "threshold", threshold, least=0)
+        self.max_value = max_value
+        self.negative_slope = negative_slope
+        self.threshold = threshold
 
     def steps(self) -> list[Step]:
         """Return the activation, in its simplest form."""
@@ -126,9 +131,11 @@ class ELU(_ActivationLayer):
         As in `Layer`.
     """
 
+    alpha = Setting(number, least=0)
+
     def __init__(self, alpha: float = 1.0, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        self.alpha = number(f"ELU {self.name!r}", "alpha", alpha, least=0)
+        self.alpha = alpha
 
     def _kernel(self) -> Kernel:
         return Kernel("elu", self.alpha)
@@ -136,6 +143,10 @@ class ELU(_ActivationLayer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return super().get_config() | {"alpha": self.alpha}
+
+
+def _axes(who: str, name: str, value: Any) -> list[int]:
+    return list(integers(who, name, value, -(2**31)))
 
 
 class PReLU(Layer):
@@ -156,6 +167,11 @@ class PReLU(Layer):
         Of the rows' shape, 1 along shared axes.
     """
 
+    alpha_initializer = Rule()
+    alpha_regularizer = Rule()
+    alpha_constraint = Rule()
+    shared_axes = Setting(optional(_axes), fixed=True)
+
     def __init__(
         self,
         alpha_initializer: Any = "zeros",
@@ -165,11 +181,10 @@ class PReLU(Layer):
         **layer_arguments: Any,
     ) -> None:
         super().__init__(**layer_arguments)
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
-        axes = None if shared_axes is None else integers(f"PReLU {self.name!r}", "shared_axes", shared_axes, -(2**31))
-        self.shared_axes = None if axes is None else list(axes)
+        self.alpha_initializer = alpha_initializer
+        self.alpha_regularizer = alpha_regularizer
+        self.alpha_constraint = alpha_constraint
+        self.shared_axes = shared_axes
         self._alpha: Variable | None = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -222,10 +237,12 @@ class LeakyReLU(_ActivationLayer):
         As in `Layer`.
     """
 
+    negative_slope = Setting(number, least=0)
+
     def __init__(self, negative_slope: float = 0.3, **layer_arguments: Any) -> None:
         negative_slope = layer_arguments.pop("alpha", negative_slope)  # its older name
         super().__init__(**layer_arguments)
-        self.negative_slope = number(f"LeakyReLU {self.name!r}", "negative_slope", negative_slope, least=0)
+        self.negative_slope = negative_slope
 
     def _kernel(self) -> Kernel:
         return Kernel("leaky_relu", self.negative_slope)
@@ -246,9 +263,11 @@ class Softmax(_ActivationLayer):
         As in `Layer`.
     """
 
+    axis = Setting(integer, -(2**31), fixed=True)
+
     def __init__(self, axis: int = -1, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        self.axis = integer(f"Softmax {self.name!r}", "axis", axis, -(2**31))
+        self.axis = axis
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make sure that the axis is the last one."""

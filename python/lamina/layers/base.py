@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from lamina import _core, config, constraints, initializers, regularizers
 from lamina._arrays import batch_array, float_array, index_array, real_array
-from lamina._checks import KindError, NotBuiltError, arguments, flag, short, sizes, text
+from lamina._checks import KindError, NotBuiltError, arguments, flag, integer, short, sizes, text
 from lamina._locks import Once
-from lamina._names import redefines, snake_case, unique_name
+from lamina._names import redefines, snake_case, unique, unique_name
 from lamina.layers.host import Functions, Pass
+from lamina.layers.settings import Setting
 from lamina.plan import ActivityStep, Constants, HostStep, Plan, Step, make_plan
 from lamina.variables import Variable, one_moment
 
@@ -30,6 +31,16 @@ initial_values: ContextVar[dict[str, Array] | None] = ContextVar("initial_values
 
 # Attributes that compiled networks do not hold, or that they are asked for by themselves.
 _NOT_COMPILED = frozenset({"built", "changes", "input_row_shape", "once", "trainable", "wanted_input_shape"})
+
+
+def _compiled_regularizer(who: str, name: str, value: Any) -> regularizers.Regularizer | None:
+    found = regularizers.argument(who, name, value)
+    if found is not None and found.compiled() is None:
+        raise ValueError(
+            f"{who}: {name} must be one of lamina.regularizers, L1, L2 or L1L2, not written in Python; got "
+            f"{short(found)}."
+        )
+    return found
 
 
 class Layer:
@@ -53,6 +64,10 @@ class Layer:
         The same for flat rows.
     """
 
+    trainable = Setting(flag)
+    autocast = Setting(flag)
+    activity_regularizer = Setting(_compiled_regularizer)
+
     def __init__(
         self,
         *,
@@ -71,11 +86,8 @@ class Layer:
         if name is not None:
             name = text(kind, "name", name)
         self._name = name if name is not None else unique_name(snake_case(kind))
-        self.trainable = flag(kind, "trainable", trainable)
-        self.autocast = flag(kind, "autocast", autocast)
-        self.activity_regularizer = regularizers.get(activity_regularizer)
-        if self.activity_regularizer is not None and self.activity_regularizer.compiled() is None:
-            raise ValueError(f"{kind}: activity_regularizer must be one of lamina.regularizers: L1, L2 or L1L2.")
+        self.trainable, self.autocast = trainable, autocast
+        self.activity_regularizer = activity_regularizer
         self._dtype = config.check_float_type(kind, dtype) if dtype is not None else config.floatx()
         if input_dim is not None and input_shape is not None:
             raise ValueError(f"{kind}: give input_dim or input_shape, not both.")
@@ -123,10 +135,6 @@ class Layer:
                     "trained nor saved. Put it into the model, or into a Sequential that is a layer of the model."
                 )
         known = self.__dict__.get(name, self)
-        if known is not self and name == "trainable":
-            value = flag(f"{kind} {self.name!r}", name, value)
-        elif known is not self and name == "activity_regularizer":
-            value = regularizers.get(value)
         super().__setattr__(name, value)
         # Attributes of the layer's own, set before: arguments, which `steps` reads.
         if known is not self and known is not value and not name.startswith("_") and name not in _NOT_COMPILED:
@@ -160,7 +168,10 @@ class Layer:
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the output shape, batch first, for an input shape."""
-        return input_shape
+        return self._input_shape(input_shape)
+
+    def _input_shape(self, shape: Any) -> tuple[int | None, ...]:
+        return batch_shape(f"{type(self).__name__} {self.name!r}", shape)
 
     def steps(self) -> list[Step]:
         """Return what the layer is to the engine; one that defines `forward` and `backward` is computed by them."""
@@ -251,7 +262,8 @@ class Layer:
 
     def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
         """Remember the input shape."""
-        self.input_row_shape = check_row_shape(f"{type(self).__name__} {self.name!r}", tuple(input_shape)[1:])
+        who = f"{type(self).__name__} {self.name!r}"
+        self.input_row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
         self.built = True
 
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> None:
@@ -320,29 +332,34 @@ class Layer:
             Another value raises.
         name : str, optional
         """
-        if overwrite_with_gradient:
-            raise ValueError(f"{type(self).__name__} {self.name!r}: overwrite_with_gradient must be False.")
-        shape = () if shape is None else sizes(f"{type(self).__name__} {self.name!r}: add_weight", "shape", shape)
-        name = name if name is not None else f"variable_{len(self._variables)}"
-        if dtype is not None and config.check_float_type(name, dtype) != self.dtype:
-            raise ValueError(f"{type(self).__name__} {self.name!r}: dtype of {name} must be the layer's, {self.dtype}.")
-        initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
-        regularizer, constraint = regularizers.get(regularizer), constraints.get(constraint)
+        who = f"{type(self).__name__} {self.name!r}: add_weight"
+        if flag(who, "overwrite_with_gradient", overwrite_with_gradient):
+            raise ValueError(f"{who}: overwrite_with_gradient must be False.")
+        shape = () if shape is None else sizes(who, "shape", shape)
+        name = text(who, "name", name) if name is not None else f"variable_{len(self._variables)}"
+        trainable = flag(who, "trainable", trainable)
+        if dtype is not None and config.check_float_type(who, dtype) != self.dtype:
+            raise ValueError(f"{who}: dtype of {name} must be the layer's, {self.dtype}.")
+        initializer = initializers.argument(
+            who, "initializer", "glorot_uniform" if initializer is None else initializer
+        )
+        regularizer = regularizers.argument(who, "regularizer", regularizer)
+        constraint = constraints.argument(who, "constraint", constraint)
         if self._block is not None:
-            raise RuntimeError(f"{type(self).__name__} {self.name!r}: add_weight must be called in build.")
-        path = f"{self.name}/{name}"
+            raise RuntimeError(f"{who} must be called in build.")
+        path = unique(f"{self.name}/{name}", {variable.path for variable in self._variables})
         stored = initial_values.get()
         if stored is None:
             value = initializer(shape, self.dtype)
             source = f"the initializer of {name} must return"
         else:
             value = stored[path]
-            source = f"{name} in the file must have"
+            source = f"{path} in the file must have"
             if value.dtype != self.dtype:
                 raise ValueError(f"{path!r} in the file must be {self.dtype}; it is {value.dtype}")
         array = np.require(value, np.dtype(self.dtype), ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "OWNDATA"])
         if array.shape != shape:
-            raise ValueError(f"{type(self).__name__} {self.name!r}: {source} shape {shape}; got {array.shape}.")
+            raise ValueError(f"{who}: {source} shape {shape}; got {array.shape}.")
         variable = Variable.holding(array, name, path, trainable)
         variable.owner = self
         variable.regularizer, variable.constraint = regularizer, constraint
@@ -579,6 +596,16 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def batch_shape(who: str, shape: Any) -> tuple[int | None, ...]:
+    """Return the shape of a batch, whose sizes may be None, as a tuple; or raise."""
+    if not isinstance(shape, (tuple, list)) or not shape:
+        raise KindError(f"{who}: input_shape must be a tuple, batch first; got {short(shape)}.")
+    batch, *row = (None if size is None else integer(who, "a size in input_shape", size, -(2**63)) for size in shape)
+    if (batch or 0) < 0 or any(size is not None and size < 1 for size in row):
+        raise ValueError(f"{who}: input shape must hold positive ints, or None; got {short(shape)}.")
+    return (batch, *row)
 
 
 def check_row_shape(who: str, shape: Any) -> Shape:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina import activations, constraints, initializers, regularizers
+from lamina import activations, initializers
 from lamina._checks import flag, integer, only_none
 from lamina._names import serialize, serialize_optional
 from lamina.layers.base import Layer
+from lamina.layers.settings import Rule, Setting
 from lamina.plan import DenseStep, Step
 from lamina.variables import Variable
 
@@ -62,6 +63,15 @@ class Dense(Layer):
 
     last_axis_alone = True
 
+    units = Setting(integer, fixed=True)
+    use_bias = Setting(flag, fixed=True)
+    kernel_initializer = Rule()
+    bias_initializer = Rule()
+    kernel_regularizer = Rule()
+    bias_regularizer = Rule()
+    kernel_constraint = Rule()
+    bias_constraint = Rule()
+
     def __init__(
         self,
         units: int,
@@ -81,15 +91,15 @@ class Dense(Layer):
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **layer_arguments)
         only_none("Dense", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
-        self.units = integer("Dense", "units", units)
+        self.units = units
         self.activation = activation
-        self.use_bias = flag("Dense", "use_bias", use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+        self.kernel_regularizer = kernel_regularizer
+        self.bias_regularizer = bias_regularizer
+        self.kernel_constraint = kernel_constraint
+        self.bias_constraint = bias_constraint
         self._kernel: Variable | None = None
         self._bias: Variable | None = None
 
@@ -143,7 +153,7 @@ class Dense(Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input shape with `units` as its last axis."""
-        return (*input_shape[:-1], self.units)
+        return (*self._input_shape(input_shape)[:-1], self.units)
 
     _dense_block = True
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from lamina import constraints, initializers, regularizers
+from lamina import initializers
 from lamina._arrays import real_array
 from lamina._checks import flag, integer, only_none
 from lamina._names import serialize_optional
 from lamina.layers.base import Layer
+from lamina.layers.settings import Rule, Setting
 from lamina.plan import EmbeddingStep, Step
 from lamina.variables import Variable
 
@@ -62,6 +61,13 @@ class Embedding(Layer):
 
     _dense_block = True
 
+    input_dim = Setting(integer, fixed=True)
+    output_dim = Setting(integer, fixed=True)
+    embeddings_initializer = Rule()
+    embeddings_regularizer = Rule()
+    embeddings_constraint = Rule()
+    mask_zero = Setting(flag)
+
     def __init__(
         self,
         input_dim: int,
@@ -80,24 +86,28 @@ class Embedding(Layer):
         layer_arguments.pop("input_length", None)  # accepted as in Keras: the input tells
         super().__init__(**layer_arguments)
         who = f"Embedding {self.name!r}"
-        self.input_dim = integer(who, "input_dim", input_dim)
-        self.output_dim = integer(who, "output_dim", output_dim)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self.mask_zero = flag(who, "mask_zero", mask_zero)
+        self.input_dim = input_dim
+        self.output_dim = output_dim
+        self.embeddings_initializer = embeddings_initializer
+        self.embeddings_regularizer = embeddings_regularizer
+        self.embeddings_constraint = embeddings_constraint
+        self.mask_zero = mask_zero
         self._embeddings: Variable | None = None
         self._initial: Any = None
         if weights is not None:
-            single = isinstance(weights, (list, tuple)) and len(weights) == 1 and np.ndim(weights[0]) == 2
-            self._initial = real_array(who, "weights", weights[0] if single else weights)
+            found = real_array(who, "weights", weights)
+            self._initial = found[0] if found.ndim == 3 and len(found) == 1 else found
             if self._initial.shape != (self.input_dim, self.output_dim):
                 raise ValueError(
                     f"{who}: weights must have shape ({self.input_dim}, {self.output_dim}); got {self._initial.shape}."
                 )
-        self.vocabulary = self.input_dim
         if self._initial is not None:
             self.build()
+
+    @property
+    def vocabulary(self) -> int:  # type: ignore[override]  # of each layer, instead of all
+        """How many rows the table has, which numbers are looked up in."""
+        return self.input_dim
 
     @property
     def embeddings(self) -> Variable:
@@ -122,7 +132,7 @@ class Embedding(Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input shape with `output_dim` after it."""
-        return (*input_shape, self.output_dim)
+        return (*self._input_shape(input_shape), self.output_dim)
 
     def steps(self) -> list[Step]:
         """Return the look-up."""

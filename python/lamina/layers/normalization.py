@@ -5,14 +5,31 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lamina import constraints, initializers, regularizers
 from lamina._checks import flag, integer, number, only_none
 from lamina._names import serialize_optional
 from lamina.layers.base import Layer
+from lamina.layers.settings import Rule, Setting
 from lamina.plan import BatchNormStep, ReshapeStep, RowNormStep, Step
 from lamina.variables import Variable
 
 __all__ = ["BatchNormalization", "LayerNormalization", "RMSNormalization"]
+
+
+def checked_axis(who: str, name: str, axis: Any) -> int | list[int]:
+    """Return an axis, or several, or raise; a single one in a sequence stands for itself."""
+    if isinstance(axis, (list, tuple)):
+        axes = sorted({integer(who, name, one, -(2**31)) for one in axis})
+        if not axes:
+            raise ValueError(f"{who}: {name} must name an axis; got {axis}.")
+        return axes if len(axes) > 1 else axes[0]
+    return integer(who, name, axis, -(2**31))
+
+
+def _one_axis(who: str, name: str, axis: Any) -> int:
+    found = checked_axis(who, name, axis)
+    if isinstance(found, list):
+        raise ValueError(f"{who}: {name} must be one axis, the last; got {axis}.")
+    return found
 
 
 class _GammaBeta(Layer):
@@ -20,27 +37,29 @@ class _GammaBeta(Layer):
 
     last_axis_alone = True
 
-    def _set(self, axis: Any, epsilon: float, center: bool, scale: bool, rules: dict[str, Any]) -> None:
-        who = f"{type(self).__name__} {self.name!r}"
-        self.axis = checked_axis(who, axis)
-        self.epsilon = number(who, "epsilon", epsilon, least=0)
-        self.center, self.scale = flag(who, "center", center), flag(who, "scale", scale)
-        self._rules = {name: _rule(name, value) for name, value in rules.items()}
+    axis = Setting(checked_axis, fixed=True)
+    epsilon = Setting(number, least=0)
+    center = Setting(flag, fixed=True)
+    scale = Setting(flag, fixed=True)
+    beta_initializer = Rule()
+    gamma_initializer = Rule()
+    beta_regularizer = Rule()
+    gamma_regularizer = Rule()
+    beta_constraint = Rule()
+    gamma_constraint = Rule()
+
+    # Arguments that are rules, in the order of the configuration.
+    _rules: tuple[str, ...] = (
+        "beta_initializer", "gamma_initializer", "beta_regularizer", "gamma_regularizer", "beta_constraint",
+        "gamma_constraint",
+    )  # fmt: skip
+
+    def __init__(self, arguments: dict[str, Any], layer_arguments: dict[str, Any]) -> None:
+        super().__init__(**layer_arguments)
+        for name, value in arguments.items():
+            setattr(self, name, value)
         self._gamma: Variable | None = None
         self._beta: Variable | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        rules = self.__dict__.get("_rules", {})
-        if name in rules:
-            return rules[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        rules = self.__dict__.get("_rules", {})
-        if name in rules:
-            rules[name] = _rule(name, value)
-        else:
-            super().__setattr__(name, value)
 
     def _weight_shape(self) -> tuple[int, ...]:
         """Return the shape of gamma and beta: the row's along the axes."""
@@ -48,11 +67,12 @@ class _GammaBeta(Layer):
         return row[-len(trailing_axes(f"{type(self).__name__} {self.name!r}", self.axis, len(row))) :]
 
     def _column_weight(self, name: str) -> Variable:
-        rules = self._rules
+        initializer, regularizer, constraint = (
+            getattr(self, f"{name}_{kind}") for kind in ("initializer", "regularizer", "constraint")
+        )
         return self.add_weight(
-            self._weight_shape(), rules[f"{name}_initializer"], regularizer=rules.get(f"{name}_regularizer"),
-            constraint=rules.get(f"{name}_constraint"), name=name,
-        )  # fmt: skip
+            self._weight_shape(), initializer, regularizer=regularizer, constraint=constraint, name=name
+        )
 
     def _build_gamma_beta(self) -> None:
         if self.scale:
@@ -82,14 +102,8 @@ class _GammaBeta(Layer):
             "epsilon": self.epsilon,
             "center": self.center,
             "scale": self.scale,
-            **{name: serialize_optional(rule) for name, rule in self._rules.items()},
+            **{name: serialize_optional(getattr(self, name)) for name in self._rules},
         }
-
-
-def _rule(name: str, value: Any) -> Any:
-    """Return the initializer, regularizer or constraint that an argument of that name stands for."""
-    modules: dict[str, Any] = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
-    return modules[name.rsplit("_", 1)[1]].get(value)
 
 
 class BatchNormalization(_GammaBeta):
@@ -129,6 +143,16 @@ class BatchNormalization(_GammaBeta):
            [ 1.]], dtype=float32)
     """
 
+    axis = Setting(_one_axis, fixed=True)
+    momentum = Setting(number, 0, 1)
+    moving_mean_initializer = Rule()
+    moving_variance_initializer = Rule()
+
+    _rules = (
+        "beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer",
+        "beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint",
+    )  # fmt: skip
+
     def __init__(
         self,
         axis: int = -1,
@@ -150,8 +174,12 @@ class BatchNormalization(_GammaBeta):
         renorm_momentum: float = 0.99,
         **layer_arguments: Any,
     ) -> None:
-        super().__init__(**layer_arguments)
-        rules = {
+        arguments = {
+            "axis": axis,
+            "momentum": momentum,
+            "epsilon": epsilon,
+            "center": center,
+            "scale": scale,
             "beta_initializer": beta_initializer,
             "gamma_initializer": gamma_initializer,
             "moving_mean_initializer": moving_mean_initializer,
@@ -161,11 +189,8 @@ class BatchNormalization(_GammaBeta):
             "beta_constraint": beta_constraint,
             "gamma_constraint": gamma_constraint,
         }
-        self._set(axis, epsilon, center, scale, rules)
+        super().__init__(arguments, layer_arguments)
         who = f"BatchNormalization {self.name!r}"
-        self.momentum = number(who, "momentum", momentum, 0, 1)
-        if isinstance(self.axis, list):
-            raise ValueError(f"{who}: axis must be one axis, the last; got {axis}.")
         only_none(who, renorm=flag(who, "renorm", renorm) or None, renorm_clipping=renorm_clipping)
         if flag(who, "synchronized", synchronized):
             raise ValueError(f"{who}: synchronized must be False: there is one process.")
@@ -176,7 +201,7 @@ class BatchNormalization(_GammaBeta):
         self.mark_built(input_shape)
         self._build_gamma_beta()
         self._means = [
-            self.add_weight(self._weight_shape(), self._rules[f"{name}_initializer"], trainable=False, name=name)
+            self.add_weight(self._weight_shape(), getattr(self, f"{name}_initializer"), trainable=False, name=name)
             for name in ("moving_mean", "moving_variance")
         ]
 
@@ -245,12 +270,11 @@ class LayerNormalization(_GammaBeta):
         rms_scaling: bool = False,
         **layer_arguments: Any,
     ) -> None:
-        super().__init__(**layer_arguments)
-        only_none(
-            f"LayerNormalization {self.name!r}",
-            rms_scaling=flag(f"LayerNormalization {self.name!r}", "rms_scaling", rms_scaling) or None,
-        )
-        rules = {
+        arguments = {
+            "axis": axis,
+            "epsilon": epsilon,
+            "center": center,
+            "scale": scale,
             "beta_initializer": beta_initializer,
             "gamma_initializer": gamma_initializer,
             "beta_regularizer": beta_regularizer,
@@ -258,7 +282,9 @@ class LayerNormalization(_GammaBeta):
             "beta_constraint": beta_constraint,
             "gamma_constraint": gamma_constraint,
         }
-        self._set(axis, epsilon, center, scale, rules)
+        super().__init__(arguments, layer_arguments)
+        who = f"LayerNormalization {self.name!r}"
+        only_none(who, rms_scaling=flag(who, "rms_scaling", rms_scaling) or None)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make gamma and beta."""
@@ -289,11 +315,13 @@ class RMSNormalization(Layer):
 
     last_axis_alone = True
 
+    axis = Setting(checked_axis, fixed=True)
+    epsilon = Setting(number, least=0)
+
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        who = f"RMSNormalization {self.name!r}"
-        self.axis = checked_axis(who, axis)
-        self.epsilon = number(who, "epsilon", epsilon, least=0)
+        self.axis = axis
+        self.epsilon = epsilon
         self._scale: Variable | None = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -317,16 +345,6 @@ class RMSNormalization(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return super().get_config() | {"axis": self.axis, "epsilon": self.epsilon}
-
-
-def checked_axis(who: str, axis: Any) -> int | list[int]:
-    """Return an axis, or several, or raise; a single one in a sequence stands for itself."""
-    if isinstance(axis, (list, tuple)):
-        axes = sorted({integer(who, "axis", one, -(2**31)) for one in axis})
-        if not axes:
-            raise ValueError(f"{who}: axis must name an axis; got {axis}.")
-        return axes if len(axes) > 1 else axes[0]
-    return integer(who, "axis", axis, -(2**31))
 
 
 def trailing_axes(who: str, axis: int | list[int], row_axes: int) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 from lamina import random, regularizers
 from lamina._checks import integer, number
 from lamina.layers.base import Layer
+from lamina.layers.settings import Setting
 from lamina.plan import NoiseStep, Step
 
 __all__ = ["ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise"]
@@ -22,13 +23,28 @@ class _Noise(Layer):
 
     def __init__(self, amount: float, seed: Any, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
+        setattr(self, self.argument, amount)
+        self.seed = seed
+
+    @property
+    def seed(self) -> int | None:
+        """What the noise begins with, None where it was drawn; may be assigned."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, value: Any) -> None:
+        if isinstance(value, random.SeedGenerator):
+            value = value.next_seed()
         who = f"{type(self).__name__} {self.name!r}"
-        self._amount = number(who, self.argument, amount, 0, 1)
-        if isinstance(seed, random.SeedGenerator):
-            seed = seed.next_seed()
-        self.seed = None if seed is None else integer(who, "seed", seed, least=-(2**63))
-        own = random.global_seeds.next_seed() if self.seed is None else self.seed
+        self._seed = None if value is None else integer(who, "seed", value, least=-(2**63))
+        own = random.global_seeds.next_seed() if self._seed is None else self._seed
         self._key = random.stream_key(own, "noise")
+        self.note_change()
+
+    @property
+    def _amount(self) -> float:
+        amount: float = getattr(self, self.argument)
+        return amount
 
     def steps(self) -> list[Step]:
         """Return the noise."""
@@ -76,15 +92,12 @@ class Dropout(_Noise):
 
     kind, argument = "dropout", "rate"
 
+    rate = Setting(number, 0, 1)
+
     def __init__(self, rate: float, noise_shape: None = None, seed: int | None = None, **layer_arguments: Any) -> None:
         if noise_shape is not None:
             raise ValueError(f"Dropout: noise_shape must be None: every element is drawn alone; got {noise_shape!r}.")
         super().__init__(rate, seed, **layer_arguments)
-
-    @property
-    def rate(self) -> float:
-        """Probability that an element is dropped."""
-        return self._amount
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -104,13 +117,10 @@ class GaussianNoise(_Noise):
 
     kind, argument = "gaussian", "stddev"
 
+    stddev = Setting(number, 0, 1)
+
     def __init__(self, stddev: float, seed: int | None = None, **layer_arguments: Any) -> None:
         super().__init__(stddev, seed, **layer_arguments)
-
-    @property
-    def stddev(self) -> float:
-        """Standard deviation of the noise."""
-        return self._amount
 
 
 class GaussianDropout(_Noise):
@@ -126,15 +136,10 @@ class GaussianDropout(_Noise):
 
     kind, argument = "gaussian_dropout", "rate"
 
+    rate = Setting(number, 0, below=1)
+
     def __init__(self, rate: float, seed: int | None = None, **layer_arguments: Any) -> None:
         super().__init__(rate, seed, **layer_arguments)
-        if self._amount == 1:
-            raise ValueError(f"GaussianDropout {self.name!r}: rate must be in [0, 1); got {rate}.")
-
-    @property
-    def rate(self) -> float:
-        """Share that dropout of the same strength would drop."""
-        return self._amount
 
 
 class ActivityRegularization(Layer):
@@ -150,11 +155,24 @@ class ActivityRegularization(Layer):
     any_rank = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **layer_arguments: Any) -> None:
-        layer_arguments.pop("activity_regularizer", None)
-        l1 = number("ActivityRegularization", "l1", l1, least=0)
-        l2 = number("ActivityRegularization", "l2", l2, least=0)
+        if layer_arguments.pop("activity_regularizer", None) is not None:
+            raise TypeError("ActivityRegularization: its activity regularizer is made of l1 and l2.")
         super().__init__(activity_regularizer=regularizers.L1L2(l1, l2), **layer_arguments)
-        self.l1, self.l2 = l1, l2
+
+    @property
+    def _penalty(self) -> regularizers.L1L2:
+        penalty: Any = self.activity_regularizer
+        return penalty or regularizers.L1L2()
+
+    @property
+    def l1(self) -> float:
+        """Factor of the absolute values."""
+        return self._penalty.l1
+
+    @property
+    def l2(self) -> float:
+        """Factor of the squares."""
+        return self._penalty.l2
 
     def steps(self) -> list[Step]:
         """Return nothing: the penalty is that of every layer with an activity regularizer."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lamina._arrays import real_array
 from lamina._checks import KindError, flag, integers, short
 from lamina.layers.base import Layer
+from lamina.layers.settings import Setting
 from lamina.plan import BatchNormStep, ReshapeStep, ScaleStep, Step
 from lamina.streams import Stream, is_stream
 from lamina.variables import Variable
@@ -25,6 +26,14 @@ _ROWS_TOGETHER = 8192
 
 # The least deviation that is divided by, as in Keras.
 _LEAST_DEVIATION = 1e-7
+
+
+def _constants(who: str, name: str, value: Any) -> Any:
+    """Return a float, or nested lists of them."""
+    array = real_array(who, name, value)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{who}: {name} must be finite; got {value!r}.")
+    return array.astype(np.float64).tolist()
 
 
 class Rescaling(Layer):
@@ -42,11 +51,12 @@ class Rescaling(Layer):
     array([[0., 1.]], dtype=float32)
     """
 
+    scale = Setting(_constants)
+    offset = Setting(_constants)
+
     def __init__(self, scale: Any, offset: Any = 0.0, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        who = f"Rescaling {self.name!r}"
-        self.scale = _constants(who, "scale", scale)
-        self.offset = _constants(who, "offset", offset)
+        self.scale, self.offset = scale, offset
 
     @property
     def any_rank(self) -> bool:  # type: ignore[override]  # of each layer, instead of all
@@ -60,6 +70,10 @@ class Rescaling(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return super().get_config() | {"scale": self.scale, "offset": self.offset}
+
+
+def _axes(who: str, name: str, value: Any) -> tuple[int, ...]:
+    return () if value is None else integers(who, name, value, -(2**31))
 
 
 class Normalization(Layer):
@@ -91,6 +105,9 @@ class Normalization(Layer):
     array([[3.]], dtype=float32)
     """
 
+    axis = Setting(_axes, fixed=True)
+    invert = Setting(flag)
+
     def __init__(
         self,
         axis: Any = -1,
@@ -101,8 +118,8 @@ class Normalization(Layer):
     ) -> None:
         super().__init__(**layer_arguments)
         who = f"Normalization {self.name!r}"
-        self.axis = () if axis is None else integers(who, "axis", axis, -(2**31))
-        self.invert = flag(who, "invert", invert)
+        self.axis = axis
+        self.invert = invert
         if (mean is None) != (variance is None):
             raise ValueError(f"{who}: mean and variance must be given together.")
         self.input_mean = None if mean is None else _constants(who, "mean", mean)
@@ -262,14 +279,6 @@ def _batches(who: str, data: Any) -> Iterable[Array]:
 
 def _first_part(batch: Any) -> Any:
     return batch[0] if isinstance(batch, tuple) and batch else batch
-
-
-def _constants(who: str, name: str, value: Any) -> Any:
-    """Return a float, or nested lists of them."""
-    array = real_array(who, name, value)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{who}: {name} must be finite; got {value!r}.")
-    return array.astype(np.float64).tolist()
 
 
 def _scaled(who: str, row: tuple[int, ...], scale: Any, shift: Any, centre: Any) -> list[Step]:

@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 from lamina import config
+from lamina._arguments import optional
 from lamina._checks import KindError, choice, flag, integer, integers, only_none, short
 from lamina.layers.base import Layer
+from lamina.layers.settings import Setting
 from lamina.plan import ReshapeStep, Step
 
 __all__ = ["Flatten", "Identity", "Input", "InputLayer", "Reshape"]
@@ -42,6 +44,9 @@ class InputLayer(Layer):
         An older name of `shape`.
     """
 
+    batch_size = Setting(optional(integer))
+    sparse = Setting(flag)
+
     def __init__(
         self,
         shape: Any = None,
@@ -72,13 +77,12 @@ class InputLayer(Layer):
             batch_size, *shape = batch_shape
         if shape is None:
             raise ValueError(f"{who}: shape must be given.")
-        self.batch_size = None if batch_size is None else integer(who, "batch_size", batch_size)
-        self.sparse = sparse
         dtype = config.any_dtype(who, dtype)
         self.integer_dtype = dtype if dtype in _INTEGERS else None
         # Input of any float type is converted to the model's.
         own = None if self.integer_dtype or dtype in ("float16", "bfloat16") else dtype
         super().__init__(input_shape=shape, dtype=own, name=name, **layer_arguments)
+        self.batch_size, self.sparse = batch_size, sparse
         self.mark_built((None, *(self.wanted_input_shape or ())))
 
     @property
@@ -130,6 +134,11 @@ def Input(
     return InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name)
 
 
+def _channels_last(who: str, name: str, value: Any) -> str:
+    choice(who, name, value, (None, "channels_last"))
+    return "channels_last"
+
+
 class Flatten(Layer):
     """Makes each row flat: ``(n, a, b, ...)`` becomes ``(n, a * b * ...)``, without copying.
 
@@ -147,10 +156,11 @@ class Flatten(Layer):
     (2, 12)
     """
 
+    data_format = Setting(_channels_last)
+
     def __init__(self, data_format: str | None = None, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        choice(f"Flatten {self.name!r}", "data_format", data_format, (None, "channels_last"))
-        self.data_format = "channels_last"
+        self.data_format = data_format
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -158,11 +168,19 @@ class Flatten(Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return ``(n, product of the others)``."""
-        return (input_shape[0], math.prod(size for size in input_shape[1:] if size is not None))
+        batch, *sizes = self._input_shape(input_shape)
+        return (batch, math.prod(size for size in sizes if size is not None))
 
     def steps(self) -> list[Step]:
         """Return the rows' new shape."""
         return [ReshapeStep((math.prod(self._built_input()),))]
+
+
+def _row_shape(who: str, name: str, value: Any) -> tuple[int, ...]:
+    found = integers(who, name, value, -1, 2**59)
+    if found.count(-1) > 1 or not found or 0 in found:
+        raise ValueError(f"{who}: {name} must have sizes >= 1, at most one of them -1; got {short(value)}.")
+    return found
 
 
 class Reshape(Layer):
@@ -182,25 +200,21 @@ class Reshape(Layer):
     (3, 3, 2)
     """
 
+    target_shape = Setting(_row_shape, fixed=True)
+
     def __init__(self, target_shape: Any, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
-        who = f"Reshape {self.name!r}"
-        self.target_shape = integers(who, "target_shape", target_shape, -1, 2**59)
-        if self.target_shape.count(-1) > 1 or not self.target_shape or 0 in self.target_shape:
-            raise ValueError(
-                f"{who}: target_shape must have sizes >= 1, at most one of them -1; got {short(target_shape)}."
-            )
+        self.target_shape = target_shape
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the target shape, with the batch."""
-        total = math.prod(size for size in input_shape[1:] if size is not None)
+        batch, *row = self._input_shape(input_shape)
+        total = math.prod(size for size in row if size is not None)
         known = math.prod(size for size in self.target_shape if size != -1)
         sizes = tuple(total // known if size == -1 else size for size in self.target_shape)
         if math.prod(sizes) != total:
-            raise ValueError(
-                f"Reshape {self.name!r}: rows of shape {input_shape[1:]} cannot become {self.target_shape}."
-            )
-        return (input_shape[0], *sizes)
+            raise ValueError(f"Reshape {self.name!r}: rows of shape {tuple(row)} cannot become {self.target_shape}.")
+        return (batch, *sizes)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make sure that the rows fit."""

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
+from lamina._arguments import Argument, one_of
 from lamina._arrays import float_array, of_one_rank, real_array, row_weights, scored_batch, target_array
-from lamina._checks import KindError, choice, short, text
+from lamina._checks import KindError, short, text
 from lamina._names import Configurable, redefines, snake_case
 
 __all__ = ["Loss", "RowLosses"]
@@ -25,6 +26,10 @@ _DIVISORS = {
     "none": "one",
     None: "one",
 }
+
+
+def _dtype(who: str, name: str, value: Any) -> str:
+    return config.any_dtype(who, value) or config.floatx()
 
 
 class RowLosses(NamedTuple):
@@ -56,23 +61,18 @@ class Loss(Configurable):
     # The output activation that the logits kernel includes.
     logits_activation: str | None = None
 
+    # Whether predictions are what the output activation would be applied to.
+    from_logits: Any = False
+
+    name = Argument(text)
+    reduction = Argument(one_of(*_DIVISORS))
+    dtype = Argument(_dtype)
+
     def __init__(
         self, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None
     ) -> None:
-        who = type(self).__name__
-        self.dtype = config.any_dtype(who, dtype) or config.floatx()
-        self.reduction = reduction
-        self.name = text(who, "name", name) if name is not None else snake_case(type(self).__name__)
-        self.from_logits = False
-
-    @property
-    def reduction(self) -> str | None:
-        """What a batch's losses are made one number by."""
-        return self._reduction
-
-    @reduction.setter
-    def reduction(self, value: str | None) -> None:
-        self._reduction: str | None = choice(type(self).__name__, "reduction", value, tuple(_DIVISORS))
+        self.dtype, self.reduction = dtype, reduction
+        self.name = name if name is not None else snake_case(type(self).__name__)
 
     def parameters(self) -> tuple[float, ...]:
         """Return the kernel's parameters, in its order."""
@@ -236,7 +236,9 @@ class AlongAxis(Loss):
 
     def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
         """Return the loss of a batch, as `Loss`."""
-        y_true, y_pred = (along_last(type(self).__name__, y, self.axis, np.ndim(y_pred)) for y in (y_true, y_pred))
+        who = type(self).__name__
+        y_true, y_pred = real_array(who, "y_true", y_true), real_array(who, "y_pred", y_pred)
+        y_true, y_pred = (along_last(who, y, self.axis, y_pred.ndim) for y in (y_true, y_pred))
         return super().__call__(y_true, y_pred, sample_weight)
 
     def check_rank(self, who: str, rank: int) -> None:

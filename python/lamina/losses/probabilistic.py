@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from lamina._arguments import Argument, optional
 from lamina._arrays import label_array
 from lamina._checks import flag, integer, number
 from lamina.losses.base import AlongAxis
@@ -35,6 +36,10 @@ def warn_of_one_class(name: str, columns: int) -> None:
 class _ProbabilityLoss(AlongAxis):
     """A loss of probabilities, or with `from_logits` of what becomes probabilities."""
 
+    axis = Argument(integer, -(2**31))
+    from_logits = Argument(flag)
+    label_smoothing = Argument(number, 0, 1)
+
     def __init__(
         self,
         from_logits: bool = False,
@@ -45,10 +50,7 @@ class _ProbabilityLoss(AlongAxis):
         dtype: Any = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        who = type(self).__name__
-        self.axis = integer(who, "axis", axis, -(2**31))
-        self.from_logits = flag(who, "from_logits", from_logits)
-        self.label_smoothing = number(who, "label_smoothing", label_smoothing, 0, 1)
+        self.axis, self.from_logits, self.label_smoothing = axis, from_logits, label_smoothing
 
     def parameters(self) -> tuple[float, ...]:
         """Return the label smoothing."""
@@ -155,6 +157,10 @@ class SparseCategoricalCrossentropy(AlongAxis):
     logits_kernel = "softmax_cross_entropy"
     logits_activation = "softmax"
 
+    from_logits = Argument(flag)
+    ignore_class = Argument(optional(integer), -(2**24))
+    axis = Argument(integer, -(2**31))
+
     def __init__(
         self,
         from_logits: bool = False,
@@ -165,10 +171,7 @@ class SparseCategoricalCrossentropy(AlongAxis):
         dtype: Any = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        who = type(self).__name__
-        self.from_logits = flag(who, "from_logits", from_logits)
-        self.ignore_class = None if ignore_class is None else integer(who, "ignore_class", ignore_class, -(2**24))
-        self.axis = integer(who, "axis", axis, -(2**31))
+        self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
 
     def parameters(self) -> tuple[float, ...]:
         """Return no label smoothing, whether a class is ignored, and which."""
@@ -197,11 +200,12 @@ class SparseCategoricalCrossentropy(AlongAxis):
 class _FocalLoss(_ProbabilityLoss):
     """What both focal losses share."""
 
+    alpha = Argument(number, least=0)
+    gamma = Argument(number, least=0)
+
     def __init__(self, alpha: float, gamma: float, **others: Any) -> None:
         super().__init__(**others)
-        who = type(self).__name__
-        self.alpha = number(who, "alpha", alpha, least=0)
-        self.gamma = number(who, "gamma", gamma, least=0)
+        self.alpha, self.gamma = alpha, gamma
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -235,6 +239,8 @@ class BinaryFocalCrossentropy(_FocalLoss):
 
     kernel = logits_kernel = "binary_focal_cross_entropy"
 
+    apply_class_balancing = Argument(flag)
+
     def __init__(
         self,
         apply_class_balancing: bool = False,
@@ -251,7 +257,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
             alpha, gamma, from_logits=from_logits, label_smoothing=label_smoothing, axis=axis, reduction=reduction,
             name=name, dtype=dtype,
         )  # fmt: skip
-        self.apply_class_balancing = flag(type(self).__name__, "apply_class_balancing", apply_class_balancing)
+        self.apply_class_balancing = apply_class_balancing
 
     def parameters(self) -> tuple[float, ...]:
         """Return label smoothing, gamma, alpha or -1, and whether logits are given."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lamina._arguments import Argument
 from lamina._arrays import target_array
 from lamina._checks import integer, number
 from lamina.losses.base import AlongAxis, Loss
@@ -110,6 +111,8 @@ class Huber(Loss):
 
     kernel = "huber"
 
+    delta = Argument(number, least=0)
+
     def __init__(
         self,
         delta: float = 1.0,
@@ -118,7 +121,7 @@ class Huber(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        self.delta = number("Huber", "delta", delta, least=0)
+        self.delta = delta
 
     def parameters(self) -> tuple[float, ...]:
         """Return delta."""
@@ -186,6 +189,8 @@ class Quantile(Loss):
 
     kernel = "quantile"
 
+    quantile = Argument(number, 0, 1)
+
     def __init__(
         self,
         quantile: float = 0.5,
@@ -194,7 +199,7 @@ class Quantile(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        self.quantile = number("Quantile", "quantile", quantile, 0, 1)
+        self.quantile = quantile
 
     def parameters(self) -> tuple[float, ...]:
         """Return the quantile."""
@@ -272,6 +277,8 @@ class CosineSimilarity(AlongAxis):
 
     kernel = "cosine_similarity"
 
+    axis = Argument(integer, -(2**31))
+
     def __init__(
         self,
         axis: int = -1,
@@ -280,7 +287,7 @@ class CosineSimilarity(AlongAxis):
         dtype: Any = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        self.axis = integer("CosineSimilarity", "axis", axis, -(2**31))
+        self.axis = axis
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

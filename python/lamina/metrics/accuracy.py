@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
+from lamina._arguments import Argument
 from lamina._arrays import label_array
 from lamina._checks import flag, integer, number
 from lamina.metrics.base import Metric
@@ -61,9 +62,11 @@ class BinaryAccuracy(_Accuracy):
     engine_kernel = "binary_matches"
     by_element = True
 
+    threshold = Argument(number)
+
     def __init__(self, name: str | None = None, dtype: Any = None, threshold: float = 0.5) -> None:
         super().__init__(name, dtype)
-        self.threshold = number(type(self).__name__, "threshold", threshold)
+        self.threshold = threshold
 
     def parameters(self) -> tuple[float, ...]:
         """Return the threshold."""
@@ -126,9 +129,11 @@ class TopKCategoricalAccuracy(_Accuracy):
 
     engine_kernel = "categorical_top_matches"
 
+    k = Argument(integer)
+
     def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype)
-        self.k = integer(type(self).__name__, "k", k)
+        self.k = k
 
     def parameters(self) -> tuple[float, ...]:
         """Return k."""
@@ -163,9 +168,11 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     engine_kernel = "sparse_top_matches"
     wants_labels = True
 
+    from_sorted_ids = Argument(flag)
+
     def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None, from_sorted_ids: bool = False) -> None:
         super().__init__(k, name, dtype)
-        self.from_sorted_ids = flag(type(self).__name__, "from_sorted_ids", from_sorted_ids)
+        self.from_sorted_ids = from_sorted_ids
         if self.from_sorted_ids:
             self.engine_kernel = None  # type: ignore[assignment]  # declared by a class that always has one
 

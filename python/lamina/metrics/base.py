@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config, initializers
-from lamina._arrays import float_array, of_one_rank, real_array, scored_batch, target_array
-from lamina._checks import KindError, sizes, text
+from lamina._arguments import Argument
+from lamina._arrays import broadcast, float_array, of_one_rank, real_array, scored_batch, target_array
+from lamina._checks import function, sizes, text
 from lamina._names import Configurable, required, snake_case, unique_name
 from lamina.variables import Variable
 
@@ -42,13 +43,13 @@ class Metric(Configurable):
     wants_labels = False
     converts_targets = False
 
+    name = Argument(text)
+
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         self._dtype = config.any_dtype(type(self).__name__, dtype) or config.floatx()
         self._variables: list[Variable] = []
         own = snake_case(type(self).__name__)
-        self.name = (
-            text(type(self).__name__, "name", name) if name is not None else unique_name(own) if self.numbered else own
-        )
+        self.name = name if name is not None else unique_name(own) if self.numbered else own
         self.total = 0.0
         self.count = 0.0
 
@@ -149,11 +150,11 @@ class Metric(Configurable):
         dtype : {"float32", "float64"}, optional
         name : str, optional
         """
-        name = name or f"variable_{len(self._variables)}"
-        made = required(type(self).__name__, "initializer", initializers.get(initializer))
-        value = made(
-            sizes(type(self).__name__, "shape", shape), config.check_float_type(name, dtype or config.floatx())
-        )
+        who = f"{type(self).__name__} {self.name!r}"
+        name = text(who, "name", name) if name is not None else f"variable_{len(self._variables)}"
+        made = required(who, "initializer", initializers.argument(who, "initializer", initializer))
+        dtype = config.floatx() if dtype is None else config.check_float_type(who, dtype)
+        value = made(sizes(who, "shape", shape), dtype)
         variable = Variable.holding(np.array(value), name, f"{self.name}/{name}", False)
         self._variables.append(variable)
         return variable
@@ -170,9 +171,19 @@ class Metric(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """The state: variables of `add_variable`, and copies of what the metric itself keeps."""
-        own = [Variable.holding(np.array(v, np.float64), n, f"{self.name}/{n}", False) for n, v in self.state().items()]
-        return own + self._variables
+        """The state: variables of `add_variable`, and what the metric itself keeps, of which sums may be assigned."""
+        return [self._as_variable(name, value) for name, value in self.state().items()] + self._variables
+
+    def _as_variable(self, name: str, value: Any) -> Variable:
+        variable = Variable.holding(np.array(value, np.float64), name, f"{self.name}/{name}", False)
+
+        def assigned() -> None:
+            if name not in ("total", "count"):
+                raise ValueError(f"{type(self).__name__}: {name} must not be assigned: it follows from counts.")
+            setattr(self, name, float(variable.value))
+
+        variable.on_assign = assigned
+        return variable
 
     def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
         """Take a batch in and return the result so far."""
@@ -206,7 +217,8 @@ class _OfNumbers(Metric):
         weights = float_array(who, "sample_weight", sample_weight, "float64")
         if weights.ndim < array.ndim and weights.shape == array.shape[: weights.ndim]:
             weights = weights.reshape(weights.shape + (1,) * (array.ndim - weights.ndim))
-        return array.reshape(-1), np.ascontiguousarray(np.broadcast_to(weights, array.shape)).reshape(-1)
+        wide = broadcast(who, "sample_weight", weights, array.shape)
+        return array.reshape(-1), np.ascontiguousarray(wide).reshape(-1)
 
     def update_state(self, values: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> None:  # type: ignore[override]  # Keras's signature
         """Take numbers in, each with its weight where weights are given."""
@@ -270,8 +282,7 @@ class MeanMetricWrapper(Metric):
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
-        if not callable(fn):
-            raise KindError(f"{type(self).__name__}: fn must be callable; got {type(fn).__name__}.")
+        fn = function(type(self).__name__, "fn", fn)
         super().__init__(name if name is not None else name_of(fn), dtype)
         self._fn, self._kwargs = fn, kwargs
 
@@ -287,13 +298,13 @@ class MeanMetricWrapper(Metric):
             self.total += float(_over_rows(values).sum())
             self.count += len(values) if values.ndim else 1
             return
-        weights = np.asarray(sample_weight, np.float64)
+        weights = real_array(who, "sample_weight", sample_weight).astype(np.float64)
         if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
             weights = weights[..., 0]
         if values.ndim > weights.ndim:
             values = values.mean(axis=tuple(range(weights.ndim, values.ndim)))
         if values.ndim:
-            weights = np.broadcast_to(weights, values.shape)
+            weights = broadcast(who, "sample_weight", weights, values.shape)
         self.total += float(_over_rows(values * weights).sum())
         self.count += float(_over_rows(weights).sum())
 

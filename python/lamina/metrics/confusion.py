@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, activations, config
+from lamina._arguments import Argument, optional
 from lamina._arrays import scored_batch
 from lamina._checks import choice, flag, integer, number, numbers, text
 from lamina.metrics.base import Metric, divide, scalar_or_array
@@ -142,11 +143,15 @@ class _AtThresholds(_Counts):
         dtype: Any = None,
     ) -> None:
         who = type(self).__name__
-        self.thresholds = _threshold_list(who, thresholds)
-        self._given = thresholds
-        order = np.argsort(self.thresholds, kind="stable")
-        super().__init__([self.thresholds[i] for i in order], name, dtype)
+        self._thresholds, self._given = _threshold_list(who, thresholds), thresholds
+        order = np.argsort(self._thresholds, kind="stable")
+        super().__init__([self._thresholds[i] for i in order], name, dtype)
         self._place = np.argsort(order, kind="stable")
+
+    @property
+    def thresholds(self) -> list[float]:
+        """The thresholds, in the order in which they were given; counts were made with them, so they stay."""
+        return list(self._thresholds)
 
     def _values(self) -> Array:
         raise NotImplementedError
@@ -213,6 +218,9 @@ class FalseNegatives(_AtThresholds):
 class _Retrieval(_AtThresholds):
     direction = "up"
 
+    top_k = Argument(optional(integer))
+    class_id = Argument(optional(integer), least=0)
+
     def __init__(
         self,
         thresholds: float | Sequence[float] | None = None,
@@ -224,9 +232,7 @@ class _Retrieval(_AtThresholds):
         if thresholds is None and top_k is not None:
             thresholds = -np.inf
         super().__init__(thresholds, name, dtype)
-        who = type(self).__name__
-        self.top_k = None if top_k is None else integer(who, "top_k", top_k)
-        self.class_id = None if class_id is None else integer(who, "class_id", class_id, least=0)
+        self.top_k, self.class_id = top_k, class_id
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -290,6 +296,8 @@ class _AtValue(_Counts):
 
     direction = "up"
 
+    class_id = Argument(optional(integer), least=0)
+
     def __init__(
         self,
         value: float,
@@ -298,15 +306,18 @@ class _AtValue(_Counts):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        who = type(self).__name__
-        self.num_thresholds = integer(who, "num_thresholds", num_thresholds, 1, _MOST_THRESHOLDS)
-        inner = [0.5] if self.num_thresholds == 1 else [0.0, *_evenly(self.num_thresholds), 1.0]
-        super().__init__(inner, name, dtype)
-        self.value = number(who, type(self).argument, value, 0, 1)
-        setattr(self, type(self).argument, self.value)
-        self.class_id = None if class_id is None else integer(who, "class_id", class_id, least=0)
+        count = integer(type(self).__name__, "num_thresholds", num_thresholds, 1, _MOST_THRESHOLDS)
+        super().__init__([0.5] if count == 1 else [0.0, *_evenly(count), 1.0], name, dtype)
+        setattr(self, self.argument, value)
+        self.class_id = class_id
 
-    argument = "value"
+    # Which rate must be good enough.
+    argument: str
+
+    @property
+    def num_thresholds(self) -> int:
+        """The number of thresholds; counts were made at them, so it stays."""
+        return len(self._ascending)
 
     def _rates(self) -> tuple[Array, Array]:
         """Return the rate that must be good enough, and the one that is wanted."""
@@ -315,12 +326,12 @@ class _AtValue(_Counts):
     def result(self) -> float:
         """Return the best value so far, 0 where there is none."""
         constrained, wanted = self._rates()
-        return float(np.max(np.where(constrained >= self.value, wanted, 0.0), initial=0.0))
+        return float(np.max(np.where(constrained >= getattr(self, self.argument), wanted, 0.0), initial=0.0))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return super().get_config() | {
-            self.argument: self.value,
+            self.argument: getattr(self, self.argument),
             "num_thresholds": self.num_thresholds,
             "class_id": self.class_id,
         }
@@ -351,6 +362,7 @@ class SensitivityAtSpecificity(_AtValue):
     """
 
     argument = "specificity"
+    specificity = Argument(number, 0, 1)
 
     def __init__(self, specificity: float, num_thresholds: int = 200, *others: Any, **named: Any) -> None:
         super().__init__(specificity, num_thresholds, *others, **named)
@@ -363,6 +375,7 @@ class SpecificityAtSensitivity(_AtValue):
     """Best specificity where the sensitivity is at least a value; arguments as `SensitivityAtSpecificity`."""
 
     argument = "sensitivity"
+    sensitivity = Argument(number, 0, 1)
 
     def __init__(self, sensitivity: float, num_thresholds: int = 200, *others: Any, **named: Any) -> None:
         super().__init__(sensitivity, num_thresholds, *others, **named)
@@ -375,6 +388,7 @@ class PrecisionAtRecall(_AtValue):
     """Best precision where the recall is at least a value; arguments as `SensitivityAtSpecificity`."""
 
     argument = "recall"
+    recall = Argument(number, 0, 1)
 
     def __init__(self, recall: float, num_thresholds: int = 200, *others: Any, **named: Any) -> None:
         super().__init__(recall, num_thresholds, *others, **named)
@@ -387,12 +401,17 @@ class RecallAtPrecision(_AtValue):
     """Best recall where the precision is at least a value; arguments as `SensitivityAtSpecificity`."""
 
     argument = "precision"
+    precision = Argument(number, 0, 1)
 
     def __init__(self, precision: float, num_thresholds: int = 200, *others: Any, **named: Any) -> None:
         super().__init__(precision, num_thresholds, *others, **named)
 
     def _rates(self) -> tuple[Array, Array]:
         return self._precision(), self._sensitivity()
+
+
+def _in_any_case(who: str, name: str, value: Any, case: Callable[[str], str], choices: tuple[str, ...]) -> str:
+    return str(choice(who, name, case(text(who, name, value)), choices))
 
 
 class AUC(_Counts):
@@ -427,6 +446,13 @@ class AUC(_Counts):
 
     direction = "up"
 
+    curve = Argument(_in_any_case, str.upper, ("ROC", "PR", "PRGAIN"))
+    summation_method = Argument(_in_any_case, str.lower, ("interpolation", "minoring", "majoring"))
+    multi_label = Argument(flag)
+    num_labels = Argument(optional(integer))
+    label_weights = Argument(optional(numbers), least=0)
+    from_logits = Argument(flag)
+
     def __init__(
         self,
         num_thresholds: int = 200,
@@ -449,16 +475,20 @@ class AUC(_Counts):
         )
         margin = config.epsilon()
         super().__init__([-margin, *sorted(inner), 1 + margin], name, dtype)
-        self.num_thresholds = len(inner) + 2
-        self.curve = choice(who, "curve", text(who, "curve", curve).upper(), ("ROC", "PR", "PRGAIN"))
-        method = text(who, "summation_method", summation_method).lower()
-        self.summation_method = choice(who, "summation_method", method, ("interpolation", "minoring", "majoring"))
-        self.multi_label = flag(who, "multi_label", multi_label)
-        if num_labels is not None and not self.multi_label:
-            raise ValueError(f"{who}: num_labels belongs to multi_label=True.")
-        self.num_labels = num_labels
-        self.label_weights = None if label_weights is None else numbers(who, "label_weights", label_weights)
-        self.from_logits = flag(who, "from_logits", from_logits)
+        self.curve, self.summation_method = curve, summation_method
+        self.multi_label, self.num_labels, self.label_weights = multi_label, num_labels, label_weights
+        self.from_logits = from_logits
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Raise where arguments do not go with each other."""
+        if self.num_labels is not None and not self.multi_label:
+            raise ValueError("AUC: num_labels belongs to multi_label=True.")
+
+    @property
+    def num_thresholds(self) -> int:
+        """The number of thresholds, both ends included; counts were made at them, so it stays."""
+        return len(self._ascending)
 
     @property
     def thresholds(self) -> list[float]:
@@ -472,6 +502,11 @@ class AUC(_Counts):
         targets, predictions, weights, _ = scored_batch(
             "AUC", y_true, y_pred, sample_weight, self.targets, elements=True
         )
+        columns = predictions.shape[1]
+        if self.num_labels not in (None, columns):
+            raise ValueError(f"AUC: y_pred must have num_labels columns, {self.num_labels}; got {columns}.")
+        if self.label_weights is not None and len(self.label_weights) != columns:
+            raise ValueError(f"AUC: label_weights must be one a column, {columns}; got {len(self.label_weights)}.")
         if self.from_logits:
             predictions = activations.sigmoid(predictions)
         if self.label_weights is not None and not self.multi_label:
@@ -555,7 +590,10 @@ def _threshold_list(who: str, thresholds: Any) -> list[float]:
         return [0.5]
     if isinstance(thresholds, float) and thresholds == -math.inf:
         return [-math.inf]
-    return numbers(who, "thresholds", thresholds, 0, 1)
+    found = numbers(who, "thresholds", thresholds, 0, 1)
+    if not found:
+        raise ValueError(f"{who}: thresholds must hold at least one number; got {thresholds!r}.")
+    return found
 
 
 def _only_largest(scores: Array, k: int) -> Array:

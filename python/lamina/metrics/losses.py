@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import losses
-from lamina._arrays import scored_batch
+from lamina._arrays import real_array, scored_batch
 from lamina.losses import Loss
 from lamina.losses.base import along_last
 from lamina.metrics.base import Metric
@@ -57,8 +57,9 @@ class _LossMetric(Metric):
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
         """Take a batch into the mean; arguments as `Metric.update_state`."""
-        axis, rank = getattr(self._loss, "axis", -1), np.ndim(y_pred)
-        y_true, y_pred = (along_last(type(self).__name__, y, axis, rank) for y in (y_true, y_pred))
+        who, axis = type(self).__name__, getattr(self._loss, "axis", -1)
+        y_true, y_pred = real_array(who, "y_true", y_true), real_array(who, "y_pred", y_pred)
+        y_true, y_pred = (along_last(who, y, axis, y_pred.ndim) for y in (y_true, y_pred))
         super().update_state(y_true, y_pred, sample_weight)
 
     def check_rank(self, who: str, rank: int) -> None:
@@ -258,15 +259,13 @@ class SparseCategoricalCrossentropy(_LossMetric):
         axis: int = -1,
     ) -> None:
         super().__init__(name, dtype, from_logits=from_logits, ignore_class=ignore_class, axis=axis)
-        self.ignore_class = ignore_class
 
-    def check_rank(self, who: str, rank: int) -> None:
-        """Raise unless the axis, where there is one, is the last one of a model's output."""
-        axis = getattr(self._loss, "axis", -1)
-        if axis not in (-1, rank - 1):
-            raise ValueError(
-                f"{who}: axis of the metric {self.name!r} must be the last of the output's {rank} axes; got {axis}."
-            )
+    @property
+    def ignore_class(self) -> int | None:
+        """The class whose rows have loss 0."""
+        found: Any = self._loss
+        ignored: int | None = found.ignore_class
+        return ignored
 
     @property
     def takes_batches(self) -> bool:

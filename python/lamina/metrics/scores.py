@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._arrays import scored_batch
-from lamina._checks import choice, integer, number
+from lamina._arguments import Argument, one_of, optional
+from lamina._arrays import real_array, scored_batch
+from lamina._checks import integer, number
 from lamina.metrics.base import Metric
 
 __all__ = ["F1Score", "FBetaScore", "R2Score"]
@@ -40,6 +41,9 @@ class R2Score(Metric):
 
     direction = "up"
 
+    class_aggregation = Argument(one_of(None, "uniform_average", "variance_weighted_average"))
+    num_regressors = Argument(integer, 0)
+
     def __init__(
         self,
         class_aggregation: str | None = "uniform_average",
@@ -48,9 +52,7 @@ class R2Score(Metric):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, dtype)
-        choices = (None, "uniform_average", "variance_weighted_average")
-        self.class_aggregation = choice("R2Score", "class_aggregation", class_aggregation, choices)
-        self.num_regressors = integer("R2Score", "num_regressors", num_regressors, 0)
+        self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
         # Of each column: the sum of weights, the mean of y, the sums of w (y - mean)² and w (y - p)².
         self._sums: Array | None = None
         self._samples = 0
@@ -59,8 +61,9 @@ class R2Score(Metric):
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
         """Take a batch in: y_true and y_pred of shape (n, c)."""
-        if np.ndim(y_pred) != 2:
-            raise ValueError(f"R2Score: y_pred must have shape (n, c); got {np.shape(y_pred)}.")
+        y_pred = real_array("R2Score", "y_pred", y_pred)
+        if y_pred.ndim != 2:
+            raise ValueError(f"R2Score: y_pred must have shape (n, c); got {y_pred.shape}.")
         y, p, weights, _ = scored_batch("R2Score", y_true, y_pred, sample_weight, self.targets)
         ones, difference = np.ones_like(y), y - p
         weight, residual = (_core.column_products(a, a, weights) for a in (ones, difference))
@@ -144,6 +147,10 @@ class FBetaScore(Metric):
 
     direction = "up"
 
+    average = Argument(one_of(None, "micro", "macro", "weighted"))
+    beta = Argument(number, above=0)
+    threshold = Argument(optional(number), above=0, most=1)
+
     def __init__(
         self,
         average: str | None = None,
@@ -153,12 +160,7 @@ class FBetaScore(Metric):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, dtype)
-        who = type(self).__name__
-        self.average = choice(who, "average", average, (None, "micro", "macro", "weighted"))
-        self.beta = number(who, "beta", beta, least=0)
-        self.threshold = None if threshold is None else number(who, "threshold", threshold, 0, 1)
-        if self.beta == 0 or self.threshold == 0:
-            raise ValueError(f"{who}: beta and threshold must be > 0; got {beta} and {threshold}.")
+        self.average, self.beta, self.threshold = average, beta, threshold
         self._sums: Array | None = None  # of both, of predictions, of targets; a row each
 
     def update_state(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lamina._arguments import Argument
 from lamina._checks import flag, number
-from lamina.optimizers.base import Optimizer, share
+from lamina.optimizers.base import Optimizer
 
 __all__ = ["Adam", "AdamW", "Adamax", "Nadam"]
 
@@ -40,6 +41,11 @@ class Adam(Optimizer):
 
     kernel = "adam"
 
+    beta_1 = Argument(number, 0, below=1)
+    beta_2 = Argument(number, 0, below=1)
+    epsilon = Argument(number, least=0)
+    amsgrad = Argument(flag)
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -50,10 +56,7 @@ class Adam(Optimizer):
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
-        self.beta_1 = share("Adam", "beta_1", beta_1)
-        self.beta_2 = share("Adam", "beta_2", beta_2)
-        self.epsilon = number("Adam", "epsilon", epsilon, least=0)
-        self.amsgrad = flag("Adam", "amsgrad", amsgrad)
+        self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
         super().__init__(learning_rate, weight_decay, **shared)
 
     def slot_names(self) -> tuple[str, ...]:
@@ -92,6 +95,8 @@ class AdamW(Adam):
     0.004
     """
 
+    weight_decay = Argument(number, least=0)
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -102,13 +107,15 @@ class AdamW(Adam):
         amsgrad: bool = False,
         **shared: Any,
     ) -> None:
-        if weight_decay is None:
-            raise ValueError("AdamW: weight_decay must be a number; got None. Without decay it is Adam.")
         super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **shared)
 
 
 class _TwoMeans(Optimizer):
     """What `Adamax` and `Nadam` share: their arguments."""
+
+    beta_1 = Argument(number, 0, below=1)
+    beta_2 = Argument(number, 0, below=1)
+    epsilon = Argument(number, least=0)
 
     def __init__(
         self,
@@ -119,10 +126,7 @@ class _TwoMeans(Optimizer):
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
-        who = type(self).__name__
-        self.beta_1 = share(who, "beta_1", beta_1)
-        self.beta_2 = share(who, "beta_2", beta_2)
-        self.epsilon = number(who, "epsilon", epsilon, least=0)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         super().__init__(learning_rate, weight_decay, **shared)
 
     def settings(self, decay: bool = True) -> list[float]:

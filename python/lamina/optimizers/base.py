@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
+from lamina._arguments import Argument, optional
 from lamina._arrays import float_array, real_array
-from lamina._checks import KindError, flag, integer, number, short, text
+from lamina._checks import KindError, flag, integer, listed, number, short, text
 from lamina._counts import Count as Seen
 from lamina._interrupts import interrupts_later
 from lamina._locks import Once
@@ -23,7 +24,7 @@ from lamina.optimizers import schedules
 from lamina.optimizers.schedules import LearningRateSchedule
 from lamina.variables import Count, Scalar, Variable, one_moment
 
-__all__ = ["Optimizer", "share"]
+__all__ = ["Optimizer"]
 
 Array = npt.NDArray[Any]
 
@@ -61,6 +62,17 @@ class Optimizer(Configurable):
         Steps taken.
     """
 
+    name = Argument(text)
+    weight_decay = Argument(optional(number), least=0)
+    clipnorm = Argument(optional(number), least=0)
+    clipvalue = Argument(optional(number), least=0)
+    global_clipnorm = Argument(optional(number), least=0)
+    use_ema = Argument(flag)
+    ema_momentum = Argument(number, 0, 1)
+    ema_overwrite_frequency = Argument(optional(integer))
+    loss_scale_factor = Argument(optional(number), least=0)
+    gradient_accumulation_steps = Argument(optional(integer), 2)
+
     def __init__(
         self,
         learning_rate: Any,
@@ -81,32 +93,15 @@ class Optimizer(Configurable):
             warnings.warn(f"{who}: decay is no longer an argument, and ignored; use a schedule.", stacklevel=3)
         if older:
             raise TypeError(f"{who}: unknown argument {sorted(older)[0]!r}.")
-        self.name = text(who, "name", name) if name is not None else unique_name(snake_case(who))
+        self.name = name if name is not None else unique_name(snake_case(who))
         self._learning_rate: Any = 0.0
         self.learning_rate = learning_rate
-        if weight_decay is not None:
-            weight_decay = number(who, "weight_decay", weight_decay, least=0)
         self.weight_decay = weight_decay
-        limits = {"norm": clipnorm, "value": clipvalue, "global_norm": global_clipnorm}
-        given = {kind: limit for kind, limit in limits.items() if limit is not None}
-        if len(given) > 1:
-            raise ValueError(f"{who}: only one of clipnorm, clipvalue and global_clipnorm may be given.")
-        for limit in given.values():
-            number(who, "a limit of clipping", limit, least=0)
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
-        self.use_ema = flag(who, "use_ema", use_ema)
-        self.ema_momentum = number(who, "ema_momentum", ema_momentum, 0, 1)
-        if ema_overwrite_frequency is not None:
-            ema_overwrite_frequency = integer(who, "ema_overwrite_frequency", ema_overwrite_frequency)
+        self.check_together()
+        self.use_ema, self.ema_momentum = use_ema, ema_momentum
         self.ema_overwrite_frequency = ema_overwrite_frequency
-        if loss_scale_factor is not None:
-            loss_scale_factor = number(who, "loss_scale_factor", loss_scale_factor, least=0)
         self.loss_scale_factor = loss_scale_factor
-        if gradient_accumulation_steps is not None:
-            least = 2
-            gradient_accumulation_steps = integer(
-                who, "gradient_accumulation_steps", gradient_accumulation_steps, least
-            )
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self._without_decay: tuple[list[str], list[str]] = ([], [])  # paths, patterns of names
         self._trained: list[Variable] = []
@@ -118,27 +113,34 @@ class Optimizer(Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute: an argument as the constructor would take it."""
         before = self.__dict__.get(name, self)
-        if before is self or name.startswith("_") or name == "name":
-            super().__setattr__(name, value)
+        super().__setattr__(name, value)
+        if before is self or name.startswith("_") or "_slots" not in self.__dict__:
             return
-        super().__setattr__(name, self._as_argument(name, value))
+        try:
+            self._renew_slots(name, before)
+        except ValueError:
+            super().__setattr__(name, before)
+            raise
+
+    def check_together(self) -> None:
+        """Raise where arguments do not go with each other."""
+        limits = (self.clipnorm, self.clipvalue, self.global_clipnorm)
+        if sum(limit is not None for limit in limits) > 1:
+            raise ValueError(
+                f"{type(self).__name__}: only one of clipnorm, clipvalue and global_clipnorm may be given."
+            )
+
+    def _renew_slots(self, name: str, before: Any) -> None:
+        """Have the state that the arguments ask for; once training has begun it must be the state that there is."""
         wanted = self.state_names()
         if list(wanted) == list(self._slots):
             return
         if self._trained:
-            super().__setattr__(name, before)
             raise ValueError(
                 f"{type(self).__name__}: {name} must stay {short(before)}: the optimizer's state was made for it; got "
-                f"{short(value)}."
+                f"{short(getattr(self, name))}."
             )
         self._slots = {slot: {} for slot in wanted}
-
-    def _as_argument(self, name: str, value: Any) -> Any:
-        """Return what the constructor keeps of an argument's new value, or raise as it does."""
-        own = (kind for kind in type(self).__mro__ if "__init__" in vars(kind) and issubclass(kind, Optimizer))
-        kind = next((kind for kind in own if kind.__module__.startswith("lamina.")), Optimizer)
-        arguments = kind.get_config(self)
-        return vars(kind.from_config(arguments | {name: value}))[name] if name in arguments else value
 
     @property
     def batches(self) -> int:
@@ -177,10 +179,15 @@ class Optimizer(Configurable):
         if self.batches:
             raise ValueError(f"{type(self).__name__}: exclude_from_weight_decay must be called before the first step.")
         who = f"{type(self).__name__}: exclude_from_weight_decay"
-        if isinstance(var_names, str):
-            raise KindError(f"{who}: var_names must be a list of str; got {short(var_names)}.")
-        names = [text(who, "one of var_names", name) for name in var_names or ()]
-        self.without_decay = ([variable.path for variable in var_list or ()], names)
+        given = [] if var_names is None else listed(who, "var_names", var_names)
+        names = [text(who, "one of var_names", name) for name in given]
+        for name in names:
+            try:
+                re.compile(name)
+            except re.error as error:
+                raise ValueError(f"{who}: var_names must be regular expressions; {name!r} is none: {error}.") from None
+        variables = [] if var_list is None else _variables(who, "var_list", var_list)
+        self.without_decay = ([variable.path for variable in variables], names)
 
     @property
     def without_decay(self) -> tuple[list[str], list[str]]:
@@ -322,11 +329,20 @@ class Optimizer(Configurable):
     @property
     def variables(self) -> list[Variable]:
         """Batches seen, the learning rate where it follows no rule, then the state beside each trained variable."""
-        own = [Variable.holding(np.array(self.batches, np.int32), "iteration", "iteration", False)]
+        own = [self._as_variable("iteration", np.array(self.batches, np.int32), self._set_batches)]
         if isinstance(self._learning_rate, float):
             rate = np.array(self._learning_rate, config.floatx())
-            own.append(Variable.holding(rate, "learning_rate", "learning_rate", False))
+            own.append(self._as_variable("learning_rate", rate, self._set_rate))
         return own + [self.slot(name, v) for name in self.state_names() for v in self._trained]
+
+    def _as_variable(self, name: str, value: Array, take: Callable[[Any], None]) -> Variable:
+        """Return a variable that is of the optimizer's own: what is assigned to it is taken over."""
+        variable = Variable.holding(value, name, name, False)
+        variable.on_assign = lambda: take(variable.value.item())
+        return variable
+
+    def _set_batches(self, value: int) -> None:
+        self.batches = integer(type(self).__name__, "iteration", value, 0)
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Say which variables will be trained; `fit` does."""
@@ -348,20 +364,19 @@ class Optimizer(Configurable):
         who = type(self).__name__
         if not self._trained:
             raise ValueError(f"{who}: set_weights: the optimizer must be built; call build with the variables.")
-        own = self.variables
-        if len(weights) != len(own):
-            raise ValueError(f"{who}: set_weights needs {len(own)} arrays; got {len(weights)}.")
-        arrays = [np.asarray(weight) for weight in weights]
+        own, given = self.variables, listed(who, "weights", weights)
+        if len(given) != len(own):
+            raise ValueError(f"{who}: set_weights needs {len(own)} arrays; got {len(given)}.")
+        arrays = [real_array(who, variable.path, weight) for variable, weight in zip(own, given, strict=True)]
         for variable, array in zip(own, arrays, strict=True):
             if array.shape != variable.shape:
                 raise ValueError(f"{who}: {variable.path!r} must have shape {variable.shape}; got {array.shape}.")
-        for variable, array in zip(own, arrays, strict=True):
             if variable.path == "iteration":
-                self.batches = integer(who, "iteration", array.item(), 0)
+                integer(who, "iteration", array.item(), 0, 2**31 - 1)
             elif variable.path == "learning_rate":
-                self._set_rate(array.item())
-            else:
-                variable.assign(array)
+                number(who, "learning_rate", array.item(), least=0)
+        for variable, array in zip(own, arrays, strict=True):
+            variable.assign(array)
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Put `variables` into a mapping, as ``"0"``, ``"1"``, … in their order."""
@@ -448,8 +463,8 @@ class Optimizer(Configurable):
             Numbers or shapes differ, or there is no gradient at all.
         """
         who = type(self).__name__
-        gradients = list(gradients)
-        variables = self._trained if variables is None else list(variables)
+        gradients = listed(who, "gradients", gradients)
+        variables = self._trained if variables is None else _variables(who, "variables", variables)
         if len(gradients) != len(variables):
             raise ValueError(f"{who}: there must be {len(variables)} gradients, one a variable; got {len(gradients)}.")
         pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
@@ -460,6 +475,10 @@ class Optimizer(Configurable):
             warnings.warn(f"{who}: {', '.join(without)} have no gradient and stay as they are.", stacklevel=2)
         if not self._trained:
             self.build(variables)
+        known = {id(variable) for variable in self._trained}
+        for variable in variables:
+            if id(variable) not in known:
+                raise ValueError(f"{who}: {variable.path} must be one of the variables that build was called with.")
         variables = [variable for _, variable in pairs]
         ready: list[Array] | None = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
         # A step is taken whole or not at all; others see the variables before it or after it.
@@ -579,9 +598,10 @@ class Optimizer(Configurable):
         return f"<{type(self).__name__} learning_rate={self.learning_rate:g}, iterations={self.iterations}>"
 
 
-def share(who: str, name: str, value: Any) -> float:
-    """Return a number in [0, 1), or raise."""
-    found = number(who, name, value, 0, 1)
-    if found == 1:
-        raise ValueError(f"{who}: {name} must be in [0, 1); got {value}.")
+def _variables(who: str, name: str, value: Any) -> list[Variable]:
+    """Return a list of variables, or raise."""
+    found = listed(who, name, value)
+    for variable in found:
+        if not isinstance(variable, Variable):
+            raise KindError(f"{who}: {name} must be variables; got {type(variable).__name__}.")
     return found

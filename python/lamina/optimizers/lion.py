@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lamina._arguments import Argument
 from lamina._checks import number
-from lamina.optimizers.base import Optimizer, share
+from lamina.optimizers.base import Optimizer
 
 __all__ = ["Lion"]
 
@@ -34,6 +35,9 @@ class Lion(Optimizer):
 
     kernel = "lion"
 
+    beta_1 = Argument(number, above=0, most=1)
+    beta_2 = Argument(number, 0, below=1)
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -42,10 +46,7 @@ class Lion(Optimizer):
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
-        self.beta_1 = number("Lion", "beta_1", beta_1, 0, 1)
-        if self.beta_1 == 0:
-            raise ValueError("Lion: beta_1 must be in (0, 1]; got 0: steps would be the sign of one gradient.")
-        self.beta_2 = share("Lion", "beta_2", beta_2)
+        self.beta_1, self.beta_2 = beta_1, beta_2
         super().__init__(learning_rate, weight_decay, **shared)
 
     def slot_names(self) -> tuple[str, ...]:

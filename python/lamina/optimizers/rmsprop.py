@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lamina._arguments import Argument
 from lamina._checks import flag, number
-from lamina.optimizers.base import Optimizer, share
+from lamina.optimizers.base import Optimizer
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -42,6 +43,11 @@ class RMSprop(Optimizer):
 
     kernel = "rmsprop"
 
+    rho = Argument(number, 0, below=1)
+    momentum = Argument(number, 0, 1)
+    epsilon = Argument(number, least=0)
+    centered = Argument(flag)
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -52,10 +58,7 @@ class RMSprop(Optimizer):
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
-        self.rho = share("RMSprop", "rho", rho)
-        self.momentum = number("RMSprop", "momentum", momentum, 0, 1)
-        self.epsilon = number("RMSprop", "epsilon", epsilon, least=0)
-        self.centered = flag("RMSprop", "centered", centered)
+        self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
         super().__init__(learning_rate, weight_decay, **shared)
 
     def slot_names(self) -> tuple[str | None, ...]:
@@ -104,6 +107,9 @@ class Adagrad(Optimizer):
 
     kernel = "adagrad"
 
+    initial_accumulator_value = Argument(number, least=0)
+    epsilon = Argument(number, least=0)
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -112,10 +118,7 @@ class Adagrad(Optimizer):
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
-        self.initial_accumulator_value = number(
-            "Adagrad", "initial_accumulator_value", initial_accumulator_value, least=0
-        )
-        self.epsilon = number("Adagrad", "epsilon", epsilon, least=0)
+        self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
         super().__init__(learning_rate, weight_decay, **shared)
 
     def slot_names(self) -> tuple[str, ...]:
@@ -163,6 +166,9 @@ class Adadelta(Optimizer):
 
     kernel = "adadelta"
 
+    rho = Argument(number, 0, below=1)
+    epsilon = Argument(number, least=0)
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -171,8 +177,7 @@ class Adadelta(Optimizer):
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
-        self.rho = share("Adadelta", "rho", rho)
-        self.epsilon = number("Adadelta", "epsilon", epsilon, least=0)
+        self.rho, self.epsilon = rho, epsilon
         super().__init__(learning_rate, weight_decay, **shared)
 
     def slot_names(self) -> tuple[str, ...]:

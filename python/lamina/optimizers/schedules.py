@@ -11,7 +11,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
-from lamina._checks import flag, integer, number, numbers
+from lamina._arguments import Argument, optional
+from lamina._checks import flag, integer, number, numbers, text
 from lamina._names import Configurable, look_up, registry
 from lamina._names import serialize as serialize
 
@@ -28,10 +29,20 @@ __all__ = [
 ]
 
 
+def _steps(who: str, name: str, value: Any) -> float:
+    """Return a number of steps above 0, an int where it was one, or raise."""
+    found = number(who, name, value, above=0)
+    return int(found) if found.is_integer() else found
+
+
 class LearningRateSchedule(Configurable):
     """Base class of schedules."""
 
-    def __call__(self, step: int) -> float:
+    def _checked(self, step: Any) -> float:
+        """Return a number of batches as a float, or raise."""
+        return number(type(self).__name__, "step", step, least=0)
+
+    def __call__(self, step: float) -> float:
         """Return the learning rate after `step` batches."""
         raise NotImplementedError(f"{type(self).__name__}: a schedule defines __call__.")
 
@@ -39,11 +50,12 @@ class LearningRateSchedule(Configurable):
 class _Decay(LearningRateSchedule):
     """A schedule with a first rate and a number of batches."""
 
+    name = Argument(text)
+    initial_learning_rate = Argument(number, least=0)
+    decay_steps = Argument(_steps)
+
     def __init__(self, initial_learning_rate: float, decay_steps: float, name: str) -> None:
-        who = type(self).__name__
-        self.initial_learning_rate = number(who, "initial_learning_rate", initial_learning_rate, least=0)
-        self.decay_steps = _positive(who, "decay_steps", decay_steps)
-        self.name = name
+        self.initial_learning_rate, self.decay_steps, self.name = initial_learning_rate, decay_steps, name
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -72,6 +84,9 @@ class ExponentialDecay(_Decay):
     0.025
     """
 
+    decay_rate = Argument(number, least=0)
+    staircase = Argument(flag)
+
     def __init__(
         self,
         initial_learning_rate: float,
@@ -81,14 +96,14 @@ class ExponentialDecay(_Decay):
         name: str = "ExponentialDecay",
     ) -> None:
         super().__init__(initial_learning_rate, decay_steps, name)
-        self.decay_rate = number(type(self).__name__, "decay_rate", decay_rate, least=0)
-        self.staircase = flag(type(self).__name__, "staircase", staircase)
+        self.decay_rate = decay_rate
+        self.staircase = staircase
 
-    def _periods(self, step: int) -> float:
-        periods = step / self.decay_steps
+    def _periods(self, step: float) -> float:
+        periods = self._checked(step) / self.decay_steps
         return float(math.floor(periods)) if self.staircase else periods
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: float) -> float:
         """Return the rate."""
         return self.initial_learning_rate * float(self.decay_rate ** self._periods(step))
 
@@ -121,7 +136,7 @@ class InverseTimeDecay(ExponentialDecay):
     ) -> None:
         super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase, name)
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: float) -> float:
         """Return the rate."""
         return self.initial_learning_rate / (1 + self.decay_rate * self._periods(step))
 
@@ -144,21 +159,27 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     (0.1, 0.05, 0.01)
     """
 
+    name = Argument(text)
+    boundaries = Argument(numbers)
+    values = Argument(numbers, least=0)
+
     def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant") -> None:
+        self.boundaries, self.values, self.name = boundaries, values, name
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Raise where arguments do not go with each other."""
         who = type(self).__name__
-        self.boundaries = numbers(who, "boundaries", boundaries)
-        self.values = numbers(who, "values", values, least=0)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"{who}: values must be one more than boundaries; got {len(self.values)} and {len(self.boundaries)}."
             )
         if self.boundaries != sorted(self.boundaries):
-            raise ValueError(f"{who}: boundaries must ascend; got {list(boundaries)}.")
-        self.name = name
+            raise ValueError(f"{who}: boundaries must ascend; got {self.boundaries}.")
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: float) -> float:
         """Return the rate."""
-        return self.values[bisect_left(self.boundaries, step)]
+        return self.values[bisect_left(self.boundaries, self._checked(step))]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -185,6 +206,10 @@ class PolynomialDecay(_Decay):
     0.75
     """
 
+    end_learning_rate = Argument(number, least=0)
+    power = Argument(number)
+    cycle = Argument(flag)
+
     def __init__(
         self,
         initial_learning_rate: float,
@@ -195,14 +220,13 @@ class PolynomialDecay(_Decay):
         name: str = "PolynomialDecay",
     ) -> None:
         super().__init__(initial_learning_rate, decay_steps, name)
-        who = type(self).__name__
-        self.end_learning_rate = number(who, "end_learning_rate", end_learning_rate, least=0)
-        self.power = number(who, "power", power)
-        self.cycle = flag(who, "cycle", cycle)
+        self.end_learning_rate = end_learning_rate
+        self.power = power
+        self.cycle = cycle
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: float) -> float:
         """Return the rate."""
-        steps = self.decay_steps
+        step, steps = self._checked(step), self.decay_steps
         if self.cycle:
             steps *= max(1, math.ceil(step / steps))
         left = 1 - min(step, steps) / steps
@@ -239,6 +263,10 @@ class CosineDecay(_Decay):
     0.05
     """
 
+    alpha = Argument(number)
+    warmup_target = Argument(optional(number), least=0)
+    warmup_steps = Argument(integer, least=0)
+
     def __init__(
         self,
         initial_learning_rate: float,
@@ -249,14 +277,13 @@ class CosineDecay(_Decay):
         warmup_steps: int = 0,
     ) -> None:
         super().__init__(initial_learning_rate, decay_steps, name)
-        who = type(self).__name__
-        self.alpha = number(who, "alpha", alpha)
-        self.warmup_target = None if warmup_target is None else number(who, "warmup_target", warmup_target, least=0)
-        self.warmup_steps = integer(who, "warmup_steps", warmup_steps, least=0)
+        self.alpha = alpha
+        self.warmup_target = warmup_target
+        self.warmup_steps = warmup_steps
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: float) -> float:
         """Return the rate."""
-        rate, target = self.initial_learning_rate, self.warmup_target
+        step, rate, target = self._checked(step), self.initial_learning_rate, self.warmup_target
         if target is not None:
             if step < self.warmup_steps:
                 return rate + (target - rate) * step / self.warmup_steps
@@ -292,6 +319,13 @@ class CosineDecayRestarts(LearningRateSchedule):
     0.05
     """
 
+    name = Argument(text)
+    initial_learning_rate = Argument(number, least=0)
+    first_decay_steps = Argument(_steps)
+    t_mul = Argument(number, least=1)
+    m_mul = Argument(number, least=0)
+    alpha = Argument(number)
+
     def __init__(
         self,
         initial_learning_rate: float,
@@ -301,17 +335,16 @@ class CosineDecayRestarts(LearningRateSchedule):
         alpha: float = 0.0,
         name: str = "SGDRDecay",
     ) -> None:
-        who = type(self).__name__
-        self.initial_learning_rate = number(who, "initial_learning_rate", initial_learning_rate, least=0)
-        self.first_decay_steps = _positive(who, "first_decay_steps", first_decay_steps)
-        self.t_mul = number(who, "t_mul", t_mul, least=1)
-        self.m_mul = number(who, "m_mul", m_mul, least=0)
-        self.alpha = number(who, "alpha", alpha)
+        self.initial_learning_rate = initial_learning_rate
+        self.first_decay_steps = first_decay_steps
+        self.t_mul = t_mul
+        self.m_mul = m_mul
+        self.alpha = alpha
         self.name = name
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: float) -> float:
         """Return the rate."""
-        restarts, share, length = 0, step / self.first_decay_steps, 1.0
+        restarts, share, length = 0, self._checked(step) / self.first_decay_steps, 1.0
         if self.t_mul == 1:
             restarts = math.floor(share)
             share -= restarts
@@ -334,14 +367,6 @@ class CosineDecayRestarts(LearningRateSchedule):
             "alpha": self.alpha,
             "name": self.name,
         }
-
-
-def _positive(who: str, name: str, value: float) -> float:
-    """Return a number above 0, an int where it was one, or raise."""
-    found = number(who, name, value, least=0)
-    if found == 0:
-        raise ValueError(f"{who}: {name} must be > 0; got {value}.")
-    return int(found) if found.is_integer() else found
 
 
 _CLASSES: dict[str, type[LearningRateSchedule]] = registry(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lamina._arguments import Argument
 from lamina._checks import flag, number
 from lamina.optimizers.base import Optimizer
 
@@ -36,6 +37,9 @@ class SGD(Optimizer):
 
     kernel = "sgd"
 
+    momentum = Argument(number, 0, 1)
+    nesterov = Argument(flag)
+
     def __init__(
         self,
         learning_rate: Any = 0.01,
@@ -44,8 +48,7 @@ class SGD(Optimizer):
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
-        self.momentum = number("SGD", "momentum", momentum, 0, 1)
-        self.nesterov = flag("SGD", "nesterov", nesterov)
+        self.momentum, self.nesterov = momentum, nesterov
         super().__init__(learning_rate, weight_decay, **shared)
 
     def slot_names(self) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def check_classes(who: str, model: Sequential) -> None:
     own: list[tuple[Any, dict[str, Any]]] = [(layer, layers._CLASSES) for layer in model.flat_layers]
     own += [(one, {"Sequential": Sequential}) for one in model.all_models()]
     for layer in model.flat_layers:
-        held = [*vars(layer).values(), *getattr(layer, "_rules", {}).values()]
+        held = list(vars(layer).values())
         own += [(v, initializers._CLASSES) for v in held if isinstance(v, initializers.Initializer)]
         rules = [v for v in held if isinstance(v, (regularizers.Regularizer, constraints.Constraint))]
         own += [(rule, regularizers._CLASSES | constraints._CLASSES) for rule in rules]

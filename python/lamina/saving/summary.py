@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from lamina._checks import flag, integer, numbers
+
 if TYPE_CHECKING:
     from lamina.models import Sequential
     from lamina.variables import Variable
@@ -28,6 +30,10 @@ def format_summary(
     layer_range: Any = None,
 ) -> str:
     """Return the table for a model, built or not; arguments as `lamina.models.Sequential.summary`."""
+    who = f"{type(model).__name__} {model.name!r}: summary"
+    line_length = integer(who, "line_length", line_length, 1, 2**20)
+    expand_nested = flag(who, "expand_nested", expand_nested)
+    show_trainable = flag(who, "show_trainable", show_trainable)
     shares = _SHARES if positions is None else _given_shares(model, positions)
     if show_trainable:
         shares = (*(0.9 * share for share in shares), 1.0)
@@ -84,7 +90,7 @@ def _without_borders(widths: list[int], line_length: int) -> list[int]:
 
 
 def _given_shares(model: Sequential, positions: Any) -> tuple[float, ...]:
-    shares = tuple(float(position) for position in positions)
+    shares = tuple(numbers(f"{type(model).__name__} {model.name!r}: summary", "positions", positions))
     if len(shares) != len(_SHARES) or list(shares) != sorted(shares) or not 0 < shares[0] <= shares[-1] <= 1:
         raise ValueError(
             f"{type(model).__name__} {model.name!r}: summary: positions must be {len(_SHARES)} ascending shares of the "

@@ -1,0 +1,20 @@
+"""The check of paths: by itself, for what it needs takes time to import."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from lamina._checks import KindError
+
+__all__ = ["path"]
+
+
+def path(who: str, name: str, value: Any) -> Path:
+    """Return the path of a file or directory, or raise."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise KindError(f"{who}: {name} must be a path; got {type(value).__name__}.")
+    if not os.fspath(value):
+        raise ValueError(f"{who}: {name} must be a path; got an empty one.")
+    return Path(os.fsdecode(value))
