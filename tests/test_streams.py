@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -187,6 +189,8 @@ def test_helpers(rng):
         for name in ("l2", "max_norm", "ones"):
             if hasattr(module, name):
                 assert type(module.deserialize(module.serialize(getattr(module, name)()))) is getattr(module, name)
+    imported = importlib.import_module("lamina.preprocessing.sequence")  # as Keras's programs import it
+    assert imported.pad_sequences is utils.pad_sequences is lamina.preprocessing.sequence.pad_sequences
 
 
 def test_initializers_of_matrices(dtype):

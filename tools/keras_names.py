@@ -76,8 +76,11 @@ lamina stand with the reason in `tests/peers/keras_suite/left_out.py`. Beyond th
 * `class_weight` names classes that there are; missing values, masks and weights of no row raise instead of being NaN.
 * Callbacks look at their arguments before the first step. `CSVLogger` refuses a file whose columns are others;
   `BackupAndRestore` keeps its folder where something else lies in it. Off a terminal an epoch is one line, not a bar.
-* What is assigned after construction (an optimizer's momentum, a loss's reduction, a layer's activation) acts, or
-  raises where the state that it needs was not made.
+* What is assigned after construction (an optimizer's momentum, a loss's reduction, a layer's activation or
+  regularizer) is checked and acts, or raises where the state that it needs was not made; what parameters were made
+  with (`units`, `use_bias`, `axis`) stays once the layer is built. Keras takes the new value and goes on with the old.
+* `Optimizer.apply` takes variables that `build` was called with, and no others; `variables` of optimizers and metrics
+  take what is assigned to them, or say that it follows from something else.
 * Axes of normalizing layers are the last ones, masks are not read, `Dropout` has no `noise_shape`.
 """
 

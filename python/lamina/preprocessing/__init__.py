@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina import utils
 from lamina._names import lazily
+from lamina.preprocessing import sequence
 
 __all__ = ["sequence"]
-
-
-class sequence:
-    """Sequences."""
-
-    pad_sequences = staticmethod(utils.pad_sequences)
 
 
 _ABSENT = {
