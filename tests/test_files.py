@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 from safetensors import safe_open
+from tests_helpers import not_sanitized
 
 import lamina
 from lamina import callbacks, layers, losses, optimizers
@@ -141,12 +142,7 @@ def test_a_failed_save_changes_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
 
 
-limits_memory = pytest.mark.skipif(
-    os.environ.get("LAMINA_SANITIZED") == "1", reason="a sanitizer takes 20 TB of address space"
-)
-
-
-@limits_memory
+@not_sanitized
 def test_a_save_without_memory_raises_and_the_process_lives(tmp_path):
     path = tmp_path / "m.safetensors"
     code = f"""
@@ -166,7 +162,7 @@ def test_a_save_without_memory_raises_and_the_process_lives(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@limits_memory
+@not_sanitized
 def test_loading_without_memory_raises_memory_error(tmp_path):
     path = tmp_path / "m.safetensors"
     lamina.Sequential([lamina.Input((6000,)), layers.Dense(6000)]).save(path)

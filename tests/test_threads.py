@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import threadpoolctl
+from tests_helpers import not_sanitized
 
 import lamina
 from lamina import _core, kernels
@@ -115,6 +116,7 @@ test_fork_during_another_threads_work = pytest.mark.filterwarnings("ignore::Depr
 )
 
 
+@not_sanitized
 def test_idle_team_uses_no_cpu():
     lamina.set_num_threads(4)
     kernels.dense_forward(np.ones((300, 500), "f"), np.ones((500, 400), "f"))

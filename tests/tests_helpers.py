@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
 import lamina
 from lamina import layers
+
+not_sanitized = pytest.mark.skipif(
+    os.environ.get("LAMINA_SANITIZED") == "1", reason="a sanitizer takes 20 TB of address space, and more time"
+)
 
 
 def forced_model(model, schedule, threads, as_long=False):

@@ -7,9 +7,11 @@ nothing. ``LAMINA_FUZZ=long`` draws many times as many.
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import re
 import warnings
+from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
@@ -72,7 +74,7 @@ def test_a_wrong_argument_is_refused_in_words(place, which, second, which_second
     before = state()
     os.chdir(tmp_path_factory.getbasetemp())
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             call(**(right | wrong))
     except (TypeError, ValueError, MemoryError, FileNotFoundError) as error:
@@ -115,4 +117,5 @@ def test_the_right_arguments_are_taken(number):
     name, call, right = CALLS[number]
     if name in ("Sequential.set_weights", "Sequential.add", "lamina.datasets.fashion_mnist.load_data"):
         return  # whose argument is made for each call, or must be there first
-    call(**right)
+    with redirect_stdout(io.StringIO()):
+        call(**right)
