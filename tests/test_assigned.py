@@ -169,6 +169,8 @@ def test_callback_lists_are_for_loops_of_ones_own_and_for_fit(capsys):
     assert capsys.readouterr().out == ""
     model.fit(X, Y[:, :1], callbacks=[callbacks.ProgbarLogger()], verbose=2)  # as fit says, and once
     assert capsys.readouterr().out.count("Epoch 1/1") == 1
+    model.evaluate(X, Y[:, :1], callbacks=[callbacks.ProgbarLogger()])
+    model.predict(X, callbacks=several)
 
 
 def test_saving_every_so_many_batches_can_be_asked_for_later(tmp_path):
@@ -186,3 +188,14 @@ def test_columns_of_an_area_under_a_curve_are_as_many_as_was_said():
         metric.update_state([[0.0, 1.0]], [[0.5, 0.5]])
     with pytest.raises(ValueError, match="label_weights must be one a column, 2; got 1"):
         lamina.metrics.AUC(multi_label=True, label_weights=[1.0]).update_state([[0.0, 1.0]], [[0.5, 0.5]])
+
+
+def test_a_subclass_may_set_arguments_before_its_base_does():
+    class Own(layers.Dense):
+        def __init__(self, units):
+            self.units, self.kernel_regularizer = units, "l2"
+            super().__init__(units + 1)
+
+    assert Own(2).units == 3
+    with pytest.raises(ValueError, match="Own: units must be >= 1"):
+        Own(-1)

@@ -64,11 +64,11 @@ class Predictor(Stepper):
         who = self._who("predict")
         limit = None if steps is None else integer(who, "steps", steps)
         size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
-        callbacks_module.resolve_verbose(who, verbose)
+        level = callbacks_module.resolve_verbose(who, verbose)
         listeners = checked_callbacks(who, callbacks)
         if is_stream(x):
             stream = Stream(who, x, limit)
-            events = CallbackList(listeners, model=self, verbose=verbose, epochs=1, steps=len(stream) or None)
+            events = CallbackList(listeners, model=self, verbose=level, epochs=1, steps=len(stream) or None)
             found = (self._rows_for(who, batch.x) for batch in stream.epoch())
             return np.concatenate(list(self._predict_batches(events, found)))
         rows = self._rows_for(who, x)
@@ -81,7 +81,7 @@ class Predictor(Stepper):
             rows = rows[: limit * size]
         if not listeners and (len(rows) <= size or not self._has_host_steps()):
             return self._infer(rows)
-        events = CallbackList(listeners, model=self, verbose=verbose, epochs=1, steps=-(-len(rows) // size))
+        events = CallbackList(listeners, model=self, verbose=level, epochs=1, steps=-(-len(rows) // size))
         batches = (rows[first : first + size] for first in range(0, len(rows), size))
         empty = np.empty((0, *self._plan(False, isinstance(rows, SparseRows)).output_shape), self.compute_dtype)
         with (

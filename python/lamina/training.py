@@ -520,7 +520,7 @@ class Trainer(Predictor):
         size = None if batch_size is None else integer(who, "batch_size", batch_size)
         limit = None if steps is None else integer(who, "steps", steps)
         return_dict = flag(who, "return_dict", return_dict)
-        callbacks_module.resolve_verbose(who, verbose)
+        level = callbacks_module.resolve_verbose(who, verbose)
         listeners = checked_callbacks(who, callbacks)
         source: Prepared | Stream
         if is_stream(x):
@@ -532,7 +532,7 @@ class Trainer(Predictor):
             source = self._prepare("evaluate", x, y, sample_weight)
             self._commit(source)
             total = limit or -(-len(source.data) // (size or 32))
-        events = CallbackList(listeners, model=self, verbose=verbose, epochs=1, steps=total or None)
+        events = CallbackList(listeners, model=self, verbose=level, epochs=1, steps=total or None)
         logs = self._test(source, size, limit, events)
         if verbose == 2:
             print(" - ".join(f"{name}: {value}" for name, value in callbacks_module.spell(logs).items()), flush=True)

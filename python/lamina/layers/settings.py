@@ -40,7 +40,8 @@ class Setting(Argument[T]):
 
     def who(self, instance: Any) -> str:
         """Return how messages begin."""
-        return f"{type(instance).__name__} {instance.name!r}"
+        name = vars(instance).get("_name")  # not there yet where a subclass sets it before it calls Layer's constructor
+        return type(instance).__name__ if name is None else f"{type(instance).__name__} {name!r}"
 
 
 class Rule(Setting[Any]):
@@ -63,6 +64,6 @@ class Rule(Setting[Any]):
     def __set__(self, instance: Any, value: Any) -> None:
         super().__set__(instance, value)
         if self._kind != "initializer":
-            for variable in instance.weights:
+            for variable in vars(instance).get("_variables", ()):
                 if variable.name == self._parameter:
                     setattr(variable, self._kind, vars(instance)[self.name])
