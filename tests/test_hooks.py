@@ -153,6 +153,37 @@ def test_what_would_not_be_called_is_refused_on_classes_and_on_instances(name):
         setattr(model, name, lambda *a: None)
 
 
+@pytest.mark.parametrize("name", ["call", "__call__", "compute_mask", "compute_output_spec"])
+def test_what_would_not_be_called_of_a_layer_is_refused(name):
+    kind = type("Own", (layers.ReLU,), {name: lambda self, *a, **k: None})
+    with pytest.raises(TypeError, match=f"its {name} would not be called"):
+        lamina.Sequential([lamina.Input((3,)), kind()])
+
+
+@pytest.mark.parametrize("name", ["trainable_variables", "trainable_weights"])
+def test_what_would_not_be_read_of_a_model_is_refused(name):
+    kind = type("Own", (lamina.Sequential,), {name: property(lambda self: [])})
+    with pytest.raises(TypeError, match=f"{name} would not be read"):
+        kind([layers.Dense(1)])
+
+
+def test_state_of_a_metric_of_ones_own_may_be_whole_numbers():
+    class Rows(metrics.Metric):
+        def __init__(self):
+            super().__init__("rows")
+            self.seen = self.add_variable((), "zeros", dtype="int64", aggregation="sum", name="seen")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.seen.assign_add(len(y_pred))
+
+        def result(self):
+            return {"rows": int(self.seen.value), "twice": 2 * int(self.seen.value)}
+
+    _, history = trained([], metrics=[Rows()], epochs=2)
+    assert history["rows"] == [len(X)] * 2
+    assert history["twice"] == [2 * len(X)] * 2
+
+
 def test_get_metrics_result_acts():
     class Own(lamina.Sequential):
         def get_metrics_result(self):

@@ -79,6 +79,12 @@ class Sequential(Trainer):
         for method in _NOT_CALLED:
             if hasattr(type(self), method):
                 raise _would_not_be_called(type(self), method)
+        for attribute in ("trainable_variables", "trainable_weights"):
+            if getattr(type(self), attribute) is not getattr(Sequential, attribute):
+                raise KindError(
+                    f"{type(self).__name__}: {attribute} would not be read: what trains is said by `trainable` of "
+                    "layers and variables."
+                )
         kind = type(self).__name__
         self.name = text(kind, "name", name) if name is not None else unique_name(snake_case(kind))
         self.seed = random.global_seeds.next_seed()

@@ -132,7 +132,7 @@ class Variable(NDArrayOperatorsMixin):
         name: str | None = None,
     ) -> None:
         name = text("Variable", "name", name) if name is not None else unique_name("variable")
-        choice("Variable", "aggregation", aggregation, (None, "none", "mean", "sum", "only_first_replica"))
+        check_aggregation("Variable", aggregation)
         choice("Variable", "synchronization", synchronization, (None, "none", "auto", "on_read", "on_write"))
         value = _first_values(name, initializer, shape, dtype)
         self._set_up(value, name, name, flag(f"Variable {name!r}", "trainable", trainable))
@@ -336,6 +336,11 @@ def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Pass
     # Those of a layer move into its block before anything is read: a first step elsewhere would move them meanwhile.
     places = [v.require_block() if v.owner is not None else v.block for v in variables]
     return _core.Passage([place[0] for place in places if place is not None], write)
+
+
+def check_aggregation(who: str, value: Any) -> None:
+    """Raise unless a value is one of those of Keras's that say how variables are shared; here nothing is."""
+    choice(who, "aggregation", value, (None, "none", "mean", "sum", "only_first_replica"))
 
 
 def _first_values(name: str, initializer: Any, shape: Any, dtype: Any) -> Array:

@@ -17,7 +17,7 @@ from lamina._names import redefines, snake_case, unique, unique_name
 from lamina.layers.host import Functions, Pass
 from lamina.layers.settings import Setting
 from lamina.plan import ActivityStep, Constants, HostStep, Plan, Step, make_plan
-from lamina.variables import Variable, one_moment
+from lamina.variables import Variable, check_aggregation, one_moment
 
 __all__ = ["Layer", "Pass"]
 
@@ -107,12 +107,13 @@ class Layer:
         self._activity_loss: float | None = None
 
     def check_computable(self) -> None:
-        """Raise where a subclass defines Keras's `call` and neither `forward` nor `steps`: it would not be called."""
-        if redefines(type(self), "call", "forward") and redefines(type(self), "call", "steps"):
-            raise KindError(
-                f"{type(self).__name__} {self.name!r}: a layer written in Python defines forward and backward: its "
-                "call would not be called, for it cannot be differentiated."
-            )
+        """Raise where a subclass defines what fit and predict would not call, as Keras's `call` without `forward`."""
+        for name in ("call", "__call__", "compute_mask", "compute_output_spec"):
+            if redefines(type(self), name, "forward") and redefines(type(self), name, "steps"):
+                raise KindError(
+                    f"{type(self).__name__} {self.name!r}: a layer written in Python defines forward and backward, and "
+                    f"compute_output_shape where that differs; its {name} would not be called."
+                )
         one, other = (redefines(type(self), name, "steps") for name in ("forward", "backward"))
         if type(self).steps is not Layer.steps and (one != other or (one and self.vocabulary is not None)):
             raise KindError(
@@ -338,6 +339,8 @@ class Layer:
         shape = () if shape is None else sizes(who, "shape", shape)
         name = text(who, "name", name) if name is not None else f"variable_{len(self._variables)}"
         trainable = flag(who, "trainable", trainable)
+        flag(who, "autocast", autocast)
+        check_aggregation(who, aggregation)
         if dtype is not None and config.check_float_type(who, dtype) != self.dtype:
             raise ValueError(f"{who}: dtype of {name} must be the layer's, {self.dtype}.")
         initializer = initializers.argument(

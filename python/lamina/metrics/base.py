@@ -13,7 +13,7 @@ from lamina._arguments import Argument
 from lamina._arrays import broadcast, float_array, of_one_rank, real_array, scored_batch, target_array
 from lamina._checks import function, sizes, text
 from lamina._names import Configurable, required, snake_case, unique_name
-from lamina.variables import Variable
+from lamina.variables import Variable, check_aggregation
 
 __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
 
@@ -139,7 +139,12 @@ class Metric(Configurable):
             variable.assign(np.zeros(variable.shape))
 
     def add_variable(
-        self, shape: tuple[int, ...], initializer: Any = "zeros", dtype: Any = None, name: str | None = None
+        self,
+        shape: tuple[int, ...],
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        aggregation: str | None = "sum",
+        name: str | None = None,
     ) -> Variable:
         """Return a variable for state of one's own; `reset_state` makes it zero.
 
@@ -147,23 +152,31 @@ class Metric(Configurable):
         ----------
         shape : tuple of int
         initializer : str, Initializer or dict
-        dtype : {"float32", "float64"}, optional
+        dtype : str, optional
+            Of real numbers; `lamina.config.floatx` if omitted.
+        aggregation
+            Accepted as in Keras, where it chooses how variables are shared.
         name : str, optional
         """
         who = f"{type(self).__name__} {self.name!r}"
         name = text(who, "name", name) if name is not None else f"variable_{len(self._variables)}"
         made = required(who, "initializer", initializers.argument(who, "initializer", initializer))
-        dtype = config.floatx() if dtype is None else config.check_float_type(who, dtype)
+        check_aggregation(who, aggregation)
+        dtype = config.any_dtype(who, dtype) or config.floatx()
         value = made(sizes(who, "shape", shape), dtype)
         variable = Variable.holding(np.array(value), name, f"{self.name}/{name}", False)
         self._variables.append(variable)
         return variable
 
     def add_weight(
-        self, shape: tuple[int, ...] = (), initializer: Any = "zeros", dtype: Any = None, name: str | None = None
+        self,
+        shape: tuple[int, ...] = (),
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        name: str | None = None,
     ) -> Variable:
         """Return a variable, as `add_variable`."""
-        return self.add_variable(shape, initializer, dtype, name)
+        return self.add_variable(shape, initializer, dtype, name=name)
 
     def state(self) -> dict[str, Any]:
         """Return what the metric has summed so far, by name."""
