@@ -193,3 +193,9 @@ def test_public_functions_convert_and_refuse():
         activations.get("sigmoit")
     with pytest.raises(TypeError, match="name or a function"):
         activations.get(3)
+
+
+def test_the_docstring_names_what_is_derived_from_the_input():
+    text = kernels.activation_backward.__doc__.partition("The input of ")[2].partition(", the output of all others")[0]
+    named = {word.strip('`",') for word in text.replace(" and", "").split()}
+    assert named == {name for name, row in _core.activation_table().items() if row["derivative_of"] == "input"}

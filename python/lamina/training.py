@@ -509,7 +509,9 @@ class Trainer(Predictor):
         Returns
         -------
         float, list of float, or dict
-            The loss; with metrics a list that begins with it; with `return_dict` by name.
+            The loss; with metrics a list that begins with it; with `return_dict` by name. The loss is the mean of the
+            batches' losses, weighted by their rows. So it depends on the batches, as in Keras, where its reduction is
+            "sum", or "mean_with_sample_weight" and there are weights.
 
         Raises
         ------

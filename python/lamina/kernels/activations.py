@@ -64,7 +64,8 @@ def activation_backward(
     name : str
         As in `activation_forward`.
     x_or_y : ndarray, any shape
-        The input of ``"gelu"``, ``"gelu_tanh"``, ``"silu"`` and ``"mish"``, the output of all others.
+        The input of ``"gelu"``, ``"gelu_tanh"``, ``"silu"``, ``"mish"``, ``"hard_silu"``, ``"tanh_shrink"`` and
+        ``"squareplus"``, the output of all others.
     dy : ndarray, shape of `x_or_y`
         Gradient of the loss with respect to the output.
     alpha : float, optional
