@@ -108,8 +108,12 @@ def look_up(who: str, what: str, identifier: object, classes: Mapping[str, Calla
 
 def redefines(kind: type, method: str, reference: str) -> bool:
     """Return whether a class has a method of its own, further down than the one that says how it is compiled."""
-    places = {name: i for i, base in reversed(list(enumerate(kind.__mro__))) for name in vars(base)}
-    return places.get(method, len(places)) < places.get(reference, len(places))
+    for base in kind.__mro__:
+        if reference in base.__dict__:
+            return False
+        if method in base.__dict__:
+            return True
+    return False
 
 
 def required(who: str, what: str, found: T | None) -> T:

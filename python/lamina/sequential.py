@@ -326,7 +326,10 @@ class Sequential(Trainer):
         """Return the shape of one row of output for rows of that shape, built or not."""
         if not self._parts:
             raise ValueError(f"{type(self).__name__} {self.name!r}: the model must have at least one layer.")
-        shape = self.compute_output_shape((None, *row_shape))
+        if self.built and row_shape == self.row_shape:
+            shape = self._parts[-1].output_shape
+        else:
+            shape = self.compute_output_shape((None, *row_shape))
         return tuple(size for size in shape[1:] if size is not None)
 
     def check_masks(self, who: str) -> None:
