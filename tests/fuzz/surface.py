@@ -70,9 +70,11 @@ def restore():
     config.set_epsilon(1e-7)
     runtime.set_num_threads(2)
     _names.reset_names()
+    MODEL.set_weights(FIRST)
 
 
 MODEL = compiled()
+FIRST = MODEL.get_weights()
 _DIRECTORY = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, _DIRECTORY, ignore_errors=True)
 FILE, WEIGHTS = (os.path.join(_DIRECTORY, name) for name in ("model.safetensors", "weights.safetensors"))
