@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import pickle
@@ -213,6 +214,45 @@ def test_what_is_read_beside_training_belongs_to_one_moment(tmp_path):
         assert found == sorted(found)
         if look is not prediction:
             assert found[-1] == epochs * 4
+
+
+class TrainsWhenItIsPickled:
+    """What has another thread train while the model that holds it is copied: once, whoever looks at it again."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __reduce__(self):
+        model, self.model = self.model, None
+        if model is not None:
+            at_once(lambda: model.fit(X, Y, batch_size=16, epochs=1, shuffle=False, verbose=0))
+        return type(None), ()
+
+
+@pytest.mark.parametrize("copied", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy], ids=["pickle", "deepcopy"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_copy_is_of_one_moment_where_training_begins_while_it_is_made(copied, first):
+    model = new_model()
+    if not first:
+        model.fit(X, Y, batch_size=16, epochs=1, shuffle=False, verbose=0)
+    model.layers[1].note = TrainsWhenItIsPickled(model)
+    twin = copied(model)
+    assert twin.optimizer.iterations == twin._draws.value == 4 + 4 * (not first)
+    assert not hasattr(twin, "_instead")
+    del model.layers[1].note, twin.layers[1].note
+    for _ in range(2):
+        assert fingerprint(model.get_weights()) == fingerprint(twin.get_weights())
+        for one in (model, twin):
+            one.fit(X, Y, batch_size=16, epochs=1, shuffle=False, verbose=0)
+
+
+def test_copies_share_what_their_models_share():
+    model = new_model()
+    head = lamina.Sequential([*model.layers[:2]])
+    first, second = pickle.loads(pickle.dumps((model, head)))
+    assert first.layers[0] is second.layers[0]
+    shallow = copy.copy(model)
+    assert shallow.layers[0] is model.layers[0]
 
 
 def test_the_first_look_beside_the_first_training_is_of_one_moment():

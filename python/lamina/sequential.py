@@ -580,21 +580,57 @@ class Sequential(Trainer):
         return json.dumps(serialize(self), **settings)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Copy as usual; while another thread trains the model, a copy of one moment between two of its steps.
+        """Copy as usual; where another thread trains the model meanwhile, as it is at one moment between two steps.
 
         That copy is made apart: it does not share layers with other models that are copied or pickled together with it.
         """
-        if _apart.get() is self or not (self._fitting.taken_elsewhere() or self._running.taken_elsewhere()):
+        if _apart.get() is self:
             return super().__reduce_ex__(protocol)
+        if self.trains_elsewhere():
+            return pickle.loads, (self.pickled_apart(protocol),)
+        witness = _Witness(self)
+        reduced: Any = super().__reduce_ex__(protocol)
+        make, arguments, state, *others = reduced
+        return make, arguments, (state | {"_instead": witness} if isinstance(state, dict) else state), *others
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a state, or that of a copy that was made apart instead."""
+        instead = state.get("_instead")
+        self.__dict__.update(instead.__dict__ if isinstance(instead, Sequential) else state)
+        self.__dict__.pop("_instead", None)
+
+    def trains_elsewhere(self) -> bool:
+        """Return whether another thread trains or evaluates the model."""
+        return self._fitting.taken_elsewhere() or self._running.taken_elsewhere()
+
+    def pickled_apart(self, protocol: Any) -> bytes:
+        """Return a pickle of the model alone, of one moment between two steps of training."""
         token = _apart.set(self)
         try:
             with one_moment(self.weights):
-                return pickle.loads, (pickle.dumps(self, protocol),)
+                return pickle.dumps(self, protocol)
         finally:
             _apart.reset(token)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+class _Witness:
+    """The last part of a model's state that is pickled: None, or a copy of the model where it was trained meanwhile."""
+
+    def __init__(self, model: Sequential) -> None:
+        self._model = model
+        self._versions = self._now()
+
+    def _now(self) -> list[int | None]:
+        blocks = (variable.block for variable in self._model.weights)
+        return [None if block is None else block[0].version for block in blocks]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._now() == self._versions and not self._model.trains_elsewhere():
+            return type(None), ()
+        return pickle.loads, (self._model.pickled_apart(protocol),)
 
 
 # The model that is being pickled apart from everything else.

@@ -26,6 +26,11 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copy what grows while another thread trains."""
+        history = {name: list(values) for name, values in dict(self.history).items()}
+        return self.__dict__ | {"history": history, "epoch": list(self.epoch)}
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Begin anew."""
         self.history, self.epoch = {}, []

@@ -122,6 +122,10 @@ class Optimizer(Configurable):
             super().__setattr__(name, before)
             raise
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copy what grows while another thread trains."""
+        return self.__dict__ | {"_slots": {name: dict(blocks) for name, blocks in dict(self._slots).items()}}
+
     def check_together(self) -> None:
         """Raise where arguments do not go with each other."""
         limits = (self.clipnorm, self.clipvalue, self.global_clipnorm)
