@@ -234,6 +234,7 @@ def test_partly_frozen_variables():
     assert changed == [False, True, True, False]
 
 
+@pytest.mark.filterwarnings("ignore:.*no trainable weights")
 def test_model_trainable_freezes_everything():
     model = classification_model()
     model.trainable = False

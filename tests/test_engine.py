@@ -334,6 +334,7 @@ def test_an_error_in_a_users_layer_reaches_the_user(rng):
     assert model.predict(x).shape == (8, 1)
 
 
+@pytest.mark.filterwarnings("ignore:.*no trainable weights")
 def test_frozen_layers_stay(rng):
     x, y = rng.standard_normal((50, 6)).astype("f"), rng.standard_normal((50, 2)).astype("f")
     for frozen in ([0], [1], [2], [0, 1], [1, 2], [0, 1, 2]):

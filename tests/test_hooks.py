@@ -323,6 +323,31 @@ def test_rows_that_run_out_are_told_of():
         model.fit(X, Y, validation_data=(X, Y), validation_batch_size=4, validation_steps=5, verbose=0)
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: layers.LeakyReLU(alpha=0.1), "alpha is an older name of negative_slope"),
+        (lambda: layers.Embedding(3, 2, input_length=4), "input_length is no longer needed"),
+        (lambda: layers.InputLayer(input_shape=(3,)), "input_shape is an older name of shape"),
+    ],
+)
+def test_older_names_of_arguments_are_taken_with_a_warning(make, words):
+    with pytest.warns(UserWarning, match=words) as told:
+        make()
+    assert told[0].filename == __file__
+
+
+def test_training_a_frozen_model_is_told_of():
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
+    model.trainable = False
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="fit: the model has no trainable weights") as told:
+        model.fit(X, Y, verbose=0)
+    assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match="train_on_batch: the model has no trainable weights"):
+        model.train_on_batch(X, Y)
+
+
 def test_metrics_must_compare():
     model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
     for wrong in ("mean", "sum", metrics.Mean()):

@@ -32,7 +32,6 @@ def test_inputs_say_their_shape_in_several_ways():
         lamina.Input((4,)),
         lamina.Input(shape=(4,), batch_size=7),
         lamina.Input(batch_shape=(None, 4)),
-        layers.InputLayer(input_shape=(4,)),
         lamina.Input((4,), dtype="float16"),
     ):
         assert lamina.Sequential([made, layers.Dense(2)]).input_shape == (None, 4)

@@ -63,6 +63,7 @@ def test_values_are_those_of_the_formula(name, shape, dtype, isa, rng):
     np.testing.assert_array_equal(again(x), layer(x))
 
 
+@pytest.mark.filterwarnings("ignore:.*no trainable weights")
 def test_batch_normalization_by_the_batch_and_by_running_means(dtype, isa, rng):
     x = (rng.standard_normal((300, 40)) * 3 + 1).astype(dtype)
     layer = layers.BatchNormalization(momentum=0.75, dtype=str(dtype))

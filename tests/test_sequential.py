@@ -385,6 +385,7 @@ def test_float64_models(rng):
         lamina.config.set_floatx("float32")
 
 
+@pytest.mark.filterwarnings("ignore:.*no trainable weights")
 def test_frozen_layers_stay(rng):
     x, y = blobs(rng)
     model = classification_model((8, 5, 4, 3))

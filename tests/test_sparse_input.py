@@ -310,7 +310,7 @@ def test_one_long_row_does_not_make_all_rows_long(rng):
 def test_embedding_takes_keras_arguments():
     table = np.arange(10.0).reshape(5, 2)
     for weights in (table, [table]):
-        layer = layers.Embedding(5, 2, weights=weights, input_length=3)
+        layer = layers.Embedding(5, 2, weights=weights)
         np.testing.assert_array_equal(layer(np.array([[4, 0, 1]])), table.astype("f")[[[4, 0, 1]]])
     with pytest.raises(ValueError, match=r"weights must have shape \(5, 2\)"):
         layers.Embedding(5, 2, weights=table.T)

@@ -54,6 +54,7 @@ def test_optimizers_by_themselves():
         lamina.optimizers.SGD(decay=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*no trainable weights")
 def test_frozen_models_count_no_steps():
     model = small_model()
     model.trainable = False

@@ -81,6 +81,10 @@ lamina stand with the reason in `tests/peers/keras_suite/left_out.py`. Beyond th
   with (`units`, `use_bias`, `axis`) stays once the layer is built. Keras takes the new value and goes on with the old.
 * `Optimizer.apply` takes variables that `build` was called with, and no others; `variables` of optimizers and metrics
   take what is assigned to them, or say that it follows from something else.
+* Keras's warnings are given, but for these: `shuffle=True` with a generator (True is the default, and its order is its
+  own), a mask that gets lost (`mask_zero` says where it would count, and raises there), `input_shape` of a layer (an
+  argument like others), `run_eagerly` beside `jit_compile` (both are without effect), a `PyDataset` without
+  `super().__init__()` (nothing needs it), an overridden `compile` (loading calls it with what the file holds).
 * Axes of normalizing layers are the last ones, masks are not read, `Dropout` has no `noise_shape`.
 """
 

@@ -147,6 +147,10 @@ class Trainer(Predictor):
             self.compile(optimizer, copy.deepcopy(known.loss), known.loss_weight, metrics, weighted)
         self.reset_metrics()
 
+    def _warn_if_nothing_trains(self, who: str) -> None:
+        if self.built and not self.trainable_weights:
+            warnings.warn(f"{who}: the model has no trainable weights: nothing is learnt.", stacklevel=4)
+
     def _warn_about_logits(self) -> None:
         warnings.warn(
             f"{self._who('compile')}: the loss has from_logits=True, but the model ends in "
@@ -196,8 +200,9 @@ class Trainer(Predictor):
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Evaluated after each epoch; overrides `validation_split`.
         shuffle : bool
-            Whether each epoch takes the rows in a new random order: a function of the model's seed and of
-            the number of epochs that it was trained for.
+            Whether each epoch takes the rows, or the batches of a sequence, in a new random order: a function of the
+            model's seed and of the number of epochs that it was trained for. The order of a generator or of another
+            iterable is its own.
         class_weight : dict of int to float, or "balanced", optional
             Factor of the loss of rows of a class, 1 for classes that are not named; "balanced" gives all classes the
             same weight in all. Not together with `sample_weight`.
@@ -297,6 +302,7 @@ class Trainer(Predictor):
         except BaseException:
             self.validates = before
             raise
+        self._warn_if_nothing_trains(who)
         self.history = history
         self.stop_training = self.fit_completed = False
         self.initial_epoch = None
@@ -568,6 +574,7 @@ class Trainer(Predictor):
         if class_weight is not None:
             prepared = self._weighted(who, prepared, class_weight, y)
         self._commit(prepared)
+        self._warn_if_nothing_trains(who)
         run = Run(self, "train_on_batch")
         with run:
             self._train_rows(prepared, None, 0, len(prepared.data), len(prepared.data))

@@ -10,7 +10,7 @@ from lamina._arguments import optional
 from lamina._checks import integer, integers, number
 from lamina._names import serialize_optional
 from lamina.activations import Kernel
-from lamina.layers.base import Layer
+from lamina.layers.base import Layer, warn_of_older_name
 from lamina.layers.settings import Rule, Setting
 from lamina.plan import ActivationStep, ClippedReluStep, PreluStep, ReshapeStep, Step
 from lamina.variables import Variable
@@ -240,7 +240,9 @@ class LeakyReLU(_ActivationLayer):
     negative_slope = Setting(number, least=0)
 
     def __init__(self, negative_slope: float = 0.3, **layer_arguments: Any) -> None:
-        negative_slope = layer_arguments.pop("alpha", negative_slope)  # its older name
+        if "alpha" in layer_arguments:
+            warn_of_older_name("LeakyReLU: alpha is an older name of negative_slope.")
+            negative_slope = layer_arguments.pop("alpha")
         super().__init__(**layer_arguments)
         self.negative_slope = negative_slope
 

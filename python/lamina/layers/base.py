@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from contextvars import ContextVar
 from typing import Any
 
@@ -599,6 +600,11 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def warn_of_older_name(text: str) -> None:
+    """Warn, as Keras does, who calls a constructor with an argument of older versions."""
+    warnings.warn(text, stacklevel=3)
 
 
 def batch_shape(who: str, shape: Any) -> tuple[int | None, ...]:

@@ -8,7 +8,7 @@ from lamina import initializers
 from lamina._arrays import real_array
 from lamina._checks import flag, integer, only_none
 from lamina._names import serialize_optional
-from lamina.layers.base import Layer
+from lamina.layers.base import Layer, warn_of_older_name
 from lamina.layers.settings import Rule, Setting
 from lamina.plan import EmbeddingStep, Step
 from lamina.variables import Variable
@@ -36,6 +36,8 @@ class Embedding(Layer):
         Training raises where the mask would reach the loss or a `BatchNormalization`.
     weights : ndarray, shape (input_dim, output_dim), or a list of one, optional
         The table's first values.
+    input_length : int, optional
+        Accepted with a warning, as in Keras: the input tells its length.
     lora_rank, lora_alpha, quantization_config : None
         Tables are neither quantized nor approximated; another value raises.
     input_shape, name, dtype, trainable
@@ -83,7 +85,8 @@ class Embedding(Layer):
         **layer_arguments: Any,
     ) -> None:
         only_none("Embedding", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
-        layer_arguments.pop("input_length", None)  # accepted as in Keras: the input tells
+        if layer_arguments.pop("input_length", None) is not None:
+            warn_of_older_name("Embedding: input_length is no longer needed: the input tells its length.")
         super().__init__(**layer_arguments)
         who = f"Embedding {self.name!r}"
         self.input_dim = input_dim

@@ -8,7 +8,7 @@ from typing import Any
 from lamina import config
 from lamina._arguments import optional
 from lamina._checks import KindError, choice, flag, integer, integers, only_none, short
-from lamina.layers.base import Layer
+from lamina.layers.base import Layer, warn_of_older_name
 from lamina.layers.settings import Setting
 from lamina.plan import ReshapeStep, Step
 
@@ -68,6 +68,8 @@ class InputLayer(Layer):
             who, input_tensor=input_tensor, ragged=ragged or None, optional=flag(who, "optional", optional) or None
         )
         input_shape = layer_arguments.pop("input_shape", None)
+        if input_shape is not None:
+            warn_of_older_name("InputLayer: input_shape is an older name of shape.")
         shape = input_shape if shape is None else shape
         if batch_shape is not None:
             if shape is not None or batch_size is not None:
