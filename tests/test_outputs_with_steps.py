@@ -67,3 +67,31 @@ def test_targets_and_weights_with_steps_must_fit():
             model.fit(x, wrong, verbose=0)
     with pytest.raises(ValueError, match=r"sample_weight must have shape \(5,\) or \(5, 3\)"):
         model.fit(x, np.zeros((5, 3, 2)), sample_weight=np.ones((5, 2)), verbose=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("rows", [1, 2, 3, 70])
+@pytest.mark.parametrize("layer", ["dense", "apart"])
+def test_penalties_on_few_rows_of_wide_outputs(rows, threads, layer, rng, restore_threads):
+    """Of fewer lines than the output has panels."""
+    lamina.set_num_threads(threads)
+    x = rng.standard_normal((rows, 3, 5)).astype("f")
+    y = rng.standard_normal((rows, 3, 200)).astype("f")
+    penalty = lamina.regularizers.L1L2(0.01, 0.02)
+    stack = [layers.Dense(200, activity_regularizer=penalty)]
+    if layer == "apart":
+        stack = [layers.Dense(200), layers.ActivityRegularization(0.01, 0.02)]
+    model = lamina.Sequential([lamina.Input((3, 5)), *stack])
+    model.compile(lamina.optimizers.SGD(0.5), "mse")
+    kernel, bias = (v.astype(np.float64) for v in model.get_weights())
+    wide = x.astype(np.float64)
+    out = wide @ kernel + bias
+    for found in (model.predict(x), model(x), model.predict_on_batch(x)):
+        np.testing.assert_allclose(found, out, rtol=1e-5, atol=1e-5)
+    loss = ((out - y) ** 2).mean() + (0.01 * np.abs(out) + 0.02 * out**2).sum() / rows
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), loss, rtol=1e-5)
+    slope = 2 * (out - y) / out.size + (0.01 * np.sign(out) + 0.04 * out) / rows
+    np.testing.assert_allclose(model.train_on_batch(x, y), loss, rtol=1e-5)
+    np.testing.assert_allclose(
+        model.get_weights()[0], kernel - 0.5 * np.einsum("nsi,nso->io", wide, slope), rtol=1e-4, atol=1e-5
+    )

@@ -92,14 +92,18 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) 
     const Layer<T>& layer = this->layer(l);
     const Panels<T>& output = pass.tape[l + 1].value;
     const std::ptrdiff_t rows = output.rows, panels = panel_count(output.cols, kPanelWidth<T>);
-    const bool by_rows = (count > 1 || interrupt != nullptr) && layer.forward_by_rows(pass.tape.rows(), count);
+    // A layer that writes one number for a row of the batch has all of the row's lines and panels at once.
+    const bool together = layer.keeps_lines_together();
+    const bool by_rows =
+        together || ((count > 1 || interrupt != nullptr) && layer.forward_by_rows(pass.tape.rows(), count));
     // Whoever goes on with the same rows has no need to wait. Where the lines of a row stay together, the division is
     // another one for each factor and the barrier remains.
-    const bool together = layer.keeps_lines_together() && plan_[static_cast<std::size_t>(l + 1)].factor > 1;
-    if (count > 1 && l > 0 && !(by_rows && divided_by_rows && pass.tape[l].value.rows == rows && !together))
+    const std::ptrdiff_t factor = plan_[static_cast<std::size_t>(l + 1)].factor;
+    const bool apart = together && factor > 1;
+    if (count > 1 && l > 0 && !(by_rows && divided_by_rows && pass.tape[l].value.rows == rows && !apart))
       barrier->wait();
-    divided_by_rows = by_rows && !together;
-    const Range mine = together  ? lines_together<T>(rows, plan_[static_cast<std::size_t>(l + 1)].factor, index, count)
+    divided_by_rows = by_rows && !apart;
+    const Range mine = apart     ? lines_together<T>(rows, factor, index, count)
                        : by_rows ? share_of(rows, grain, index, count)
                                  : share_of(panels, 1, index, count);
     const bool whole = interrupt == nullptr || layer.host();
