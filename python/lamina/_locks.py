@@ -1,13 +1,18 @@
 """Locks of objects that several threads may use: first uses, and turns of training.
 
-Both kinds are re-entrant, free in the child of a fork, and free in a copy or a pickle. Ctrl-C ends a wait for them.
+All are re-entrant, free in the child of a fork, and free in a copy or a pickle. Ctrl-C ends a wait for them, and never
+leaves one taken: a ``with`` calls the methods of Python's own lock, so between taking the lock and entering the block
+there is no Python code in which KeyboardInterrupt could be raised.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
+
+from lamina._interrupts import interrupts_later
 
 __all__ = ["Once", "Turn"]
 
@@ -19,23 +24,19 @@ class _Lock:
         self._renew()
 
     def _renew(self) -> None:
-        self._lock, self._process, self.depth = threading.RLock(), os.getpid(), 0
+        self._lock, self._process = threading.RLock(), os.getpid()
 
-    def acquire(self, wait: bool = True) -> bool:
-        """Take the lock; return whether the thread holds it now."""
+    @property
+    def lock(self) -> Any:
+        """Python's lock."""
         if self._process != os.getpid():
             self._renew()
-        if not self._lock.acquire(wait):
-            return False
-        self.depth += 1
-        return True
+        return self._lock
 
-    def release(self) -> None:
-        """Give it back; in the child of a fork, what its parent took is gone already."""
-        if self._process != os.getpid() or not self.depth:
-            return
-        self.depth -= 1
-        self._lock.release()
+    @property
+    def held(self) -> bool:
+        """Whether the calling thread has it."""
+        return bool(self.lock._is_owned())
 
     def __reduce__(self) -> Any:
         return type(self), ()
@@ -48,25 +49,20 @@ class Once(_Lock):
     threads that need the same thing wait.
     """
 
-    def __enter__(self) -> None:
-        self.acquire()
+    @property
+    def __enter__(self) -> Callable[[], Any]:
+        return self.lock.__enter__  # type: ignore[no-any-return]  # that of a lock
 
-    def __exit__(self, *_: object) -> None:
-        self.release()
+    @property
+    def __exit__(self) -> Callable[..., None]:
+        return self.lock.__exit__  # type: ignore[no-any-return]  # that of a lock
 
 
 class _Held(threading.local):
-    """The ranks of the turns that the thread holds, of any model."""
+    """The turns that the thread holds, of any model; some of them it may have given back, or not got."""
 
     def __init__(self) -> None:
-        self._ranks: list[int] = []
-        self._process = os.getpid()
-
-    @property
-    def ranks(self) -> list[int]:
-        if self._process != os.getpid():
-            self._ranks, self._process = [], os.getpid()
-        return self._ranks
+        self.turns: list[Turn] = []
 
 
 _held = _Held()
@@ -86,56 +82,77 @@ class Turn(_Lock):
 
     def __init__(self, rank: int) -> None:
         super().__init__()
-        self._rank = rank
+        self.rank = rank
 
     def of(self, who: str) -> _Taken:
         """Return a context manager that waits for the turn and holds it; `who` begins the message of a refusal."""
         return _Taken(self, who)
 
-    def take(self, who: str) -> None:
-        """Wait for the turn and take it; `give_back` ends it."""
-        if not self.acquire(wait=False):
-            if any(rank >= self._rank for rank in _held.ranks):
-                raise RuntimeError(
-                    f"{who}: the model must not be in use by another thread; that thread may be waiting for the model "
-                    "in whose step or callback this is called. Call it outside of these."
-                )
-            self.acquire()
-        _held.ranks.append(self._rank)
-
-    def take_if_free(self) -> bool:
-        """Take a turn that nobody holds, not even this thread; return whether it was free."""
-        if not self.acquire(wait=False):
-            return False
-        if self.depth > 1:
-            self.release()
-            return False
-        _held.ranks.append(self._rank)
-        return True
+    def if_free(self, refusal: str) -> _TakenIfFree:
+        """Return a context manager that holds a turn which nobody has, not even this thread; else it raises."""
+        return _TakenIfFree(self, refusal)
 
     def taken_elsewhere(self) -> bool:
         """Return whether another thread has the turn."""
-        free = self.acquire(wait=False)
-        if free:
-            self.release()
+        if self.held:
+            return False
+        with interrupts_later():
+            free = self.lock.acquire(False)
+            if free:
+                self.lock.release()
         return not free
 
-    def give_back(self) -> None:
-        """End a turn."""
-        if self._rank in _held.ranks:  # else it was taken in the parent of a fork
-            _held.ranks.remove(self._rank)
-        self.release()
+    def must_not_wait(self) -> bool:
+        """Return whether the thread holds turns for whose end the holder of this one may be waiting."""
+        _held.turns = [turn for turn in _held.turns if turn.held]
+        found = any(turn.rank >= self.rank for turn in _held.turns)
+        _held.turns.append(self)
+        return found and not self.held
 
     def __reduce__(self) -> Any:
-        return type(self), (self._rank,)
+        return type(self), (self.rank,)
 
 
-class _Taken:
-    def __init__(self, turn: Turn, who: str) -> None:
-        self._turn, self._who = turn, who
+class _Exit:
+    """A context manager that gives a turn back."""
 
+    def __init__(self, turn: Turn, words: str) -> None:
+        self._turn, self._words = turn, words
+
+    def _take_without_waiting(self, refusal: str) -> None:
+        taken = False
+        try:
+            with interrupts_later():
+                taken = self._turn.lock.acquire(False)
+        except BaseException:
+            if taken:
+                self._turn.lock.release()
+            raise
+        if not taken:
+            raise RuntimeError(refusal)
+
+    @property
+    def __exit__(self) -> Callable[..., None]:
+        return self._turn.lock.__exit__  # type: ignore[no-any-return]  # that of a lock
+
+
+class _Taken(_Exit):
+    @property
+    def __enter__(self) -> Callable[[], Any]:
+        if self._turn.must_not_wait():
+            return self._refuse_to_wait
+        return self._turn.lock.__enter__  # type: ignore[no-any-return]  # that of a lock
+
+    def _refuse_to_wait(self) -> None:
+        self._take_without_waiting(
+            f"{self._words}: the model must not be in use by another thread; that thread may be waiting for the model "
+            "in whose step or callback this is called. Call it outside of these."
+        )
+
+
+class _TakenIfFree(_Exit):
     def __enter__(self) -> None:
-        self._turn.take(self._who)
-
-    def __exit__(self, *_: object) -> None:
-        self._turn.give_back()
+        if self._turn.held:
+            raise RuntimeError(self._words)
+        _held.turns.append(self._turn)
+        self._take_without_waiting(self._words)

@@ -145,7 +145,7 @@ class Sequential(Trainer):
         who = self._who("add")
         if not isinstance(layer, (Layer, Sequential)):
             raise KindError(f"{who}: layer must be a lamina.layers.Layer; got {type(layer).__name__}.")
-        with self._between_runs(who), self.once:
+        with self._fitting.if_free(in_use := self._in_use(who)), self._running.if_free(in_use), self.once:
             self._add(who, layer)
 
     def _add(self, who: str, layer: Part) -> None:
@@ -184,7 +184,8 @@ class Sequential(Trainer):
 
     def pop(self, rebuild: bool = True) -> Part:
         """Remove the last layer and return it; `rebuild` is accepted as in Keras."""
-        with self._between_runs(self._who("pop")), self.once:
+        in_use = self._in_use(self._who("pop"))
+        with self._fitting.if_free(in_use), self._running.if_free(in_use), self.once:
             if not self._parts:
                 raise ValueError(f"{self._who('pop')}: the model must have a layer; it has none.")
             self._metric_uses = None

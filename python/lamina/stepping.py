@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -92,7 +91,7 @@ class MetricUse(NamedTuple):
 
 
 class Run:
-    """An epoch of training, or an evaluation: ``with run: …`` takes the model's turn, with the metrics of this run.
+    """An epoch of training, or an evaluation, which takes turns: ``with run.turn(): run.take_over(); …``.
 
     Callbacks run between turns. Where another run, of another thread or of a callback, takes its turn there, each finds
     the metrics as it left them.
@@ -104,33 +103,33 @@ class Run:
         self._begun = False
         self.active = True
 
-    def __enter__(self) -> None:
-        model = self._model
-        model._running.take(self._who)
-        before, model._run = model._run, self
-        if before is not self:
-            self._take_over(None if before is None or not before.active else before)
+    def turn(self) -> AbstractContextManager[Any]:
+        """Return a context manager that waits for the model's turn and holds it."""
+        return self._model._running.of(self._who)
 
-    def __exit__(self, *_: object) -> None:
-        self._model._running.give_back()
-
-    def _take_over(self, before: Run | None) -> None:
+    def take_over(self) -> None:
+        """Have the metrics of this run; the first thing to do in a turn."""
+        before = self._model._run
+        if before is self:
+            return
         metrics = self._model.metrics
-        if before is not None:
+        running = before is not None and before.active
+        if before is not None and running:
             before._kept = {id(metric): dict(vars(metric)) for metric in metrics}
-        for metric in metrics:
+        self._model._run = self
+        for metric in metrics:  # whose attributes others may read at any moment
             if id(metric) in self._kept:
-                vars(metric).clear()
-                vars(metric).update(self._kept[id(metric)])
-            elif before is not None:
-                vars(metric).update(copy.deepcopy(vars(metric)))
+                object.__setattr__(metric, "__dict__", self._kept[id(metric)])
+            elif running:
+                object.__setattr__(metric, "__dict__", copy.deepcopy(vars(metric)))
         if not self._begun:
             self._model.reset_metrics()
         self._begun = True
 
     def logs(self) -> dict[str, float]:
         """Return loss and metrics so far, names in alphabetical order as in Keras."""
-        with self:
+        with self.turn():
+            self.take_over()
             return self._model.get_metrics_result()
 
     def end(self) -> dict[str, float]:
@@ -263,18 +262,9 @@ class Stepper:
         for metric in self.metrics:
             metric.reset_state()
 
-    @contextmanager
-    def _between_runs(self, who: str) -> Iterator[None]:
-        """Keep others from training or evaluating; raise where somebody does."""
-        with ExitStack() as taken:
-            for turn in (self._fitting, self._running):
-                if not turn.take_if_free():
-                    raise RuntimeError(
-                        f"{who}: the model must not be in use; it is being trained or evaluated. Call it before or "
-                        "afterwards."
-                    )
-                taken.callback(turn.give_back)
-            yield
+    @staticmethod
+    def _in_use(who: str) -> str:
+        return f"{who}: the model must not be in use; it is being trained or evaluated. Call it before or afterwards."
 
     def _who(self, method: str) -> str:
         return f"{type(self).__name__} {self.name!r}: {method}"

@@ -96,7 +96,7 @@ class Trainer(Predictor):
         )
         compiled.optimizer.check_trainable()
         compiled.loss.check_trainable()
-        with self._between_runs(who), self.once:
+        with self._fitting.if_free(in_use := self._in_use(who)), self._running.if_free(in_use), self.once:
             self._compiled = compiled
             self.run_eagerly, self.jit_compile = run_eagerly, jit_compile
             self.steps_per_execution = steps_per_execution
@@ -385,7 +385,8 @@ class Trainer(Predictor):
                     break
             return
         for first, rows in events.stretches(total, size) if not self.stop_training else [(0, min(size, total))]:
-            with run:
+            with run.turn():
+                run.take_over()
                 self._train_rows(prepared, order, first, rows, size)
             events.advance(-(-rows // size), run.logs)
 
@@ -395,7 +396,8 @@ class Trainer(Predictor):
     ) -> None:  # fmt: skip
         """Train one batch, between its events."""
         events.call("on_train_batch_begin", index, {})
-        with run:
+        with run.turn():
+            run.take_over()
             self._train_rows(prepared, order, first, rows, rows)
             logs = self._logs()
         events.call("on_train_batch_end", index, logs)
@@ -454,7 +456,8 @@ class Trainer(Predictor):
             prepared = self._prepare("evaluate", *batch)
             self._commit(prepared)
             events.call("on_test_batch_begin", index, {})
-            with run:
+            with run.turn():
+                run.take_over()
                 self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
                 logs = self._logs()
             events.call("on_test_batch_end", index, logs)
@@ -472,14 +475,16 @@ class Trainer(Predictor):
         if events is not None and events.wants_batches("test"):
             for index, first in enumerate(range(0, total, size)):
                 events.call("on_test_batch_begin", index, {})
-                with run:
+                with run.turn():
+                    run.take_over()
                     self._evaluate_rows(prepared, first, min(size, total - first), size)
                     logs = self._logs()
                 events.call("on_test_batch_end", index, logs)
                 if self.stop_evaluating:
                     break
         else:
-            with run:
+            with run.turn():
+                run.take_over()
                 self._evaluate_rows(prepared, 0, total, size)
         logs = run.end()
         if events is not None:
@@ -576,7 +581,8 @@ class Trainer(Predictor):
         self._commit(prepared)
         self._warn_if_nothing_trains(who)
         run = Run(self, "train_on_batch")
-        with run:
+        with run.turn():
+            run.take_over()
             self._train_rows(prepared, None, 0, len(prepared.data), len(prepared.data))
             logs = run.end()
         return self._as_result(logs, return_dict)
@@ -587,7 +593,8 @@ class Trainer(Predictor):
         prepared = self._prepare("test_on_batch", x, y, sample_weight)
         self._commit(prepared)
         run = Run(self, "test_on_batch")
-        with run:
+        with run.turn():
+            run.take_over()
             self._evaluate_rows(prepared, 0, len(prepared.data), len(prepared.data))
             logs = run.end()
         return self._as_result(logs, return_dict)
