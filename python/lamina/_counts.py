@@ -51,11 +51,12 @@ class Count:
     @contextmanager
     def assumed(self, value: int) -> Iterator[None]:
         """Let the calling thread alone find another value."""
-        token = _assumed.set((self, value))
-        try:
+        before = _assumed.get()
+        try:  # set within: Ctrl-C may come as soon as it is
+            _assumed.set((self, value))
             yield
         finally:
-            _assumed.reset(token)
+            _assumed.set(before)
 
     def __getstate__(self) -> int:
         return self.value

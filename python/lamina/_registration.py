@@ -112,11 +112,12 @@ def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]
         Name → class or function.
     """
     own = {} if custom_objects is None else mapping("custom_object_scope", "custom_objects", custom_objects)
-    token = _scope.set(_scope.get() | own)
-    try:
+    before = _scope.get()
+    try:  # set within: Ctrl-C may come as soon as it is
+        _scope.set(before | own)
         yield
     finally:
-        _scope.reset(token)
+        _scope.set(before)
 
 
 CustomObjectScope = custom_object_scope

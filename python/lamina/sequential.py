@@ -606,12 +606,13 @@ class Sequential(Trainer):
 
     def pickled_apart(self, protocol: Any) -> bytes:
         """Return a pickle of the model alone, of one moment between two steps of training."""
-        token = _apart.set(self)
-        try:
+        before = _apart.get()
+        try:  # set within: Ctrl-C may come as soon as it is
+            _apart.set(self)
             with one_moment(self.weights):
                 return pickle.dumps(self, protocol)
         finally:
-            _apart.reset(token)
+            _apart.set(before)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

@@ -12,6 +12,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from lamina import _core, config
 from lamina._arrays import real_array
 from lamina._checks import choice, flag, sizes, text
+from lamina._interrupts import interrupts_later
 from lamina._locks import Once
 from lamina._names import required, unique_name
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from lamina.constraints import Constraint
     from lamina.regularizers import Regularizer
 
-__all__ = ["Count", "Scalar", "Variable", "one_moment"]
+__all__ = ["Count", "Scalar", "Variable", "assign_together", "check_aggregation", "one_moment"]
 
 Array = npt.NDArray[Any]
 
@@ -250,21 +251,29 @@ class Variable(NDArrayOperatorsMixin):
         TypeError, ValueError
             The values are not real numbers, or the shape differs. Nothing is written then.
         """
+        self.take(self.converted(value))
+        return self
+
+    def converted(self, value: npt.ArrayLike) -> Array:
+        """Return what `assign` would write for a value, or raise."""
         array = real_array(f"Variable {self.path!r}", "value", value)
         if array.shape != self.shape:
             raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
         if self._dtype.kind in "iu" and array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"Variable {self.path!r}: value must be finite for dtype {self.dtype}.")
+        return np.require(array, self._dtype, ["C_CONTIGUOUS", "ALIGNED"])
+
+    def take(self, array: Array) -> None:
+        """Write an array that `converted` returned."""
         if self._place is None:
             with self._once:
                 if self._place is None:
-                    self._copy = _OWN, np.array(array, self._dtype, order="C")
+                    self._copy = _OWN, array.copy()
         if self._place is not None:
             block, tensor = self._place
-            block.write(tensor, np.require(array, self._dtype, ["C_CONTIGUOUS", "ALIGNED"]))
+            block.write(tensor, array)
         if self.on_assign is not None:
             self.on_assign()
-        return self
 
     def assign_add(self, value: npt.ArrayLike) -> Variable:
         """Add `value`, of the same shape, as `assign`."""
@@ -336,6 +345,14 @@ def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Pass
     # Those of a layer move into its block before anything is read: a first step elsewhere would move them meanwhile.
     places = [v.require_block() if v.owner is not None else v.block for v in variables]
     return _core.Passage([place[0] for place in places if place is not None], write)
+
+
+def assign_together(variables: Iterable[Variable], values: Iterable[Any]) -> None:
+    """Assign to several variables: all or, where a value is refused, none; Ctrl-C comes before or afterwards."""
+    pairs = [(variable, variable.converted(value)) for variable, value in zip(variables, values, strict=True)]
+    with interrupts_later(), one_moment([variable for variable, _ in pairs], write=True):
+        for variable, array in pairs:
+            variable.take(array)
 
 
 def check_aggregation(who: str, value: Any) -> None:

@@ -18,7 +18,7 @@ from lamina._names import redefines, snake_case, unique, unique_name
 from lamina.layers.host import Functions, Pass
 from lamina.layers.settings import Setting
 from lamina.plan import ActivityStep, Constants, HostStep, Plan, Step, make_plan
-from lamina.variables import Variable, check_aggregation, one_moment
+from lamina.variables import Variable, assign_together, check_aggregation, one_moment
 
 __all__ = ["Layer", "Pass"]
 
@@ -643,6 +643,4 @@ def assign_all(who: str, variables: list[Variable], weights: Any) -> None:
             raise ValueError(
                 f"{who}: weight {variable.path!r} must have shape {variable.shape}; got {array.shape}. Nothing was set."
             )
-    with one_moment(variables, write=True):
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
+    assign_together(variables, arrays)

@@ -15,7 +15,7 @@ from lamina.layers.base import Layer
 from lamina.layers.settings import Setting
 from lamina.plan import BatchNormStep, ReshapeStep, ScaleStep, Step
 from lamina.streams import Stream, is_stream
-from lamina.variables import Variable
+from lamina.variables import Variable, assign_together
 
 __all__ = ["Normalization", "Rescaling"]
 
@@ -205,8 +205,7 @@ class Normalization(Layer):
                 mean = mean + apart * (size / total)
         if not total:
             raise ValueError(f"{who}: there must be data; got none.")
-        for variable, value in zip(self._moments, (mean, square / total), strict=True):
-            variable.assign(value)
+        assign_together(self._moments, (mean, square / total))
 
     def _values(self) -> tuple[Array, Array]:
         """Return mean and variance, of the input's shape along the kept axes, 1 along the others."""

@@ -22,7 +22,7 @@ from lamina._locks import Once
 from lamina._names import Configurable, redefines, snake_case, unique_name
 from lamina.optimizers import schedules
 from lamina.optimizers.schedules import LearningRateSchedule
-from lamina.variables import Count, Scalar, Variable, one_moment
+from lamina.variables import Count, Scalar, Variable, assign_together, one_moment
 
 __all__ = ["Optimizer"]
 
@@ -379,8 +379,7 @@ class Optimizer(Configurable):
                 integer(who, "iteration", array.item(), 0, 2**31 - 1)
             elif variable.path == "learning_rate":
                 number(who, "learning_rate", array.item(), least=0)
-        for variable, array in zip(own, arrays, strict=True):
-            variable.assign(array)
+        assign_together(own, arrays)
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Put `variables` into a mapping, as ``"0"``, ``"1"``, … in their order."""

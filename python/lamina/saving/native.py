@@ -17,11 +17,12 @@ import numpy as np
 
 from lamina import _core, losses, metrics, optimizers
 from lamina._checks import KindError, flag, integer, number
+from lamina._interrupts import interrupts_later
 from lamina._names import required, serialize
 from lamina._registration import is_registered
 from lamina.layers.base import initial_values
 from lamina.saving.tensors import read_tensors, write_tensors
-from lamina.variables import one_moment
+from lamina.variables import assign_together, one_moment
 
 if TYPE_CHECKING:
     from lamina.models import Sequential
@@ -153,10 +154,8 @@ def load_weights(model: Sequential, filepath: Any, skip_mismatch: bool) -> None:
     if not skip_mismatch:
         return model.set_weights(found)
     fits = [array.shape == variable.shape for variable, array in zip(model.weights, found, strict=False)]
-    with one_moment(model.weights, write=True):
-        for variable, array, same in zip(model.weights, found, fits, strict=False):
-            if same:
-                variable.assign(array)
+    fitting = [pair for *pair, same in zip(model.weights, found, fits, strict=False) if same]
+    assign_together([variable for variable, _ in fitting], [array for _, array in fitting])
     left_out = len(model.weights) - sum(fits)
     if left_out or len(found) != len(model.weights):
         warnings.warn(
@@ -226,11 +225,11 @@ def restore_backup(model: Sequential, path: Path) -> int:
             raise ValueError("it belongs to a model of other layers")
     except _BROKEN as error:
         raise _damaged(who, path, error) from None
-    with one_moment(variables, write=True):
-        for i, variable in enumerate(variables):
-            variable.assign(tensors[f"weights/{i}"])
-            for name in names:
-                optimizer.slot(name, variable).assign(tensors[f"optimizer/{name}/{i}"])
+    with interrupts_later(), one_moment(variables, write=True):
+        assign_together(variables, [tensors[f"weights/{i}"] for i in range(len(variables))])
+        for name in names:
+            slots = [optimizer.slot(name, variable) for variable in variables]
+            assign_together(slots, [tensors[f"optimizer/{name}/{i}"] for i in range(len(variables))])
         optimizer.batches, model._shuffles, model._draws.value = counts["batches"], counts["shuffles"], counts["draws"]
         model.seed = seed
         if rate is not None and optimizer.rate_if_constant() is not None:
@@ -288,11 +287,12 @@ def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]],
         raise ValueError(f"its format is {settings['format']}, this lamina reads {FORMAT}")
     weights = {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
     slots = {k.removeprefix("optimizer/"): v for k, v in tensors.items() if k.startswith("optimizer/")}
-    token = initial_values.set(weights)
-    try:
+    before = initial_values.get()
+    try:  # set within: Ctrl-C may come as soon as it is
+        initial_values.set(weights)
         model = deserialize_part(settings["model"])
     finally:
-        initial_values.reset(token)
+        initial_values.set(before)
     if not isinstance(model, Sequential):
         raise ValueError("it holds a layer instead of a model")
     model._shuffles = integer("file", "shuffles", settings["shuffles"], 0)
