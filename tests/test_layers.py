@@ -207,3 +207,20 @@ def test_set_weights_writes_all_or_nothing():
             layer.set_weights(wrong)
         for ours, expected in zip(layer.get_weights(), before, strict=True):
             np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: layers.Dense(2), layers.BatchNormalization, layers.LayerNormalization, layers.PReLU, layers.Normalization,
+     layers.RMSNormalization, lambda: layers.Embedding(5, 2)],
+)  # fmt: skip
+def test_a_second_build_is_refused(make):
+    layer = make()
+    layer.build((None, 3))
+    before = layer.get_weights()
+    for shape in ((None, 3), (None, 4)):
+        with pytest.raises(ValueError, match="build must be called once"):
+            layer.build(shape)
+    assert all(map(np.array_equal, layer.get_weights(), before))
+    x = np.zeros((2, 3), "int64" if isinstance(layer, layers.Embedding) else "f")
+    assert len(layer(x)) == 2

@@ -690,3 +690,21 @@ def test_a_passage_is_for_one_moment_at_a_time():
             passage.__enter__()
         assert block.version == -1
     assert block.version > 0
+
+
+def test_models_that_share_layers_may_be_first_used_at_once():
+    class Slow(lamina.initializers.Initializer):
+        def __call__(self, shape, dtype=None):
+            time.sleep(0.002)  # others come while the layer has some of its parameters
+            return np.ones(shape, dtype)
+
+    for _ in range(30):
+        layer = layers.BatchNormalization(beta_initializer=Slow(), gamma_initializer=Slow())
+        last = layers.Dense(2, kernel_initializer=Slow(), bias_initializer=Slow())
+        models = [lamina.Sequential(stack) for stack in ([layer, last], [layer], [layer, last], [last])]
+        found = at_once(*(lambda model=model: model.predict(X) for model in models))
+        assert len(layer.weights) == 4
+        assert len(last.weights) == 2
+        assert np.array_equal(found[0], found[2])
+        for model in models:
+            model.predict(X)

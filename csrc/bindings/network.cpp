@@ -77,6 +77,11 @@ std::unique_ptr<Layer<T>> make_layer(const py::tuple& spec, InputKind input) {
     if (spec[1].is_none()) return nullptr;
     return of_type<Parameters, T>(spec[1].cast<const PyParameters&>().object, "parameters");
   };
+  const auto require_tensor = [&](int number) {
+    const auto parameters = block();
+    if (number >= 0 && (parameters == nullptr || number >= static_cast<int>(parameters->layout().tensors.size())))
+      raise_value("Network: the parameters of a layer are not all there.");
+  };
   if (kind == "noise") {
     const auto name = spec[1].cast<std::string>();
     const NoiseKind noise = name == "dropout"    ? NoiseKind::dropout
@@ -90,16 +95,22 @@ std::unique_ptr<Layer<T>> make_layer(const py::tuple& spec, InputKind input) {
   if (kind == "clipped_relu")
     return std::make_unique<ClippedReluLayer<T>>(spec[1].cast<double>(), spec[2].cast<double>(),
                                                  spec[3].cast<double>());
-  if (kind == "prelu") return std::make_unique<Prelu<T>>(block());
+  if (kind == "prelu") {
+    require_tensor(0);
+    return std::make_unique<Prelu<T>>(block());
+  }
   if (kind == "batch_norm") {
     const auto tensors = spec[2].cast<std::vector<int>>();
+    for (const int number : tensors) require_tensor(number);
     return std::make_unique<BatchNorm<T>>(
         block(), BatchNormTensors{tensors.at(0), tensors.at(1), tensors.at(2), tensors.at(3)}, spec[3].cast<double>(),
         spec[4].cast<double>(), spec[5].cast<double>(), spec[6].cast<bool>());
   }
-  if (kind == "row_norm")
+  if (kind == "row_norm") {
+    for (const int field : {2, 3}) require_tensor(spec[static_cast<std::size_t>(field)].cast<int>());
     return std::make_unique<RowNorm<T>>(block(), spec[2].cast<int>(), spec[3].cast<int>(), spec[4].cast<bool>(),
                                         spec[5].cast<double>());
+  }
   if (kind == "activity") return std::make_unique<Activity<T>>(spec[1].cast<double>(), spec[2].cast<double>());
   if (kind == "reshape") return std::make_unique<Reshape<T>>(spec[1].cast<std::ptrdiff_t>());
   raise_value("Network: there is no kind of layer '" + kind + "'.");

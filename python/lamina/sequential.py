@@ -173,7 +173,7 @@ class Sequential(Trainer):
             start = None if shape is None else InputLayer(shape, dtype=layer.dtype)
         before = self._output_row_shape() if self._parts else (None if start is None else start.input_row_shape)
         if before is not None:
-            _build_for(who, layer, before)
+            _build_for(who, layer, before, [])
         self._input = start
         self._parts.append(layer)
         self._nested |= isinstance(layer, Sequential)
@@ -255,15 +255,12 @@ class Sequential(Trainer):
         if input_shape is None:
             raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
         row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
-        new = [layer for layer in self.flat_layers if not layer.placed]
-        self._before_build = (
-            [(layer, bool(layer.weights)) for layer in new],
-            [(model, model._input) for model in self.all_models() if not model.built],
-        )
+        leaves: list[tuple[Layer, bool]] = []
+        self._before_build = (leaves, [(model, model._input) for model in self.all_models() if not model.built])
         shape: tuple[int | None, ...] = (None, *row_shape)
         try:
             for layer in self._parts:
-                _build_for(who, layer, check_row_shape(who, shape[1:]))
+                _build_for(who, layer, check_row_shape(who, shape[1:]), leaves)
                 shape = layer.compute_output_shape(shape)
         except BaseException:
             self.undo_build()
@@ -609,7 +606,7 @@ class Sequential(Trainer):
         before = _apart.get()
         try:  # set within: Ctrl-C may come as soon as it is
             _apart.set(self)
-            with one_moment(self.weights):
+            with self.once, one_moment(self.weights):
                 return pickle.dumps(self, protocol)
         finally:
             _apart.set(before)
@@ -625,9 +622,9 @@ class _Witness:
         self._model = model
         self._versions = self._now()
 
-    def _now(self) -> list[int | None]:
+    def _now(self) -> list[Any]:
         blocks = (variable.block for variable in self._model.weights)
-        return [None if block is None else block[0].version for block in blocks]
+        return [self._model.built, *(None if block is None else block[0].version for block in blocks)]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self._now() == self._versions and not self._model.trains_elsewhere():
@@ -642,15 +639,28 @@ _apart: ContextVar[Any] = ContextVar("apart", default=None)
 Part = Layer | Sequential
 
 
-def _build_for(who: str, layer: Part, row_shape: Shape) -> None:
-    """Build a layer for rows of a shape; where it is built already, make sure that it is for these."""
-    if not layer.placed:
-        layer.build_or_discard((None, *row_shape))
-    elif layer.input_row_shape != row_shape:
-        raise ValueError(
-            f"{who}: layer {layer.name!r} must take rows of shape {layer.input_row_shape}, for which it was built; "
-            f"those before it are {row_shape}."
-        )
+def _build_for(who: str, part: Part, row_shape: Shape, built: list[tuple[Layer, bool]]) -> None:
+    """Build a layer or a model for rows of a shape; where it is built already, make sure that it is for these.
+
+    Layers that were built here, and not by another thread meanwhile, are added to `built`, with whether they kept
+    parameters.
+    """
+    if isinstance(part, Sequential):
+        if not part.placed:
+            part.build((None, *row_shape))
+            built += part._before_build[0]
+        elif part.input_row_shape != row_shape:
+            raise ValueError(
+                f"{who}: model {part.name!r} must take rows of shape {part.input_row_shape}, for which it was built; "
+                f"those before it are {row_shape}."
+            )
+        return
+    if part.placed:
+        part.check_row(who, row_shape)
+        return
+    keeps = part.build_or_discard((None, *row_shape))
+    if keeps is not None:
+        built.append((part, keeps))
 
 
 def deserialize_part(config: dict[str, Any]) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import warnings
 from contextvars import ContextVar
 from typing import Any
@@ -99,6 +100,7 @@ class Layer:
             self.wanted_input_shape = check_row_shape(kind, input_shape)
         self.once = Once()  # guards what is made on first use
         self._built = False
+        self._builder: int | None = None  # the thread that builds the layer at present
         self.input_row_shape: Shape | None = None
         self._variables: list[Variable] = []
         self._block: _core.Parameters | None = None
@@ -153,8 +155,8 @@ class Layer:
 
     @property
     def placed(self) -> bool:
-        """Whether it is known which shape rows have."""
-        return self.input_row_shape is not None
+        """Whether it is known which shape rows have; not while another thread still builds the layer."""
+        return self.input_row_shape is not None and self._builder in (None, threading.get_ident())
 
     def note_change(self) -> None:
         """Have plans made anew: something is another that they hold as a constant."""
@@ -265,15 +267,38 @@ class Layer:
     def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
         """Remember the input shape."""
         who = f"{type(self).__name__} {self.name!r}"
+        if self._variables and self.placed and type(self).build.__module__.startswith("lamina."):
+            raise ValueError(f"{who}: build must be called once; it was, for rows of shape {self.input_row_shape}.")
         self.input_row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
         self.built = True
 
-    def build_or_discard(self, input_shape: tuple[int | None, ...]) -> None:
-        """Build; where that fails leave the layer as it was."""
-        with self.once:
-            self._build_or_discard(input_shape)
+    def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool | None:
+        """Build, where nobody else has meanwhile; where that fails leave the layer as it was.
 
-    def _build_or_discard(self, input_shape: tuple[int | None, ...]) -> None:
+        Returns
+        -------
+        bool or None
+            Whether parameters were there before; None where the layer was built already, for such rows.
+        """
+        with self.once:
+            if self.placed:
+                self.check_row(f"{type(self).__name__} {self.name!r}", tuple(input_shape)[1:])
+                return None
+            self._builder = threading.get_ident()
+            try:
+                return self._build_or_discard(input_shape)
+            finally:
+                self._builder = None
+
+    def check_row(self, who: str, row_shape: tuple[int | None, ...]) -> None:
+        """Raise unless the layer was built for rows of a shape."""
+        if self.input_row_shape != row_shape:
+            raise ValueError(
+                f"{who}: layer {self.name!r} must take rows of shape {self.input_row_shape}, for which it was built; "
+                f"those before it are {row_shape}."
+            )
+
+    def _build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
         keeps = bool(self._variables)
         try:
             if keeps:  # made before, for rows of any shape
@@ -285,6 +310,7 @@ class Layer:
         except BaseException:
             self.unplace(keeps)
             raise
+        return keeps
 
     def unplace(self, keeps: bool) -> None:
         """Forget for which rows the layer was built, and its parameters unless they were there before."""
@@ -596,7 +622,7 @@ class Layer:
             return self._draws
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_own_plan": None}
+        return self.__dict__ | {"_own_plan": None, "_builder": None}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

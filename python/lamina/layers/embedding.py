@@ -121,6 +121,8 @@ class Embedding(Layer):
 
     def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
         """Make the table; the shape of the numbers of rows may stay open."""
+        if self._embeddings is not None and self.weights:
+            raise ValueError(f"Embedding {self.name!r}: build must be called once; the table is there.")
         if input_shape is not None:
             self.mark_built(input_shape)
         self.built = True
