@@ -199,7 +199,7 @@ def test_set_weights_writes_all_or_nothing():
     layer.build((None, 3))
     before = layer.get_weights()
     for wrong, error, message in (
-        ([np.zeros((3, 2))], ValueError, "needs 2 arrays; got 1"),
+        ([np.zeros((3, 2))], ValueError, "there must be 2 arrays, one a weight; got 1"),
         ([np.zeros((3, 2)), np.zeros(3)], ValueError, r"'dense/bias' must have shape \(2,\); got \(3,\)"),
         ([np.zeros((3, 2)), np.array(["a", "b"])], TypeError, "must be real numbers"),
     ):

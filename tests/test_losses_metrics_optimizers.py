@@ -253,3 +253,43 @@ def test_learning_rate_reads_like_a_number_and_like_a_variable():
     assert optimizers.SGD(lambda: next(rates)).learning_rate == 0.1
     with pytest.raises(ValueError, match="learning_rate must be >= 0"):
         optimizers.SGD(lambda: -1.0).learning_rate  # noqa: B018
+
+
+def test_rows_without_weight_count_as_samples_in_any_batches():
+    y = np.array([[1], [2], [3], [4], [7], [5.0]])
+    p, w = y + np.array([[0.5], [-0.5], [1], [3], [2], [-4.0]]), np.array([1, 1, 1, 0, 0, 0.0])
+    found = []
+    for size in (6, 3, 1):
+        metric = lamina.metrics.R2Score(num_regressors=1)
+        for first in range(0, 6, size):
+            metric.update_state(y[first : first + size], p[first : first + size], w[first : first + size])
+        found.append(metric.result())
+    np.testing.assert_allclose(found, 0.0625)
+
+
+@pytest.mark.parametrize("kind", ["F1Score", "FBetaScore", "R2Score"])
+def test_scores_of_columns_want_columns_always_as_many(kind):
+    metric = getattr(lamina.metrics, kind)()
+    with pytest.raises(ValueError, match=rf"{kind}: y_pred must have shape \(n, c\)"):
+        metric.update_state([0.0, 1.0], [0.1, 0.9])
+    metric.update_state(np.eye(3), np.eye(3))
+    with pytest.raises(ValueError, match=f"{kind}: batches must have the same columns; got 2 after 3"):
+        metric.update_state(np.eye(2), np.eye(2))
+
+
+def test_an_optimizer_belongs_to_one_model():
+    optimizer = lamina.optimizers.Adam(0.05)
+    first, second = (lamina.Sequential([lamina.Input((3,)), layers.Dense(1)]) for _ in range(2))
+    for model in (first, second):
+        model.compile(optimizer, "mse")
+    first.fit(np.ones((8, 3)), np.ones(8), verbose=0)
+    before = second.get_weights()
+    with pytest.raises(ValueError, match="the optimizer must be new: it has taken 1 steps"):
+        second.fit(np.ones((8, 3)), np.ones(8), verbose=0)
+    assert all(map(np.array_equal, second.get_weights(), before))
+
+
+def test_nothing_to_apply_is_no_step():
+    optimizer = lamina.optimizers.SGD(0.1)
+    optimizer.apply_gradients([])
+    assert optimizer.iterations == 0

@@ -205,3 +205,28 @@ def test_initializers_of_matrices(dtype):
     np.testing.assert_array_equal(layer.kernel, 7)
     with pytest.raises(ValueError, match="matrix"):
         initializers.Identity()((3,))
+
+
+@pytest.mark.parametrize("steps", [None, 1])
+def test_validation_batches_that_ran_out_have_no_values(steps):
+    x, y = np.ones((4, 3), "f"), np.ones((4, 1), "f")
+    model = lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    stop = lamina.callbacks.EarlyStopping("loss", patience=9)
+    with pytest.warns(UserWarning, match="validation_data ran out") as told:
+        history = model.fit(
+            x, y, epochs=3, verbose=0, validation_data=iter([(x, y)]), validation_steps=steps, callbacks=[stop]
+        ).history
+    assert told[0].filename == __file__
+    assert len(history["loss"]) == 3
+    assert len(history["val_loss"]) == len(history["val_mae"]) == 1
+    assert history["val_loss"][0] > 0
+
+
+def test_errors_of_validation_data_name_it():
+    x, y = np.ones((4, 3), "f"), np.ones((4, 1), "f")
+    model = lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    for wrong in ((x, y[:2]), iter([(x, y[:2])])):
+        with pytest.raises(ValueError, match="fit: validation_data: y must have"):
+            model.fit(x, y, validation_data=wrong, verbose=0)

@@ -210,3 +210,38 @@ def test_threadpoolctl_limits_lamina():
     (entry,) = [found for found in threadpoolctl.threadpool_info() if found["user_api"] == "lamina"]
     assert entry["num_threads"] == 3
     assert entry["version"] == lamina.__version__
+
+
+@pytest.mark.parametrize("host", ["", "Own(), "], ids=["compiled", "python"])
+@pytest.mark.parametrize(
+    "call", ["m.fit(x, y, verbose=0, epochs=100)", "m.predict(x)", "m.train_on_batch(x, y)", "m.get_weights()"]
+)
+def test_a_process_ends_beside_threads_that_compute(call, host):
+    code = f"""
+import threading, time, sys
+import numpy as np, lamina
+from lamina.layers.base import Pass
+
+class Own(lamina.layers.Layer):
+    def forward(self, x, *, training):
+        return Pass(x.copy())
+
+    def backward(self, dy, step, *, need_dx):
+        return dy.copy(), []
+
+x, y = np.ones((256, 20), "f"), np.zeros((256, 2), "f")
+m = lamina.Sequential([lamina.Input((20,)), lamina.layers.Dense(64), {host}lamina.layers.Dense(2)])
+m.compile("adam", "mse")
+m.fit(x, y, verbose=0)
+
+def loop():
+    while True:
+        {call}
+
+threading.Thread(target=loop, daemon=True).start()
+time.sleep(0.1)
+sys.exit(3)
+"""
+    for _ in range(3):
+        status, _, errors = run(code)
+        assert (status, errors) == (3, "")

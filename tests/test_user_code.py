@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -597,3 +598,86 @@ def test_predict_hands_rows_by_the_batch(batch_size, most):
     assert max(counted.sizes) == most
     assert sum(counted.sizes) == 100
     np.testing.assert_array_equal(found, model.predict(x, batch_size=100))
+
+
+class Penalty(lamina.regularizers.Regularizer):
+    def __init__(self, found):
+        self.found = found
+
+    def value_and_gradient(self, w):
+        return self.found
+
+
+class Result(lamina.metrics.Metric):
+    def __init__(self, found):
+        super().__init__("own")
+        self.found = found
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        pass
+
+    def result(self):
+        return self.found
+
+
+WRONG = [
+    ({"kernel_regularizer": Penalty(None)}, "must return the penalty and its gradient"),
+    ({"kernel_regularizer": Penalty((np.ones((3, 1)), np.ones((3, 1))))}, "must return one number"),
+    ({"kernel_regularizer": Penalty((1.0, np.ones(2)))}, "an array of shape"),
+    ({"kernel_constraint": lambda w: w.ravel()}, "constraint of '.*kernel': what it returns must have shape"),
+    ({"kernel_constraint": lambda w: "a"}, "constraint of '.*kernel': what it returns must be real numbers"),
+]
+
+
+@pytest.mark.parametrize(("rule", "words"), WRONG)
+def test_what_rules_return_is_looked_at_before_the_first_step(rule, words):
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(3), layers.Dense(1, **rule)])
+    model.compile(lamina.optimizers.SGD(0.1, momentum=0.9), "mse")
+    before = model.get_weights()
+    with pytest.raises((ValueError, TypeError), match=words):
+        model.fit(np.ones((4, 3), "f"), np.ones((4, 1), "f"), verbose=0)
+    assert all(map(np.array_equal, model.get_weights(), before))
+    assert model.optimizer.iterations == 0
+
+
+@pytest.mark.parametrize("found", [None, "a", 1j, {"a": None}], ids=str)
+def test_what_a_metric_returns_is_refused_in_words(found):
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[Result(found)])
+    with pytest.raises(TypeError, match="metric 'own': its result must be"):
+        model.evaluate(np.ones((4, 3), "f"), np.ones((4, 1), "f"), verbose=0)
+
+
+@pytest.mark.parametrize("found", [None, "a", np.array([0.1])], ids=str)
+def test_what_a_schedule_returns_is_refused_in_words(found):
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(1)])
+    model.compile(lamina.optimizers.SGD(lambda: found), "mse")
+    with pytest.raises(TypeError, match="SGD: learning_rate must be a number"):
+        model.fit(np.ones((4, 3), "f"), np.ones((4, 1), "f"), verbose=0)
+
+
+def test_an_error_while_metrics_begin_anew_leaves_the_model_usable():
+    class Once(lamina.metrics.Metric):
+        failed = False
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            pass
+
+        def result(self):
+            return 0.0
+
+        def reset_state(self):
+            if not Once.failed:
+                Once.failed = True
+                raise RuntimeError("once")
+
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[Once()])
+    x, y = np.ones((4, 3), "f"), np.ones((4, 1), "f")
+    with pytest.raises(RuntimeError, match="once"):
+        model.fit(x, y, verbose=0)
+    other = threading.Thread(target=model.evaluate, args=(x, y), kwargs={"verbose": 0}, daemon=True)
+    other.start()
+    other.join(30)
+    assert not other.is_alive()
+    model.compile("sgd", "mse")

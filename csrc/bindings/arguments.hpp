@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/gil.hpp"
 #include "core/dispatch.hpp"
 
 namespace lamina::bindings {
@@ -107,7 +108,7 @@ template <class Body>
 void without_gil(double work, Body&& body) {
   constexpr double kWorthwhile = 20000;  // elements touched or multiply-adds done
   if (work < kWorthwhile) return body();
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   body();
 }
 

@@ -110,7 +110,7 @@ py::ssize_t first_bad_sparse_row(const py::array& starts, const py::array& colum
   const auto checked = [&](auto start_zero, auto column_zero) -> py::ssize_t {
     const auto* start = static_cast<const decltype(start_zero)*>(starts.data());
     const auto* column = static_cast<const decltype(column_zero)*>(columns.data());
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     for (py::ssize_t i = 0; i + 1 < starts.size(); ++i) {
       if (start[i] < 0 || start[i + 1] < start[i] || start[i + 1] > columns.size()) return i;
       for (auto e = start[i]; e < start[i + 1]; ++e)
@@ -126,7 +126,7 @@ py::ssize_t first_bad_sparse_row(const py::array& starts, const py::array& colum
 
 std::shared_ptr<py::object> kept(const py::object& object) {
   return {new py::object(object), [](py::object* held) {
-            const py::gil_scoped_acquire acquire;
+            const WithGil gil;
             delete held;
           }};
 }

@@ -22,26 +22,26 @@ namespace lamina::bindings {
 
 // For calls into code of the user's, from a thread that may not have the GIL. The mode of floating point, which that
 // code may change, is set again at its end.
-class UserCode {
- public:
-  UserCode() = default;
-  ~UserCode() { DefaultFloatingPoint::fix(); }
-  UserCode(const UserCode&) = delete;
-  UserCode& operator=(const UserCode&) = delete;
-
- private:
-  py::gil_scoped_acquire acquire_;
-};
+template <class Body>
+auto in_user_code(Body&& body) {
+  struct Fixed {
+    ~Fixed() { DefaultFloatingPoint::fix(); }
+  };
+  const WithGil gil;
+  const Fixed fixed;
+  return unless_python_ends(body);
+}
 
 // A poll that looks for signals, and keeps the exception of a handler until the call has ended: what runs until then
 // may call Python.
 class Signals {
  public:
   bool operator()() {
-    const UserCode code;
-    if (PyErr_CheckSignals() == 0) return false;
-    raised_ = std::make_unique<py::error_already_set>();
-    return true;
+    return in_user_code([this] {
+      if (PyErr_CheckSignals() == 0) return false;
+      raised_ = std::make_unique<py::error_already_set>();
+      return true;
+    });
   }
   // With the GIL.
   void raise() {
@@ -58,7 +58,7 @@ void interruptible(Body&& body) {
   Signals signals;
   const engine::Poll poll = std::ref(signals);
   try {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     body(poll);
   } catch (const engine::Interrupted&) {
   }

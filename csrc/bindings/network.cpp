@@ -33,27 +33,27 @@ std::unique_ptr<Layer<T>> make_host(const py::tuple& spec) {
   const auto layer = kept(spec[4]);
   HostFunctions<T> functions;
   functions.forward = [layer](Matrix<const T> x, Matrix<T> y, bool training) {
-    const UserCode code;
-    copy_back<T>(layer->attr("forward")(array_of<T>(x), training), y, "forward's result");
+    in_user_code([&] { copy_back<T>(call(layer->attr("forward"), array_of<T>(x), training), y, "forward's result"); });
   };
   functions.backward = [layer, parameters](Matrix<const T> dy, Matrix<T> dx, T* gradients) {
-    const UserCode code;
-    const py::tuple found = layer->attr("backward")(array_of<T>(dy), dx.data != nullptr);
-    if (dx.data != nullptr) copy_back<T>(found[0], dx, "backward's dx");
-    if (gradients == nullptr) return;
-    Parameters<T> packed(parameters->layout());
-    int tensor = 0;
-    for (const py::handle& gradient : found[1].template cast<py::list>()) {
-      const Layout::Tensor& shape = parameters->layout().tensors[static_cast<std::size_t>(tensor)];
-      if (!gradient.is_none()) {
-        std::vector<T> values(static_cast<std::size_t>(shape.size()));
-        copy_back<T>(py::reinterpret_borrow<py::object>(gradient), {values.data(), shape.rows, shape.cols, shape.cols},
-                     "a gradient");
-        packed.write(tensor, values.data());
+    in_user_code([&] {
+      const py::tuple found = call(layer->attr("backward"), array_of<T>(dy), dx.data != nullptr);
+      if (dx.data != nullptr) copy_back<T>(found[0], dx, "backward's dx");
+      if (gradients == nullptr) return;
+      Parameters<T> packed(parameters->layout());
+      int tensor = 0;
+      for (const py::handle& gradient : found[1].template cast<py::list>()) {
+        const Layout::Tensor& shape = parameters->layout().tensors[static_cast<std::size_t>(tensor)];
+        if (!gradient.is_none()) {
+          std::vector<T> values(static_cast<std::size_t>(shape.size()));
+          copy_back<T>(py::reinterpret_borrow<py::object>(gradient),
+                       {values.data(), shape.rows, shape.cols, shape.cols}, "a gradient");
+          packed.write(tensor, values.data());
+        }
+        ++tensor;
       }
-      ++tensor;
-    }
-    std::copy(packed.data(), packed.data() + packed.size(), gradients);
+      std::copy(packed.data(), packed.data() + packed.size(), gradients);
+    });
   };
   return std::make_unique<Host<T>>(parameters, spec[2].cast<std::ptrdiff_t>(), spec[3].cast<std::ptrdiff_t>(),
                                    std::move(functions));

@@ -45,7 +45,7 @@ void register_runtime(py::module_& module) {
   module.def("scratch_bytes", scratch_bytes);
   module.def(
       "multiply_add_peak", [](std::int64_t iterations) { return kernels().multiply_add_peak(iterations); },
-      py::arg("iterations"), py::call_guard<py::gil_scoped_release>());
+      py::arg("iterations"), py::call_guard<WithoutGil>());
 }
 
 }  // namespace lamina::bindings

@@ -164,14 +164,15 @@ PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const st
                          nullptr};
         if (host) {
           head.host_loss = [function = kept(loss[0])](const HostBatch<T>& batch, T* losses, Matrix<T> gradient) {
-            const UserCode code;
-            const std::ptrdiff_t n = batch.predictions.rows;
-            const py::object weights =
-                batch.sample_weight == nullptr ? py::object(py::none()) : py::array_t<T>(n, batch.sample_weight);
-            const py::tuple found =
-                (*function)(targets_of(batch), array_of<T>(batch.predictions), weights, gradient.data != nullptr);
-            copy_back<T>(found[0], Matrix<T>{losses, n, 1, 1}, "the losses");
-            if (gradient.data != nullptr) copy_back<T>(found[1], gradient, "the loss's gradient");
+            in_user_code([&] {
+              const std::ptrdiff_t n = batch.predictions.rows;
+              const py::object weights =
+                  batch.sample_weight == nullptr ? py::object(py::none()) : py::array_t<T>(n, batch.sample_weight);
+              const py::tuple found =
+                  call(*function, targets_of(batch), array_of<T>(batch.predictions), weights, gradient.data != nullptr);
+              copy_back<T>(found[0], Matrix<T>{losses, n, 1, 1}, "the losses");
+              if (gradient.data != nullptr) copy_back<T>(found[1], gradient, "the loss's gradient");
+            });
           };
         }
         const auto functions = std::make_shared<std::vector<std::shared_ptr<py::object>>>();
@@ -193,13 +194,14 @@ PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const st
         }
         if (!functions->empty()) {
           head.host_metric = [functions](int number, const HostBatch<T>& batch, T* values) {
-            const UserCode code;
-            const std::ptrdiff_t n = batch.predictions.rows;
-            const py::object weights =
-                batch.sample_weight == nullptr ? py::object(py::none()) : py::array_t<T>(n, batch.sample_weight);
-            copy_back<T>((*(*functions)[static_cast<std::size_t>(number)])(targets_of(batch),
-                                                                           array_of<T>(batch.predictions), weights),
-                         Matrix<T>{values, batch.predictions.rows, 1, 1}, "a metric's values");
+            in_user_code([&] {
+              const std::ptrdiff_t n = batch.predictions.rows;
+              const py::object weights =
+                  batch.sample_weight == nullptr ? py::object(py::none()) : py::array_t<T>(n, batch.sample_weight);
+              copy_back<T>(call(*(*functions)[static_cast<std::size_t>(number)], targets_of(batch),
+                                array_of<T>(batch.predictions), weights),
+                           Matrix<T>{values, batch.predictions.rows, 1, 1}, "a metric's values");
+            });
           };
         }
         if (labels.empty() || (!host && labels[0] && !kernels().f32.losses[head.loss].info.takes_labels))
@@ -277,7 +279,7 @@ void run_steps(const PyTrainer& self, const py::object& x, const py::list& targe
         Signals signals;
         std::exception_ptr failure;
         try {
-          const py::gil_scoped_release release;
+          const WithoutGil release;
           body(*trainer, argument.data, sums, std::ref(signals));
         } catch (...) {
           failure = std::current_exception();
@@ -341,7 +343,7 @@ void register_trainer(py::module_& module) {
             run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
                       [&](auto& trainer, const auto& data, Totals& sums, auto) {
                         const auto gradients = trainer.gradients(data, data.x.rows(), draw, sums);
-                        const py::gil_scoped_acquire acquire;
+                        const WithGil gil;
                         for (const auto& gradient : gradients) {
                           if (gradient == nullptr)
                             found.append(py::none());
@@ -359,13 +361,15 @@ void register_trainer(py::module_& module) {
                 [&](const auto& trainer) {
                   using T = typename std::remove_reference_t<decltype(*trainer)>::Number;
                   if (function.is_none()) return trainer->set_hook(nullptr);
-                  trainer->set_hook([function = kept(function)](std::ptrdiff_t layer, T* gradient,
-                                                                std::ptrdiff_t size) {
-                    const UserCode code;
-                    // The array is a view of the engine's memory: for the length of the call.
-                    (*function)(layer, layer < 0 ? py::object(py::none())
-                                                 : py::array_t<T>(size, gradient, py::capsule(gradient, [](void*) {})));
-                  });
+                  trainer->set_hook(
+                      [function = kept(function)](std::ptrdiff_t layer, T* gradient, std::ptrdiff_t size) {
+                        in_user_code([&] {
+                          // The array is a view of the engine's memory: for the length of the call.
+                          call(*function, layer,
+                               layer < 0 ? py::object(py::none())
+                                         : py::array_t<T>(size, gradient, py::capsule(gradient, [](void*) {})));
+                        });
+                      });
                 },
                 self.object);
           },

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lamina import _core, config
 from lamina._arguments import Argument
 from lamina._arrays import float_array, real_array
-from lamina._checks import KindError, number
+from lamina._checks import KindError, number, short
 from lamina._names import Configurable, lazily, look_up, redefines, registry
 from lamina._names import serialize as serialize
 
@@ -45,6 +45,21 @@ class Regularizer(Configurable):
     def __call__(self, w: npt.ArrayLike) -> float:
         """Return the penalty of an array."""
         return float(self.value_and_gradient(real_array(type(self).__name__, "w", w))[0])
+
+
+def penalty_of(who: str, regularizer: Regularizer, w: Array) -> tuple[float, Array]:
+    """Return what `value_and_gradient` of a regularizer written in Python returns, checked."""
+    found: Any = regularizer.value_and_gradient(w)
+    who = f"{type(regularizer).__name__} of {who!r}: value_and_gradient"
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise KindError(f"{who} must return the penalty and its gradient; got {short(found)}.")
+    value, gradient = real_array(who, "the penalty", found[0]), real_array(who, "the gradient", found[1])
+    if value.size != 1 or gradient.shape != w.shape:
+        raise ValueError(
+            f"{who} must return one number and an array of shape {w.shape}; got shapes {value.shape} and "
+            f"{gradient.shape}."
+        )
+    return float(value.reshape(())), gradient
 
 
 class L1L2(Regularizer):

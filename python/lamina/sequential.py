@@ -521,6 +521,7 @@ class Sequential(Trainer):
         from lamina.saving.native import save_model
 
         only_none(f"{type(self).__name__} {self.name!r}: save", zipped=zipped)
+        self._require_built("save")
         save_model(self, filepath, overwrite)
 
     def check_saving(self, who: str) -> None:

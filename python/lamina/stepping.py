@@ -22,7 +22,9 @@ from lamina.layers import Layer
 from lamina.losses import Loss, RowLosses
 from lamina.metrics import Metric
 from lamina.optimizers import Optimizer
+from lamina.optimizers.base import constrained
 from lamina.plan import Plan, head_activation, make_plan
+from lamina.regularizers import penalty_of
 
 if TYPE_CHECKING:
     from lamina.variables import Variable
@@ -338,7 +340,14 @@ class Stepper:
                 if not was_built:
                     self.undo_build()
                 raise
-        self.optimizer.build(self.trainable_weights)
+        optimizer, variables = self.optimizer, self.trainable_weights
+        if not optimizer.built and self._has_host_rules():  # what the user's rules return is looked at before a step
+            for variable in variables:
+                if variable.regularizer is not None and variable.regularizer.compiled() is None:
+                    penalty_of(variable.path, variable.regularizer, variable.value)
+                if variable.constraint is not None and variable.constraint.compiled(variable.ndim) is None:
+                    constrained(variable)
+        optimizer.build(variables)
 
     def _resolve_metrics(self, targets: Array, columns: int) -> list[MetricUse]:
         compiled = self._require_compiled("compile")
@@ -497,8 +506,8 @@ class Stepper:
             regularizer = variable.regularizer
             if regularizer is None or regularizer.compiled() is not None:
                 continue
-            value, gradient = regularizer.value_and_gradient(variable.value)
-            self._loss_tracker.total += float(value) * rows
+            value, gradient = penalty_of(variable.path, regularizer, variable.value)
+            self._loss_tracker.total += value * rows
             if gradients is not None:
                 _core.add_to(np.require(gradient, variable.dtype, ["C", "A"]), gradients[number])
 
@@ -560,7 +569,7 @@ class Stepper:
         for metric, weighted in self._metric_uses or [] if uses is None else uses:
             result = metric.result()
             if isinstance(result, dict):  # several values, by their names
-                logs |= {str(name): _plain(value) for name, value in result.items()}
+                logs |= {str(name): _plain(metric.name, value) for name, value in result.items()}
                 continue
             name = metric.name
             if name in logs and weighted:
@@ -569,14 +578,14 @@ class Stepper:
             while name in logs:
                 count += 1
                 name = f"{metric.name}_{count}"
-            logs[name] = _plain(result)
+            logs[name] = _plain(name, result)
         return logs
 
 
-def _plain(result: Any) -> Any:
+def _plain(name: str, result: Any) -> Any:
     """Return a metric's result as a number, or as an array that does not change any more."""
-    array = np.array(result)
-    return float(array.reshape(())) if array.size == 1 else array
+    array = real_array(f"metric {name!r}", "its result", result)
+    return float(array.reshape(())) if array.size == 1 else array.copy()
 
 
 def layer_trains(layer: Layer, variable: Variable) -> bool:

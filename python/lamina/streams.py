@@ -109,7 +109,7 @@ class Stream:
                 item = next(self._iterator)
             except StopIteration:
                 self._iterator = None
-                if self.steps is not None:
+                if self.steps is not None and (taken or not self._served or not self._once):
                     warnings.warn(
                         f"{self._who}: the batches ran out after {taken} of {self.steps} of this epoch.", stacklevel=2
                     )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lamina import data as data_module
 from lamina import losses, metrics, optimizers, random
 from lamina._arrays import SparseRows, real_array
-from lamina._checks import choice, flag, integer, mapping, number
+from lamina._checks import choice, flag, integer, mapping, number, short
 from lamina._names import required
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
 from lamina.callbacks import base as callbacks_module
@@ -90,8 +90,11 @@ class Trainer(Predictor):
         compiled = Compiled(
             required(who, "optimizer", optimizers.get(optimizer)),
             required(who, "loss", losses.get(_only(who, "loss", loss))),
-            [_checked_metric(who, metric) for metric in _as_list(metrics)],
-            [_checked_metric(who, metric) for metric in _as_list(weighted_metrics)],
+            [_checked_metric(who, metric) for metric in _as_list(_of_output(who, "metrics", metrics))],
+            [
+                _checked_metric(who, metric)
+                for metric in _as_list(_of_output(who, "weighted_metrics", weighted_metrics))
+            ],
             1.0 if weight is None else number(who, "loss_weights", weight, least=0),
         )
         compiled.optimizer.check_trainable()
@@ -241,9 +244,7 @@ class Trainer(Predictor):
         held_out_size = None if batch_size is None else size
         if validation_batch_size is not None:
             held_out_size = integer(who, "validation_batch_size", validation_batch_size)
-        fraction = number(who, "validation_split", validation_split, 0, 1)
-        if fraction == 1:
-            raise ValueError(f"{who}: validation_split must be in [0, 1); got {validation_split}.")
+        fraction = number(who, "validation_split", validation_split, 0, below=1)
         level = callbacks_module.resolve_verbose(who, verbose)
         shuffle = flag(who, "shuffle", shuffle)
         listeners: list[Callback] = [*checked_callbacks(who, callbacks)]
@@ -329,7 +330,7 @@ class Trainer(Predictor):
                     self._train_epoch(run, source, size, shuffle, events)
                 logs = run.end()
                 if held_out is not None and every(epoch + 1):
-                    tested = self._test(held_out, held_out_size, held_out_steps, events)
+                    tested = self._test(held_out, held_out_size, held_out_steps, events, "fit: validation_data")
                     logs |= {f"val_{name}": value for name, value in tested.items()}
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
@@ -361,7 +362,7 @@ class Trainer(Predictor):
             return Stream(f"{who}: validation_data", validation_data, steps)
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError(f"{who}: validation_data must be (x, y), (x, y, sample_weight) or yield batches.")
-        return self._prepare("fit", *(*validation_data, None)[:3])
+        return self._prepare("fit: validation_data", *(*validation_data, None)[:3])
 
     def _first_epoch(self, wanted: int) -> int:
         """Return the epoch to begin with: the one wanted, unless a callback restored a later state."""
@@ -439,7 +440,7 @@ class Trainer(Predictor):
                 break
 
     def _test(
-        self, source: Prepared | Stream, size: int | None, steps: int | None, events: CallbackList
+        self, source: Prepared | Stream, size: int | None, steps: int | None, events: CallbackList, method: str
     ) -> dict[str, float]:
         """Return loss and metrics on rows, or on what yields batches; without a size `steps` batches are all rows."""
         self.stop_evaluating = False
@@ -453,7 +454,7 @@ class Trainer(Predictor):
         events.call("on_test_begin", {})
         run = Run(self, "evaluate")
         for index, batch in enumerate(source.epoch(from_start=True)):
-            prepared = self._prepare("evaluate", *batch)
+            prepared = self._prepare(method, *batch)
             self._commit(prepared)
             events.call("on_test_batch_begin", index, {})
             with run.turn():
@@ -463,6 +464,14 @@ class Trainer(Predictor):
             events.call("on_test_batch_end", index, logs)
             if self.stop_evaluating:
                 break
+        if source.exhausted:
+            warnings.warn(
+                f"{self._who('fit')}: validation_data ran out: a generator serves one pass. There are no values of it "
+                "from this epoch on.",
+                stacklevel=4,
+            )
+            events.call("on_test_end", {})
+            return {}
         logs = run.end()
         events.call("on_test_end", logs)
         return logs
@@ -546,7 +555,7 @@ class Trainer(Predictor):
             self._commit(source)
             total = limit or -(-len(source.data) // (size or 32))
         events = CallbackList(listeners, model=self, verbose=level, epochs=1, steps=total or None)
-        logs = self._test(source, size, limit, events)
+        logs = self._test(source, size, limit, events, "evaluate")
         if verbose == 2:
             print(" - ".join(f"{name}: {value}" for name, value in callbacks_module.spell(logs).items()), flush=True)
         return self._as_result(logs, return_dict)
@@ -650,6 +659,15 @@ def _as_list(value: Any) -> list[Any]:
         return []
     items = list(value) if isinstance(value, (list, tuple)) else [value]
     return [item for part in items for item in (part if isinstance(part, (list, tuple)) else [part])]
+
+
+def _of_output(who: str, name: str, value: Any) -> Any:
+    """Return metrics; of a dict by outputs those of the one output."""
+    if not isinstance(value, dict) or "class_name" in value:
+        return value
+    if len(value) > 1:
+        raise ValueError(f"{who}: {name} must be those of one output: a model has one; got {short(list(value))}.")
+    return next(iter(value.values()), None)
 
 
 def _only(who: str, name: str, value: Any) -> Any:

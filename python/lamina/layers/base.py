@@ -662,7 +662,7 @@ def assign_all(who: str, variables: list[Variable], weights: Any) -> None:
     if not isinstance(weights, (list, tuple)) and not (isinstance(weights, np.ndarray) and weights.ndim):
         raise KindError(f"{who}: weights must be a list of arrays; got {type(weights).__name__}.")
     if len(weights) != len(variables):
-        raise ValueError(f"{who}: set_weights needs {len(variables)} arrays; got {len(weights)}.")
+        raise ValueError(f"{who}: there must be {len(variables)} arrays, one a weight; got {len(weights)}.")
     arrays = [real_array(who, f"weight {v.path!r}", array) for v, array in zip(variables, weights, strict=True)]
     for variable, array in zip(variables, arrays, strict=True):
         if array.shape != variable.shape:

@@ -251,6 +251,8 @@ class AlongAxis(Loss):
 
 def along_last(who: str, y: Any, axis: int, rank: int) -> Any:
     """Return an array with an axis moved to the end, where the array is of the predictions' rank."""
+    if rank == 0:
+        return y
     if not -rank <= axis < rank:
         raise ValueError(f"{who}: axis must be one of the {rank} axes of y_pred; got {axis}.")
     if axis in (-1, rank - 1) or np.ndim(y) != rank:

@@ -65,8 +65,10 @@ class R2Score(Metric):
         if y_pred.ndim != 2:
             raise ValueError(f"R2Score: y_pred must have shape (n, c); got {y_pred.shape}.")
         y, p, weights, _ = scored_batch("R2Score", y_true, y_pred, sample_weight, self.targets)
+        _same_columns("R2Score", self._sums, y)
         ones, difference = np.ones_like(y), y - p
         weight, residual = (_core.column_products(a, a, weights) for a in (ones, difference))
+        self._samples += y.size
         if not weight.any():  # nothing counts
             return
         # In what rows differ by from the first one, equal targets are exactly 0.
@@ -77,7 +79,6 @@ class R2Score(Metric):
         spread = _core.column_products(apart, apart, weights, mean.tolist())
         found = np.array([weight, first + mean, spread, residual])
         self._sums = found if self._sums is None else _merged(self._sums, found)
-        self._samples += y.size
 
     def reset_state(self) -> None:
         """Forget everything."""
@@ -115,6 +116,12 @@ class R2Score(Metric):
             "class_aggregation": self.class_aggregation,
             "num_regressors": self.num_regressors,
         }
+
+
+def _same_columns(who: str, sums: Array | None, y: Array) -> None:
+    """Raise where a batch has other columns than those before it."""
+    if sums is not None and sums.shape[1] != y.shape[1]:
+        raise ValueError(f"{who}: batches must have the same columns; got {y.shape[1]} after {sums.shape[1]}.")
 
 
 def _merged(one: Array, other: Array) -> Array:
@@ -167,7 +174,12 @@ class FBetaScore(Metric):
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
         """Take a batch in: y_true (one-hot, or 0 and 1) and y_pred of shape (n, c)."""
-        y, p, weights, _ = scored_batch(type(self).__name__, y_true, y_pred, sample_weight, self.targets)
+        who = type(self).__name__
+        y_pred = real_array(who, "y_pred", y_pred)
+        if y_pred.ndim != 2:
+            raise ValueError(f"{who}: y_pred must have shape (n, c); got {y_pred.shape}.")
+        y, p, weights, _ = scored_batch(who, y_true, y_pred, sample_weight, self.targets)
+        _same_columns(who, self._sums, y)
         if self.threshold is None:
             chosen = (p >= p.max(axis=1, keepdims=True)) & (np.abs(p) > 1e-9)
         else:

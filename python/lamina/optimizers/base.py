@@ -24,7 +24,7 @@ from lamina.optimizers import schedules
 from lamina.optimizers.schedules import LearningRateSchedule
 from lamina.variables import Count, Scalar, Variable, assign_together, one_moment
 
-__all__ = ["Optimizer"]
+__all__ = ["Optimizer", "constrained"]
 
 Array = npt.NDArray[Any]
 
@@ -248,7 +248,9 @@ class Optimizer(Configurable):
         if isinstance(rate, float):
             return rate
         found = rate(batches) if isinstance(rate, LearningRateSchedule) else rate()
-        return number(type(self).__name__, "learning_rate", float(found), least=0)
+        if isinstance(found, Variable):
+            found = found.numpy()
+        return number(type(self).__name__, "learning_rate", found, least=0)
 
     def slot_names(self) -> tuple[str | None, ...]:
         """Return the names of the arrays of state that the compiled optimizer keeps beside each variable, in order.
@@ -349,7 +351,20 @@ class Optimizer(Configurable):
         self.batches = integer(type(self).__name__, "iteration", value, 0)
 
     def build(self, variables: Sequence[Variable]) -> None:
-        """Say which variables will be trained; `fit` does."""
+        """Say which variables will be trained; `fit` does.
+
+        Raises
+        ------
+        ValueError
+            The optimizer has taken steps, and none of them on one of these variables.
+        """
+        known = {id(variable) for variable in self._trained}
+        if self.batches and known and variables and known.isdisjoint(map(id, variables)):
+            raise ValueError(
+                f"{type(self).__name__}: the optimizer must be new: it has taken {self.iterations} steps on the "
+                "variables of another model, which count for its learning rate and its means. Make one of the same "
+                "arguments by from_config(optimizer.get_config())."
+            )
         self._trained = list(variables)
 
     @property
@@ -470,8 +485,10 @@ class Optimizer(Configurable):
         variables = self._trained if variables is None else _variables(who, "variables", variables)
         if len(gradients) != len(variables):
             raise ValueError(f"{who}: there must be {len(variables)} gradients, one a variable; got {len(gradients)}.")
+        if not variables:
+            return
         pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-        if variables and not pairs:
+        if not pairs:
             raise ValueError(f"{who}: there must be a gradient for at least one variable; got None for all.")
         if len(pairs) < len(variables):
             without = [v.path for g, v in zip(gradients, variables, strict=True) if g is None]
@@ -496,7 +513,7 @@ class Optimizer(Configurable):
                 self._average(variables)
             for variable in variables:
                 if variable.constraint is not None:
-                    variable.assign(variable.constraint(variable.value))
+                    variable.assign(constrained(variable))
             self.batches += 1
 
     @staticmethod
@@ -607,4 +624,15 @@ def _variables(who: str, name: str, value: Any) -> list[Variable]:
     for variable in found:
         if not isinstance(variable, Variable):
             raise KindError(f"{who}: {name} must be variables; got {type(variable).__name__}.")
+    return found
+
+
+def constrained(variable: Variable) -> Array:
+    """Return the values of a variable as its constraint makes them, or raise where that returns something else."""
+    assert variable.constraint is not None
+    found = real_array(f"the constraint of {variable.path!r}", "what it returns", variable.constraint(variable.numpy()))
+    if found.shape != variable.shape:
+        raise ValueError(
+            f"the constraint of {variable.path!r}: what it returns must have shape {variable.shape}; got {found.shape}."
+        )
     return found

@@ -20,7 +20,7 @@ from lamina._checks import KindError, flag, integer, number
 from lamina._interrupts import interrupts_later
 from lamina._names import required, serialize
 from lamina._registration import is_registered
-from lamina.layers.base import initial_values
+from lamina.layers.base import assign_all, initial_values
 from lamina.saving.tensors import read_tensors, write_tensors
 from lamina.variables import assign_together, one_moment
 
@@ -152,7 +152,7 @@ def load_weights(model: Sequential, filepath: Any, skip_mismatch: bool) -> None:
     except _BROKEN as error:
         raise _damaged(who, filepath, error) from None
     if not skip_mismatch:
-        return model.set_weights(found)
+        return assign_all(f"{who}: {Path(filepath)}", model.weights, found)
     fits = [array.shape == variable.shape for variable, array in zip(model.weights, found, strict=False)]
     fitting = [pair for *pair, same in zip(model.weights, found, fits, strict=False) if same]
     assign_together([variable for variable, _ in fitting], [array for _, array in fitting])
