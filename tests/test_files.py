@@ -423,3 +423,36 @@ def test_parameters_of_one_name_are_all_in_the_file(tmp_path):
     for one in (model, loaded):
         one.fit(X, Y, verbose=0)
     assert same(loaded.get_weights(), model.get_weights())
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_one_or_the_other(tmp_path):
+    files = []
+    for number in (1, 2):
+        model = new_model()
+        model.set_weights([np.full(v.shape, number) for v in model.weights])
+        model.seed = number
+        model.save(tmp_path / f"{number}.safetensors")
+        files.append((tmp_path / f"{number}.safetensors").read_bytes())
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(files[0])
+    code = f"""
+        import os, time
+        files = [open({str(tmp_path)!r} + f"/{{n}}.safetensors", "rb").read() for n in (1, 2)]
+        end, i = time.time() + 3, 0
+        while time.time() < end:
+            i += 1
+            open({str(tmp_path)!r} + "/t", "wb").write(files[i % 2])
+            os.replace({str(tmp_path)!r} + "/t", {str(path)!r})
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)]) as writer:
+        while writer.poll() is None:
+            loaded = lamina.models.load_model(path)
+            assert all((array == loaded.seed).all() for array in loaded.get_weights())
+
+
+def test_what_is_no_file_of_ours_does_not_stop_a_save(tmp_path):
+    pipe = tmp_path / ".lamina-0123456789abcdef.part"
+    os.mkfifo(pipe)
+    os.utime(pipe, (1, 1))
+    new_model().save(tmp_path / "m.safetensors")
+    assert pipe.exists()

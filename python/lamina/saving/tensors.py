@@ -8,9 +8,10 @@ out.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ from lamina.saving.writing import replace_file
 __all__ = ["read_tensors", "write_tensors"]
 
 Array = npt.NDArray[Any]
+
+# So often a file may be replaced while it is looked at.
+_MOST_REPLACED = 100
 
 _TYPES = {"float32": "F32", "float64": "F64"}
 
@@ -53,25 +57,50 @@ def read_tensors(who: str, path: Path) -> tuple[dict[str, str], dict[str, Array]
     ValueError
         It is no whole safetensors file, or holds other numbers than float32 and float64.
     """
+    for _ in range(_MOST_REPLACED):
+        with path.open("rb") as file:
+            try:
+                _check_whole(path)
+            except ValueError as error:
+                if _replaced(file, path):
+                    continue
+                raise ValueError(f"{who}: {path} must be a whole safetensors file; {error}.") from None
+            if not _replaced(file, path):  # it is this one that was looked at
+                return _read(who, path, file)
+    raise OSError(f"{who}: {path} was replaced again and again while it was read.")
+
+
+def _check_whole(path: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
-    with path.open("rb") as file:
-        try:
-            with safe_open(path, framework="np") as checked:
-                metadata: dict[str, str] = checked.metadata() or {}
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"{who}: {path} must be a whole safetensors file; {error}.") from None
-        start = 8 + int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(start - 8))
-        types, tensors = {short: np.dtype(name).newbyteorder("<") for name, short in _TYPES.items()}, {}
-        for name, tensor in header.items():
-            if name == "__metadata__":
-                continue
-            if tensor["dtype"] not in types:
-                raise ValueError(f"{who}: {path} must hold float32 or float64; {name!r} is {tensor['dtype']}.")
-            begin, end = tensor["data_offsets"]
-            dtype = types[tensor["dtype"]]
-            file.seek(start + begin)
-            array = np.fromfile(file, dtype, (end - begin) // dtype.itemsize)
-            tensors[name] = array.reshape(tensor["shape"]).astype(dtype.newbyteorder("="), copy=False)
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _replaced(file: BinaryIO, path: Path) -> bool:
+    """Return whether there is another file at a path than the one that was opened there."""
+    try:
+        now = os.stat(path)
+    except OSError:
+        return False
+    own = os.fstat(file.fileno())
+    return (own.st_dev, own.st_ino) != (now.st_dev, now.st_ino)
+
+
+def _read(who: str, path: Path, file: BinaryIO) -> tuple[dict[str, str], dict[str, Array]]:
+    start = 8 + int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(start - 8))
+    metadata = {str(name): str(value) for name, value in (header.pop("__metadata__", None) or {}).items()}
+    types, tensors = {short: np.dtype(name).newbyteorder("<") for name, short in _TYPES.items()}, {}
+    for name, tensor in header.items():
+        if tensor["dtype"] not in types:
+            raise ValueError(f"{who}: {path} must hold float32 or float64; {name!r} is {tensor['dtype']}.")
+        begin, end = tensor["data_offsets"]
+        dtype = types[tensor["dtype"]]
+        file.seek(start + begin)
+        array = np.fromfile(file, dtype, (end - begin) // dtype.itemsize)
+        tensors[name] = array.reshape(tensor["shape"]).astype(dtype.newbyteorder("="), copy=False)
     return metadata, tensors

@@ -106,7 +106,8 @@ def _remove_abandoned(directory: Path) -> None:
 
 
 def _remove_if_abandoned(path: Path) -> None:
-    if time.time() - path.stat().st_mtime < _OLD:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or time.time() - status.st_mtime < _OLD:
         return
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
