@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import types
 
 import numpy as np
 import pytest
@@ -180,3 +181,45 @@ def json_of(path):
 
     with safe_open(path, framework="np") as file:
         return file.metadata()["lamina"]
+
+
+def ones_of_mine(shape, dtype=None):
+    return np.ones(shape, dtype)
+
+
+def halved(w):
+    return w / 2
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_functions_as_rules_go_through_configurations_and_files(registered, tmp_path):
+    functions = {"ones_of_mine": ones_of_mine, "halved": halved}
+    if registered:
+        functions = {
+            name: lamina.saving.register_keras_serializable(f"test_{name}")(
+                types.FunctionType(f.__code__, f.__globals__, f"{name}_too", f.__defaults__)
+            )
+            for name, f in functions.items()
+        }
+    initializer, constraint = functions.values()
+    dense = lamina.layers.Dense(2, kernel_initializer=initializer, kernel_constraint=constraint)
+    model = lamina.Sequential([lamina.Input((3,)), dense])
+    model.compile("sgd", "mse")
+    path = tmp_path / "m.safetensors"
+    if not registered:
+        with pytest.raises(ValueError, match="the function 'ones_of_mine' must be registered"):
+            model.save(path)
+        with pytest.raises(ValueError, match="'ones_of_mine'"):
+            lamina.models.model_from_json(model.to_json())
+        made = [lamina.models.model_from_json(model.to_json(), custom_objects=functions)]
+    else:
+        model.save(path)
+        made = [lamina.models.model_from_json(model.to_json()), lamina.models.load_model(path)]
+        made.append(lamina.models.clone_model(model))
+    for twin in made:
+        np.testing.assert_array_equal(twin.layers[0].kernel.numpy(), 1)
+        twin.compile(lamina.optimizers.SGD(0.0), "mse")
+        twin.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+        np.testing.assert_array_equal(twin.layers[0].kernel.numpy(), 0.5)
+    with pytest.raises(TypeError, match="must have a name"):
+        lamina.Sequential([lamina.layers.Dense(2, bias_constraint=lambda w: w)]).to_json()

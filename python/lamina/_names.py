@@ -137,6 +137,12 @@ def registry(*entries: tuple[type[T], str]) -> dict[str, type[T]]:
 _OWN = frozenset({"L2Norm", "Quantile"})
 
 
+class OfFunction:
+    """What stands for a function of the user's: its configuration is the function's name, as in Keras."""
+
+    function: Callable[..., Any]
+
+
 def serialize(item: Any) -> dict[str, Any]:
     """Return the configuration of an object that has ``get_config``, with where its class is found, as Keras spells it.
 
@@ -145,6 +151,10 @@ def serialize(item: Any) -> dict[str, Any]:
     dict
         ``"module"``, ``"class_name"``, ``"config"``, and ``"registered_name"`` for classes of the user's own.
     """
+    if isinstance(item, OfFunction):
+        name = name_of(item.function)
+        registered_name = _registration.get_registered_name(item.function)
+        return {"module": "builtins", "class_name": "function", "config": name, "registered_name": registered_name}
     kind = type(item)
     if not hasattr(item, "get_config") or isinstance(item, type):
         raise KindError(f"serialize: the object must have get_config; got {short(item)}.")
@@ -158,6 +168,14 @@ def serialize(item: Any) -> dict[str, Any]:
         module = package if where in ("models", "sequential") else f"{package}.{where}"
         registered = None
     return {"module": module, "class_name": kind.__name__, "config": item.get_config(), "registered_name": registered}
+
+
+def name_of(function: Any) -> str:
+    """Return the name under which a function can be found again, or raise where it has none."""
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str) or name == "<lambda>":
+        raise KindError(f"serialize: {short(function)} must have a name, to be found again; write it with def.")
+    return name
 
 
 def serialize_optional(item: Any) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from lamina import _core, config
 from lamina._arguments import Argument
 from lamina._arrays import float_array, real_array
 from lamina._checks import integer, number
-from lamina._names import Configurable, look_up, redefines, registry
+from lamina._names import Configurable, OfFunction, look_up, redefines, registry
 from lamina._names import serialize as serialize
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "serialize"]
@@ -200,7 +200,7 @@ _CLASSES: dict[str, type[Constraint]] = registry(
 )
 
 
-class _Function(Constraint):
+class _Function(Constraint, OfFunction):
     """A function of one's own, from values to values."""
 
     def __init__(self, function: Callable[[Array], Any]) -> None:
@@ -233,7 +233,8 @@ def argument(who: str, name: str, identifier: object) -> Constraint | None:
         return None
     if callable(identifier) and not isinstance(identifier, (type, Constraint)):
         return _Function(identifier)
-    return look_up(who, name, identifier, _CLASSES, Constraint)
+    found: Any = look_up(who, name, identifier, _CLASSES, Constraint)
+    return found if isinstance(found, Constraint) else _Function(found)
 
 
 # The names in lower case that Keras has too.

@@ -13,7 +13,7 @@ from lamina import config, random
 from lamina._arguments import Argument, one_of
 from lamina._arrays import broadcast, real_array
 from lamina._checks import KindError, choice, integer, number, only_none, short, sizes, text
-from lamina._names import Configurable, lazily, look_up, registry
+from lamina._names import Configurable, OfFunction, lazily, look_up, registry
 from lamina._names import serialize as serialize
 
 __all__ = [
@@ -391,7 +391,7 @@ class Orthogonal(_RandomInitializer):
         return {"gain": self.gain, "seed": self._seed_config()}
 
 
-class _Function(Initializer):
+class _Function(Initializer, OfFunction):
     """A function of one's own, of shape and dtype."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -399,7 +399,9 @@ class _Function(Initializer):
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return what the function returns, as an array."""
-        return np.array(self.function(shape, dtype=dtype or config.floatx()), dtype or config.floatx())
+        shape, dtype = self._wanted(shape, dtype)
+        who = getattr(self.function, "__name__", "an initializer")
+        return np.array(real_array(f"{who}", "what it returns", self.function(shape, dtype=dtype)), dtype)
 
 
 def compute_fans(shape: tuple[int, ...]) -> tuple[float, float]:
@@ -457,7 +459,8 @@ def argument(who: str, name: str, identifier: object) -> Initializer | None:
         return Constant(identifier)
     if callable(identifier) and not isinstance(identifier, (type, Initializer)):
         return _Function(identifier)
-    return look_up(who, name, identifier, _CLASSES, Initializer)
+    found: Any = look_up(who, name, identifier, _CLASSES, Initializer)
+    return found if isinstance(found, Initializer) else _Function(found)
 
 
 # The names in lower case that Keras has too.

@@ -18,7 +18,7 @@ import numpy as np
 from lamina import _core, losses, metrics, optimizers
 from lamina._checks import KindError, flag, integer, number
 from lamina._interrupts import interrupts_later
-from lamina._names import required, serialize
+from lamina._names import OfFunction, name_of, required, serialize
 from lamina._registration import is_registered
 from lamina.layers.base import assign_all, initial_values
 from lamina.saving.tensors import read_tensors, write_tensors
@@ -125,6 +125,13 @@ def check_classes(who: str, model: Sequential) -> None:
                     "get_config give."
                 )
     for item, known in own:
+        if isinstance(item, OfFunction):
+            if not is_registered(item.function):
+                raise ValueError(
+                    f"{who}: the function {name_of(item.function)!r} must be registered with "
+                    "lamina.saving.register_keras_serializable: a file holds names, not code."
+                )
+            continue
         if type(item) not in known.values() and not is_registered(type(item)):
             raise ValueError(
                 f"{who}: {type(item).__name__} must be a class of lamina's, or registered with "
