@@ -382,3 +382,42 @@ def test_a_refused_initializer_draws_no_seed(refused):
     with pytest.raises((TypeError, ValueError)):
         refused()
     np.testing.assert_array_equal(initializers.HeNormal()((2, 2)), first)
+
+
+class Refuses(lamina.callbacks.Callback):
+    def check(self):
+        raise ValueError("Refuses: no")
+
+
+REFUSALS = {
+    "callback": lambda m, folder: m.fit(X, Y, callbacks=[Refuses()], verbose=0),
+    "table": lambda m, folder: m.fit(X, Y, callbacks=[lamina.callbacks.CSVLogger(folder / "no" / "t.csv")], verbose=0),
+    "backup": lambda m, folder: m.fit(
+        X, Y, callbacks=[lamina.callbacks.BackupAndRestore(folder / "a_file" / "b")], verbose=0
+    ),
+    "checkpoint": lambda m, folder: m.fit(
+        X, Y, callbacks=[lamina.callbacks.ModelCheckpoint(folder / "a_file" / "m.safetensors")], verbose=0
+    ),
+    "out": lambda m, folder: m.predict_on_batch(X, out=np.zeros((3, 3))),
+}
+
+
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals_come_before_anything_is_built_or_trained(name, built, tmp_path):
+    (tmp_path / "a_file").write_text("")
+    shape = [lamina.Input(X.shape[1:])] if built else []
+    model = lamina.Sequential([*shape, layers.Dense(4), layers.Dense(int(Y.max()) + 1, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    before = [array.tobytes() for array in (model.get_weights() if built else [])]
+    seeds = lamina.random.global_seeds.counter
+    with pytest.raises((ValueError, TypeError, OSError)):
+        REFUSALS[name](model, tmp_path)
+    assert model.built is built
+    assert all(layer.built is built for layer in model.layers)
+    assert [array.tobytes() for array in (model.get_weights() if built else [])] == before
+    assert model.history is None
+    assert model.optimizer.iterations == 0
+    assert model.optimizer.built is False or built
+    assert lamina.random.global_seeds.counter == seeds
+    model.fit(X, Y, verbose=0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lamina._checks import KindError
 
-__all__ = ["path"]
+__all__ = ["path", "writable_folder"]
 
 
 def path(who: str, name: str, value: Any) -> Path:
@@ -18,3 +18,14 @@ def path(who: str, name: str, value: Any) -> Path:
     if not os.fspath(value):
         raise ValueError(f"{who}: {name} must be a path; got an empty one.")
     return Path(os.fsdecode(value))
+
+
+def writable_folder(who: str, name: str, folder: Path) -> None:
+    """Raise OSError where a folder is none, or could not be made or written to."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise NotADirectoryError(f"{who}: {name} must be a folder; {there} is none.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{who}: {name} must be a folder that can be written to; {there} cannot.")

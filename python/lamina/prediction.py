@@ -131,7 +131,17 @@ class Predictor(Stepper):
 
     def _predict_on_batch(self, x: Any, out: Any) -> Array:
         who = self._who("predict_on_batch")
+        was_built = self.built
         rows = self._rows_for(who, x)
+        try:
+            self._check_out(who, rows, out)
+        except (TypeError, ValueError):
+            if not was_built:
+                self.undo_build()
+            raise
+        return self._infer(rows, out)
+
+    def _check_out(self, who: str, rows: Array | SparseRows, out: Any) -> None:
         if out is not None:
             shape = (len(rows), *self._plan(False).output_shape)
             if not isinstance(out, np.ndarray) or out.dtype != self.compute_dtype:
@@ -142,7 +152,6 @@ class Predictor(Stepper):
                 )
             if isinstance(rows, np.ndarray) and np.may_share_memory(rows, out):
                 raise ValueError(f"{who}: out must not share memory with x.")
-        return self._infer(rows, out)
 
     def _rows_for(self, who: str, x: Any) -> Array | SparseRows:
         """Return a batch as rows, and make sure that there are parameters for it."""

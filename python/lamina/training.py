@@ -286,22 +286,21 @@ class Trainer(Predictor):
             held_out = self._validation_source(who, validation_data, held_out_steps)
             if isinstance(held_out, Prepared) and isinstance(source, Prepared):
                 _same_rows(who, source, held_out)
-        if isinstance(source, Prepared):
-            self._commit(source)
-
-            if isinstance(held_out, Prepared):
-                self._plan(
-                    self._fuses_head(), isinstance(held_out.data.x, SparseRows)
-                )  # raises where it cannot read them
-
-        before = self.validates
-        self.validates = held_out is not None
-        events = CallbackList(listeners, model=self, verbose=level, epochs=end, steps=total or None)
+        before, was_built, uses = self.validates, self.built, self._metric_uses
         try:
+            if isinstance(source, Prepared):
+                self._commit(source)
+                if isinstance(held_out, Prepared):  # raises where it cannot read them
+                    self._plan(self._fuses_head(), isinstance(held_out.data.x, SparseRows))
+            self.validates = held_out is not None
+            events = CallbackList(listeners, model=self, verbose=level, epochs=end, steps=total or None)
             for listener in listeners:
                 listener.check()
         except BaseException:
-            self.validates = before
+            self.validates, self._metric_uses = before, uses
+            if self.built and not was_built:
+                self.undo_build()
+                self.optimizer.build([])
             raise
         self._warn_if_nothing_trains(who)
         self.history = history

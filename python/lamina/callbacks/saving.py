@@ -7,7 +7,7 @@ from typing import Any
 
 from lamina._arguments import Argument, one_of
 from lamina._checks import flag, integer, number
-from lamina._paths import path
+from lamina._paths import path, writable_folder
 from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
 from lamina.saving.native import SUFFIX, check_suffix
 
@@ -151,7 +151,8 @@ class ModelCheckpoint(Monitor):
             super().check()
         if not self.save_weights_only:
             model.check_saving("ModelCheckpoint")
-        self._path(0, 0, _AnyName())  # which values there will be is not known: other callbacks may add some
+        # Which values there will be is not known: other callbacks may add some.
+        writable_folder("ModelCheckpoint", "that of filepath", self._path(0, 0, _AnyName()).parent)
 
 
 class _AnyName(dict[str, float]):
@@ -201,6 +202,10 @@ class BackupAndRestore(Callback):
     @property
     def _path(self) -> Path:
         return self.backup_dir / f"backup{SUFFIX}"
+
+    def check(self) -> None:
+        """Raise where a backup could not be written."""
+        writable_folder("BackupAndRestore", "backup_dir", self.backup_dir)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Restore a backup where there is one."""

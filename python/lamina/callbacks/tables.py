@@ -10,7 +10,7 @@ import numpy as np
 
 from lamina._arguments import Argument
 from lamina._checks import flag, text
-from lamina._paths import path
+from lamina._paths import path, writable_folder
 from lamina.callbacks.base import Callback, Logs
 
 __all__ = ["CSVLogger"]
@@ -45,7 +45,12 @@ class CSVLogger(Callback):
         self._file: Any = None
 
     def check(self) -> None:
-        """Raise where the table that is added to is no table of this kind."""
+        """Raise where the table cannot be written, or the one that is added to is none of this kind."""
+        if not self.filename.parent.is_dir():
+            raise FileNotFoundError(f"CSVLogger: there must be a folder {self.filename.parent}.")
+        if self.filename.is_dir():
+            raise IsADirectoryError(f"CSVLogger: filename must be that of a file; {self.filename} is a folder.")
+        writable_folder("CSVLogger", "that of filename", self.filename.parent)
         self._keys = self._known_keys()
 
     def _known_keys(self) -> list[str] | None:
