@@ -190,3 +190,40 @@ def test_the_callers_floating_point_mode_changes_no_bit_and_comes_back(mode, res
             put(before)
         assert changed == expected
     del page
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the test sets MXCSR, the x86-64 register of the mode")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["dense", "normalized", "constant", "identity"])
+def test_what_the_caller_rounds_to_changes_no_weight(kind, dtype, restore_threads):
+    page, get, put = _csr()
+    rng = np.random.default_rng(2)
+    x, y, weights, given = rng.standard_normal((200, 7)), rng.random((200, 3)), rng.random(200), rng.random(99)
+    stack = {
+        "dense": lambda: [layers.Dense(3, dtype=dtype)],
+        "normalized": lambda: [layers.BatchNormalization(dtype=dtype), layers.Dense(3, dtype=dtype)],
+        "constant": lambda: [layers.Dense(3, kernel_initializer=lamina.initializers.Constant(0.1), dtype=dtype)],
+        "identity": lambda: [layers.Dense(3, kernel_initializer=lamina.initializers.Identity(0.1), dtype=dtype)],
+    }[kind]
+
+    def results():
+        lamina.utils.set_random_seed(3)
+        size = 3 if kind == "identity" else 7
+        model = lamina.Sequential([lamina.Input((size,)), *stack()])
+        first = model.get_weights()
+        model.compile(lamina.optimizers.Adagrad(0.1), "mse")
+        model.fit(x[:, :size], y, sample_weight=weights, verbose=0)
+        model.train_on_batch(x[:, :size], y, class_weight=None)
+        trained = model.get_weights()
+        model.set_weights([given[: array.size].reshape(array.shape) for array in trained])
+        return [array.tobytes() for array in (*first, *trained, *model.get_weights())]
+
+    expected = results()
+    before = get()
+    put(0x1F80 | ROUND_DOWN)
+    try:
+        found = results()
+    finally:
+        put(before)
+    assert page
+    assert found == expected

@@ -221,8 +221,8 @@ py::object predict_plain(const PyNetwork& self, const py::object& x, const py::o
 void register_network(py::module_& module) {
   module.def("first_bad_sparse_row", first_bad_sparse_row, py::arg("starts"), py::arg("columns"), py::arg("count"));
   py::class_<PyNetwork>(module, "Network")
-      .def(py::init(&make_network), py::arg("dtype"), py::arg("width"), py::arg("factor"), py::arg("layers"),
-           py::arg("trained"), py::arg("input") = "dense")
+      .def(py::init(&make_network), Computes(), py::arg("dtype"), py::arg("width"), py::arg("factor"),
+           py::arg("layers"), py::arg("trained"), py::arg("input") = "dense")
       .def("predict", predict, Computes(), py::arg("x"), py::arg("out"), py::arg("draw") = py::none())
       .def("predict_plain", predict_plain, Computes(), py::arg("x"), py::arg("out"));
 }

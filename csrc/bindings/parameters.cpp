@@ -128,6 +128,7 @@ void register_parameters(py::module_& module) {
       .def(
           "like",
           [](const PyParameters& self, double value) -> PyParameters {
+            const DefaultFloatingPoint mode;
             return std::visit(
                 [&](const auto& p) -> PyParameters {
                   using T = std::remove_pointer_t<decltype(p->data())>;

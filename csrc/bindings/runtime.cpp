@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <stdexcept>
 
 #include "bindings/arguments.hpp"
@@ -31,7 +32,20 @@ std::string compiler() {
 
 }  // namespace
 
+namespace {
+
+// A context manager in whose block the thread computes in the default mode of floating point.
+struct DefaultMode {
+  std::optional<DefaultFloatingPoint> mode;
+};
+
+}  // namespace
+
 void register_runtime(py::module_& module) {
+  py::class_<DefaultMode>(module, "DefaultMode")
+      .def(py::init<>())
+      .def("__enter__", [](DefaultMode& self) { self.mode.emplace(); })
+      .def("__exit__", [](DefaultMode& self, const py::args&) { self.mode.reset(); });
   kernels();  // chooses the table now, so that a wrong LAMINA_ISA is told at import
   initialize_threads();
   module.def("isa", [] { return std::string(kernels().isa); });

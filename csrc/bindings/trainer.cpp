@@ -303,8 +303,8 @@ void check_batches(const Input& x, const Batches& batches) {
 
 void register_trainer(py::module_& module) {
   py::class_<PyTrainer>(module, "Trainer")
-      .def(py::init(&make_trainer), py::arg("network"), py::arg("loss"), py::arg("metrics"), py::arg("labels"),
-           py::arg("update"))
+      .def(py::init(&make_trainer), Computes(), py::arg("network"), py::arg("loss"), py::arg("metrics"),
+           py::arg("labels"), py::arg("update"))
       .def(
           "train",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,

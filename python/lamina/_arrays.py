@@ -26,6 +26,14 @@ def broadcast(who: str, name: str, array: Array, shape: tuple[int, ...]) -> Arra
         raise ValueError(f"{who}: {name} must be broadcast to shape {shape}; got {array.shape}.") from None
 
 
+def converted(array: Array, dtype: Any, requirements: Any = ("C_CONTIGUOUS", "ALIGNED")) -> Array:
+    """Return an array of a dtype, C-ordered, itself where it is one; rounded to nearest, whatever the caller's mode."""
+    if array.dtype == dtype:
+        return np.require(array, None, requirements)
+    with _core.DefaultMode():
+        return np.require(array, np.dtype(dtype), requirements)
+
+
 def any_array(who: str, name: str, value: Any) -> Array:
     """Return `value` as an array of whatever it holds, or raise where rows differ in length."""
     try:
@@ -97,7 +105,7 @@ def float_array(who: str, name: str, value: Any, dtype: str | None = None) -> Ar
     array = real_array(who, name, value)
     if dtype is None:
         dtype = str(array.dtype) if array.dtype in (np.float32, np.float64) else config.floatx()
-    return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
+    return converted(array, dtype)
 
 
 def native_array(array: Array) -> Array:
@@ -262,7 +270,7 @@ def target_array(who: str, name: str, value: Any, columns: int, dtype: str | Non
         )
     if dtype is None:
         return native_array(array)
-    return np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
+    return converted(array, dtype)
 
 
 def _holds_integers(who: str, value: Any) -> bool:
@@ -331,7 +339,7 @@ def element_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) ->
     """Return one weight for each prediction, shape (n, c), given weights of their shape or as `row_weights` takes."""
     array = real_array(who, "sample_weight", value)
     if array.ndim == len(shape) and all(size in (1, wanted) for size, wanted in zip(array.shape, shape, strict=True)):
-        return np.ascontiguousarray(np.broadcast_to(array, shape).reshape(-1, shape[-1]), dtype)
+        return converted(np.broadcast_to(array, shape).reshape(-1, shape[-1]), dtype)
     return np.repeat(row_weights(who, array, shape, dtype), shape[-1]).reshape(-1, shape[-1])
 
 
@@ -350,7 +358,7 @@ def row_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) -> Arr
     fits = all(size in (1, wanted) for size, wanted in zip(array.shape, shape, strict=False))
     if array.ndim > len(shape) or not fits:
         raise ValueError(f"{who}: sample_weight must have shape {shape}, one weight for each row; got {array.shape}.")
-    array = array.reshape(array.shape + (1,) * (len(shape) - array.ndim)).astype(dtype)
+    array = converted(array.reshape(array.shape + (1,) * (len(shape) - array.ndim)), dtype)
     return np.require(np.broadcast_to(array, shape).reshape(-1), None, ["C_CONTIGUOUS", "ALIGNED"])
 
 
@@ -364,7 +372,7 @@ def weight_array(who: str, name: str, value: Any, rows: int, lines: tuple[int, .
         raise ValueError(f"{who}: {name} must have shape ({rows},){also}, one weight for each row; got {array.shape}.")
     array = array if array.ndim == 1 else array.reshape(rows, -1)
     with np.errstate(over="ignore"):
-        found = np.require(array, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED"])
+        found = converted(array, dtype)
     if not np.isfinite(found).all():
         raise ValueError(
             f"{who}: {name} must be finite in {dtype}; row {int(np.argwhere(~np.isfinite(found))[0][0])} is not."

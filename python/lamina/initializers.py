@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lamina import config, random
 from lamina._arguments import Argument, one_of
-from lamina._arrays import broadcast, real_array
+from lamina._arrays import broadcast, converted, real_array
 from lamina._checks import KindError, choice, integer, number, only_none, short, sizes, text
 from lamina._names import Configurable, OfFunction, lazily, look_up, registry
 from lamina._names import serialize as serialize
@@ -82,7 +82,7 @@ class Constant(Initializer):
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
         shape, dtype = self._wanted(shape, dtype)
-        return np.array(broadcast("Constant", "value", np.asarray(self.value, dtype), shape))
+        return np.array(broadcast("Constant", "value", converted(np.asarray(self.value), dtype), shape))
 
     def get_config(self) -> dict[str, Any]:
         """Return the argument."""
@@ -384,7 +384,7 @@ class Orthogonal(_RandomInitializer):
         q, r = np.linalg.qr(normal)
         q = q * np.sign(np.diag(r))
         found = q.T if rows < columns else q
-        return np.ascontiguousarray((self.gain * found).reshape(shape).astype(dtype))
+        return converted((self.gain * found).reshape(shape), dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from lamina import _core, config
-from lamina._arrays import real_array
+from lamina._arrays import converted, real_array
 from lamina._checks import choice, flag, sizes, text
 from lamina._interrupts import interrupts_later
 from lamina._locks import Once
@@ -261,7 +261,7 @@ class Variable(NDArrayOperatorsMixin):
             raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
         if self._dtype.kind in "iu" and array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"Variable {self.path!r}: value must be finite for dtype {self.dtype}.")
-        return np.require(array, self._dtype, ["C_CONTIGUOUS", "ALIGNED"])
+        return converted(array, self._dtype)
 
     def take(self, array: Array) -> None:
         """Write an array that `converted` returned."""
@@ -378,4 +378,4 @@ def _first_values(name: str, initializer: Any, shape: Any, dtype: Any) -> Array:
     plain = not hasattr(initializer, "dtype")
     if dtype is None and plain and array.dtype.kind == "f":
         dtype = config.floatx()
-    return np.array(array, dtype, order="C")
+    return np.array(array if dtype is None else converted(array, dtype), order="C")

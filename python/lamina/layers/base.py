@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config, constraints, initializers, regularizers
-from lamina._arrays import batch_array, float_array, index_array, real_array
+from lamina._arrays import batch_array, converted, float_array, index_array, real_array
 from lamina._checks import KindError, NotBuiltError, arguments, flag, integer, short, sizes, text
 from lamina._locks import Once
 from lamina._names import redefines, snake_case, unique, unique_name
@@ -380,14 +380,15 @@ class Layer:
         path = unique(f"{self.name}/{name}", {variable.path for variable in self._variables})
         stored = initial_values.get()
         if stored is None:
-            value = initializer(shape, self.dtype)
+            with _core.DefaultMode():  # the caller's may round otherwise
+                value = initializer(shape, self.dtype)
             source = f"the initializer of {name} must return"
         else:
             value = stored[path]
             source = f"{path} in the file must have"
             if value.dtype != self.dtype:
                 raise ValueError(f"{path!r} in the file must be {self.dtype}; it is {value.dtype}")
-        array = np.require(value, np.dtype(self.dtype), ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "OWNDATA"])
+        array = converted(value, self.dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "OWNDATA"))
         if array.shape != shape:
             raise ValueError(f"{who}: {source} shape {shape}; got {array.shape}.")
         variable = Variable.holding(array, name, path, trainable)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lamina import _core, config
 from lamina._arguments import Argument, optional
-from lamina._arrays import float_array, real_array
+from lamina._arrays import converted, float_array, real_array
 from lamina._checks import KindError, flag, integer, listed, number, short, text
 from lamina._counts import Count as Seen
 from lamina._interrupts import interrupts_later
@@ -529,7 +529,7 @@ class Optimizer(Configurable):
             raise ValueError(
                 f"{who}: the gradient of {variable.path!r} must have shape {variable.shape}; got {array.shape}."
             )
-        copy = np.array(array, variable.dtype, order="C")
+        copy = np.array(converted(array, variable.dtype), order="C")
         if self.loss_scale_factor:
             _core.scale_and_clip(copy, 1 / self.loss_scale_factor, math.inf)
         return copy
