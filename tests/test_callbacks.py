@@ -181,3 +181,16 @@ def test_a_restored_run_repeats_an_uninterrupted_one(tmp_path, rng):
     assert not (tmp_path / "b").exists()
     for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_no_number_in_the_logs_is_shown_and_not_watched(capsys):
+    class Says(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["phase"] = "warm"
+
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    stop = callbacks.EarlyStopping("phase", mode="min", patience=0)
+    with pytest.warns(UserWarning, match="'phase' must be one number to be watched; it is 'warm'"):
+        model.fit(np.ones((4, 3)), np.ones(4), epochs=2, verbose=2, callbacks=[Says(), stop])
+    assert capsys.readouterr().out.count("phase: warm") == 2

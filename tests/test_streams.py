@@ -230,3 +230,9 @@ def test_errors_of_validation_data_name_it():
     for wrong in ((x, y[:2]), iter([(x, y[:2])])):
         with pytest.raises(ValueError, match="fit: validation_data: y must have"):
             model.fit(x, y, validation_data=wrong, verbose=0)
+
+
+def test_sequences_of_texts_are_numbers_or_refused():
+    np.testing.assert_array_equal(lamina.utils.pad_sequences([["1", "2"], [3]]), [[1, 2], [0, 3]])
+    with pytest.raises(TypeError, match="pad_sequences: a sequence must be numbers for dtype int32"):
+        lamina.utils.pad_sequences([[1, "a"]])

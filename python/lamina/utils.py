@@ -226,6 +226,11 @@ def _of_type(who: str, values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
                 f"{who}: the numbers must be in [{least}, {most}] for dtype {dtype}; got {array.min()} to "
                 f"{array.max()}."
             )
+    if dtype.kind in "biuf" and array.dtype.kind not in "biuf":
+        try:  # texts of numbers, as NumPy reads them
+            return array.astype(dtype)
+        except (TypeError, ValueError):
+            raise KindError(f"{who}: a sequence must be numbers for dtype {dtype}; got {short(values)}.") from None
     return array
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina._arguments import Argument, one_of
-from lamina._checks import choice, integer, number, text
+from lamina._checks import choice, integer, number, short, text
 
 if TYPE_CHECKING:
     from lamina.models import Sequential
@@ -184,10 +184,9 @@ class Monitor(Callback):
                 stacklevel=3,
             )
             return None
-        if np.size(found) != 1:
+        if np.size(found) != 1 or np.asarray(found).dtype.kind not in "biuf":
             warnings.warn(
-                f"{type(self).__name__}: {self.monitor!r} must be one number to be watched; it has shape "
-                f"{np.shape(found)}.",
+                f"{type(self).__name__}: {self.monitor!r} must be one number to be watched; it is {short(found)}.",
                 stacklevel=3,
             )
             return None
@@ -237,8 +236,12 @@ def shows_bars() -> bool:
 
 
 def spell(logs: Logs) -> dict[str, str]:
-    """Return values as texts of a few digits; of an array its mean, as in Keras."""
-    means = {name: float(np.mean(value)) for name, value in logs.items()}
-    return {
-        name: f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2e}" for name, value in means.items()
-    }
+    """Return values as texts: numbers of a few digits, of an array its mean, as in Keras; others as they are."""
+
+    def spelled(value: Any) -> str:
+        if np.asarray(value).dtype.kind not in "biuf":
+            return str(value)
+        mean = float(np.mean(value))
+        return f"{mean:.4f}" if abs(mean) >= 1e-3 or mean == 0 else f"{mean:.2e}"
+
+    return {name: spelled(value) for name, value in logs.items()}
