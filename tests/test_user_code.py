@@ -681,3 +681,41 @@ def test_an_error_while_metrics_begin_anew_leaves_the_model_usable():
     other.join(30)
     assert not other.is_alive()
     model.compile("sgd", "mse")
+
+
+@pytest.mark.parametrize("where", ["loss", "layer"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_step_that_fails_changes_nothing(where, threads, restore_threads):
+    """Neither weights nor running moments, which have gone through the batch already."""
+    failing = False
+
+    class Fails(losses.Loss):
+        def value_and_gradient(self, y_true, y_pred):
+            if failing:
+                raise RuntimeError("here")
+            return ((y_pred - y_true) ** 2).mean(1), 2 * (y_pred - y_true) / y_pred.shape[1]
+
+    class FailsBack(layers.Layer):
+        def forward(self, x, *, training):
+            return Pass(x.copy())
+
+        def backward(self, dy, step, *, need_dx):
+            if failing:
+                raise RuntimeError("here")
+            return dy.copy(), []
+
+    lamina.set_num_threads(threads)
+    x, y = np.random.default_rng(0).random((200, 3)).astype("f"), np.zeros((200, 2), "f")
+    below = [FailsBack()] if where == "layer" else []
+    stack = [layers.Dense(4), *below, layers.BatchNormalization(), layers.Dense(2), layers.BatchNormalization()]
+    model = lamina.Sequential([lamina.Input((3,)), *stack])
+    model.compile(optimizers.SGD(0.1, momentum=0.9), Fails() if where == "loss" else "mse")
+    model.fit(x, y, verbose=0)
+    before = model.get_weights()
+    failing = True
+    with pytest.raises(RuntimeError, match="here"):
+        model.train_on_batch(x, y)
+    assert all(map(np.array_equal, model.get_weights(), before))
+    failing = False
+    model.train_on_batch(x, y)
+    assert not any(map(np.array_equal, model.get_weights(), before))

@@ -63,6 +63,10 @@ class Layer {
   virtual std::ptrdiff_t units_together(const Tape<T>&) const { return 1; }
   virtual void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const = 0;
 
+  // What a step that has come to its end changes in the layer besides what it trains, for panels of the output: running
+  // moments. A step that fails or is given up before leaves them as they were.
+  virtual void settle(Pass<T>&, Range) const {}
+
   // The two halves of backward(), where it has them: the gradient of the input for rows of it, which begin at multiples
   // of half a panel's width, finished by `below`; and, when that is there for all rows, those of the parameters for a
   // range of units, each of so many multiply-adds for each row.

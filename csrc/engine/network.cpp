@@ -119,6 +119,12 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) 
 }
 
 template <class T>
+void Network<T>::settle(Pass<T>& pass, int index, int count) const {
+  for (std::ptrdiff_t l = 0; l < depth(); ++l)
+    layer(l).settle(pass, share_of(panel_count(pass.tape[l + 1].value.cols, kPanelWidth<T>), 1, index, count));
+}
+
+template <class T>
 std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t entries) const {
   const std::lock_guard<BriefLock> lock(tapes_lock_);
   for (std::size_t i = tapes_.size(); i-- > 0;) {

@@ -53,6 +53,8 @@ class Network {
 
   // Forward through all layers for the rows of the tape; the members of a team together.
   void forward(Pass<T>& pass, int index, int count, Barrier* barrier) const;
+  // At the end of a step: what it changes besides what it trains. The members divide it as they do forward().
+  void settle(Pass<T>& pass, int index, int count) const;
 
   // out (n, outputs) = the network of the rows; converts what is not of dtype T and contiguous. Several threads may
   // predict at once; one that trains lets them in between two steps. With `draw` it runs as in training: with noise,

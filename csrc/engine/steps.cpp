@@ -102,7 +102,7 @@ void Trainer<T>::step_together(const Step& step, int index, int count, Barrier& 
   head_->evaluate(tape_[network_->depth()], 0, rows, head_->divisor(step.data, step.first, step.size), !test);
   if (test) return;
   const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
-  if (lowest == depth) return;
+  if (lowest == depth) return network_->settle(pass, index, count);
   const Panels<T>& scores = tape_[depth].gradient;
   const std::ptrdiff_t lines = network_->plan().back().factor;
   if (rows.begin < rows.end)
@@ -131,6 +131,7 @@ void Trainer<T>::step_together(const Step& step, int index, int count, Barrier& 
     if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
     use_stored(step.mode, lowest, index, count, barrier);
   }
+  network_->settle(pass, index, count);
   if (step.mode == Mode::train) update_.finish(index, count, barrier);
 }
 

@@ -5,7 +5,8 @@
 namespace lamina::engine {
 
 // Of each column the mean, one over the deviation, and what the mean lacks in deviations; of the batch or as they run.
-constexpr int kMoments = 3;
+// Then, for the running means, the whole mean and the variance.
+constexpr int kMoments = 5;
 
 template <class T>
 void BatchNorm<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) {
@@ -21,7 +22,7 @@ void BatchNorm<T>::forward(Pass<T>& pass, Range rows, Range panels) const {
   const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
   const std::ptrdiff_t cols = input.value.cols, padded = panel_count(cols, width) * width;
   const T *gamma = tensor(tensors_.gamma), *beta = tensor(tensors_.beta);
-  T *running_mean = tensor(tensors_.mean), *running_variance = tensor(tensors_.variance);
+  const T *running_mean = tensor(tensors_.mean), *running_variance = tensor(tensors_.variance);
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
     const std::ptrdiff_t first = panel * width, count = std::min(width, cols - first);
     T mean[width] = {}, rest[width] = {}, variance[width] = {}, rate[width] = {}, scale[width] = {}, shift[width] = {};
@@ -37,21 +38,40 @@ void BatchNorm<T>::forward(Pass<T>& pass, Range rows, Range panels) const {
       scale[j] = gamma == nullptr ? rate[j] : rate[j] * gamma[first + j];
       shift[j] = (beta == nullptr ? T(0) : beta[first + j]) - rest[j] * scale[j];
     }
-    if (by_batch(pass)) {
-      for (std::ptrdiff_t j = 0; j < count; ++j) {
-        running_mean[first + j] = running_mean[first + j] * keep_ + (mean[j] + rest[j]) * take_;
-        running_variance[first + j] = running_variance[first + j] * keep_ + variance[j] * take_;
-      }
-    }
+    T whole[width] = {};
+    for (std::ptrdiff_t j = 0; j < count; ++j) whole[j] = mean[j] + rest[j];
     if (pass.training) {
       T* notes = output.column_notes + first;
       std::copy(mean, mean + count, notes);
       std::copy(rate, rate + count, notes + padded);
       for (std::ptrdiff_t j = 0; j < count; ++j) notes[2 * padded + j] = rest[j] * rate[j];
+      std::copy(whole, whole + count, notes + 3 * padded);
+      std::copy(variance, variance + count, notes + 4 * padded);
+    } else if (by_batch(pass)) {
+      take_in(whole, variance, first, count);
     }
     pass.kernels.scale_columns(
         {input.value, output.value, scale, shift, rows.begin, rows.end, panel, panel + 1, first, mean});
   }
+}
+
+template <class T>
+void BatchNorm<T>::take_in(const T* mean, const T* variance, std::ptrdiff_t first, std::ptrdiff_t count) const {
+  T *running_mean = tensor(tensors_.mean) + first, *running_variance = tensor(tensors_.variance) + first;
+  for (std::ptrdiff_t j = 0; j < count; ++j) {
+    running_mean[j] = running_mean[j] * keep_ + mean[j] * take_;
+    running_variance[j] = running_variance[j] * keep_ + variance[j] * take_;
+  }
+}
+
+template <class T>
+void BatchNorm<T>::settle(Pass<T>& pass, Range panels) const {
+  if (!by_batch(pass)) return;
+  const Boundary<T>& output = pass.tape[this->at + 1];
+  const std::ptrdiff_t cols = output.value.cols, padded = panel_count(cols, kPanelWidth<T>) * kPanelWidth<T>;
+  const std::ptrdiff_t first = panels.begin * kPanelWidth<T>, end = std::min(cols, panels.end * kPanelWidth<T>);
+  const T* notes = output.column_notes + first;
+  if (first < end) take_in(notes + 3 * padded, notes + 4 * padded, first, end - first);
 }
 
 // A unit is a panel.

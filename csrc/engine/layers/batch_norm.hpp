@@ -31,6 +31,7 @@ class BatchNorm final : public ElementwiseLayer<T> {
   void forward(Pass<T>& pass, Range rows, Range panels) const override;
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override;
   void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
+  void settle(Pass<T>& pass, Range panels) const override;
   Parameters<T>* parameters() const override { return parameters_.get(); }
   std::ptrdiff_t columns() const override {
     return parameters_->layout().tensors[static_cast<std::size_t>(tensors_.mean)].size();
@@ -38,6 +39,8 @@ class BatchNorm final : public ElementwiseLayer<T> {
 
  private:
   T* tensor(int number) const { return number < 0 ? nullptr : parameters_->tensor(number).data; }
+  // Takes moments of the batch into the running means, for `count` columns from one on.
+  void take_in(const T* mean, const T* variance, std::ptrdiff_t first, std::ptrdiff_t count) const;
   bool by_batch(const Pass<T>& pass) const { return pass.random && !frozen_; }
 
   std::shared_ptr<Parameters<T>> parameters_;
