@@ -293,3 +293,10 @@ def test_nothing_to_apply_is_no_step():
     optimizer = lamina.optimizers.SGD(0.1)
     optimizer.apply_gradients([])
     assert optimizer.iterations == 0
+
+
+def test_schedules_take_numbers_and_variables():
+    schedule = lamina.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    assert schedule(10) == schedule(np.int64(10)) == schedule(lamina.Variable(10.0)) == 0.05
+    with pytest.raises(TypeError, match="ExponentialDecay: step must be a number; got str"):
+        schedule("x")
