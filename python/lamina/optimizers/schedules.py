@@ -41,7 +41,7 @@ class LearningRateSchedule(Configurable):
     def _checked(self, step: Any) -> float:
         """Return a number of batches as a float, or raise."""
         step = step.numpy() if hasattr(step, "numpy") else step  # a Variable, as loops of one's own count in
-        return number(type(self).__name__, "step", step, least=0)
+        return number(type(self).__name__, "step", step)
 
     def __call__(self, step: float) -> float:
         """Return the learning rate after `step` batches."""
