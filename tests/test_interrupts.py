@@ -101,6 +101,14 @@ def locks_taken(model):
     return found
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """Have Ctrl-C raise KeyboardInterrupt, also where the process was started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a file that its finalizer closes
 @pytest.mark.skipif(sys.gettrace() is not None, reason="somebody else watches every call")
 @pytest.mark.parametrize("name", CALLS)
@@ -110,7 +118,7 @@ def test_no_interrupt_leaves_anything_taken_or_half_written(name, tmp_path):
     other.set_weights([array + 2 for array in other.get_weights()])
     other.save(tmp_path / "first.safetensors")
     other.save_weights(tmp_path / "w.safetensors")
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.default_int_handler
     step, number, interrupts = (1 if LONG else 7), 1, 0
     there = True
     while there and number < (5000 if LONG else 900):
