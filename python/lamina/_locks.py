@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from lamina._interrupts import interrupts_later
@@ -50,12 +49,12 @@ class Once(_Lock):
     """
 
     @property
-    def __enter__(self) -> Callable[[], Any]:
-        return self.lock.__enter__  # type: ignore[no-any-return]  # that of a lock
+    def __enter__(self) -> Any:
+        return self.lock.__enter__
 
     @property
-    def __exit__(self) -> Callable[..., None]:
-        return self.lock.__exit__  # type: ignore[no-any-return]  # that of a lock
+    def __exit__(self) -> Any:
+        return self.lock.__exit__
 
 
 class _Held(threading.local):
@@ -132,16 +131,16 @@ class _Exit:
             raise RuntimeError(refusal)
 
     @property
-    def __exit__(self) -> Callable[..., None]:
-        return self._turn.lock.__exit__  # type: ignore[no-any-return]  # that of a lock
+    def __exit__(self) -> Any:
+        return self._turn.lock.__exit__
 
 
 class _Taken(_Exit):
     @property
-    def __enter__(self) -> Callable[[], Any]:
+    def __enter__(self) -> Any:
         if self._turn.must_not_wait():
             return self._refuse_to_wait
-        return self._turn.lock.__enter__  # type: ignore[no-any-return]  # that of a lock
+        return self._turn.lock.__enter__
 
     def _refuse_to_wait(self) -> None:
         self._take_without_waiting(
