@@ -456,3 +456,19 @@ def test_what_is_no_file_of_ours_does_not_stop_a_save(tmp_path):
     os.utime(pipe, (1, 1))
     new_model().save(tmp_path / "m.safetensors")
     assert pipe.exists()
+
+
+def test_the_file_that_is_read_is_the_one_that_was_looked_at(tmp_path, monkeypatch):
+    whole, path = tmp_path / "whole.safetensors", tmp_path / "m.safetensors"
+    model = new_model()
+    model.save(whole)
+    path.write_bytes(whole.read_bytes()[:-8])  # cut short
+    check = tensor_files._check_whole
+
+    def replaced_meanwhile(looked_at):
+        if whole.exists():
+            os.replace(whole, path)
+        check(looked_at)
+
+    monkeypatch.setattr(tensor_files, "_check_whole", replaced_meanwhile)
+    assert same(lamina.models.load_model(path).get_weights(), model.get_weights())
