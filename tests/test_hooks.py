@@ -77,6 +77,24 @@ def test_half_a_hook_is_refused():
         lamina.Sequential([Words(3, 2)])
 
 
+def test_a_models_own_build_is_called():
+    class Own(lamina.Sequential):
+        def build(self, input_shape=None):
+            shapes.append(input_shape)
+            super().build(input_shape)
+
+    shapes = []
+    Own([lamina.Input((4,)), layers.Dense(3), layers.Dense(2)])
+    assert shapes == [(None, 4)]
+    model = Own([layers.Dense(3)])
+    assert shapes == [(None, 4)]
+    model.predict(X)
+    assert shapes == [(None, 4), (None, 4)]
+    model.add(layers.Dense(2))
+    model.add(layers.Dense(2), rebuild=False)
+    assert shapes == [(None, 4)] * 3
+
+
 @pytest.mark.parametrize("base", ["MeanSquaredError", "CategoricalCrossentropy", "Huber", "Loss"])
 def test_a_subclass_of_a_compiled_loss_may_compute_in_python(base):
     calls = []

@@ -96,7 +96,8 @@ class Sequential(Trainer):
         self._trainable = True
         self.built = False
         for layer in [] if layers is None else listed(kind, "layers", layers):
-            self.add(layer)
+            self.add(layer, rebuild=False)
+        self._call_own_build()
         if not flag(f"{type(self).__name__} {self.name!r}", "trainable", trainable):
             self.trainable = False
 
@@ -132,7 +133,7 @@ class Sequential(Trainer):
         ----------
         layer : Layer or Sequential
         rebuild : bool
-            Accepted as in Keras.
+            Whether a subclass's own `build` is called where the input's shape is known. Layers are built anyway.
 
         Raises
         ------
@@ -143,10 +144,18 @@ class Sequential(Trainer):
             it is an `Input` in the middle. The model stays as it was.
         """
         who = self._who("add")
+        rebuild = flag(who, "rebuild", rebuild)
         if not isinstance(layer, (Layer, Sequential)):
             raise KindError(f"{who}: layer must be a lamina.layers.Layer; got {type(layer).__name__}.")
         with self._fitting.if_free(in_use := self._in_use(who)), self._running.if_free(in_use), self.once:
             self._add(who, layer)
+        if rebuild:
+            self._call_own_build()
+
+    def _call_own_build(self) -> None:
+        """Call a subclass's `build` once the layers are built, which they are as they come."""
+        if self.built and type(self).build is not Sequential.build:
+            self.build(self.input_shape)
 
     def _add(self, who: str, layer: Part) -> None:
         if isinstance(layer, InputLayer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from lamina import data as data_module
 from lamina._arrays import SparseRows, label_array, of_one_rank, output_lines, real_array
 from lamina._checks import NotCompiledError
 from lamina._counts import Count
+from lamina._interrupts import interrupts_later
 from lamina._locks import Once, Turn
 from lamina.callbacks import History
 from lamina.data import Data
@@ -25,9 +26,7 @@ from lamina.optimizers import Optimizer
 from lamina.optimizers.base import constrained
 from lamina.plan import Plan, head_activation, make_plan
 from lamina.regularizers import penalty_of
-
-if TYPE_CHECKING:
-    from lamina.variables import Variable
+from lamina.variables import Variable, kept_on_error
 
 __all__ = ["Compiled", "MetricUse", "Prepared", "Run", "Stepper"]
 
@@ -487,10 +486,15 @@ class Stepper:
         for begin in range(first, first + rows, size):
             end = min(begin + size, first + rows)
             batch = prepared.take(slice(begin, end) if order is None else order[begin:end])
-            gradients = self._gradients(trainer, batch)
-            self._add_host_penalties(end - begin, gradients)
-            optimizer.apply(gradients, self.trainable_weights)
-            self._draws.value += 1
+            # What a forward pass moves: running moments, state of layers written in Python.
+            moving = [v for layer in self.flat_layers if layer.trainable for v in layer.non_trainable_weights]
+            with kept_on_error(moving) as kept:
+                gradients = self._gradients(trainer, batch)
+                self._add_host_penalties(end - begin, gradients)
+                with interrupts_later():
+                    optimizer.apply(gradients, self.trainable_weights)
+                    self._draws.value += 1
+                    kept.clear()  # the step is taken, whatever comes now
 
     def _has_host_rules(self) -> bool:
         """Return whether a regularizer or a constraint is written in Python."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from lamina.constraints import Constraint
     from lamina.regularizers import Regularizer
 
-__all__ = ["Count", "Scalar", "Variable", "assign_together", "check_aggregation", "one_moment"]
+__all__ = ["Count", "Scalar", "Variable", "assign_together", "check_aggregation", "kept_on_error", "one_moment"]
 
 Array = npt.NDArray[Any]
 
@@ -353,6 +354,18 @@ def assign_together(variables: Iterable[Variable], values: Iterable[Any]) -> Non
     with interrupts_later(), one_moment([variable for variable, _ in pairs], write=True):
         for variable, array in pairs:
             variable.take(array)
+
+
+@contextmanager
+def kept_on_error(variables: Iterable[Variable]) -> Iterator[list[tuple[Variable, Array]]]:
+    """Give variables their values back where the body raises; it is given a list of them, to be cleared or left."""
+    kept = [(variable, variable.numpy()) for variable in variables]
+    try:
+        yield kept
+    except BaseException:
+        for variable, values in kept:
+            variable.take(values)
+        raise
 
 
 def check_aggregation(who: str, value: Any) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from lamina._locks import Once
 from lamina._names import Configurable, redefines, snake_case, unique_name
 from lamina.optimizers import schedules
 from lamina.optimizers.schedules import LearningRateSchedule
-from lamina.variables import Count, Scalar, Variable, assign_together, one_moment
+from lamina.variables import Count, Scalar, Variable, assign_together, kept_on_error, one_moment
 
 __all__ = ["Optimizer", "constrained"]
 
@@ -107,6 +107,7 @@ class Optimizer(Configurable):
         self._trained: list[Variable] = []
         self._batches = Seen()
         self._once = Once()  # guards the making of state
+        self._step_rate: float | None = None  # of the step that `apply` is taking
         # Name of the state → block of parameters → block of state in the same layout.
         self._slots: dict[str, dict[_core.Parameters, _core.Parameters]] = {name: {} for name in self.state_names()}
 
@@ -124,7 +125,8 @@ class Optimizer(Configurable):
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy what grows while another thread trains."""
-        return self.__dict__ | {"_slots": {name: dict(blocks) for name, blocks in dict(self._slots).items()}}
+        slots = {name: dict(blocks) for name, blocks in dict(self._slots).items()}
+        return self.__dict__ | {"_slots": slots, "_step_rate": None}
 
     def check_together(self) -> None:
         """Raise where arguments do not go with each other."""
@@ -247,6 +249,8 @@ class Optimizer(Configurable):
         rate = self._learning_rate
         if isinstance(rate, float):
             return rate
+        if self._step_rate is not None:
+            return self._step_rate
         found = rate(batches) if isinstance(rate, LearningRateSchedule) else rate()
         if isinstance(found, Variable):
             found = found.numpy()
@@ -456,7 +460,7 @@ class Optimizer(Configurable):
         )
 
     def update(self, variable: Variable, gradient: Array) -> None:
-        """Take one step on one variable; `iterations` counts the steps before."""
+        """Take one step on one variable; `iterations` counts the steps before, `learning_rate` is that of the step."""
         if self.kernel is None:
             raise NotImplementedError(f"{type(self).__name__}: an optimizer defines update.")
         block, tensor = variable.require_block()
@@ -501,8 +505,18 @@ class Optimizer(Configurable):
                 raise ValueError(f"{who}: {variable.path} must be one of the variables that build was called with.")
         variables = [variable for _, variable in pairs]
         ready: list[Array] | None = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
+        # What may fail between two of the variables: code of the user's, and copies for which there is no memory.
+        copies = self.use_ema or self.gradient_accumulation_steps or any(v.constraint is not None for v in variables)
+        states = [self.slot(name, variable) for name in self.state_names() for variable in variables]
+        kept = [*variables, *states] if copies or self.in_python else []
+        rate = self.rates(1)[0]
         # A step is taken whole or not at all; others see the variables before it or after it.
-        with interrupts_later(), one_moment(self._moved_into_blocks(variables), write=True):
+        with (
+            interrupts_later(),
+            one_moment(self._moved_into_blocks(variables), write=True),
+            kept_on_error(kept),
+            self._at_rate(rate),
+        ):
             ready = self._accumulated(ready or [], variables)
             if ready is not None:
                 if self.clipping[0] != "none":
@@ -515,6 +529,15 @@ class Optimizer(Configurable):
                 if variable.constraint is not None:
                     variable.assign(constrained(variable))
             self.batches += 1
+
+    @contextmanager
+    def _at_rate(self, rate: float) -> Iterator[None]:
+        """Let `learning_rate` be that of the step, which a schedule or a function of the user's is asked for once."""
+        try:
+            self._step_rate = rate
+            yield
+        finally:
+            self._step_rate = None
 
     @staticmethod
     def _moved_into_blocks(variables: list[Variable]) -> list[Variable]:
