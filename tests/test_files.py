@@ -225,7 +225,7 @@ def test_what_killed_writers_leave_behind_is_removed_later(tmp_path):
     code = f"""
         import os, pathlib, signal
         from lamina.saving.writing import replace_file
-        with replace_file(pathlib.Path({str(path)!r})) as file:
+        with replace_file("", pathlib.Path({str(path)!r})) as file:
             file.write(b"half")
             file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -236,7 +236,7 @@ def test_what_killed_writers_leave_behind_is_removed_later(tmp_path):
     assert left.exists()  # it might be at work still
     old = time.time() - 3600
     os.utime(left, (old, old))
-    with writing.replace_file(tmp_path / "other.safetensors") as file:
+    with writing.replace_file("", tmp_path / "other.safetensors") as file:
         (busy,) = (p for p in tmp_path.iterdir() if p.suffix == ".part" and p != left)
         os.utime(busy, (old, old))
         new_model().save(path)
@@ -252,7 +252,7 @@ def test_files_are_safetensors(tmp_path):
         "d": np.arange(6.0).reshape(2, 3).T, "e": np.arange(3, dtype=">f8"),
     }  # fmt: skip
     path = tmp_path / "t.safetensors"
-    tensor_files.write_tensors(path, tensors, {"who": 'ü "quoted"'})
+    tensor_files.write_tensors("", path, tensors, {"who": 'ü "quoted"'})
     with safe_open(path, framework="np") as file:
         assert file.metadata() == {"who": 'ü "quoted"'}
         for name, array in tensors.items():
@@ -391,11 +391,11 @@ def test_settings_in_a_file_are_looked_at(tmp_path):
         ("shuffles", 2**70), ("draws", -1), ("batches", "3"), ("layers", {"dropout": {"key": -1, "draws": 0}}),
         ("layers", {"dropout": {}, "x": 3}), ("layers", [3]),
     ):  # fmt: skip
-        tensor_files.write_tensors(path, tensors, {"lamina": json.dumps(settings | {name: wrong})})
+        tensor_files.write_tensors("", path, tensors, {"lamina": json.dumps(settings | {name: wrong})})
         with pytest.raises(ValueError, match="is damaged"):
             lamina.models.load_model(path)
     tensor_files.write_tensors(
-        path, tensors, {"lamina": json.dumps({k: v for k, v in settings.items() if k != "layers"})}
+        "", path, tensors, {"lamina": json.dumps({k: v for k, v in settings.items() if k != "layers"})}
     )
     lamina.models.load_model(path)  # as written before there were such states
 

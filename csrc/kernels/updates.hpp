@@ -19,12 +19,12 @@ template <class Number>
          ((partial[4] + partial[5]) + (partial[6] + partial[7]));
 }
 
-// Σ (l1 |w| + l2 w²), in float64.
+// Σ (l1 |w| + l2 w²), in float64. A term whose factor is 0 is 0, of infinite w too.
 template <class T>
 double penalty(const T* w, double l1, double l2, std::ptrdiff_t size) {
   return sum_as_tree(size, [&](std::ptrdiff_t i) {
-    const double value = static_cast<double>(w[i]);
-    return l1 * (value < 0 ? -value : value) + l2 * value * value;
+    const double value = static_cast<double>(w[i]), size_of_value = value < 0 ? -value : value;
+    return (l1 == 0 ? 0 : l1 * size_of_value) + (l2 == 0 ? 0 : l2 * value * value);
   });
 }
 

@@ -18,6 +18,9 @@ from lamina._checks import KindError, short
 Array = npt.NDArray[Any]
 
 
+_MOST_AXES = 64  # of an array of NumPy's
+
+
 def broadcast(who: str, name: str, array: Array, shape: tuple[int, ...]) -> Array:
     """Return an array broadcast to a shape, or raise."""
     try:
@@ -68,10 +71,12 @@ def real_array(who: str, name: str, value: Any) -> Array:
     return array
 
 
-def _holds_masks(value: Any) -> bool:
+def _holds_masks(value: Any, depth: int = 0) -> bool:
     """Return whether there is a mask: of the value, or of an item of a list."""
     if isinstance(value, (list, tuple)):
-        return any(_holds_masks(item) for item in value if not isinstance(item, (int, float)))
+        if depth > _MOST_AXES:  # which NumPy refuses
+            return False
+        return any(_holds_masks(item, depth + 1) for item in value if not isinstance(item, (int, float)))
     return isinstance(value, np.ma.MaskedArray)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 
 __all__ = [
     "KindError", "NotBuiltError", "NotCompiledError", "arguments", "choice", "flag", "function", "integer", "integers",
-    "listed", "mapping", "number", "numbers", "only_none", "short", "sizes", "text",
+    "listed", "mapping", "number", "numbers", "only_none", "short", "sizes", "store_arrays", "stored_arrays", "text",
 ]  # fmt: skip
 
 
@@ -54,10 +54,7 @@ def number(
     below: float = math.inf,
 ) -> float:
     """Return a real number as a float: finite, from `least` to `most`, above and below others; or raise."""
-    scalar = isinstance(value, (int, float, np.integer, np.floating)) or (
-        isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf"
-    )
-    if isinstance(value, bool) or not scalar:
+    if isinstance(value, bool) or not _is_number(value):
         raise KindError(f"{who}: {name} must be a number; got {type(value).__name__}.")
     try:
         result = float(value)
@@ -72,6 +69,13 @@ def number(
             wanted = "finite" if max(least, above) == -math.inf else f"{low} and finite"
         raise ValueError(f"{who}: {name} must be {wanted}; got {short(value)}.")
     return result
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is one real number, of Python's or NumPy's; a span of time is none."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.ndim == 0 and value.dtype.kind in "iuf"
+    return isinstance(value, (int, float))
 
 
 def flag(who: str, name: str, value: Any) -> bool:
@@ -113,7 +117,7 @@ def function(who: str, name: str, value: Any) -> Any:
 def listed(who: str, name: str, value: Any) -> list[Any]:
     """Return the items of a list or of another iterable that is no text, or raise."""
     single = isinstance(value, (str, bytes, Mapping)) or (isinstance(value, np.ndarray) and not value.ndim)
-    if single or not isinstance(value, Iterable):
+    if single or not isinstance(value, Iterable) or type(value).__module__.startswith("scipy.sparse"):
         raise KindError(f"{who}: {name} must be a list; got {short(value)}.")
     return list(value)
 
@@ -123,6 +127,22 @@ def mapping(who: str, name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise KindError(f"{who}: {name} must be a dict by names; got {short(value)}.")
     return dict(value)
+
+
+def store_arrays(who: str, store: Any, arrays: Sequence[Any]) -> None:
+    """Put arrays into a mapping, as ``"0"``, ``"1"``, … in their order; raise where it is none that takes them."""
+    if not isinstance(store, MutableMapping):
+        raise KindError(f"{who}: store must be a dict; got {type(store).__name__}.")
+    store.update({str(index): array for index, array in enumerate(arrays)})
+
+
+def stored_arrays(who: str, store: Any, count: int) -> list[Any]:
+    """Return so many arrays that `store_arrays` has put into a mapping, or raise where they are not there."""
+    if not isinstance(store, Mapping):
+        raise KindError(f"{who}: store must be a dict; got {type(store).__name__}.")
+    if set(store) != {str(index) for index in range(count)}:
+        raise ValueError(f"{who}: store must hold {count} arrays, '0', '1', …; got {short(list(store))}.")
+    return [store[str(index)] for index in range(count)]
 
 
 def sizes(who: str, name: str, value: Any, least: int = 0) -> tuple[int, ...]:
@@ -150,7 +170,7 @@ def numbers(who: str, name: str, value: Any, least: float = -math.inf, most: flo
 def _several(who: str, name: str, kind: str, value: Any) -> Iterable[Any]:
     if isinstance(value, (tuple, list, range)) or (isinstance(value, np.ndarray) and value.ndim == 1):
         return value
-    if isinstance(value, (int, float, np.integer, np.floating)):
+    if _is_number(value):
         return (value,)
     raise KindError(f"{who}: {name} must be one {kind} or a list of them; got {short(value)}.")
 

@@ -10,7 +10,7 @@ from itertools import chain, count
 from typing import Any, Self, TypeVar
 
 from lamina import _registration
-from lamina._checks import KindError, arguments, short
+from lamina._checks import KindError, arguments, short, text
 from lamina._locks import Once
 
 T = TypeVar("T")
@@ -65,7 +65,14 @@ def lazily(
     raise AttributeError(f"module {package!r} has no attribute {name!r}.{hint}")
 
 
-def look_up(who: str, what: str, identifier: object, classes: Mapping[str, Callable[..., T]], kind: type[T]) -> T:
+def look_up(
+    who: str,
+    what: str,
+    identifier: object,
+    classes: Mapping[str, Callable[..., T]],
+    kind: type[T] | None,
+    functions: bool = False,
+) -> T:
     """Return an instance from a name, a ``{"class_name", "config"}`` dict, a class or an instance.
 
     Parameters
@@ -75,35 +82,45 @@ def look_up(who: str, what: str, identifier: object, classes: Mapping[str, Calla
     identifier : str, dict, class or instance
     classes : mapping of str to class
         What names stand for.
-    kind : type
-        What an instance must be.
+    kind : type or None
+        What an instance must be, if not of one of `classes`; None where a configuration may be of anything.
+    functions : bool
+        Whether a function of the user's own is returned, too.
     """
-    if isinstance(identifier, kind):
+    if kind is not None and isinstance(identifier, kind):
         return identifier
     if isinstance(identifier, str):
         factory = _known(identifier, identifier, classes)
         if factory is None:
             raise unknown_name(who, what, identifier, classes)
-        is_class = isinstance(factory, type) or factory is classes.get(identifier)
-        made: T = factory() if is_class else factory  # a function of the user's own is what it is
-        return made
+        if functions and callable(factory) and not isinstance(factory, type):
+            return factory  # type: ignore[no-any-return]  # for the caller to wrap
+        return _of_kind(who, what, factory() if isinstance(factory, type) else factory, classes, kind)
     if isinstance(identifier, dict) and "class_name" in identifier:
-        name = str(identifier["class_name"])
+        name = text(who, f"'class_name' of {what}", identifier["class_name"])
         if name == "function":  # by the name it is registered under, or the library's
             function = identifier.get("registered_name") or identifier.get("config")
             if not isinstance(function, str):
                 raise KindError(f"{who}: {what} must name its function in 'config'; got {short(function)}.")
-            return look_up(who, what, function, classes, kind)
+            return look_up(who, what, function, classes, kind, functions)
         factory = _known(str(identifier.get("registered_name") or name), name, classes)
         if factory is None:
             raise unknown_name(who, what, name, classes)
         if not hasattr(factory, "from_config"):
             raise KindError(f"{who}: {what} must be a class with from_config; {name!r} is {factory!r}.")
-        from_config: Callable[[Any], T] = factory.from_config
-        return from_config(identifier.get("config", {}))
-    if isinstance(identifier, type) and issubclass(identifier, kind):
+        return _of_kind(who, what, factory.from_config(identifier.get("config", {})), classes, kind)
+    if kind is not None and isinstance(identifier, type) and issubclass(identifier, kind):
         return identifier()
-    raise KindError(f"{who}: {what} must be a name or a {kind.__name__}; got {type(identifier).__name__}.")
+    wanted = "configuration" if kind is None else kind.__name__
+    raise KindError(f"{who}: {what} must be a name or a {wanted}; got {type(identifier).__name__}.")
+
+
+def _of_kind(who: str, what: str, made: Any, classes: Mapping[str, Any], kind: type[T] | None) -> T:
+    """Return what was made, or raise where it is of another kind."""
+    own = tuple(known for known in classes.values() if isinstance(known, type))
+    if kind is not None and not isinstance(made, (kind, *own)):
+        raise KindError(f"{who}: {what} must be a {kind.__name__}; the name stands for {short(made)}.")
+    return made  # type: ignore[no-any-return]  # T
 
 
 def redefines(kind: type, method: str, reference: str) -> bool:

@@ -12,12 +12,12 @@ __all__ = ["path", "writable_folder"]
 
 
 def path(who: str, name: str, value: Any) -> Path:
-    """Return the path of a file or directory, or raise."""
+    """Return the path of a file or directory, a leading ``~`` replaced by the home directory; or raise."""
     if not isinstance(value, (str, os.PathLike)):
         raise KindError(f"{who}: {name} must be a path; got {type(value).__name__}.")
     if not os.fspath(value):
         raise ValueError(f"{who}: {name} must be a path; got an empty one.")
-    return Path(os.fsdecode(value))
+    return Path(os.path.expanduser(os.fsdecode(value)))  # where no such user is known it stays as it is
 
 
 def writable_folder(who: str, name: str, folder: Path) -> None:

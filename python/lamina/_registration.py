@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from lamina._checks import mapping, text
+from lamina._checks import KindError, mapping, short, text
 
 __all__ = [
     "CustomObjectScope", "custom_object_scope", "find", "get_custom_objects", "get_registered_name",
@@ -46,9 +46,12 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
         name = text("register_keras_serializable", "name", name)
 
     def register(item: T) -> T:
+        own: Any = getattr(item, "__name__", None)
+        if own is None:
+            raise KindError(f"register_keras_serializable: it takes a class or a function; got {short(item)}.")
         if inspect.isclass(item) and not hasattr(item, "get_config"):
-            raise ValueError(f"register_keras_serializable: {item.__name__} must define get_config.")
-        registered = f"{package}>{name if name is not None else item.__name__}"  # type: ignore[attr-defined]  # a class or function
+            raise ValueError(f"register_keras_serializable: {own} must define get_config.")
+        registered = f"{package}>{own if name is None else name}"
         _objects[registered] = item
         _names[item] = registered
         return item
@@ -58,6 +61,8 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 
 def get_registered_name(obj: Any) -> str:
     """Return the name under which a class or function is registered; its own name if it is not."""
+    if not callable(obj):
+        raise KindError(f"get_registered_name: obj must be a class or a function; got {short(obj)}.")
     return _names.get(obj) or str(getattr(obj, "__name__", obj))
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from lamina._arrays import any_array
 from lamina._checks import text
 from lamina._names import reset_names
 from lamina.config import backend, epsilon, floatx, image_data_format, set_epsilon, set_floatx
@@ -33,4 +32,4 @@ def get_uid(prefix: str = "") -> int:
 
 def get_value(x: Any) -> Any:
     """Return the values of a variable."""
-    return x.numpy() if hasattr(x, "numpy") else np.asarray(x)
+    return x.numpy() if hasattr(x, "numpy") else any_array("get_value", "x", x)

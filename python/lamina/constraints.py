@@ -233,7 +233,7 @@ def argument(who: str, name: str, identifier: object) -> Constraint | None:
         return None
     if callable(identifier) and not isinstance(identifier, (type, Constraint)):
         return _Function(identifier)
-    found: Any = look_up(who, name, identifier, _CLASSES, Constraint)
+    found: Any = look_up(who, name, identifier, _CLASSES, Constraint, functions=True)
     return found if isinstance(found, Constraint) else _Function(found)
 
 

@@ -62,6 +62,8 @@ class Initializer(Configurable):
 
 def _values(who: str, name: str, value: Any) -> Any:
     array = real_array(who, name, value)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{who}: {name} must be finite; it holds NaN or infinite values.")
     return number(who, name, value) if array.ndim == 0 else array
 
 
@@ -459,7 +461,7 @@ def argument(who: str, name: str, identifier: object) -> Initializer | None:
         return Constant(identifier)
     if callable(identifier) and not isinstance(identifier, (type, Initializer)):
         return _Function(identifier)
-    found: Any = look_up(who, name, identifier, _CLASSES, Initializer)
+    found: Any = look_up(who, name, identifier, _CLASSES, Initializer, functions=True)
     return found if isinstance(found, Initializer) else _Function(found)
 
 

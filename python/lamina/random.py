@@ -7,7 +7,6 @@ state, except `lamina.utils.set_random_seed`, which seeds all three as in Keras.
 from __future__ import annotations
 
 import math
-import operator
 import os
 from typing import Any
 
@@ -39,7 +38,11 @@ def stream_key(seed: int, *purpose: int | str) -> int:
     """
     key = _mix(integer("random.stream_key", "seed", seed, -(2**63), 2**64 - 1) & _MASK)
     for part in purpose:
-        value = int.from_bytes(part.encode(), "little") if isinstance(part, str) else operator.index(part)
+        value = (
+            int.from_bytes(part.encode(), "little")
+            if isinstance(part, str)
+            else integer("random.stream_key", "purpose", part, -(2**63), 2**64 - 1)
+        )
         while True:
             key = _mix(key ^ (value & _MASK))
             value >>= 64
@@ -204,14 +207,12 @@ def randint(
     minval, maxval = integer(who, "minval", minval, -most), integer(who, "maxval", maxval, -most)
     if not minval < maxval:
         raise ValueError(f"{who}: minval must be below maxval; got {minval} and {maxval}.")
-    try:
-        kind = np.dtype(config.dtype_name(dtype) or "int32")
-    except (TypeError, UnicodeError):
-        kind = np.dtype(bool)
-    if kind.kind not in "iuf":
-        raise ValueError(f"{who}: dtype must be one of real numbers; got {short(dtype)}.")
+    name = config.any_dtype(who, dtype) or "int32"
+    kind = np.dtype(bool if name == "bfloat16" else name)
+    if kind.kind not in "iu":
+        raise ValueError(f"{who}: dtype must be one of integers; got {short(dtype)}.")
     shape = sizes(who, "shape", shape)
-    if kind.kind in "iu" and not (np.iinfo(kind).min <= minval and maxval - 1 <= np.iinfo(kind).max):
+    if not (np.iinfo(kind).min <= minval and maxval - 1 <= np.iinfo(kind).max):
         raise ValueError(f"random.randint: minval and maxval must be within {kind}; got {minval} and {maxval}.")
     if maxval - minval > 2**53 or max(abs(minval), abs(maxval)) > 2**53:
         raise ValueError(f"random.randint: minval and maxval must be within 2**53; got {minval} and {maxval}.")

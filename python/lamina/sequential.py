@@ -371,6 +371,7 @@ class Sequential(Trainer):
             raise ValueError(f"{who}: give name or index.")
         if index is not None:
             return self.layers[integer(who, "index", index, -len(self.layers), len(self.layers) - 1)]
+        name = text(who, "name", name)
         for layer in self.layers:
             if layer.name == name:
                 return layer
@@ -585,7 +586,11 @@ class Sequential(Trainer):
         **settings
             Passed on to `json.dumps`.
         """
-        return json.dumps(serialize(self), **settings)
+        config = serialize(self)
+        try:
+            return json.dumps(config, **settings)
+        except (TypeError, ValueError) as error:
+            raise KindError(f"{self._who('to_json')}: settings must be those of json.dumps; {error}.") from None
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Copy as usual; where another thread trains the model meanwhile, as it is at one moment between two steps.

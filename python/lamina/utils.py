@@ -229,7 +229,7 @@ def _of_type(who: str, values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     if dtype.kind in "biuf" and array.dtype.kind not in "biuf":
         try:  # texts of numbers, as NumPy reads them
             return array.astype(dtype)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise KindError(f"{who}: a sequence must be numbers for dtype {dtype}; got {short(values)}.") from None
     return array
 

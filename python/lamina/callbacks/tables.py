@@ -62,6 +62,8 @@ class CSVLogger(Callback):
                 columns = next(csv.reader(file, delimiter=self.separator), [])
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"CSVLogger: {self.filename} must be a table to add to; {error}.") from None
+        if columns[:1] == ["epoch"] and len(set(columns)) < len(columns):
+            raise ValueError(f"CSVLogger: the table {self.filename} must have each column once; it has {columns!r}.")
         if columns[:1] != ["epoch"]:
             raise ValueError(
                 f"CSVLogger: the table {self.filename} must begin with a column 'epoch', separated by "

@@ -13,7 +13,18 @@ import numpy.typing as npt
 
 from lamina import _core, config, constraints, initializers, regularizers
 from lamina._arrays import batch_array, converted, float_array, index_array, real_array
-from lamina._checks import KindError, NotBuiltError, arguments, flag, integer, short, sizes, text
+from lamina._checks import (
+    KindError,
+    NotBuiltError,
+    arguments,
+    flag,
+    integer,
+    short,
+    sizes,
+    store_arrays,
+    stored_arrays,
+    text,
+)
 from lamina._locks import Once
 from lamina._names import redefines, snake_case, unique, unique_name
 from lamina.layers.host import Functions, Pass
@@ -512,11 +523,13 @@ class Layer:
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Put the parameters into a mapping, as ``"0"``, ``"1"``, … in their order."""
-        store.update({str(number): variable.numpy() for number, variable in enumerate(self._variables)})
+        who = f"{type(self).__name__} {self.name!r}: save_own_variables"
+        store_arrays(who, store, [variable.numpy() for variable in self._variables])
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
         """Take the parameters from a mapping that `save_own_variables` filled."""
-        self.set_weights([store[str(number)] for number in range(len(self._variables))])
+        who = f"{type(self).__name__} {self.name!r}: load_own_variables"
+        self.set_weights(stored_arrays(who, store, len(self._variables)))
 
     def count_params(self) -> int:
         """Return the number of parameters; for built layers."""

@@ -183,7 +183,9 @@ def get(identifier: object) -> Metric | None:
         )
     if callable(identifier) and not isinstance(identifier, (type, Metric)):
         return MeanMetricWrapper(identifier)  # a function, or a loss
-    metric = look_up("metrics.get", "metric", identifier, _CLASSES, Metric)
+    metric: Any = look_up("metrics.get", "metric", identifier, _CLASSES, Metric, functions=True)
+    if not isinstance(metric, Metric):
+        return MeanMetricWrapper(metric)
     if isinstance(identifier, str):
         metric.name = identifier
     return metric

@@ -143,7 +143,9 @@ class _AtThresholds(_Counts):
         dtype: Any = None,
     ) -> None:
         who = type(self).__name__
-        self._thresholds, self._given = _threshold_list(who, thresholds), thresholds
+        self._thresholds = _threshold_list(who, thresholds)
+        single = thresholds is None or np.ndim(thresholds) == 0
+        self._given: Any = None if thresholds is None else self._thresholds[0] if single else list(self._thresholds)
         order = np.argsort(self._thresholds, kind="stable")
         super().__init__([self._thresholds[i] for i in order], name, dtype)
         self._place = np.argsort(order, kind="stable")

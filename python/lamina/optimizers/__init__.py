@@ -6,6 +6,7 @@ from typing import Any
 
 from lamina._names import lazily, look_up, registry
 from lamina._names import serialize as serialize
+from lamina._registration import get_registered_object
 from lamina.optimizers import schedules
 from lamina.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from lamina.optimizers.base import Optimizer
@@ -65,10 +66,15 @@ def get(identifier: object) -> Optimizer | None:
     if identifier is None:
         return None
     if isinstance(identifier, str):
-        identifier = identifier.lower()
+        identifier = _folded(identifier)
     if isinstance(identifier, dict) and isinstance(identifier.get("class_name"), str):
-        identifier = identifier | {"class_name": identifier["class_name"].lower()}
+        identifier = identifier | {"class_name": _folded(identifier["class_name"])}
     return look_up("optimizers.get", "optimizer", identifier, _CLASSES, Optimizer)
+
+
+def _folded(name: str) -> str:
+    """Return a name of the library's in lower case; others, those of the user's own, as they are."""
+    return name.lower() if name.lower() in _CLASSES and get_registered_object(name) is None else name
 
 
 def deserialize(config: dict[str, object]) -> Optimizer | None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lamina import _core, config
 from lamina._arguments import Argument, optional
 from lamina._arrays import converted, float_array, real_array
-from lamina._checks import KindError, flag, integer, listed, number, short, text
+from lamina._checks import KindError, flag, integer, listed, number, short, store_arrays, stored_arrays, text
 from lamina._counts import Count as Seen
 from lamina._interrupts import interrupts_later
 from lamina._locks import Once
@@ -362,6 +362,7 @@ class Optimizer(Configurable):
         ValueError
             The optimizer has taken steps, and none of them on one of these variables.
         """
+        variables = _variables(type(self).__name__, "variables", variables)
         known = {id(variable) for variable in self._trained}
         if self.batches and known and variables and known.isdisjoint(map(id, variables)):
             raise ValueError(
@@ -402,11 +403,11 @@ class Optimizer(Configurable):
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Put `variables` into a mapping, as ``"0"``, ``"1"``, … in their order."""
-        store.update({str(number): variable.numpy() for number, variable in enumerate(self.variables)})
+        store_arrays(type(self).__name__, store, [variable.numpy() for variable in self.variables])
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
         """Take `variables` from a mapping that `save_own_variables` filled."""
-        self.set_weights([store[str(number)] for number in range(len(store))])
+        self.set_weights(stored_arrays(type(self).__name__, store, len(self.variables)))
 
     def check_trainable(self) -> None:
         """Raise where a subclass defines Keras's `update_step`, which is not called here."""
@@ -414,6 +415,11 @@ class Optimizer(Configurable):
             raise KindError(
                 f"{type(self).__name__}: an optimizer written in Python defines update(variable, gradient); its "
                 "update_step would not be called."
+            )
+        if redefines(type(self), "scale_loss", "kernel"):
+            raise KindError(
+                f"{type(self).__name__}: scale_loss must not be overridden: fit does not call it, for there is no "
+                "float16. Scale with compile(loss_weights=)."
             )
 
     def plan_key(self) -> list[Any]:
@@ -463,9 +469,13 @@ class Optimizer(Configurable):
         """Take one step on one variable; `iterations` counts the steps before, `learning_rate` is that of the step."""
         if self.kernel is None:
             raise NotImplementedError(f"{type(self).__name__}: an optimizer defines update.")
+        (variable,) = _variables(type(self).__name__, "variable", [variable])
         block, tensor = variable.require_block()
+        gradient = real_array(type(self).__name__, "gradient", gradient)
+        if gradient.shape != variable.shape:
+            raise ValueError(f"{type(self).__name__}: gradient must have shape {variable.shape}; got {gradient.shape}.")
         _core.apply_gradient(
-            block, tensor, np.ascontiguousarray(gradient), self.slot_blocks(block), self.kernel,
+            block, tensor, converted(gradient, variable.dtype), self.slot_blocks(block), self.kernel,
             self.settings(self.decays(variable)), self.rates(1)[0], self.iterations + 1,
         )  # fmt: skip
 
@@ -559,6 +569,7 @@ class Optimizer(Configurable):
 
     def scale_loss(self, loss: Any) -> Any:
         """Return the loss whose gradients `apply` takes: multiplied by `loss_scale_factor`."""
+        real_array(type(self).__name__, "loss", loss)
         return loss * self.loss_scale_factor if self.loss_scale_factor else loss
 
     def _accumulated(self, gradients: list[Array], variables: Sequence[Variable]) -> list[Array] | None:
@@ -612,7 +623,11 @@ class Optimizer(Configurable):
 
     def apply_gradients(self, gradients_and_variables: Iterable[tuple[Array, Variable]]) -> None:
         """Take one step, given (gradient, variable) pairs."""
-        pairs = list(gradients_and_variables)
+        who, name = type(self).__name__, "gradients_and_variables"
+        pairs = listed(who, name, gradients_and_variables)
+        for pair in pairs:
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise KindError(f"{who}: {name} must be pairs of a gradient and a variable; got {short(pair)}.")
         self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
 
     def get_config(self) -> dict[str, Any]:
@@ -638,7 +653,9 @@ class Optimizer(Configurable):
         return self._rate_after(self.batches)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} learning_rate={self.learning_rate:g}, iterations={self.iterations}>"
+        rate = self._learning_rate
+        shown = f"{rate:g}" if isinstance(rate, float) else getattr(rate, "__name__", type(rate).__name__)
+        return f"<{type(self).__name__} learning_rate={shown}, iterations={self.iterations}>"
 
 
 def _variables(who: str, name: str, value: Any) -> list[Variable]:

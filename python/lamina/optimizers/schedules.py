@@ -196,7 +196,7 @@ class PolynomialDecay(_Decay):
     decay_steps : int, > 0
         After which the rate stays at `end_learning_rate`.
     end_learning_rate : float, >= 0
-    power : float
+    power : float, >= 0
     cycle : bool
         Instead of staying there, go on with the next multiple of `decay_steps`.
     name : str
@@ -208,7 +208,7 @@ class PolynomialDecay(_Decay):
     """
 
     end_learning_rate = Argument(number, least=0)
-    power = Argument(number)
+    power = Argument(number, least=0)
     cycle = Argument(flag)
 
     def __init__(
@@ -252,7 +252,7 @@ class CosineDecay(_Decay):
     ----------
     initial_learning_rate : float, >= 0
     decay_steps : int, > 0
-    alpha : float
+    alpha : float, >= 0
         Share of the rate that is left at the end.
     name : str
     warmup_target : float, >= 0, optional
@@ -264,7 +264,7 @@ class CosineDecay(_Decay):
     0.05
     """
 
-    alpha = Argument(number)
+    alpha = Argument(number, least=0)
     warmup_target = Argument(optional(number), least=0)
     warmup_steps = Argument(integer, least=0)
 
@@ -310,7 +310,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     first_decay_steps : int, > 0
     t_mul : float, >= 1
     m_mul : float, >= 0
-    alpha : float
+    alpha : float, >= 0
         Share of the first rate below which it does not go.
     name : str
 
@@ -325,7 +325,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     first_decay_steps = Argument(_steps)
     t_mul = Argument(number, least=1)
     m_mul = Argument(number, least=0)
-    alpha = Argument(number)
+    alpha = Argument(number, least=0)
 
     def __init__(
         self,

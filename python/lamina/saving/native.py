@@ -22,6 +22,7 @@ from lamina._names import OfFunction, name_of, required, serialize
 from lamina._registration import is_registered
 from lamina.layers.base import assign_all, initial_values
 from lamina.saving.tensors import read_tensors, write_tensors
+from lamina.saving.writing import what_is_at
 from lamina.variables import assign_together, one_moment
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def check_suffix(who: str, filepath: Any) -> Path:
     """Return a path that ends as lamina's files do, or raise."""
     if not isinstance(filepath, (str, os.PathLike)):
         raise KindError(f"{who}: filepath must be a path; got {type(filepath).__name__}.")
-    path = Path(os.fsdecode(filepath)).expanduser()
+    path = Path(os.path.expanduser(os.fsdecode(filepath)))  # where no such user is known it stays as it is
     if "\0" in str(path):
         raise ValueError(f"{who}: filepath must not contain a null byte; got {str(path)!r}.")
     if not path.name.endswith(SUFFIX):
@@ -56,7 +57,7 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool) -> None:
     check_classes(who, model)
     with one_moment(model.weights):
         tensors, settings = _state(model)
-    write_tensors(path, tensors, {"lamina": json.dumps(settings)})
+    write_tensors(who, path, tensors, {"lamina": json.dumps(settings)})
 
 
 def _target(who: str, filepath: Any, overwrite: bool) -> Path:
@@ -141,10 +142,11 @@ def check_classes(who: str, model: Sequential) -> None:
 
 def save_weights(model: Sequential, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
-    path = _target(f"Sequential {model.name!r}: save_weights", filepath, overwrite)
+    who = f"Sequential {model.name!r}: save_weights"
+    path = _target(who, filepath, overwrite)
     names = [f"weights/{v.path}" for v in model.weights]
     tensors = dict(zip(names, model.get_weights(), strict=True))
-    write_tensors(path, tensors, {"lamina weights": json.dumps(names)})
+    write_tensors(who, path, tensors, {"lamina weights": json.dumps(names)})
 
 
 def load_weights(model: Sequential, filepath: Any, skip_mismatch: bool) -> None:
@@ -192,7 +194,7 @@ def save_backup(model: Sequential, path: Path, epoch: int) -> None:
             "layers": [layer.own_state() for layer in model.flat_layers],
             "epoch": epoch,
         }
-    write_tensors(path, tensors, {"lamina backup": json.dumps(settings)})
+    write_tensors(f"Sequential {model.name!r}: backup", path, tensors, {"lamina backup": json.dumps(settings)})
 
 
 def restore_backup(model: Sequential, path: Path) -> int:
@@ -282,6 +284,8 @@ def _read(who: str, filepath: Any) -> tuple[dict[str, str], dict[str, Any]]:
     """Return metadata and tensors of a file."""
     path = check_suffix(who, filepath)
     if not path.is_file():
+        if path.exists():
+            raise ValueError(f"{who}: {path} must be a file; it is {what_is_at(path)}.")
         raise FileNotFoundError(f"{who}: there is no file {path}.")
     return read_tensors(who, path)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lamina import _registration
+from lamina._checks import text
 from lamina._names import look_up, serialize, unknown_name
 
 __all__ = ["deserialize_keras_object", "serialize_keras_object"]
@@ -54,7 +55,10 @@ def serialize_keras_object(obj: Any) -> Any:
     if isinstance(obj, dict):
         return {key: serialize_keras_object(value) for key, value in obj.items()}
     if isinstance(obj, bytes):
-        return {"class_name": "__bytes__", "config": {"value": obj.decode()}}
+        try:
+            return {"class_name": "__bytes__", "config": {"value": obj.decode()}}
+        except UnicodeDecodeError:
+            raise ValueError("serialize_keras_object: bytes must be UTF-8, for JSON; these are not.") from None
     if isinstance(obj, np.ndarray):
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
     if obj is Ellipsis:
@@ -108,7 +112,7 @@ def _restore(config: Any) -> Any:
     if "class_name" not in config or "config" not in config:
         return {key: _restore(value) for key, value in config.items()}
     name, inner = config["class_name"], config["config"]
-    if name in _PLAIN:
+    if isinstance(name, str) and name in _PLAIN:
         return _PLAIN[name](inner)
     if name == "function":
         return _function(config)
@@ -143,7 +147,10 @@ def _function(config: dict[str, Any]) -> Any:
 
 
 def _of_class(config: dict[str, Any]) -> Any:
-    name, module = str(config["class_name"]), str(config.get("module") or "")
+    name, module = (
+        text("deserialize_keras_object", "'class_name'", config["class_name"]),
+        str(config.get("module") or ""),
+    )
     registered = config.get("registered_name")
     own = module.startswith(("keras", "lamina"))
     if own and registered and registered != name:
@@ -153,8 +160,4 @@ def _of_class(config: dict[str, Any]) -> Any:
     for path in reversed(packages):
         classes = importlib.import_module(f"lamina.{path}")._CLASSES
         known |= {kind.__name__: kind for kind in classes.values()}
-    return look_up("deserialize_keras_object", "class", config, known, _Nothing)
-
-
-class _Nothing:
-    """What no object is: every configuration is looked up."""
+    return look_up("deserialize_keras_object", "class", config, known, None)

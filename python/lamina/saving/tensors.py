@@ -28,7 +28,7 @@ _MOST_REPLACED = 100
 _TYPES = {"float32": "F32", "float64": "F64"}
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+def write_tensors(who: str, path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     """Write a file, each tensor straight from its memory."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     arrays = [
@@ -41,7 +41,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[st
         header[name] = {"dtype": _TYPES[str(array.dtype)], "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    with replace_file(path) as file:
+    with replace_file(who, path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for array in arrays:
             file.write(array.reshape(-1).view(np.uint8).data)

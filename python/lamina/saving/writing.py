@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from lamina._interrupts import interrupts_later
 
-__all__ = ["replace_file"]
+__all__ = ["replace_file", "what_is_at"]
 
 # Files that are being written. Whoever finds one that nobody holds a lock on, and that is older than a minute, removes
 # it: its writer was killed.
@@ -23,7 +23,7 @@ _PREFIX, _SUFFIX, _OLD = ".lamina-", ".part", 60.0
 
 
 @contextlib.contextmanager
-def replace_file(path: Path) -> Iterator[BinaryIO]:
+def replace_file(who: str, path: Path) -> Iterator[BinaryIO]:
     """Yield a file that takes the place of the one at `path` when the block ends; where it fails nothing changes.
 
     A symbolic link stays, and what it points to is replaced. Permissions, extended attributes and, where the process
@@ -39,7 +39,7 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     before = _status(target)
     if before is not None and not stat.S_ISREG(before.st_mode):
-        raise ValueError(f"save: {path} must be a regular file, or a link to one; it is something else.")
+        raise ValueError(f"{who}: {path} must be a regular file, or a link to one; it is {what_is_at(path)}.")
     _remove_abandoned(target.parent)
     temporary = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     try:
@@ -62,6 +62,12 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
         raise
+
+
+def what_is_at(path: Path) -> str:
+    """Return what there is at a path that is no regular file, for a message."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(os.stat(path).st_mode), "a device")
 
 
 def _status(path: Path) -> os.stat_result | None:
