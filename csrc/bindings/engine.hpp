@@ -14,6 +14,7 @@
 
 #include "bindings/arguments.hpp"
 #include "core/floating_point.hpp"
+#include "core/workspace.hpp"
 #include "engine/network.hpp"
 #include "engine/parameters.hpp"
 #include "engine/passage.hpp"
@@ -21,7 +22,7 @@
 namespace lamina::bindings {
 
 // For calls into code of the user's, from a thread that may not have the GIL. The mode of floating point, which that
-// code may change, is set again at its end.
+// code may change, is set again at its end. What it computes has scratch of its own.
 template <class Body>
 auto in_user_code(Body&& body) {
   struct Fixed {
@@ -29,6 +30,7 @@ auto in_user_code(Body&& body) {
   };
   const WithGil gil;
   const Fixed fixed;
+  const FreshScratch fresh;
   return unless_python_ends(body);
 }
 

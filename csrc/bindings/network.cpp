@@ -137,18 +137,18 @@ void predict_rows(const Network<T>& network, const Input& rows, T* out, const st
   constexpr double kSmall = 2e5;  // multiply-adds; for less the GIL is not worth releasing
   const std::ptrdiff_t n = rows.rows();
   if (network.work() * static_cast<double>(n) < kSmall && network.try_predict(rows, out, draw)) return;
-  // In stretches of a few milliseconds, so that Ctrl-C is noticed.
+  // In stretches of a few milliseconds, so that Ctrl-C is noticed; all of them with the parameters of one moment.
   constexpr double kStretch = 1e9;  // multiply-adds
   const auto step = network.rows_alone(draw != nullptr)
                         ? static_cast<std::ptrdiff_t>(1 + kStretch / std::max(1.0, network.work()) / 1024) * 1024
                         : n;
-  for (std::ptrdiff_t first = 0; first < n; first += step) {
-    const std::ptrdiff_t count = std::min(step, n - first);
-    interruptible([&](const Poll& poll) {
-      network.predict(rows.part(first, count), out + first * network.outputs(), &poll, draw);
-    });
-    if (count == step && PyErr_CheckSignals() != 0) throw py::error_already_set();
-  }
+  interruptible([&](const Poll& poll) {
+    const Passage passage(network.gates(), network.access_for(draw), &poll);
+    for (std::ptrdiff_t first = 0; first < n; first += step) {
+      if (first > 0 && poll()) throw Interrupted{};
+      network.predict(rows.part(first, std::min(step, n - first)), out + first * network.outputs(), &poll, draw);
+    }
+  });
 }
 
 // With `draw`, as in training: with noise, and by the moments of the batch.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bindings/engine.hpp"
@@ -52,6 +53,12 @@ void write_parameters(const PyParameters& self, int tensor, const py::array& fro
   with_tensor(self, tensor, from, [&](auto& parameters, auto* data) {
     inside({&parameters.gate()}, Access::exclusive, [&] { parameters.write(tensor, data); });
   });
+}
+
+// Writes several tensors, of whatever blocks, without a moment in which Python could run anything. Checks come first.
+void write_together(const std::vector<std::tuple<const PyParameters*, int, py::array>>& writes) {
+  for (const auto& [block, tensor, array] : writes) with_tensor(*block, tensor, array, [](auto&, auto*) {});
+  for (const auto& [block, tensor, array] : writes) write_parameters(*block, tensor, array);
 }
 
 // One step on one tensor, given its gradient as an array.
@@ -179,6 +186,7 @@ void register_parameters(py::module_& module) {
               write_parameters(made, tensor++, values.cast<py::array>());
             return made;
           }));
+  module.def("write_together", write_together, py::arg("writes"));
   define(module, "apply_gradient", apply_gradient, py::arg("parameters"), py::arg("tensor"), py::arg("gradient"),
          py::arg("slots"), py::arg("optimizer"), py::arg("settings"), py::arg("learning_rate"), py::arg("step"));
   module.def("engine_bytes", allocated_bytes);

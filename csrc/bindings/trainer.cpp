@@ -341,8 +341,8 @@ void register_trainer(py::module_& module) {
             py::list found;
             const py::array_t<std::int64_t> progress(1);
             run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
-                      [&](auto& trainer, const auto& data, Totals& sums, auto) {
-                        const auto gradients = trainer.gradients(data, data.x.rows(), draw, sums);
+                      [&](auto& trainer, const auto& data, Totals& sums, auto signals) {
+                        const auto gradients = trainer.gradients(data, data.x.rows(), draw, sums, signals);
                         const WithGil gil;
                         for (const auto& gradient : gradients) {
                           if (gradient == nullptr)

@@ -1,5 +1,7 @@
 #include "core/workspace.hpp"
 
+#include <memory>
+
 #include "core/memory.hpp"
 
 namespace lamina {
@@ -11,12 +13,21 @@ struct Held {
   ~Held() { release(data, bytes); }
 };
 
-thread_local Held buffers[static_cast<int>(Scratch::count)];
+struct Set {
+  Held buffers[static_cast<int>(Scratch::count)];
+  Set* outer = nullptr;
+  std::unique_ptr<Set> inner;
+};
+
+thread_local Set first;
+thread_local Set* current = nullptr;  // null is the first one
+
+Set& current_set() { return current == nullptr ? first : *current; }
 
 }  // namespace
 
 void* scratch(Scratch which, std::size_t bytes) {
-  Held& buffer = buffers[static_cast<int>(which)];
+  Held& buffer = current_set().buffers[static_cast<int>(which)];
   if (bytes > buffer.bytes) {
     void* fresh = allocate_raw(bytes);
     release(buffer.data, buffer.bytes);
@@ -26,9 +37,21 @@ void* scratch(Scratch which, std::size_t bytes) {
   return buffer.data;
 }
 
+FreshScratch::FreshScratch() {
+  Set& outer = current_set();
+  if (outer.inner == nullptr) {
+    outer.inner = std::make_unique<Set>();
+    outer.inner->outer = &outer;
+  }
+  current = outer.inner.get();
+}
+
+FreshScratch::~FreshScratch() { current = current->outer; }
+
 std::size_t scratch_bytes() noexcept {
   std::size_t total = 0;
-  for (const Held& buffer : buffers) total += buffer.bytes;
+  for (const Set* set = &first; set != nullptr; set = set->inner.get())
+    for (const Held& buffer : set->buffers) total += buffer.bytes;
   return total;
 }
 

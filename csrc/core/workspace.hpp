@@ -13,6 +13,17 @@ enum class Scratch { packed_a, packed_b, gradient, row, sums, count };
 // std::bad_alloc, which run_team carries from any member of the team to the caller.
 void* scratch(Scratch which, std::size_t bytes);
 
+// While it exists the calling thread's scratch is another set of buffers. For code that runs in the midst of a kernel
+// or a step, which may hold scratch, and may compute itself: code of the user's, handlers of signals. The set is kept
+// for the next time.
+class FreshScratch {
+ public:
+  FreshScratch();
+  ~FreshScratch();
+  FreshScratch(const FreshScratch&) = delete;
+  FreshScratch& operator=(const FreshScratch&) = delete;
+};
+
 // Bytes held as scratch by the calling thread.
 std::size_t scratch_bytes() noexcept;
 

@@ -50,6 +50,8 @@ class Network {
   std::vector<Parameters<T>*> all_parameters() const;
   // The gates of all parameters, as a Passage takes them.
   const std::vector<Gate*>& gates() const { return gates_; }
+  // What a prediction does with the parameters: it changes running means where it is as in training.
+  Access access_for(const std::uint64_t* draw) const;
 
   // Forward through all layers for the rows of the tape; the members of a team together.
   void forward(Pass<T>& pass, int index, int count, Barrier* barrier) const;
@@ -66,7 +68,6 @@ class Network {
  private:
   std::unique_ptr<Tape<T>> borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t entries) const;
   void return_tape(std::unique_ptr<Tape<T>> tape) const;
-  Access access_for(const std::uint64_t* draw) const;
   void predict_inside(const Input& rows, T* out, const std::uint64_t* draw) const;
   void predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
                     const std::uint64_t* draw, int index, int members, Barrier* barrier) const;

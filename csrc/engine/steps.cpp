@@ -6,11 +6,15 @@
 namespace lamina::engine {
 // Lets the calling thread's owner have a word, where it is time.
 template <class T>
+bool Trainer<T>::poll_is_due() const {
+  return poll_ != nullptr && *poll_ && std::chrono::steady_clock::now() >= next_poll_;
+}
+
+// Member 0 polls where that is due. What the poll runs may read parameters: none may be half changed.
+template <class T>
 void Trainer<T>::look_up(int index) {
-  if (index != 0 || poll_ == nullptr || !*poll_ || stop_.load(std::memory_order_relaxed)) return;
-  const auto now = std::chrono::steady_clock::now();
-  if (now < next_poll_) return;
-  next_poll_ = now + kPollInterval;
+  if (index != 0 || stop_.load(std::memory_order_relaxed) || !poll_is_due()) return;
+  next_poll_ = std::chrono::steady_clock::now() + kPollInterval;
   if ((*poll_)()) stop_.store(true, std::memory_order_relaxed);
 }
 
@@ -98,7 +102,7 @@ void Trainer<T>::step_together(const Step& step, int index, int count, Barrier& 
   Look interrupt(*this, index);
   if (interruptible_) pass.interrupt = &interrupt;
   network_->forward(pass, index, count, &barrier);
-  look_up(index);
+  if (interruptible_) look_up(index);
   head_->evaluate(tape_[network_->depth()], 0, rows, head_->divisor(step.data, step.first, step.size), !test);
   if (test) return;
   const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
@@ -167,7 +171,7 @@ void Trainer<T>::step_by_segments(const Step& step, int index, int count, Barrie
     head_->gather(step.data, step.first, rows);
     network_->forward(pass, 0, 1, nullptr);
     head_->evaluate(member.tape[depth], rows.begin, rows, divisor, !test);
-    look_up(index);
+    if (interruptible_) look_up(index);
     if (interruptible_ && stop_.load(std::memory_order_relaxed)) break;
     if (lowest == depth) continue;
     const Panels<T>& scores = member.tape[depth].gradient;
@@ -232,7 +236,6 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
     for (std::ptrdiff_t l = depth - 1; l > lowest; --l)
       network_->layer(l).propagate(pass, lines(l, rows), &network_->layer(l - 1));
   }
-  look_up(index);
   if (lowest == depth) return;
   barrier.wait();
   // The unit whose middle lies in a member's share of all the work is the member's.
@@ -280,6 +283,8 @@ void Trainer<T>::take(const Step& step, Schedule schedule, int index, int count,
   }
 }
 
+template bool Trainer<float>::poll_is_due() const;
+template bool Trainer<double>::poll_is_due() const;
 template void Trainer<float>::look_up(int);
 template void Trainer<double>::look_up(int);
 template bool Trainer<float>::separable() const;

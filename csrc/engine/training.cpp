@@ -172,17 +172,17 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
         if ((host() || update_.hooked()) && run.mode == Mode::train)
           update_.mark_changed();  // what runs in the next step reads them
       }
-      look_up(index);
       unsigned flags = index == 0 && stop_.load(std::memory_order_relaxed) ? kStop : 0u;
-      if (index == 0 && run.passage.is_wanted()) flags |= kPause;
+      if (index == 0 && (run.passage.is_wanted() || poll_is_due())) flags |= kPause;
       flags = barrier.wait(flags);
       if ((flags & kStop) != 0) return;
       if ((flags & kPause) == 0) continue;
-      if (index == 0) {
+      if (index == 0) {  // all members have ended the step: whoever looks now finds it whole
         if (run.mode == Mode::train) update_.mark_changed();
+        look_up(index);
         run.passage.let_through();
       }
-      barrier.wait();
+      if ((barrier.wait(index == 0 && stop_.load(std::memory_order_relaxed) ? kStop : 0u) & kStop) != 0) return;
     }
   });
 }
@@ -249,8 +249,9 @@ void Trainer<T>::test(const TrainingData<T>& data, Batches batches, Totals& tota
 
 template <class T>
 std::vector<std::shared_ptr<Parameters<T>>> Trainer<T>::gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
-                                                                  std::uint64_t draw, Totals& totals) {
-  run(Mode::store, data, {0, rows, rows}, nullptr, 0, draw, totals, nullptr);
+                                                                  std::uint64_t draw, Totals& totals,
+                                                                  const Poll& poll) {
+  run(Mode::store, data, {0, rows, rows}, nullptr, 0, draw, totals, poll);
   std::vector<std::shared_ptr<Parameters<T>>> found(static_cast<std::size_t>(update_.depth()));
   for (std::ptrdiff_t l = 0; l < update_.depth(); ++l) {
     if (!update_.layer(l).trained()) continue;

@@ -48,7 +48,7 @@ class Trainer {
   void test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll);
   // The gradient of one batch's loss, in the layers' layouts; layers that are not trained stay empty.
   std::vector<std::shared_ptr<Parameters<T>>> gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
-                                                        std::uint64_t draw, Totals& totals);
+                                                        std::uint64_t draw, Totals& totals, const Poll& poll);
 
   // From now on the hook is told when a layer's gradient is complete. Nobody may be training.
   void set_hook(typename Update<T>::Hook hook) { update_.set_hook(std::move(hook)); }
@@ -133,6 +133,7 @@ class Trainer {
   std::chrono::steady_clock::time_point next_poll_;
   bool interruptible_ = false;
   const Poll* poll_ = nullptr;
+  bool poll_is_due() const;
   void look_up(int index);
   bool separable() const;
   bool host() const { return network_->host() || head_plan_.host(); }

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
-__all__ = ["interrupts_later"]
+from lamina import _core
+
+__all__ = ["interrupts_later", "interrupts_now"]
 
 
-@contextmanager
-def interrupts_later() -> Iterator[None]:
-    """Keep SIGINT until the block ends, then deliver it. Elsewhere than on the main thread there are none."""
+def interrupts_later() -> AbstractContextManager[Any]:
+    """Return a context manager that keeps SIGINT until its block ends, then delivers it.
+
+    Elsewhere than on the main thread there are none. What handlers of other signals raise comes out of the block.
+    """
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):
-        yield
-        return
-    pending: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: pending.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        if pending:
-            previous(*pending[0])
+        return nullcontext()
+    return _core.InterruptsLater(previous)
+
+
+def interrupts_now() -> AbstractContextManager[Any]:
+    """Return a context manager for code of the user's inside such a block: there SIGINT comes at once."""
+    return _core.InterruptsNow() if threading.current_thread() is threading.main_thread() else nullcontext()

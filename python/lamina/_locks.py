@@ -1,36 +1,37 @@
 """Locks of objects that several threads may use: first uses, and turns of training.
 
-All are re-entrant, free in the child of a fork, and free in a copy or a pickle. Ctrl-C ends a wait for them, and never
-leaves one taken: a ``with`` calls the methods of Python's own lock, so between taking the lock and entering the block
-there is no Python code in which KeyboardInterrupt could be raised.
+All are re-entrant, free in the child of a fork, and free in a copy or a pickle. Ctrl-C ends a wait for them. What the
+handler of a signal raises never leaves one taken: a ``with`` calls compiled methods, so between taking a lock and
+entering the block there is no Python code in which it could be raised.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import weakref
 from typing import Any
 
-from lamina._interrupts import interrupts_later
+from lamina import _core
 
 __all__ = ["Once", "Turn"]
 
 
 class _Lock:
-    """A re-entrant lock that in the child of a fork nobody holds."""
+    """A re-entrant lock that in the child of a fork nobody holds.
+
+    Attributes
+    ----------
+    lock : threading.RLock
+    """
 
     def __init__(self) -> None:
-        self._renew()
+        self.renew()
+        _all.add(self)
 
-    def _renew(self) -> None:
-        self._lock, self._process = threading.RLock(), os.getpid()
-
-    @property
-    def lock(self) -> Any:
-        """Python's lock."""
-        if self._process != os.getpid():
-            self._renew()
-        return self._lock
+    def renew(self) -> None:
+        """Let nobody hold it."""
+        self.lock: Any = threading.RLock()
 
     @property
     def held(self) -> bool:
@@ -39,6 +40,18 @@ class _Lock:
 
     def __reduce__(self) -> Any:
         return type(self), ()
+
+
+_all: weakref.WeakSet[_Lock] = weakref.WeakSet()
+
+
+def _renew_all() -> None:
+    """Make all locks anew, in the child of a fork, before it has other threads."""
+    for one in list(_all):
+        one.renew()
+
+
+os.register_at_fork(after_in_child=_renew_all)
 
 
 class Once(_Lock):
@@ -77,31 +90,44 @@ class Turn(_Lock):
     Parameters
     ----------
     rank : int
+
+    Attributes
+    ----------
+    in_step : bool
+        Whether a step or an evaluation of rows is under way: another one must not begin in the same turn.
     """
 
     def __init__(self, rank: int) -> None:
         super().__init__()
         self.rank = rank
 
-    def of(self, who: str) -> _Taken:
-        """Return a context manager that waits for the turn and holds it; `who` begins the message of a refusal."""
-        return _Taken(self, who)
+    def renew(self) -> None:
+        """Let nobody hold it."""
+        super().renew()
+        self.in_step = False
 
-    def if_free(self, refusal: str) -> _TakenIfFree:
-        """Return a context manager that holds a turn which nobody has, not even this thread; else it raises."""
-        return _TakenIfFree(self, refusal)
+    def of(self, who: str) -> Any:
+        """Return a context manager that waits for the turn and holds it; `who` begins the message of a refusal."""
+        if self._must_not_wait():
+            return _core.TakenAtOnce(
+                self.lock,
+                f"{who}: the model must not be in use by another thread; that thread may be waiting for the model in "
+                "whose step or callback this is called. Call it outside of these.",
+            )
+        return self.lock
+
+    def if_free(self, refusal: str) -> _core.TakenAtOnce:
+        """Return a context manager that holds a turn which nobody has, not even this thread; else this raises."""
+        if self.held:
+            raise RuntimeError(refusal)
+        _held.turns.append(self)
+        return _core.TakenAtOnce(self.lock, refusal)
 
     def taken_elsewhere(self) -> bool:
         """Return whether another thread has the turn."""
-        if self.held:
-            return False
-        with interrupts_later():
-            free = self.lock.acquire(False)
-            if free:
-                self.lock.release()
-        return not free
+        return not self.held and not _core.is_free(self.lock)
 
-    def must_not_wait(self) -> bool:
+    def _must_not_wait(self) -> bool:
         """Return whether the thread holds turns for whose end the holder of this one may be waiting."""
         _held.turns = [turn for turn in _held.turns if turn.held]
         found = any(turn.rank >= self.rank for turn in _held.turns)
@@ -110,48 +136,3 @@ class Turn(_Lock):
 
     def __reduce__(self) -> Any:
         return type(self), (self.rank,)
-
-
-class _Exit:
-    """A context manager that gives a turn back."""
-
-    def __init__(self, turn: Turn, words: str) -> None:
-        self._turn, self._words = turn, words
-
-    def _take_without_waiting(self, refusal: str) -> None:
-        taken = False
-        try:
-            with interrupts_later():
-                taken = self._turn.lock.acquire(False)
-        except BaseException:
-            if taken:
-                self._turn.lock.release()
-            raise
-        if not taken:
-            raise RuntimeError(refusal)
-
-    @property
-    def __exit__(self) -> Any:
-        return self._turn.lock.__exit__
-
-
-class _Taken(_Exit):
-    @property
-    def __enter__(self) -> Any:
-        if self._turn.must_not_wait():
-            return self._refuse_to_wait
-        return self._turn.lock.__enter__
-
-    def _refuse_to_wait(self) -> None:
-        self._take_without_waiting(
-            f"{self._words}: the model must not be in use by another thread; that thread may be waiting for the model "
-            "in whose step or callback this is called. Call it outside of these."
-        )
-
-
-class _TakenIfFree(_Exit):
-    def __enter__(self) -> None:
-        if self._turn.held:
-            raise RuntimeError(self._words)
-        _held.turns.append(self._turn)
-        self._take_without_waiting(self._words)

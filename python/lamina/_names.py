@@ -11,12 +11,10 @@ from typing import Any, Self, TypeVar
 
 from lamina import _registration
 from lamina._checks import KindError, arguments, short, text
-from lamina._locks import Once
 
 T = TypeVar("T")
 
-_uids: dict[str, int] = {}
-_naming = Once()
+_uids: dict[str, count[int]] = {}
 
 
 def unknown_name(who: str, what: str, name: str, known: Iterable[str]) -> ValueError:
@@ -208,9 +206,7 @@ def snake_case(name: str) -> str:
 
 def unique_name(prefix: str) -> str:
     """Return `prefix`, then `prefix_1`, `prefix_2`, … in this process."""
-    with _naming:
-        before = _uids.get(prefix, 0)
-        _uids[prefix] = before + 1
+    before = next(_uids.setdefault(prefix, count()))
     return prefix if before == 0 else f"{prefix}_{before}"
 
 

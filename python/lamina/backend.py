@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from lamina._arrays import any_array
@@ -14,7 +15,7 @@ __all__ = [
     "set_floatx",
 ]  # fmt: skip
 
-_uids: dict[str, int] = {}
+_uids: dict[str, itertools.count[int]] = {}
 
 
 def clear_session(free_memory: bool = True) -> None:
@@ -26,8 +27,7 @@ def clear_session(free_memory: bool = True) -> None:
 def get_uid(prefix: str = "") -> int:
     """Return 1, 2, … for each prefix."""
     prefix = text("get_uid", "prefix", prefix)
-    _uids[prefix] = _uids.get(prefix, 0) + 1
-    return _uids[prefix]
+    return next(_uids.setdefault(prefix, itertools.count(1)))
 
 
 def get_value(x: Any) -> Any:

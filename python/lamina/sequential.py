@@ -91,6 +91,7 @@ class Sequential(Trainer):
         self._parts: list[Part] = []
         # Of the last `build`: the layers that it built, and whether they kept parameters; the models, and their inputs.
         self._before_build: tuple[list[tuple[Layer, bool]], list[tuple[Sequential, Any]]] = ([], [])
+        self._building = False
         self._nested = False  # whether there are models among the parts
         self._input: InputLayer | None = None
         self._trainable = True
@@ -264,16 +265,24 @@ class Sequential(Trainer):
         if input_shape is None:
             raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
         row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
+        if self._building:
+            raise RuntimeError(
+                f"{who}: the model must be built before it is used; it is being built by what this call interrupts, or "
+                "is called by."
+            )
         leaves: list[tuple[Layer, bool]] = []
         self._before_build = (leaves, [(model, model._input) for model in self.all_models() if not model.built])
         shape: tuple[int | None, ...] = (None, *row_shape)
         try:
+            self._building = True
             for layer in self._parts:
                 _build_for(who, layer, check_row_shape(who, shape[1:]), leaves)
                 shape = layer.compute_output_shape(shape)
         except BaseException:
             self.undo_build()
             raise
+        finally:
+            self._building = False
         if self._input is None:
             self._input = InputLayer(row_shape, dtype=self.compute_dtype)
         self.built = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ from lamina.optimizers import Optimizer
 from lamina.optimizers.base import constrained
 from lamina.plan import Plan, head_activation, make_plan
 from lamina.regularizers import penalty_of
-from lamina.variables import Variable, kept_on_error
+from lamina.variables import Variable, one_moment, put_back
 
 __all__ = ["Compiled", "MetricUse", "Prepared", "Run", "Stepper"]
 
@@ -104,12 +103,22 @@ class Run:
         self._begun = False
         self.active = True
 
-    def turn(self) -> AbstractContextManager[Any]:
+    def turn(self) -> Any:
         """Return a context manager that waits for the model's turn and holds it."""
         return self._model._running.of(self._who)
 
     def take_over(self) -> None:
-        """Have the metrics of this run; the first thing to do in a turn."""
+        """Have the metrics of this run; the first thing to do in a turn.
+
+        Raises
+        ------
+        RuntimeError
+            The turn is that of a step which calls this: it changes nothing.
+        """
+        if self._model._running.in_step:
+            raise RuntimeError(
+                f"{self._who}: a model cannot be trained or evaluated from inside a step that uses its layers."
+            )
         before = self._model._run
         if before is self:
             return
@@ -417,7 +426,6 @@ class Stepper:
             loss.divisor(),
             *kernels,
         ]
-        self._given.hold(prepared.given)
         if self._trainer is not None and self._trainer[0] == key:
             return self._trainer[1]
         fuses = self._fuses_head()
@@ -455,9 +463,19 @@ class Stepper:
         self, prepared: Prepared, order: npt.NDArray[np.int64] | None, first: int, rows: int, size: int
     ) -> None:
         """Take a step for each batch of `size` among `rows` rows of the order."""
+        try:
+            self._running.in_step = True
+            self._take_steps(prepared, order, first, rows, size)
+        finally:
+            self._running.in_step = False
+
+    def _take_steps(
+        self, prepared: Prepared, order: npt.NDArray[np.int64] | None, first: int, rows: int, size: int
+    ) -> None:
         trainer, optimizer, size = self._engine(prepared), self.optimizer, min(size, max(1, rows))
         if optimizer.in_python or self._has_host_rules():
             return self._train_rows_with(optimizer, trainer, prepared, order, first, rows, size)
+        self._given.hold(prepared.given)
         totals, progress = self._new_totals(), np.zeros(1, np.int64)
         data = prepared.data
         rates = optimizer.rates(-(-rows // size))
@@ -488,13 +506,22 @@ class Stepper:
             batch = prepared.take(slice(begin, end) if order is None else order[begin:end])
             # What a forward pass moves: running moments, state of layers written in Python.
             moving = [v for layer in self.flat_layers if layer.trainable for v in layer.non_trainable_weights]
-            with kept_on_error(moving) as kept:
+            kept, batches, draws = [(v, v.numpy()) for v in moving], optimizer.batches, self._draws.value
+            taken = False
+            try:
                 gradients = self._gradients(trainer, batch)
                 self._add_host_penalties(end - begin, gradients)
-                with interrupts_later():
+                # Ctrl-C comes between two steps, or while code of the user's runs.
+                with one_moment(self.trainable_weights, write=True), interrupts_later():
                     optimizer.apply(gradients, self.trainable_weights)
-                    self._draws.value += 1
-                    kept.clear()  # the step is taken, whatever comes now
+                    taken = True
+            except BaseException:
+                taken = taken or optimizer.batches != batches
+                if not taken:
+                    put_back(kept)
+                raise
+            finally:
+                self._draws.value = draws + taken
 
     def _has_host_rules(self) -> bool:
         """Return whether a regularizer or a constraint is written in Python."""
@@ -517,6 +544,7 @@ class Stepper:
 
     def _gradients(self, trainer: _core.Trainer, batch: Prepared) -> list[Array]:
         """Return the gradients of `trainable_weights` for a batch, which goes into loss and metrics."""
+        self._given.hold(batch.given)
         totals = self._new_totals()
         inputs, weight = batch.data.engine_input(), batch.data.sample_weight
         blocks = trainer.gradients(inputs, batch.targets(), weight, self._draws.value, totals)
@@ -535,6 +563,14 @@ class Stepper:
 
     def _evaluate_rows(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
         """Take rows into loss and metrics."""
+        try:
+            self._running.in_step = True
+            self._test_rows_of(prepared, first, rows, size)
+        finally:
+            self._running.in_step = False
+
+    def _test_rows_of(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
+        self._given.hold(prepared.given)
         totals, progress = self._new_totals(), np.zeros(1, np.int64)
         data, size = prepared.data, min(size, max(1, rows))
         self._add_host_penalties(rows)

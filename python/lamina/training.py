@@ -303,14 +303,15 @@ class Trainer(Predictor):
                 self.optimizer.build([])
             raise
         self._warn_if_nothing_trains(who)
+        kept = self.history, self.fit_completed
         self.history = history
         self.stop_training = self.fit_completed = False
         self.initial_epoch = None
         logs: dict[str, float] | None = None
         batches, draws, shuffles = self.optimizer.batches, self._draws.value, self._shuffles
         place = _Place(0, None)
-        events.call("on_train_begin", {})
         try:
+            events.call("on_train_begin", {})
             for epoch in range(self._first_epoch(first), end):
                 events.call("on_epoch_begin", epoch, {})
                 run = Run(self, "fit")
@@ -344,6 +345,7 @@ class Trainer(Predictor):
             events.release()
             if self._draws.value == draws and self.optimizer.batches == batches:
                 self._shuffles = shuffles  # no step was taken
+                self.history, self.fit_completed = kept
             raise
         events.call("on_train_end", logs)
         return history

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from lamina import _core, config
 from lamina._arrays import converted, real_array
 from lamina._checks import choice, flag, sizes, text
-from lamina._interrupts import interrupts_later
 from lamina._locks import Once
 from lamina._names import required, unique_name
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from lamina.constraints import Constraint
     from lamina.regularizers import Regularizer
 
-__all__ = ["Count", "Scalar", "Variable", "assign_together", "check_aggregation", "kept_on_error", "one_moment"]
+__all__ = ["Count", "Home", "Scalar", "Variable", "assign_together", "check_aggregation", "one_moment", "put_back"]
 
 Array = npt.NDArray[Any]
 
@@ -82,6 +80,35 @@ class Count(int):
     def value(self) -> Any:
         """The same as `numpy`."""
         return self.numpy()
+
+
+class Home:
+    """Where the variables that belong together lie: each in an array of its own, or all in one block of the engine.
+
+    Attributes
+    ----------
+    block : Parameters or None
+        Set once, when all values are in it: one store moves all variables, so whatever code runs meanwhile (another
+        thread, a signal's handler, a finalizer) finds them moved or not.
+    writes : int
+        How often a value was written before that.
+    """
+
+    def __init__(self, block: _core.Parameters | None = None) -> None:
+        self.block = block
+        self.writes = 0
+
+    def move(self, make: Callable[[], _core.Parameters], variables: list[Variable]) -> _core.Parameters:
+        """Move the variables into a block that `make` returns, unless they were moved already; return their block."""
+        while self.block is None:
+            writes = self.writes
+            block = make()
+            for tensor, variable in enumerate(variables):
+                block.write(tensor, np.ascontiguousarray(variable.own_values()))
+            # Between this look and the store nothing is called, so nothing else can run on this thread.
+            if self.writes == writes and self.block is None:
+                self.block = block
+        return self.block
 
 
 class Variable(NDArrayOperatorsMixin):
@@ -154,33 +181,35 @@ class Variable(NDArrayOperatorsMixin):
         self.trainable = trainable
         self._shape = tuple(int(size) for size in value.shape)
         self._dtype = value.dtype
-        # Where the values lie in the engine's memory, and as which tensor; None while they are an array of their own.
-        self._place: tuple[_core.Parameters, int] | None = None
+        # Where the values lie, and as which tensor once that is a block.
+        self._home = Home()
+        self._tensor = 0
         # A copy of the values and the block's version that it is of; without a block the values themselves.
         self._copy: tuple[int, Array] = (_OWN, value)
         # Called after the values were written.
         self.on_assign: Callable[[], None] | None = None
-        # What moves this variable, with those that belong to it, into a block: has `block` and `once`.
+        # What moves this variable, with those that belong to it, into a block: has `block` and `once`. None afterwards.
         self.owner: Any = None
 
     def require_block(self) -> tuple[_core.Parameters, int]:
         """Return where the values lie in the engine's memory, moving them there if need be."""
-        if self._place is None:
+        block = self._home.block
+        if block is None:
             with self._once:
-                if self._place is None:
-                    if self.owner is not None:
-                        self.owner.block()  # which binds this one too
-                    else:
-                        self.bind(_core.Parameters(self.dtype, False, [(1, self.size)]), 0)
-        assert self._place is not None
-        return self._place
+                if self.owner is not None:
+                    block = self.owner.block()
+                else:
+                    block = self._home.move(lambda: _core.Parameters(self.dtype, False, [(1, self.size)]), [self])
+            self.owner = None  # which needs to know nothing more, and may go
+        return block, self._tensor
 
-    def bind(self, block: _core.Parameters, tensor: int, fresh: bool = False) -> None:
-        """Move the values into a block of the engine; with `fresh` take over what is there."""
-        if not fresh:
-            block.write(tensor, np.ascontiguousarray(self._copy[1]))
-        self._place = block, tensor
-        self.owner = None  # which needs to know nothing more, and may go
+    def join(self, home: Home, tensor: int) -> None:
+        """Lie where other variables do: before they move, or in their block, whose values this one takes over then."""
+        self._home, self._tensor = home, tensor
+
+    def own_values(self) -> Array:
+        """Return the values while they are an array of their own."""
+        return self._copy[1]
 
     @property
     def _once(self) -> Once:
@@ -191,15 +220,16 @@ class Variable(NDArrayOperatorsMixin):
     @property
     def block(self) -> tuple[_core.Parameters, int] | None:
         """Where the values lie, and as which tensor; None while they are an array of their own."""
-        return self._place
+        block = self._home.block
+        return None if block is None else (block, self._tensor)
 
     @property
     def value(self) -> Array:
         """The values, read-only."""
-        place, (version, values) = self._place, self._copy
-        if place is not None and version != (now := place[0].version):
+        block, (version, values) = self._home.block, self._copy
+        if block is not None and version != (now := block.version):
             values = np.empty(self._shape, self._dtype)
-            place[0].read(place[1], values)
+            block.read(self._tensor, values)
             self._copy = (now if now >= 0 else _CHANGING), values
         view = values.view()
         view.flags.writeable = False
@@ -266,13 +296,15 @@ class Variable(NDArrayOperatorsMixin):
 
     def take(self, array: Array) -> None:
         """Write an array that `converted` returned."""
-        if self._place is None:
+        home = self._home
+        if home.block is None:
             with self._once:
-                if self._place is None:
-                    self._copy = _OWN, array.copy()
-        if self._place is not None:
-            block, tensor = self._place
-            block.write(tensor, array)
+                own = _OWN, array.copy()
+                if home.block is None:  # and with nothing called in between
+                    self._copy = own
+                    home.writes += 1
+        if home.block is not None:
+            home.block.write(self._tensor, array)
         if self.on_assign is not None:
             self.on_assign()
 
@@ -314,12 +346,12 @@ class Variable(NDArrayOperatorsMixin):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the copy where there is a block: the block's copy counts its versions from the start."""
-        return self.__dict__ if self._place is None else self.__dict__ | {"_copy": (_CHANGING, np.empty(0))}
+        return self.__dict__ if self._home.block is None else self.__dict__ | {"_copy": (_CHANGING, np.empty(0))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore from a pickle, whose buffers may be read-only."""
         self.__dict__.update(state)
-        if self._place is None:
+        if self._home.block is None:
             self._copy = _OWN, np.require(self._copy[1], None, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
 
     def __len__(self) -> int:
@@ -349,23 +381,26 @@ def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Pass
 
 
 def assign_together(variables: Iterable[Variable], values: Iterable[Any]) -> None:
-    """Assign to several variables: all or, where a value is refused, none; Ctrl-C comes before or afterwards."""
+    """Assign to several variables: all, or none where a value is refused or a signal's handler raises."""
     pairs = [(variable, variable.converted(value)) for variable, value in zip(variables, values, strict=True)]
-    with interrupts_later(), one_moment([variable for variable, _ in pairs], write=True):
+    in_engine = [pair for pair in pairs if pair[0].owner is not None or pair[0].block is not None]
+    writes = [(*variable.require_block(), array) for variable, array in in_engine]
+    with one_moment([variable for variable, _ in pairs], write=True):
+        try:
+            _core.write_together(writes)
+        finally:
+            for variable, _ in in_engine:
+                if variable.on_assign is not None:
+                    variable.on_assign()
         for variable, array in pairs:
-            variable.take(array)
+            if variable.block is None:  # a counter or a rate, as an optimizer shows it
+                variable.take(array)
 
 
-@contextmanager
-def kept_on_error(variables: Iterable[Variable]) -> Iterator[list[tuple[Variable, Array]]]:
-    """Give variables their values back where the body raises; it is given a list of them, to be cleared or left."""
-    kept = [(variable, variable.numpy()) for variable in variables]
-    try:
-        yield kept
-    except BaseException:
-        for variable, values in kept:
-            variable.take(values)
-        raise
+def put_back(kept: Iterable[tuple[Variable, Array]]) -> None:
+    """Give variables values back that they had before a step which was not taken."""
+    for variable, values in kept:
+        variable.take(values)
 
 
 def check_aggregation(who: str, value: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 import warnings
 from contextvars import ContextVar
 from typing import Any
@@ -30,7 +29,7 @@ from lamina._names import redefines, snake_case, unique, unique_name
 from lamina.layers.host import Functions, Pass
 from lamina.layers.settings import Setting
 from lamina.plan import ActivityStep, Constants, HostStep, Plan, Step, make_plan
-from lamina.variables import Variable, assign_together, check_aggregation, one_moment
+from lamina.variables import Home, Variable, assign_together, check_aggregation, one_moment
 
 __all__ = ["Layer", "Pass"]
 
@@ -111,10 +110,10 @@ class Layer:
             self.wanted_input_shape = check_row_shape(kind, input_shape)
         self.once = Once()  # guards what is made on first use
         self._built = False
-        self._builder: int | None = None  # the thread that builds the layer at present
+        self._building = False
         self.input_row_shape: Shape | None = None
         self._variables: list[Variable] = []
-        self._block: _core.Parameters | None = None
+        self._home = Home()  # of all variables
         self._own_plan: tuple[Any, Plan, Layer] | None = None  # what it was made for, it, and what it was made of
         self.changes = 0  # of what is compiled into the plan and is neither a parameter nor an argument
         self._draws = 0  # calls of the layer by itself, as in training
@@ -166,8 +165,8 @@ class Layer:
 
     @property
     def placed(self) -> bool:
-        """Whether it is known which shape rows have; not while another thread still builds the layer."""
-        return self.input_row_shape is not None and self._builder in (None, threading.get_ident())
+        """Whether it is known which shape rows have; not while the layer is still being built."""
+        return self.input_row_shape is not None and not self._building
 
     def note_change(self) -> None:
         """Have plans made anew: something is another that they hold as a constant."""
@@ -295,11 +294,16 @@ class Layer:
             if self.placed:
                 self.check_row(f"{type(self).__name__} {self.name!r}", tuple(input_shape)[1:])
                 return None
-            self._builder = threading.get_ident()
+            if self._building:
+                raise RuntimeError(
+                    f"{type(self).__name__} {self.name!r}: the layer must be built before it is used; it is being "
+                    "built by what this call interrupts, or is called by."
+                )
             try:
+                self._building = True
                 return self._build_or_discard(input_shape)
             finally:
-                self._builder = None
+                self._building = False
 
     def check_row(self, who: str, row_shape: tuple[int | None, ...]) -> None:
         """Raise unless the layer was built for rows of a shape."""
@@ -333,7 +337,7 @@ class Layer:
     def discard_weights(self) -> None:
         """Make the layer unbuilt again: what a failed build leaves behind is of no use."""
         self._variables = []
-        self._block = self._own_plan = None
+        self._home, self._own_plan = Home(), None
         self.input_row_shape = None
         self.built = False
 
@@ -386,7 +390,7 @@ class Layer:
         )
         regularizer = regularizers.argument(who, "regularizer", regularizer)
         constraint = constraints.argument(who, "constraint", constraint)
-        if self._block is not None:
+        if self._home.block is not None:
             raise RuntimeError(f"{who} must be called in build.")
         path = unique(f"{self.name}/{name}", {variable.path for variable in self._variables})
         stored = initial_values.get()
@@ -404,6 +408,7 @@ class Layer:
             raise ValueError(f"{who}: {source} shape {shape}; got {array.shape}.")
         variable = Variable.holding(array, name, path, trainable)
         variable.owner = self
+        variable.join(self._home, len(self._variables))
         variable.regularizer, variable.constraint = regularizer, constraint
         if constraint is not None:
             constraint.compiled(len(shape))  # raises where it does not fit
@@ -418,17 +423,15 @@ class Layer:
 
     def block(self) -> _core.Parameters:
         """Return the engine's memory for the parameters; they are moved there on the first call."""
-        block = self._block
+        block = self._home.block
         if block is not None:
             return block
+        shapes = [(v.shape[0], v.shape[1]) if v.ndim == 2 else (1, v.size) for v in self._variables]
         with self.once:
-            if self._block is None:
-                shapes = [(v.shape[0], v.shape[1]) if v.ndim == 2 else (1, v.size) for v in self._variables]
-                block = _core.Parameters(self.dtype, self._dense_block, shapes)
-                for tensor, variable in enumerate(self._variables):
-                    variable.bind(block, tensor)
-                self._block = block
-            return self._block
+            block = self._home.move(lambda: _core.Parameters(self.dtype, self._dense_block, shapes), self._variables)
+        for variable in self._variables:
+            variable.owner = None  # it knows where its values are, and the layer may go
+        return block
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -636,7 +639,7 @@ class Layer:
             return self._draws
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_own_plan": None, "_builder": None}
+        return self.__dict__ | {"_own_plan": None, "_building": False}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,12 @@ from lamina._arguments import Argument, optional
 from lamina._arrays import converted, float_array, real_array
 from lamina._checks import KindError, flag, integer, listed, number, short, store_arrays, stored_arrays, text
 from lamina._counts import Count as Seen
-from lamina._interrupts import interrupts_later
+from lamina._interrupts import interrupts_later, interrupts_now
 from lamina._locks import Once
 from lamina._names import Configurable, redefines, snake_case, unique_name
 from lamina.optimizers import schedules
 from lamina.optimizers.schedules import LearningRateSchedule
-from lamina.variables import Count, Scalar, Variable, assign_together, kept_on_error, one_moment
+from lamina.variables import Count, Home, Scalar, Variable, assign_together, one_moment, put_back
 
 __all__ = ["Optimizer", "constrained"]
 
@@ -305,9 +305,9 @@ class Optimizer(Configurable):
         slots = self._slots.setdefault(name, {})  # a setting that needs it may have been assigned since
         if block not in slots:
             with self._once:
-                if block not in slots:
-                    # An average begins where the parameters are: a layer may be trained later than others.
-                    slots[block] = block.copy() if name == "average" else block.like(self.initial_state(name))
+                # An average begins where the parameters are: a layer may be trained later than others.
+                made = block.copy() if name == "average" else block.like(self.initial_state(name))
+                slots.setdefault(block, made)  # what interrupts this may have made it meanwhile
         return slots[block]
 
     def slot_blocks(self, block: _core.Parameters) -> list[_core.Parameters | None]:
@@ -320,7 +320,7 @@ class Optimizer(Configurable):
         slot = Variable.holding(
             np.zeros(variable.shape, variable.dtype), f"{variable.name}_{name}", f"{name}/{variable.path}"
         )
-        slot.bind(self.state_block(name, block), tensor, fresh=True)
+        slot.join(Home(self.state_block(name, block)), tensor)
         return slot
 
     def slot_arrays(self, variables: Sequence[Variable]) -> dict[str, Array]:
@@ -514,40 +514,39 @@ class Optimizer(Configurable):
             if id(variable) not in known:
                 raise ValueError(f"{who}: {variable.path} must be one of the variables that build was called with.")
         variables = [variable for _, variable in pairs]
-        ready: list[Array] | None = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
+        ready = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
         # What may fail between two of the variables: code of the user's, and copies for which there is no memory.
         copies = self.use_ema or self.gradient_accumulation_steps or any(v.constraint is not None for v in variables)
         states = [self.slot(name, variable) for name in self.state_names() for variable in variables]
-        kept = [*variables, *states] if copies or self.in_python else []
+        kept = [(v, v.numpy()) for v in (*variables, *states)] if copies or self.in_python else []
         rate = self.rates(1)[0]
         # A step is taken whole or not at all; others see the variables before it or after it.
-        with (
-            interrupts_later(),
-            one_moment(self._moved_into_blocks(variables), write=True),
-            kept_on_error(kept),
-            self._at_rate(rate),
-        ):
-            ready = self._accumulated(ready or [], variables)
-            if ready is not None:
-                if self.clipping[0] != "none":
-                    ready = self._clip_gradients(ready)
+        with one_moment(self._moved_into_blocks(variables), write=True), interrupts_later():
+            try:
+                self._step_rate = rate
+                self._take_step(variables, ready)
+                self.batches += 1
+            except BaseException:
+                put_back(kept)
+                raise
+            finally:
+                self._step_rate = None
+
+    def _take_step(self, variables: Sequence[Variable], gradients: list[Array]) -> None:
+        ready = self._accumulated(gradients, variables)
+        if ready is not None:
+            if self.clipping[0] != "none":
+                ready = self._clip_gradients(ready)
+            with interrupts_now() if self.in_python else nullcontext():
                 for variable, gradient in zip(variables, ready, strict=True):
                     self.update(variable, gradient)
-            if self.use_ema:
-                self._average(variables)
-            for variable in variables:
-                if variable.constraint is not None:
-                    variable.assign(constrained(variable))
-            self.batches += 1
-
-    @contextmanager
-    def _at_rate(self, rate: float) -> Iterator[None]:
-        """Let `learning_rate` be that of the step, which a schedule or a function of the user's is asked for once."""
-        try:
-            self._step_rate = rate
-            yield
-        finally:
-            self._step_rate = None
+        if self.use_ema:
+            self._average(variables)
+        for variable in variables:
+            if variable.constraint is not None:
+                with interrupts_now():
+                    values = constrained(variable)
+                variable.assign(values)
 
     @staticmethod
     def _moved_into_blocks(variables: list[Variable]) -> list[Variable]:

@@ -234,11 +234,10 @@ def restore_backup(model: Sequential, path: Path) -> int:
             raise ValueError("it belongs to a model of other layers")
     except _BROKEN as error:
         raise _damaged(who, path, error) from None
-    with interrupts_later(), one_moment(variables, write=True):
-        assign_together(variables, [tensors[f"weights/{i}"] for i in range(len(variables))])
-        for name in names:
-            slots = [optimizer.slot(name, variable) for variable in variables]
-            assign_together(slots, [tensors[f"optimizer/{name}/{i}"] for i in range(len(variables))])
+    written = {f"weights/{i}": variable for i, variable in enumerate(variables)}
+    written |= {f"optimizer/{name}/{i}": optimizer.slot(name, v) for name in names for i, v in enumerate(variables)}
+    with one_moment(variables, write=True), interrupts_later():
+        assign_together(written.values(), [tensors[name] for name in written])
         optimizer.batches, model._shuffles, model._draws.value = counts["batches"], counts["shuffles"], counts["draws"]
         model.seed = seed
         if rate is not None and optimizer.rate_if_constant() is not None:

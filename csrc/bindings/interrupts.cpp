@@ -1,0 +1,123 @@
+#include <pybind11/pybind11.h>
+
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "bindings/register.hpp"
+
+namespace py = pybind11;
+
+namespace lamina::bindings {
+namespace {
+
+// Handlers of signals run between two instructions of Python code, and what they raise comes out there. What must not
+// be left half done is therefore done here, where there are no such instructions.
+
+// Sets SIGINT's handler, whatever another handler raises while that is tried; returns what that raised.
+std::exception_ptr set_interrupt_handler(const py::object& handler) {
+  constexpr int kTries = 100;  // more handlers do not raise one after the other: then it is something else
+  const py::module_ signals = py::module_::import("_signal");
+  std::exception_ptr raised;
+  for (int i = 0; i < kTries; ++i) {
+    try {
+      signals.attr("signal")(signals.attr("SIGINT"), handler);
+      return raised;
+    } catch (...) {
+      if (raised == nullptr) raised = std::current_exception();
+    }
+  }
+  std::rethrow_exception(raised);
+}
+
+// A context manager of the main thread: Ctrl-C comes when the block ends.
+class InterruptsLater {
+ public:
+  explicit InterruptsLater(py::object previous) : previous_(std::move(previous)) {}
+
+  void enter() {
+    note_ = py::cpp_function(
+        [this](const py::object& number, const py::object& frame) { pending_ = py::make_tuple(number, frame); });
+    const py::module_ signals = py::module_::import("_signal");
+    signals.attr("signal")(signals.attr("SIGINT"), note_);  // what another handler raises comes before it is set
+    active().push_back(this);
+  }
+
+  void exit() {
+    active().pop_back();
+    const std::exception_ptr raised = set_interrupt_handler(previous_);
+    deliver(previous_);
+    if (raised != nullptr) std::rethrow_exception(raised);
+  }
+
+  // Lets Ctrl-C come at once within the block, for code of the user's that may wait.
+  static void lift() {
+    if (active().empty()) return;
+    const py::object previous = active().front()->previous_;
+    for (InterruptsLater* later : active()) later->deliver(previous);
+    const std::exception_ptr raised = set_interrupt_handler(previous);
+    if (raised == nullptr) return;
+    lower();
+    std::rethrow_exception(raised);
+  }
+  static void lower() {
+    if (active().empty()) return;
+    const std::exception_ptr raised = set_interrupt_handler(active().back()->note_);
+    if (raised != nullptr) std::rethrow_exception(raised);
+  }
+
+ private:
+  static std::vector<InterruptsLater*>& active() {
+    static std::vector<InterruptsLater*> all;  // of the main thread, from the outermost on
+    return all;
+  }
+  void deliver(const py::object& handler) {
+    if (pending_.is_none()) return;
+    const py::object pending = std::exchange(pending_, py::none());
+    handler(*pending);
+  }
+
+  py::object previous_, note_, pending_ = py::none();
+};
+
+struct InterruptsNow {};
+
+// A context manager that holds a lock which nobody else has, and never waits for it.
+class TakenAtOnce {
+ public:
+  TakenAtOnce(py::object lock, std::string refusal) : lock_(std::move(lock)), refusal_(std::move(refusal)) {}
+  void enter() {
+    if (!lock_.attr("acquire")(false).cast<bool>()) throw std::runtime_error(refusal_);
+  }
+  void exit() { lock_.attr("release")(); }
+
+ private:
+  py::object lock_;
+  std::string refusal_;
+};
+
+bool is_free(const py::object& lock) {
+  if (!lock.attr("acquire")(false).cast<bool>()) return false;
+  lock.attr("release")();
+  return true;
+}
+
+}  // namespace
+
+void register_interrupts(py::module_& module) {
+  py::class_<InterruptsLater>(module, "InterruptsLater")
+      .def(py::init<py::object>(), py::arg("previous"))
+      .def("__enter__", &InterruptsLater::enter)
+      .def("__exit__", [](InterruptsLater& self, const py::args&) { self.exit(); });
+  py::class_<InterruptsNow>(module, "InterruptsNow")
+      .def(py::init<>())
+      .def("__enter__", [](const InterruptsNow&) { InterruptsLater::lift(); })
+      .def("__exit__", [](const InterruptsNow&, const py::args&) { InterruptsLater::lower(); });
+  py::class_<TakenAtOnce>(module, "TakenAtOnce")
+      .def(py::init<py::object, std::string>(), py::arg("lock"), py::arg("refusal"))
+      .def("__enter__", &TakenAtOnce::enter)
+      .def("__exit__", [](TakenAtOnce& self, const py::args&) { self.exit(); });
+  module.def("is_free", is_free, py::arg("lock"));
+}
+
+}  // namespace lamina::bindings
