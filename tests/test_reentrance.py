@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import signal
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
 
 import lamina
 from lamina import layers, losses, optimizers
+from lamina._interrupts import interrupts_later
 from lamina._locks import Once, Turn
 from lamina.layers.base import Pass
 from lamina.variables import Home, Variable
@@ -287,10 +291,32 @@ def test_an_optimizer_of_the_users_that_waits_can_be_interrupted():
     assert model.optimizer.iterations == 0
 
 
+def test_a_metric_that_evaluates_the_model_is_refused():
+    class Evaluates(lamina.metrics.Metric):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            pass
+
+        def result(self):
+            if tries:
+                with pytest.raises(RuntimeError, match="from inside a step"):
+                    model.evaluate(X, Y, verbose=0)
+            return 0.0
+
+        def reset_state(self):
+            pass
+
+    found = []
+    for tries in (False, True):  # noqa: B007  (read in the metric)
+        lamina.utils.set_random_seed(0)
+        model = lamina.Sequential([lamina.Input((3,)), layers.Dense(2)])
+        model.compile("sgd", "mse", metrics=[Evaluates("own"), "mae"])
+        found.append(model.fit(X, Y, verbose=0, epochs=2, validation_data=(X, Y)).history)
+    assert found[0] == found[1]
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forks beside threads
 def test_locks_are_free_and_new_in_a_forks_child():
     locks, held, done = [Once(), Turn(1)], threading.Event(), threading.Event()
-    locks[1].in_step = True
 
     def hold():
         with locks[0], locks[1].of(""):
@@ -305,7 +331,7 @@ def test_locks_are_free_and_new_in_a_forks_child():
     if child == 0:
         free = all(one.lock.acquire(False) for one in locks)
         new = all(one.lock is not old for one, old in zip(locks, before, strict=True))
-        os._exit(0 if free and new and not locks[1].in_step else 1)
+        os._exit(0 if free and new else 1)
     done.set()
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
@@ -329,3 +355,105 @@ def test_a_callback_that_refuses_at_the_start_releases_the_others(tmp_path):
     with pytest.raises(ValueError, match="there are no batches"):
         model.fit(iter([]), verbose=0)
     assert model.history is kept
+
+
+def test_models_built_while_a_file_is_loaded_take_nothing_of_it(tmp_path):
+    """Neither those of a layer's own build nor those of a finalizer, of the same names."""
+
+    @lamina.saving.register_keras_serializable("test_reentrance")
+    class Helped(layers.Layer):
+        def build(self, input_shape):
+            self.mark_built(input_shape)
+            self.helper = lamina.Sequential([lamina.Input((4,)), layers.Dense(4, name="dense")])
+
+        def forward(self, x, *, training):
+            return Pass(x.copy())
+
+        def backward(self, dy, step, *, need_dx):
+            return dy.copy(), []
+
+    model = lamina.Sequential([lamina.Input((4,)), Helped(), layers.Dense(4, name="dense")])
+    model.set_weights([np.full((4, 4), 7.0), np.full(4, 9.0)])
+    model.save(tmp_path / "m.safetensors")
+    loaded = lamina.models.load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.get_weights()[0], 7)
+    assert not (loaded.layers[0].helper.get_weights()[0] == 7).any()
+
+
+def test_a_model_whose_class_copies_its_configuration_is_loaded(tmp_path):
+    @lamina.saving.register_keras_serializable("test_reentrance")
+    class Own(lamina.Sequential):
+        @classmethod
+        def from_config(cls, config, custom_objects=None):
+            return super().from_config(dict(config), custom_objects)
+
+    inner = lamina.Sequential([lamina.Input((4,)), layers.Dense(4), layers.Dense(3)])
+    model = Own([lamina.Input((4,)), layers.Dense(4, name="first"), inner])
+    model.save(tmp_path / "m.safetensors")
+    loaded = lamina.models.load_model(tmp_path / "m.safetensors")
+    assert type(loaded) is Own
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [layers.Dense, layers.BatchNormalization, layers.LayerNormalization, layers.PReLU, layers.RMSNormalization],
+)
+def test_copies_of_unbuilt_layers_are_layers_of_their_own(make):
+    layer = make(4) if make is layers.Dense else make()
+    other = copy.copy(layer)
+    one, two = (lamina.Sequential([lamina.Input((n,)), each]) for n, each in ((5, layer), (300, other)))
+    assert {array.shape[0] for array in two.get_weights()} <= {300, 4}
+    for model, n in ((one, 5), (two, 300)):
+        assert np.isfinite(model.predict(np.ones((3, n), "f"), verbose=0)).all()
+    built = copy.copy(layer)
+    assert all(a is b for a, b in zip(built.weights, layer.weights, strict=True))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_model_lets_go_of_the_users_targets(own):
+    class Spy(lamina.metrics.Metric):
+        def row_values(self, y_true, y_pred):
+            return abs(y_pred - y_true).mean(1)
+
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=[Spy()] if own else ["mae"])
+    x, y = np.ones((20000, 3), "f"), np.zeros((20000, 2), "f")
+    references = [weakref.ref(x), weakref.ref(y)]
+    model.fit(x, y, verbose=0)
+    model.evaluate(x, y, verbose=0)
+    del x, y
+    assert [reference() for reference in references] == [None, None]
+    if not own:
+        assert len(pickle.dumps(model)) < 20000
+
+
+def test_apply_inside_of_a_step_of_the_same_optimizer_is_refused():
+    class Again(lamina.constraints.Constraint):
+        def __call__(self, w):
+            with pytest.raises(RuntimeError, match="apply must not be called from inside a step"):
+                optimizer.apply([np.ones(2)], [variable])
+            return w
+
+    variable, optimizer = Variable.holding(np.zeros(2), "v", "v"), optimizers.SGD(0.5)
+    variable.constraint = Again()
+    optimizer.apply([np.ones(2)], [variable])
+    np.testing.assert_array_equal(variable, [-0.5, -0.5])
+    assert optimizer.iterations == 1
+
+
+def test_a_handler_of_sigint_that_was_put_back_late_still_works():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for _ in range(5):
+            with interrupts_later():
+                late = signal.getsignal(signal.SIGINT)
+            signal.signal(signal.SIGINT, late)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with interrupts_later():
+            pass
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

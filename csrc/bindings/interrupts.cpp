@@ -1,7 +1,9 @@
 #include <pybind11/pybind11.h>
 
 #include <exception>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings/register.hpp"
@@ -30,30 +32,52 @@ std::exception_ptr set_interrupt_handler(const py::object& handler) {
   std::rethrow_exception(raised);
 }
 
+// The handler of SIGINT while Ctrl-C is put off. Whoever remembers it, to put it back later, may do so when it is not
+// put off any more: then it passes on.
+struct InterruptNote {
+  py::object previous, pending = py::none();
+  bool waits = false;
+
+  py::object call(const py::object& number, const py::object& frame) {
+    if (!waits) return previous(number, frame);
+    pending = py::make_tuple(number, frame);
+    return py::none();
+  }
+};
+
 // A context manager of the main thread: Ctrl-C comes when the block ends.
 class InterruptsLater {
  public:
-  explicit InterruptsLater(py::object previous) : previous_(std::move(previous)) {}
+  explicit InterruptsLater(py::object previous) {
+    while (py::isinstance<InterruptNote>(previous)) {  // one that was put back late
+      const auto& note = previous.cast<const InterruptNote&>();
+      if (note.waits) break;
+      previous = py::object(note.previous);
+    }
+    note_ = py::cast(std::make_shared<InterruptNote>());
+    note_.cast<InterruptNote&>().previous = std::move(previous);
+  }
 
   void enter() {
-    note_ = py::cpp_function(
-        [this](const py::object& number, const py::object& frame) { pending_ = py::make_tuple(number, frame); });
     const py::module_ signals = py::module_::import("_signal");
     signals.attr("signal")(signals.attr("SIGINT"), note_);  // what another handler raises comes before it is set
+    note().waits = true;
     active().push_back(this);
   }
 
   void exit() {
     active().pop_back();
-    const std::exception_ptr raised = set_interrupt_handler(previous_);
-    deliver(previous_);
+    note().waits = false;
+    const py::object previous = note().previous;
+    const std::exception_ptr raised = set_interrupt_handler(previous);
+    deliver(previous);
     if (raised != nullptr) std::rethrow_exception(raised);
   }
 
   // Lets Ctrl-C come at once within the block, for code of the user's that may wait.
   static void lift() {
     if (active().empty()) return;
-    const py::object previous = active().front()->previous_;
+    const py::object previous = active().front()->note().previous;
     for (InterruptsLater* later : active()) later->deliver(previous);
     const std::exception_ptr raised = set_interrupt_handler(previous);
     if (raised == nullptr) return;
@@ -72,12 +96,14 @@ class InterruptsLater {
     return all;
   }
   void deliver(const py::object& handler) {
-    if (pending_.is_none()) return;
-    const py::object pending = std::exchange(pending_, py::none());
+    if (note().pending.is_none()) return;
+    const py::object pending = std::exchange(note().pending, py::none());
     handler(*pending);
   }
 
-  py::object previous_, note_, pending_ = py::none();
+  InterruptNote& note() const { return note_.cast<InterruptNote&>(); }
+
+  py::object note_;
 };
 
 struct InterruptsNow {};
@@ -105,6 +131,8 @@ bool is_free(const py::object& lock) {
 }  // namespace
 
 void register_interrupts(py::module_& module) {
+  py::class_<InterruptNote, std::shared_ptr<InterruptNote>>(module, "InterruptNote")
+      .def("__call__", &InterruptNote::call, py::arg("number"), py::arg("frame"));
   py::class_<InterruptsLater>(module, "InterruptsLater")
       .def(py::init<py::object>(), py::arg("previous"))
       .def("__enter__", &InterruptsLater::enter)

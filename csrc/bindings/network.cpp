@@ -101,6 +101,8 @@ std::unique_ptr<Layer<T>> make_layer(const py::tuple& spec, InputKind input) {
   }
   if (kind == "batch_norm") {
     const auto tensors = spec[2].cast<std::vector<int>>();
+    if (tensors.size() != 4 || tensors[2] < 0 || tensors[3] < 0)
+      raise_value("Network: a batch normalization has a mean and a variance.");
     for (const int number : tensors) require_tensor(number);
     return std::make_unique<BatchNorm<T>>(
         block(), BatchNormTensors{tensors.at(0), tensors.at(1), tensors.at(2), tensors.at(3)}, spec[3].cast<double>(),

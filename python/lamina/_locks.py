@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from typing import Any
 
 from lamina import _core
@@ -17,21 +16,38 @@ from lamina import _core
 __all__ = ["Once", "Turn"]
 
 
-class _Lock:
-    """A re-entrant lock that in the child of a fork nobody holds.
+class _Fork:
+    """How many forks lie between this process and the one that imported the module."""
 
-    Attributes
-    ----------
-    lock : threading.RLock
-    """
+    generation = 0
+    renewing = threading.Lock()  # of locks that a fork has copied
+
+    @classmethod
+    def happened(cls) -> None:
+        """Note it, in the child, before it has other threads."""
+        cls.generation += 1
+        cls.renewing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_Fork.happened)
+
+
+class _Lock:
+    """A re-entrant lock that in the child of a fork nobody holds."""
 
     def __init__(self) -> None:
-        self.renew()
-        _all.add(self)
+        self._lock: Any = threading.RLock()
+        self._generation = _Fork.generation
 
-    def renew(self) -> None:
-        """Let nobody hold it."""
-        self.lock: Any = threading.RLock()
+    @property
+    def lock(self) -> Any:
+        """Python's lock."""
+        if self._generation != _Fork.generation:
+            with _Fork.renewing:
+                if self._generation != _Fork.generation:
+                    self._lock = threading.RLock()
+                    self._generation = _Fork.generation
+        return self._lock
 
     @property
     def held(self) -> bool:
@@ -40,18 +56,6 @@ class _Lock:
 
     def __reduce__(self) -> Any:
         return type(self), ()
-
-
-_all: weakref.WeakSet[_Lock] = weakref.WeakSet()
-
-
-def _renew_all() -> None:
-    """Make all locks anew, in the child of a fork, before it has other threads."""
-    for one in list(_all):
-        one.renew()
-
-
-os.register_at_fork(after_in_child=_renew_all)
 
 
 class Once(_Lock):
@@ -90,21 +94,11 @@ class Turn(_Lock):
     Parameters
     ----------
     rank : int
-
-    Attributes
-    ----------
-    in_step : bool
-        Whether a step or an evaluation of rows is under way: another one must not begin in the same turn.
     """
 
     def __init__(self, rank: int) -> None:
         super().__init__()
         self.rank = rank
-
-    def renew(self) -> None:
-        """Let nobody hold it."""
-        super().renew()
-        self.in_step = False
 
     def of(self, who: str) -> Any:
         """Return a context manager that waits for the turn and holds it; `who` begins the message of a refusal."""

@@ -17,7 +17,7 @@ from lamina._checks import KindError, NotBuiltError, flag, function, integer, li
 from lamina._names import look_up, serialize, snake_case, unique_name
 from lamina._registration import custom_object_scope
 from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape
-from lamina.layers.base import Shape, assign_all, batch_shape, check_row_shape
+from lamina.layers.base import Shape, assign_all, batch_shape, check_row_shape, loading
 from lamina.saving.summary import format_summary
 from lamina.training import Trainer
 from lamina.variables import Variable, one_moment
@@ -506,6 +506,8 @@ class Sequential(Trainer):
             Name → class or function, for what is not lamina's.
         """
         who = f"{cls.__name__}.from_config"
+        stored = loading.get()
+        stored = stored if stored is not None and stored.belongs_to(config) else None
         config = mapping(who, "config", config)
         if not {"name", "layers"} <= set(config):
             raise ValueError(f"{who}: config must be a dict with 'name' and 'layers'.")
@@ -514,7 +516,10 @@ class Sequential(Trainer):
         model.seed = integer(who, "seed", config.get("seed", model.seed), 0, 2**64 - 1)
         with custom_object_scope(custom_objects):
             for layer in listed(who, "layers", config["layers"]):
-                model.add(deserialize_part(layer))
+                part = deserialize_part(layer)
+                if isinstance(part, Layer):
+                    part.stored = stored
+                model.add(part)
         if config.get("build_input_shape") is not None and model._parts:
             model.build(config["build_input_shape"])
         model._trainable = trainable

@@ -52,6 +52,13 @@ class Given:
         """Take the targets of the run that begins."""
         self._y = y
 
+    def release(self) -> None:
+        """Let go of them: they are the user's."""
+        self._y = np.empty(0)
+
+    def __reduce__(self) -> Any:
+        return Given, ()
+
     def rows(self, numbers: Array) -> Array:
         """Return rows of the targets, a copy in native byte order."""
         found = self._y[numbers]
@@ -104,21 +111,22 @@ class Run:
         self.active = True
 
     def turn(self) -> Any:
-        """Return a context manager that waits for the model's turn and holds it."""
-        return self._model._running.of(self._who)
-
-    def take_over(self) -> None:
-        """Have the metrics of this run; the first thing to do in a turn.
+        """Return a context manager that waits for the model's turn and holds it.
 
         Raises
         ------
         RuntimeError
-            The turn is that of a step which calls this: it changes nothing.
+            The thread is in a turn of another run of the model: code of the user's in a step, or the handler of a
+            signal, calls this. Nothing has changed.
         """
-        if self._model._running.in_step:
+        if self._model._running.held and self._model._run is not self:
             raise RuntimeError(
                 f"{self._who}: a model cannot be trained or evaluated from inside a step that uses its layers."
             )
+        return self._model._running.of(self._who)
+
+    def take_over(self) -> None:
+        """Have the metrics of this run; the first thing to do in a turn."""
         before = self._model._run
         if before is self:
             return
@@ -464,10 +472,9 @@ class Stepper:
     ) -> None:
         """Take a step for each batch of `size` among `rows` rows of the order."""
         try:
-            self._running.in_step = True
             self._take_steps(prepared, order, first, rows, size)
         finally:
-            self._running.in_step = False
+            self._given.release()
 
     def _take_steps(
         self, prepared: Prepared, order: npt.NDArray[np.int64] | None, first: int, rows: int, size: int
@@ -564,10 +571,9 @@ class Stepper:
     def _evaluate_rows(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
         """Take rows into loss and metrics."""
         try:
-            self._running.in_step = True
             self._test_rows_of(prepared, first, rows, size)
         finally:
-            self._running.in_step = False
+            self._given.release()
 
     def _test_rows_of(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
         self._given.hold(prepared.given)

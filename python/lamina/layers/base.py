@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -37,12 +38,42 @@ Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
 
-# While a file is loaded: variable path → values, instead of what initializers would draw.
-initial_values: ContextVar[dict[str, Array] | None] = ContextVar("initial_values", default=None)
+class Stored:
+    """The values of a file, for the layers that are made of its configuration, instead of what initializers draw.
+
+    Parameters
+    ----------
+    config : dict
+        Of the model. Whatever else is built while it is loaded (models of a finalizer, helpers of a layer) is not made
+        of it, and takes nothing.
+    values : dict of str to ndarray
+        By the path of the variable.
+    """
+
+    def __init__(self, config: Any, values: dict[str, Array]) -> None:
+        self._configs = set(_models_in(config))
+        self.values = values
+        self.taken: set[str] = set()
+
+    def belongs_to(self, config: Any) -> bool:
+        """Return whether a model's configuration is that of the file, or of a model in it."""
+        return id(config) in self._configs
+
+
+def _models_in(config: Any) -> Iterator[int]:
+    """Yield the identities of the configurations of a model and of the models in it."""
+    if isinstance(config, dict) and isinstance(config.get("layers"), list):
+        yield id(config)
+        for layer in config["layers"]:
+            yield from _models_in(layer.get("config") if isinstance(layer, dict) else None)
+
+
+# While a file is loaded.
+loading: ContextVar[Stored | None] = ContextVar("loading", default=None)
 
 
 # Attributes that compiled networks do not hold, or that they are asked for by themselves.
-_NOT_COMPILED = frozenset({"built", "changes", "input_row_shape", "once", "trainable", "wanted_input_shape"})
+_NOT_COMPILED = frozenset({"built", "changes", "input_row_shape", "once", "stored", "trainable", "wanted_input_shape"})
 
 
 def _compiled_regularizer(who: str, name: str, value: Any) -> regularizers.Regularizer | None:
@@ -111,6 +142,7 @@ class Layer:
         self.once = Once()  # guards what is made on first use
         self._built = False
         self._building = False
+        self.stored: Stored | None = None  # where the parameters come from while the layer is loaded
         self.input_row_shape: Shape | None = None
         self._variables: list[Variable] = []
         self._home = Home()  # of all variables
@@ -393,13 +425,14 @@ class Layer:
         if self._home.block is not None:
             raise RuntimeError(f"{who} must be called in build.")
         path = unique(f"{self.name}/{name}", {variable.path for variable in self._variables})
-        stored = initial_values.get()
+        stored = self.stored
         if stored is None:
             with _core.DefaultMode():  # the caller's may round otherwise
                 value = initializer(shape, self.dtype)
             source = f"the initializer of {name} must return"
         else:
-            value = stored[path]
+            value = stored.values[path]
+            stored.taken.add(path)
             source = f"{path} in the file must have"
             if value.dtype != self.dtype:
                 raise ValueError(f"{path!r} in the file must be {self.dtype}; it is {value.dtype}")
@@ -638,8 +671,17 @@ class Layer:
             self._draws += 1
             return self._draws
 
+    def __copy__(self) -> Layer:
+        """Copy the layer: with the same parameters where there are some; without any it is a layer of its own."""
+        copied = type(self).__new__(type(self))
+        vars(copied).update(self.__getstate__())
+        copied._variables = list(self._variables)
+        if not self._variables:
+            copied._home, copied.once = Home(), Once()
+        return copied
+
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_own_plan": None, "_building": False}
+        return self.__dict__ | {"_own_plan": None, "_building": False, "stored": None}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

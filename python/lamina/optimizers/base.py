@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,6 +28,13 @@ from lamina.variables import Count, Home, Scalar, Variable, assign_together, one
 __all__ = ["Optimizer", "constrained"]
 
 Array = npt.NDArray[Any]
+
+
+class _Step:
+    """The step that `apply` is taking: its learning rate, and the thread that takes it."""
+
+    rate: float | None = None
+    thread: int | None = None
 
 
 class Optimizer(Configurable):
@@ -107,7 +115,7 @@ class Optimizer(Configurable):
         self._trained: list[Variable] = []
         self._batches = Seen()
         self._once = Once()  # guards the making of state
-        self._step_rate: float | None = None  # of the step that `apply` is taking
+        self._step = _Step()
         # Name of the state → block of parameters → block of state in the same layout.
         self._slots: dict[str, dict[_core.Parameters, _core.Parameters]] = {name: {} for name in self.state_names()}
 
@@ -126,7 +134,7 @@ class Optimizer(Configurable):
     def __getstate__(self) -> dict[str, Any]:
         """Copy what grows while another thread trains."""
         slots = {name: dict(blocks) for name, blocks in dict(self._slots).items()}
-        return self.__dict__ | {"_slots": slots, "_step_rate": None}
+        return self.__dict__ | {"_slots": slots, "_step": _Step()}
 
     def check_together(self) -> None:
         """Raise where arguments do not go with each other."""
@@ -249,8 +257,8 @@ class Optimizer(Configurable):
         rate = self._learning_rate
         if isinstance(rate, float):
             return rate
-        if self._step_rate is not None:
-            return self._step_rate
+        if self._step.rate is not None:
+            return self._step.rate
         found = rate(batches) if isinstance(rate, LearningRateSchedule) else rate()
         if isinstance(found, Variable):
             found = found.numpy()
@@ -514,6 +522,8 @@ class Optimizer(Configurable):
             if id(variable) not in known:
                 raise ValueError(f"{who}: {variable.path} must be one of the variables that build was called with.")
         variables = [variable for _, variable in pairs]
+        if self._step.thread == threading.get_ident():
+            raise RuntimeError(f"{who}: apply must not be called from inside a step that the optimizer takes.")
         ready = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
         # What may fail between two of the variables: code of the user's, and copies for which there is no memory.
         copies = self.use_ema or self.gradient_accumulation_steps or any(v.constraint is not None for v in variables)
@@ -523,14 +533,14 @@ class Optimizer(Configurable):
         # A step is taken whole or not at all; others see the variables before it or after it.
         with one_moment(self._moved_into_blocks(variables), write=True), interrupts_later():
             try:
-                self._step_rate = rate
+                self._step.rate, self._step.thread = rate, threading.get_ident()
                 self._take_step(variables, ready)
                 self.batches += 1
             except BaseException:
                 put_back(kept)
                 raise
             finally:
-                self._step_rate = None
+                self._step.rate = self._step.thread = None
 
     def _take_step(self, variables: Sequence[Variable], gradients: list[Array]) -> None:
         ready = self._accumulated(gradients, variables)

@@ -20,7 +20,7 @@ from lamina._checks import KindError, flag, integer, number
 from lamina._interrupts import interrupts_later
 from lamina._names import OfFunction, name_of, required, serialize
 from lamina._registration import is_registered
-from lamina.layers.base import assign_all, initial_values
+from lamina.layers.base import Stored, assign_all, loading
 from lamina.saving.tensors import read_tensors, write_tensors
 from lamina.saving.writing import what_is_at
 from lamina.variables import assign_together, one_moment
@@ -247,6 +247,16 @@ def restore_backup(model: Sequential, path: Path) -> int:
     return counts["epoch"]
 
 
+def _take_the_rest(model: Sequential, stored: Stored) -> None:
+    """Take values over that were not taken while the model was made: by a `from_config` of the user's own."""
+    rest = [variable for variable in model.weights if variable.path not in stored.taken]
+    for variable in rest:
+        array = stored.values[variable.path]
+        if array.shape != variable.shape or str(array.dtype) != variable.dtype:
+            raise ValueError(f"its {variable.path!r} is {array.dtype} of shape {array.shape}")
+    assign_together(rest, [stored.values[variable.path] for variable in rest])
+
+
 def _checked_state(state: Any) -> dict[str, int]:
     """Return a layer's own state, as `Layer.own_state` gives it."""
     return {str(name): integer("file", str(name), value, 0, most=2**64 - 1) for name, value in dict(state).items()}
@@ -297,14 +307,17 @@ def _restore(settings: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]],
         raise ValueError(f"its format is {settings['format']}, this lamina reads {FORMAT}")
     weights = {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
     slots = {k.removeprefix("optimizer/"): v for k, v in tensors.items() if k.startswith("optimizer/")}
-    before = initial_values.get()
+    stored, before = Stored(settings["model"]["config"], weights), loading.get()
     try:  # set within: Ctrl-C may come as soon as it is
-        initial_values.set(weights)
+        loading.set(stored)
         model = deserialize_part(settings["model"])
     finally:
-        initial_values.set(before)
+        loading.set(before)
     if not isinstance(model, Sequential):
         raise ValueError("it holds a layer instead of a model")
+    for layer in model.flat_layers:
+        layer.stored = None
+    _take_the_rest(model, stored)
     model._shuffles = integer("file", "shuffles", settings["shuffles"], 0)
     model._draws.value = integer("file", "draws", settings.get("draws", 0), 0)
     states = {str(name): _checked_state(state) for name, state in dict(settings.get("layers", {})).items()}

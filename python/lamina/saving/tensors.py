@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +81,7 @@ def _check_whole(path: Path) -> None:
         raise ValueError(str(error)) from None
 
 
-def _replaced(file: BinaryIO, path: Path) -> bool:
+def _replaced(file: BufferedReader, path: Path) -> bool:
     """Return whether there is another file at a path than the one that was opened there."""
     try:
         now = os.stat(path)
@@ -90,7 +91,7 @@ def _replaced(file: BinaryIO, path: Path) -> bool:
     return (own.st_dev, own.st_ino) != (now.st_dev, now.st_ino)
 
 
-def _read(who: str, path: Path, file: BinaryIO) -> tuple[dict[str, str], dict[str, Array]]:
+def _read(who: str, path: Path, file: BufferedReader) -> tuple[dict[str, str], dict[str, Array]]:
     start = 8 + int.from_bytes(file.read(8), "little")
     header = json.loads(file.read(start - 8))
     metadata = {str(name): str(value) for name, value in (header.pop("__metadata__", None) or {}).items()}
@@ -101,6 +102,8 @@ def _read(who: str, path: Path, file: BinaryIO) -> tuple[dict[str, str], dict[st
         begin, end = tensor["data_offsets"]
         dtype = types[tensor["dtype"]]
         file.seek(start + begin)
-        array = np.fromfile(file, dtype, (end - begin) // dtype.itemsize)
+        array = np.empty((end - begin) // dtype.itemsize, dtype)
+        if file.readinto(array.view(np.uint8).data) != array.nbytes:
+            raise ValueError(f"{who}: {path} must be a whole safetensors file; {name!r} is cut short.")
         tensors[name] = array.reshape(tensor["shape"]).astype(dtype.newbyteorder("="), copy=False)
     return metadata, tensors
