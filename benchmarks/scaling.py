@@ -80,8 +80,11 @@ def measure(
     model = lamina.Sequential([*stack, lamina.layers.Dense(10, "softmax")])
     model.compile(lamina.optimizers.SGD(1e-3), "sparse_categorical_crossentropy")
     timing = _harness.time_alternately({"fit": lambda: model.fit(x, y, batch_size=batch, verbose=0)}, seconds)["fit"]
-    prepared = model._prepare("fit", x, y, None)
-    schedule, used = model._engine(prepared).plan(batch)
+    from lamina.models.prepared import prepare
+
+    executor = model.executor
+    prepared = prepare("fit", model.stack, executor.require_compiled("fit"), x, y, None)
+    schedule, used = executor.trainer(prepared).plan(batch)
     return timing.median / steps, schedule, used
 
 

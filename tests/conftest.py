@@ -39,7 +39,7 @@ def hash_of(text: str) -> int:
 @pytest.fixture(autouse=True)
 def seeds():
     """Every test begins at the same seeds and with layer names counted from zero."""
-    from lamina._names import reset_names
+    from lamina._common.names import reset_names
 
     lamina.utils.set_random_seed(1234)
     reset_names()

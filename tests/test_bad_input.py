@@ -81,14 +81,14 @@ def test_wrong_calls_raise_and_change_nothing(call, error, message):
     model = classification_model(metrics=["accuracy"])
     model.fit(X, Y, verbose=0)
     weights, config = model.get_weights(), model.get_config()
-    compiled, iterations, shuffles = model._compiled, model.optimizer.iterations, model._shuffles
+    compiled, iterations, shuffles = model.executor.compiled, model.optimizer.iterations, model.executor.shuffles
     with pytest.raises(error, match=message):
         call(model)
     for now, before in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(now, before)
     assert model.get_config() == config
-    assert model._compiled is compiled
-    assert (model.optimizer.iterations, model._shuffles) == (iterations, shuffles)
+    assert model.executor.compiled is compiled
+    assert (model.optimizer.iterations, model.executor.shuffles) == (iterations, shuffles)
     model.fit(X, Y, verbose=0)
 
 
@@ -175,7 +175,7 @@ def test_refused_fit_leaves_an_unbuilt_model_unbuilt():
         with pytest.raises((ValueError, TypeError)):
             wrong(model)
         assert not model.built
-        assert model.row_shape is None
+        assert model.stack.row_shape is None
         assert not any(layer.built for layer in model.layers)
     assert lamina.random.global_seeds.counter == seeds
     model.fit(X[:, :5], Y, verbose=0)
@@ -196,7 +196,7 @@ def test_failed_build_leaves_nothing_behind():
     with pytest.raises(RuntimeError, match="not today"):
         model.build((None, 8))
     assert not model.built
-    assert model.row_shape is None
+    assert model.stack.row_shape is None
     assert [layer.built for layer in model.layers] == [False, False]
     assert model.weights == []
     model.build((None, 5))
@@ -207,9 +207,9 @@ def test_failed_build_leaves_nothing_behind():
     with pytest.raises(RuntimeError, match="not today"):
         model.add(layers.Dense(4, input_dim=8, bias_initializer=Once()))
     assert model.layers == []
-    assert model.row_shape is None
+    assert model.stack.row_shape is None
     model.add(layers.Dense(4, input_dim=3))
-    assert model.row_shape == (3,)
+    assert model.stack.row_shape == (3,)
 
 
 def test_built_layers_in_a_new_model_keep_their_shape():
@@ -221,7 +221,7 @@ def test_built_layers_in_a_new_model_keep_their_shape():
     built = lamina.Sequential([layers.Dense(8), *model.layers[1:]])
     with pytest.raises(ValueError, match=r"layer 'dense_1' must take rows of shape \(5,\).*are \(8,\)"):
         built.build((None, 4))
-    assert built.row_shape is None
+    assert built.stack.row_shape is None
 
 
 def test_partly_frozen_variables():

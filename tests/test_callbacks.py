@@ -71,7 +71,7 @@ def test_auto_knows_what_is_better(rng):
     for monitor, mode in (("loss", False), ("mae", False), ("R2Score", True), ("val_R2Score", True)):
         stop = callbacks.EarlyStopping(monitor)
         model.fit(x, y, verbose=0, validation_split=0.2, callbacks=[stop])
-        assert stop._more_is_better() is mode
+        assert (stop.monitor_op is np.greater) is mode
     with pytest.raises(ValueError, match="not known whether more or less"):
         model.fit(x, y, epochs=2, verbose=0, callbacks=[Fixed(odd=[1, 2]), callbacks.EarlyStopping("odd")])
     with pytest.warns(UserWarning, match="there is no 'val_loss' to watch"):

@@ -17,8 +17,8 @@ from tests_helpers import not_sanitized
 
 import lamina
 from lamina import callbacks, layers, losses, optimizers
-from lamina.saving import tensors as tensor_files
-from lamina.saving import writing
+from lamina._files import safetensors as tensor_files
+from lamina._files import writing
 
 X = np.random.default_rng(0).standard_normal((32, 4)).astype("f")
 Y = np.random.default_rng(1).standard_normal((32, 2)).astype("f")
@@ -224,7 +224,7 @@ def test_what_killed_writers_leave_behind_is_removed_later(tmp_path):
     path = tmp_path / "m.safetensors"
     code = f"""
         import os, pathlib, signal
-        from lamina.saving.writing import replace_file
+        from lamina._files.writing import replace_file
         with replace_file("", pathlib.Path({str(path)!r})) as file:
             file.write(b"half")
             file.flush()
@@ -273,11 +273,9 @@ def test_unseeded_noise_goes_on_where_it_was(way, tmp_path):
         model.save(path)
         again = lamina.models.load_model(path)
     else:
-        from lamina.saving import native
-
-        native.save_backup(model, path, 2)
+        model.save_backup(path, 2)
         again = new_model(seed=99, noise=True)
-        assert native.restore_backup(again, path) == 2
+        assert again.restore_backup(path) == 2
     np.testing.assert_array_equal(
         again.layers[1](np.ones((5, 3)), training=True), model.layers[1](np.ones((5, 3)), training=True)
     )
@@ -463,12 +461,12 @@ def test_the_file_that_is_read_is_the_one_that_was_looked_at(tmp_path, monkeypat
     model = new_model()
     model.save(whole)
     path.write_bytes(whole.read_bytes()[:-8])  # cut short
-    check = tensor_files._check_whole
+    check = tensor_files.check_whole
 
     def replaced_meanwhile(looked_at):
         if whole.exists():
             os.replace(whole, path)
         check(looked_at)
 
-    monkeypatch.setattr(tensor_files, "_check_whole", replaced_meanwhile)
+    monkeypatch.setattr(tensor_files, "check_whole", replaced_meanwhile)
     assert same(lamina.models.load_model(path).get_weights(), model.get_weights())

@@ -9,6 +9,7 @@ import pytest
 
 import lamina
 from lamina import layers
+from lamina._engine.ops import DenseOp, Kernel, ScaleOp
 
 
 def test_a_model_in_a_model_shares_its_layers(rng):
@@ -70,11 +71,10 @@ def test_a_model_that_changes_inside_another_one_is_noticed():
 def test_the_engine_itself_refuses_layers_that_do_not_fit():
     layer = layers.Dense(3)
     layer.build((None, 4))
-    spec = ("dense", layer.block(), "linear", None)
     with pytest.raises(ValueError, match="made for 4 columns; the one before gives 5"):
-        lamina._core.Network("float32", 5, 1, [spec], [True], "dense")
+        lamina._core.Network("float32", 5, 1, [DenseOp(layer, 3, Kernel("linear"))], "dense")
     with pytest.raises(ValueError, match="made for 2 columns"):
-        lamina._core.Network("float32", 5, 1, [("scale", [0.0, 0.0], [1.0, 2.0], [0.0, 0.0])], [False], "dense")
+        lamina._core.Network("float32", 5, 1, [ScaleOp([0.0, 0.0], [1.0, 2.0], [0.0, 0.0])], "dense")
 
 
 def test_a_refused_build_leaves_other_models_alone(rng):

@@ -148,7 +148,7 @@ def test_initializer_constants_seeds_and_configuration():
     np.testing.assert_array_equal(one((4, 4)), one((4, 4)))
     np.testing.assert_array_equal(one((4, 4)), initializers.HeNormal(seed=3)((4, 4)))
     assert not np.array_equal(initializers.HeNormal()((4, 4)), initializers.HeNormal()((4, 4)))
-    for name in initializers._CLASSES:
+    for name in initializers.REGISTRY:
         made = initializers.get(name)
         again = initializers.get(initializers.serialize(made))
         assert type(again) is type(made)

@@ -49,10 +49,10 @@ def test_save_without_compiling(tmp_path):
     again = lamina.models.load_model(tmp_path / "m.safetensors")
     assert again.dtype == "float64"
     np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
-    assert again._compiled is None
+    assert again.executor.compiled is None
     compiled = trained()
     compiled.save(tmp_path / "c.safetensors")
-    assert lamina.models.load_model(tmp_path / "c.safetensors", compile=False)._compiled is None
+    assert lamina.models.load_model(tmp_path / "c.safetensors", compile=False).executor.compiled is None
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.weights.h5", "m", "m.npz"])

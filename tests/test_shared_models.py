@@ -130,7 +130,7 @@ def test_first_training_from_several_threads_takes_every_step():
         model = new_model(False)
         at_once(*[lambda own=model: own.train_on_batch(X, Y)] * 2, *[lambda own=model: own.fit(X, Y, verbose=0)] * 2)
         assert model.optimizer.iterations == 2 + 2 * 2
-        assert len(model.optimizer._slots["momentum"]) == len({id(v.block[0]) for v in model.weights})
+        assert len(model.optimizer.state_blocks("momentum")) == len({id(v.block[0]) for v in model.weights})
         trains_what_it_shows(model)
 
 
@@ -198,7 +198,7 @@ def test_what_is_read_beside_training_belongs_to_one_moment(tmp_path):
         loaded = lamina.models.load_model(tmp_path / "m.safetensors")
         step = known[fingerprint(loaded.get_weights())]
         assert loaded.optimizer.iterations == step
-        assert loaded._draws.value == step
+        assert loaded.executor.draws.value == step
         loaded.fit(X[:16], Y[:16], batch_size=16, verbose=0, shuffle=False)
         return step
 
@@ -237,7 +237,7 @@ def test_a_copy_is_of_one_moment_where_training_begins_while_it_is_made(copied, 
         model.fit(X, Y, batch_size=16, epochs=1, shuffle=False, verbose=0)
     model.layers[1].note = TrainsWhenItIsPickled(model)
     twin = copied(model)
-    assert twin.optimizer.iterations == twin._draws.value == 4 + 4 * (not first)
+    assert twin.optimizer.iterations == twin.executor.draws.value == 4 + 4 * (not first)
     assert not hasattr(twin, "_instead")
     del model.layers[1].note, twin.layers[1].note
     for _ in range(2):
@@ -545,7 +545,7 @@ def test_starts_of_sparse_rows_are_read_once():
     model.fit(x, np.zeros((40, 2)), verbose=0, epochs=2, callbacks=[Spoil()])
     starts = np.array([0, 3, 1, 2], np.int32)  # which nobody has checked
     with pytest.raises(ValueError, match="must stay as it is while it is read"):
-        model._plan(False, True).network.predict((starts, x.indices[:3], x.data[:3]), None)
+        model.executor.network(sparse=True).network.predict((starts, x.indices[:3], x.data[:3]), None)
 
 
 def test_a_class_that_leaves_its_range_is_refused_before_any_weight_moves():

@@ -6,10 +6,11 @@ import hashlib
 
 import numpy as np
 import pytest
+from tests_helpers import forced_model
 
 import lamina
 from lamina import layers, losses, optimizers, regularizers
-from lamina._arrays import SparseRows
+from lamina._data.arrays import SparseRows
 
 scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is SciPy's")
 
@@ -70,14 +71,7 @@ def test_bits_do_not_depend_on_threads(optimizer, kind, rng):
     for threads in (1, 2, 3, 8):
         for as_long in (False, True):
             model = classifier(100, optimizer) if kind == "sparse" else language_model(optimizer)
-            engine = type(model)._engine
-
-            def choose(self, prepared, how=("chunked", threads, as_long), engine=engine):
-                trainer = engine(self, prepared)
-                trainer.force_schedule(*how)
-                return trainer
-
-            model._engine = choose.__get__(model)
+            forced_model(model, "chunked", threads, as_long)
             history = model.fit(x, y, batch_size=64, epochs=2, verbose=0).history["loss"]
             weights = hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest()
             found[threads, as_long] = weights, tuple(history)
@@ -118,7 +112,7 @@ def test_other_sparse_forms_and_duplicates_are_read(rng):
 
 def test_entries_are_not_copied(rng):
     x = scipy_sparse.csr_array(bag_of_words(rng))
-    from lamina.data import input_rows
+    from lamina._data.rows import input_rows
 
     rows = input_rows("test", x, (300,))
     assert isinstance(rows, SparseRows)

@@ -121,7 +121,7 @@ def test_weights_of_classes(rng):
     model.set_weights(start)
     model.fit(x, lamina.utils.to_categorical(y, 3), shuffle=False, verbose=0, class_weight=chosen)
     np.testing.assert_allclose(model.get_weights()[0], found[0], rtol=1e-5, atol=1e-6)
-    balanced = lamina.data.class_weights("", "balanced", [0, 0, 0, 1], 1)
+    balanced = lamina._data.rows.class_weights("", "balanced", [0, 0, 0, 1], 1)
     np.testing.assert_allclose(balanced, [2 / 3, 2 / 3, 2 / 3, 2])
     with pytest.raises(ValueError, match="class_weight or sample_weight, not both"):
         model.fit(x, y, class_weight=chosen, sample_weight=rows)

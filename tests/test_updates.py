@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from tests_helpers import forced_model, prepared_for
 
 import lamina
 from lamina import constraints, layers, optimizers, regularizers
@@ -174,9 +175,8 @@ def test_a_step_through_apply_is_the_engines_step(rule):
     fitted.fit(x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0)
     for _ in range(EPOCHS):
         for begin in range(0, N, BATCH):
-            prepared = applied._prepare("fit", x[begin : begin + BATCH], y[begin : begin + BATCH], None)
-            applied._commit(prepared)
-            gradients = applied._gradients(applied._engine(prepared), prepared)
+            prepared = prepared_for(applied, x[begin : begin + BATCH], y[begin : begin + BATCH])
+            gradients = applied.executor.gradients(prepared)
             applied.optimizer.apply(gradients, applied.trainable_weights)
     applied.optimizer.finalize_variable_values(applied.trainable_weights)
     for a, b in zip(fitted.get_weights(), applied.get_weights(), strict=True):
@@ -193,14 +193,7 @@ def test_bits_do_not_depend_on_schedule_or_threads(rule, optimizer, size):
         for threads in (1, 2, 5):
             for as_long in (False, True) if threads == 2 else (False,):
                 model = model_for(rule, "float32", optimizer)
-                engine = type(model)._engine
-
-                def choose(self, prepared, how=(schedule, threads, as_long), engine=engine):
-                    trainer = engine(self, prepared)
-                    trainer.force_schedule(*how)
-                    return trainer
-
-                model._engine = choose.__get__(model)
+                forced_model(model, schedule, threads, as_long)
                 history = model.fit(x, y, batch_size=size, epochs=2, verbose=0).history["loss"]
                 weights = hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest()
                 found[schedule, threads, as_long] = weights, tuple(history)
@@ -270,9 +263,8 @@ def test_the_hook_sees_each_layer_from_the_last_one_and_may_change_it(threads, s
         if gradient is not None:
             gradient *= 0.5
 
-    prepared = doubled._prepare("fit", x, y, None)
-    doubled._commit(prepared)
-    trainer = doubled._engine(prepared)
+    prepared = prepared_for(doubled, x, y)
+    trainer = doubled.executor.trainer(prepared)
     trainer.force_schedule(schedule, threads)
     trainer.on_gradient(halve)
     doubled.fit(x, y, batch_size=N, shuffle=False, verbose=0)
@@ -286,9 +278,8 @@ def test_the_hook_sees_each_layer_from_the_last_one_and_may_change_it(threads, s
 def test_a_failing_hook_ends_the_run_on_every_thread_and_changes_nothing(schedule):
     x, y = data()
     model = model_for("l2")
-    prepared = model._prepare("fit", x, y, None)
-    model._commit(prepared)
-    trainer = model._engine(prepared)
+    prepared = prepared_for(model, x, y)
+    trainer = model.executor.trainer(prepared)
     trainer.force_schedule(schedule, 3)
 
     def fail(layer, gradient):
@@ -389,9 +380,8 @@ def test_an_average_begins_with_the_values_of_a_layer_that_trains_late():
 def test_a_failure_keeps_what_was_done_before():
     x, y = data()
     model = model_for("l2")
-    prepared = model._prepare("fit", x, y, None)
-    model._commit(prepared)
-    trainer = model._engine(prepared)
+    prepared = prepared_for(model, x, y)
+    trainer = model.executor.trainer(prepared)
     before, seen = model.get_weights()[0], []
 
     def fail(layer, gradient):
@@ -473,9 +463,8 @@ def test_a_layer_in_python_is_called_once_a_step_also_in_long_ones():
     model.compile(optimizers.SGD(0.01), "mse")
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((10, 200)), rng.standard_normal((10, 3))
-    prepared = model._prepare("fit", x, y, None)
-    model._commit(prepared)
-    model._engine(prepared).force_schedule("stationary", 0, True)
+    prepared = prepared_for(model, x, y)
+    model.executor.trainer(prepared).force_schedule("stationary", 0, True)
     Doubled.calls = 0
     model.fit(x, y, batch_size=10, verbose=0)
     assert Doubled.calls == 1

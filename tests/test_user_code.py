@@ -568,12 +568,12 @@ def test_callbacks_are_checked_before_the_first_step(listener, message, tmp_path
         optimizers.SGD(optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)), "mse",
         metrics=[lambda y, p: np.abs(y - p), Own("own")],
     )  # fmt: skip
-    before, shuffles = model.get_weights(), model._shuffles
+    before, shuffles = model.get_weights(), model.executor.shuffles
     with pytest.raises((ValueError, TypeError), match=message):
         model.fit(np.ones((4, 2)), np.ones(4), epochs=3, verbose=0, callbacks=[listener(tmp_path)])
     for a, b in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert (model.optimizer.iterations, model._shuffles) == (0, shuffles)
+    assert (model.optimizer.iterations, model.executor.shuffles) == (0, shuffles)
 
 
 class _Counted(layers.Layer):

@@ -8,6 +8,7 @@ import pytest
 
 import lamina
 from lamina import layers
+from lamina.models.prepared import prepare
 
 not_sanitized = pytest.mark.skipif(
     os.environ.get("LAMINA_SANITIZED") == "1", reason="a sanitizer takes 20 TB of address space, and more time"
@@ -16,15 +17,23 @@ not_sanitized = pytest.mark.skipif(
 
 def forced_model(model, schedule, threads, as_long=False):
     """Fit with a schedule of the tester's choice."""
-    engine = type(model)._engine
+    executor = model.executor
+    trainer_of = executor.trainer
 
-    def choose(self, prepared):
-        trainer = engine(self, prepared)
+    def choose(prepared):
+        trainer = trainer_of(prepared)
         trainer.force_schedule(schedule, threads, as_long)
         return trainer
 
-    model._engine = choose.__get__(model)
+    executor.trainer = choose
     return model
+
+
+def prepared_for(model, x, y, sample_weight=None):
+    """Return the data of a step, the model built and ready for them."""
+    prepared = prepare("fit", model.stack, model.executor.require_compiled("fit"), x, y, sample_weight)
+    model.executor.commit(prepared, model.build)
+    return prepared
 
 
 def small_model(units=1, activation=None, inputs=3, **compiled):

@@ -111,6 +111,12 @@ int loss_number(const std::string& name);
 int optimizer_number(const std::string& name);
 double alpha_of(const py::handle& alpha, int activation);  // the default where it is None
 
+// An attribute of an object that lamina's own Python layer hands over.
+template <class T>
+T attribute(const py::handle& object, const char* name) {
+  return object.attr(name).cast<T>();
+}
+
 // Rows of the user's data.
 struct RowsArgument {
   Rows rows;

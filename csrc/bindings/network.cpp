@@ -6,131 +6,37 @@
 #include <vector>
 
 #include "bindings/engine.hpp"
+#include "bindings/ops.hpp"
 #include "bindings/register.hpp"
-#include "engine/layers/activation.hpp"
-#include "engine/layers/activity.hpp"
-#include "engine/layers/batch_norm.hpp"
-#include "engine/layers/clipped_relu.hpp"
-#include "engine/layers/dense.hpp"
-#include "engine/layers/host.hpp"
-#include "engine/layers/noise.hpp"
-#include "engine/layers/prelu.hpp"
-#include "engine/layers/reshape.hpp"
-#include "engine/layers/row_norm.hpp"
-#include "engine/layers/scale.hpp"
 
 namespace lamina::bindings {
 namespace {
 
 using namespace engine;
 
-// ("host", parameters or None, width, factor, object): the object has forward(x, training) → y and
-// backward(dy, need_dx) → (dx or None, gradients of all tensors, None where one is not trained).
-template <class T>
-std::unique_ptr<Layer<T>> make_host(const py::tuple& spec) {
-  std::shared_ptr<Parameters<T>> parameters;
-  if (!spec[1].is_none()) parameters = of_type<Parameters, T>(spec[1].cast<const PyParameters&>().object, "parameters");
-  const auto layer = kept(spec[4]);
-  HostFunctions<T> functions;
-  functions.forward = [layer](Matrix<const T> x, Matrix<T> y, bool training) {
-    in_user_code([&] { copy_back<T>(call(layer->attr("forward"), array_of<T>(x), training), y, "forward's result"); });
-  };
-  functions.backward = [layer, parameters](Matrix<const T> dy, Matrix<T> dx, T* gradients) {
-    in_user_code([&] {
-      const py::tuple found = call(layer->attr("backward"), array_of<T>(dy), dx.data != nullptr);
-      if (dx.data != nullptr) copy_back<T>(found[0], dx, "backward's dx");
-      if (gradients == nullptr) return;
-      Parameters<T> packed(parameters->layout());
-      int tensor = 0;
-      for (const py::handle& gradient : found[1].template cast<py::list>()) {
-        const Layout::Tensor& shape = parameters->layout().tensors[static_cast<std::size_t>(tensor)];
-        if (!gradient.is_none()) {
-          std::vector<T> values(static_cast<std::size_t>(shape.size()));
-          copy_back<T>(py::reinterpret_borrow<py::object>(gradient),
-                       {values.data(), shape.rows, shape.cols, shape.cols}, "a gradient");
-          packed.write(tensor, values.data());
-        }
-        ++tensor;
-      }
-      std::copy(packed.data(), packed.data() + packed.size(), gradients);
-    });
-  };
-  return std::make_unique<Host<T>>(parameters, spec[2].cast<std::ptrdiff_t>(), spec[3].cast<std::ptrdiff_t>(),
-                                   std::move(functions));
+InputKind input_named(const std::string& name) {
+  if (name == "dense") return InputKind::dense;
+  if (name == "sparse") return InputKind::sparse;
+  if (name == "indices") return InputKind::indices;
+  raise_value("Network: there is no input '" + name + "'.");
 }
 
-template <class T>
-std::unique_ptr<Layer<T>> make_layer(const py::tuple& spec, InputKind input) {
-  const Kernels<T>& table = kernels_of<T>(kernels());
-  const auto kind = spec[0].cast<std::string>();
-  if (kind == "dense") {
-    const int activation = activation_number(spec[2].cast<std::string>());
-    return std::make_unique<Dense<T>>(of_type<Parameters, T>(spec[1].cast<const PyParameters&>().object, "parameters"),
-                                      activation, alpha_of(spec[3], activation), table, input);
-  }
-  if (kind == "activation") {
-    const int activation = activation_number(spec[1].cast<std::string>());
-    return std::make_unique<engine::Activation<T>>(activation, alpha_of(spec[2], activation), table);
-  }
-  if (kind == "host") return make_host<T>(spec);
-  const auto block = [&]() -> std::shared_ptr<Parameters<T>> {
-    if (spec[1].is_none()) return nullptr;
-    return of_type<Parameters, T>(spec[1].cast<const PyParameters&>().object, "parameters");
-  };
-  const auto require_tensor = [&](int number) {
-    const auto parameters = block();
-    if (number >= 0 && (parameters == nullptr || number >= static_cast<int>(parameters->layout().tensors.size())))
-      raise_value("Network: the parameters of a layer are not all there.");
-  };
-  if (kind == "noise") {
-    const auto name = spec[1].cast<std::string>();
-    const NoiseKind noise = name == "dropout"    ? NoiseKind::dropout
-                            : name == "gaussian" ? NoiseKind::gaussian
-                                                 : NoiseKind::gaussian_dropout;
-    return std::make_unique<NoiseLayer<T>>(noise, spec[2].cast<double>(), spec[3].cast<std::uint64_t>());
-  }
-  if (kind == "scale")
-    return std::make_unique<Scale<T>>(spec[1].cast<std::vector<T>>(), spec[2].cast<std::vector<T>>(),
-                                      spec[3].cast<std::vector<T>>());
-  if (kind == "clipped_relu")
-    return std::make_unique<ClippedReluLayer<T>>(spec[1].cast<double>(), spec[2].cast<double>(),
-                                                 spec[3].cast<double>());
-  if (kind == "prelu") {
-    require_tensor(0);
-    return std::make_unique<Prelu<T>>(block());
-  }
-  if (kind == "batch_norm") {
-    const auto tensors = spec[2].cast<std::vector<int>>();
-    if (tensors.size() != 4 || tensors[2] < 0 || tensors[3] < 0)
-      raise_value("Network: a batch normalization has a mean and a variance.");
-    for (const int number : tensors) require_tensor(number);
-    return std::make_unique<BatchNorm<T>>(
-        block(), BatchNormTensors{tensors.at(0), tensors.at(1), tensors.at(2), tensors.at(3)}, spec[3].cast<double>(),
-        spec[4].cast<double>(), spec[5].cast<double>(), spec[6].cast<bool>());
-  }
-  if (kind == "row_norm") {
-    for (const int field : {2, 3}) require_tensor(spec[static_cast<std::size_t>(field)].cast<int>());
-    return std::make_unique<RowNorm<T>>(block(), spec[2].cast<int>(), spec[3].cast<int>(), spec[4].cast<bool>(),
-                                        spec[5].cast<double>());
-  }
-  if (kind == "activity") return std::make_unique<Activity<T>>(spec[1].cast<double>(), spec[2].cast<double>());
-  if (kind == "reshape") return std::make_unique<Reshape<T>>(spec[1].cast<std::ptrdiff_t>());
-  raise_value("Network: there is no kind of layer '" + kind + "'.");
-}
-
+// ops: those of lamina._engine.ops, in their order. reads: what a row of input is.
 PyNetwork make_network(const std::string& dtype, std::ptrdiff_t width, std::ptrdiff_t factor,
-                       const std::vector<py::tuple>& specs, const std::vector<bool>& trained,
-                       const std::string& input) {
-  const InputKind kind =
-      input == "sparse" ? InputKind::sparse : (input == "indices" ? InputKind::indices : InputKind::dense);
-  if (specs.empty() || trained.size() != specs.size()) raise_value("Network: there must be layers.");
+                       const std::vector<py::object>& ops, const std::string& reads) {
+  const InputKind input = input_named(reads);
+  if (ops.empty()) raise_value("Network: there must be ops.");
+  if (input != InputKind::dense && attribute<std::string>(ops[0], "kind") != "dense")
+    raise_value("Network: only a dense first layer reads sparse rows or indices.");
   return for_dtype(dtype, [&](auto zero) -> PyNetwork {
     using T = decltype(zero);
     std::vector<std::unique_ptr<Layer<T>>> layers;
-    if (kind != InputKind::dense && specs[0][0].cast<std::string>() != "dense")
-      raise_value("Network: sparse rows and indices are for a dense first layer.");
-    for (const py::tuple& spec : specs) layers.push_back(make_layer<T>(spec, layers.empty() ? kind : InputKind::dense));
-    return {std::make_shared<Network<T>>(kernels_of<T>(kernels()), width, factor, std::move(layers), trained, kind)};
+    std::vector<bool> trained;
+    for (const py::object& op : ops) {
+      layers.push_back(make_layer<T>(op, layers.empty() ? input : InputKind::dense));
+      trained.push_back(attribute<bool>(op, "trains"));
+    }
+    return {std::make_shared<Network<T>>(kernels_of<T>(kernels()), width, factor, std::move(layers), trained, input)};
   });
 }
 
@@ -223,8 +129,8 @@ py::object predict_plain(const PyNetwork& self, const py::object& x, const py::o
 void register_network(py::module_& module) {
   module.def("first_bad_sparse_row", first_bad_sparse_row, py::arg("starts"), py::arg("columns"), py::arg("count"));
   py::class_<PyNetwork>(module, "Network")
-      .def(py::init(&make_network), Computes(), py::arg("dtype"), py::arg("width"), py::arg("factor"),
-           py::arg("layers"), py::arg("trained"), py::arg("input") = "dense")
+      .def(py::init(&make_network), Computes(), py::arg("dtype"), py::arg("width"), py::arg("factor"), py::arg("ops"),
+           py::arg("reads"))
       .def("predict", predict, Computes(), py::arg("x"), py::arg("out"), py::arg("draw") = py::none())
       .def("predict_plain", predict_plain, Computes(), py::arg("x"), py::arg("out"));
 }

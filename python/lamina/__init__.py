@@ -6,29 +6,32 @@ compiled functions on NumPy arrays for loops of one's own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from lamina._common import interpreter  # isort: skip  (it refuses subinterpreters, before the core is loaded)
 from lamina import (
-    _interpreter as _interpreter,  # refuses subinterpreters; it comes first
-)
-from lamina import (
-    _threadpoolctl,
     activations,
+    backend,
     callbacks,
     config,
     constraints,
+    datasets,
     initializers,
+    kernels,
     layers,
     losses,
     metrics,
     models,
     optimizers,
+    preprocessing,
     random,
     regularizers,
     runtime,
+    saving,
+    utils,
 )
+from lamina._common import threadpoolctl
+from lamina._common.names import absences
 from lamina._core import __version__ as __version__
-from lamina._names import lazily
+from lamina._engine.variable import Variable
 from lamina.callbacks import Callback
 from lamina.initializers import Initializer
 from lamina.layers import Input, Layer
@@ -38,12 +41,9 @@ from lamina.models import Sequential
 from lamina.optimizers import Optimizer
 from lamina.regularizers import Regularizer
 from lamina.runtime import get_num_threads, set_num_threads, show_config
-from lamina.variables import Variable
 
-if TYPE_CHECKING:
-    from lamina import backend, datasets, kernels, preprocessing, saving, utils
-
-_threadpoolctl.register()
+threadpoolctl.register()
+del interpreter, threadpoolctl
 
 __all__ = [
     "Callback",
@@ -81,9 +81,6 @@ __all__ = [
     "version",
 ]
 
-# Imported when first asked for.
-_MODULES = {name: name for name in ("backend", "datasets", "kernels", "preprocessing", "saving", "utils")}
-
 _SEQUENTIAL = "lamina's models are Sequential stacks of dense layers"
 _ABSENT = {
     "Model": f"{_SEQUENTIAL}; the functional API and subclassed models are not supported",
@@ -106,6 +103,4 @@ def version() -> str:
     return __version__
 
 
-def __getattr__(name: str) -> Any:
-    """Import a module when it is first asked for; say what there is instead of what Keras has besides."""
-    return lazily(__name__, name, _MODULES, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

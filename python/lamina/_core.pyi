@@ -116,15 +116,7 @@ class Parameters:
     def version(self) -> int: ...
 
 class Network:
-    def __init__(
-        self,
-        dtype: str,
-        width: int,
-        factor: int,
-        layers: list[tuple[Any, ...]],
-        trained: list[bool],
-        input: str = "dense",
-    ) -> None: ...
+    def __init__(self, dtype: str, width: int, factor: int, ops: Sequence[Any], reads: str) -> None: ...
     def predict(self, x: Any, out: _Array | None, draw: int | None = ...) -> _Array: ...
     def predict_plain(self, x: object, out: object) -> _Array | None: ...
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
-from lamina._arrays import float_array
-from lamina._checks import KindError, flag, integers, number
-from lamina._names import lazily, unknown_name
+from lamina._common.checks import KindError, flag, integers, number
+from lamina._common.names import absences, unknown_name
+from lamina._common.registry import register_functions
+from lamina._data.arrays import float_array
+from lamina._engine.network import run_alone
+from lamina._engine.ops import Kernel, relu_op
 
 __all__ = [
     "celu",
@@ -47,23 +50,6 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
-
-
-class Kernel(NamedTuple):
-    """Which compiled activation a layer runs, and with what ``alpha``."""
-
-    name: str
-    alpha: float | None = None
-
-    @property
-    def rowwise(self) -> bool:
-        """Whether it works along the last axis."""
-        return bool(_TABLE[self.name]["rowwise"])
-
-    @property
-    def needs_input(self) -> bool:
-        """Whether its derivative is computed from its input; else from its output."""
-        return bool(_TABLE[self.name]["derivative_of"] == "input")
 
 
 _TABLE = _core.activation_table()
@@ -110,12 +96,9 @@ def relu(
     threshold = number(who, "threshold", threshold, least=0)
     if not negative_slope and max_value is None and not threshold:
         return _apply("relu", x)
-    from lamina.layers import ReLU
-
-    array = float_array(who, "x", x)
-    rows = array.reshape(-1, array.shape[-1] if array.ndim and array.size else 1)
-    layer = ReLU(max_value, negative_slope, threshold, dtype=str(array.dtype))
-    return np.asarray(layer(rows)).reshape(array.shape)
+    most = None if max_value is None else number(who, "max_value", max_value, least=0)
+    found: Array = run_alone(relu_op(negative_slope, most, threshold), float_array(who, "x", x))
+    return found
 
 
 def leaky_relu(x: npt.ArrayLike, negative_slope: float = 0.2) -> Array:
@@ -299,6 +282,7 @@ _FUNCTIONS: dict[str, Function] = {
 }  # fmt: skip
 swish, hard_swish = silu, hard_silu
 _ALIASES = {"swish": silu, "hard_swish": hard_silu}
+register_functions("activations", _FUNCTIONS)
 
 
 def get(identifier: object) -> Function:
@@ -370,6 +354,4 @@ _ABSENT = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Say what there is instead of Keras's others."""
-    return lazily(__name__, name, {}, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from lamina._arrays import any_array
-from lamina._checks import text
-from lamina._names import reset_names
+from lamina._common.checks import text
+from lamina._common.names import reset_names
+from lamina._data.arrays import any_array
 from lamina.config import backend, epsilon, floatx, image_data_format, set_epsilon, set_floatx
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lamina._checks import KindError, number, short
+from lamina._common.checks import KindError, number, short
 
 __all__ = [
     "backend", "disable_traceback_filtering", "enable_traceback_filtering", "epsilon", "floatx", "image_data_format",

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._arguments import Argument
-from lamina._arrays import float_array, real_array
-from lamina._checks import integer, number
-from lamina._names import Configurable, OfFunction, look_up, redefines, registry
-from lamina._names import serialize as serialize
+from lamina._common.arguments import Argument
+from lamina._common.checks import integer, number
+from lamina._common.names import redefines
+from lamina._common.objects import Configurable, OfFunction
+from lamina._common.objects import serialize as serialize
+from lamina._common.registry import Registry
+from lamina._data.arrays import float_array, real_array
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "serialize"]
 
@@ -195,11 +197,6 @@ class MinMaxNorm(_NormConstraint):
         return {"min_value": self.min_value, "max_value": self.max_value, "rate": self.rate, "axis": self.axis}
 
 
-_CLASSES: dict[str, type[Constraint]] = registry(
-    (MaxNorm, "max_norm"), (NonNeg, "non_neg"), (UnitNorm, "unit_norm"), (MinMaxNorm, "min_max_norm")
-)
-
-
 class _Function(Constraint, OfFunction):
     """A function of one's own, from values to values."""
 
@@ -209,6 +206,18 @@ class _Function(Constraint, OfFunction):
     def __call__(self, w: npt.ArrayLike) -> Array:
         """Return what the function returns, as an array."""
         return np.asarray(self.function(np.asarray(w)))
+
+
+REGISTRY = Registry(
+    "constraints",
+    "constraint",
+    Constraint,
+    (MaxNorm, "max_norm"),
+    (NonNeg, "non_neg"),
+    (UnitNorm, "unit_norm"),
+    (MinMaxNorm, "min_max_norm"),
+    from_function=_Function,
+)
 
 
 def get(identifier: object) -> Constraint | None:
@@ -229,12 +238,7 @@ def get(identifier: object) -> Constraint | None:
 
 def argument(who: str, name: str, identifier: object) -> Constraint | None:
     """Return what `get` does; `who` and `name` begin the messages."""
-    if identifier is None:
-        return None
-    if callable(identifier) and not isinstance(identifier, (type, Constraint)):
-        return _Function(identifier)
-    found: Any = look_up(who, name, identifier, _CLASSES, Constraint, functions=True)
-    return found if isinstance(found, Constraint) else _Function(found)
+    return REGISTRY.get(identifier, who, name)
 
 
 # The names in lower case that Keras has too.

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import config, random
-from lamina._arguments import Argument, one_of
-from lamina._arrays import broadcast, converted, real_array
-from lamina._checks import KindError, choice, integer, number, only_none, short, sizes, text
-from lamina._names import Configurable, OfFunction, lazily, look_up, registry
-from lamina._names import serialize as serialize
+from lamina._common.arguments import Argument, one_of
+from lamina._common.checks import KindError, choice, integer, number, only_none, short, sizes, text
+from lamina._common.names import absences
+from lamina._common.objects import Configurable, OfFunction, deserialize_keras_object, serialize_keras_object
+from lamina._common.objects import serialize as serialize
+from lamina._common.registry import Registry
+from lamina._data.arrays import broadcast, converted, real_array
 
 __all__ = [
     "Constant",
@@ -88,15 +90,11 @@ class Constant(Initializer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the argument."""
-        from lamina.saving.objects import serialize_keras_object
-
         return {"value": serialize_keras_object(self.value)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Constant:
         """Return an initializer from `get_config`."""
-        from lamina.saving.objects import deserialize_keras_object
-
         return cls(deserialize_keras_object(config["value"]))
 
 
@@ -416,7 +414,10 @@ def compute_fans(shape: tuple[int, ...]) -> tuple[float, float]:
     return float(shape[-2] * field), float(shape[-1] * field)
 
 
-_CLASSES: dict[str, type[Initializer]] = registry(
+REGISTRY = Registry(
+    "initializers",
+    "initializer",
+    Initializer,
     (Zeros, "zeros zero"),
     (Ones, "ones one"),
     (Identity, "identity IdentityInitializer identity_initializer"),
@@ -432,6 +433,7 @@ _CLASSES: dict[str, type[Initializer]] = registry(
     (HeNormal, "he_normal"),
     (LecunUniform, "lecun_uniform"),
     (LecunNormal, "lecun_normal"),
+    from_function=_Function,
 )
 
 
@@ -455,14 +457,7 @@ def get(identifier: object) -> Initializer | None:
 
 def argument(who: str, name: str, identifier: object) -> Initializer | None:
     """Return what `get` does; `who` and `name` begin the messages."""
-    if identifier is None:
-        return None
-    if isinstance(identifier, np.ndarray):
-        return Constant(identifier)
-    if callable(identifier) and not isinstance(identifier, (type, Initializer)):
-        return _Function(identifier)
-    found: Any = look_up(who, name, identifier, _CLASSES, Initializer, functions=True)
-    return found if isinstance(found, Initializer) else _Function(found)
+    return Constant(identifier) if isinstance(identifier, np.ndarray) else REGISTRY.get(identifier, who, name)
 
 
 # The names in lower case that Keras has too.
@@ -482,6 +477,4 @@ def deserialize(config: dict[str, Any]) -> Initializer | None:
 _ABSENT = {"STFT": "it is for layers of spectra"}
 
 
-def __getattr__(name: str) -> Any:
-    """Say what there is instead of Keras's others."""
-    return lazily(__name__, name, {}, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._arrays import any_array
-from lamina._checks import arguments, choice, integer, number, short, sizes, text
-from lamina._locks import Once
-from lamina._names import lazily
+from lamina._common.checks import arguments, choice, integer, number, short, sizes, text
+from lamina._common.locks import Once
+from lamina._common.names import absences
+from lamina._data.arrays import any_array
 
 __all__ = [
     "SeedGenerator", "fill", "normal", "permutation", "randint", "shuffle", "stream_key", "truncated_normal", "uniform",
@@ -245,6 +245,4 @@ _ABSENT = dict.fromkeys(
 )
 
 
-def __getattr__(name: str) -> Any:
-    """Say what there is instead of Keras's others."""
-    return lazily(__name__, name, {}, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._arguments import Argument
-from lamina._arrays import float_array, real_array
-from lamina._checks import KindError, number, short
-from lamina._names import Configurable, lazily, look_up, redefines, registry
-from lamina._names import serialize as serialize
+from lamina._common.arguments import Argument
+from lamina._common.checks import KindError, number, short
+from lamina._common.names import absences, redefines
+from lamina._common.objects import Configurable
+from lamina._common.objects import serialize as serialize
+from lamina._common.registry import Registry
+from lamina._data.arrays import float_array, real_array
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
 
@@ -145,7 +147,7 @@ def _dtype_of(w: Any) -> str:
     return str(dtype) if dtype in (np.float32, np.float64) else config.floatx()
 
 
-_CLASSES: dict[str, type[Regularizer]] = registry((L1L2, "l1_l2 l1l2"), (L1, "l1"), (L2, "l2"))
+REGISTRY = Registry("regularizers", "regularizer", Regularizer, (L1L2, "l1_l2 l1l2"), (L1, "l1"), (L2, "l2"))
 
 
 def get(identifier: object) -> Regularizer | None:
@@ -166,14 +168,12 @@ def get(identifier: object) -> Regularizer | None:
 
 def argument(who: str, name: str, identifier: object) -> Regularizer | None:
     """Return what `get` does; `who` and `name` begin the messages."""
-    if identifier is None:
-        return None
     if isinstance(identifier, Regularizer) and redefines(type(identifier), "__call__", "value_and_gradient"):
         raise KindError(
             f"{who}: {name}: {type(identifier).__name__} must define value_and_gradient: the gradient of its "
             "__call__ is not known."
         )
-    return look_up(who, name, identifier, _CLASSES, Regularizer)
+    return REGISTRY.get(identifier, who, name)
 
 
 # The names in lower case that Keras has too.
@@ -193,6 +193,4 @@ _ABSENT = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Say what there is instead of Keras's others."""
-    return lazily(__name__, name, {}, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

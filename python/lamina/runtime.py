@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from lamina import _core
-from lamina._checks import choice, integer
+from lamina._common.checks import choice, integer
 
 __all__ = ["get_num_threads", "set_num_threads", "show_config"]
 

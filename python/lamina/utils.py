@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import random as python_random
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lamina import random
-from lamina._arrays import any_array, real_array
-from lamina._checks import KindError, choice, flag, integer, listed, number, short
-from lamina._names import lazily, serialize
-from lamina._registration import (
+from lamina import backend, random
+from lamina._common.checks import KindError, choice, flag, integer, listed, number, short
+from lamina._common.custom import (
     CustomObjectScope,
     custom_object_scope,
     get_custom_objects,
@@ -21,9 +19,13 @@ from lamina._registration import (
     get_registered_object,
     register_keras_serializable,
 )
-
-if TYPE_CHECKING:
-    from lamina.models import Sequential
+from lamina._common.names import absences
+from lamina._common.objects import deserialize_keras_object as deserialize_keras_object
+from lamina._common.objects import serialize
+from lamina._common.objects import serialize_keras_object as serialize_keras_object
+from lamina._data.arrays import any_array, real_array
+from lamina.models import Sequential
+from lamina.models.prepared import prepare
 
 __all__ = [
     "CustomObjectScope", "PyDataset", "Sequence", "check_gradients", "clear_session", "custom_object_scope",
@@ -287,9 +289,7 @@ def split_dataset(
 
 def clear_session(free_memory: bool = True) -> None:
     """Begin again to number the names of layers and metrics."""
-    from lamina.backend import clear_session as clear
-
-    clear(free_memory)
+    backend.clear_session(free_memory)
 
 
 def _widen(settings: dict[str, Any]) -> None:
@@ -341,11 +341,11 @@ def check_gradients(
     >>> check_gradients(model, np.eye(3), np.ones(3)) < 1e-5
     True
     """
-    if not hasattr(model, "flat_layers"):
+    if not isinstance(model, Sequential):
         raise KindError(f"check_gradients: model must be a Sequential; got {type(model).__name__}.")
     step = number("check_gradients", "step", step, above=0)
-    compiled = model._require_compiled("check_gradients")
-    model._require_built("check_gradients")
+    compiled = model.executor.require_compiled("check_gradients")
+    model.stack.require_built("check_gradients")
     seeds = random.global_seeds.counter
     settings = model.get_config()
     _widen(settings)
@@ -356,18 +356,17 @@ def check_gradients(
         warnings.simplefilter("ignore")  # compiling the model said it already
         loss = type(compiled.loss).from_config(serialize(compiled.loss)["config"])
         twin.compile("sgd", loss, compiled.loss_weight)
-    prepared = twin._prepare("check_gradients", x, y, sample_weight)
-    twin._commit(prepared)
+    executor = twin.executor
+    batch = prepare("check_gradients", twin.stack, executor.require_compiled("fit"), x, y, sample_weight)
+    executor.commit(batch, twin.build)
 
     def value() -> float:
         twin.reset_metrics()
-        twin._gradients(twin._engine(prepared), prepared)  # with the noise and the moments that training has
-        return twin._logs()["loss"]
+        executor.gradients(batch)  # with the noise and the moments that training has
+        return float(twin.get_metrics_result()["loss"])
 
     worst = 0.0
-    for variable, analytic in zip(
-        twin.trainable_weights, twin._gradients(twin._engine(prepared), prepared), strict=True
-    ):
+    for variable, analytic in zip(twin.trainable_weights, executor.gradients(batch), strict=True):
         values, slopes = variable.numpy(), analytic.reshape(-1)
         flat = values.reshape(-1)
         for i in range(flat.size):
@@ -387,7 +386,6 @@ def check_gradients(
     return float(worst)
 
 
-_MODULES = dict.fromkeys(("deserialize_keras_object", "serialize_keras_object"), "objects")
 _ABSENT = {
     "Progbar": "use tqdm",
     **dict.fromkeys(("plot_model", "model_to_dot"), "Sequential.summary prints the layers"),
@@ -401,10 +399,4 @@ _ABSENT = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a function when it is first asked for; say what there is instead of Keras's others."""
-    if name in _MODULES:
-        from lamina.saving import objects
-
-        return getattr(objects, name)
-    return lazily(__name__, name, {}, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

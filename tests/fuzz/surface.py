@@ -15,7 +15,6 @@ import numpy as np
 
 import lamina
 from lamina import (
-    _names,
     activations,
     backend,
     callbacks,
@@ -33,8 +32,9 @@ from lamina import (
     runtime,
     saving,
     utils,
-    variables,
 )  # fmt: skip
+from lamina._common.names import reset_names
+from lamina._engine import variable
 from lamina.datasets import fashion_mnist
 
 X = np.linspace(-1, 1, 12).reshape(4, 3).astype("f")
@@ -69,7 +69,7 @@ def restore():
     config.set_floatx("float32")
     config.set_epsilon(1e-7)
     runtime.set_num_threads(2)
-    _names.reset_names()
+    reset_names()
     MODEL.set_weights(FIRST)
 
 
@@ -178,7 +178,7 @@ FUNCTIONS = {
     (kernels, "adam_update"): {
         "param": np.ones(3, "f"), "grad": np.ones(3, "f"), "m": np.ones(3, "f"), "v": np.ones(3, "f"), "step": 1,
     },
-    (lamina, "Sequential"): {}, (variables, "Variable"): {"initializer": [1.0, 2.0]},
+    (lamina, "Sequential"): {}, (variable, "Variable"): {"initializer": [1.0, 2.0]},
     (callbacks, "LambdaCallback"): {}, (callbacks, "CallbackList"): {},
 }  # fmt: skip
 METHODS = {
@@ -228,7 +228,7 @@ def of_objects():
     optimizer = optimizers.Adam()
     optimizer.build(dense.trainable_weights)
     gradients = [np.ones(v.shape, "f") for v in dense.trainable_weights]
-    variable, metric = variables.Variable([1.0, 2.0]), metrics.Precision()
+    kept, metric = variable.Variable([1.0, 2.0]), metrics.Precision()
     schedule, seeds = optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), random.SeedGenerator(1)
     for owner, method, arguments in (
         (dense, "__call__", {"x": X}), (dense, "set_weights", {"weights": dense.get_weights()}),
@@ -236,7 +236,7 @@ def of_objects():
         (layers.Dense(2, name="d"), "add_weight", {"shape": (2,), "name": "w"}),
         (optimizer, "apply", {"gradients": gradients}), (optimizer, "set_weights", {"weights": optimizer.variables}),
         (Anew(), "exclude", {"var_list": None}), (Anew(), "adapt", {"data": X}),
-        (variable, "assign", {"value": [3.0, 4.0]}), (variable, "assign_add", {"value": [3.0, 4.0]}),
+        (kept, "assign", {"value": [3.0, 4.0]}), (kept, "assign_add", {"value": [3.0, 4.0]}),
         (Anew(), "update_state", {"y_true": FLAGS, "y_pred": np.abs(X) / 2}),
         (metric, "add_variable", {"shape": (2,), "name": "v"}), (metrics.Mean(), "update_state", {"values": X}),
         (Anew(), "score", {"y_true": X, "y_pred": X}),

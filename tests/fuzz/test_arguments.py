@@ -50,7 +50,7 @@ def state():
     """Return what a refused call must leave alone."""
     optimizer = MODEL.optimizer
     return (
-        [array.tobytes() for array in MODEL.get_weights()], id(MODEL._compiled), MODEL._shuffles, MODEL._draws.value,
+        [array.tobytes() for array in MODEL.get_weights()], id(MODEL.executor.compiled), MODEL.executor.shuffles, MODEL.executor.draws.value,
         optimizer.batches, len(MODEL.layers), MODEL.name, MODEL.seed, lamina.config.floatx(),
     )  # fmt: skip
 

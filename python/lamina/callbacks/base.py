@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from lamina._arguments import Argument, one_of
-from lamina._checks import choice, integer, number, short, text
-
-if TYPE_CHECKING:
-    from lamina.models import Sequential
+from lamina._common.arguments import Argument, one_of
+from lamina._common.checks import choice, integer, number, short, text
+from lamina.callbacks.model import TrainedModel
 
 __all__ = [
     "HOOKS", "OLDER_NAMES", "Callback", "Logs", "Monitor", "hooks_of", "resolve_verbose", "shows_bars", "spell",
@@ -50,13 +48,13 @@ class Callback:
     follows_batches = False
 
     def __init__(self) -> None:
-        self.model: Sequential | None = None
+        self.model: TrainedModel | None = None
         self.params: dict[str, Any] = {}
 
     def advance(self, batches: int, logs: Logs) -> None:
         """Take note of batches that were trained, where `follows_batches` says so."""
 
-    def set_model(self, model: Sequential) -> None:
+    def set_model(self, model: TrainedModel) -> None:
         """Remember the model."""
         self.model = model
 
@@ -64,7 +62,7 @@ class Callback:
         """Remember the call's parameters."""
         self.params = params
 
-    def required_model(self) -> Sequential:
+    def required_model(self) -> TrainedModel:
         """Return the model; raise where none was set."""
         if self.model is None:
             raise ValueError(f"{type(self).__name__}: the model must be set; call set_model, or give it to fit.")

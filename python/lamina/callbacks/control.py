@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lamina._arguments import Argument, optional
-from lamina._checks import KindError, flag, function, integer, number
+from lamina._common.arguments import Argument, optional
+from lamina._common.checks import KindError, flag, function, integer, number
 from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
 
 __all__ = ["EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN"]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lamina._checks import KindError, flag
+from lamina._common.checks import KindError, flag
 from lamina.callbacks.base import HOOKS, OLDER_NAMES, Callback, Logs, hooks_of
 from lamina.callbacks.reporting import History, ProgbarLogger
 

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from lamina._arguments import Argument, one_of, optional
+from lamina._common.arguments import Argument, one_of, optional
 from lamina.callbacks.base import Callback, Logs, shows_bars, spell
 
 __all__ = ["History", "ProgbarLogger"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lamina._arguments import Argument, one_of
-from lamina._checks import flag, integer, number
-from lamina._paths import path, writable_folder
+from lamina._common.arguments import Argument, one_of
+from lamina._common.checks import flag, integer, number
+from lamina._common.paths import path, writable_folder
+from lamina._files.state import SUFFIX, check_path
 from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
-from lamina.saving.native import SUFFIX, check_suffix
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
 
@@ -31,7 +31,7 @@ class _Counter:
 
 
 def _pattern(who: str, name: str, value: Any) -> str:
-    return str(check_suffix(who, value))
+    return str(check_path(who, value))
 
 
 class ModelCheckpoint(Monitor):
@@ -133,7 +133,7 @@ class ModelCheckpoint(Monitor):
         who = "ModelCheckpoint"
         try:
             logs = type(logs)(logs, epoch=epoch + 1, batch=(batch or 0) + 1)
-            return check_suffix(who, self.filepath.format_map(logs))
+            return check_path(who, self.filepath.format_map(logs))
         except KeyError as error:
             raise ValueError(
                 f"{who}: filepath must name values of the logs, 'epoch' or 'batch'; got {error}. There are "
@@ -209,18 +209,14 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Restore a backup where there is one."""
-        from lamina.saving.native import restore_backup
-
         model = self.required_model()
         if self._path.exists():
-            model.initial_epoch = restore_backup(model, self._path)
+            model.initial_epoch = model.restore_backup(self._path)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Back up."""
-        from lamina.saving.native import save_backup
-
         self.backup_dir.mkdir(parents=True, exist_ok=True)
-        save_backup(self.required_model(), self._path, epoch + 1)
+        self.required_model().save_backup(self._path, epoch + 1)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Remove the backup, and its directory where nothing else is in it."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lamina._arguments import Argument
-from lamina._checks import flag, text
-from lamina._paths import path, writable_folder
+from lamina._common.arguments import Argument
+from lamina._common.checks import flag, text
+from lamina._common.paths import path, writable_folder
 from lamina.callbacks.base import Callback, Logs
 
 __all__ = ["CSVLogger"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina._names import lazily
+from lamina._common.names import absences
 from lamina.datasets import digits, fashion_mnist
 
 __all__ = ["digits", "fashion_mnist"]
@@ -15,6 +15,4 @@ _ABSENT = dict.fromkeys(
 )
 
 
-def __getattr__(name: str) -> Any:
-    """Say what there is instead of Keras's others."""
-    return lazily(__name__, name, {}, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

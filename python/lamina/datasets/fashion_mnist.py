@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lamina._paths import path as check_path
+from lamina._common.paths import path as check_path
 
 __all__ = ["load_data"]
 

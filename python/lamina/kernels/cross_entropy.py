@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
-from lamina._checks import flag, number
+from lamina._common.checks import flag, number
 
 __all__ = [
     "binary_cross_entropy",

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
-from lamina._checks import number
+from lamina._common.checks import number
 
 __all__ = [
     "categorical_hinge",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina._names import lazily, look_up
-from lamina._names import serialize as serialize
+from lamina._common.names import absences, required
+from lamina._common.objects import serialize as serialize
+from lamina._common.registry import Registry
 from lamina.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from lamina.layers.base import Layer
 from lamina.layers.dense import Dense
@@ -43,19 +44,25 @@ __all__ = [
     "serialize",
 ]
 
-_CLASSES: dict[str, type[Layer]] = {
-    layer.__name__: layer
-    for layer in (
-        Activation, ActivityRegularization, BatchNormalization, Dense, Dropout, ELU, Embedding, Flatten,
-        GaussianDropout, GaussianNoise, Identity, InputLayer, LayerNormalization, LeakyReLU, Normalization, PReLU,
-        RMSNormalization, ReLU, Rescaling, Reshape, Softmax,
-    )
-}  # fmt: skip
+REGISTRY = Registry(
+    "layers",
+    "layer",
+    Layer,
+    *(
+        (kind, "")
+        for kind in (
+            Activation, ActivityRegularization, BatchNormalization, Dense, Dropout, ELU, Embedding, Flatten,
+            GaussianDropout, GaussianNoise, Identity, InputLayer, LayerNormalization, LeakyReLU, Normalization, PReLU,
+            RMSNormalization, ReLU, Rescaling, Reshape, Softmax,
+        )
+    ),
+)  # fmt: skip
 
 
 def deserialize(config: dict[str, Any]) -> Layer:
     """Return a layer from ``{"class_name", "config"}``, as `serialize` makes it."""
-    return look_up("layers.deserialize", "layer", config, _CLASSES, Layer)
+    who = "layers.deserialize"
+    return required(who, "config", REGISTRY.get(config, who, "layer"))
 
 
 _ABSENT = {
@@ -96,6 +103,4 @@ _ABSENT = {
 }  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    """Say what there is instead of Keras's other layers."""
-    return lazily(__name__, name, {}, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

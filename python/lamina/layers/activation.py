@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from lamina import activations, initializers
-from lamina._arguments import optional
-from lamina._checks import integer, integers, number
-from lamina._names import serialize_optional
-from lamina.activations import Kernel
+from lamina._common.arguments import optional
+from lamina._common.checks import integer, integers, number
+from lamina._common.objects import serialize_optional
+from lamina._engine.ops import ActivationOp, Kernel, Op, PreluOp, ReshapeOp, relu_op
+from lamina._engine.variable import Variable
 from lamina.layers.base import Layer, warn_of_older_name
 from lamina.layers.settings import Rule, Setting
-from lamina.plan import ActivationStep, ClippedReluStep, PreluStep, ReshapeStep, Step
-from lamina.variables import Variable
 
 __all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
 
@@ -26,9 +24,9 @@ class _ActivationLayer(Layer):
     def _kernel(self) -> Kernel:
         raise NotImplementedError
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the activation."""
-        return [ActivationStep(self._kernel())]
+        return [ActivationOp(self._kernel())]
 
 
 class Activation(_ActivationLayer):
@@ -103,14 +101,9 @@ class ReLU(Layer):
         self.negative_slope = negative_slope
         self.threshold = threshold
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the activation, in its simplest form."""
-        slope = self.negative_slope
-        if self.threshold == 0 and self.max_value is None:
-            return [ActivationStep(Kernel("leaky_relu", slope) if slope else Kernel("relu"))]
-        if self.threshold == 0 and self.max_value == 6 and not slope:
-            return [ActivationStep(Kernel("relu6"))]
-        return [ClippedReluStep(slope, math.inf if self.max_value is None else self.max_value, self.threshold)]
+        return [relu_op(self.negative_slope, self.max_value, self.threshold)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -210,12 +203,12 @@ class PReLU(Layer):
         assert self._alpha is not None
         return self._alpha
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the activation, of flat rows where each element has a slope."""
         row = self._built_input()
         if len(row) == 1 or self.shared_axes:
-            return [PreluStep(self)]
-        return [ReshapeStep((self.alpha.size,)), PreluStep(self), ReshapeStep(row)]
+            return [PreluOp(self)]
+        return [ReshapeOp((self.alpha.size,)), PreluOp(self), ReshapeOp(row)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

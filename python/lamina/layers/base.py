@@ -12,64 +12,31 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config, constraints, initializers, regularizers
-from lamina._arrays import batch_array, converted, float_array, index_array, real_array
-from lamina._checks import (
+from lamina._common.checks import (
     KindError,
     NotBuiltError,
     arguments,
     flag,
-    integer,
     short,
     sizes,
     store_arrays,
     stored_arrays,
     text,
 )
-from lamina._locks import Once
-from lamina._names import redefines, snake_case, unique, unique_name
-from lamina.layers.host import Functions, Pass
+from lamina._common.locks import Once
+from lamina._common.names import redefines, snake_case, unique, unique_name
+from lamina._data.arrays import batch_array, converted, float_array, index_array, real_array
+from lamina._engine.host import Functions, Pass
+from lamina._engine.network import CompiledNetwork, Constants, compile_network
+from lamina._engine.ops import ActivityOp, HostOp, Op, Shape
+from lamina._engine.variable import Home, Variable, assign_all, check_aggregation, one_moment
 from lamina.layers.settings import Setting
-from lamina.plan import ActivityStep, Constants, HostStep, Plan, Step, make_plan
-from lamina.variables import Home, Variable, assign_together, check_aggregation, one_moment
+from lamina.layers.stored import Stored
+from lamina.layers.shapes import batch_shape, check_row_shape
 
 __all__ = ["Layer", "Pass"]
 
 Array = npt.NDArray[Any]
-Shape = tuple[int, ...]
-
-
-class Stored:
-    """The values of a file, for the layers that are made of its configuration, instead of what initializers draw.
-
-    Parameters
-    ----------
-    config : dict
-        Of the model. Whatever else is built while it is loaded (models of a finalizer, helpers of a layer) is not made
-        of it, and takes nothing.
-    values : dict of str to ndarray
-        By the path of the variable.
-    """
-
-    def __init__(self, config: Any, values: dict[str, Array]) -> None:
-        self._configs = set(_models_in(config))
-        self.values = values
-        self.taken: set[str] = set()
-
-    def belongs_to(self, config: Any) -> bool:
-        """Return whether a model's configuration is that of the file, or of a model in it."""
-        return id(config) in self._configs
-
-
-def _models_in(config: Any) -> Iterator[int]:
-    """Yield the identities of the configurations of a model and of the models in it."""
-    if isinstance(config, dict) and isinstance(config.get("layers"), list):
-        yield id(config)
-        for layer in config["layers"]:
-            yield from _models_in(layer.get("config") if isinstance(layer, dict) else None)
-
-
-# While a file is loaded.
-loading: ContextVar[Stored | None] = ContextVar("loading", default=None)
 
 
 # Attributes that compiled networks do not hold, or that they are asked for by themselves.
@@ -146,7 +113,9 @@ class Layer:
         self.input_row_shape: Shape | None = None
         self._variables: list[Variable] = []
         self._home = Home()  # of all variables
-        self._own_plan: tuple[Any, Plan, Layer] | None = None  # what it was made for, it, and what it was made of
+        self._own_network: tuple[Any, CompiledNetwork, Layer] | None = (
+            None  # what it was made for, it, and what it was made of
+        )
         self.changes = 0  # of what is compiled into the plan and is neither a parameter nor an argument
         self._draws = 0  # calls of the layer by itself, as in training
         self._activity_loss: float | None = None
@@ -154,13 +123,13 @@ class Layer:
     def check_computable(self) -> None:
         """Raise where a subclass defines what fit and predict would not call, as Keras's `call` without `forward`."""
         for name in ("call", "__call__", "compute_mask", "compute_output_spec"):
-            if redefines(type(self), name, "forward") and redefines(type(self), name, "steps"):
+            if redefines(type(self), name, "forward") and redefines(type(self), name, "ops"):
                 raise KindError(
                     f"{type(self).__name__} {self.name!r}: a layer written in Python defines forward and backward, and "
                     f"compute_output_shape where that differs; its {name} would not be called."
                 )
-        one, other = (redefines(type(self), name, "steps") for name in ("forward", "backward"))
-        if type(self).steps is not Layer.steps and (one != other or (one and self.vocabulary is not None)):
+        one, other = (redefines(type(self), name, "ops") for name in ("forward", "backward"))
+        if type(self).ops is not Layer.ops and (one != other or (one and self.vocabulary is not None)):
             raise KindError(
                 f"{type(self).__name__} {self.name!r}: a subclass that computes in Python must define both forward and "
                 "backward, and its input be numbers to compute with."
@@ -182,7 +151,7 @@ class Layer:
                 )
         known = self.__dict__.get(name, self)
         super().__setattr__(name, value)
-        # Attributes of the layer's own, set before: arguments, which `steps` reads.
+        # Attributes of the layer's own, set before: arguments, which `ops` reads.
         if known is not self and known is not value and not name.startswith("_") and name not in _NOT_COMPILED:
             self.note_change()
 
@@ -201,7 +170,7 @@ class Layer:
         return self.input_row_shape is not None and not self._building
 
     def note_change(self) -> None:
-        """Have plans made anew: something is another that they hold as a constant."""
+        """Invalidate compiled networks: a value baked into them has changed."""
         with self.once:
             self.changes += 1
         Constants.changes = object()
@@ -219,23 +188,23 @@ class Layer:
     def _input_shape(self, shape: Any) -> tuple[int | None, ...]:
         return batch_shape(f"{type(self).__name__} {self.name!r}", shape)
 
-    def steps(self) -> list[Step]:
-        """Return what the layer is to the engine; one that defines `forward` and `backward` is computed by them."""
+    def ops(self) -> list[Op]:
+        """Return what the layer compiles to; a layer that defines `forward` and `backward` is computed by these."""
         shape = tuple(size for size in self.output_shape[1:] if size is not None)
-        return [HostStep(self, shape, Functions(self))]
+        return [HostOp(self, shape, Functions(self))]
 
-    def all_steps(self) -> list[Step]:
-        """Return `steps`, or what a subclass computes in Python instead, and the penalty on the output if any."""
-        steps = Layer.steps(self) if redefines(type(self), "forward", "steps") else self.steps()
+    def all_ops(self) -> list[Op]:
+        """Return `ops`, or what a subclass computes in Python instead, and the penalty on the output if any."""
+        ops = Layer.ops(self) if redefines(type(self), "forward", "ops") else self.ops()
         if self.activity_regularizer is None:
-            return steps
+            return ops
         factors = self.activity_regularizer.compiled()
         if factors is None:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r}: activity_regularizer must be one of lamina.regularizers, not "
                 f"written in Python; it is {self.activity_regularizer!r}."
             )
-        return [*steps, ActivityStep(*factors)]
+        return [*ops, ActivityOp(*factors)]
 
     def forward(self, x: Array, *, training: bool) -> Pass:
         """Return the output for a batch, and what `backward` needs.
@@ -309,7 +278,7 @@ class Layer:
     def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
         """Remember the input shape."""
         who = f"{type(self).__name__} {self.name!r}"
-        if self._variables and self.placed and type(self).build.__module__.startswith("lamina."):
+        if self._variables and self.placed and not redefines(type(self), "build", "ops"):
             raise ValueError(f"{who}: build must be called once; it was, for rows of shape {self.input_row_shape}.")
         self.input_row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
         self.built = True
@@ -362,14 +331,14 @@ class Layer:
     def unplace(self, keeps: bool) -> None:
         """Forget for which rows the layer was built, and its parameters unless they were there before."""
         if keeps:
-            self.input_row_shape = self._own_plan = None
+            self.input_row_shape = self._own_network = None
         else:
             self.discard_weights()
 
     def discard_weights(self) -> None:
         """Make the layer unbuilt again: what a failed build leaves behind is of no use."""
         self._variables = []
-        self._home, self._own_plan = Home(), None
+        self._home, self._own_network = Home(), None
         self.input_row_shape = None
         self.built = False
 
@@ -634,13 +603,13 @@ class Layer:
         with self.once:
             if not self.placed:
                 self.build_or_discard((None, *batch.shape[1:]))
-            plan = self._plan_alone(batch.shape[1:])
-        output = plan.network.predict(batch, None, self._next_draw() if training else None)
+            compiled = self._network_alone(batch.shape[1:])
+        output = compiled.network.predict(batch, None, self._next_draw() if training else None)
         if self.activity_regularizer is not None:
             self._activity_loss = self.activity_regularizer(output) / max(1, len(output))
-        if shape != batch.shape and plan.output_shape == batch.shape[1:]:
+        if shape != batch.shape and compiled.output_shape == batch.shape[1:]:
             return output.reshape(shape)
-        return output.reshape(len(batch), *plan.output_shape)
+        return output.reshape(len(batch), *compiled.output_shape)
 
     def _rows_of(self, who: str, array: Array) -> Array:
         """Return a batch that fits what the layer was built for."""
@@ -654,17 +623,17 @@ class Layer:
     # Whether the shape of the parameters is a matter of the last axis of the input alone.
     last_axis_alone = False
 
-    def _plan_alone(self, row_shape: Shape) -> Plan:
+    def _network_alone(self, row_shape: Shape) -> CompiledNetwork:
         """Return the layer as a network of its own, for rows of a shape."""
         key = (row_shape, self.trainable, self.changes)
-        if self._own_plan is None or self._own_plan[0] != key:
+        if self._own_network is None or self._own_network[0] != key:
             layer = self
             if row_shape != self.input_row_shape:  # a view of the layer, built for these rows, over the same parameters
                 self.block()
                 layer = copy.copy(self)
                 layer.input_row_shape = row_shape
-            self._own_plan = (key, make_plan([layer], row_shape, self.dtype), layer)
-        return self._own_plan[1]
+            self._own_network = (key, compile_network([layer], row_shape, self.dtype), layer)
+        return self._own_network[1]
 
     def _next_draw(self) -> int:
         with self.once:
@@ -681,7 +650,7 @@ class Layer:
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_own_plan": None, "_building": False, "stored": None}
+        return self.__dict__ | {"_own_network": None, "_building": False, "stored": None}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -690,42 +659,3 @@ class Layer:
 def warn_of_older_name(text: str) -> None:
     """Warn, as Keras does, who calls a constructor with an argument of older versions."""
     warnings.warn(text, stacklevel=3)
-
-
-def batch_shape(who: str, shape: Any) -> tuple[int | None, ...]:
-    """Return the shape of a batch, whose sizes may be None, as a tuple; or raise."""
-    if not isinstance(shape, (tuple, list)) or not shape:
-        raise KindError(f"{who}: input_shape must be a tuple, batch first; got {short(shape)}.")
-    batch, *row = (None if size is None else integer(who, "a size in input_shape", size, -(2**63)) for size in shape)
-    if (batch or 0) < 0 or any(size is not None and size < 1 for size in row):
-        raise ValueError(f"{who}: input shape must hold positive ints, or None; got {short(shape)}.")
-    return (batch, *row)
-
-
-def check_row_shape(who: str, shape: Any) -> Shape:
-    """Return the shape of one row as a tuple of positive ints, or raise."""
-    if isinstance(shape, (int, np.integer)):
-        shape = (shape,)
-    if not isinstance(shape, (tuple, list)) and not (isinstance(shape, np.ndarray) and shape.ndim == 1):
-        raise KindError(f"{who}: input shape must be a tuple of ints; got {short(shape)}.")
-    found = tuple(shape)
-    if not found or any(
-        isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1 for size in found
-    ):
-        raise ValueError(f"{who}: input shape must hold positive ints, without the batch; got {short(found)}.")
-    return sizes(who, "input shape", found)
-
-
-def assign_all(who: str, variables: list[Variable], weights: Any) -> None:
-    """Write arrays into variables after all of them were checked."""
-    if not isinstance(weights, (list, tuple)) and not (isinstance(weights, np.ndarray) and weights.ndim):
-        raise KindError(f"{who}: weights must be a list of arrays; got {type(weights).__name__}.")
-    if len(weights) != len(variables):
-        raise ValueError(f"{who}: there must be {len(variables)} arrays, one a weight; got {len(weights)}.")
-    arrays = [real_array(who, f"weight {v.path!r}", array) for v, array in zip(variables, weights, strict=True)]
-    for variable, array in zip(variables, arrays, strict=True):
-        if array.shape != variable.shape:
-            raise ValueError(
-                f"{who}: weight {variable.path!r} must have shape {variable.shape}; got {array.shape}. Nothing was set."
-            )
-    assign_together(variables, arrays)

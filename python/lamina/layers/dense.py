@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import activations, initializers
-from lamina._checks import flag, integer, only_none
-from lamina._names import serialize, serialize_optional
+from lamina._common.checks import flag, integer, only_none
+from lamina._common.objects import deserialize_keras_object, serialize, serialize_optional
+from lamina._engine.ops import DenseOp, Op
+from lamina._engine.variable import Variable
 from lamina.layers.base import Layer
 from lamina.layers.settings import Rule, Setting
-from lamina.plan import DenseStep, Step
-from lamina.variables import Variable
 
 __all__ = ["Dense"]
 
@@ -112,9 +112,7 @@ class Dense(Layer):
     def activation(self, value: Any) -> None:
         layer = value if isinstance(value, Layer) else None
         if isinstance(value, dict) and value.get("class_name") not in (None, "function"):
-            from lamina.layers import deserialize
-
-            layer = deserialize(value)
+            layer = deserialize_keras_object(value)
         if layer is not None:
             layer.check_computable()
         function = activations.linear if layer is not None else activations.get(value)
@@ -157,9 +155,9 @@ class Dense(Layer):
 
     _dense_block = True
 
-    def steps(self) -> list[Step]:
-        """Return the dense step, and those of a layer that is its activation."""
-        own: list[Step] = [DenseStep(self, self.units, self._kernel_of_activation)]
+    def ops(self) -> list[Op]:
+        """Return the dense op, and those of a layer that is its activation."""
+        own: list[Op] = [DenseOp(self, self.units, self._kernel_of_activation)]
         layer = self._activation_layer
         if layer is None:
             return own
@@ -169,7 +167,7 @@ class Dense(Layer):
             raise ValueError(
                 f"Dense {self.name!r}: activation must be without parameters; put {layer.name!r} after the layer."
             )
-        return own + layer.all_steps()
+        return own + layer.all_ops()
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

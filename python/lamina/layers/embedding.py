@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import initializers
-from lamina._arrays import real_array
-from lamina._checks import flag, integer, only_none
-from lamina._names import serialize_optional
+from lamina._common.checks import flag, integer, only_none
+from lamina._common.objects import serialize_optional
+from lamina._data.arrays import real_array
+from lamina._engine.ops import EmbeddingOp, Op
+from lamina._engine.variable import Variable
 from lamina.layers.base import Layer, warn_of_older_name
 from lamina.layers.settings import Rule, Setting
-from lamina.plan import EmbeddingStep, Step
-from lamina.variables import Variable
 
 __all__ = ["Embedding"]
 
@@ -139,9 +139,9 @@ class Embedding(Layer):
         """Return the input shape with `output_dim` after it."""
         return (*self._input_shape(input_shape), self.output_dim)
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the look-up."""
-        return [EmbeddingStep(self, self.output_dim)]
+        return [EmbeddingOp(self, self.input_dim, self.output_dim)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

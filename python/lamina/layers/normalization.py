@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lamina._checks import flag, integer, number, only_none
-from lamina._names import serialize_optional
+from lamina._common.checks import flag, integer, number, only_none
+from lamina._common.objects import serialize_optional
+from lamina._engine.ops import BatchNormOp, Op, ReshapeOp, RowNormOp
+from lamina._engine.variable import Variable
 from lamina.layers.base import Layer
 from lamina.layers.settings import Rule, Setting
-from lamina.plan import BatchNormStep, ReshapeStep, RowNormStep, Step
-from lamina.variables import Variable
 
 __all__ = ["BatchNormalization", "LayerNormalization", "RMSNormalization"]
 
@@ -217,10 +217,10 @@ class BatchNormalization(_GammaBeta):
         self._built_input()
         return self._means[1]
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the normalization."""
         tensors = [self._number(v) for v in (self._gamma, self._beta, *self._means)]
-        return [BatchNormStep(self, tensors, self.momentum, self.epsilon)]
+        return [BatchNormOp(self, tensors, self.momentum, self.epsilon)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -291,10 +291,10 @@ class LayerNormalization(_GammaBeta):
         self.mark_built(input_shape)
         self._build_gamma_beta()
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the normalization."""
-        step = RowNormStep(self, self._number(self._gamma), self._number(self._beta), True, self.epsilon)
-        return along(step, self._built_input(), len(self._weight_shape()))
+        op = RowNormOp(self, self._number(self._gamma), self._number(self._beta), True, self.epsilon)
+        return along(op, self._built_input(), len(self._weight_shape()))
 
 
 class RMSNormalization(Layer):
@@ -338,9 +338,9 @@ class RMSNormalization(Layer):
         assert self._scale is not None
         return self._scale
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the normalization."""
-        return along(RowNormStep(self, 0, -1, False, self.epsilon), self._built_input(), self.scale.ndim)
+        return along(RowNormOp(self, 0, -1, False, self.epsilon), self._built_input(), self.scale.ndim)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -357,8 +357,8 @@ def trailing_axes(who: str, axis: int | list[int], row_axes: int) -> list[int]:
     return axes
 
 
-def along(step: Step, row: tuple[int, ...], axes: int) -> list[Step]:
+def along(op: Op, row: tuple[int, ...], axes: int) -> list[Op]:
     """Return a step that works along the last axis, for it to work along the last few."""
     if axes == 1:
-        return [step]
-    return [ReshapeStep((*row[:-axes], math.prod(row[-axes:]))), step, ReshapeStep(row)]
+        return [op]
+    return [ReshapeOp((*row[:-axes], math.prod(row[-axes:]))), op, ReshapeOp(row)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import random, regularizers
-from lamina._checks import integer, number
+from lamina._common.checks import integer, number
+from lamina._engine.ops import NoiseOp, Op
 from lamina.layers.base import Layer
 from lamina.layers.settings import Setting
-from lamina.plan import NoiseStep, Step
 
 __all__ = ["ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise"]
 
@@ -46,9 +46,9 @@ class _Noise(Layer):
         amount: float = getattr(self, self.argument)
         return amount
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the noise."""
-        return [NoiseStep(self.kind, self._amount, self._key)] if self._amount else []
+        return [NoiseOp(self.kind, self._amount, self._key)] if self._amount else []
 
     def own_state(self) -> dict[str, int]:
         """Return the key of the noise, and how often the layer was called by itself."""
@@ -174,7 +174,7 @@ class ActivityRegularization(Layer):
         """Factor of the squares."""
         return self._penalty.l2
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return nothing: the penalty is that of every layer with an activity regularizer."""
         return []
 

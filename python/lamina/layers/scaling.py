@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lamina._arrays import real_array
-from lamina._checks import KindError, flag, integers, short
+from lamina._common.checks import KindError, flag, integers, short
+from lamina._data.arrays import real_array
+from lamina._data.streams import Stream, is_stream
+from lamina._engine.ops import BatchNormOp, Op, ReshapeOp, ScaleOp
+from lamina._engine.variable import Variable, assign_together
 from lamina.layers.base import Layer
 from lamina.layers.settings import Setting
-from lamina.plan import BatchNormStep, ReshapeStep, ScaleStep, Step
-from lamina.streams import Stream, is_stream
-from lamina.variables import Variable, assign_together
 
 __all__ = ["Normalization", "Rescaling"]
 
@@ -63,7 +63,7 @@ class Rescaling(Layer):
         """Whether both constants are single numbers."""
         return isinstance(self.scale, float) and isinstance(self.offset, float)
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the scaling."""
         return _scaled(f"Rescaling {self.name!r}", self._built_input(), self.scale, self.offset, 0.0)
 
@@ -237,11 +237,11 @@ class Normalization(Layer):
             return array
         return super()._rows_of(who, array)
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the scaling; moments along the last axis are read where they lie, others are compiled in."""
         row, kept = self._built_input(), self._kept()
         if self._moments and not self.invert and kept == [len(row)]:
-            return [BatchNormStep(self, [-1, -1, 0, 1], 1.0, 0.0, frozen=True, least=_LEAST_DEVIATION)]
+            return [BatchNormOp(self, [-1, -1, 0, 1], 1.0, 0.0, always_frozen=True, least=_LEAST_DEVIATION)]
         mean, variance = (value[0].astype(np.float64) for value in self._values())
         deviation, zero = np.maximum(np.sqrt(variance), _LEAST_DEVIATION), np.zeros_like(mean)
         constants = (deviation, mean, zero) if self.invert else (1 / deviation, zero, mean)
@@ -280,7 +280,7 @@ def _first_part(batch: Any) -> Any:
     return batch[0] if isinstance(batch, tuple) and batch else batch
 
 
-def _scaled(who: str, row: tuple[int, ...], scale: Any, shift: Any, centre: Any) -> list[Step]:
+def _scaled(who: str, row: tuple[int, ...], scale: Any, shift: Any, centre: Any) -> list[Op]:
     """Return ``(x - centre) * scale + shift`` for rows of a shape: by columns where possible, else by elements."""
     constants = [np.asarray(values) for values in (scale, shift, centre)]
     try:
@@ -292,9 +292,9 @@ def _scaled(who: str, row: tuple[int, ...], scale: Any, shift: Any, centre: Any)
         ) from None
     if all(values.size == values.shape[-1] if values.ndim else True for values in constants):
         first = (0,) * (len(row) - 1)
-        return [ScaleStep(*(values[first].tolist() for values in wide))]
+        return [ScaleOp(*(values[first].tolist() for values in wide))]
     return [
-        ReshapeStep((math.prod(row),)),
-        ScaleStep(*(values.reshape(-1).tolist() for values in wide)),
-        ReshapeStep(row),
+        ReshapeOp((math.prod(row),)),
+        ScaleOp(*(values.reshape(-1).tolist() for values in wide)),
+        ReshapeOp(row),
     ]

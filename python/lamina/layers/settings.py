@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from lamina import constraints, initializers, regularizers
-from lamina._arguments import Argument
-from lamina._checks import short
+from lamina._common.arguments import Argument
+from lamina._common.checks import short
 
 __all__ = ["Rule", "Setting"]
 

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 from lamina import config
-from lamina._arguments import optional
-from lamina._checks import KindError, choice, flag, integer, integers, only_none, short
+from lamina._common.arguments import optional
+from lamina._common.checks import KindError, choice, flag, integer, integers, only_none, short
+from lamina._engine.ops import Op, ReshapeOp
 from lamina.layers.base import Layer, warn_of_older_name
 from lamina.layers.settings import Setting
-from lamina.plan import ReshapeStep, Step
 
 __all__ = ["Flatten", "Identity", "Input", "InputLayer", "Reshape"]
 
@@ -97,7 +97,7 @@ class InputLayer(Layer):
         """The same as `batch_shape`."""
         return self.batch_shape
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return nothing: rows go on as they are."""
         return []
 
@@ -173,9 +173,9 @@ class Flatten(Layer):
         batch, *sizes = self._input_shape(input_shape)
         return (batch, math.prod(size for size in sizes if size is not None))
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the rows' new shape."""
-        return [ReshapeStep((math.prod(self._built_input()),))]
+        return [ReshapeOp((math.prod(self._built_input()),))]
 
 
 def _row_shape(who: str, name: str, value: Any) -> tuple[int, ...]:
@@ -223,9 +223,9 @@ class Reshape(Layer):
         self.compute_output_shape(input_shape)
         self.mark_built(input_shape)
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return the rows' new shape."""
-        return [ReshapeStep(tuple(size for size in self.output_shape[1:] if size is not None))]
+        return [ReshapeOp(tuple(size for size in self.output_shape[1:] if size is not None))]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -237,6 +237,6 @@ class Identity(Layer):
 
     any_rank = True
 
-    def steps(self) -> list[Step]:
+    def ops(self) -> list[Op]:
         """Return nothing."""
         return []

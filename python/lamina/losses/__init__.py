@@ -8,60 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina._names import lazily, look_up, registry
-from lamina._names import serialize as serialize
+from lamina._common.names import absences
+from lamina._common.objects import serialize as serialize
+from lamina._common.registry import Registry, register_functions
 from lamina.losses.base import Loss, RowLosses
-from lamina.losses.functions import CLASS_OF
 from lamina.losses.functions import (
-    binary_crossentropy as binary_crossentropy,
-)
-from lamina.losses.functions import (
-    binary_focal_crossentropy as binary_focal_crossentropy,
-)
-from lamina.losses.functions import (
-    categorical_crossentropy as categorical_crossentropy,
-)
-from lamina.losses.functions import (
-    categorical_focal_crossentropy as categorical_focal_crossentropy,
-)
-from lamina.losses.functions import (
-    categorical_hinge as categorical_hinge,
-)
-from lamina.losses.functions import (
-    cosine_similarity as cosine_similarity,
-)
-from lamina.losses.functions import (
-    hinge as hinge,
-)
-from lamina.losses.functions import (
-    huber as huber,
-)
-from lamina.losses.functions import (
-    kl_divergence as kl_divergence,
-)
-from lamina.losses.functions import (
-    log_cosh as log_cosh,
-)
-from lamina.losses.functions import (
-    mean_absolute_error as mean_absolute_error,
-)
-from lamina.losses.functions import (
-    mean_absolute_percentage_error as mean_absolute_percentage_error,
-)
-from lamina.losses.functions import (
-    mean_squared_error as mean_squared_error,
-)
-from lamina.losses.functions import (
-    mean_squared_logarithmic_error as mean_squared_logarithmic_error,
-)
-from lamina.losses.functions import (
-    poisson as poisson,
-)
-from lamina.losses.functions import (
-    sparse_categorical_crossentropy as sparse_categorical_crossentropy,
-)
-from lamina.losses.functions import (
-    squared_hinge as squared_hinge,
+    CLASS_OF,
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    cosine_similarity,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
 )
 from lamina.losses.probabilistic import (
     BinaryCrossentropy,
@@ -131,7 +100,10 @@ __all__ = [
     "squared_hinge",
 ]
 
-_CLASSES: dict[str, type[Loss]] = registry(
+REGISTRY = Registry(
+    "losses",
+    "loss",
+    Loss,
     (MeanSquaredError, "mse MSE mean_squared_error"),
     (MeanAbsoluteError, "mae MAE mean_absolute_error"),
     (MeanAbsolutePercentageError, "mape MAPE mean_absolute_percentage_error"),
@@ -151,7 +123,9 @@ _CLASSES: dict[str, type[Loss]] = registry(
     (SparseCategoricalCrossentropy, "sparse_categorical_crossentropy"),
     (BinaryFocalCrossentropy, "bfce BFCE binary_focal_crossentropy"),
     (CategoricalFocalCrossentropy, "categorical_focal_crossentropy"),
+    own=(L2Norm, Quantile),
 )
+register_functions("losses", {function.__name__: function for function in CLASS_OF})
 
 
 def get(identifier: object) -> Loss | None:
@@ -171,8 +145,6 @@ def get(identifier: object) -> Loss | None:
     >>> get("mse").name
     'mean_squared_error'
     """
-    if identifier is None:
-        return None
     if callable(identifier) and not isinstance(identifier, (type, Loss)):
         if identifier in CLASS_OF:
             return CLASS_OF[identifier]()
@@ -180,7 +152,7 @@ def get(identifier: object) -> Loss | None:
             "losses.get: loss must be a name or a Loss; got a function, whose gradient is not known. "
             "Subclass lamina.losses.Loss instead."
         )
-    return look_up("losses.get", "loss", identifier, _CLASSES, Loss)
+    return REGISTRY.get(identifier)
 
 
 def deserialize(config: dict[str, Any]) -> Loss | None:
@@ -195,6 +167,4 @@ _ABSENT = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Say what there is instead of Keras's others."""
-    return lazily(__name__, name, {}, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._arguments import Argument, one_of
-from lamina._arrays import float_array, of_one_rank, real_array, row_weights, scored_batch, target_array
-from lamina._checks import KindError, short, text
-from lamina._names import Configurable, redefines, snake_case
+from lamina._common.arguments import Argument, one_of
+from lamina._common.checks import KindError, short, text
+from lamina._common.names import redefines, snake_case
+from lamina._common.objects import Configurable
+from lamina._data.arrays import float_array, of_one_rank, real_array, row_weights, scored_batch, target_array
 
 __all__ = ["Loss", "RowLosses"]
 

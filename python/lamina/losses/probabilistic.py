@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lamina._arguments import Argument, optional
-from lamina._arrays import label_array
-from lamina._checks import flag, integer, number
+from lamina._common.arguments import Argument, optional
+from lamina._common.checks import flag, integer, number
+from lamina._data.arrays import label_array
 from lamina.losses.base import AlongAxis
 
 __all__ = [

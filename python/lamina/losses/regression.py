@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lamina._arguments import Argument
-from lamina._arrays import target_array
-from lamina._checks import integer, number
+from lamina._common.arguments import Argument
+from lamina._common.checks import integer, number
+from lamina._data.arrays import target_array
 from lamina.losses.base import AlongAxis, Loss
 
 __all__ = [

@@ -4,8 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina._names import lazily, look_up, registry
-from lamina._names import serialize as serialize
+from lamina._common.names import absences
+from lamina._common.objects import serialize as serialize
+from lamina._common.registry import Registry, register_functions
+from lamina.losses.functions import (
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    cosine_similarity,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
 from lamina.metrics.accuracy import (
     Accuracy,
     BinaryAccuracy,
@@ -32,6 +52,13 @@ from lamina.metrics.confusion import (
     SpecificityAtSensitivity,
     TrueNegatives,
     TruePositives,
+)
+from lamina.metrics.functions import (
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
 )
 from lamina.metrics.losses import (
     BinaryCrossentropy,
@@ -96,12 +123,37 @@ __all__ = [
     "TopKCategoricalAccuracy",
     "TrueNegatives",
     "TruePositives",
+    "binary_accuracy",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_accuracy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "cosine_similarity",
     "deserialize",
     "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
     "serialize",
+    "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
+    "squared_hinge",
+    "top_k_categorical_accuracy",
 ]
 
-_CLASSES: dict[str, type[Metric]] = registry(
+REGISTRY = Registry(
+    "metrics",
+    "metric",
+    Metric,
     (AUC, "auc"),
     (Accuracy, "accuracy"),
     (BinaryAccuracy, "binary_accuracy"),
@@ -140,6 +192,7 @@ _CLASSES: dict[str, type[Metric]] = registry(
     (SensitivityAtSpecificity, ""),
     (SpecificityAtSensitivity, ""),
     (MeanMetricWrapper, ""),
+    from_function=MeanMetricWrapper,
 )
 
 # Names whose meaning depends on output and targets.
@@ -174,19 +227,13 @@ def get(identifier: object) -> Metric | None:
     ValueError
         An unknown name; the message suggests the nearest.
     """
-    if identifier is None:
-        return None
-    if depends_on_shape(identifier) and identifier not in _CLASSES:
+    if depends_on_shape(identifier) and identifier not in REGISTRY:
         raise ValueError(
             f"metrics.get: {identifier!r} depends on the model's output; name binary_, categorical_ or "
             "sparse_categorical_ accuracy or crossentropy."
         )
-    if callable(identifier) and not isinstance(identifier, (type, Metric)):
-        return MeanMetricWrapper(identifier)  # a function, or a loss
-    metric: Any = look_up("metrics.get", "metric", identifier, _CLASSES, Metric, functions=True)
-    if not isinstance(metric, Metric):
-        return MeanMetricWrapper(metric)
-    if isinstance(identifier, str):
+    metric = REGISTRY.get(identifier)
+    if metric is not None and isinstance(identifier, str):
         metric.name = identifier
     return metric
 
@@ -196,20 +243,14 @@ def deserialize(config: dict[str, Any]) -> Metric | None:
     return get(config)
 
 
-# Functions, imported when first asked for; those that losses are too have one place.
-_MODULES = dict.fromkeys(
-    (
-        "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy",
-        "top_k_categorical_accuracy",
-    ),
-    "functions",
+register_functions(
+    "metrics",
+    {
+        function.__name__: function
+        for function in (
+            binary_accuracy, categorical_accuracy, sparse_categorical_accuracy, sparse_top_k_categorical_accuracy, top_k_categorical_accuracy,
+        )
+    },
 )  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    """Import a function when it is first asked for."""
-    from lamina.losses import functions
-
-    if name in functions.__all__:
-        return getattr(functions, name)
-    return lazily(__name__, name, _MODULES, {}, globals())
+__getattr__ = absences(__name__, globals(), {})

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
-from lamina._arguments import Argument
-from lamina._arrays import label_array
-from lamina._checks import flag, integer, number
+from lamina._common.arguments import Argument
+from lamina._common.checks import flag, integer, number
+from lamina._data.arrays import label_array
 from lamina.metrics.base import Metric
 
 __all__ = [

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config, initializers
-from lamina._arguments import Argument
-from lamina._arrays import broadcast, float_array, of_one_rank, real_array, scored_batch, target_array
-from lamina._checks import function, sizes, text
-from lamina._names import Configurable, required, snake_case, unique_name
-from lamina.variables import Variable, check_aggregation
+from lamina._common.arguments import Argument
+from lamina._common.checks import function, sizes, text
+from lamina._common.names import redefines, required, snake_case, unique_name
+from lamina._common.objects import Configurable, deserialize_keras_object, serialize_keras_object
+from lamina._data.arrays import broadcast, float_array, of_one_rank, real_array, scored_batch, target_array
+from lamina._engine.variable import Variable, check_aggregation
 
 __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
 
@@ -76,7 +77,7 @@ class Metric(Configurable):
 
     def kernel(self) -> tuple[str, tuple[float, ...]] | None:
         """Return the compiled kernel's name and parameters, None where `row_values` is written in Python."""
-        own = self.takes_batches or not type(self).row_values.__module__.startswith("lamina.metrics.")
+        own = self.takes_batches or redefines(type(self), "row_values", "engine_kernel")
         return None if own or self.engine_kernel is None else (self.engine_kernel, self.parameters())
 
     def parameters(self) -> tuple[float, ...]:
@@ -86,12 +87,15 @@ class Metric(Configurable):
     @property
     def takes_batches(self) -> bool:
         """Whether it wants batches whole, in `update_state`, and is no mean of row values."""
-        return type(self).update_state is not Metric.update_state
+        return redefines(type(self), "update_state", "takes_batches")
+
+    # Defined beside every `update_state` of the library's own, which takes targets as the engine holds them.
+    takes_engine_targets = True
 
     @property
     def reads_given(self) -> bool:
         """Whether it is one of the user's own that wants targets as they were given."""
-        return self.takes_batches and not type(self).update_state.__module__.startswith("lamina.metrics.")
+        return redefines(type(self), "update_state", "takes_engine_targets")
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return one value a row, shape (n,), for arrays that are already as kernels take them."""
@@ -233,6 +237,8 @@ class _OfNumbers(Metric):
         wide = broadcast(who, "sample_weight", weights, array.shape)
         return array.reshape(-1), np.ascontiguousarray(wide).reshape(-1)
 
+    takes_engine_targets = True
+
     def update_state(self, values: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> None:  # type: ignore[override]  # Keras's signature
         """Take numbers in, each with its weight where weights are given."""
         self.add_rows(*self._read(values, sample_weight))
@@ -329,15 +335,11 @@ class MeanMetricWrapper(Metric):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments; a function must be registered, or the library's, to be found again."""
-        from lamina.saving.objects import serialize_keras_object
-
         return super().get_config() | {"fn": serialize_keras_object(self._fn), **self._kwargs}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> MeanMetricWrapper:
         """Return a metric from `get_config`."""
-        from lamina.saving.objects import deserialize_keras_object
-
         return cls(**(config | {"fn": deserialize_keras_object(config["fn"])}))
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, activations, config
-from lamina._arguments import Argument, optional
-from lamina._arrays import scored_batch
-from lamina._checks import choice, flag, integer, number, numbers, text
+from lamina._common.arguments import Argument, optional
+from lamina._common.checks import choice, flag, integer, number, numbers, text
+from lamina._data.arrays import scored_batch
 from lamina.metrics.base import Metric, divide, scalar_or_array
 
 __all__ = [
@@ -72,6 +72,8 @@ class _Counts(Metric):
             true, scores, own = (None if a is None else np.ascontiguousarray(a[:, j : j + 1]) for a in arrays)
             _core.count_by_threshold(true, scores, None if own is None else own.reshape(-1), thresholds, counts)
             self._counts[:, j : j + 1] = counts
+
+    takes_engine_targets = True
 
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
@@ -496,6 +498,8 @@ class AUC(_Counts):
     def thresholds(self) -> list[float]:
         """All thresholds, ascending."""
         return [float(t) for t in self._ascending]
+
+    takes_engine_targets = True
 
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lamina._arrays import scored_batch
+from lamina._data.arrays import scored_batch
 from lamina.metrics import accuracy
 from lamina.metrics.base import Metric
 

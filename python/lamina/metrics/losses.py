@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import losses
-from lamina._arrays import real_array, scored_batch
+from lamina._common.names import redefines
+from lamina._data.arrays import real_array, scored_batch
 from lamina.losses import Loss
 from lamina.losses.base import along_last
 from lamina.metrics.base import Metric
@@ -40,6 +41,7 @@ class _LossMetric(Metric):
 
     numbered = False
     direction: str | None = "down"
+    engine_kernel: str | None = None  # set for each instance
     loss_class: type[Loss]
 
     def __init__(self, name: str | None = None, dtype: Any = None, **loss_arguments: Any) -> None:
@@ -73,7 +75,9 @@ class _LossMetric(Metric):
     @property
     def takes_batches(self) -> bool:
         """Whether a subclass has an `update_state` of its own: the one here only puts an axis last."""
-        return not type(self).update_state.__module__.startswith("lamina.metrics.")
+        return redefines(type(self), "update_state", "takes_engine_targets")
+
+    takes_engine_targets = True
 
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return targets as the loss takes them."""
@@ -271,6 +275,8 @@ class SparseCategoricalCrossentropy(_LossMetric):
     def takes_batches(self) -> bool:
         """Whether rows may be left out, which needs batches whole; or as its base class."""
         return self.ignore_class is not None or super().takes_batches
+
+    takes_engine_targets = True
 
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None

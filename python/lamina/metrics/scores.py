@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._arguments import Argument, one_of, optional
-from lamina._arrays import real_array, scored_batch
-from lamina._checks import integer, number
+from lamina._common.arguments import Argument, one_of, optional
+from lamina._common.checks import integer, number
+from lamina._data.arrays import real_array, scored_batch
 from lamina.metrics.base import Metric
 
 __all__ = ["F1Score", "FBetaScore", "R2Score"]
@@ -56,6 +56,8 @@ class R2Score(Metric):
         # Of each column: the sum of weights, the mean of y, the sums of w (y - mean)² and w (y - p)².
         self._sums: Array | None = None
         self._samples = 0
+
+    takes_engine_targets = True
 
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
@@ -169,6 +171,8 @@ class FBetaScore(Metric):
         super().__init__(name, dtype)
         self.average, self.beta, self.threshold = average, beta, threshold
         self._sums: Array | None = None  # of both, of predictions, of targets; a row each
+
+    takes_engine_targets = True
 
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina._names import lazily, look_up, registry
-from lamina._names import serialize as serialize
-from lamina._registration import get_registered_object
+from lamina._common.names import absences
+from lamina._common.objects import serialize as serialize
+from lamina._common.registry import Registry
 from lamina.optimizers import schedules
 from lamina.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from lamina.optimizers.base import Optimizer
@@ -32,20 +32,13 @@ __all__ = [
 ]
 
 # By lower-case name: as in Keras, capitals do not count.
-_CLASSES: dict[str, type[Optimizer]] = {
-    name.lower(): kind
-    for name, kind in registry(
-        (SGD, ""),
-        (Adam, ""),
-        (AdamW, ""),
-        (Adamax, ""),
-        (Nadam, ""),
-        (RMSprop, ""),
-        (Adagrad, ""),
-        (Adadelta, ""),
-        (Lion, ""),
-    ).items()
-}
+REGISTRY = Registry(
+    "optimizers",
+    "optimizer",
+    Optimizer,
+    *((kind, "") for kind in (SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Lion)),
+    fold_case=True,
+)
 
 
 def get(identifier: object) -> Optimizer | None:
@@ -63,18 +56,7 @@ def get(identifier: object) -> Optimizer | None:
     >>> get("RMSprop").learning_rate
     0.001
     """
-    if identifier is None:
-        return None
-    if isinstance(identifier, str):
-        identifier = _folded(identifier)
-    if isinstance(identifier, dict) and isinstance(identifier.get("class_name"), str):
-        identifier = identifier | {"class_name": _folded(identifier["class_name"])}
-    return look_up("optimizers.get", "optimizer", identifier, _CLASSES, Optimizer)
-
-
-def _folded(name: str) -> str:
-    """Return a name of the library's in lower case; others, those of the user's own, as they are."""
-    return name.lower() if name.lower() in _CLASSES and get_registered_object(name) is None else name
+    return REGISTRY.get(identifier)
 
 
 def deserialize(config: dict[str, object]) -> Optimizer | None:
@@ -92,6 +74,4 @@ _ABSENT = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Say what there is instead of Keras's other optimizers."""
-    return lazily(__name__, name, {}, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

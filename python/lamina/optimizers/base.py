@@ -14,16 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config
-from lamina._arguments import Argument, optional
-from lamina._arrays import converted, float_array, real_array
-from lamina._checks import KindError, flag, integer, listed, number, short, store_arrays, stored_arrays, text
-from lamina._counts import Count as Seen
-from lamina._interrupts import interrupts_later, interrupts_now
-from lamina._locks import Once
-from lamina._names import Configurable, redefines, snake_case, unique_name
+from lamina._common.arguments import Argument, optional
+from lamina._common.checks import KindError, flag, integer, listed, number, short, store_arrays, stored_arrays, text
+from lamina._common.counts import Count as Seen
+from lamina._common.interrupts import interrupts_later, interrupts_now
+from lamina._common.locks import Once
+from lamina._common.names import redefines, snake_case, unique_name
+from lamina._common.objects import Configurable
+from lamina._data.arrays import converted, float_array, real_array
+from lamina._engine.variable import Count, Home, Scalar, Variable, assign_together, one_moment, put_back
 from lamina.optimizers import schedules
 from lamina.optimizers.schedules import LearningRateSchedule
-from lamina.variables import Count, Home, Scalar, Variable, assign_together, one_moment, put_back
 
 __all__ = ["Optimizer", "constrained"]
 
@@ -249,6 +250,11 @@ class Optimizer(Configurable):
             value = value.numpy()
         self._learning_rate = number(who, "learning_rate", value, least=0)
 
+    @property
+    def rate(self) -> Any:
+        """What the learning rate was set to: a number, a schedule or a function."""
+        return self._learning_rate
+
     def rate_if_constant(self) -> float | None:
         """Return the learning rate, None where it follows a schedule or a function."""
         return self._learning_rate if isinstance(self._learning_rate, float) else None
@@ -317,6 +323,10 @@ class Optimizer(Configurable):
                 made = block.copy() if name == "average" else block.like(self.initial_state(name))
                 slots.setdefault(block, made)  # what interrupts this may have made it meanwhile
         return slots[block]
+
+    def state_blocks(self, name: str) -> list[_core.Parameters]:
+        """Return all blocks of one kind of state."""
+        return list(self._slots.get(name, {}).values())
 
     def slot_blocks(self, block: _core.Parameters) -> list[_core.Parameters | None]:
         """Return the compiled optimizer's state that belongs to a block of parameters."""

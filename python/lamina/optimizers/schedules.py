@@ -11,10 +11,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
-from lamina._arguments import Argument, optional
-from lamina._checks import flag, integer, number, numbers, text
-from lamina._names import Configurable, look_up, registry
-from lamina._names import serialize as serialize
+from lamina._common.arguments import Argument, optional
+from lamina._common.checks import flag, integer, number, numbers, text
+from lamina._common.names import required
+from lamina._common.objects import Configurable
+from lamina._common.objects import serialize as serialize
+from lamina._common.registry import Registry
 
 __all__ = [
     "CosineDecay",
@@ -370,16 +372,21 @@ class CosineDecayRestarts(LearningRateSchedule):
         }
 
 
-_CLASSES: dict[str, type[LearningRateSchedule]] = registry(
-    (ExponentialDecay, ""),
-    (InverseTimeDecay, ""),
-    (PiecewiseConstantDecay, ""),
-    (PolynomialDecay, ""),
-    (CosineDecay, ""),
-    (CosineDecayRestarts, ""),
-)
+REGISTRY = Registry(
+    "optimizers.schedules",
+    "schedule",
+    LearningRateSchedule,
+    *(
+        (kind, "")
+        for kind in (
+            ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay, CosineDecay,
+            CosineDecayRestarts,
+        )
+    ),
+)  # fmt: skip
 
 
 def deserialize(config: object) -> LearningRateSchedule:
     """Return a schedule from ``{"class_name", "config"}``."""
-    return look_up("schedules.deserialize", "schedule", config, _CLASSES, LearningRateSchedule)
+    who = "schedules.deserialize"
+    return required(who, "config", REGISTRY.get(config, who, "schedule"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina._arguments import Argument
-from lamina._checks import flag, number
+from lamina._common.arguments import Argument
+from lamina._common.checks import flag, number
 from lamina.optimizers.base import Optimizer
 
 __all__ = ["SGD"]

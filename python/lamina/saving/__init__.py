@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from lamina._names import lazily
-from lamina._registration import (
+from lamina._common.custom import (
     CustomObjectScope,
     custom_object_scope,
     get_custom_objects,
@@ -13,29 +10,26 @@ from lamina._registration import (
     get_registered_object,
     register_keras_serializable,
 )
+from lamina._common.names import absences
+from lamina._common.objects import deserialize_keras_object, serialize_keras_object
+from lamina.models import load_model, save_model
+from lamina.saving.weights import load_weights, save_weights
 
 __all__ = [
     "CustomObjectScope",
     "custom_object_scope",
+    "deserialize_keras_object",
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
+    "load_model",
+    "load_weights",
     "register_keras_serializable",
+    "save_model",
+    "save_weights",
+    "serialize_keras_object",
 ]
-
-# Imported when first asked for.
-_MODULES = {
-    "deserialize_keras_object": "objects",
-    "serialize_keras_object": "objects",
-    "load_model": "api",
-    "load_weights": "api",
-    "save_model": "api",
-    "save_weights": "api",
-}
 
 _ABSENT = {"KerasFileEditor": "files are safetensors; safetensors.numpy reads and writes them"}
 
-
-def __getattr__(name: str) -> Any:
-    """Import a function when it is first asked for; say what there is instead of Keras's others."""
-    return lazily(__name__, name, _MODULES, _ABSENT, globals())
+__getattr__ = absences(__name__, globals(), _ABSENT)

@@ -1,0 +1,1 @@
+"""What all rooms build on: checks, names, registries, configurations, locks."""

@@ -1,0 +1,88 @@
+"""Names: unknown ones with a suggestion, unique ones, and those of Keras that lamina does not have."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Container, Iterable, Mapping
+from itertools import chain, count
+from typing import Any, TypeVar
+
+from lamina._common.checks import KindError
+
+T = TypeVar("T")
+
+_uids: dict[str, count[int]] = {}
+
+
+def unknown_name(who: str, what: str, name: str, known: Iterable[str]) -> ValueError:
+    """Return the error for a name that is not known, with the nearest known one."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ValueError(f"{who}: {what} must be one of {', '.join(choices)}; got {name!r}.{hint}")
+
+
+def absences(module: str, namespace: Mapping[str, Any], absent: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a module: its AttributeError says what there is instead of a name of Keras's.
+
+    Parameters
+    ----------
+    module : str
+        The module's name.
+    namespace : mapping
+        The module's globals: the nearest name in it is suggested.
+    absent : mapping
+        Names that Keras has and lamina has not → what there is instead.
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name in absent:
+            raise AttributeError(f"{module} has no {name!r}: {absent[name]}.")
+        near = difflib.get_close_matches(name, [known for known in namespace if not known.startswith("_")], n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module {module!r} has no attribute {name!r}.{hint}")
+
+    return __getattr__
+
+
+def redefines(kind: type, method: str, reference: str) -> bool:
+    """Return whether `method` is overridden in a more derived class than the one that defines `reference`.
+
+    `reference` stands in the library's own class beside the method, so this tells what a user has overridden.
+    """
+    for base in kind.__mro__:
+        if reference in base.__dict__:
+            return False
+        if method in base.__dict__:
+            return True
+    return False
+
+
+def required(who: str, what: str, found: T | None) -> T:
+    """Return what was found, or raise where it is None."""
+    if found is None:
+        raise KindError(f"{who}: {what} must be given; got None.")
+    return found
+
+
+def snake_case(name: str) -> str:
+    """Return ``CamelCase`` as ``camel_case``."""
+    partly = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", partly).lower()
+
+
+def unique_name(prefix: str) -> str:
+    """Return `prefix`, then `prefix_1`, `prefix_2`, … in this process."""
+    before = next(_uids.setdefault(prefix, count()))
+    return prefix if before == 0 else f"{prefix}_{before}"
+
+
+def unique(name: str, taken: Container[str]) -> str:
+    """Return a name, or where it is taken the first of ``name_1``, ``name_2``, … that is not."""
+    return next(one for one in chain([name], (f"{name}_{i}" for i in count(1))) if one not in taken)
+
+
+def reset_names() -> None:
+    """Begin again to count names."""
+    _uids.clear()

@@ -1,0 +1,216 @@
+"""Configurations: objects as plain values, which JSON can hold, and back.
+
+A configuration is a dict of ``"module"``, ``"class_name"``, ``"config"`` and ``"registered_name"``, as Keras writes it.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+
+from lamina._common import custom
+from lamina._common.checks import KindError, arguments, short, text
+from lamina._common.names import unknown_name
+from lamina._common.registry import find_function, is_public, module_of, registries
+
+__all__ = [
+    "Configurable", "OfFunction", "deserialize_keras_object", "name_of", "serialize", "serialize_keras_object",
+    "serialize_optional",
+]  # fmt: skip
+
+
+class Configurable:
+    """An object that can be made again from its arguments."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the same object."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return an object from `get_config`."""
+        return cls(**arguments(cls, config))
+
+
+class OfFunction:
+    """Base of objects that wrap a user's function: their configuration is the function's name, as in Keras."""
+
+    function: Callable[..., Any]
+
+
+def serialize(item: Any) -> dict[str, Any]:
+    """Return the configuration of an object that has ``get_config``.
+
+    Returns
+    -------
+    dict
+        ``"module"``, ``"class_name"``, ``"config"``, and ``"registered_name"``, which is None for lamina's classes. Their
+        module is Keras's, for classes that Keras has too.
+    """
+    if isinstance(item, OfFunction):
+        registered_name = custom.get_registered_name(item.function)
+        return {
+            "module": "builtins",
+            "class_name": "function",
+            "config": name_of(item.function),
+            "registered_name": registered_name,
+        }
+    kind = type(item)
+    if not hasattr(item, "get_config") or isinstance(item, type):
+        raise KindError(f"serialize: the object must have get_config; got {short(item)}.")
+    registered: str | None = custom.get_registered_name(kind)
+    module = kind.__module__
+    if is_public(kind) and registered == kind.__name__:
+        module, registered = str(module_of(kind)), None
+    return {"module": module, "class_name": kind.__name__, "config": item.get_config(), "registered_name": registered}
+
+
+def serialize_optional(item: Any) -> dict[str, Any] | None:
+    """Return `serialize` of an object, None for None."""
+    return None if item is None else serialize(item)
+
+
+def name_of(function: Any) -> str:
+    """Return the name under which a function can be found again; raise where it has none."""
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str) or name == "<lambda>":
+        raise KindError(f"serialize: {short(function)} must have a name, to be found again; write it with def.")
+    return name
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """Return an object as plain values.
+
+    Parameters
+    ----------
+    obj : object
+        A number, text, array, list, tuple or dict of such; a function that is registered or lamina's; or an object that
+        has ``get_config``, as layers, losses and optimizers do.
+
+    Returns
+    -------
+    object
+        Of an object with ``get_config``: a dict of ``"module"``, ``"class_name"``, ``"config"`` and
+        ``"registered_name"``, as Keras writes it.
+
+    Raises
+    ------
+    TypeError
+        The object is none of these.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> serialize_keras_object(lamina.regularizers.L2(0.5))["config"]
+    {'l2': 0.5}
+    """
+    if obj is None or isinstance(obj, (bool, int, float, str)):
+        return obj
+    if isinstance(obj, np.generic):
+        return obj.item()
+    if isinstance(obj, (list, tuple)):
+        return type(obj)(serialize_keras_object(item) for item in obj)
+    if isinstance(obj, dict):
+        return {key: serialize_keras_object(value) for key, value in obj.items()}
+    if isinstance(obj, bytes):
+        try:
+            return {"class_name": "__bytes__", "config": {"value": obj.decode()}}
+        except UnicodeDecodeError:
+            raise ValueError("serialize_keras_object: bytes must be UTF-8, for JSON; these are not.") from None
+    if isinstance(obj, np.ndarray):
+        return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
+    if obj is Ellipsis:
+        return {"class_name": "__ellipsis__", "config": {}}
+    if isinstance(obj, slice):
+        ends = {"start": obj.start, "stop": obj.stop, "step": obj.step}
+        return {"class_name": "__slice__", "config": serialize_keras_object(ends)}
+    if isinstance(obj, types.FunctionType):
+        if not is_public(obj) and not custom.is_registered(obj):
+            raise TypeError(
+                f"serialize_keras_object: {obj.__name__} must be registered with "
+                "lamina.saving.register_keras_serializable, to be found again."
+            )
+        name = custom.get_registered_name(obj)
+        module = module_of(obj) or obj.__module__
+        return {"module": module, "class_name": "function", "config": obj.__name__, "registered_name": name}
+    if hasattr(obj, "get_config") and not isinstance(obj, type):
+        return serialize(obj)
+    raise TypeError(f"serialize_keras_object: obj must be plain or have get_config; got {type(obj).__name__}.")
+
+
+def deserialize_keras_object(
+    config: Any, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True, **_: Any
+) -> Any:
+    """Return the object of a configuration that `serialize_keras_object` returned; Keras's are read too.
+
+    Parameters
+    ----------
+    config : object
+    custom_objects : dict, optional
+        Name → class or function, for classes of one's own.
+    safe_mode : bool
+        Accepted as in Keras: a configuration never holds code here.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A class or function is not known.
+    """
+    with custom.custom_object_scope(custom_objects):
+        return _restore(config)
+
+
+def _restore(config: Any) -> Any:
+    if isinstance(config, str):
+        return custom.get_registered_object(config) or config
+    if isinstance(config, (list, tuple)):
+        return type(config)(_restore(item) for item in config)
+    if not isinstance(config, dict):
+        return config
+    if "class_name" not in config or "config" not in config:
+        return {key: _restore(value) for key, value in config.items()}
+    name, inner = config["class_name"], config["config"]
+    if isinstance(name, str) and name in _PLAIN:
+        return _PLAIN[name](inner)
+    return _function(config) if name == "function" else _object(config)
+
+
+_PLAIN: dict[str, Any] = {
+    "__bytes__": lambda inner: inner["value"].encode(),
+    "__numpy__": lambda inner: np.array(inner["value"], inner["dtype"]),
+    "__ellipsis__": lambda inner: Ellipsis,
+    "__slice__": lambda inner: slice(inner["start"], inner["stop"], inner["step"]),
+    "__tuple__": lambda inner: tuple(_restore(item) for item in inner["value"]),
+}
+
+
+def _function(config: dict[str, Any]) -> Any:
+    """Return a function that a user registered, or one of the library's."""
+    name = str(config.get("registered_name") or config["config"])
+    found = custom.find(name) or find_function(str(config["config"]))
+    if found is None:
+        raise unknown_name("deserialize_keras_object", "function", name, custom.get_custom_objects())
+    return found
+
+
+def _object(config: dict[str, Any]) -> Any:
+    """Return an object of a user's class, or of the library's class in the module that the configuration names."""
+    who = "deserialize_keras_object"
+    name, module = text(who, "'class_name'", config["class_name"]), str(config.get("module") or "")
+    registered = str(config.get("registered_name") or name)
+    own = module.startswith(("keras", "lamina"))
+    if own and registered != name:
+        raise ValueError(f"{who}: {registered!r} cannot stand for {module}.{name}.")
+    rooms = [room for path, room in registries.items() if own and module.endswith(f".{path}")] or registries.values()
+    classes: dict[str, Any] = {}
+    for room in reversed(list(rooms)):
+        classes |= room.classes()
+    found = custom.get_registered_object(registered) or classes.get(name) or custom.find(registered)
+    if found is None:
+        raise unknown_name(who, "class", name, classes)
+    if not hasattr(found, "from_config"):
+        raise KindError(f"{who}: class must be a class with from_config; {name!r} is {found!r}.")
+    return found.from_config(config.get("config", {}))

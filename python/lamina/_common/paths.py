@@ -1,0 +1,31 @@
+"""The check of paths: by itself, for what it needs takes time to import."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from lamina._common.checks import KindError
+
+__all__ = ["path", "writable_folder"]
+
+
+def path(who: str, name: str, value: Any) -> Path:
+    """Return the path of a file or directory, a leading ``~`` replaced by the home directory; or raise."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise KindError(f"{who}: {name} must be a path; got {type(value).__name__}.")
+    if not os.fspath(value):
+        raise ValueError(f"{who}: {name} must be a path; got an empty one.")
+    return Path(os.path.expanduser(os.fsdecode(value)))  # where no such user is known it stays as it is
+
+
+def writable_folder(who: str, name: str, folder: Path) -> None:
+    """Raise OSError where a folder is none, or could not be made or written to."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise NotADirectoryError(f"{who}: {name} must be a folder; {there} is none.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{who}: {name} must be a folder that can be written to; {there} cannot.")

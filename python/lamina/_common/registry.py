@@ -1,0 +1,177 @@
+"""Registries: the public names of the library's classes and functions.
+
+Each public room (`lamina.losses`, `lamina.layers`, …) registers its classes here under their names. Configurations and
+files hold these names, never the place of a class in the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from lamina._common import custom
+from lamina._common.checks import KindError, short, text
+from lamina._common.names import unknown_name
+
+__all__ = ["Registry", "find_function", "is_public", "module_of", "register_functions", "registries"]
+
+T = TypeVar("T")
+
+registries: dict[str, Registry[Any]] = {}  # by room
+_functions: dict[str, dict[str, Callable[..., Any]]] = {}  # by room, then by name
+_modules: dict[Any, str] = {}  # class or function → the module that configurations name
+
+
+class Registry(Generic[T]):
+    """The classes of one room, by their names and aliases.
+
+    Parameters
+    ----------
+    room : str
+        ``"losses"`` for `lamina.losses`.
+    noun : str
+        What an instance is called in messages.
+    kind : type
+        What instances must be.
+    *entries : tuple of (class, str)
+        A class and its aliases, separated by blanks.
+    own : iterable of class
+        Classes that Keras does not have. Configurations of the others name Keras's module, so that Keras reads them.
+    fold_case : bool
+        Whether names are compared in lower case.
+    from_function : callable, optional
+        Makes an instance of a function that a user wrote; without it functions are refused.
+    """
+
+    def __init__(
+        self,
+        room: str,
+        noun: str,
+        kind: type[T],
+        *entries: tuple[type[Any], str],
+        own: Iterable[type] = (),
+        fold_case: bool = False,
+        from_function: Callable[[Any], T] | None = None,
+    ) -> None:
+        self._room, self._noun, self._kind = room, noun, kind
+        self._fold_case, self._from_function = fold_case, from_function
+        self._kinds: tuple[type, ...] = (kind,)
+        self._by_name: dict[str, type[Any]] = {}
+        for entry, aliases in entries:
+            self.add(entry, aliases, "lamina" if entry in own else "keras")
+        registries[room] = self
+
+    def add(self, kind: type, aliases: str = "", package: str = "keras", room: str | None = None) -> None:
+        """Register a class, by default as one of this room; instances of it are accepted, whatever its base."""
+        if not issubclass(kind, self._kinds):
+            self._kinds = (*self._kinds, kind)
+        for name in (*aliases.split(), kind.__name__):
+            self._by_name[self._key(name)] = kind
+        room = self._room if room is None else room
+        _modules[kind] = f"{package}.{room}" if room else package
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._key(name) in self._by_name
+
+    def class_named(self, name: str) -> type[Any] | None:
+        """Return the class that a name or alias stands for, None where there is none."""
+        return self._by_name.get(self._key(name))
+
+    def classes(self) -> dict[str, type[Any]]:
+        """Return the classes by the name that configurations hold."""
+        return {kind.__name__: kind for kind in self._by_name.values()}
+
+    def _key(self, name: str) -> str:
+        return name.lower() if self._fold_case else name
+
+    def get(self, identifier: object, who: str | None = None, what: str | None = None) -> T | None:
+        """Return an instance from a name, a configuration, a class, an instance or a function; None for None.
+
+        Parameters
+        ----------
+        identifier : str, dict, class, instance, function or None
+            A dict has ``"class_name"`` and ``"config"``.
+        who, what : str, optional
+            The caller and the argument, for messages.
+
+        Raises
+        ------
+        ValueError
+            The name is not known; the message suggests the nearest.
+        TypeError
+            `identifier` is of another kind.
+        """
+        if identifier is None:
+            return None
+        who, what = f"{self._room}.get" if who is None else who, what or self._noun
+        found = self._resolve(who, what, identifier)
+        if isinstance(found, self._kinds):
+            return found  # type: ignore[return-value]  # T, or what `add` accepts beside it
+        if self._from_function is not None and callable(found) and not isinstance(found, type):
+            return self._from_function(found)
+        if isinstance(identifier, (str, dict)):
+            return self._checked(who, what, found)  # type: ignore[no-any-return]  # it raises
+        raise KindError(f"{who}: {what} must be a name or a {self._kind.__name__}; got {type(found).__name__}.")
+
+    def _checked(self, who: str, what: str, made: Any) -> Any:
+        """Return what a name stands for, or raise where it is of another kind."""
+        if not isinstance(made, self._kinds):
+            raise KindError(f"{who}: {what} must be a {self._kind.__name__}; the name stands for {short(made)}.")
+        return made
+
+    def _resolve(self, who: str, what: str, identifier: object) -> Any:
+        """Return what an identifier stands for, of whatever kind it is."""
+        if isinstance(identifier, str):
+            found = self._known(identifier, identifier)
+            if found is None:
+                raise unknown_name(who, what, identifier, self)
+            return self._checked(who, what, found()) if isinstance(found, type) else found
+        if isinstance(identifier, dict) and "class_name" in identifier:
+            name = text(who, f"'class_name' of {what}", identifier["class_name"])
+            if name == "function":
+                function = identifier.get("registered_name") or identifier.get("config")
+                if not isinstance(function, str):
+                    raise KindError(f"{who}: {what} must name its function in 'config'; got {short(function)}.")
+                return self._resolve(who, what, function)
+            found = self._known(str(identifier.get("registered_name") or name), name)
+            if found is None:
+                raise unknown_name(who, what, name, self)
+            if not hasattr(found, "from_config"):
+                raise KindError(f"{who}: {what} must be a class with from_config; {name!r} is {found!r}.")
+            return self._checked(who, what, found.from_config(identifier.get("config", {})))
+        if isinstance(identifier, type) and issubclass(identifier, self._kinds):
+            return identifier()
+        return identifier
+
+    def _known(self, registered: str, name: str) -> Any:
+        """Return the class or function of a name, None where there is none.
+
+        What a user registered under its full name (``"package>name"``) comes first, then the library's, then what a
+        user registered under that name in any package.
+        """
+        return custom.get_registered_object(registered) or self.class_named(name) or custom.find(registered)
+
+
+def register_functions(room: str, functions: Mapping[str, Callable[..., Any]]) -> None:
+    """Register the functions of a room under their names."""
+    _functions.setdefault(room, {}).update(functions)
+    for function in functions.values():
+        _modules.setdefault(function, f"keras.{room}")
+
+
+def find_function(name: str) -> Callable[..., Any] | None:
+    """Return the library's function of a name, None where there is none."""
+    return next((known[name] for known in _functions.values() if name in known), None)
+
+
+def module_of(item: Any) -> str | None:
+    """Return the module that configurations name for one of the library's classes or functions; None for others."""
+    return _modules.get(item)
+
+
+def is_public(item: Any) -> bool:
+    """Return whether a class or function is registered as one of the library's."""
+    return item in _modules

@@ -1,0 +1,401 @@
+"""The one place that converts what users pass into what kernels take.
+
+A C-ordered array of the right dtype goes through as it is; everything else is converted once, straight to the
+dtype wanted. What is not made of real numbers raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core, config
+from lamina._common.checks import KindError, short
+
+Array = npt.NDArray[Any]
+
+
+_MOST_AXES = 64  # of an array of NumPy's
+
+
+def broadcast(who: str, name: str, array: Array, shape: tuple[int, ...]) -> Array:
+    """Return an array broadcast to a shape, or raise."""
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{who}: {name} must be broadcast to shape {shape}; got {array.shape}.") from None
+
+
+def converted(array: Array, dtype: Any, requirements: Any = ("C_CONTIGUOUS", "ALIGNED")) -> Array:
+    """Return an array of a dtype, C-ordered, itself where it is one; rounded to nearest, whatever the caller's mode."""
+    if array.dtype == dtype:
+        return np.require(array, None, requirements)
+    with _core.DefaultMode():
+        return np.require(array, np.dtype(dtype), requirements)
+
+
+def any_array(who: str, name: str, value: Any) -> Array:
+    """Return `value` as an array of whatever it holds, or raise where rows differ in length."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{who}: {name} must be rectangular, every row of one length.") from None
+
+
+def real_array(who: str, name: str, value: Any) -> Array:
+    """Return `value` as an array of real numbers, its dtype unchanged."""
+    if value is None:
+        raise KindError(f"{who}: {name} must be an array; got None.")
+    if _holds_masks(value):
+        raise KindError(
+            f"{who}: {name} must be a plain array; got a masked one, whose mask would be lost. Fill it first."
+        )
+    _refuse_missing(who, name, value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        if isinstance(value, (list, tuple)):
+            raise ValueError(f"{who}: {name} must be rectangular, every row of one length.") from None
+        raise KindError(f"{who}: {name} must be an array; {type(value).__name__} is none: {error}.") from None
+    if array.dtype.kind == "O":
+        array = _from_objects(who, name, array)
+    if array.dtype.kind not in "biuf":
+        kind = {"c": "complex numbers", "U": "strings", "S": "bytes", "M": "dates"}.get(array.dtype.kind)
+        raise KindError(
+            f"{who}: {name} must be real numbers; got {kind or 'dtype ' + str(array.dtype)}."
+            + (" Take the real part or the magnitude first." if array.dtype.kind == "c" else "")
+        )
+    return array
+
+
+def _holds_masks(value: Any, depth: int = 0) -> bool:
+    """Return whether there is a mask: of the value, or of an item of a list."""
+    if isinstance(value, (list, tuple)):
+        if depth > _MOST_AXES:  # which NumPy refuses
+            return False
+        return any(_holds_masks(item, depth + 1) for item in value if not isinstance(item, (int, float)))
+    return isinstance(value, np.ma.MaskedArray)
+
+
+def _refuse_missing(who: str, name: str, value: Any) -> None:
+    """Raise where a pandas object of nullable types lacks a value: NumPy would make a NaN of it."""
+    if not hasattr(value, "isna") or isinstance(value, np.ndarray):
+        return
+    dtypes = getattr(value, "dtypes", None) if hasattr(value, "columns") else [getattr(value, "dtype", None)]
+    if dtypes is None or all(isinstance(dtype, np.dtype) and dtype.kind != "O" for dtype in dtypes):
+        return  # plain floats, whose NaN is a number like others
+    missing = np.argwhere(np.asarray(value.isna(), dtype=bool))
+    if len(missing):
+        raise ValueError(
+            f"{who}: {name} must have no missing values; one is at {tuple(int(i) for i in missing[0])}. Fill it first."
+        )
+
+
+def _from_objects(who: str, name: str, array: Array) -> Array:
+    """Object arrays of numbers (a data frame's mixed columns) are taken; anything else in them raises."""
+    for item in array.flat:
+        if not isinstance(item, (bool, int, float, np.bool_, np.integer, np.floating)):
+            raise KindError(f"{who}: {name} must be real numbers; got an array that holds {short(item)}.")
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{who}: {name} must be numbers that float64 can hold; one is too large.") from None
+
+
+def float_array(who: str, name: str, value: Any, dtype: str | None = None) -> Array:
+    """Return `value` C-ordered in a float dtype: the one given, else its own if kernels take it, else floatx."""
+    array = real_array(who, name, value)
+    if dtype is None:
+        dtype = str(array.dtype) if array.dtype in (np.float32, np.float64) else config.floatx()
+    return converted(array, dtype)
+
+
+def native_array(array: Array) -> Array:
+    """Return numbers that the engine can read where they are: native byte order, at most 64 bits."""
+    if array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def batch_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None) -> Array:
+    """Return `value` as rows, dtype unchanged, or raise where it is no batch of such rows.
+
+    Parameters
+    ----------
+    row_shape : tuple of int or None
+        Shape of one row; None where it is not known yet.
+    """
+    array = real_array(who, name, value)
+    wanted = "(n, " + ", ".join(map(str, row_shape)) + ")" if row_shape is not None else "(n, features)"
+    if array.ndim < 2:
+        hint = (
+            f" A single row is {name}[numpy.newaxis], a single feature {name}[:, numpy.newaxis]."
+            if array.ndim == 1
+            else ""
+        )
+        raise ValueError(f"{who}: {name} must have shape {wanted}; got {array.shape}.{hint}")
+    if row_shape is not None and array.shape[1:] != row_shape:
+        raise ValueError(f"{who}: {name} must have shape {wanted}; got {array.shape}.")
+    return array
+
+
+class SparseRows:
+    """Rows of a sparse matrix in compressed form: SciPy's CSR, read where it is.
+
+    Attributes
+    ----------
+    arrays : tuple of ndarray
+        Starts (n + 1,), columns and values of all entries.
+    shape : tuple of int
+    """
+
+    def __init__(self, starts: Array, columns: Array, values: Array, shape: tuple[int, int]) -> None:
+        self.arrays = (starts, columns, values)
+        self.shape = shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> SparseRows:
+        """Return some of the rows; a slice of step 1 copies no entries."""
+        starts, columns, values = self.arrays
+        if isinstance(rows, slice) and rows.step in (None, 1):
+            first, end, _ = rows.indices(len(self))
+            return SparseRows(
+                starts[first : max(first, end) + 1], columns, values, (max(0, end - first), self.shape[1])
+            )
+        numbers = np.arange(len(self))[rows]
+        sizes = starts[numbers + 1] - starts[numbers]
+        ends = np.concatenate([[0], np.cumsum(sizes)]).astype(starts.dtype)
+        entries = np.arange(ends[-1]) + np.repeat(starts[numbers] - ends[:-1], sizes)
+        return SparseRows(ends, columns[entries], values[entries], (len(numbers), self.shape[1]))
+
+
+def is_sparse(value: Any) -> bool:
+    """Return whether `value` is one of SciPy's sparse matrices or arrays."""
+    return type(value).__module__.startswith("scipy.sparse")
+
+
+def _index_type(array: Array) -> type[np.signedinteger[Any]]:
+    return np.int64 if array.dtype.itemsize == 8 else np.int32
+
+
+def sparse_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None) -> SparseRows:
+    """Return a sparse matrix as rows, its entries where they are if it is in CSR form."""
+    if value.ndim != 2 or (row_shape is not None and tuple(value.shape[1:]) != row_shape):
+        wanted = "(n, features)" if row_shape is None else f"(n, {', '.join(map(str, row_shape))})"
+        raise ValueError(f"{who}: {name} must have shape {wanted}; got {value.shape}.")
+    matrix = value.tocsr()
+    if matrix.dtype.kind not in "biuf":
+        raise KindError(f"{who}: {name} must be real numbers; got dtype {matrix.dtype}.")
+    # Where rows begin is read twice: it is a copy that nobody changes. Columns are checked as they are read.
+    starts = np.array(matrix.indptr, _index_type(matrix.indptr))
+    columns = np.require(matrix.indices, _index_type(matrix.indices), ["C", "A"])
+    values = native_array(np.ascontiguousarray(matrix.data))
+    columns, values = columns[: len(values)], values[: len(columns)]
+    bad = _core.first_bad_sparse_row(starts, columns, matrix.shape[1])
+    if bad >= 0:
+        raise ValueError(f"{who}: {name} is a broken sparse matrix: row {bad} has entries out of bounds.")
+    return SparseRows(starts, columns, values, (matrix.shape[0], matrix.shape[1]))
+
+
+def index_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None, count: int) -> Array:
+    """Return numbers of a table's rows as the engine reads them; whole numbers in ``[0, count)``, or it raises."""
+    array = batch_array(who, name, value, row_shape)
+    flat = array.reshape(-1)
+    if array.dtype.kind == "f":
+        whole = flat.astype(np.int64) if np.isfinite(flat).all() else None
+        if whole is None or not np.array_equal(whole, flat):
+            raise ValueError(f"{who}: {name} must be whole numbers, which an Embedding looks up; got fractions or NaN.")
+        flat = whole
+    elif array.dtype.kind == "b":
+        flat = flat.astype(np.uint8)
+    flat = np.require(flat, flat.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
+    bad = _core.first_label_outside(flat, count)
+    if bad >= 0:
+        raise ValueError(
+            f"{who}: {name} must be in [0, {count}), the input_dim of the Embedding; got {flat[bad]} in row "
+            f"{bad // max(1, flat.size // len(array))}."
+        )
+    return flat.reshape(array.shape)
+
+
+def label_array(who: str, name: str, value: Any, classes: int, ignored: int | None = None) -> npt.NDArray[Any]:
+    """Return class labels as integers of shape (n,).
+
+    ``(n, 1)`` is taken for ``(n,)``, and floats that are whole numbers for integers. A label outside
+    ``[0, classes)`` that is not the ignored one raises, with its row.
+    """
+    array = real_array(who, name, value)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(
+            f"{who}: {name} must be class numbers of shape (n,); got {array.shape}. "
+            "One-hot rows belong to the loss 'categorical_crossentropy'."
+        )
+    if array.dtype.kind == "f":
+        whole = array.astype(np.int64, copy=True) if np.isfinite(array).all() else None
+        if whole is None or not np.array_equal(whole, array):
+            raise ValueError(f"{who}: {name} must be whole class numbers; got fractions or NaN.")
+        array = whole
+    elif array.dtype.kind == "b":
+        array = array.astype(np.uint8)
+    if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
+        array = np.require(array, array.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
+    checked = array if ignored is None else array[array != ignored]
+    row = _core.first_label_outside(checked, classes)
+    if row >= 0:
+        row = row if ignored is None else int(np.flatnonzero(array != ignored)[row])
+        raise ValueError(
+            f"{who}: {name} must be in [0, {classes}), one for each unit of the last layer; "
+            f"got {array[row]} at row {row}."
+        )
+    return array
+
+
+def target_array(who: str, name: str, value: Any, columns: int, dtype: str | None) -> Array:
+    """Return targets as (n, columns); ``(n,)`` is taken for ``(n, 1)`` and nothing else is broadcast.
+
+    Parameters
+    ----------
+    dtype : str or None
+        None leaves the dtype and the memory as they are where the engine can read them.
+    """
+    array = real_array(who, name, value)
+    if array.ndim == 1 and columns == 1:
+        array = array[:, np.newaxis]
+    if array.ndim != 2 or array.shape[1] != columns:
+        raise ValueError(
+            f"{who}: {name} must have shape (n, {columns}), one column for each unit of the last layer; "
+            f"got {array.shape}."
+        )
+    if dtype is None:
+        return native_array(array)
+    return converted(array, dtype)
+
+
+def _holds_integers(who: str, value: Any) -> bool:
+    """Return whether these are whole numbers, which float32 might round: class numbers, or ids."""
+    dtype = value.dtype if hasattr(value, "dtype") else real_array(who, "y_pred", value).dtype
+    return getattr(dtype, "kind", "") in "iu"
+
+
+def scored_batch(
+    who: str,
+    y_true: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    targets: Callable[[str, Any, int, str | None], Array],
+    elements: bool = False,
+) -> tuple[Array, Array, Array | None, tuple[int, ...]]:
+    """Return targets, predictions and weights as kernels take them, and the rows' shape, for losses and metrics.
+
+    Parameters
+    ----------
+    y_true, y_pred : array_like
+        Predictions ``(..., c)``; targets of the same shape, or without the last axis.
+    sample_weight : array_like or None
+        Of the rows' shape, or broadcast to it.
+    targets : callable
+        Reads the targets of rows, given who asks, the number of columns and the dtype.
+    elements : bool
+        Return a weight for each prediction, shape (n, c), instead of one for each row; they may be given so, too.
+    """
+    predictions = float_array(who, "y_pred", y_pred, "float64" if _holds_integers(who, y_pred) else None)
+    if predictions.ndim == 0 or predictions.shape[-1] == 0:
+        raise ValueError(f"{who}: y_pred must have shape (..., c), c >= 1; got {predictions.shape}.")
+    shape, columns = predictions.shape[:-1], predictions.shape[-1]
+    predictions = predictions.reshape(-1, columns)
+    true = real_array(who, "y_true", y_true)
+    if len(shape) != 1:
+        if true.shape == (*shape, columns):
+            true = true.reshape(-1, columns)
+        elif true.shape in (shape, (*shape, 1)):
+            true = true.reshape(-1)
+        else:
+            raise ValueError(f"{who}: y_true must have the shape of y_pred, {(*shape, columns)}; got {true.shape}.")
+    dtype = str(predictions.dtype)
+    read = targets(who, true, columns, dtype)
+    if len(read) != len(predictions):
+        raise ValueError(f"{who}: y_true must have {len(predictions)} rows as y_pred has; got {len(read)}.")
+    weights = None
+    if sample_weight is not None:
+        weights = (element_weights if elements else row_weights)(who, sample_weight, (*shape, columns), dtype)
+    return read, predictions, weights, shape
+
+
+def of_one_rank(y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+    """Return targets and predictions of equal rank, where one of them lacks a last axis of size 1 that the other has.
+
+    For code of the user's: ``(n,)`` beside ``(n, 1)`` would be compared row by row with every other.
+    """
+    if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1 and y_true.shape == y_pred.shape[:-1]:
+        return y_true[..., np.newaxis], y_pred
+    if y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1 and y_true.shape[:-1] == y_pred.shape:
+        return y_true[..., 0], y_pred
+    return y_true, y_pred
+
+
+def element_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:
+    """Return one weight for each prediction, shape (n, c), given weights of their shape or as `row_weights` takes."""
+    array = real_array(who, "sample_weight", value)
+    if array.ndim == len(shape) and all(size in (1, wanted) for size, wanted in zip(array.shape, shape, strict=True)):
+        return converted(np.broadcast_to(array, shape).reshape(-1, shape[-1]), dtype)
+    return np.repeat(row_weights(who, array, shape, dtype), shape[-1]).reshape(-1, shape[-1])
+
+
+def row_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:
+    """Return one weight for each row, given weights of the rows' shape, or of its first axes, or a single one.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the predictions: the rows', and the number of columns.
+    """
+    shape = shape[:-1]
+    array = real_array(who, "sample_weight", value)
+    if array.ndim > len(shape) and array.shape[-1] == 1:
+        array = array[..., 0]
+    fits = all(size in (1, wanted) for size, wanted in zip(array.shape, shape, strict=False))
+    if array.ndim > len(shape) or not fits:
+        raise ValueError(f"{who}: sample_weight must have shape {shape}, one weight for each row; got {array.shape}.")
+    array = converted(array.reshape(array.shape + (1,) * (len(shape) - array.ndim)), dtype)
+    return np.require(np.broadcast_to(array, shape).reshape(-1), None, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def weight_array(who: str, name: str, value: Any, rows: int, lines: tuple[int, ...], dtype: str) -> Array:
+    """Return sample weights, one for each row, shape (rows,), or for each of its lines of output, (rows, lines)."""
+    array = real_array(who, name, value)
+    if array.ndim > 1 and array.shape[-1] == 1 and array.shape != (rows, *lines):
+        array = array[..., 0]
+    if array.shape not in ((rows,), (rows, *lines)):
+        also = f" or {(rows, *lines)}" if lines else ""
+        raise ValueError(f"{who}: {name} must have shape ({rows},){also}, one weight for each row; got {array.shape}.")
+    array = array if array.ndim == 1 else array.reshape(rows, -1)
+    with np.errstate(over="ignore"):
+        found = converted(array, dtype)
+    if not np.isfinite(found).all():
+        raise ValueError(
+            f"{who}: {name} must be finite in {dtype}; row {int(np.argwhere(~np.isfinite(found))[0][0])} is not."
+        )
+    return found
+
+
+def output_lines(who: str, y: Any, lines: tuple[int, ...], columns: int) -> Any:
+    """Return targets with the axes of an output (n, *lines, columns) before its last one made one; without lines, y."""
+    array = real_array(who, "y", y)
+    if not lines:
+        return array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
+    if array.shape[1:] == lines:
+        return array.reshape(-1)
+    if array.ndim == len(lines) + 2 and array.shape[1:-1] == lines:
+        return array.reshape(-1, array.shape[-1])
+    wanted = ", ".join(map(str, lines))
+    raise ValueError(
+        f"{who}: y must have shape (n, {wanted}, {columns}) as the output has, or (n, {wanted}) for class numbers; "
+        f"got {array.shape}. Put a Flatten before the last layer where rows have one line of targets."
+    )

@@ -1,0 +1,151 @@
+"""Everything that `fit`, `evaluate` and `predict` accept, as rows that the engine reads where they are."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina._common.checks import KindError, integer, number, short
+from lamina._data.arrays import (
+    SparseRows,
+    batch_array,
+    index_array,
+    is_sparse,
+    native_array,
+    real_array,
+    sparse_array,
+    weight_array,
+)  # fmt: skip
+
+__all__ = [
+    "Data",
+    "check_class_weight",
+    "class_weights",
+    "engine_input",
+    "input_rows",
+    "same_length",
+    "split_point",
+    "weights",
+]
+
+Array = npt.NDArray[Any]
+
+
+class Data(NamedTuple):
+    """All rows of a call: inputs and targets as the user gave them, weights in the model's dtype."""
+
+    x: Array | SparseRows
+    y: Array | None
+    sample_weight: Array | None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def engine_input(self) -> Any:
+        """Return the input as the engine takes it."""
+        return engine_input(self.x)
+
+    def take(self, rows: Any) -> Data:
+        """Return some of the rows."""
+        return Data(
+            self.x[rows],
+            None if self.y is None else self.y[rows],
+            None if self.sample_weight is None else self.sample_weight[rows],
+        )
+
+
+def input_rows(
+    who: str, x: Any, row_shape: tuple[int, ...] | None, vocabulary: int | None = None
+) -> Array | SparseRows:
+    """Return the input as rows, its dtype and memory unchanged where that is possible.
+
+    Parameters
+    ----------
+    vocabulary : int or None
+        Where given the input is numbers of rows of a table of so many.
+    """
+    if row_shape is not None and not is_sparse(x):
+        x = _of_rank(who, x, row_shape)
+    if vocabulary is not None:
+        return index_array(who, "x", x, row_shape, vocabulary)
+    if is_sparse(x):
+        return sparse_array(who, "x", x, row_shape)
+    return native_array(batch_array(who, "x", x, row_shape))
+
+
+def _of_rank(who: str, x: Any, row_shape: tuple[int, ...]) -> Any:
+    """Return the input with its last axis, of size 1, added or left out where the rank asks for it, as in Keras."""
+    array = real_array(who, "x", x)
+    if array.ndim == len(row_shape) and row_shape[-1] == 1:
+        return array[..., np.newaxis]
+    if array.ndim == len(row_shape) + 2 and array.shape[-1] == 1:
+        return array[..., 0]
+    return array
+
+
+def engine_input(x: Array | SparseRows) -> Any:
+    """Return rows as the engine takes them."""
+    return x.arrays if isinstance(x, SparseRows) else x
+
+
+def weights(who: str, sample_weight: Any, rows: int, lines: tuple[int, ...], dtype: str) -> Array | None:
+    """Return sample weights, or None: one for each row, or one for each of its lines of output."""
+    return None if sample_weight is None else weight_array(who, "sample_weight", sample_weight, rows, lines, dtype)
+
+
+def same_length(who: str, x: Array | SparseRows, y: Array, lines: int) -> None:
+    """Raise unless inputs and targets have as many rows, each with so many lines of output."""
+    if len(x) * lines != len(y):
+        raise ValueError(f"{who}: y must have as many rows as x; got {len(y) // lines} for {len(x)}.")
+
+
+def check_class_weight(who: str, class_weight: Any) -> None:
+    """Raise unless these are weights of classes."""
+    balanced = isinstance(class_weight, str) and class_weight == "balanced"
+    if not balanced and (isinstance(class_weight, str) or not hasattr(class_weight, "items")):
+        raise KindError(f"{who}: class_weight must be a dict or 'balanced'; got {short(class_weight)}.")
+
+
+def class_weights(who: str, class_weight: Any, y: Any, columns: int) -> Array:
+    """Return the weight of each row, given that of its class: classes are numbers, or places in one-hot rows.
+
+    Parameters
+    ----------
+    class_weight : dict of int to float, or "balanced"
+    columns : int
+        Of the model's output: how many classes there are, 2 where it is 1.
+    """
+    check_class_weight(who, class_weight)
+    targets = real_array(who, "y", y)
+    if targets.ndim == 2 and targets.shape[1] > 1:
+        classes = targets.argmax(axis=1)
+    elif targets.ndim <= 2:
+        if not np.isfinite(targets).all():
+            raise ValueError(f"{who}: y must be finite where class_weight is given; it has NaN or infinite values.")
+        classes = np.rint(targets.reshape(-1)).astype(np.int64)
+    else:
+        raise ValueError(f"{who}: class_weight needs y of shape (n,) or (n, c); got {targets.shape}.")
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        found, counts = np.unique(classes, return_counts=True)
+        balanced: Array = len(classes) / (len(found) * counts)
+        return np.asarray(balanced[np.searchsorted(found, classes)])
+    weights = np.ones(len(classes))
+    for name, weight in class_weight.items():
+        name = int(name) if isinstance(name, (bool, np.bool_)) else name
+        own = classes == integer(who, "a class in class_weight", name, -(2**63))
+        if not own.any() and not 0 <= name < max(2, columns):
+            raise ValueError(
+                f"{who}: class_weight must name classes, in [0, {max(2, columns)}); got {name}, of which y has no row."
+            )
+        weights[own] = number(who, "class_weight", weight, least=0)
+    return weights
+
+
+def split_point(who: str, rows: int, fraction: float) -> int:
+    """Return how many of the first rows remain where the last `fraction` is held back, as Keras splits."""
+    at = int(rows * (1 - fraction))
+    if at == 0 or at == rows:
+        raise ValueError(f"{who}: validation_split={fraction} of {rows} rows leaves one part empty.")
+    return at

@@ -1,0 +1,1 @@
+"""What lies between layers and the compiled engine: variables, ops, networks."""

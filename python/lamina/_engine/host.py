@@ -1,0 +1,113 @@
+"""Layers written in Python, as the engine calls them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina._common.checks import short
+from lamina._data.arrays import real_array
+from lamina._engine.variable import Variable
+
+__all__ = ["Functions", "Pass"]
+
+Array = npt.NDArray[Any]
+
+
+class Pass(NamedTuple):
+    """What `forward` of a layer written in Python leaves: the output, and whatever `backward` needs besides."""
+
+    output: Array
+    saved: Any = None
+
+
+class HostLayer(Protocol):
+    """A layer that is computed in Python."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a model."""
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Input shape, batch first."""
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Output shape, batch first."""
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables."""
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that training changes."""
+
+    def forward(self, x: Array, *, training: bool) -> Pass:
+        """Return the output for a batch, and what `backward` needs."""
+
+    def backward(self, dy: Array, step: Pass, *, need_dx: bool) -> tuple[Array | None, list[Array]]:
+        """Return the gradients of the input and of the trainable variables."""
+
+
+class Functions:
+    """A layer's `forward` and `backward` as the engine calls them: for flat rows, the last pass remembered."""
+
+    def __init__(self, layer: HostLayer) -> None:
+        self._layer = weakref.ref(layer)  # which the engine keeps alive no longer than the model does
+        self.last: Pass | None = None
+
+    def _alive(self) -> HostLayer:
+        layer = self._layer()
+        assert layer is not None
+        return layer
+
+    def forward(self, x: Array, training: bool) -> Array:
+        """Return the output for flat rows."""
+        layer = self._alive()
+        rows = x.reshape(-1, *layer.input_shape[1:])
+        step: Any = layer.forward(rows, training=training)
+        if not isinstance(step, Pass):
+            raise TypeError(f"{self._who()}: forward must return a Pass; got {type(step).__name__}.")
+        shape = tuple(size for size in layer.output_shape[1:] if size is not None)
+        output = self._checked("what forward returns", step.output, (len(rows), *shape))
+        if training:
+            self.last = step
+        return output
+
+    def _who(self) -> str:
+        layer = self._alive()
+        return f"{type(layer).__name__} {layer.name!r}"
+
+    def _checked(self, what: str, value: Any, shape: tuple[int, ...]) -> Array:
+        """Return an array of exactly that shape, or raise."""
+        array = real_array(self._who(), what, value)
+        if array.shape != shape:
+            raise ValueError(f"{self._who()}: {what} must have shape {shape}; got {array.shape}.")
+        return array
+
+    def backward(self, dy: Array, need_dx: bool) -> tuple[Array | None, list[Array | None]]:
+        """Return the gradients for the input and for each parameter, None for those that are not trained."""
+        assert self.last is not None
+        layer, dy = self._alive(), dy.reshape(np.shape(self.last.output))
+        found: Any = layer.backward(dy, self.last, need_dx=need_dx)
+        if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], (list, tuple)):
+            raise TypeError(f"{self._who()}: backward must return dx and a list of gradients; got {short(found)}.")
+        dx, gradients = found
+        trained = layer.trainable_weights
+        if len(gradients) != len(trained):
+            raise ValueError(
+                f"{self._who()}: backward must return {len(trained)} gradients, one a trainable parameter; got "
+                f"{len(gradients)}."
+            )
+        if need_dx:
+            dx = self._checked("backward's dx", dx, (len(dy), *(size for size in layer.input_shape[1:] if size is not None)))
+        by_variable = {
+            id(variable): self._checked(f"backward's gradient of {variable.name!r}", gradient, variable.shape)
+            for variable, gradient in zip(trained, gradients, strict=True)
+        }
+        return dx, [by_variable.get(id(variable)) for variable in layer.weights]

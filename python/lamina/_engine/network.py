@@ -1,0 +1,174 @@
+"""Compiles built layers into a network of the engine."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from lamina import _core
+from lamina._engine.ops import LINEAR, ActivationOp, DenseOp, EmbeddingOp, Kernel, Op, Owner, ReshapeOp, Shape
+from lamina._engine.variable import Variable
+
+__all__ = ["CompiledLayer", "CompiledNetwork", "Constants", "compile_network", "head_activation", "run_alone"]
+
+
+class CompiledLayer(Protocol):
+    """A layer as it is compiled."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a model."""
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables."""
+
+    @property
+    def input_row_shape(self) -> Shape | None:
+        """The shape of rows of input that the layer was built for."""
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the output shape, batch first, for an input shape."""
+
+    def all_ops(self) -> list[Op]:
+        """Return what the layer compiles to."""
+
+
+class Constants:
+    """The values that compiled networks hold as constants: `changes` is another object after each change of one."""
+
+    changes = object()
+
+
+class CompiledNetwork(NamedTuple):
+    """A network of the engine, the layer that owns the parameters of each op (or None), and the shape of output."""
+
+    network: _core.Network
+    owners: list[Owner | None]
+    output_shape: Shape
+
+
+def _flattened(layers: Sequence[CompiledLayer]) -> list[Op]:
+    """Return the ops of all layers; a dense op takes over the element-wise activation that follows it."""
+    ops: list[Op] = []
+    for op in (op for layer in layers for op in layer.all_ops()):
+        before = ops[-1] if ops else None
+        if isinstance(op, DenseOp) and op.activation.rowwise:
+            ops += [replace(op, activation=LINEAR), ActivationOp(op.activation)]
+        elif isinstance(op, ActivationOp) and op.activation == LINEAR:
+            continue
+        elif (
+            isinstance(op, ActivationOp)
+            and not op.activation.rowwise
+            and isinstance(before, DenseOp)
+            and before.activation == LINEAR
+        ):
+            ops[-1] = replace(before, activation=op.activation)
+        else:
+            ops.append(op)
+    return ops or [ActivationOp(LINEAR)]
+
+
+def _without_head(ops: list[Op]) -> list[Op]:
+    """Return the ops without the final activation, which the loss will include."""
+    last = ops[-1]
+    if isinstance(last, DenseOp):
+        return [*ops[:-1], replace(last, activation=LINEAR)]
+    return ops[:-1] or [ActivationOp(LINEAR)]
+
+
+def head_activation(layers: Sequence[CompiledLayer]) -> Kernel | None:
+    """Return the final activation of the output, None where the network ends with something else."""
+    last = _flattened(layers)[-1]
+    return last.activation if isinstance(last, (DenseOp, ActivationOp)) else None
+
+
+def _check_shapes(layers: Sequence[CompiledLayer], row_shape: Shape) -> None:
+    """Raise where a layer was built for other rows than the layers before it give.
+
+    That happens where a model inside the model was changed.
+    """
+    shape: tuple[int | None, ...] = (None, *row_shape)
+    for layer in layers:
+        if layer.weights and layer.input_row_shape != shape[1:]:
+            raise ValueError(
+                f"{type(layer).__name__} {layer.name!r}: the layer was built for rows of shape "
+                f"{layer.input_row_shape}; those before it give {shape[1:]}."
+            )
+        shape = layer.compute_output_shape(shape)
+
+
+def _warn_of_one_class(ops: Sequence[Op], row_shape: Shape) -> None:
+    """Warn, as Keras does, about a softmax over one column: it is always 1, and nothing is learnt."""
+    for op in ops:
+        if isinstance(op, ActivationOp) and op.activation.name == "softmax" and row_shape[-1] == 1:
+            warnings.warn(
+                "A softmax of one column is always 1, and nothing is learnt through it; for two classes in one column "
+                "take a sigmoid.",
+                stacklevel=6,
+            )
+        row_shape = op.output_shape(row_shape)
+
+
+def compile_network(
+    layers: Sequence[CompiledLayer], row_shape: Shape, dtype: str, *, logits: bool = False, sparse: bool = False
+) -> CompiledNetwork:
+    """Compile built layers into a network.
+
+    Parameters
+    ----------
+    layers : sequence of layers
+    row_shape : tuple of int
+        Shape of one row of input.
+    dtype : {"float32", "float64"}
+    logits : bool
+        Leave out the final activation.
+    sparse : bool
+        For sparse rows, which only a `Dense` layer reads.
+    """
+    _check_shapes(layers, row_shape)
+    ops = _flattened(layers)
+    _warn_of_one_class(ops, row_shape)
+    if logits:
+        ops = _without_head(ops)
+    first = ops[0]
+    if sparse and not isinstance(first, DenseOp):
+        raise TypeError(
+            f"x is sparse, which only a Dense layer can read; the model begins with {layers[0].name!r}. "
+            "Make it dense first: x.toarray()."
+        )
+    for op in ops[1:]:
+        if isinstance(op, EmbeddingOp):
+            raise ValueError(
+                f"Embedding {op.layer.name!r}: must be the first layer of a model: it reads the indices of rows."
+            )
+    kept: list[Op] = []
+    shape = row_shape
+    for op in ops:
+        before, shape = shape, op.output_shape(shape)
+        if not (isinstance(op, ReshapeOp) and before[-1] == shape[-1]):  # the engine's matrix is the same
+            kept.append(op)
+    return _made(kept or [ActivationOp(LINEAR)], row_shape, shape, dtype, sparse)
+
+
+def _made(ops: list[Op], row_shape: Shape, output_shape: Shape, dtype: str, sparse: bool) -> CompiledNetwork:
+    first = ops[0]
+    if isinstance(first, EmbeddingOp):
+        reads, width, factor = "indices", first.rows, math.prod(row_shape)
+    else:
+        reads, width, factor = "sparse" if sparse else "dense", row_shape[-1], math.prod(row_shape[:-1])
+    network = _core.Network(dtype, width, factor, ops, reads)
+    return CompiledNetwork(network, [op.owner for op in ops], output_shape)
+
+
+def run_alone(op: Op, x: Any) -> Any:
+    """Return the output of an op without parameters for an array of any shape."""
+    array = np.atleast_1d(x)
+    rows = array.reshape(-1, array.shape[-1] if array.size else 1)
+    compiled = _made([op], rows.shape[1:], rows.shape[1:], str(rows.dtype), False)
+    return compiled.network.predict(rows, None).reshape(np.shape(x))

@@ -1,0 +1,266 @@
+"""Ops: what a compiled network consists of. A layer compiles to one op, several, or none.
+
+`lamina._core.Network` reads an op by its attributes: `kind` names the class of the engine that runs it, the other
+attributes are the arguments of that class.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from lamina import _core
+from lamina._engine.variable import Variable
+
+__all__ = [
+    "ActivationOp", "ActivityOp", "BatchNormOp", "ClippedReluOp", "DenseOp", "EmbeddingOp", "HostOp", "Kernel", "NoiseOp",
+    "Op", "Owner", "PreluOp", "ReshapeOp", "RowNormOp", "ScaleOp", "Shape", "relu_op",
+]  # fmt: skip
+
+Shape = tuple[int, ...]
+
+_TABLE = _core.activation_table()
+
+
+class Kernel(NamedTuple):
+    """A compiled activation: its name, and its ``alpha`` where it has one."""
+
+    name: str
+    alpha: float | None = None
+
+    @property
+    def rowwise(self) -> bool:
+        """Whether an output depends on all elements along the last axis, as with softmax."""
+        return bool(_TABLE[self.name]["rowwise"])
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether its derivative is computed from its input; else from its output."""
+        return bool(_TABLE[self.name]["derivative_of"] == "input")
+
+
+LINEAR = Kernel("linear")
+
+
+class Owner(Protocol):
+    """What owns the parameters of an op: a layer."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a model."""
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the parameters."""
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables, in the order of the block's tensors."""
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that training changes."""
+
+    def block(self) -> _core.Parameters:
+        """Return the engine's memory for the parameters."""
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """Base of the ops: without parameters, and with rows of output of the shape of those of input."""
+
+    kind: ClassVar[str]
+
+    @property
+    def owner(self) -> Owner | None:
+        """What owns the op's parameters, None where it has none."""
+        return None
+
+    @property
+    def parameters(self) -> _core.Parameters | None:
+        """The engine's memory for the parameters."""
+        return None if self.owner is None else self.owner.block()
+
+    @property
+    def trains(self) -> bool:
+        """Whether training changes some of the parameters."""
+        return self.owner is not None and bool(self.owner.trainable_weights)
+
+    def output_shape(self, row_shape: Shape) -> Shape:
+        """Return the shape of a row of output for rows of input of a shape."""
+        return row_shape
+
+
+@dataclass(frozen=True, eq=False)
+class _OwnedOp(Op):
+    """Base of the ops that have parameters."""
+
+    layer: Owner
+
+    @property
+    def owner(self) -> Owner | None:
+        """The layer, where it has variables."""
+        return self.layer if self.layer.weights else None
+
+
+@dataclass(frozen=True, eq=False)
+class DenseOp(_OwnedOp):
+    """``activation(x @ kernel + bias)`` along the last axis."""
+
+    kind = "dense"
+    units: int
+    activation: Kernel
+
+    def output_shape(self, row_shape: Shape) -> Shape:
+        """Return the shape with `units` as its last size."""
+        return (*row_shape[:-1], self.units)
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingOp(_OwnedOp):
+    """Rows of an embedding table, looked up by their indices. Only a network's first op can be one."""
+
+    kind = "dense"
+    rows: int
+    units: int
+    activation = LINEAR
+
+    def output_shape(self, row_shape: Shape) -> Shape:
+        """Return the shape with one more axis."""
+        return (*row_shape, self.units)
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationOp(Op):
+    """An activation, of each element or along the last axis."""
+
+    kind = "activation"
+    activation: Kernel
+
+
+@dataclass(frozen=True, eq=False)
+class ReshapeOp(Op):
+    """The same numbers in rows of another shape."""
+
+    kind = "reshape"
+    row_shape: Shape
+
+    @property
+    def width(self) -> int:
+        """Columns of the engine's matrix of output."""
+        return self.row_shape[-1]
+
+    def output_shape(self, row_shape: Shape) -> Shape:
+        """Return the new shape."""
+        return self.row_shape
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseOp(Op):
+    """Noise while training; `noise` is "dropout", "gaussian" or "gaussian_dropout"."""
+
+    kind = "noise"
+    noise: str
+    rate: float
+    key: int
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleOp(Op):
+    """``(x - center) * scale + shift``, with a constant for each column."""
+
+    kind = "scale"
+    scale: list[float]
+    shift: list[float]
+    center: list[float]
+
+
+@dataclass(frozen=True, eq=False)
+class ClippedReluOp(Op):
+    """``x`` above the threshold, at most `most`; ``slope * (x - threshold)`` below."""
+
+    kind = "clipped_relu"
+    slope: float
+    most: float
+    threshold: float
+
+
+@dataclass(frozen=True, eq=False)
+class PreluOp(_OwnedOp):
+    """ReLU with a trained slope for each column."""
+
+    kind = "prelu"
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNormOp(_OwnedOp):
+    """Columns minus their mean, divided by ``max(sqrt(variance + epsilon), least)``.
+
+    `tensors` are the indices of gamma, beta, mean and variance among the layer's weights, -1 for one that is not there.
+    With `always_frozen` the running moments are used in training too.
+    """
+
+    kind = "batch_norm"
+    tensors: list[int]
+    momentum: float
+    epsilon: float
+    always_frozen: bool = False
+    least: float = 0.0
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the running moments are used in training, too."""
+        return self.always_frozen or not self.layer.trainable
+
+
+@dataclass(frozen=True, eq=False)
+class RowNormOp(_OwnedOp):
+    """Normalization of each row; `gamma` and `beta` are indices among the layer's weights, -1 for none."""
+
+    kind = "row_norm"
+    gamma: int
+    beta: int
+    centered: bool
+    epsilon: float
+
+
+def relu_op(slope: float, most: float | None, threshold: float) -> Op:
+    """Return the cheapest op for a ReLU with a slope below the threshold and an upper limit, None for no limit."""
+    if threshold == 0 and most is None:
+        return ActivationOp(Kernel("leaky_relu", slope) if slope else Kernel("relu"))
+    if threshold == 0 and most == 6 and not slope:
+        return ActivationOp(Kernel("relu6"))
+    return ClippedReluOp(slope, math.inf if most is None else most, threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class ActivityOp(Op):
+    """A penalty ``l1 Σ|y| + l2 Σ y²`` on the values that pass, divided by the rows of the batch."""
+
+    kind = "activity"
+    l1: float
+    l2: float
+
+
+@dataclass(frozen=True, eq=False)
+class HostOp(_OwnedOp):
+    """A layer that is computed in Python: `functions` has ``forward(x, training)`` and ``backward(dy, need_dx)``."""
+
+    kind = "host"
+    row_shape: Shape
+    functions: Any
+
+    @property
+    def width(self) -> int:
+        """Columns of the engine's matrix of output."""
+        return self.row_shape[-1]
+
+    @property
+    def factor(self) -> int:
+        """Lines of that matrix for each row of the batch."""
+        return math.prod(self.row_shape[:-1])
+
+    def output_shape(self, row_shape: Shape) -> Shape:
+        """Return the shape of what `forward` returns."""
+        return self.row_shape

@@ -1,0 +1,442 @@
+"""Variable: a named array of parameters or state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from lamina import _core, config, initializers
+from lamina._common.checks import KindError, choice, flag, sizes, text
+from lamina._common.locks import Once
+from lamina._common.names import required, unique_name
+from lamina._data.arrays import converted, real_array
+from lamina.constraints import Constraint
+from lamina.regularizers import Regularizer
+
+__all__ = [
+    "Count", "Home", "Scalar", "Variable", "assign_all", "assign_together", "check_aggregation", "one_moment", "put_back",
+]  # fmt: skip
+
+Array = npt.NDArray[Any]
+
+
+# No block has these versions: of an array of its own, and of a copy made while a writer was at work.
+_OWN, _CHANGING = -2, -3
+
+_alone = Once()  # of variables that no layer owns
+
+
+class Scalar(float):
+    """A setting as Keras's users read it: a number that also has `numpy` and `assign`."""
+
+    def __new__(cls, value: float, assign: Callable[[Any], None]) -> Self:
+        """Return the number `value`, assigned to by `assign`."""
+        made = super().__new__(cls, value)
+        made._assign = assign  # type: ignore[attr-defined]  # a float's attributes come after it was made
+        return made
+
+    def numpy(self) -> Any:
+        """Return a NumPy scalar of the default dtype."""
+        return np.dtype(config.floatx()).type(self)
+
+    @property
+    def value(self) -> Any:
+        """The same as `numpy`."""
+        return self.numpy()
+
+    def assign(self, value: Any) -> None:
+        """Set it."""
+        self._assign(value)  # type: ignore[attr-defined]  # as above
+
+    def __reduce__(self) -> Any:
+        return float, (float(self),)
+
+
+class Count(int):
+    """A counter as Keras's users read it: a number that also has `numpy` and `assign`."""
+
+    def __new__(cls, value: int, assign: Callable[[Any], None]) -> Self:
+        """Return the number `value`, assigned to by `assign`."""
+        made = super().__new__(cls, value)
+        made._assign = assign  # type: ignore[attr-defined]  # an int's attributes come after it was made
+        return made
+
+    def assign(self, value: Any) -> None:
+        """Set it."""
+        self._assign(value)  # type: ignore[attr-defined]  # as above
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+    def numpy(self) -> Any:
+        """Return a NumPy scalar."""
+        return np.int64(self)
+
+    @property
+    def value(self) -> Any:
+        """The same as `numpy`."""
+        return self.numpy()
+
+
+class Home:
+    """Where the variables that belong together lie: each in an array of its own, or all in one block of the engine.
+
+    Attributes
+    ----------
+    block : Parameters or None
+        Set once, when all values are in it: one store moves all variables, so whatever code runs meanwhile (another
+        thread, a signal's handler, a finalizer) finds them moved or not.
+    writes : int
+        How often a value was written before that.
+    """
+
+    def __init__(self, block: _core.Parameters | None = None) -> None:
+        self.block = block
+        self.writes = 0
+
+    def move(self, make: Callable[[], _core.Parameters], variables: list[Variable]) -> _core.Parameters:
+        """Move the variables into a block that `make` returns, unless they were moved already; return their block."""
+        while self.block is None:
+            writes = self.writes
+            block = make()
+            for tensor, variable in enumerate(variables):
+                block.write(tensor, np.ascontiguousarray(variable.own_values()))
+            # Between this look and the store nothing is called, so nothing else can run on this thread.
+            if self.writes == writes and self.block is None:
+                self.block = block
+        return self.block
+
+
+class Variable(NDArrayOperatorsMixin):
+    """An array that belongs to a layer or an optimizer.
+
+    Before its layer runs it is an array of its own; from then on its values lie in the engine's memory, in the layout
+    that is fast, and are copied out and in.
+
+    Parameters
+    ----------
+    initializer : array_like, str, Initializer, callable or dict
+        The values, or what makes them, given `shape` and `dtype`.
+    shape : tuple of int, optional
+        Needed where `initializer` is no array.
+    dtype : optional
+        That of the array if omitted, `lamina.config.floatx` for plain numbers and for initializers.
+    trainable : bool
+        Whether a gradient step may change it.
+    autocast, aggregation, synchronization
+        Accepted as in Keras, where they choose how variables are stored and shared.
+    name : str, optional
+
+    Attributes
+    ----------
+    path : str
+        Owner and name, as ``"dense/kernel"``.
+    regularizer : Regularizer or None
+        Whose penalty the loss contains.
+    constraint : Constraint or None
+        What the values fulfil after every step.
+
+    Examples
+    --------
+    >>> Variable([1.0, 2.0]).assign_add([1, 1]).numpy()
+    array([2., 3.], dtype=float32)
+    """
+
+    regularizer: Regularizer | None
+    constraint: Constraint | None
+
+    def __init__(
+        self,
+        initializer: Any,
+        shape: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        aggregation: str | None = "none",
+        synchronization: str = "auto",
+        name: str | None = None,
+    ) -> None:
+        name = text("Variable", "name", name) if name is not None else unique_name("variable")
+        check_aggregation("Variable", aggregation)
+        choice("Variable", "synchronization", synchronization, (None, "none", "auto", "on_read", "on_write"))
+        value = _first_values(name, initializer, shape, dtype)
+        self._set_up(value, name, name, flag(f"Variable {name!r}", "trainable", trainable))
+
+    @classmethod
+    def holding(cls, value: Array, name: str, path: str, trainable: bool = True) -> Variable:
+        """Return a variable that takes over an array as it is."""
+        made = cls.__new__(cls)
+        made._set_up(value, name, path, trainable)
+        return made
+
+    def _set_up(self, value: Array, name: str, path: str, trainable: bool) -> None:
+        self.regularizer = None
+        self.constraint = None
+        self.name = name
+        self.path = path
+        self.trainable = trainable
+        self._shape = tuple(int(size) for size in value.shape)
+        self._dtype = value.dtype
+        # Where the values lie, and as which tensor once that is a block.
+        self._home = Home()
+        self._tensor = 0
+        # A copy of the values and the block's version that it is of; without a block the values themselves.
+        self._copy: tuple[int, Array] = (_OWN, value)
+        # Called after the values were written.
+        self.on_assign: Callable[[], None] | None = None
+        # What moves this variable, with those that belong to it, into a block: has `block` and `once`. None afterwards.
+        self.owner: Any = None
+
+    def require_block(self) -> tuple[_core.Parameters, int]:
+        """Return where the values lie in the engine's memory, moving them there if need be."""
+        block = self._home.block
+        if block is None:
+            with self._once:
+                if self.owner is not None:
+                    block = self.owner.block()
+                else:
+                    block = self._home.move(lambda: _core.Parameters(self.dtype, False, [(1, self.size)]), [self])
+            self.owner = None  # which needs to know nothing more, and may go
+        return block, self._tensor
+
+    def join(self, home: Home, tensor: int) -> None:
+        """Lie where other variables do: before they move, or in their block, whose values this one takes over then."""
+        self._home, self._tensor = home, tensor
+
+    def own_values(self) -> Array:
+        """Return the values while they are an array of their own."""
+        return self._copy[1]
+
+    @property
+    def _once(self) -> Once:
+        """What guards the move into a block: the owner's lock, who moves all of its variables together."""
+        owner = self.owner
+        return _alone if owner is None else owner.once
+
+    @property
+    def block(self) -> tuple[_core.Parameters, int] | None:
+        """Where the values lie, and as which tensor; None while they are an array of their own."""
+        block = self._home.block
+        return None if block is None else (block, self._tensor)
+
+    @property
+    def value(self) -> Array:
+        """The values, read-only."""
+        block, (version, values) = self._home.block, self._copy
+        if block is not None and version != (now := block.version):
+            values = np.empty(self._shape, self._dtype)
+            block.read(self._tensor, values)
+            self._copy = (now if now >= 0 else _CHANGING), values
+        view = values.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self._shape
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype."""
+        return str(self._dtype)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self._shape, dtype=np.int64))
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self._shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return self.size * self._dtype.itemsize
+
+    def numpy(self) -> Array:
+        """Return a copy of the array."""
+        return self.value.copy()
+
+    def assign(self, value: npt.ArrayLike) -> Variable:
+        """Write `value` into the array.
+
+        Parameters
+        ----------
+        value : array_like
+            Of the variable's shape; converted to its dtype.
+
+        Returns
+        -------
+        Variable
+            This variable.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The values are not real numbers, or the shape differs. Nothing is written then.
+        """
+        self.take(self.converted(value))
+        return self
+
+    def converted(self, value: npt.ArrayLike) -> Array:
+        """Return what `assign` would write for a value, or raise."""
+        array = real_array(f"Variable {self.path!r}", "value", value)
+        if array.shape != self.shape:
+            raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
+        if self._dtype.kind in "iu" and array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"Variable {self.path!r}: value must be finite for dtype {self.dtype}.")
+        return converted(array, self._dtype)
+
+    def take(self, array: Array) -> None:
+        """Write an array that `converted` returned."""
+        home = self._home
+        if home.block is None:
+            with self._once:
+                own = _OWN, array.copy()
+                if home.block is None:  # and with nothing called in between
+                    self._copy = own
+                    home.writes += 1
+        if home.block is not None:
+            home.block.write(self._tensor, array)
+        if self.on_assign is not None:
+            self.on_assign()
+
+    def assign_add(self, value: npt.ArrayLike) -> Variable:
+        """Add `value`, of the same shape, as `assign`."""
+        return self.assign(np.add(self.value, self._same_shape(value), dtype=self._dtype, casting="unsafe"))
+
+    def assign_sub(self, value: npt.ArrayLike) -> Variable:
+        """Subtract `value`, of the same shape, as `assign`."""
+        return self.assign(np.subtract(self.value, self._same_shape(value), dtype=self._dtype, casting="unsafe"))
+
+    def _same_shape(self, value: npt.ArrayLike) -> Array:
+        """Return an array of the variable's shape, or one number for all elements."""
+        array = real_array(f"Variable {self.path!r}", "value", value)
+        if array.shape not in (self.shape, ()):
+            raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
+        return array
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        """Copy out, as `numpy` does."""
+        if copy is False:
+            raise ValueError(f"Variable {self.path!r}: an array of a variable is always a copy; got copy=False.")
+        return np.array(self.value, dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **settings: Any) -> Any:
+        """Compute with copies: ``variable + 1`` is an array, as in Keras a tensor."""
+        if out is not None:
+            raise TypeError(f"Variable {self.path!r}: arithmetic in place is not possible; use assign.")
+        arrays = [item.value if isinstance(item, Variable) else item for item in inputs]
+        return getattr(ufunc, method)(*arrays, **settings)
+
+    __hash__ = (
+        object.__hash__
+    )  # comparisons are of values, element by element, as in Keras; a dict tells variables apart
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return a copy of a part."""
+        return self.value[index].copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the copy where there is a block: the block's copy counts its versions from the start."""
+        return self.__dict__ if self._home.block is None else self.__dict__ | {"_copy": (_CHANGING, np.empty(0))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore from a pickle, whose buffers may be read-only."""
+        self.__dict__.update(state)
+        if self._home.block is None:
+            self._copy = _OWN, np.require(self._copy[1], None, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value!r}>"
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+
+def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Passage:
+    """Return a context manager in which variables have the values of one moment, between two steps of training.
+
+    Parameters
+    ----------
+    write : bool
+        Whether they will be assigned: predictions and training then see all new values or none.
+    """
+    # Those of a layer move into its block before anything is read: a first step elsewhere would move them meanwhile.
+    places = [v.require_block() if v.owner is not None else v.block for v in variables]
+    return _core.Passage([place[0] for place in places if place is not None], write)
+
+
+def assign_together(variables: Iterable[Variable], values: Iterable[Any]) -> None:
+    """Assign to several variables: all, or none where a value is refused or a signal's handler raises."""
+    pairs = [(variable, variable.converted(value)) for variable, value in zip(variables, values, strict=True)]
+    in_engine = [pair for pair in pairs if pair[0].owner is not None or pair[0].block is not None]
+    writes = [(*variable.require_block(), array) for variable, array in in_engine]
+    with one_moment([variable for variable, _ in pairs], write=True):
+        try:
+            _core.write_together(writes)
+        finally:
+            for variable, _ in in_engine:
+                if variable.on_assign is not None:
+                    variable.on_assign()
+        for variable, array in pairs:
+            if variable.block is None:  # a counter or a rate, as an optimizer shows it
+                variable.take(array)
+
+
+def assign_all(who: str, variables: list[Variable], weights: Any) -> None:
+    """Write arrays into variables after all of them were checked."""
+    if not isinstance(weights, (list, tuple)) and not (isinstance(weights, np.ndarray) and weights.ndim):
+        raise KindError(f"{who}: weights must be a list of arrays; got {type(weights).__name__}.")
+    if len(weights) != len(variables):
+        raise ValueError(f"{who}: there must be {len(variables)} arrays, one a weight; got {len(weights)}.")
+    arrays = [real_array(who, f"weight {v.path!r}", array) for v, array in zip(variables, weights, strict=True)]
+    for variable, array in zip(variables, arrays, strict=True):
+        if array.shape != variable.shape:
+            raise ValueError(
+                f"{who}: weight {variable.path!r} must have shape {variable.shape}; got {array.shape}. Nothing was set."
+            )
+    assign_together(variables, arrays)
+
+
+def put_back(kept: Iterable[tuple[Variable, Array]]) -> None:
+    """Give variables values back that they had before a step which was not taken."""
+    for variable, values in kept:
+        variable.take(values)
+
+
+def check_aggregation(who: str, value: Any) -> None:
+    """Raise unless a value is one of those of Keras's that say how variables are shared; here nothing is."""
+    choice(who, "aggregation", value, (None, "none", "mean", "sum", "only_first_replica"))
+
+
+def _first_values(name: str, initializer: Any, shape: Any, dtype: Any) -> Array:
+    """Return a new array for a variable: a copy of what was given, or what an initializer makes."""
+    who = f"Variable {name!r}"
+    dtype = config.any_dtype(who, dtype)
+    shape = None if shape is None else sizes(who, "shape", shape)
+    if callable(initializer) or isinstance(initializer, (str, dict)):
+        if shape is None:
+            raise ValueError(f"{who}: shape must be given with an initializer.")
+        made = required(who, "initializer", initializers.get(initializer))(shape, dtype or config.floatx())
+        return np.array(made, order="C")
+    array = real_array(who, "initializer", initializer)
+    if shape is not None and shape != array.shape:
+        raise ValueError(f"{who}: the values must have shape {shape}; got {array.shape}.")
+    plain = not hasattr(initializer, "dtype")
+    if dtype is None and plain and array.dtype.kind == "f":
+        dtype = config.floatx()
+    return np.array(array if dtype is None else converted(array, dtype), order="C")

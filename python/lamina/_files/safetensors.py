@@ -1,0 +1,110 @@
+"""Tensors as safetensors files (https://github.com/huggingface/safetensors), read and written from array to file.
+
+The format: the length of the header in 8 bytes, the header as JSON, then the tensors, one after the other. The library
+looks whether a file is whole; the tensors themselves do not go through it, for it ends the process where memory runs
+out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina._files.writing import replace_file
+
+__all__ = ["check_whole", "read_tensors", "write_tensors"]
+
+Array = npt.NDArray[Any]
+
+# So often a file may be replaced while it is looked at.
+_MOST_REPLACED = 100
+
+_TYPES = {"float32": "F32", "float64": "F64"}
+
+
+def write_tensors(who: str, path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Write a file, each tensor straight from its memory."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    arrays = [
+        np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False) for array in tensors.values()
+    ]
+    end = 0
+    for name, array in zip(tensors, arrays, strict=True):
+        begin, end = end, end + array.nbytes
+        shape = list(np.shape(tensors[name]))
+        header[name] = {"dtype": _TYPES[str(array.dtype)], "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with replace_file(who, path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays:
+            file.write(array.reshape(-1).view(np.uint8).data)
+
+
+def read_tensors(who: str, path: Path) -> tuple[dict[str, str], dict[str, Array]]:
+    """Return metadata and tensors of a file.
+
+    Raises
+    ------
+    OSError, MemoryError
+        It cannot be read, or there is no memory for it.
+    ValueError
+        It is no whole safetensors file, or holds other numbers than float32 and float64.
+    """
+    for _ in range(_MOST_REPLACED):
+        with path.open("rb") as file:
+            try:
+                check_whole(path)
+            except ValueError as error:
+                if _replaced(file, path):
+                    continue
+                raise ValueError(f"{who}: {path} must be a whole safetensors file; {error}.") from None
+            if not _replaced(file, path):  # it is this one that was looked at
+                return _read(who, path, file)
+    raise OSError(f"{who}: {path} was replaced again and again while it was read.")
+
+
+def check_whole(path: Path) -> None:
+    """Raise ValueError unless there is a whole safetensors file at a path."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _replaced(file: BufferedReader, path: Path) -> bool:
+    """Return whether there is another file at a path than the one that was opened there."""
+    try:
+        now = os.stat(path)
+    except OSError:
+        return False
+    own = os.fstat(file.fileno())
+    return (own.st_dev, own.st_ino) != (now.st_dev, now.st_ino)
+
+
+def _read(who: str, path: Path, file: BufferedReader) -> tuple[dict[str, str], dict[str, Array]]:
+    start = 8 + int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(start - 8))
+    metadata = {str(name): str(value) for name, value in (header.pop("__metadata__", None) or {}).items()}
+    types, tensors = {short: np.dtype(name).newbyteorder("<") for name, short in _TYPES.items()}, {}
+    for name, tensor in header.items():
+        if tensor["dtype"] not in types:
+            raise ValueError(f"{who}: {path} must hold float32 or float64; {name!r} is {tensor['dtype']}.")
+        begin, end = tensor["data_offsets"]
+        dtype = types[tensor["dtype"]]
+        file.seek(start + begin)
+        array = np.empty((end - begin) // dtype.itemsize, dtype)
+        if file.readinto(array.view(np.uint8).data) != array.nbytes:
+            raise ValueError(f"{who}: {path} must be a whole safetensors file; {name!r} is cut short.")
+        tensors[name] = array.reshape(tensor["shape"]).astype(dtype.newbyteorder("="), copy=False)
+    return metadata, tensors

@@ -1,0 +1,120 @@
+"""Replacing a file, so that there is always a whole one and what belonged to it stays."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from lamina._common.interrupts import interrupts_later
+
+__all__ = ["replace_file", "what_is_at"]
+
+# Files that are being written. Whoever finds one that nobody holds a lock on, and that is older than a minute, removes
+# it: its writer was killed.
+_PREFIX, _SUFFIX, _OLD = ".lamina-", ".part", 60.0
+
+
+@contextlib.contextmanager
+def replace_file(who: str, path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes the place of the one at `path` when the block ends; where it fails nothing changes.
+
+    A symbolic link stays, and what it points to is replaced. Permissions, extended attributes and, where the process
+    may give it, ownership are those of the file that was there. Other names (hard links) of that file keep what it was.
+
+    Raises
+    ------
+    OSError
+        Names `path`.
+    ValueError
+        There is something at `path` that is no regular file.
+    """
+    target = Path(os.path.realpath(path))
+    before = _status(target)
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        raise ValueError(f"{who}: {path} must be a regular file, or a link to one; it is {what_is_at(path)}.")
+    _remove_abandoned(target.parent)
+    temporary = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    try:
+        with interrupts_later():
+            mode = 0o666 if before is None else 0o600  # of a new file the process's mask says the rest
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            file = os.fdopen(handle, "wb")
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+            file.flush()
+            if before is not None:
+                _take_over(file.fileno(), target, before)
+            os.fsync(file.fileno())
+            os.replace(temporary, target)
+        _flush_directory(target.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # it may have its new name already
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+        raise
+
+
+def what_is_at(path: Path) -> str:
+    """Return what there is at a path that is no regular file, for a message."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(os.stat(path).st_mode), "a device")
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _take_over(handle: int, target: Path, before: os.stat_result) -> None:
+    """Give a new file what belonged to the one that it replaces."""
+    own = os.fstat(handle)
+    if (own.st_uid, own.st_gid) != (before.st_uid, before.st_gid):
+        with contextlib.suppress(PermissionError):  # only root may give files away
+            os.fchown(handle, before.st_uid, before.st_gid)
+    with contextlib.suppress(OSError):  # where the file system has none
+        for name in os.listxattr(target):
+            with contextlib.suppress(PermissionError):
+                os.setxattr(handle, name, os.getxattr(target, name))
+    os.fchmod(handle, stat.S_IMODE(before.st_mode))  # after chown, which takes special bits away
+
+
+def _flush_directory(directory: Path) -> None:
+    """Make a new name last through a crash of the machine, where the file system can."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Remove what killed writers have left behind."""
+    with contextlib.suppress(OSError):  # a directory that cannot be read
+        for name in os.listdir(directory):
+            if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
+                with contextlib.suppress(OSError):  # its writer is at work, or the file is not ours
+                    _remove_if_abandoned(directory / name)
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or time.time() - status.st_mtime < _OLD:
+        return
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()

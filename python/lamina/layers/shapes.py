@@ -1,0 +1,36 @@
+"""Shapes that layers are given: checked, as tuples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lamina._common.checks import KindError, integer, short, sizes
+from lamina._engine.ops import Shape
+
+__all__ = ["batch_shape", "check_row_shape"]
+
+
+def batch_shape(who: str, shape: Any) -> tuple[int | None, ...]:
+    """Return the shape of a batch, whose sizes may be None, as a tuple; or raise."""
+    if not isinstance(shape, (tuple, list)) or not shape:
+        raise KindError(f"{who}: input_shape must be a tuple, batch first; got {short(shape)}.")
+    batch, *row = (None if size is None else integer(who, "a size in input_shape", size, -(2**63)) for size in shape)
+    if (batch or 0) < 0 or any(size is not None and size < 1 for size in row):
+        raise ValueError(f"{who}: input shape must hold positive ints, or None; got {short(shape)}.")
+    return (batch, *row)
+
+
+def check_row_shape(who: str, shape: Any) -> Shape:
+    """Return the shape of one row as a tuple of positive ints, or raise."""
+    if isinstance(shape, (int, np.integer)):
+        shape = (shape,)
+    if not isinstance(shape, (tuple, list)) and not (isinstance(shape, np.ndarray) and shape.ndim == 1):
+        raise KindError(f"{who}: input shape must be a tuple of ints; got {short(shape)}.")
+    found = tuple(shape)
+    if not found or any(
+        isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1 for size in found
+    ):
+        raise ValueError(f"{who}: input shape must hold positive ints, without the batch; got {short(found)}.")
+    return sizes(who, "input shape", found)

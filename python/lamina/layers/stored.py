@@ -1,0 +1,47 @@
+"""Values from a file, for layers that are made of its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import numpy.typing as npt
+
+__all__ = ["Stored", "loading"]
+
+Array = npt.NDArray[Any]
+
+
+class Stored:
+    """The values of a file, for the layers that are made of its configuration, instead of what initializers draw.
+
+    Parameters
+    ----------
+    config : dict
+        Of the model. Whatever else is built while it is loaded (models of a finalizer, helpers of a layer) is not made
+        of it, and takes nothing.
+    values : dict of str to ndarray
+        By the path of the variable.
+    """
+
+    def __init__(self, config: Any, values: dict[str, Array]) -> None:
+        self._configs = set(_models_in(config))
+        self.values = values
+        self.taken: set[str] = set()
+
+    def belongs_to(self, config: Any) -> bool:
+        """Return whether a model's configuration is that of the file, or of a model in it."""
+        return id(config) in self._configs
+
+
+def _models_in(config: Any) -> Iterator[int]:
+    """Yield the identities of the configurations of a model and of the models in it."""
+    if isinstance(config, dict) and isinstance(config.get("layers"), list):
+        yield id(config)
+        for layer in config["layers"]:
+            yield from _models_in(layer.get("config") if isinstance(layer, dict) else None)
+
+
+# While a file is loaded.
+loading: ContextVar[Stored | None] = ContextVar("loading", default=None)

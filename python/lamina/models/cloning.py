@@ -1,0 +1,89 @@
+"""Models from models, and from text."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from lamina._common.checks import KindError, flag, function, only_none, text
+from lamina._common.custom import custom_object_scope
+from lamina.layers import REGISTRY as LAYERS
+from lamina.layers import InputLayer, Layer
+from lamina.models.sequential import Sequential
+
+__all__ = ["clone_model", "model_from_json"]
+
+
+def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Sequential:
+    """Return a model from `Sequential.to_json`, lamina's or Keras's, its parameters drawn anew.
+
+    Parameters
+    ----------
+    json_string : str
+    custom_objects : dict, optional
+        Name → class or function, for what is not lamina's.
+    """
+    try:
+        config = json.loads(text("model_from_json", "json_string", json_string))
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"model_from_json: json_string must be JSON; it is none from line {error.lineno}, column {error.colno} on."
+        ) from None
+    if not isinstance(config, dict) or "class_name" not in config:
+        raise ValueError("model_from_json: the text must be that of a Sequential's to_json.")
+    with custom_object_scope(custom_objects):
+        found: Any = LAYERS.get(config, "models", "layer")
+    if not isinstance(found, Sequential):
+        raise ValueError(f"model_from_json: the text must be that of a model's to_json; got a {config['class_name']}.")
+    return found
+
+
+def clone_model(
+    model: Sequential,
+    input_tensors: None = None,
+    clone_function: Callable[[Layer], Layer] | None = None,
+    call_function: None = None,
+    recursive: bool = False,
+) -> Sequential:
+    """Return a model of the same layers, compiled alike, its parameters drawn anew.
+
+    Parameters
+    ----------
+    model : Sequential
+    input_tensors, call_function : None
+        Of functional models, which there are not; another value raises.
+    clone_function : callable, optional
+        Called with each layer; returns the one to use. Without, it is one of the same configuration.
+    recursive : bool
+        Whether models among the layers are cloned layer by layer; without, `clone_function` is called with them.
+    """
+    if not isinstance(model, Sequential):
+        raise KindError(f"clone_model: model must be a Sequential; got {type(model).__name__}.")
+    only_none("clone_model", input_tensors=input_tensors, call_function=call_function)
+    if clone_function is not None:
+        function("clone_model", "clone_function", clone_function)
+    layer_by_layer = flag("clone_model", "recursive", recursive) or clone_function is None
+    copy = _cloned(model, Sequential, clone_function, layer_by_layer)
+    if model.executor.compiled is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # compiling the model said it already
+            copy.compile(**model.executor.compiled.copied_arguments())
+        copy.reset_metrics()
+    return copy
+
+
+def _cloned(model: Sequential, kind: type[Sequential], clone_function: Any, recursive: bool) -> Sequential:
+    """Return a model of a class, its layers made from those of another one; models in it keep their class."""
+    make: Callable[[Any], Any] = clone_function or (lambda part: type(part).from_config(part.get_config()))
+    copy = kind(name=model.name)
+    if model.stack.input is not None:
+        copy.add(InputLayer.from_config(model.stack.input.get_config()))
+    for part in model.layers:
+        if recursive and isinstance(part, Sequential) and type(part).__init__ is Sequential.__init__:
+            copy.add(_cloned(part, type(part), clone_function, True))
+        else:
+            copy.add(make(part))
+    copy.stack.remember_trainable(model.stack.trainable)
+    return copy

@@ -1,0 +1,195 @@
+"""Compiled: what `compile` was given, resolved; its metrics, and their names in logs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from lamina import losses, metrics, optimizers
+from lamina._common.checks import number, short
+from lamina._common.names import required
+from lamina._common.objects import serialize_keras_object
+from lamina._data.arrays import real_array
+from lamina.losses import Loss
+from lamina.metrics import Metric
+from lamina.optimizers import Optimizer
+
+__all__ = ["Compiled", "MetricUse"]
+
+
+class MetricUse(NamedTuple):
+    """A metric and whether it takes sample weights."""
+
+    metric: Metric
+    weighted: bool
+
+
+class Compiled:
+    """Optimizer, loss and metrics of a model.
+
+    Parameters
+    ----------
+    who : str
+        For messages.
+    optimizer, loss, loss_weights, metrics, weighted_metrics
+        As `lamina.Sequential.compile` takes them.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+    loss : Loss
+    loss_weight : float
+        Factor of the loss.
+    loss_tracker : Mean
+        The loss, as a mean over batches.
+    uses : list of MetricUse or None
+        None until the targets are known on which the meaning of names as "accuracy" depends.
+    """
+
+    def __init__(self, who: str, optimizer: Any, loss: Any, loss_weights: Any, given: Any, weighted: Any) -> None:
+        if loss is None:
+            raise ValueError(f"{who}: loss must be given; got None.")
+        weight = _only(who, "loss_weights", loss_weights)
+        self.optimizer: Optimizer = required(who, "optimizer", optimizers.get(optimizer))
+        self.loss: Loss = required(who, "loss", losses.get(_only(who, "loss", loss)))
+        self.metrics = [_checked_metric(who, one) for one in _as_list(_of_output(who, "metrics", given))]
+        self.weighted_metrics = [
+            _checked_metric(who, one) for one in _as_list(_of_output(who, "weighted_metrics", weighted))
+        ]
+        self.loss_weight = 1.0 if weight is None else number(who, "loss_weights", weight, least=0)
+        self.optimizer.check_trainable()
+        self.loss.check_trainable()
+        self.loss_tracker = metrics.Mean("loss")
+        self.uses: list[MetricUse] | None = None
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments of `compile`, as plain values; without the optimizer's state."""
+        return {
+            "optimizer": serialize_keras_object(self.optimizer),
+            "loss": serialize_keras_object(self.loss),
+            "loss_weights": self.loss_weight,
+            "metrics": serialize_keras_object(self.metrics),
+            "weighted_metrics": serialize_keras_object(self.weighted_metrics),
+        }
+
+    def copied_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `compile` for another model: copies, with a new optimizer of the same arguments."""
+        optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
+        optimizer.without_decay = self.optimizer.without_decay
+        return {
+            "optimizer": optimizer,
+            "loss": copy.deepcopy(self.loss),
+            "loss_weights": self.loss_weight,
+            "metrics": copy.deepcopy(self.metrics),
+            "weighted_metrics": copy.deepcopy(self.weighted_metrics),
+        }
+
+    # Metrics.
+
+    def resolved(self, targets: npt.NDArray[Any], columns: int) -> list[MetricUse]:
+        """Return the metrics for targets as the loss takes them and an output of so many columns."""
+        class_numbers = targets.ndim == 1
+        return [
+            MetricUse(metrics.metric_for(one, columns, class_numbers) if isinstance(one, str) else one, weighted)
+            for weighted, wanted in ((False, self.metrics), (True, self.weighted_metrics))
+            for one in wanted
+        ]
+
+    @property
+    def trackers(self) -> list[Metric]:
+        """The loss as a running mean, and the metrics that are known so far."""
+        return [self.loss_tracker, *(use.metric for use in self.uses or [])]
+
+    @property
+    def knows_metrics(self) -> bool:
+        """Whether it is known which metrics there are: targets have been seen, or no name depends on them."""
+        return self.uses is not None or not any(isinstance(one, str) for one in (*self.metrics, *self.weighted_metrics))
+
+    def direction_of(self, name: str) -> str | None:
+        """Return "up" or "down" for the name of a metric in logs: whether more or less is better; None: unknown."""
+        if self.uses is None:
+            return None
+        for count in range(len(self.uses)):  # the metric with which the name appears
+            if name in self.results(self.uses[: count + 1]):
+                return self.uses[count].metric.direction
+        return None
+
+    def reset_metrics(self) -> None:
+        """Reset all running means."""
+        for metric in self.trackers:
+            metric.reset_state()
+
+    def add_totals(self, sums: Sequence[float], counts: Sequence[float]) -> None:
+        """Add what the engine has summed, of the loss and of each metric, to the running means."""
+        for tracker, total, count in zip(self.trackers, sums, counts, strict=True):
+            if tracker is self.loss_tracker or not tracker.takes_batches:
+                tracker.total += float(total)
+                tracker.count += float(count)
+
+    def logs(self) -> dict[str, Any]:
+        """Return loss and metrics so far, names in alphabetical order as in Keras."""
+        return dict(sorted(self.results().items()))
+
+    def results(self, uses: list[MetricUse] | None = None) -> dict[str, Any]:
+        """Return the loss, then the metrics; a name that is taken becomes ``weighted_name`` or ``name_1``."""
+        logs: dict[str, Any] = {"loss": self.loss_tracker.result()}
+        for metric, weighted in self.uses or [] if uses is None else uses:
+            result = metric.result()
+            if isinstance(result, dict):  # several values, by their names
+                logs |= {str(name): _plain(metric.name, value) for name, value in result.items()}
+                continue
+            name = metric.name
+            if name in logs and weighted:
+                name = f"weighted_{name}"
+            count = 0
+            while name in logs:
+                count += 1
+                name = f"{metric.name}_{count}"
+            logs[name] = _plain(name, result)
+        return logs
+
+
+def _plain(name: str, result: Any) -> Any:
+    """Return a metric's result as a number, or as an array that does not change any more."""
+    array = real_array(f"metric {name!r}", "its result", result)
+    return float(array.reshape(())) if array.size == 1 else array.copy()
+
+
+def _as_list(value: Any) -> list[Any]:
+    """Return metrics as a list; Keras's list of lists, one an output, is flattened."""
+    if value is None:
+        return []
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    return [item for part in items for item in (part if isinstance(part, (list, tuple)) else [part])]
+
+
+def _of_output(who: str, name: str, value: Any) -> Any:
+    """Return metrics; of a dict by outputs those of the one output."""
+    if not isinstance(value, dict) or "class_name" in value:
+        return value
+    if len(value) > 1:
+        raise ValueError(f"{who}: {name} must be those of one output: a model has one; got {short(list(value))}.")
+    return next(iter(value.values()), None)
+
+
+def _only(who: str, name: str, value: Any) -> Any:
+    """Return what belongs to a model's one output: the value itself, or that in a list or a dict of one."""
+    values = list(value.values()) if isinstance(value, dict) and "class_name" not in value else value
+    if not isinstance(values, (list, tuple)):
+        return values
+    if len(values) != 1:
+        raise ValueError(f"{who}: {name} must be one: a model has one output; got {len(values)}.")
+    return values[0]
+
+
+def _checked_metric(who: str, metric: Any) -> Any:
+    """Return a name like "accuracy" as it is, everything else as a metric; raises for unknown names."""
+    if metrics.depends_on_shape(metric):
+        return metric
+    found = required(who, "a metric", metrics.get(metric))
+    if not found.compares:
+        raise ValueError(f"{who}: a metric must compare targets and predictions; {type(found).__name__} takes numbers.")
+    return found

@@ -1,0 +1,494 @@
+"""Executor: what runs a model in the engine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core
+from lamina._common.checks import NotCompiledError
+from lamina._common.counts import Count
+from lamina._common.interrupts import interrupts_later
+from lamina._common.locks import Turn
+from lamina._data.arrays import SparseRows
+from lamina._data.rows import engine_input
+from lamina._engine.network import CompiledNetwork, Constants, compile_network, head_activation
+from lamina._engine.variable import Variable, one_moment, put_back
+from lamina.layers import Layer
+from lamina.models.compiled import Compiled
+from lamina.models.head import Given, loss_spec, metric_spec
+from lamina.models.prepared import Prepared
+from lamina.models.stack import Stack
+from lamina.optimizers import Optimizer
+from lamina.optimizers.base import constrained
+from lamina.regularizers import penalty_of
+
+__all__ = ["Executor", "Run", "TrainingState"]
+
+Array = npt.NDArray[Any]
+Order = npt.NDArray[np.int64]
+
+
+class TrainingState(NamedTuple):
+    """Where training stands, beside parameters and the optimizer's state: everything that the next step depends on.
+
+    Attributes
+    ----------
+    batches : int
+        That the optimizer has seen.
+    shuffles : int
+        Orders of rows that were drawn.
+    draws : int
+        Batches that were trained, on which noise depends.
+    epoch, row : int
+        The epoch that runs, and the row of its order at which the next batch begins.
+    metrics : list of dict
+        Of the loss's mean and of each metric, what it has summed so far.
+    """
+
+    batches: int
+    shuffles: int
+    draws: int
+    epoch: int
+    row: int
+    metrics: list[dict[str, Any]]
+
+
+class Executor:
+    """Owns what training and prediction need and nobody else sees.
+
+    Parameters
+    ----------
+    stack : Stack
+        The model's layers.
+
+    Attributes
+    ----------
+    compiled : Compiled or None
+        What `compile` was given.
+    fitting, running : Turn
+        Turns of `fit`, from its begin to its end, and of steps, between which callbacks run.
+    shuffles : int
+        Orders of rows that were drawn.
+    draws : Count
+        Batches that were trained in the model's life, on which noise depends.
+    epoch, row : int
+        The epoch that runs, and the row of its order at which the next batch begins.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.once = stack.once
+        self.compiled: Compiled | None = None
+        self.fitting, self.running = Turn(1), Turn(2)
+        self.shuffles = self.epoch = self.row = 0
+        self.draws = Count()
+        self.run: Run | None = None  # whose values the metrics hold
+        self._given = Given()
+        self._hook: Callable[[int, Array | None], Any] | None = None
+        # By (logits, sparse): what a network was compiled for, and it.
+        self._networks: dict[tuple[bool, bool], tuple[list[Any], CompiledNetwork]] = {}
+        self._trainer: tuple[list[Any], _core.Trainer] | None = None
+        # What predicts, for as long as the layers are these and constants stay.
+        self._predictor: tuple[list[Layer], _core.Network, object] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is compiled, which is made again when needed, and what listens."""
+        return self.__dict__ | {"_networks": {}, "_trainer": None, "_predictor": None, "run": None, "_hook": None}
+
+    def in_use(self, who: str) -> str:
+        """Return the refusal of a call that must not come while the model is trained."""
+        return f"{who}: the model must not be in use; it is being trained or evaluated. Call it before or afterwards."
+
+    def require_compiled(self, method: str) -> Compiled:
+        """Return what `compile` was given; raise where it was not called."""
+        if self.compiled is None:
+            raise NotCompiledError(
+                f"{self.stack.who(method)}: the model must be compiled first; call compile(optimizer, loss)."
+            )
+        return self.compiled
+
+    def compile(self, compiled: Compiled) -> None:
+        """Take over what `compile` was given; nobody may be training."""
+        self.compiled = compiled
+        self._trainer = None
+
+    def forget_metrics(self) -> None:
+        """Resolve metrics anew with the next data: the output has changed."""
+        if self.compiled is not None:
+            self.compiled.uses = None
+
+    def on_gradient(self, function: Callable[[int, Array | None], Any] | None) -> None:
+        """Call a function with each layer's gradient when it is complete, in this and in every later trainer.
+
+        Parameters
+        ----------
+        function : callable or None
+            Called with the number of the op and its gradient, a view of the engine's memory for the length of the call;
+            at the end of a step with -1 and None.
+        """
+        self._hook = function
+        if self._trainer is not None:
+            self._trainer[1].on_gradient(function)
+
+    # Where training stands.
+
+    def state(self) -> TrainingState:
+        """Return where training stands."""
+        compiled = self.require_compiled("state")
+        held = [copy.deepcopy(vars(metric)) for metric in compiled.trackers]
+        batches = compiled.optimizer.batches
+        return TrainingState(batches, self.shuffles, self.draws.value, self.epoch, self.row, held)
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on where another training stood."""
+        compiled = self.require_compiled("restore")
+        compiled.optimizer.batches, self.shuffles, self.draws.value = state.batches, state.shuffles, state.draws
+        self.epoch, self.row = state.epoch, state.row
+        for metric, held in zip(compiled.trackers, state.metrics, strict=False):
+            object.__setattr__(metric, "__dict__", copy.deepcopy(held))
+
+    # What is compiled.
+
+    def network(self, logits: bool = False, sparse: bool = False) -> CompiledNetwork:
+        """Return the compiled network, with or without the final activation, for sparse rows or others."""
+        row_shape = self.stack.row_shape
+        assert row_shape is not None
+        key = self._structure()
+        known = self._networks.get((logits, sparse))
+        if known is None or known[0] != key:
+            with self.once:
+                known = self._networks.get((logits, sparse))
+                if known is None or known[0] != key:
+                    layers = self.stack.layers
+                    made = compile_network(layers, row_shape, self.stack.dtype, logits=logits, sparse=sparse)
+                    known = self._networks[logits, sparse] = (key, made)
+        return known[1]
+
+    def training_network(self, prepared: Prepared) -> CompiledNetwork:
+        """Return the network that training runs on such data."""
+        return self.network(self.fuses_head(), isinstance(prepared.data.x, SparseRows))
+
+    def fuses_head(self) -> bool:
+        """Return whether the loss takes over the final activation: softmax or sigmoid before its cross-entropy."""
+        head = head_activation(self.stack.layers)
+        loss = self.require_compiled("loss").loss
+        return head is not None and not loss.in_python and head.name == loss.logits_activation
+
+    def _structure(self) -> list[Any]:
+        """Return what a compiled network depends on: the layers, and what of them is trained."""
+        layers = self.stack.layers
+        structure: list[Any] = list(layers)
+        for layer in layers:
+            structure += [layer.trainable, layer.activity_regularizer, layer.changes]
+            for variable in layer.weights:
+                structure += [variable.trainable, variable.regularizer, variable.constraint]
+        return structure
+
+    def trainer(self, prepared: Prepared) -> _core.Trainer:
+        """Return what takes steps on such data."""
+        with self.once:
+            compiled = self.require_compiled("fit")
+            optimizer, loss, uses = compiled.optimizer, compiled.loss, prepared.uses
+            key = [
+                *self._structure(), *optimizer.plan_key(), prepared.labels, isinstance(prepared.data.x, SparseRows), *uses,
+                loss.parameters(), loss.divisor(), *(use.metric.kernel() for use in uses),
+            ]  # fmt: skip
+            if self._trainer is None or self._trainer[0] != key:
+                self._trainer = (key, self._new_trainer(compiled, prepared))
+            return self._trainer[1]
+
+    def _new_trainer(self, compiled: Compiled, prepared: Prepared) -> _core.Trainer:
+        fuses = self.fuses_head()
+        network = self.training_network(prepared)
+        head = head_activation(self.stack.layers) if fuses else None
+        numbers = iter(range(1, len(prepared.labels)))
+        targets = [0 if array is None else next(numbers) for array in prepared.metric_targets]
+        metrics = [
+            metric_spec(use.metric, use.weighted, target, self._given, network.output_shape)
+            for use, target in zip(prepared.uses, targets, strict=True)
+        ]
+        blocks = [
+            None if owner is None else (owner.block(), owner.weights, [_trains(owner, v) for v in owner.weights])
+            for owner in network.owners
+        ]
+        trainer = _core.Trainer(
+            network.network,
+            loss_spec(compiled.loss, compiled.loss_weight, fuses, head),
+            metrics,
+            prepared.labels,
+            compiled.optimizer.plan(blocks),
+        )
+        if self._hook is not None:
+            trainer.on_gradient(self._hook)
+        return trainer
+
+    def commit(self, prepared: Prepared, build: Callable[[Any], None]) -> None:
+        """Build the model for data that passed all checks, keep the metrics that were chosen, make what takes steps.
+
+        Where that fails the model is as it was.
+        """
+        compiled, was_built = self.require_compiled("fit"), self.stack.built
+        before = compiled.uses
+        with self.once:
+            if not self.stack.built:
+                build((None, *prepared.data.x.shape[1:]))
+            compiled.uses = prepared.uses
+            try:
+                self.trainer(prepared)
+            except BaseException:
+                compiled.uses = before
+                if not was_built:
+                    self.stack.undo_build()
+                raise
+        optimizer, variables = compiled.optimizer, self.stack.trainable_weights
+        if not optimizer.built:
+            _try_rules(variables)
+        optimizer.build(variables)
+
+    # Steps.
+
+    def train_rows(self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int) -> None:
+        """Take a step for each batch of `size` among `rows` rows of the order, from row `first` on."""
+        try:
+            self._take_steps(prepared, order, first, rows, min(size, max(1, rows)))
+        finally:
+            self._given.release()
+
+    def _take_steps(self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int) -> None:
+        compiled = self.require_compiled("fit")
+        trainer, optimizer = self.trainer(prepared), compiled.optimizer
+        if optimizer.in_python or _host_rules(self.stack.trainable_weights):
+            return self._take_host_steps(optimizer, trainer, prepared, order, first, rows, size)
+        self._given.hold(prepared.given)
+        totals, progress = self._new_totals(compiled), np.zeros(1, np.int64)
+        data = prepared.data
+        rates = optimizer.rates(-(-rows // size))
+        before = optimizer.batches, self.draws.value
+        try:
+            with self.draws.during(progress), optimizer.counting(progress if self.stack.trainable_weights else None):
+                trainer.train(
+                    data.engine_input(), prepared.targets(), data.sample_weight, order, first, rows, size, rates,
+                    *before, totals, progress,
+                )  # fmt: skip
+        finally:
+            compiled.add_totals(*totals)
+        return None
+
+    def _take_host_steps(
+        self, optimizer: Optimizer, trainer: _core.Trainer, prepared: Prepared, order: Order | None, first: int, rows: int,
+        size: int,
+    ) -> None:  # fmt: skip
+        """Take the steps where the optimizer, a regularizer or a constraint is written in Python."""
+        for begin in range(first, first + rows, size):
+            end = min(begin + size, first + rows)
+            batch = prepared.take(slice(begin, end) if order is None else order[begin:end])
+            # What a forward pass moves: running moments, state of layers written in Python.
+            moving = [v for layer in self.stack.layers if layer.trainable for v in layer.non_trainable_weights]
+            kept, batches, draws = [(v, v.numpy()) for v in moving], optimizer.batches, self.draws.value
+            taken = False
+            try:
+                gradients = self._gradients(trainer, batch)
+                self._add_host_penalties(end - begin, gradients)
+                variables = self.stack.trainable_weights
+                # Ctrl-C comes between two steps, or while code of the user's runs.
+                with one_moment(variables, write=True), interrupts_later():
+                    optimizer.apply(gradients, variables)
+                    taken = True
+            except BaseException:
+                taken = taken or optimizer.batches != batches
+                if not taken:
+                    put_back(kept)
+                raise
+            finally:
+                self.draws.value = draws + taken
+
+    def _add_host_penalties(self, rows: int, gradients: list[Array] | None = None) -> None:
+        """Take the penalties of regularizers that are written in Python into a batch's loss, and their gradients."""
+        tracker = self.require_compiled("fit").loss_tracker
+        for number, variable in enumerate(self.stack.trainable_weights):
+            regularizer = variable.regularizer
+            if regularizer is None or regularizer.compiled() is not None:
+                continue
+            value, gradient = penalty_of(variable.path, regularizer, variable.value)
+            tracker.total += value * rows
+            if gradients is not None:
+                _core.add_to(np.require(gradient, variable.dtype, ["C", "A"]), gradients[number])
+
+    def gradients(self, batch: Prepared) -> list[Array]:
+        """Return the gradients of the loss of a batch with respect to the trainable weights.
+
+        As in training: with noise, and by the moments of the batch. The batch goes into loss and metrics.
+        """
+        return self._gradients(self.trainer(batch), batch)
+
+    def _gradients(self, trainer: _core.Trainer, batch: Prepared) -> list[Array]:
+        self._given.hold(batch.given)
+        compiled = self.require_compiled("fit")
+        totals = self._new_totals(compiled)
+        data = batch.data
+        blocks = trainer.gradients(data.engine_input(), batch.targets(), data.sample_weight, self.draws.value, totals)
+        compiled.add_totals(*totals)
+        found = []
+        for owner, block in zip(self.training_network(batch).owners, blocks, strict=True):
+            if owner is None or block is None:
+                continue
+            for tensor, variable in enumerate(owner.weights):
+                if _trains(owner, variable):
+                    gradient = np.empty(variable.shape, variable.dtype)
+                    block.read(tensor, gradient)
+                    found.append(gradient)
+        return found
+
+    def evaluate_rows(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
+        """Take rows into loss and metrics."""
+        try:
+            self._evaluate(prepared, first, rows, min(size, max(1, rows)))
+        finally:
+            self._given.release()
+
+    def _evaluate(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
+        compiled = self.require_compiled("evaluate")
+        self._given.hold(prepared.given)
+        totals, progress = self._new_totals(compiled), np.zeros(1, np.int64)
+        data = prepared.data
+        self._add_host_penalties(rows)
+        try:
+            self.trainer(prepared).test(
+                data.engine_input(), prepared.targets(), data.sample_weight, first, rows, size, totals, progress
+            )
+        finally:
+            compiled.add_totals(*totals)
+
+    @staticmethod
+    def _new_totals(compiled: Compiled) -> Array:
+        return np.zeros((2, len(compiled.trackers)))
+
+    # Predictions.
+
+    def predict_plain(self, x: Any, out: Any) -> Array | None:
+        """Return the output for a plain array, where nothing has to be checked, built or compiled; else None."""
+        known = self._predictor
+        if known is not None and known[2] is Constants.changes and known[0] == self.stack.layers:
+            return known[1].predict_plain(x, out)
+        return None
+
+    def predict(self, rows: Array | SparseRows, out: Array | None = None) -> Array:
+        """Return the output for rows."""
+        sparse = isinstance(rows, SparseRows)
+        changes = Constants.changes  # before anything is compiled
+        compiled = self.network(False, sparse)
+        if not sparse:
+            self._predictor = (list(self.stack.layers), compiled.network, changes)
+        found = compiled.network.predict(engine_input(rows), out)
+        if out is not None:
+            return out
+        return found if len(compiled.output_shape) == 1 else found.reshape(len(rows), *compiled.output_shape)
+
+    def predict_as_in_training(self, rows: Array | SparseRows) -> Array:
+        """Return the output for rows with noise, and by the moments of the batch, which running means take up."""
+        compiled = self.network(False, isinstance(rows, SparseRows))
+        with self.once:
+            self.draws.value += 1
+            draw = self.draws.value
+        output = compiled.network.predict(engine_input(rows), None, draw)
+        return output.reshape(len(rows), *compiled.output_shape)
+
+
+class Run:
+    """An epoch of training, or an evaluation, which takes turns: ``with run.turn(): run.take_over(); …``.
+
+    Callbacks run between turns. Where another run, of another thread or of a callback, takes its turn there, each finds
+    the metrics as it left them.
+
+    Parameters
+    ----------
+    executor : Executor
+    method : str
+        Whose run it is, for messages.
+    results : callable
+        Returns loss and metrics so far, by name: the model's `get_metrics_result`, which users may override.
+    """
+
+    def __init__(self, executor: Executor, method: str, results: Callable[[], dict[str, Any]]) -> None:
+        self._executor, self._who = executor, executor.stack.who(method)
+        self._results = results
+        self._kept: dict[int, dict[str, Any]] = {}  # of each metric what it held when another run took over
+        self._begun = False
+        self.active = True
+
+    def turn(self) -> Any:
+        """Return a context manager that waits for the model's turn and holds it.
+
+        Raises
+        ------
+        RuntimeError
+            The thread is in a turn of another run of the model: code of the user's in a step, or the handler of a
+            signal, calls this. Nothing has changed.
+        """
+        executor = self._executor
+        if executor.running.held and executor.run is not self:
+            raise RuntimeError(
+                f"{self._who}: a model cannot be trained or evaluated from inside a step that uses its layers."
+            )
+        return executor.running.of(self._who)
+
+    def take_over(self) -> None:
+        """Have the metrics of this run; the first thing to do in a turn."""
+        executor = self._executor
+        before = executor.run
+        if before is self:
+            return
+        compiled = executor.require_compiled("fit")
+        metrics = compiled.trackers
+        running = before is not None and before.active
+        if before is not None and running:
+            before._kept = {id(metric): dict(vars(metric)) for metric in metrics}
+        executor.run = self
+        for metric in metrics:  # whose attributes others may read at any moment
+            if id(metric) in self._kept:
+                object.__setattr__(metric, "__dict__", self._kept[id(metric)])
+            elif running:
+                object.__setattr__(metric, "__dict__", copy.deepcopy(vars(metric)))
+        if not self._begun:
+            compiled.reset_metrics()
+        self._begun = True
+
+    def logs(self) -> dict[str, Any]:
+        """Return loss and metrics so far, names in alphabetical order as in Keras."""
+        with self.turn():
+            self.take_over()
+            return self._results()
+
+    def end(self) -> dict[str, Any]:
+        """Return loss and metrics at the end; they stay with the model until its next run."""
+        logs = self.logs()
+        self.active = False
+        return logs
+
+
+def _trains(owner: Any, variable: Variable) -> bool:
+    """Return whether training changes a variable of a layer."""
+    return bool(owner.trainable and variable.trainable)
+
+
+def _host_rules(variables: list[Variable]) -> bool:
+    """Return whether a regularizer or a constraint is written in Python."""
+    return any(
+        (v.regularizer is not None and v.regularizer.compiled() is None)
+        or (v.constraint is not None and v.constraint.compiled(v.ndim) is None)
+        for v in variables
+    )
+
+
+def _try_rules(variables: list[Variable]) -> None:
+    """Raise where a rule that is written in Python returns something else than it must, before the first step."""
+    for variable in variables:
+        if variable.regularizer is not None and variable.regularizer.compiled() is None:
+            penalty_of(variable.path, variable.regularizer, variable.value)
+        if variable.constraint is not None and variable.constraint.compiled(variable.ndim) is None:
+            constrained(variable)

@@ -1,0 +1,270 @@
+"""Models and their training as values that files hold, and back."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import optimizers
+from lamina._common.custom import is_registered
+from lamina._common.interrupts import interrupts_later
+from lamina._common.names import required
+from lamina._common.objects import OfFunction, deserialize_keras_object, name_of, serialize
+from lamina._common.registry import is_public
+from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
+from lamina._files.state import (
+    BackupState,
+    ModelState,
+    check_path,
+    damaged_where_wrong,
+    read_backup,
+    read_model,
+    read_weights,
+    write_backup,
+    write_model,
+    write_weights,
+)
+from lamina.constraints import Constraint
+from lamina.initializers import Initializer
+from lamina.layers import REGISTRY as LAYERS
+from lamina.layers import Layer
+from lamina.layers.stored import Stored, loading
+from lamina.metrics import MeanMetricWrapper
+from lamina.models.training import Trainable
+from lamina.optimizers import Optimizer
+from lamina.regularizers import Regularizer
+
+__all__ = [
+    "check_classes", "model_from", "model_state", "restore_backup", "restore_weights", "save_backup", "save_model",
+    "save_weights",
+]  # fmt: skip
+
+Array = npt.NDArray[Any]
+
+
+def save_model(model: Trainable, filepath: Any, overwrite: bool) -> None:
+    """Write a model; see `lamina.models.Sequential.save`."""
+    who = model.stack.who("save")
+    path = check_path(who, filepath, overwrite)
+    check_classes(who, model)
+    write_model(who, path, model_state(model))
+
+
+def model_state(model: Trainable) -> ModelState:
+    """Return a model as a value, of one moment between two steps of training."""
+    stack, executor = model.stack, model.executor
+    with one_moment(stack.weights):
+        state = ModelState(
+            config=serialize(model),
+            weights={variable.path: variable.numpy() for variable in stack.weights},
+            shuffles=executor.shuffles,
+            draws=executor.draws.value,
+            layer_states={layer.name: own for layer in stack.layers if (own := layer.own_state())},
+        )
+        compiled = executor.compiled
+        if compiled is None:
+            return state
+        return state._replace(
+            compile_config=compiled.config(),
+            batches=compiled.optimizer.batches,
+            without_decay=compiled.optimizer.without_decay,
+            slots=compiled.optimizer.slot_arrays(stack.weights),
+        )
+
+
+def load_model(filepath: Any, compile: bool) -> Trainable:
+    """Read a model; see `lamina.models.load_model`."""
+    state = read_model("load_model", filepath)
+    with damaged_where_wrong("load_model", filepath):
+        return model_from(state, compile)
+
+
+def model_from(state: ModelState, compile: bool = True) -> Trainable:
+    """Return the model of a state, compiled too if asked for."""
+    stored, before = Stored(state.config["config"], state.weights), loading.get()
+    try:  # set within: Ctrl-C may come as soon as it is
+        loading.set(stored)
+        model: Any = LAYERS.get(state.config, "models", "layer")
+    finally:
+        loading.set(before)
+    if not isinstance(model, Trainable):
+        raise ValueError("it holds a layer instead of a model")
+    for layer in model.stack.layers:
+        layer.stored = None
+    _take_the_rest(model, stored)
+    executor, weights = model.executor, model.stack.weights
+    executor.shuffles, executor.draws.value = state.shuffles, state.draws
+    for layer in model.stack.layers:
+        layer.take_own_state(state.layer_states.get(layer.name, {}))
+    foreign = set(state.weights) - {variable.path for variable in weights}
+    if state.compile_config is not None:
+        how = {name: deserialize_keras_object(value) for name, value in state.compile_config.items()}
+        optimizer = required("file", "optimizer", optimizers.get(how["optimizer"]))
+        optimizer.without_decay, optimizer.batches = state.without_decay, state.batches
+        optimizer.load_slot_arrays(state.slots, weights)
+        foreign |= set(state.slots) ^ set(optimizer.slot_arrays(weights))
+        if compile:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # compiling the model that was saved said it already
+                model.compile(**how)
+    else:
+        foreign |= set(state.slots)
+    if foreign:
+        raise ValueError(f"it holds tensors that belong to nothing: {sorted(foreign)[:3]}")
+    return model
+
+
+def _take_the_rest(model: Trainable, stored: Stored) -> None:
+    """Take values over that were not taken while the model was made: by a `from_config` of the user's own."""
+    rest = [variable for variable in model.stack.weights if variable.path not in stored.taken]
+    for variable in rest:
+        array = stored.values[variable.path]
+        if array.shape != variable.shape or str(array.dtype) != variable.dtype:
+            raise ValueError(f"its {variable.path!r} is {array.dtype} of shape {array.shape}")
+    assign_together(rest, [stored.values[variable.path] for variable in rest])
+
+
+def check_classes(who: str, model: Trainable) -> None:
+    """Raise for what a reader of the file would not know: classes and functions that are not registered."""
+    stack, compiled = model.stack, model.executor.compiled
+    held: list[Any] = [*stack.layers, model, *stack.all_models()]
+    for layer in stack.layers:
+        rules = [one for one in vars(layer).values() if isinstance(one, (Initializer, Regularizer, Constraint))]
+        held += rules
+        for variable in layer.weights:
+            _check_rules_are_arguments(who, variable, rules)
+    if compiled is not None:
+        held += [compiled.optimizer, compiled.loss]
+        rate = compiled.optimizer.rate
+        if not isinstance(rate, float):
+            held.append(rate)
+        for metric in (*compiled.metrics, *compiled.weighted_metrics):
+            if not isinstance(metric, str):
+                held.append(metric)
+            if isinstance(metric, MeanMetricWrapper):
+                metric.get_config()  # raises where the function could not be found again
+    _check_hooks(who, [*stack.layers, *([] if compiled is None else [compiled.optimizer])])
+    for item in held:
+        if isinstance(item, OfFunction):
+            if not is_registered(item.function):
+                raise ValueError(
+                    f"{who}: the function {name_of(item.function)!r} must be registered with "
+                    "lamina.saving.register_keras_serializable: a file holds names, not code."
+                )
+        elif not is_public(type(item)) and not is_registered(type(item)):
+            raise ValueError(
+                f"{who}: {type(item).__name__} must be a class of lamina's, or registered with "
+                "lamina.saving.register_keras_serializable: a file holds names, not code."
+            )
+
+
+def _check_rules_are_arguments(who: str, variable: Variable, rules: list[Any]) -> None:
+    for rule in (variable.regularizer, variable.constraint):
+        if rule is not None and not any(rule is known for known in rules):
+            raise ValueError(
+                f"{who}: the {type(rule).__name__} of {variable.path!r} must be an argument of its layer, for that is "
+                "what a file holds; it was assigned to the variable."
+            )
+
+
+def _check_hooks(who: str, items: list[Any]) -> None:
+    for item in items:
+        base = Optimizer if isinstance(item, Optimizer) else Layer
+        for hook in ("save_own_variables", "load_own_variables", "get_build_config", "build_from_config"):
+            if getattr(type(item), hook, None) is not getattr(base, hook, None):
+                raise ValueError(
+                    f"{who}: {hook} of {type(item).__name__} would not be called: files hold what get_weights and "
+                    "get_config give."
+                )
+
+
+def save_weights(model: Trainable, filepath: Any, overwrite: bool) -> None:
+    """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
+    who = model.stack.who("save_weights")
+    path = check_path(who, filepath, overwrite)
+    with one_moment(variables := model.stack.weights):
+        weights = {variable.path: variable.numpy() for variable in variables}
+    write_weights(who, path, weights)
+
+
+def restore_weights(model: Trainable, filepath: Any, skip_mismatch: bool) -> None:
+    """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
+    who, variables = model.stack.who("load_weights"), model.stack.weights
+    held = read_weights(who, filepath)
+    if isinstance(held, ModelState):
+        with damaged_where_wrong(who, filepath):
+            held = [variable.numpy() for variable in model_from(held, compile=False).stack.weights]
+    if not skip_mismatch:
+        return assign_all(f"{who}: {Path(filepath)}", variables, held)
+    pairs = list(zip(variables, held, strict=False))
+    fitting = [(variable, array) for variable, array in pairs if array.shape == variable.shape]
+    assign_together([variable for variable, _ in fitting], [array for _, array in fitting])
+    left_out = len(variables) - len(fitting)
+    if left_out or len(held) != len(variables):
+        warnings.warn(
+            f"{who}: {left_out} of {len(variables)} parameters were left as they are: {Path(filepath)} holds "
+            f"{len(held)}, and others have another shape there.",
+            stacklevel=4,
+        )
+    return None
+
+
+def save_backup(model: Trainable, path: Path, epoch: int) -> None:
+    """Write all that training goes on from, but not what the model is made of."""
+    stack, executor, optimizer = model.stack, model.executor, model.optimizer
+    with one_moment(variables := stack.weights):
+        state = BackupState(
+            weights=[variable.numpy() for variable in variables],
+            slots={name: [optimizer.slot(name, v).numpy() for v in variables] for name in optimizer.state_names()},
+            optimizer=type(optimizer).__name__,
+            learning_rate=optimizer.rate_if_constant(),
+            batches=optimizer.batches,
+            shuffles=executor.shuffles,
+            draws=executor.draws.value,
+            seed=model.seed,
+            epoch=epoch,
+            layer_states=[layer.own_state() for layer in stack.layers],
+        )
+    write_backup(stack.who("backup"), path, state)
+
+
+def restore_backup(model: Trainable, path: Path) -> int:
+    """Bring a model to the state of a backup, of the same layers and optimizer; return the epoch to go on with.
+
+    Raises
+    ------
+    ValueError
+        The file is no backup, or not one of such a model. The model is as it was.
+    """
+    stack, executor, optimizer = model.stack, model.executor, model.optimizer
+    who, variables = stack.who("restore"), stack.weights
+    state = read_backup(who, path, optimizer.state_names(), len(variables))
+    with damaged_where_wrong(who, path):
+        _check_backup(state, optimizer, stack.layers, variables)
+    targets: list[tuple[Variable, Array]] = list(zip(variables, state.weights, strict=True))
+    for name, arrays in state.slots.items():
+        targets += [(optimizer.slot(name, v), array) for v, array in zip(variables, arrays, strict=True)]
+    with one_moment(variables, write=True), interrupts_later():
+        assign_together([variable for variable, _ in targets], [array for _, array in targets])
+        optimizer.batches, executor.shuffles, executor.draws.value = state.batches, state.shuffles, state.draws
+        model.seed = state.seed
+        if state.learning_rate is not None and optimizer.rate_if_constant() is not None:
+            optimizer.learning_rate = state.learning_rate
+        for layer, own in zip(stack.layers, state.layer_states, strict=True):
+            layer.take_own_state(own)
+    return state.epoch
+
+
+def _check_backup(state: BackupState, optimizer: Optimizer, layers: list[Layer], variables: list[Variable]) -> None:
+    if state.optimizer != type(optimizer).__name__:
+        raise ValueError(f"it was written with another optimizer, {state.optimizer}; this is {optimizer!r}")
+    for arrays in (state.weights, *state.slots.values()):
+        for variable, array in zip(variables, arrays, strict=True):
+            if array.shape != variable.shape or str(np.dtype(array.dtype)) != variable.dtype:
+                raise ValueError(f"its {variable.path!r} is {array.dtype} of shape {array.shape}")
+    if len(state.layer_states) != len(layers):
+        raise ValueError("it belongs to a model of other layers")

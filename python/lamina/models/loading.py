@@ -1,0 +1,51 @@
+"""Models from files, and into files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina._common.checks import KindError, flag
+from lamina._common.custom import custom_object_scope
+from lamina.models import files
+from lamina.models.sequential import Sequential
+
+__all__ = ["load_model", "save_model"]
+
+
+def load_model(
+    filepath: Any, custom_objects: dict[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
+) -> Sequential:
+    """Return the model that `Sequential.save` wrote.
+
+    Reading a file executes nothing.
+
+    Parameters
+    ----------
+    filepath : str or Path
+        Ends in ``.safetensors``.
+    custom_objects : dict, optional
+        Name → class, for layers and rules of one's own; what is registered need not be named.
+    compile : bool
+        Whether to restore optimizer (state included), loss and metrics too.
+    safe_mode : bool
+        Accepted as in Keras: files never hold code here.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The suffix, or the file is damaged or not lamina's.
+    """
+    with custom_object_scope(custom_objects):
+        found: Any = files.load_model(filepath, flag("load_model", "compile", compile))
+    if not isinstance(found, Sequential):
+        raise ValueError(f"load_model: {filepath} must hold a Sequential; it holds a {type(found).__name__}.")
+    return found
+
+
+def save_model(model: Sequential, filepath: Any, overwrite: bool = True, zipped: None = None) -> None:
+    """Write a model into a file, as `Sequential.save` does."""
+    if not isinstance(model, Sequential):
+        raise KindError(f"save_model: model must be a Sequential; got {type(model).__name__}.")
+    model.save(filepath, overwrite, zipped)

@@ -1,0 +1,218 @@
+"""Loops over epochs and batches, between the events that callbacks listen to."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import random
+from lamina._data.streams import Stream
+from lamina.callbacks import CallbackList
+from lamina.models.executor import Executor, Run
+from lamina.models.prepared import Prepared, prepare, weighted_by_class
+
+__all__ = ["Loops", "Stoppable"]
+
+Order = npt.NDArray[np.int64]
+
+
+class Stoppable(Protocol):
+    """A model as loops see it: what runs it, what its orders of rows depend on, and what callbacks may set."""
+
+    seed: int
+    stop_training: bool
+    stop_evaluating: bool
+
+    @property
+    def executor(self) -> Executor:
+        """What runs the model."""
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the parameters."""
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Return loss and metrics so far, by name."""
+
+
+class _Place(NamedTuple):
+    """Where an epoch of so many steps ended: the next row, and the order of rows that it is in."""
+
+    first: int
+    order: Order | None
+
+
+class Loops:
+    """Goes through rows or batches of a call.
+
+    Parameters
+    ----------
+    model : model
+    events : CallbackList or None
+        None for calls without callbacks.
+    """
+
+    def __init__(self, model: Stoppable, events: CallbackList | None) -> None:
+        self._model, self._executor = model, model.executor
+        self._events = events
+        self._place = _Place(0, None)
+
+    def _call(self, hook: str, *arguments: Any) -> None:
+        if self._events is not None:
+            self._events.call(hook, *arguments)
+
+    def _who(self, method: str) -> str:
+        return self._executor.stack.who(method)
+
+    # Training.
+
+    def train_epoch(
+        self, run: Run, source: Prepared | Stream, size: int, steps: int | None, shuffle: bool, class_weight: Any
+    ) -> None:
+        """Train one epoch: all rows, so many steps, or what yields batches."""
+        if isinstance(source, Stream):
+            self._train_stream(run, source, class_weight)
+            self._executor.shuffles += 1
+        elif steps is not None:
+            self._train_steps(run, source, size, steps, shuffle)
+        else:
+            self._train_rows(run, source, size, shuffle)
+
+    def _order(self, rows: int, shuffle: bool) -> Order | None:
+        """Return the next order of rows."""
+        executor, order = self._executor, None
+        if shuffle:
+            order = random.permutation(random.stream_key(self._model.seed, "shuffle"), executor.shuffles, rows)
+        executor.shuffles += 1
+        return order
+
+    def _train_rows(self, run: Run, prepared: Prepared, size: int, shuffle: bool) -> None:
+        total = prepared.rows
+        order = self._order(total, shuffle)
+        events = self._events
+        assert events is not None
+        if events.wants_batches("train"):
+            for index, first in enumerate(range(0, total, size)):
+                self._train_one(run, prepared, order, first, min(size, total - first), index)
+                if self._model.stop_training:
+                    break
+            return
+        for first, rows in events.stretches(total, size) if not self._model.stop_training else [(0, min(size, total))]:
+            with run.turn():
+                run.take_over()
+                self._executor.train_rows(prepared, order, first, rows, size)
+                self._executor.row = first + rows
+            events.advance(-(-rows // size), run.logs)
+
+    def _train_one(self, run: Run, prepared: Prepared, order: Order | None, first: int, rows: int, index: int) -> None:
+        """Train one batch, between its events."""
+        self._call("on_train_batch_begin", index, {})
+        with run.turn():
+            run.take_over()
+            self._executor.train_rows(prepared, order, first, rows, rows)
+            self._executor.row = first + rows
+            logs = self._executor.require_compiled("fit").logs()
+        self._call("on_train_batch_end", index, logs)
+        if self._events is not None:
+            self._events.advance(1, run.logs)
+
+    def _train_steps(self, run: Run, prepared: Prepared, size: int, steps: int, shuffle: bool) -> None:
+        """Train so many batches, from where the last epoch ended, or what is left of the rows."""
+        total = prepared.rows
+        first, order = self._place
+        for index in range(steps):
+            if first == total:
+                warnings.warn(
+                    f"{self._who('fit')}: the rows ran out after {index} of {steps} batches of this epoch.",
+                    stacklevel=5,
+                )
+                break
+            if first == 0:
+                order = self._order(total, shuffle)
+            rows = min(size, total - first)
+            self._train_one(run, prepared, order, first, rows, index)
+            first += rows
+            if self._model.stop_training:
+                break
+        self._place = _Place(first % total, order)
+
+    def _train_stream(self, run: Run, stream: Stream, class_weight: Any) -> None:
+        who, executor = self._who("fit"), self._executor
+        for index, batch in enumerate(stream.epoch()):
+            prepared = prepare("fit", executor.stack, executor.require_compiled("fit"), *batch)
+            if class_weight is not None:
+                if batch.sample_weight is not None:
+                    raise ValueError(f"{who}: give class_weight or weights of the batches' rows, not both.")
+                prepared = weighted_by_class(who, executor.stack, prepared, class_weight, batch.y)
+            executor.commit(prepared, self._model.build)
+            self._train_one(run, prepared, None, 0, prepared.rows, index)
+            if self._model.stop_training:
+                break
+
+    # Evaluation.
+
+    def evaluate(self, source: Prepared | Stream, size: int | None, steps: int | None, method: str) -> dict[str, Any]:
+        """Return loss and metrics on rows, or on what yields batches; without a size `steps` batches are all rows."""
+        self._model.stop_evaluating = False
+        if isinstance(source, Stream):
+            return self._evaluate_stream(source, method)
+        if size is None:
+            size = 32 if steps is None else -(-source.rows // steps)
+        if steps is not None:
+            if -(-source.rows // size) < steps:
+                warnings.warn(
+                    f"{self._who('evaluate')}: the rows ran out after {-(-source.rows // size)} of {steps} batches.",
+                    stacklevel=4,
+                )
+            source = source.take(slice(0, steps * size))
+        return self._evaluate_rows(source, size)
+
+    def _evaluate_rows(self, prepared: Prepared, size: int) -> dict[str, Any]:
+        total = prepared.rows
+        self._call("on_test_begin", {})
+        run = Run(self._executor, "evaluate", self._model.get_metrics_result)
+        if self._events is not None and self._events.wants_batches("test"):
+            for index, first in enumerate(range(0, total, size)):
+                self._evaluate_one(run, prepared, first, min(size, total - first), size, index)
+                if self._model.stop_evaluating:
+                    break
+        else:
+            with run.turn():
+                run.take_over()
+                self._executor.evaluate_rows(prepared, 0, total, size)
+        logs = run.end()
+        self._call("on_test_end", logs)
+        return logs
+
+    def _evaluate_one(self, run: Run, prepared: Prepared, first: int, rows: int, size: int, index: int) -> None:
+        """Evaluate one batch, between its events."""
+        self._call("on_test_batch_begin", index, {})
+        with run.turn():
+            run.take_over()
+            self._executor.evaluate_rows(prepared, first, rows, size)
+            logs = self._executor.require_compiled("evaluate").logs()
+        self._call("on_test_batch_end", index, logs)
+
+    def _evaluate_stream(self, stream: Stream, method: str) -> dict[str, Any]:
+        executor = self._executor
+        self._call("on_test_begin", {})
+        run = Run(executor, "evaluate", self._model.get_metrics_result)
+        for index, batch in enumerate(stream.epoch(from_start=True)):
+            prepared = prepare(method, executor.stack, executor.require_compiled("evaluate"), *batch)
+            executor.commit(prepared, self._model.build)
+            self._evaluate_one(run, prepared, 0, prepared.rows, prepared.rows, index)
+            if self._model.stop_evaluating:
+                break
+        if stream.exhausted:
+            warnings.warn(
+                f"{self._who('fit')}: validation_data ran out: a generator serves one pass. There are no values of it "
+                "from this epoch on.",
+                stacklevel=5,
+            )
+            self._call("on_test_end", {})
+            return {}
+        logs = run.end()
+        self._call("on_test_end", logs)
+        return logs

@@ -1,0 +1,117 @@
+"""Prepared: the data of a call, checked against the model; nothing of the model changes here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina._data import rows as data_module
+from lamina._data.arrays import label_array, output_lines, real_array
+from lamina._data.rows import Data
+from lamina.losses import Loss
+from lamina.metrics import Metric
+from lamina.models.compiled import Compiled, MetricUse
+from lamina.models.stack import Stack
+
+__all__ = ["Prepared", "prepare", "split", "weighted_by_class"]
+
+Array = npt.NDArray[Any]
+
+
+class Prepared(NamedTuple):
+    """The rows of a call.
+
+    Attributes
+    ----------
+    data : Data
+    uses : list of MetricUse
+    metric_targets : list of ndarray or None
+        Targets as each metric takes them, None where they are those of the loss.
+    labels : list of bool
+        Whether each of `targets` is class numbers, one for each row or line of output.
+    given : ndarray
+        The targets as the user gave them.
+    """
+
+    data: Data
+    uses: list[MetricUse]
+    metric_targets: list[Array | None]
+    labels: list[bool]
+    given: Array
+
+    def targets(self) -> list[Array]:
+        """Return the loss's targets, and those that metrics have of their own."""
+        assert self.data.y is not None
+        return [self.data.y, *(array for array in self.metric_targets if array is not None)]
+
+    def take(self, rows: Any) -> Prepared:
+        """Return some of the rows; metrics that read `given` find these by their numbers."""
+        targets = [None if array is None else array[rows] for array in self.metric_targets]
+        return Prepared(self.data.take(rows), self.uses, targets, self.labels, self.given)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.data)
+
+
+def prepare(method: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sample_weight: Any) -> Prepared:
+    """Check the data of a call against a model, built or not."""
+    who = stack.who(method)
+    rows = data_module.input_rows(who, x, stack.row_shape, stack.vocabulary)
+    if len(rows) == 0:
+        raise ValueError(f"{who}: x must have at least one row; got shape {rows.shape}.")
+    if y is None:
+        raise ValueError(f"{who}: y must be given; got None.")
+    *lines, columns = stack.planned_output(rows.shape[1:])
+    compiled.loss.check_rank(who, len(lines) + 2)
+    stack.check_masks(who)
+    y = given = real_array(who, "y", y)
+    y = output_lines(who, y, tuple(lines), columns)
+    targets = compiled.loss.targets(who, y, columns, None)
+    data_module.same_length(who, rows, targets, math.prod(lines))
+    weight = data_module.weights(who, sample_weight, len(rows), tuple(lines), stack.dtype)
+    uses = compiled.uses
+    if uses is None:
+        uses = compiled.resolved(targets, columns)
+        for use in uses:
+            use.metric.check_rank(who, len(lines) + 2)
+    metric_targets = [
+        np.repeat(np.arange(len(rows)), math.prod(lines))  # which row each line is of
+        if use.metric.reads_given
+        else _targets_of(who, use.metric, compiled.loss, y, targets, columns)
+        for use in uses
+    ]
+    found = [targets, *(array for array in metric_targets if array is not None)]
+    labels = [array.ndim == 1 for array in found]
+    if lines:
+        targets, *others = (array.reshape(len(rows), -1) for array in found)
+        remaining = iter(others)
+        metric_targets = [None if array is None else next(remaining) for array in metric_targets]
+    return Prepared(Data(rows, targets, weight), uses, metric_targets, labels, given)
+
+
+def _targets_of(who: str, metric: Metric, loss: Loss, y: Any, targets: Array, columns: int) -> Array | None:
+    """Return the targets as a metric takes them, None where they are those of the loss."""
+    if metric.wants_labels:
+        return None if targets.ndim == 1 else label_array(who, "y", y, columns)
+    shared = targets.ndim == 2 and not (metric.converts_targets or loss.converts_targets)
+    return None if shared else metric.targets(who, y, columns, None)
+
+
+def weighted_by_class(who: str, stack: Stack, prepared: Prepared, class_weight: Any, y: Any) -> Prepared:
+    """Return the rows, the first of `y`'s, weighted by their classes."""
+    rows = prepared.rows
+    columns = stack.planned_output(prepared.data.x.shape[1:])[-1]
+    weights = data_module.class_weights(who, class_weight, real_array(who, "y", y)[:rows], columns)
+    weight = data_module.weights(who, weights, rows, (), stack.dtype)
+    return prepared._replace(data=Data(prepared.data.x, prepared.data.y, weight))
+
+
+def split(who: str, prepared: Prepared, fraction: float) -> tuple[Prepared, Prepared]:
+    """Return the first rows, and the last `fraction` of them."""
+    at = data_module.split_point(who, prepared.rows, fraction)
+    return prepared.take(slice(0, at)), prepared.take(slice(at, None))

@@ -1,0 +1,330 @@
+"""Stack: what a model consists of, layer after layer: composition, shapes and building."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from lamina import config
+from lamina._common.checks import NotBuiltError
+from lamina._common.locks import Once
+from lamina._engine.ops import Shape
+from lamina._engine.variable import Variable
+from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape
+from lamina.layers.shapes import batch_shape, check_row_shape
+
+__all__ = ["NestedModel", "Part", "Stack"]
+
+
+class NestedModel(Protocol):
+    """A model as a part of another one."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a model."""
+
+    @property
+    def stack(self) -> Stack:
+        """What the model consists of."""
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Output shape, batch first."""
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes parameters."""
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None: ...
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the parameters."""
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the output shape, batch first, for an input shape."""
+
+
+Part = Layer | NestedModel
+
+
+class Stack:
+    """The parts of a model: layers, and models as layers.
+
+    Parameters
+    ----------
+    kind, name : str
+        The model's class and name, for messages.
+
+    Attributes
+    ----------
+    parts : list of Layer and model
+    input : InputLayer or None
+        What says the shape of a row of input, once that is known.
+    built : bool
+    once : Once
+        Guards building, and whatever else the model makes on first use.
+    """
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.kind, self.name = kind, name
+        self.parts: list[Part] = []  # replaced, never changed
+        self._nested = False  # whether there are models among the parts
+        self.input: InputLayer | None = None
+        self.built = False
+        self.once = Once()
+        self._trainable = True
+        # Of the last `build`: the layers that it built and whether they kept parameters; the stacks, and their inputs.
+        self._before_build: tuple[list[tuple[Layer, bool]], list[tuple[Stack, InputLayer | None]]] = ([], [])
+
+    def who(self, method: str | None = None) -> str:
+        """Return how messages begin."""
+        title = f"{self.kind} {self.name!r}"
+        return title if method is None else f"{title}: {method}"
+
+    # Composition.
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers in the order in which they run, those of models among the parts in their place."""
+        if not self._nested:
+            return self.parts  # type: ignore[return-value]  # all of them are layers
+        return [layer for part in self.parts for layer in _layers_of(part)]
+
+    def all_models(self) -> list[NestedModel]:
+        """Return the models among the parts, and those in them."""
+        models = [part for part in self.parts if not isinstance(part, Layer)]
+        return [one for model in models for one in (model, *model.stack.all_models())]
+
+    def all_stacks(self) -> list[Stack]:
+        """Return this stack and those of all models in it."""
+        return [self, *(model.stack for model in self.all_models())]
+
+    def add(self, who: str, part: Part) -> None:
+        """Append a part; where that raises nothing has changed."""
+        if isinstance(part, InputLayer):
+            if self.parts or self.input is not None:
+                raise ValueError(f"{who}: an Input must come first; the model has layers already.")
+            self.input = part
+            return
+        if isinstance(part, Layer):
+            part.check_computable()
+        added = _layers_of(part)
+        if not added:
+            raise ValueError(f"{who}: the model {part.name!r} has no layers yet; add it when it has.")
+        taken = {layer.name for layer in self.layers} | {other.name for other in self.parts}
+        for name in (part.name, *(layer.name for layer in added)):
+            if name in taken:
+                raise ValueError(f"{who}: names must be unique; there is a layer {name!r} already.")
+        if self.parts and added[0].dtype != self.dtype:
+            raise ValueError(
+                f"{who}: a model has one dtype; layer {part.name!r} is {added[0].dtype}, the others are {self.dtype}."
+            )
+        start = self.input
+        if start is None and not self.parts:
+            wanted = _wanted_shape(part)
+            start = None if wanted is None else InputLayer(wanted, dtype=added[0].dtype)
+        before = self.output_row_shape if self.parts else (None if start is None else start.input_row_shape)
+        if before is not None:
+            _build_part(who, part, before, [])
+        self.input = start
+        self.parts = [*self.parts, part]
+        self._nested |= not isinstance(part, Layer)
+        if not self._trainable:
+            part.trainable = False
+        self.built = before is not None
+
+    def pop(self, who: str) -> Part:
+        """Remove the last part and return it."""
+        if not self.parts:
+            raise ValueError(f"{who}: the model must have a layer; it has none.")
+        *self.parts, part = self.parts
+        self._nested = any(not isinstance(other, Layer) for other in self.parts)
+        self.built = self.built and bool(self.parts)
+        return part
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes parameters; assigning sets it for all parts."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = value
+        for part in self.parts:
+            part.trainable = value
+
+    def remember_trainable(self, value: bool) -> None:
+        """Set `trainable` without telling the parts, which say so themselves in a configuration."""
+        self._trainable = value
+
+    # Shapes.
+
+    @property
+    def row_shape(self) -> Shape | None:
+        """Shape of one row of input, None where it is not known yet."""
+        return None if self.input is None else self.input.input_row_shape
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of all layers."""
+        return self.require_layers()[0].dtype
+
+    @property
+    def default_dtype(self) -> str:
+        """The same, `lamina.config.floatx` where there are no layers."""
+        return self.dtype if self.parts else config.floatx()
+
+    def require_layers(self) -> list[Layer]:
+        """Return the layers; raise where there are none."""
+        if not self.parts:
+            raise ValueError(f"{self.who()}: the model must have at least one layer.")
+        return self.layers
+
+    def require_built(self, method: str) -> None:
+        """Raise where the parameters have not been made."""
+        if not self.built:
+            raise NotBuiltError(
+                f"{self.who(method)}: the model must be built; it has no parameters yet. Begin it with an Input, or call "
+                "build() or fit()."
+            )
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return the output shape, batch first, for an input shape."""
+        shape = batch_shape(self.who(), input_shape)
+        for part in self.parts:
+            shape = part.compute_output_shape(shape)
+        return shape
+
+    @property
+    def output_row_shape(self) -> Shape | None:
+        """Shape of one row of output, None before the model is built."""
+        return tuple(size for size in self.parts[-1].output_shape[1:] if size is not None) if self.built else None
+
+    def planned_output(self, row_shape: Shape) -> Shape:
+        """Return the shape of one row of output for rows of a shape, built or not."""
+        self.require_layers()
+        if self.built and row_shape == self.row_shape:
+            shape = self.parts[-1].output_shape
+        else:
+            shape = self.compute_output_shape((None, *row_shape))
+        return tuple(size for size in shape[1:] if size is not None)
+
+    @property
+    def vocabulary(self) -> int | None:
+        """How many rows the embedding table has whose indices the model reads; None where it reads numbers."""
+        return self.layers[0].vocabulary if self.parts else None
+
+    def check_masks(self, who: str) -> None:
+        """Raise where Keras would mask steps: in the loss, or in a normalization by the batch."""
+        masked = False
+        for layer in self.layers:
+            if isinstance(layer, Embedding):
+                masked = layer.mask_zero
+            elif isinstance(layer, (Flatten, Reshape)):
+                masked = False
+            elif isinstance(layer, BatchNormalization) and masked:
+                break
+        if masked:
+            raise ValueError(
+                f"{who}: mask_zero of the Embedding must be False, or a Flatten follow it: neither losses nor "
+                "BatchNormalization read masks here."
+            )
+
+    # Parameters.
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables, layer by layer."""
+        return [variable for layer in self.layers for variable in layer.weights]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that training changes."""
+        return [variable for layer in self.layers for variable in layer.trainable_weights]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The variables that training leaves alone."""
+        return [variable for layer in self.layers for variable in layer.non_trainable_weights]
+
+    # Building.
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the parameters for a shape of input, batch first; where that fails nothing has changed."""
+        with self.once:
+            self._build(input_shape)
+
+    def _build(self, input_shape: Any) -> None:
+        who = self.who("build")
+        if self.built:
+            if input_shape is not None and check_row_shape(who, batch_shape(who, input_shape)[1:]) != self.row_shape:
+                raise ValueError(f"{who}: the model was built for rows of shape {self.row_shape}; got {input_shape}.")
+            return
+        if not self.parts:
+            raise ValueError(f"{who}: the model must have at least one layer.")
+        if input_shape is None and self.input is not None:
+            input_shape = (None, *(self.input.input_row_shape or ()))
+        if input_shape is None:
+            raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
+        row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
+        built: list[tuple[Layer, bool]] = []
+        self._before_build = (built, [(stack, stack.input) for stack in self.all_stacks() if not stack.built])
+        shape: tuple[int | None, ...] = (None, *row_shape)
+        try:
+            for part in self.parts:
+                _build_part(who, part, check_row_shape(who, shape[1:]), built)
+                shape = part.compute_output_shape(shape)
+        except BaseException:
+            self.undo_build()
+            raise
+        if self.input is None:
+            self.input = InputLayer(row_shape, dtype=self.dtype)
+        self.built = True
+
+    def undo_build(self) -> None:
+        """Return to the state before the last `build`: without the parameters that were made then."""
+        built, stacks = self._before_build
+        for layer, keeps in built:
+            layer.unplace(keeps)
+        for stack, start in stacks:
+            stack.input, stack.built = start, False
+        self._before_build = ([], [])
+
+    @property
+    def built_last(self) -> list[tuple[Layer, bool]]:
+        """The layers that the last `build` built, and whether they kept parameters that they had."""
+        return self._before_build[0]
+
+
+def _layers_of(part: Part) -> list[Layer]:
+    return [part] if isinstance(part, Layer) else part.stack.layers
+
+
+def _wanted_shape(part: Part) -> Shape | None:
+    """Return the shape of a row of input that a part says by itself, None where it says none."""
+    if isinstance(part, Layer):
+        return part.input_row_shape if part.placed else part.wanted_input_shape
+    return part.stack.row_shape
+
+
+def _build_part(who: str, part: Part, row_shape: Shape, built: list[tuple[Layer, bool]]) -> None:
+    """Build a part for rows of a shape; where it is built already, check that it is for these.
+
+    Layers that were built here, and not by another thread meanwhile, are added to `built`, with whether they kept
+    parameters.
+    """
+    if isinstance(part, Layer):
+        if part.placed:
+            part.check_row(who, row_shape)
+            return
+        keeps = part.build_or_discard((None, *row_shape))
+        if keeps is not None:
+            built.append((part, keeps))
+    elif not part.stack.built:
+        part.build((None, *row_shape))
+        built += part.stack.built_last
+    elif part.stack.row_shape != row_shape:
+        raise ValueError(
+            f"{who}: model {part.name!r} must take rows of shape {part.stack.row_shape}, for which it was built; "
+            f"those before it are {row_shape}."
+        )
