@@ -17,8 +17,8 @@ import lamina
 from lamina import layers, losses, optimizers
 from lamina._common.interrupts import interrupts_later
 from lamina._common.locks import Once, Turn
-from lamina.layers.base import Pass
 from lamina._engine.variable import Home, Variable
+from lamina.layers.base import Pass
 
 X, Y = np.ones((50, 3), "f"), np.zeros((50, 2), "f")
 

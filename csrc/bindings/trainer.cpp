@@ -31,9 +31,9 @@ Schedule schedule_named(const std::string& name) {
   raise_value("Trainer: there is no schedule '" + name + "'.");
 }
 
-HeadParameters head_parameters(const py::handle& given) {
+HeadParameters head_parameters(const py::handle& spec) {
   HeadParameters parameters{};
-  const auto values = given.cast<std::vector<double>>();
+  const auto values = attribute<std::vector<double>>(spec, "parameters");
   if (values.size() > parameters.size()) raise_value("Trainer: a loss or metric has too many parameters.");
   std::copy(values.begin(), values.end(), parameters.begin());
   return parameters;
@@ -46,10 +46,11 @@ Divisor divisor_of(const std::string& name) {
   raise_value("Trainer: losses cannot be divided by '" + name + "'.");
 }
 
-// (kind, parameters, target, weighted), kind a kind of match or the name of a loss.
-MetricPlan metric_plan(const py::tuple& spec) {
-  const auto kind = spec[0].cast<std::string>();
-  MetricPlan plan{MetricKind::loss, 0, head_parameters(spec[1]), spec[2].cast<int>(), spec[3].cast<bool>(), 0};
+// A lamina._engine.specs.MetricSpec; its kind is a kind of match, the name of a loss, or "host".
+MetricPlan metric_plan(const py::handle& spec) {
+  const auto kind = attribute<std::string>(spec, "kind");
+  MetricPlan plan{
+      MetricKind::loss, 0, head_parameters(spec), attribute<int>(spec, "target"), attribute<bool>(spec, "weighted"), 0};
   if (kind == "sparse_matches")
     plan.kind = MetricKind::sparse_matches;
   else if (kind == "categorical_matches")
@@ -90,52 +91,56 @@ Clip clip_of(const std::string& name) {
   raise_value("Trainer: there is no clipping by '" + name + "'.");
 }
 
-// A dict: optimizer, settings (of each group), clip (kind, limit), accumulate, average (momentum or None, batches after
-// which to overwrite), and layers, each (slots, accumulator, average, [(group, l1, l2, constraint) of each tensor]),
-// where a constraint is None or (kind, least, most, rate).
+Constraint constraint_of(const py::handle& projection) {
+  if (projection.is_none()) return {};
+  return {constraint_kind(attribute<std::string>(projection, "kind")),
+          {attribute<double>(projection, "least"), attribute<double>(projection, "most"),
+           attribute<double>(projection, "rate")}};
+}
+
+// A lamina._engine.specs.LayerUpdateSpec, for parameters that may be null.
 template <class T>
-UpdatePlan<T> update_plan(const Network<T>& network, const py::dict& update) {
+LayerPlan<T> layer_plan(const py::handle& spec, const Parameters<T>* parameters, int groups) {
+  const auto block = [&](const py::handle& given) -> std::shared_ptr<Parameters<T>> {
+    if (given.is_none()) return nullptr;
+    auto found = of_type<Parameters, T>(given.cast<const PyParameters&>().object, "slots");
+    if (parameters == nullptr || !(found->layout() == parameters->layout()))
+      raise_value("Trainer: a slot must have the layout of its layer.");
+    return found;
+  };
+  LayerPlan<T> layer;
+  for (const py::handle slot : spec.attr("slots")) layer.slots.push_back(block(slot));
+  layer.accumulator = block(spec.attr("accumulator"));
+  layer.average = block(spec.attr("average"));
+  for (const py::handle tensor : spec.attr("tensors")) {
+    layer.tensors.push_back({attribute<int>(tensor, "group"), attribute<double>(tensor, "l1"),
+                             attribute<double>(tensor, "l2"), constraint_of(tensor.attr("constraint"))});
+    if (layer.tensors.back().group >= groups) raise_value("Trainer: there is no such group.");
+  }
+  return layer;
+}
+
+// A lamina._engine.specs.UpdateSpec.
+template <class T>
+UpdatePlan<T> update_plan(const Network<T>& network, const py::handle& spec) {
   UpdatePlan<T> plan;
-  plan.optimizer = optimizer_number(update["optimizer"].cast<std::string>());
-  plan.settings = update["settings"].cast<std::vector<std::vector<double>>>();
+  plan.optimizer = optimizer_number(attribute<std::string>(spec, "optimizer"));
+  plan.settings = attribute<std::vector<std::vector<double>>>(spec, "settings");
   for (std::vector<double>& group : plan.settings) group.resize(kMostSettings);
-  const auto [clip, limit] = update["clip"].cast<std::pair<std::string, double>>();
-  plan.clip = clip_of(clip);
-  plan.limit = limit;
-  plan.accumulate = update["accumulate"].cast<std::int64_t>();
-  const auto [average, overwrite] = update["average"].cast<std::pair<std::optional<double>, std::int64_t>>();
-  plan.average = average.value_or(-1);
-  plan.overwrite_every = overwrite;
-  const auto layers = update["layers"].cast<std::vector<py::tuple>>();
+  plan.clip = clip_of(attribute<std::string>(spec, "clip"));
+  plan.limit = attribute<double>(spec, "limit");
+  plan.accumulate = attribute<std::int64_t>(spec, "accumulate");
+  plan.average = attribute<std::optional<double>>(spec, "momentum").value_or(-1);
+  plan.overwrite_every = attribute<std::int64_t>(spec, "overwrite_every");
+  const auto layers = attribute<std::vector<py::object>>(spec, "layers");
   if (plan.accumulate < 1 || static_cast<std::ptrdiff_t>(layers.size()) != network.depth())
     raise_value("Trainer: there must be an entry for each layer, and accumulate >= 1.");
   for (std::ptrdiff_t l = 0; l < network.depth(); ++l) {
-    const py::tuple& spec = layers[static_cast<std::size_t>(l)];
     const Parameters<T>* parameters = network.layer(l).parameters();
-    const auto block = [&](const py::handle& given) -> std::shared_ptr<Parameters<T>> {
-      if (given.is_none()) return nullptr;
-      auto found = of_type<Parameters, T>(given.cast<const PyParameters&>().object, "slots");
-      if (parameters == nullptr || !(found->layout() == parameters->layout()))
-        raise_value("Trainer: a slot must have the layout of its layer.");
-      return found;
-    };
-    LayerPlan<T> layer;
-    for (const py::handle& slot : spec[0].cast<py::list>()) layer.slots.push_back(block(slot));
-    layer.accumulator = block(spec[1]);
-    layer.average = block(spec[2]);
-    for (const py::handle& item : spec[3].cast<py::list>()) {
-      const auto tensor = item.cast<py::tuple>();
-      layer.tensors.push_back({tensor[0].cast<int>(), tensor[1].cast<double>(), tensor[2].cast<double>(), {}});
-      if (layer.tensors.back().group >= static_cast<int>(plan.settings.size()))
-        raise_value("Trainer: there is no such group.");
-      if (tensor[3].is_none()) continue;
-      const auto constraint = tensor[3].cast<py::tuple>();
-      layer.tensors.back().constraint = {
-          constraint_kind(constraint[0].cast<std::string>()),
-          {constraint[1].cast<double>(), constraint[2].cast<double>(), constraint[3].cast<double>()}};
-    }
-    if (layer.slots.size() > kMostSlots ||
-        layer.tensors.size() != (parameters == nullptr ? 0 : parameters->layout().tensors.size()) ||
+    LayerPlan<T> layer =
+        layer_plan<T>(layers[static_cast<std::size_t>(l)], parameters, static_cast<int>(plan.settings.size()));
+    const std::size_t tensors = parameters == nullptr ? 0 : parameters->layout().tensors.size();
+    if (layer.slots.size() > kMostSlots || layer.tensors.size() != tensors ||
         (parameters != nullptr &&
          ((plan.accumulate > 1 && layer.accumulator == nullptr) || (plan.average >= 0 && layer.average == nullptr))))
       raise_value("Trainer: a layer's state or tensors do not fit it.");
@@ -144,26 +149,26 @@ UpdatePlan<T> update_plan(const Network<T>& network, const py::dict& update) {
   return plan;
 }
 
-// loss (name, parameters, divisor, activation or "linear", alpha, weight); labels[i]: whether target i is class labels;
-// update as above.
-PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const std::vector<py::tuple>& metrics,
-                       const std::vector<bool>& labels, const py::dict& update) {
+// The objects are those of lamina._engine.specs; labels[i]: whether target i is class labels.
+PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const std::vector<py::object>& metrics,
+                       const std::vector<bool>& labels, const py::object& update) {
   return std::visit(
       [&](const auto& net) -> PyTrainer {
         using T = typename std::remove_reference_t<decltype(*net)>::Number;
-        const int activation = activation_number(loss[3].cast<std::string>());
-        const bool host = py::isinstance<py::function>(loss[0]);
-        HeadPlan<T> head{host ? -1 : loss_number(loss[0].cast<std::string>()),
-                         head_parameters(loss[1]),
-                         divisor_of(loss[2].cast<std::string>()),
-                         loss[5].cast<double>(),
+        const py::object kernel = loss.attr("kernel"), final = loss.attr("activation");
+        const int activation = activation_number(attribute<std::string>(final, "name"));
+        const bool host = py::isinstance<py::function>(kernel);
+        HeadPlan<T> head{host ? -1 : loss_number(kernel.cast<std::string>()),
+                         head_parameters(loss),
+                         divisor_of(attribute<std::string>(loss, "divisor")),
+                         attribute<double>(loss, "weight"),
                          false,
-                         {activation, static_cast<T>(alpha_of(loss[4], activation))},
+                         {activation, static_cast<T>(alpha_of(final.attr("alpha"), activation))},
                          {},
                          nullptr,
                          nullptr};
         if (host) {
-          head.host_loss = [function = kept(loss[0])](const HostBatch<T>& batch, T* losses, Matrix<T> gradient) {
+          head.host_loss = [function = kept(kernel)](const HostBatch<T>& batch, T* losses, Matrix<T> gradient) {
             in_user_code([&] {
               const std::ptrdiff_t n = batch.predictions.rows;
               const py::object weights =
@@ -176,12 +181,12 @@ PyTrainer make_trainer(const PyNetwork& network, const py::tuple& loss, const st
           };
         }
         const auto functions = std::make_shared<std::vector<std::shared_ptr<py::object>>>();
-        for (const py::tuple& metric : metrics) {
+        for (const py::object& metric : metrics) {
           head.metrics.push_back(metric_plan(metric));
           MetricPlan& plan = head.metrics.back();
           if (plan.kind == MetricKind::host) {
             plan.host = static_cast<int>(functions->size());
-            functions->push_back(kept(metric[4]));
+            functions->push_back(kept(metric.attr("function")));
           }
           if (plan.target < 0 || plan.target >= static_cast<int>(labels.size()))
             raise_value("Trainer: a metric names a target that is not there.");
@@ -265,28 +270,22 @@ DataArgument<T> data_argument(const Trainer<T>& trainer, const py::object& x, co
   return argument;
 }
 
-// totals (2, 1 + metrics): sums and counts, added to, also where an exception ends the call. progress[0] becomes the
-// steps completed, while they are.
+// The totals are added to, also where an exception ends the call; `steps` are those completed, while they are.
 template <class Body>
 void run_steps(const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
-               const py::object& order, py::array_t<double> totals, py::array_t<std::int64_t> progress, Body&& body) {
+               const py::object& order, Totals& totals, Body&& body) {
   std::visit(
       [&](const auto& trainer) {
         const auto argument = data_argument(*trainer, x, targets, sample_weight, order);
-        const auto entries = static_cast<std::size_t>(trainer->metrics() + 1);
-        if (totals.size() != static_cast<py::ssize_t>(2 * entries)) raise_value("Trainer: totals do not fit.");
-        Totals sums{std::vector<double>(entries), std::vector<double>(entries), 0, progress.mutable_data()};
+        if (totals.sum.size() != static_cast<std::size_t>(trainer->metrics() + 1))
+          raise_value("Trainer: totals do not fit.");
         Signals signals;
         std::exception_ptr failure;
         try {
           const WithoutGil release;
-          body(*trainer, argument.data, sums, std::ref(signals));
+          body(*trainer, argument.data, std::ref(signals));
         } catch (...) {
           failure = std::current_exception();
-        }
-        for (std::size_t i = 0; i < entries; ++i) {
-          totals.mutable_data()[i] += sums.sum[i];
-          totals.mutable_data()[entries + i] += sums.count[i];
         }
         signals.raise();
         if (failure != nullptr) std::rethrow_exception(failure);
@@ -302,47 +301,53 @@ void check_batches(const Input& x, const Batches& batches) {
 }  // namespace
 
 void register_trainer(py::module_& module) {
+  py::class_<Totals>(module, "Totals")
+      .def(py::init([](std::size_t metrics) {
+             return Totals{std::vector<double>(metrics + 1), std::vector<double>(metrics + 1)};
+           }),
+           py::arg("metrics"))
+      .def_readonly("sums", &Totals::sum)
+      .def_readonly("counts", &Totals::count)
+      .def_property_readonly("steps",
+                             [](const Totals& self) { return __atomic_load_n(&self.steps, __ATOMIC_ACQUIRE); });
   py::class_<PyTrainer>(module, "Trainer")
       .def(py::init(&make_trainer), Computes(), py::arg("network"), py::arg("loss"), py::arg("metrics"),
            py::arg("labels"), py::arg("update"))
       .def(
           "train",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
-             const py::object& order, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t size,
-             const std::vector<double>& rates, std::int64_t iteration, std::uint64_t draw,
-             const py::array_t<double>& totals, const py::array_t<std::int64_t>& progress) {
+             const py::object& order, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t batch_size,
+             const std::vector<double>& rates, std::int64_t iteration, std::uint64_t draw, Totals& totals) {
             if (rates.empty()) raise_value("Trainer: there must be a learning rate.");
-            run_steps(self, x, targets, sample_weight, order, totals, progress,
-                      [&](auto& trainer, const auto& data, Totals& sums, auto signals) {
-                        check_batches(data.x, {first, rows, size});
-                        trainer.train(data, {first, rows, size}, rates, iteration, draw, sums, signals);
+            run_steps(self, x, targets, sample_weight, order, totals,
+                      [&](auto& trainer, const auto& data, auto signals) {
+                        check_batches(data.x, {first, rows, batch_size});
+                        trainer.train(data, {first, rows, batch_size}, rates, iteration, draw, totals, signals);
                       });
           },
-          Computes(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("order"), py::arg("first"),
-          py::arg("rows"), py::arg("size"), py::arg("rates"), py::arg("iteration"), py::arg("draw"), py::arg("totals"),
-          py::arg("progress"))
+          Computes(), py::kw_only(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("order"),
+          py::arg("first"), py::arg("rows"), py::arg("batch_size"), py::arg("rates"), py::arg("iteration"),
+          py::arg("draw"), py::arg("totals"))
       .def(
           "test",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
-             std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t size, const py::array_t<double>& totals,
-             const py::array_t<std::int64_t>& progress) {
-            run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
-                      [&](auto& trainer, const auto& data, Totals& sums, auto signals) {
-                        check_batches(data.x, {first, rows, size});
-                        trainer.test(data, {first, rows, size}, sums, signals);
+             std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t batch_size, Totals& totals) {
+            run_steps(self, x, targets, sample_weight, py::none(), totals,
+                      [&](auto& trainer, const auto& data, auto signals) {
+                        check_batches(data.x, {first, rows, batch_size});
+                        trainer.test(data, {first, rows, batch_size}, totals, signals);
                       });
           },
-          Computes(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("first"), py::arg("rows"),
-          py::arg("size"), py::arg("totals"), py::arg("progress"))
+          Computes(), py::kw_only(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("first"),
+          py::arg("rows"), py::arg("batch_size"), py::arg("totals"))
       .def(
           "gradients",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
-             std::uint64_t draw, const py::array_t<double>& totals) {
+             std::uint64_t draw, Totals& totals) {
             py::list found;
-            const py::array_t<std::int64_t> progress(1);
-            run_steps(self, x, targets, sample_weight, py::none(), totals, progress,
-                      [&](auto& trainer, const auto& data, Totals& sums, auto signals) {
-                        const auto gradients = trainer.gradients(data, data.x.rows(), draw, sums, signals);
+            run_steps(self, x, targets, sample_weight, py::none(), totals,
+                      [&](auto& trainer, const auto& data, auto signals) {
+                        const auto gradients = trainer.gradients(data, data.x.rows(), draw, totals, signals);
                         const WithGil gil;
                         for (const auto& gradient : gradients) {
                           if (gradient == nullptr)
@@ -353,7 +358,8 @@ void register_trainer(py::module_& module) {
                       });
             return found;
           },
-          Computes(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("draw"), py::arg("totals"))
+          Computes(), py::kw_only(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("draw"),
+          py::arg("totals"))
       .def(
           "on_gradient",
           [](const PyTrainer& self, const py::object& function) {

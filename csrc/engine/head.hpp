@@ -83,13 +83,9 @@ struct TrainingData {
 // Running sums of the loss and of each metric, in float64, and the steps that they are of.
 struct Totals {
   std::vector<double> sum, count;
-  std::ptrdiff_t steps = 0;
-  std::int64_t* progress = nullptr;  // where the steps are told, too: readers who are let in find what they belong to
+  std::int64_t steps = 0;  // completed; read by other threads while the run goes on
 
-  void count_step() {
-    ++steps;
-    if (progress != nullptr) __atomic_store_n(progress, static_cast<std::int64_t>(steps), __ATOMIC_RELEASE);
-  }
+  void count_step() { __atomic_store_n(&steps, steps + 1, __ATOMIC_RELEASE); }
 };
 
 // A row of the batch may have several lines of output, as (n, steps, classes) has: losses and metrics are those of

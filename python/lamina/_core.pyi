@@ -120,43 +120,52 @@ class Network:
     def predict(self, x: Any, out: _Array | None, draw: int | None = ...) -> _Array: ...
     def predict_plain(self, x: object, out: object) -> _Array | None: ...
 
+class Totals:
+    def __init__(self, metrics: int) -> None: ...
+    @property
+    def sums(self) -> list[float]: ...
+    @property
+    def counts(self) -> list[float]: ...
+    @property
+    def steps(self) -> int: ...
+
 class Trainer:
     def __init__(
         self,
         network: Network,
-        loss: tuple[Any, tuple[float, ...], str, str, float | None, float],
-        metrics: list[tuple[Any, ...]],
+        loss: Any,
+        metrics: Sequence[Any],
         labels: list[bool],
-        update: dict[str, Any],
+        update: Any,
     ) -> None: ...
     def train(
         self,
+        *,
         x: Any,
         targets: list[_Array],
         sample_weight: _Array | None,
         order: _Array | None,
         first: int,
         rows: int,
-        size: int,
+        batch_size: int,
         rates: list[float],
         iteration: int,
         draw: int,
-        totals: _Array,
-        progress: _Array,
+        totals: Totals,
     ) -> None: ...
     def test(
         self,
+        *,
         x: Any,
         targets: list[_Array],
         sample_weight: _Array | None,
         first: int,
         rows: int,
-        size: int,
-        totals: _Array,
-        progress: _Array,
+        batch_size: int,
+        totals: Totals,
     ) -> None: ...
     def gradients(
-        self, x: Any, targets: list[_Array], sample_weight: _Array | None, draw: int, totals: _Array
+        self, *, x: Any, targets: list[_Array], sample_weight: _Array | None, draw: int, totals: Totals
     ) -> list[Parameters | None]: ...
     def on_gradient(self, function: Callable[[int, _Array | None], Any] | None) -> None: ...
     def force_schedule(self, schedule: str, threads: int, as_long: bool = False) -> None: ...

@@ -48,9 +48,9 @@ def assert_in_words(error, *what):
 
 def state():
     """Return what a refused call must leave alone."""
-    optimizer = MODEL.optimizer
+    optimizer, executor = MODEL.optimizer, MODEL.executor
     return (
-        [array.tobytes() for array in MODEL.get_weights()], id(MODEL.executor.compiled), MODEL.executor.shuffles, MODEL.executor.draws.value,
+        [array.tobytes() for array in MODEL.get_weights()], id(executor.compiled), executor.shuffles, executor.draws.value,
         optimizer.batches, len(MODEL.layers), MODEL.name, MODEL.seed, lamina.config.floatx(),
     )  # fmt: skip
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
+__all__ = ["Count", "Steps"]
 
-__all__ = ["Count"]
+
+class Steps(Protocol):
+    """A run of the engine, which counts its steps."""
+
+    @property
+    def steps(self) -> int:
+        """Steps that were completed so far."""
 
 
 class Count:
@@ -18,12 +24,13 @@ class Count:
     Attributes
     ----------
     value : int
-        Read between two steps of training (`lamina._engine.variable.one_moment`) it belongs to the parameters of that moment.
+        Read between two steps of training (`lamina._engine.variable.one_moment`) it belongs to the parameters of that
+        moment.
     """
 
     def __init__(self, value: int = 0) -> None:
-        # The count before the run, and the array in which the engine counts during it: one value, replaced at once.
-        self._state: tuple[int, npt.NDArray[np.int64] | None] = (value, None)
+        # The count before the run, and what counts during it: one value, replaced at once.
+        self._state: tuple[int, Steps | None] = (value, None)
 
     @property
     def value(self) -> int:
@@ -32,21 +39,21 @@ class Count:
         if count is self:
             return assumed
         before, run = self._state
-        return before if run is None else before + int(run[0])
+        return before if run is None else before + run.steps
 
     @value.setter
     def value(self, value: int) -> None:
         self._state = (value, None)
 
     @contextmanager
-    def during(self, run: npt.NDArray[np.int64]) -> Iterator[None]:
-        """Count on with what the engine writes into ``run[0]``."""
+    def during(self, run: Steps) -> Iterator[None]:
+        """Count on with the steps of a run of the engine."""
         before = self.value
         self._state = (before, run)
         try:
             yield
         finally:
-            self.value = before + int(run[0])
+            self.value = before + run.steps
 
     @contextmanager
     def assumed(self, value: int) -> Iterator[None]:

@@ -47,8 +47,8 @@ def serialize(item: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``"module"``, ``"class_name"``, ``"config"``, and ``"registered_name"``, which is None for lamina's classes. Their
-        module is Keras's, for classes that Keras has too.
+        ``"module"``, ``"class_name"``, ``"config"``, and ``"registered_name"``, which is None for lamina's classes. The
+        module of a class that Keras has too is Keras's.
     """
     if isinstance(item, OfFunction):
         registered_name = custom.get_registered_name(item.function)

@@ -105,7 +105,8 @@ class Functions:
                 f"{len(gradients)}."
             )
         if need_dx:
-            dx = self._checked("backward's dx", dx, (len(dy), *(size for size in layer.input_shape[1:] if size is not None)))
+            row = tuple(size for size in layer.input_shape[1:] if size is not None)
+            dx = self._checked("backward's dx", dx, (len(dy), *row))
         by_variable = {
             id(variable): self._checked(f"backward's gradient of {variable.name!r}", gradient, variable.shape)
             for variable, gradient in zip(trained, gradients, strict=True)

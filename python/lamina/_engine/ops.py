@@ -14,8 +14,8 @@ from lamina import _core
 from lamina._engine.variable import Variable
 
 __all__ = [
-    "ActivationOp", "ActivityOp", "BatchNormOp", "ClippedReluOp", "DenseOp", "EmbeddingOp", "HostOp", "Kernel", "NoiseOp",
-    "Op", "Owner", "PreluOp", "ReshapeOp", "RowNormOp", "ScaleOp", "Shape", "relu_op",
+    "LINEAR", "ActivationOp", "ActivityOp", "BatchNormOp", "ClippedReluOp", "DenseOp", "EmbeddingOp", "HostOp",
+    "Kernel", "NoiseOp", "Op", "Owner", "PreluOp", "ReshapeOp", "RowNormOp", "ScaleOp", "Shape", "relu_op",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]

@@ -18,7 +18,8 @@ from lamina.constraints import Constraint
 from lamina.regularizers import Regularizer
 
 __all__ = [
-    "Count", "Home", "Scalar", "Variable", "assign_all", "assign_together", "check_aggregation", "one_moment", "put_back",
+    "Count", "Home", "Scalar", "Variable", "assign_all", "assign_together", "check_aggregation", "one_moment",
+    "put_back",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]

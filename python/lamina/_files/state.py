@@ -23,8 +23,8 @@ from lamina._files.safetensors import read_tensors, write_tensors
 from lamina._files.writing import what_is_at
 
 __all__ = [
-    "SUFFIX", "BackupState", "ModelState", "check_path", "damaged_where_wrong", "read_backup", "read_model", "read_weights",
-    "write_backup", "write_model", "write_weights",
+    "SUFFIX", "BackupState", "ModelState", "check_path", "damaged_where_wrong", "read_backup", "read_model",
+    "read_weights", "write_backup", "write_model", "write_weights",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -31,8 +29,8 @@ from lamina._engine.network import CompiledNetwork, Constants, compile_network
 from lamina._engine.ops import ActivityOp, HostOp, Op, Shape
 from lamina._engine.variable import Home, Variable, assign_all, check_aggregation, one_moment
 from lamina.layers.settings import Setting
-from lamina.layers.stored import Stored
 from lamina.layers.shapes import batch_shape, check_row_shape
+from lamina.layers.stored import Stored
 
 __all__ = ["Layer", "Pass"]
 

@@ -243,14 +243,13 @@ def deserialize(config: dict[str, Any]) -> Metric | None:
     return get(config)
 
 
-register_functions(
-    "metrics",
-    {
-        function.__name__: function
-        for function in (
-            binary_accuracy, categorical_accuracy, sparse_categorical_accuracy, sparse_top_k_categorical_accuracy, top_k_categorical_accuracy,
-        )
-    },
-)  # fmt: skip
+_FUNCTIONS = (
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
+register_functions("metrics", {function.__name__: function for function in _FUNCTIONS})
 
 __getattr__ = absences(__name__, globals(), {})

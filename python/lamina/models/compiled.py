@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from lamina import losses, metrics, optimizers
+from lamina import _core, losses, metrics, optimizers
 from lamina._common.checks import number, short
 from lamina._common.names import required
 from lamina._common.objects import serialize_keras_object
@@ -122,12 +121,16 @@ class Compiled:
         for metric in self.trackers:
             metric.reset_state()
 
-    def add_totals(self, sums: Sequence[float], counts: Sequence[float]) -> None:
-        """Add what the engine has summed, of the loss and of each metric, to the running means."""
-        for tracker, total, count in zip(self.trackers, sums, counts, strict=True):
+    def new_totals(self) -> _core.Totals:
+        """Return what a run of the engine sums of the loss and of each metric."""
+        return _core.Totals(len(self.uses or []))
+
+    def add_totals(self, totals: _core.Totals) -> None:
+        """Add what a run of the engine has summed to the running means."""
+        for tracker, total, count in zip(self.trackers, totals.sums, totals.counts, strict=True):
             if tracker is self.loss_tracker or not tracker.takes_batches:
-                tracker.total += float(total)
-                tracker.count += float(count)
+                tracker.total += total
+                tracker.count += count
 
     def logs(self) -> dict[str, Any]:
         """Return loss and metrics so far, names in alphabetical order as in Keras."""

@@ -195,17 +195,16 @@ class Executor:
             compiled = self.require_compiled("fit")
             optimizer, loss, uses = compiled.optimizer, compiled.loss, prepared.uses
             key = [
-                *self._structure(), *optimizer.plan_key(), prepared.labels, isinstance(prepared.data.x, SparseRows), *uses,
-                loss.parameters(), loss.divisor(), *(use.metric.kernel() for use in uses),
+                *self._structure(), *optimizer.spec_key(), loss.parameters(), loss.divisor(), *uses,
+                *(use.metric.kernel() for use in uses), prepared.labels, isinstance(prepared.data.x, SparseRows),
             ]  # fmt: skip
             if self._trainer is None or self._trainer[0] != key:
                 self._trainer = (key, self._new_trainer(compiled, prepared))
             return self._trainer[1]
 
     def _new_trainer(self, compiled: Compiled, prepared: Prepared) -> _core.Trainer:
-        fuses = self.fuses_head()
         network = self.training_network(prepared)
-        head = head_activation(self.stack.layers) if fuses else None
+        head = head_activation(self.stack.layers) if self.fuses_head() else None
         numbers = iter(range(1, len(prepared.labels)))
         targets = [0 if array is None else next(numbers) for array in prepared.metric_targets]
         metrics = [
@@ -218,10 +217,10 @@ class Executor:
         ]
         trainer = _core.Trainer(
             network.network,
-            loss_spec(compiled.loss, compiled.loss_weight, fuses, head),
+            loss_spec(compiled.loss, compiled.loss_weight, head),
             metrics,
             prepared.labels,
-            compiled.optimizer.plan(blocks),
+            compiled.optimizer.update_spec(blocks),
         )
         if self._hook is not None:
             trainer.on_gradient(self._hook)
@@ -265,23 +264,22 @@ class Executor:
         if optimizer.in_python or _host_rules(self.stack.trainable_weights):
             return self._take_host_steps(optimizer, trainer, prepared, order, first, rows, size)
         self._given.hold(prepared.given)
-        totals, progress = self._new_totals(compiled), np.zeros(1, np.int64)
-        data = prepared.data
+        totals = compiled.new_totals()
         rates = optimizer.rates(-(-rows // size))
-        before = optimizer.batches, self.draws.value
+        iteration, draw = optimizer.batches, self.draws.value
         try:
-            with self.draws.during(progress), optimizer.counting(progress if self.stack.trainable_weights else None):
+            with self.draws.during(totals), optimizer.counting(totals if self.stack.trainable_weights else None):
                 trainer.train(
-                    data.engine_input(), prepared.targets(), data.sample_weight, order, first, rows, size, rates,
-                    *before, totals, progress,
+                    **prepared.arrays(), order=order, first=first, rows=rows, batch_size=size, rates=rates,
+                    iteration=iteration, draw=draw, totals=totals,
                 )  # fmt: skip
         finally:
-            compiled.add_totals(*totals)
+            compiled.add_totals(totals)
         return None
 
     def _take_host_steps(
-        self, optimizer: Optimizer, trainer: _core.Trainer, prepared: Prepared, order: Order | None, first: int, rows: int,
-        size: int,
+        self, optimizer: Optimizer, trainer: _core.Trainer, prepared: Prepared, order: Order | None, first: int,
+        rows: int, size: int,
     ) -> None:  # fmt: skip
         """Take the steps where the optimizer, a regularizer or a constraint is written in Python."""
         for begin in range(first, first + rows, size):
@@ -329,10 +327,9 @@ class Executor:
     def _gradients(self, trainer: _core.Trainer, batch: Prepared) -> list[Array]:
         self._given.hold(batch.given)
         compiled = self.require_compiled("fit")
-        totals = self._new_totals(compiled)
-        data = batch.data
-        blocks = trainer.gradients(data.engine_input(), batch.targets(), data.sample_weight, self.draws.value, totals)
-        compiled.add_totals(*totals)
+        totals = compiled.new_totals()
+        blocks = trainer.gradients(**batch.arrays(), draw=self.draws.value, totals=totals)
+        compiled.add_totals(totals)
         found = []
         for owner, block in zip(self.training_network(batch).owners, blocks, strict=True):
             if owner is None or block is None:
@@ -354,19 +351,12 @@ class Executor:
     def _evaluate(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
         compiled = self.require_compiled("evaluate")
         self._given.hold(prepared.given)
-        totals, progress = self._new_totals(compiled), np.zeros(1, np.int64)
-        data = prepared.data
+        totals = compiled.new_totals()
         self._add_host_penalties(rows)
         try:
-            self.trainer(prepared).test(
-                data.engine_input(), prepared.targets(), data.sample_weight, first, rows, size, totals, progress
-            )
+            self.trainer(prepared).test(**prepared.arrays(), first=first, rows=rows, batch_size=size, totals=totals)
         finally:
-            compiled.add_totals(*totals)
-
-    @staticmethod
-    def _new_totals(compiled: Compiled) -> Array:
-        return np.zeros((2, len(compiled.trackers)))
+            compiled.add_totals(totals)
 
     # Predictions.
 

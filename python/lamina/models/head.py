@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._data.arrays import of_one_rank, real_array
-from lamina._engine.ops import Kernel, Shape
+from lamina._engine.ops import LINEAR, Kernel, Shape
+from lamina._engine.specs import LossSpec, MetricSpec
 from lamina.losses import Loss, RowLosses
 from lamina.metrics import Metric
 
@@ -41,13 +42,12 @@ class Given:
         return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
 
 
-def loss_spec(loss: Loss, weight: float, fuses: bool, head: Kernel | None) -> tuple[Any, ...]:
-    """Return the loss as the engine takes it; with `fuses` it includes the final activation `head`."""
-    kernel: Any = loss.logits_kernel if fuses or loss.from_logits else loss.kernel
+def loss_spec(loss: Loss, weight: float, head: Kernel | None) -> LossSpec:
+    """Return a loss as the engine takes it; with `head` it includes the network's final activation."""
+    kernel: Any = loss.logits_kernel if head is not None or loss.from_logits else loss.kernel
     if loss.in_python or kernel is None:
         kernel = _host_loss(loss)
-    name, alpha = (head.name, head.alpha) if head is not None else ("linear", None)
-    return (kernel, loss.parameters(), loss.divisor(), name, alpha, weight)
+    return LossSpec(kernel, loss.parameters(), loss.divisor(), LINEAR if head is None else head, weight)
 
 
 def _host_loss(loss: Loss) -> Any:
@@ -59,7 +59,7 @@ def _host_loss(loss: Loss) -> Any:
     return evaluate
 
 
-def metric_spec(metric: Metric, weighted: bool, target: int, given: Given, output: Shape) -> tuple[Any, ...]:
+def metric_spec(metric: Metric, weighted: bool, target: int, given: Given, output: Shape) -> MetricSpec:
     """Return a metric as the engine takes it.
 
     Parameters
@@ -71,8 +71,8 @@ def metric_spec(metric: Metric, weighted: bool, target: int, given: Given, outpu
     """
     kernel = metric.kernel()
     if kernel is not None:
-        return (*kernel, target, weighted, None)
-    return ("host", (), target, weighted, _host_metric(metric, weighted, given, output))
+        return MetricSpec(*kernel, target, weighted)
+    return MetricSpec("host", (), target, weighted, _host_metric(metric, weighted, given, output))
 
 
 def _host_metric(metric: Metric, weighted: bool, given: Given, output: Shape) -> Any:

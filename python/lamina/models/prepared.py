@@ -47,6 +47,10 @@ class Prepared(NamedTuple):
         assert self.data.y is not None
         return [self.data.y, *(array for array in self.metric_targets if array is not None)]
 
+    def arrays(self) -> dict[str, Any]:
+        """Return inputs, targets and weights as the engine's trainer takes them."""
+        return {"x": self.data.engine_input(), "targets": self.targets(), "sample_weight": self.data.sample_weight}
+
     def take(self, rows: Any) -> Prepared:
         """Return some of the rows; metrics that read `given` find these by their numbers."""
         targets = [None if array is None else array[rows] for array in self.metric_targets]

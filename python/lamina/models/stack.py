@@ -184,8 +184,8 @@ class Stack:
         """Raise where the parameters have not been made."""
         if not self.built:
             raise NotBuiltError(
-                f"{self.who(method)}: the model must be built; it has no parameters yet. Begin it with an Input, or call "
-                "build() or fit()."
+                f"{self.who(method)}: the model must be built; it has no parameters yet. Begin it with an Input, or "
+                "call build() or fit()."
             )
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:

@@ -107,8 +107,8 @@ class Trainable(Model):
             self.steps_per_execution = steps_per_execution
         if compiled.loss.from_logits and self.stack.parts and executor.fuses_head():
             warnings.warn(
-                f"{who}: the loss has from_logits=True, but the model ends in {compiled.loss.logits_activation}; the loss "
-                "is computed from what comes before.",
+                f"{who}: the loss has from_logits=True, but the model ends in {compiled.loss.logits_activation}; the "
+                "loss is computed from what comes before.",
                 stacklevel=2,
             )
 

@@ -17,11 +17,13 @@ from lamina import _core, config
 from lamina._common.arguments import Argument, optional
 from lamina._common.checks import KindError, flag, integer, listed, number, short, store_arrays, stored_arrays, text
 from lamina._common.counts import Count as Seen
+from lamina._common.counts import Steps
 from lamina._common.interrupts import interrupts_later, interrupts_now
 from lamina._common.locks import Once
 from lamina._common.names import redefines, snake_case, unique_name
 from lamina._common.objects import Configurable
 from lamina._data.arrays import converted, float_array, real_array
+from lamina._engine.specs import LayerUpdateSpec, TensorUpdateSpec, UpdateSpec
 from lamina._engine.variable import Count, Home, Scalar, Variable, assign_together, one_moment, put_back
 from lamina.optimizers import schedules
 from lamina.optimizers.schedules import LearningRateSchedule
@@ -166,8 +168,8 @@ class Optimizer(Configurable):
     def batches(self, value: int) -> None:
         self._batches.value = value
 
-    def counting(self, run: npt.NDArray[np.int64] | None) -> AbstractContextManager[None]:
-        """Return a context manager in which the engine counts the batches in ``run[0]``, or nobody does."""
+    def counting(self, run: Steps | None) -> AbstractContextManager[None]:
+        """Return a context manager in which a run of the engine counts the batches, or nobody does."""
         return nullcontext() if run is None else self._batches.during(run)
 
     @property
@@ -440,47 +442,49 @@ class Optimizer(Configurable):
                 "float16. Scale with compile(loss_weights=)."
             )
 
-    def plan_key(self) -> list[Any]:
-        """Return what `plan` depends on beside the blocks."""
+    def spec_key(self) -> list[Any]:
+        """Return what `update_spec` depends on beside the blocks."""
         return [
             self, self.settings(), self._without_decay, self.clipping, self.use_ema, self.ema_momentum,
             self.ema_overwrite_frequency, self.gradient_accumulation_steps,
         ]  # fmt: skip
 
-    def plan(
+    def update_spec(
         self, blocks: Sequence[tuple[_core.Parameters, Sequence[Variable], Sequence[bool]] | None]
-    ) -> dict[str, Any]:
+    ) -> UpdateSpec:
         """Return what the engine needs to know to take steps.
 
         Parameters
         ----------
         blocks : sequence
-            Of each layer None or its block, the variables in it, and which of them are trained.
+            Of each op None or its block, the variables in it, and which of them are trained.
         """
-        return {
-            "optimizer": "sgd" if self.in_python else self.kernel,
-            "settings": [self.settings(), self.settings(decay=False)],
-            "clip": self.clipping,
-            "accumulate": self.gradient_accumulation_steps or 1,
-            "average": (self.ema_momentum if self.use_ema else None, self.ema_overwrite_frequency or 0),
-            "layers": [([], None, None, []) if found is None else self._layer_plan(*found) for found in blocks],
-        }
+        clip, limit = self.clipping
+        return UpdateSpec(
+            optimizer="sgd" if self.in_python or self.kernel is None else self.kernel,
+            settings=[self.settings(), self.settings(decay=False)],
+            clip=clip,
+            limit=limit,
+            accumulate=self.gradient_accumulation_steps or 1,
+            momentum=self.ema_momentum if self.use_ema else None,
+            overwrite_every=self.ema_overwrite_frequency or 0,
+            layers=[LayerUpdateSpec() if found is None else self._layer_spec(*found) for found in blocks],
+        )
 
-    def _layer_plan(
+    def _layer_spec(
         self, block: _core.Parameters, variables: Sequence[Variable], trained: Sequence[bool]
-    ) -> tuple[Any, ...]:
+    ) -> LayerUpdateSpec:
         tensors = []
         for variable, trains in zip(variables, trained, strict=True):
             group = -1 if not trains else 0 if self.decays(variable) or not self.weight_decay else 1
-            penalty = None if variable.regularizer is None else variable.regularizer.compiled()
+            l1, l2 = (None if variable.regularizer is None else variable.regularizer.compiled()) or (0.0, 0.0)
             projection = None if variable.constraint is None else variable.constraint.compiled(variable.ndim)
-            tensors.append((group, *(penalty or (0.0, 0.0)), projection))
-        accumulator = self.state_block("gradient_accumulator", block) if self.gradient_accumulation_steps else None
-        return (
-            [] if self.in_python else self.slot_blocks(block),
-            accumulator,
-            self.state_block("average", block) if self.use_ema else None,
-            tensors,
+            tensors.append(TensorUpdateSpec(group, l1, l2, projection))
+        return LayerUpdateSpec(
+            slots=[] if self.in_python else self.slot_blocks(block),
+            accumulator=self.state_block("gradient_accumulator", block) if self.gradient_accumulation_steps else None,
+            average=self.state_block("average", block) if self.use_ema else None,
+            tensors=tensors,
         )
 
     def update(self, variable: Variable, gradient: Array) -> None:

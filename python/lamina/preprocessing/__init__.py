@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lamina._common.names import absences
 from lamina.preprocessing import sequence
 

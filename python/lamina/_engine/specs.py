@@ -1,0 +1,135 @@
+"""What the engine's trainer is made of, beside the network: loss, metrics and the optimizer's step.
+
+`lamina._core.Trainer` reads these objects by their attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lamina import _core
+from lamina._engine.ops import LINEAR, Kernel
+from lamina.constraints import Projection
+
+__all__ = ["LayerUpdateSpec", "LossSpec", "MetricSpec", "TensorUpdateSpec", "UpdateSpec"]
+
+
+@dataclass(frozen=True, eq=False)
+class LossSpec:
+    """A loss.
+
+    Attributes
+    ----------
+    kernel : str or function
+        The compiled loss's name, or a function of targets, predictions, weights and whether a gradient is wanted.
+    parameters : tuple of float
+    divisor : {"one", "rows", "weights"}
+        What the sum of the rows' losses is divided by.
+    activation : Kernel
+        The final activation that the loss includes; linear where it includes none.
+    weight : float
+        Factor of the loss.
+    """
+
+    kernel: str | Callable[..., Any]
+    parameters: tuple[float, ...] = ()
+    divisor: str = "rows"
+    activation: Kernel = LINEAR
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class MetricSpec:
+    """A metric.
+
+    Attributes
+    ----------
+    kind : str
+        The name of a compiled metric or loss; "host" for one that is written in Python.
+    parameters : tuple of float
+    target : int
+        Index of its targets, 0 for those of the loss.
+    weighted : bool
+        Whether it takes sample weights.
+    function : callable or None
+        Of a host metric: returns the values of rows, given targets, predictions and weights.
+    """
+
+    kind: str
+    parameters: tuple[float, ...]
+    target: int
+    weighted: bool
+    function: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TensorUpdateSpec:
+    """How one tensor is updated.
+
+    Attributes
+    ----------
+    group : int
+        Index into `UpdateSpec.settings`; -1 for a tensor that is not trained.
+    l1, l2 : float
+        Factors of the penalty.
+    constraint : Projection or None
+    """
+
+    group: int
+    l1: float = 0.0
+    l2: float = 0.0
+    constraint: Projection | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LayerUpdateSpec:
+    """How the parameters of one op are updated; empty where it has none.
+
+    Attributes
+    ----------
+    slots : sequence of Parameters or None
+        The optimizer's state, in the order of its kernel.
+    accumulator, average : Parameters or None
+        Of gradients, and of the parameters.
+    tensors : sequence of TensorUpdateSpec
+    """
+
+    slots: Sequence[_core.Parameters | None] = ()
+    accumulator: _core.Parameters | None = None
+    average: _core.Parameters | None = None
+    tensors: Sequence[TensorUpdateSpec] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class UpdateSpec:
+    """The optimizer's step.
+
+    Attributes
+    ----------
+    optimizer : str
+        The compiled optimizer's name.
+    settings : list of list of float
+        What it takes besides the learning rate, for each group of tensors.
+    clip : {"none", "value", "norm", "global_norm"}
+    limit : float
+        Of clipping.
+    accumulate : int
+        Batches of which gradients are averaged before a step.
+    momentum : float or None
+        Of the running average of the parameters; None for none.
+    overwrite_every : int
+        Batches after which the average takes the parameters' place; 0 for never.
+    layers : list of LayerUpdateSpec
+        One for each op of the network.
+    """
+
+    optimizer: str
+    settings: list[list[float]]
+    clip: str = "none"
+    limit: float = 0.0
+    accumulate: int = 1
+    momentum: float | None = None
+    overwrite_every: int = 0
+    layers: list[LayerUpdateSpec] = field(default_factory=list)
