@@ -35,6 +35,11 @@ int activation_number(const std::string& name) {
 int loss_number(const std::string& name) {
   return find(kernels().loss_count, [](int i) { return kernels().f32.losses[i].info.name; }, name, "loss");
 }
+int metric_number(const std::string& name) {
+  for (int i = 0; i < kernels().metric_count; ++i)
+    if (name == kernels().f32.metrics[i].info.name) return i;
+  return -1;
+}
 int optimizer_number(const std::string& name) {
   return find(
       kernels().optimizer_count, [](int i) { return kernels().f32.optimizers[i].info.name; }, name, "optimizer");

@@ -108,6 +108,7 @@ struct PyNetwork {
 // Numbers in the kernel table; an unknown name raises.
 int activation_number(const std::string& name);
 int loss_number(const std::string& name);
+int metric_number(const std::string& name);  // -1 where there is none
 int optimizer_number(const std::string& name);
 double alpha_of(const py::handle& alpha, int activation);  // the default where it is None
 

@@ -1,9 +1,11 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "bindings/arguments.hpp"
+#include "bindings/engine.hpp"
 #include "bindings/register.hpp"
 
 namespace lamina::bindings {
@@ -17,68 +19,29 @@ Argument scores_of(Arguments& arguments, const py::handle& scores) {
   return s;
 }
 
-// One value a row, given scores (n, c) and labels (n,) or targets (n, c): fill(kernels, scores, labels or targets,
-// match).
-template <class Fill>
-py::object matches_of_labels(const char* name, const py::handle& labels, const py::handle& scores,
-                             const py::handle& out, Fill&& fill) {
-  Arguments arguments(name);
-  const Argument s = scores_of(arguments, scores);
-  const Labels ls = arguments.labels(labels, "y_true", s.array.shape(0), s.array.shape(1));
-  const Argument match = arguments.output(out, "out", {s.array.shape(0)}, "(n,)");
+// One value a row, given predictions (n, c) and class labels (n,) or targets (n, c), as the metric takes.
+py::object metric_values(const std::string& name, const py::handle& targets, const py::handle& predictions,
+                         double parameter, const py::handle& out) {
+  const int number = metric_number(name);
+  if (number < 0) raise_value("metric_values: there is no metric '" + name + "'.");
+  Arguments arguments(name.c_str());
+  const Argument p = scores_of(arguments, predictions);
+  Argument t{};
+  Labels classes{};
+  if (kernels().f32.metrics[number].info.takes_labels)
+    classes = arguments.labels(targets, "y_true", p.array.shape(0), p.array.shape(1));
+  else
+    t = arguments.input(targets, "y_true", p.shape(), "(n, c)");
+  const Argument values = arguments.output(out, "out", {p.array.shape(0)}, "(n,)");
   arguments.refuse_overlaps();
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    without_gil(static_cast<double>(s.size()),
-                [&] { fill(kernels_of<T>(kernels()), matrix<T>(s), ls, match.mutable_data<T>()); });
+    const MetricKernel<T>& kernel = kernels_of<T>(kernels()).metrics[number];
+    const Matrix<const T> expected = kernel.info.takes_labels ? Matrix<const T>{} : matrix<T>(t);
+    without_gil(static_cast<double>(p.size()),
+                [&] { kernel.evaluate({matrix<T>(p), expected, classes, parameter, values.mutable_data<T>()}); });
   });
-  return match.array;
-}
-template <class Fill>
-py::object matches_of_targets(const char* name, const py::handle& targets, const py::handle& scores,
-                              const py::handle& out, Fill&& fill) {
-  Arguments arguments(name);
-  const Argument s = scores_of(arguments, scores);
-  const Argument t = arguments.input(targets, "y_true", s.shape(), "(n, c)");
-  const Argument match = arguments.output(out, "out", {s.array.shape(0)}, "(n,)");
-  arguments.refuse_overlaps();
-  with_dtype(arguments.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    without_gil(static_cast<double>(s.size()),
-                [&] { fill(kernels_of<T>(kernels()), matrix<T>(s), matrix<T>(t), match.mutable_data<T>()); });
-  });
-  return match.array;
-}
-
-py::object sparse_matches(const py::handle& labels, const py::handle& scores, const py::handle& out) {
-  return matches_of_labels("sparse_matches", labels, scores, out,
-                           [](const auto& k, auto s, auto l, auto* match) { k.sparse_matches(s, l, match); });
-}
-py::object categorical_matches(const py::handle& targets, const py::handle& scores, const py::handle& out) {
-  return matches_of_targets("categorical_matches", targets, scores, out,
-                            [](const auto& k, auto s, auto t, auto* match) { k.categorical_matches(s, t, match); });
-}
-py::object equal_matches(const py::handle& targets, const py::handle& scores, const py::handle& out) {
-  return matches_of_targets("equal_matches", targets, scores, out,
-                            [](const auto& k, auto s, auto t, auto* match) { k.equal_matches(s, t, match); });
-}
-py::object binary_matches(const py::handle& targets, const py::handle& scores, double threshold,
-                          const py::handle& out) {
-  return matches_of_targets("binary_matches", targets, scores, out, [&](const auto& k, auto s, auto t, auto* match) {
-    k.binary_matches(s, t, static_cast<std::remove_pointer_t<decltype(match)>>(threshold), match);
-  });
-}
-py::object sparse_top_matches(const py::handle& labels, const py::handle& scores, std::ptrdiff_t places,
-                              const py::handle& out) {
-  return matches_of_labels("sparse_top_matches", labels, scores, out, [&](const auto& k, auto s, auto l, auto* match) {
-    k.sparse_top_matches(s, l, places, match);
-  });
-}
-py::object categorical_top_matches(const py::handle& targets, const py::handle& scores, std::ptrdiff_t places,
-                                   const py::handle& out) {
-  return matches_of_targets(
-      "categorical_top_matches", targets, scores, out,
-      [&](const auto& k, auto s, auto t, auto* match) { k.categorical_top_matches(s, t, places, match); });
+  return values.array;
 }
 
 // Adds to `counts` (2, c, thresholds + 1): the weights of negative and of positive targets, by how many of the
@@ -153,15 +116,8 @@ double sum(const py::handle& values, const py::handle& weights) {
 }  // namespace
 
 void register_metrics(py::module_& module) {
-  define(module, "sparse_matches", sparse_matches, py::arg("labels"), py::arg("scores"), py::arg("out"));
-  define(module, "categorical_matches", categorical_matches, py::arg("targets"), py::arg("scores"), py::arg("out"));
-  define(module, "binary_matches", binary_matches, py::arg("targets"), py::arg("scores"), py::arg("threshold"),
-         py::arg("out"));
-  define(module, "equal_matches", equal_matches, py::arg("targets"), py::arg("scores"), py::arg("out"));
-  define(module, "sparse_top_matches", sparse_top_matches, py::arg("labels"), py::arg("scores"), py::arg("places"),
-         py::arg("out"));
-  define(module, "categorical_top_matches", categorical_top_matches, py::arg("targets"), py::arg("scores"),
-         py::arg("places"), py::arg("out"));
+  define(module, "metric_values", metric_values, py::arg("name"), py::arg("targets"), py::arg("predictions"),
+         py::arg("parameter"), py::arg("out"));
   define(module, "count_by_threshold", count_by_threshold, py::arg("targets"), py::arg("scores"), py::arg("weights"),
          py::arg("thresholds"), py::arg("counts"));
   define(module, "column_products", column_products, py::arg("a"), py::arg("b"), py::arg("weights"),

@@ -46,28 +46,22 @@ Divisor divisor_of(const std::string& name) {
   raise_value("Trainer: losses cannot be divided by '" + name + "'.");
 }
 
-// A lamina._engine.specs.MetricSpec; its kind is a kind of match, the name of a loss, or "host".
+// A lamina._engine.specs.MetricSpec, which is not a host metric: its kind is the name of a metric or of a loss.
 MetricPlan metric_plan(const py::handle& spec) {
   const auto kind = attribute<std::string>(spec, "kind");
-  MetricPlan plan{
-      MetricKind::loss, 0, head_parameters(spec), attribute<int>(spec, "target"), attribute<bool>(spec, "weighted"), 0};
-  if (kind == "sparse_matches")
-    plan.kind = MetricKind::sparse_matches;
-  else if (kind == "categorical_matches")
-    plan.kind = MetricKind::categorical_matches;
-  else if (kind == "binary_matches")
-    plan.kind = MetricKind::binary_matches;
-  else if (kind == "equal_matches")
-    plan.kind = MetricKind::equal_matches;
-  else if (kind == "sparse_top_matches")
-    plan.kind = MetricKind::sparse_top_matches;
-  else if (kind == "categorical_top_matches")
-    plan.kind = MetricKind::categorical_top_matches;
-  else if (kind == "host")
-    plan.kind = MetricKind::host;
-  else
-    plan.loss = loss_number(kind);
+  MetricPlan plan;
+  plan.metric = metric_number(kind);
+  if (plan.metric < 0) plan.loss = loss_number(kind);
+  plan.parameters = head_parameters(spec);
   return plan;
+}
+
+// Raises where a metric's targets are of another kind than it takes.
+void require_target(const MetricPlan& plan, bool labels) {
+  const auto& table = kernels().f32;
+  const bool fits = plan.metric >= 0 ? table.metrics[plan.metric].info.takes_labels == labels
+                                     : !labels || table.losses[plan.loss].info.takes_labels;
+  if (!fits) raise_value("Trainer: a metric's target is of the wrong kind.");
 }
 
 template <class T>
@@ -181,21 +175,20 @@ PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const s
           };
         }
         const auto functions = std::make_shared<std::vector<std::shared_ptr<py::object>>>();
-        for (const py::object& metric : metrics) {
-          head.metrics.push_back(metric_plan(metric));
-          MetricPlan& plan = head.metrics.back();
-          if (plan.kind == MetricKind::host) {
-            plan.host = static_cast<int>(functions->size());
-            functions->push_back(kept(metric.attr("function")));
-          }
+        for (const py::object& spec : metrics) {
+          const bool host_metric = attribute<std::string>(spec, "kind") == "host";
+          MetricPlan plan = host_metric ? MetricPlan{} : metric_plan(spec);
+          plan.target = attribute<int>(spec, "target");
+          plan.weighted = attribute<bool>(spec, "weighted");
           if (plan.target < 0 || plan.target >= static_cast<int>(labels.size()))
             raise_value("Trainer: a metric names a target that is not there.");
-          const bool by_label = labels[static_cast<std::size_t>(plan.target)];
-          const bool wants_label =
-              plan.kind == MetricKind::sparse_matches || plan.kind == MetricKind::sparse_top_matches;
-          if (plan.kind != MetricKind::host && wants_label != by_label &&
-              !(plan.kind == MetricKind::loss && kernels().f32.losses[plan.loss].info.takes_labels))
-            raise_value("Trainer: a metric's target is of the wrong kind.");
+          if (host_metric) {
+            plan.host = static_cast<int>(functions->size());
+            functions->push_back(kept(spec.attr("function")));
+          } else {
+            require_target(plan, labels[static_cast<std::size_t>(plan.target)]);
+          }
+          head.metrics.push_back(plan);
         }
         if (!functions->empty()) {
           head.host_metric = [functions](int number, const HostBatch<T>& batch, T* values) {

@@ -68,6 +68,29 @@ struct LossKernel {
   void (*evaluate)(const LossArguments<T>&);
 };
 
+// What a metric of rows takes.
+template <class T>
+struct MetricArguments {
+  Matrix<const T> predictions;  // (n, c)
+  Matrix<const T> targets;      // (n, c); data is null where labels are given
+  Labels labels;                // (n,); data is null where targets are given
+  double parameter;             // as MetricInfo says
+  T* values;                    // (n,)
+};
+
+struct MetricInfo {
+  const char* name;
+  bool takes_labels;      // integer class labels; else targets of the predictions' shape
+  bool of_order;          // depends on the order of a row's predictions alone: logits give the same values
+  const char* parameter;  // its name, or null
+};
+
+template <class T>
+struct MetricKernel {
+  MetricInfo info;
+  void (*evaluate)(const MetricArguments<T>&);
+};
+
 // y = f(x w + b), and pre = x w + b where asked for.
 template <class T>
 struct DenseForward {
@@ -267,6 +290,7 @@ template <class T>
 struct Kernels {
   const ActivationKernel<T>* activations;
   const LossKernel<T>* losses;
+  const MetricKernel<T>* metrics;
   void (*dense_forward)(const DenseForward<T>&);
   void (*dense_backward)(const DenseBackward<T>&);
   const OptimizerKernel<T>* optimizers;
@@ -308,17 +332,6 @@ struct Kernels {
   // Σ values, or Σ values weights where weights are given, in float64, over a tree that depends on the size
   // alone.
   double (*sum)(const T* values, const T* weights, std::ptrdiff_t size);
-  // match[i] = 1 where row i of the scores is largest at labels[i], else 0; the first largest counts.
-  void (*sparse_matches)(Matrix<const T> scores, Labels labels, T* match);
-  // match[i] = 1 where rows i of scores and targets are largest at the same place, else 0.
-  void (*categorical_matches)(Matrix<const T> scores, Matrix<const T> targets, T* match);
-  // match[i] = the share of columns where (scores > threshold) equals targets.
-  void (*binary_matches)(Matrix<const T> scores, Matrix<const T> targets, T threshold, T* match);
-  // match[i] = the share of columns where scores and targets are equal.
-  void (*equal_matches)(Matrix<const T> scores, Matrix<const T> targets, T* match);
-  // match[i] = 1 where the score at labels[i], or where targets are largest, is among the k largest of row i, else 0.
-  void (*sparse_top_matches)(Matrix<const T> scores, Labels labels, std::ptrdiff_t k, T* match);
-  void (*categorical_top_matches)(Matrix<const T> scores, Matrix<const T> targets, std::ptrdiff_t k, T* match);
   void (*count_by_threshold)(const ThresholdCounts<T>&);
   void (*column_products)(Matrix<const T> a, Matrix<const T> b, const T* weights, const double* centre, double* out);
   // uniform: [a, b); normal: mean a, deviation b; truncated_normal: the same, redrawn beyond 2 b.
@@ -328,7 +341,7 @@ struct Kernels {
 struct KernelTable {
   const char* isa;
   int vector_bytes;
-  int activation_count, loss_count, optimizer_count;
+  int activation_count, loss_count, metric_count, optimizer_count;
   Kernels<float> f32;
   Kernels<double> f64;
   // The first row whose label is not in [0, classes), or -1.

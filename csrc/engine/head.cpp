@@ -79,13 +79,12 @@ Head<T>::Head(HeadPlan<T> plan, const Kernels<T>& kernels, std::vector<bool> lab
   if (needs_predictions()) predictions_ = Buffer<T>(lines * padded_);
 }
 
-// The largest logit is the largest probability; other metrics need the probabilities themselves.
+// The largest logit is the largest probability; metrics that read more than their order need probabilities.
 template <class T>
 bool Head<T>::needs_predictions() const {
   return !plan_.activation.linear() &&
-         std::any_of(plan_.metrics.begin(), plan_.metrics.end(), [](const MetricPlan& metric) {
-           return metric.kind == MetricKind::binary_matches || metric.kind == MetricKind::equal_matches ||
-                  metric.kind == MetricKind::loss || metric.kind == MetricKind::host;
+         std::any_of(plan_.metrics.begin(), plan_.metrics.end(), [&](const MetricPlan& metric) {
+           return metric.metric < 0 || !kernels_.metrics[metric.metric].info.of_order;
          });
 }
 
@@ -166,45 +165,18 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
     const MetricPlan& metric = plan_.metrics[i];
     const TargetMemory& target = targets_[static_cast<std::size_t>(metric.target)];
     T* match = metrics_[i].data() + rows.begin;
-    switch (metric.kind) {
-      case MetricKind::sparse_matches:
-        kernels_.sparse_matches(scores, labels(target, rows), match);
-        break;
-      case MetricKind::categorical_matches:
-        kernels_.categorical_matches(scores, values(target, rows), match);
-        break;
-      case MetricKind::binary_matches:
-        kernels_.binary_matches(predictions, values(target, rows), static_cast<T>(metric.parameters[0]), match);
-        break;
-      case MetricKind::equal_matches:
-        kernels_.equal_matches(predictions, values(target, rows), match);
-        break;
-      case MetricKind::sparse_top_matches:
-        kernels_.sparse_top_matches(scores, labels(target, rows), static_cast<std::ptrdiff_t>(metric.parameters[0]),
-                                    match);
-        break;
-      case MetricKind::categorical_top_matches:
-        kernels_.categorical_top_matches(scores, values(target, rows),
-                                         static_cast<std::ptrdiff_t>(metric.parameters[0]), match);
-        break;
-      case MetricKind::host:
-        plan_.host_metric(metric.host, host_batch(target, predictions), match);
-        break;
-      case MetricKind::loss: {
-        const bool by_label = target.values.size() == 0;
-        LossArguments<T> arguments{predictions,
-                                   by_label ? Matrix<const T>{} : values(target, rows),
-                                   by_label ? labels(target, rows) : Labels{},
-                                   nullptr,
-                                   {},
-                                   0,
-                                   T(1),
-                                   match,
-                                   {}};
-        set_parameters(arguments, metric.parameters);
-        kernels_.losses[metric.loss].evaluate(arguments);
-        break;
-      }
+    const bool by_label = target.values.size() == 0;
+    const Matrix<const T> expected = by_label ? Matrix<const T>{} : values(target, rows);
+    const Labels classes = by_label ? labels(target, rows) : Labels{};
+    if (metric.host >= 0) {
+      plan_.host_metric(metric.host, host_batch(target, predictions), match);
+    } else if (metric.metric >= 0) {
+      const MetricKernel<T>& kernel = kernels_.metrics[metric.metric];
+      kernel.evaluate({kernel.info.of_order ? scores : predictions, expected, classes, metric.parameters[0], match});
+    } else {
+      LossArguments<T> arguments{predictions, expected, classes, nullptr, {}, 0, T(1), match, {}};
+      set_parameters(arguments, metric.parameters);
+      kernels_.losses[metric.loss].evaluate(arguments);
     }
   }
   const TargetMemory& target = targets_[0];

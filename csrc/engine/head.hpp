@@ -13,17 +13,6 @@
 
 namespace lamina::engine {
 
-enum class MetricKind {
-  sparse_matches,
-  categorical_matches,
-  binary_matches,
-  equal_matches,
-  sparse_top_matches,
-  categorical_top_matches,
-  loss,
-  host
-};
-
 // A batch for a loss or a metric that somebody else computes: predictions (n, c), and targets (n, c) or labels (n,).
 template <class T>
 struct HostBatch {
@@ -32,16 +21,15 @@ struct HostBatch {
   const T* sample_weight;  // or null
 };
 
-// Of a loss or a metric; of binary_matches the threshold, of the top matches how many places count.
+// Of a loss or a metric, as LossInfo and MetricInfo say.
 using HeadParameters = std::array<double, kMostLossParameters>;
 
+// A metric: one of the kernel table, a loss of it, or one that somebody else computes.
 struct MetricPlan {
-  MetricKind kind;
-  int loss;  // of kind loss: its number
-  HeadParameters parameters;
-  int target;  // which of the data's targets
-  bool weighted;
-  int host;  // of kind host: its number
+  int metric = -1, loss = -1, host = -1;  // the number of what it is, -1 for the others
+  HeadParameters parameters{};
+  int target = 0;  // which of the data's targets
+  bool weighted = false;
 };
 
 // What the sum of the rows' losses is divided by: 1, the rows of the batch, or the sum of their weights; of those alone

@@ -20,41 +20,6 @@ template <class T>
   return best;
 }
 
-template <class T>
-void sparse_matches(Matrix<const T> scores, Labels labels, T* match) {
-  for_each_row(scores.rows, scores.cols, [&](std::ptrdiff_t i) {
-    match[i] = largest_column(scores.data + i * scores.stride, scores.cols) == label_at(labels, i) ? T(1) : T(0);
-  });
-}
-
-template <class T>
-void categorical_matches(Matrix<const T> scores, Matrix<const T> targets, T* match) {
-  for_each_row(scores.rows, scores.cols, [&](std::ptrdiff_t i) {
-    const std::ptrdiff_t predicted = largest_column(scores.data + i * scores.stride, scores.cols);
-    match[i] = predicted == largest_column(targets.data + i * targets.stride, targets.cols) ? T(1) : T(0);
-  });
-}
-
-template <class T>
-void binary_matches(Matrix<const T> scores, Matrix<const T> targets, T threshold, T* match) {
-  for_each_row(scores.rows, scores.cols, [&](std::ptrdiff_t i) {
-    const T *s = scores.data + i * scores.stride, *t = targets.data + i * targets.stride;
-    std::ptrdiff_t hits = 0;
-    for (std::ptrdiff_t j = 0; j < scores.cols; ++j) hits += (s[j] > threshold ? T(1) : T(0)) == t[j];
-    match[i] = static_cast<T>(hits) / static_cast<T>(scores.cols);
-  });
-}
-
-template <class T>
-void equal_matches(Matrix<const T> scores, Matrix<const T> targets, T* match) {
-  for_each_row(scores.rows, scores.cols, [&](std::ptrdiff_t i) {
-    const T *s = scores.data + i * scores.stride, *t = targets.data + i * targets.stride;
-    std::ptrdiff_t hits = 0;
-    for (std::ptrdiff_t j = 0; j < scores.cols; ++j) hits += s[j] == t[j];
-    match[i] = static_cast<T>(hits) / static_cast<T>(scores.cols);
-  });
-}
-
 // 1 where fewer than k scores of the row are above that of column `label`. No NaN is among the best.
 template <class T>
 [[gnu::always_inline]] inline T among_best(const T* scores, std::ptrdiff_t n, std::ptrdiff_t label, std::ptrdiff_t k) {
@@ -64,20 +29,88 @@ template <class T>
   return above < k ? T(1) : T(0);
 }
 
-template <class T>
-void sparse_top_matches(Matrix<const T> scores, Labels labels, std::ptrdiff_t k, T* match) {
-  for_each_row(scores.rows, scores.cols, [&](std::ptrdiff_t i) {
-    match[i] = among_best(scores.data + i * scores.stride, scores.cols, label_at(labels, i), k);
+// Below: one struct for each metric of rows, listed in kernels/table.hpp.
+
+// 1 where row i of the predictions is largest at labels[i], else 0; the first largest counts.
+struct SparseMatches {
+  static constexpr MetricInfo info{"sparse_matches", true, true, nullptr};
+  template <class T>
+  static void evaluate(const MetricArguments<T>& a) {
+    for_each_row(a.predictions.rows, a.predictions.cols, [&](std::ptrdiff_t i) {
+      const T* p = a.predictions.data + i * a.predictions.stride;
+      a.values[i] = largest_column(p, a.predictions.cols) == label_at(a.labels, i) ? T(1) : T(0);
+    });
+  }
+};
+
+// 1 where rows i of predictions and targets are largest at the same place, else 0.
+struct CategoricalMatches {
+  static constexpr MetricInfo info{"categorical_matches", false, true, nullptr};
+  template <class T>
+  static void evaluate(const MetricArguments<T>& a) {
+    for_each_row(a.predictions.rows, a.predictions.cols, [&](std::ptrdiff_t i) {
+      const T *p = a.predictions.data + i * a.predictions.stride, *t = a.targets.data + i * a.targets.stride;
+      const bool same = largest_column(p, a.predictions.cols) == largest_column(t, a.targets.cols);
+      a.values[i] = same ? T(1) : T(0);
+    });
+  }
+};
+
+// The share of columns where hit(prediction, target).
+template <class T, class Hit>
+[[gnu::always_inline]] inline void share_of_columns(const MetricArguments<T>& a, Hit&& hit) {
+  for_each_row(a.predictions.rows, a.predictions.cols, [&](std::ptrdiff_t i) {
+    const T *p = a.predictions.data + i * a.predictions.stride, *t = a.targets.data + i * a.targets.stride;
+    std::ptrdiff_t hits = 0;
+    for (std::ptrdiff_t j = 0; j < a.predictions.cols; ++j) hits += hit(p[j], t[j]);
+    a.values[i] = static_cast<T>(hits) / static_cast<T>(a.predictions.cols);
   });
 }
 
-template <class T>
-void categorical_top_matches(Matrix<const T> scores, Matrix<const T> targets, std::ptrdiff_t k, T* match) {
-  for_each_row(scores.rows, scores.cols, [&](std::ptrdiff_t i) {
-    const std::ptrdiff_t label = largest_column(targets.data + i * targets.stride, targets.cols);
-    match[i] = among_best(scores.data + i * scores.stride, scores.cols, label, k);
-  });
-}
+// The share of columns where (prediction > threshold) equals the target.
+struct BinaryMatches {
+  static constexpr MetricInfo info{"binary_matches", false, false, "threshold"};
+  template <class T>
+  static void evaluate(const MetricArguments<T>& a) {
+    const T threshold = static_cast<T>(a.parameter);
+    share_of_columns(a, [&](T p, T t) { return (p > threshold ? T(1) : T(0)) == t; });
+  }
+};
+
+// The share of columns where predictions and targets are equal.
+struct EqualMatches {
+  static constexpr MetricInfo info{"equal_matches", false, false, nullptr};
+  template <class T>
+  static void evaluate(const MetricArguments<T>& a) {
+    share_of_columns(a, [](T p, T t) { return p == t; });
+  }
+};
+
+// 1 where the prediction at labels[i] is among the k largest of row i, else 0.
+struct SparseTopMatches {
+  static constexpr MetricInfo info{"sparse_top_matches", true, true, "k"};
+  template <class T>
+  static void evaluate(const MetricArguments<T>& a) {
+    const auto k = static_cast<std::ptrdiff_t>(a.parameter);
+    for_each_row(a.predictions.rows, a.predictions.cols, [&](std::ptrdiff_t i) {
+      const T* p = a.predictions.data + i * a.predictions.stride;
+      a.values[i] = among_best(p, a.predictions.cols, label_at(a.labels, i), k);
+    });
+  }
+};
+
+// The same, at the place where targets are largest.
+struct CategoricalTopMatches {
+  static constexpr MetricInfo info{"categorical_top_matches", false, true, "k"};
+  template <class T>
+  static void evaluate(const MetricArguments<T>& a) {
+    const auto k = static_cast<std::ptrdiff_t>(a.parameter);
+    for_each_row(a.predictions.rows, a.predictions.cols, [&](std::ptrdiff_t i) {
+      const T *p = a.predictions.data + i * a.predictions.stride, *t = a.targets.data + i * a.targets.stride;
+      a.values[i] = among_best(p, a.predictions.cols, largest_column(t, a.targets.cols), k);
+    });
+  }
+};
 
 // Of each column, and of how many ascending thresholds its score is above: the weights of positive and of negative
 // targets are added to positive[j * (count + 1) + thresholds] and to negative[…].

@@ -35,6 +35,8 @@ using ElementLosses = List<SquaredError, AbsoluteError, AbsolutePercentageError,
                            BinaryCrossEntropy, BinaryFocalCrossEntropy>;
 using RowLosses = List<L2Norm, CategoricalHinge, CosineSimilarity, SoftmaxCrossEntropy, CategoricalCrossEntropy,
                        CategoricalFocalCrossEntropy>;
+using Metrics =
+    List<SparseMatches, CategoricalMatches, BinaryMatches, EqualMatches, SparseTopMatches, CategoricalTopMatches>;
 using Optimizers = List<Sgd, Adam, Adamax, Nadam, RmsProp, Adagrad, Adadelta, Lion>;
 
 template <class T, int N>
@@ -53,6 +55,11 @@ constexpr Array<LossKernel<T>, sizeof...(E) + sizeof...(R)> make_losses(List<E..
   return {{{E::info, evaluate_elementwise<E, T>}..., {R::info, R::template evaluate<T>}...}};
 }
 
+template <class T, class... M>
+constexpr Array<MetricKernel<T>, sizeof...(M)> make_metrics(List<M...>) {
+  return {{{M::info, M::template evaluate<T>}...}};
+}
+
 template <class T, class... O>
 constexpr Array<OptimizerKernel<T>, sizeof...(O)> make_optimizers(List<O...>) {
   return {{{O::info, O::template prepare<T>, optimizer_update<O, T>, O::adds_scaled_gradient}...}};
@@ -63,6 +70,8 @@ constexpr auto kActivations = make_activations<T>(ElementActivations{}, RowActiv
 template <class T>
 constexpr auto kLosses = make_losses<T>(ElementLosses{}, RowLosses{});
 
+template <class T>
+constexpr auto kMetrics = make_metrics<T>(Metrics{});
 template <class T>
 constexpr auto kOptimizers = make_optimizers<T>(Optimizers{});
 
@@ -82,62 +91,63 @@ inline double multiply_add_peak(std::int64_t iterations) {
   return 2.0 * chains * static_cast<double>(kLanes<float>) * static_cast<double>(iterations);
 }
 
+// Filled by name, so that no two entries of one type can be swapped.
 template <class T>
 constexpr Kernels<T> make_kernels() {
-  return {kActivations<T>.items,
-          kLosses<T>.items,
-          dense_forward<T>,
-          dense_backward<T>,
-          kOptimizers<T>.items,
-          panel_product<T>,
-          panel_gradient<T>,
-          panel_column_sums<T>,
-          panel_transpose<T>,
-          sparse_product<T>,
-          sparse_gradient<T>,
-          sparse_step<T>,
-          gather<T>,
-          scale_columns<T>,
-          column_moments<T>,
-          normalization_sums<T>,
-          column_normalization_backward<T>,
-          row_normalization<T>,
-          row_normalization_backward<T>,
-          prelu<T>,
-          clipped_relu<T>,
-          prelu_sums<T>,
-          noise<T>,
-          add<T>,
-          penalty<T>,
-          add_penalty_gradient<T>,
-          scale_and_clip<T>,
-          running_average<T>,
-          bound_below_by_zero<T>,
-          bound_column_norms<T>,
-          bound_row_norms<T>,
-          sum<T>,
-          sparse_matches<T>,
-          categorical_matches<T>,
-          binary_matches<T>,
-          equal_matches<T>,
-          sparse_top_matches<T>,
-          categorical_top_matches<T>,
-          count_by_threshold<T>,
-          column_products<T>,
-          random_fill<T>};
+  Kernels<T> k{};
+  k.activations = kActivations<T>.items;
+  k.losses = kLosses<T>.items;
+  k.metrics = kMetrics<T>.items;
+  k.optimizers = kOptimizers<T>.items;
+  k.dense_forward = dense_forward<T>;
+  k.dense_backward = dense_backward<T>;
+  k.panel_product = panel_product<T>;
+  k.panel_gradient = panel_gradient<T>;
+  k.panel_column_sums = panel_column_sums<T>;
+  k.panel_transpose = panel_transpose<T>;
+  k.sparse_product = sparse_product<T>;
+  k.sparse_gradient = sparse_gradient<T>;
+  k.sparse_step = sparse_step<T>;
+  k.gather = gather<T>;
+  k.scale_columns = scale_columns<T>;
+  k.column_moments = column_moments<T>;
+  k.normalization_sums = normalization_sums<T>;
+  k.column_normalization_backward = column_normalization_backward<T>;
+  k.row_normalization = row_normalization<T>;
+  k.row_normalization_backward = row_normalization_backward<T>;
+  k.prelu = prelu<T>;
+  k.clipped_relu = clipped_relu<T>;
+  k.prelu_sums = prelu_sums<T>;
+  k.noise = noise<T>;
+  k.add = add<T>;
+  k.penalty = penalty<T>;
+  k.add_penalty_gradient = add_penalty_gradient<T>;
+  k.scale_and_clip = scale_and_clip<T>;
+  k.running_average = running_average<T>;
+  k.bound_below_by_zero = bound_below_by_zero<T>;
+  k.bound_column_norms = bound_column_norms<T>;
+  k.bound_row_norms = bound_row_norms<T>;
+  k.sum = sum<T>;
+  k.count_by_threshold = count_by_threshold<T>;
+  k.column_products = column_products<T>;
+  k.random_fill = random_fill<T>;
+  return k;
 }
 
 constexpr KernelTable make_table(const char* isa) {
-  return {isa,
-          static_cast<int>(kVectorBytes),
-          ElementActivations::size + RowActivations::size,
-          ElementLosses::size + RowLosses::size,
-          Optimizers::size,
-          make_kernels<float>(),
-          make_kernels<double>(),
-          first_label_outside,
-          permutation,
-          multiply_add_peak};
+  KernelTable table{};
+  table.isa = isa;
+  table.vector_bytes = static_cast<int>(kVectorBytes);
+  table.activation_count = ElementActivations::size + RowActivations::size;
+  table.loss_count = ElementLosses::size + RowLosses::size;
+  table.metric_count = Metrics::size;
+  table.optimizer_count = Optimizers::size;
+  table.f32 = make_kernels<float>();
+  table.f64 = make_kernels<double>();
+  table.first_label_outside = first_label_outside;
+  table.permutation = permutation;
+  table.multiply_add_peak = multiply_add_peak;
+  return table;
 }
 
 }  // namespace lamina::LAMINA_ISA

@@ -46,7 +46,7 @@ class Accuracy(_Accuracy):
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return the share of equal columns of each row."""
-        return _core.equal_matches(y_true, y_pred, None)
+        return _core.metric_values("equal_matches", y_true, y_pred, 0, None)
 
 
 class BinaryAccuracy(_Accuracy):
@@ -74,7 +74,7 @@ class BinaryAccuracy(_Accuracy):
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return the share of right columns of each row."""
-        return _core.binary_matches(y_true, y_pred, self.threshold, None)
+        return _core.metric_values("binary_matches", y_true, y_pred, self.threshold, None)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -88,7 +88,7 @@ class CategoricalAccuracy(_Accuracy):
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return 1 or 0 for each row."""
-        return _core.categorical_matches(y_true, y_pred, None)
+        return _core.metric_values("categorical_matches", y_true, y_pred, 0, None)
 
 
 class SparseCategoricalAccuracy(_Accuracy):
@@ -109,7 +109,7 @@ class SparseCategoricalAccuracy(_Accuracy):
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return 1 or 0 for each row."""
-        return _core.sparse_matches(y_true, y_pred, None)
+        return _core.metric_values("sparse_matches", y_true, y_pred, 0, None)
 
 
 class TopKCategoricalAccuracy(_Accuracy):
@@ -141,7 +141,7 @@ class TopKCategoricalAccuracy(_Accuracy):
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
         """Return 1 or 0 for each row."""
-        return _core.categorical_top_matches(y_true, y_pred, min(self.k, y_pred.shape[1]), None)
+        return _core.metric_values("categorical_top_matches", y_true, y_pred, self.k, None)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -185,7 +185,7 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
         if self.from_sorted_ids:
             found: Array = (y_pred[:, : self.k] == y_true[:, np.newaxis]).any(axis=1).astype(y_pred.dtype)
             return found
-        return _core.sparse_top_matches(y_true, y_pred, min(self.k, y_pred.shape[1]), None)
+        return _core.metric_values("sparse_top_matches", y_true, y_pred, self.k, None)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
