@@ -282,7 +282,7 @@ def test_unseeded_noise_goes_on_where_it_was(way, tmp_path):
     assert again.fit(X, Y, epochs=2, verbose=0).history == model.fit(X, Y, epochs=2, verbose=0).history
     assert same(again.get_weights(), model.get_weights())
     clone = lamina.models.clone_model(model)
-    assert clone.layers[1]._key != model.layers[1]._key
+    assert clone.layers[1].own_state()["key"] != model.layers[1].own_state()["key"]
 
 
 class Stop(callbacks.Callback):

@@ -100,8 +100,8 @@ py::object predict_plain(const PyNetwork& self, const py::object& x, const py::o
                  py::detail::array_descriptor_proxy(array->descr)->type_num == number &&
                  py::detail::array_descriptor_proxy(array->descr)->byteorder != '>';
         };
-        if (network->input() != InputKind::dense || network->plan().front().factor != 1 ||
-            network->plan().back().factor != 1 || !plain(x, network->inputs()) ||
+        if (network->input() != InputKind::dense || network->boundaries().front().factor != 1 ||
+            network->boundaries().back().factor != 1 || !plain(x, network->inputs()) ||
             (!out.is_none() && !plain(out, network->outputs())))
           return py::none();
         const auto* from = py::detail::array_proxy(x.ptr());

@@ -47,20 +47,20 @@ Divisor divisor_of(const std::string& name) {
 }
 
 // A lamina._engine.specs.MetricSpec, which is not a host metric: its kind is the name of a metric or of a loss.
-MetricPlan metric_plan(const py::handle& spec) {
-  const auto kind = attribute<std::string>(spec, "kind");
-  MetricPlan plan;
-  plan.metric = metric_number(kind);
-  if (plan.metric < 0) plan.loss = loss_number(kind);
-  plan.parameters = head_parameters(spec);
-  return plan;
+MetricSpec metric_spec(const py::handle& given) {
+  const auto kind = attribute<std::string>(given, "kind");
+  MetricSpec spec;
+  spec.metric = metric_number(kind);
+  if (spec.metric < 0) spec.loss = loss_number(kind);
+  spec.parameters = head_parameters(given);
+  return spec;
 }
 
 // Raises where a metric's targets are of another kind than it takes.
-void require_target(const MetricPlan& plan, bool labels) {
+void require_target(const MetricSpec& metric, bool labels) {
   const auto& table = kernels().f32;
-  const bool fits = plan.metric >= 0 ? table.metrics[plan.metric].info.takes_labels == labels
-                                     : !labels || table.losses[plan.loss].info.takes_labels;
+  const bool fits = metric.metric >= 0 ? table.metrics[metric.metric].info.takes_labels == labels
+                                       : !labels || table.losses[metric.loss].info.takes_labels;
   if (!fits) raise_value("Trainer: a metric's target is of the wrong kind.");
 }
 
@@ -94,7 +94,7 @@ Constraint constraint_of(const py::handle& projection) {
 
 // A lamina._engine.specs.LayerUpdateSpec, for parameters that may be null.
 template <class T>
-LayerPlan<T> layer_plan(const py::handle& spec, const Parameters<T>* parameters, int groups) {
+LayerUpdateSpec<T> layer_update_spec(const py::handle& spec, const Parameters<T>* parameters, int groups) {
   const auto block = [&](const py::handle& given) -> std::shared_ptr<Parameters<T>> {
     if (given.is_none()) return nullptr;
     auto found = of_type<Parameters, T>(given.cast<const PyParameters&>().object, "slots");
@@ -102,7 +102,7 @@ LayerPlan<T> layer_plan(const py::handle& spec, const Parameters<T>* parameters,
       raise_value("Trainer: a slot must have the layout of its layer.");
     return found;
   };
-  LayerPlan<T> layer;
+  LayerUpdateSpec<T> layer;
   for (const py::handle slot : spec.attr("slots")) layer.slots.push_back(block(slot));
   layer.accumulator = block(spec.attr("accumulator"));
   layer.average = block(spec.attr("average"));
@@ -116,31 +116,31 @@ LayerPlan<T> layer_plan(const py::handle& spec, const Parameters<T>* parameters,
 
 // A lamina._engine.specs.UpdateSpec.
 template <class T>
-UpdatePlan<T> update_plan(const Network<T>& network, const py::handle& spec) {
-  UpdatePlan<T> plan;
-  plan.optimizer = optimizer_number(attribute<std::string>(spec, "optimizer"));
-  plan.settings = attribute<std::vector<std::vector<double>>>(spec, "settings");
-  for (std::vector<double>& group : plan.settings) group.resize(kMostSettings);
-  plan.clip = clip_of(attribute<std::string>(spec, "clip"));
-  plan.limit = attribute<double>(spec, "limit");
-  plan.accumulate = attribute<std::int64_t>(spec, "accumulate");
-  plan.average = attribute<std::optional<double>>(spec, "momentum").value_or(-1);
-  plan.overwrite_every = attribute<std::int64_t>(spec, "overwrite_every");
-  const auto layers = attribute<std::vector<py::object>>(spec, "layers");
-  if (plan.accumulate < 1 || static_cast<std::ptrdiff_t>(layers.size()) != network.depth())
+UpdateSpec<T> update_spec(const Network<T>& network, const py::handle& given) {
+  UpdateSpec<T> spec;
+  spec.optimizer = optimizer_number(attribute<std::string>(given, "optimizer"));
+  spec.settings = attribute<std::vector<std::vector<double>>>(given, "settings");
+  for (std::vector<double>& group : spec.settings) group.resize(kMostSettings);
+  spec.clip = clip_of(attribute<std::string>(given, "clip"));
+  spec.limit = attribute<double>(given, "limit");
+  spec.accumulate = attribute<std::int64_t>(given, "accumulate");
+  spec.average = attribute<std::optional<double>>(given, "momentum").value_or(-1);
+  spec.overwrite_every = attribute<std::int64_t>(given, "overwrite_every");
+  const auto layers = attribute<std::vector<py::object>>(given, "layers");
+  if (spec.accumulate < 1 || static_cast<std::ptrdiff_t>(layers.size()) != network.depth())
     raise_value("Trainer: there must be an entry for each layer, and accumulate >= 1.");
   for (std::ptrdiff_t l = 0; l < network.depth(); ++l) {
     const Parameters<T>* parameters = network.layer(l).parameters();
-    LayerPlan<T> layer =
-        layer_plan<T>(layers[static_cast<std::size_t>(l)], parameters, static_cast<int>(plan.settings.size()));
+    LayerUpdateSpec<T> layer =
+        layer_update_spec<T>(layers[static_cast<std::size_t>(l)], parameters, static_cast<int>(spec.settings.size()));
     const std::size_t tensors = parameters == nullptr ? 0 : parameters->layout().tensors.size();
     if (layer.slots.size() > kMostSlots || layer.tensors.size() != tensors ||
         (parameters != nullptr &&
-         ((plan.accumulate > 1 && layer.accumulator == nullptr) || (plan.average >= 0 && layer.average == nullptr))))
+         ((spec.accumulate > 1 && layer.accumulator == nullptr) || (spec.average >= 0 && layer.average == nullptr))))
       raise_value("Trainer: a layer's state or tensors do not fit it.");
-    plan.layers.push_back(std::move(layer));
+    spec.layers.push_back(std::move(layer));
   }
-  return plan;
+  return spec;
 }
 
 // The objects are those of lamina._engine.specs; labels[i]: whether target i is class labels.
@@ -152,7 +152,7 @@ PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const s
         const py::object kernel = loss.attr("kernel"), final = loss.attr("activation");
         const int activation = activation_number(attribute<std::string>(final, "name"));
         const bool host = py::isinstance<py::function>(kernel);
-        HeadPlan<T> head{host ? -1 : loss_number(kernel.cast<std::string>()),
+        HeadSpec<T> head{host ? -1 : loss_number(kernel.cast<std::string>()),
                          head_parameters(loss),
                          divisor_of(attribute<std::string>(loss, "divisor")),
                          attribute<double>(loss, "weight"),
@@ -175,20 +175,20 @@ PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const s
           };
         }
         const auto functions = std::make_shared<std::vector<std::shared_ptr<py::object>>>();
-        for (const py::object& spec : metrics) {
-          const bool host_metric = attribute<std::string>(spec, "kind") == "host";
-          MetricPlan plan = host_metric ? MetricPlan{} : metric_plan(spec);
-          plan.target = attribute<int>(spec, "target");
-          plan.weighted = attribute<bool>(spec, "weighted");
-          if (plan.target < 0 || plan.target >= static_cast<int>(labels.size()))
+        for (const py::object& given : metrics) {
+          const bool host_metric = attribute<std::string>(given, "kind") == "host";
+          MetricSpec metric = host_metric ? MetricSpec{} : metric_spec(given);
+          metric.target = attribute<int>(given, "target");
+          metric.weighted = attribute<bool>(given, "weighted");
+          if (metric.target < 0 || metric.target >= static_cast<int>(labels.size()))
             raise_value("Trainer: a metric names a target that is not there.");
           if (host_metric) {
-            plan.host = static_cast<int>(functions->size());
-            functions->push_back(kept(spec.attr("function")));
+            metric.host = static_cast<int>(functions->size());
+            functions->push_back(kept(given.attr("function")));
           } else {
-            require_target(plan, labels[static_cast<std::size_t>(plan.target)]);
+            require_target(metric, labels[static_cast<std::size_t>(metric.target)]);
           }
-          head.metrics.push_back(plan);
+          head.metrics.push_back(metric);
         }
         if (!functions->empty()) {
           head.host_metric = [functions](int number, const HostBatch<T>& batch, T* values) {
@@ -206,7 +206,7 @@ PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const s
           raise_value("Trainer: the loss takes no labels.");
         head.ignores = !host && kernels().f32.losses[head.loss].info.takes_labels && head.parameters[1] != 0;
         if (head.ignores && !labels[0]) raise_value("Trainer: only a loss of class labels ignores one.");
-        return {std::make_shared<Trainer<T>>(net, std::move(head), labels, update_plan<T>(*net, update))};
+        return {std::make_shared<Trainer<T>>(net, std::move(head), labels, update_spec<T>(*net, update))};
       },
       network.object);
 }

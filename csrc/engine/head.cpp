@@ -57,9 +57,9 @@ void set_parameters(LossArguments<T>& arguments, const HeadParameters& parameter
 }  // namespace
 
 template <class T>
-Head<T>::Head(HeadPlan<T> plan, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryPlan& output,
+Head<T>::Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryShape& output,
               std::ptrdiff_t capacity)
-    : plan_(std::move(plan)),
+    : spec_(std::move(spec)),
       kernels_(kernels),
       columns_(output.width),
       padded_(panel_count(columns_, kPanelWidth<T>) * kPanelWidth<T>),
@@ -75,15 +75,15 @@ Head<T>::Head(HeadPlan<T> plan, const Kernels<T>& kernels, std::vector<bool> lab
     else
       targets_[i].values = Buffer<T>(lines * padded_);
   }
-  for (std::size_t i = 0; i < plan_.metrics.size(); ++i) metrics_.emplace_back(lines);
+  for (std::size_t i = 0; i < spec_.metrics.size(); ++i) metrics_.emplace_back(lines);
   if (needs_predictions()) predictions_ = Buffer<T>(lines * padded_);
 }
 
 // The largest logit is the largest probability; metrics that read more than their order need probabilities.
 template <class T>
 bool Head<T>::needs_predictions() const {
-  return !plan_.activation.linear() &&
-         std::any_of(plan_.metrics.begin(), plan_.metrics.end(), [&](const MetricPlan& metric) {
+  return !spec_.activation.linear() &&
+         std::any_of(spec_.metrics.begin(), spec_.metrics.end(), [&](const MetricSpec& metric) {
            return metric.metric < 0 || !kernels_.metrics[metric.metric].info.of_order;
          });
 }
@@ -93,7 +93,7 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     if (data.targets[i].labels) {
       gather_labels(data.targets[i].rows, data.order, first, rows, {0, lines_}, targets_[i].labels.data());
-      if (i == 0 && plan_.loss >= 0) check_labels(lines_of(rows));
+      if (i == 0 && spec_.loss >= 0) check_labels(lines_of(rows));
     } else {
       const Range lines = lines_of(rows);
       const Panels<T> to{targets_[i].values.data(), lines.end, columns_, kPanelWidth<T>, padded_};
@@ -115,29 +115,29 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
 template <class T>
 void Head<T>::check_labels(Range lines) const {
   const std::int64_t* labels = targets_[0].labels.data();
-  const auto ignored = static_cast<std::int64_t>(plan_.parameters[2]);
+  const auto ignored = static_cast<std::int64_t>(spec_.parameters[2]);
   for (std::ptrdiff_t i = lines.begin; i < lines.end; ++i)
-    if ((labels[i] < 0 || labels[i] >= columns_) && !(plan_.ignores && labels[i] == ignored))
+    if ((labels[i] < 0 || labels[i] >= columns_) && !(spec_.ignores && labels[i] == ignored))
       throw std::invalid_argument("y must stay as it is while it is read: a class is out of range now.");
 }
 
 template <class T>
 double Head<T>::divisor(const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size) const {
-  if (plan_.divisor == Divisor::one) return 1 / plan_.weight;
-  const bool by_weight = plan_.divisor == Divisor::weights && data.sample_weight != nullptr;
-  if (!by_weight && !plan_.ignores) return static_cast<double>(size * lines_) / plan_.weight;
-  const auto ignored = static_cast<std::int64_t>(plan_.parameters[2]);
+  if (spec_.divisor == Divisor::one) return 1 / spec_.weight;
+  const bool by_weight = spec_.divisor == Divisor::weights && data.sample_weight != nullptr;
+  if (!by_weight && !spec_.ignores) return static_cast<double>(size * lines_) / spec_.weight;
+  const auto ignored = static_cast<std::int64_t>(spec_.parameters[2]);
   double sum = 0;
   for (std::ptrdiff_t i = first; i < first + size; ++i) {
     const std::int64_t row = data.order == nullptr ? i : data.order[i];
     for (std::ptrdiff_t j = 0; j < lines_; ++j) {
-      if (plan_.ignores && label_at(data.targets[0].rows, row, j) == ignored) continue;
+      if (spec_.ignores && label_at(data.targets[0].rows, row, j) == ignored) continue;
       sum += by_weight
                  ? static_cast<double>(data.sample_weight[row * data.row_weights + (data.row_weights == 1 ? 0 : j)])
                  : 1.0;
     }
   }
-  return sum / plan_.weight;
+  return sum / spec_.weight;
 }
 
 template <class T>
@@ -153,7 +153,7 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
   Matrix<const T> predictions = scores;
   if (predictions_.size() != 0) {
     const Matrix<T> applied{predictions_.data() + rows.begin * padded_, rows.size(), columns_, padded_};
-    plan_.activation.kernel(kernels_).forward(scores, applied, plan_.activation.alpha);
+    spec_.activation.kernel(kernels_).forward(scores, applied, spec_.activation.alpha);
     predictions = constant(applied);
   }
   const auto host_batch = [&](const TargetMemory& target, const Matrix<const T>& shown) -> HostBatch<T> {
@@ -161,15 +161,15 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
     return {shown, by_label ? Matrix<const T>{} : values(target, rows), by_label ? labels(target, rows) : Labels{},
             weighted() ? weights_.data() + rows.begin : nullptr};
   };
-  for (std::size_t i = 0; i < plan_.metrics.size(); ++i) {
-    const MetricPlan& metric = plan_.metrics[i];
+  for (std::size_t i = 0; i < spec_.metrics.size(); ++i) {
+    const MetricSpec& metric = spec_.metrics[i];
     const TargetMemory& target = targets_[static_cast<std::size_t>(metric.target)];
     T* match = metrics_[i].data() + rows.begin;
     const bool by_label = target.values.size() == 0;
     const Matrix<const T> expected = by_label ? Matrix<const T>{} : values(target, rows);
     const Labels classes = by_label ? labels(target, rows) : Labels{};
     if (metric.host >= 0) {
-      plan_.host_metric(metric.host, host_batch(target, predictions), match);
+      spec_.host_metric(metric.host, host_batch(target, predictions), match);
     } else if (metric.metric >= 0) {
       const MetricKernel<T>& kernel = kernels_.metrics[metric.metric];
       kernel.evaluate({kernel.info.of_order ? scores : predictions, expected, classes, metric.parameters[0], match});
@@ -181,9 +181,9 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
   }
   const TargetMemory& target = targets_[0];
   const T scale = static_cast<T>(divisor == 0 ? 0.0 : 1.0 / divisor);
-  if (plan_.loss < 0) {
+  if (spec_.loss < 0) {
     const Matrix<T> slopes = gradient ? rows_of(output.gradient) : Matrix<T>{};
-    plan_.host_loss(host_batch(target, scores), losses_.data() + rows.begin, slopes);
+    spec_.host_loss(host_batch(target, scores), losses_.data() + rows.begin, slopes);
     for (std::ptrdiff_t i = 0; gradient && i < slopes.rows; ++i)
       for (std::ptrdiff_t j = 0; j < slopes.cols; ++j) slopes.data[i * slopes.stride + j] *= scale;
     return;
@@ -198,8 +198,8 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
                              scale,
                              losses_.data() + rows.begin,
                              gradient ? rows_of(output.gradient) : Matrix<T>{}};
-  set_parameters(arguments, plan_.parameters);
-  kernels_.losses[plan_.loss].evaluate(arguments);
+  set_parameters(arguments, spec_.parameters);
+  kernels_.losses[spec_.loss].evaluate(arguments);
 }
 
 template <class T>
@@ -210,7 +210,7 @@ void Head<T>::collect(std::ptrdiff_t size, double divisor, double penalty, Total
                    lamina::kernels().f64.sum(penalties_.data(), nullptr, size);
   totals.count[0] += rows;
   for (std::size_t i = 0; i < metrics_.size(); ++i) {
-    const bool weighted = plan_.metrics[i].weighted && this->weighted();
+    const bool weighted = spec_.metrics[i].weighted && this->weighted();
     totals.sum[i + 1] += kernels_.sum(metrics_[i].data(), weighted ? weights_.data() : nullptr, lines);
     totals.count[i + 1] += weighted ? kernels_.sum(weights_.data(), nullptr, lines) : static_cast<double>(lines);
   }

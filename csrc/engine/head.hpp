@@ -25,7 +25,7 @@ struct HostBatch {
 using HeadParameters = std::array<double, kMostLossParameters>;
 
 // A metric: one of the kernel table, a loss of it, or one that somebody else computes.
-struct MetricPlan {
+struct MetricSpec {
   int metric = -1, loss = -1, host = -1;  // the number of what it is, -1 for the others
   HeadParameters parameters{};
   int target = 0;  // which of the data's targets
@@ -37,14 +37,14 @@ struct MetricPlan {
 enum class Divisor { one, rows, weights };
 
 template <class T>
-struct HeadPlan {
+struct HeadSpec {
   int loss;  // -1: host_loss
   HeadParameters parameters;
   Divisor divisor;
   double weight = 1;             // factor of the loss
   bool ignores = false;          // one class, parameters[2]
   ActivationPart<T> activation;  // that the loss includes; metrics of predictions need it applied
-  std::vector<MetricPlan> metrics;
+  std::vector<MetricSpec> metrics;
   // losses[i] and, where its data is not null, the gradient of each row's loss.
   std::function<void(const HostBatch<T>&, T* losses, Matrix<T> gradient)> host_loss;
   // values[i] of each row, for metric number `host`.
@@ -81,7 +81,7 @@ struct Totals {
 template <class T>
 class Head {
  public:
-  Head(HeadPlan<T> plan, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryPlan& output,
+  Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryShape& output,
        std::ptrdiff_t capacity);
 
   // Fetches targets and weights for rows of a batch that begins at row `first` of the data.
@@ -116,7 +116,7 @@ class Head {
   bool needs_predictions() const;
   void check_labels(Range lines) const;
 
-  HeadPlan<T> plan_;
+  HeadSpec<T> spec_;
   const Kernels<T>& kernels_;
   std::ptrdiff_t columns_, padded_, lines_;  // lines of each row
   std::vector<TargetMemory> targets_;

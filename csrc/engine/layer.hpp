@@ -44,7 +44,7 @@ class Layer {
 
   // What it needs of its boundaries: the output's width and factor, and layouts. `trained_below`: whether the
   // gradient with respect to its input is wanted.
-  virtual void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) = 0;
+  virtual void set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) = 0;
 
   // Forward, for rows and panels of the output; all panels where forward_by_rows says so.
   virtual void forward(Pass<T>& pass, Range rows, Range panels) const = 0;

@@ -35,21 +35,21 @@ constexpr NumberType number_type() {
 template <class T>
 Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
                     std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained, InputKind input)
-    : kernels_(kernels), layers_(std::move(layers)), plan_(layers_.size() + 1), input_(input) {
-  plan_[0].width = width;
-  plan_[0].factor = factor;
+    : kernels_(kernels), layers_(std::move(layers)), boundaries_(layers_.size() + 1), input_(input) {
+  boundaries_[0].width = width;
+  boundaries_[0].factor = factor;
   first_trained_ = depth();
   for (std::ptrdiff_t l = depth(); l-- > 0;)
     if (trained[static_cast<std::size_t>(l)]) first_trained_ = l;
   for (std::ptrdiff_t l = 0; l < depth(); ++l) {
     const auto i = static_cast<std::size_t>(l);
     layers_[i]->at = l;
-    if (layers_[i]->columns() != 0 && layers_[i]->columns() != plan_[i].width)
+    if (layers_[i]->columns() != 0 && layers_[i]->columns() != boundaries_[i].width)
       throw std::invalid_argument("layer " + std::to_string(l) + " was made for " +
                                   std::to_string(layers_[i]->columns()) + " columns; the one before gives " +
-                                  std::to_string(plan_[i].width) + ".");
-    layers_[i]->plan(plan_[i], plan_[i + 1], l > first_trained_);
-    plan_[i].has_gradient = l > first_trained_;
+                                  std::to_string(boundaries_[i].width) + ".");
+    layers_[i]->set_boundaries(boundaries_[i], boundaries_[i + 1], l > first_trained_);
+    boundaries_[i].has_gradient = l > first_trained_;
     work_ += layers_[i]->work();
     host_ |= layers_[i]->host();
     for (const bool training : {false, true}) rows_alone_[training] &= layers_[i]->rows_alone(training);
@@ -60,8 +60,8 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
   }
   std::sort(gates_.begin(), gates_.end());
   gates_.erase(std::unique(gates_.begin(), gates_.end()), gates_.end());
-  plan_.back().row_major = true;
-  for (const BoundaryPlan& boundary : plan_)
+  boundaries_.back().row_major = true;
+  for (const BoundaryShape& boundary : boundaries_)
     row_bytes_ += boundary.factor * boundary.width * static_cast<std::ptrdiff_t>(sizeof(T)) *
                   (1 + (boundary.has_gradient ? 1 + boundary.transposed : 0) + boundary.pre);
 }
@@ -79,7 +79,7 @@ void Network<T>::reserve_scratch(std::ptrdiff_t rows) const {
   for (const auto& layer : layers_) bytes = std::max(bytes, layer->scratch_bytes(rows));
   scratch(Scratch::gradient, bytes);
   std::ptrdiff_t factor = 1;
-  for (const BoundaryPlan& boundary : plan_) factor = std::max(factor, boundary.factor);
+  for (const BoundaryShape& boundary : boundaries_) factor = std::max(factor, boundary.factor);
   scratch(Scratch::sums, BlockSums<T>::bytes({rows, rows * factor}, kPanelWidth<T> * kPanelWidth<T>));
 }
 
@@ -98,7 +98,7 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) 
         together || ((count > 1 || interrupt != nullptr) && layer.forward_by_rows(pass.tape.rows(), count));
     // Whoever goes on with the same rows has no need to wait. Where the lines of a row stay together, the division is
     // another one for each factor and the barrier remains.
-    const std::ptrdiff_t factor = plan_[static_cast<std::size_t>(l + 1)].factor;
+    const std::ptrdiff_t factor = boundaries_[static_cast<std::size_t>(l + 1)].factor;
     const bool apart = together && factor > 1;
     if (count > 1 && l > 0 && !(by_rows && divided_by_rows && pass.tape[l].value.rows == rows && !apart))
       barrier->wait();
@@ -115,7 +115,7 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) 
     }
   }
   // Members that divided the last layer by rows of the batch may go on with their rows; the others must wait.
-  if (count > 1 && !(divided_by_rows && plan_.back().factor == 1)) barrier->wait();
+  if (count > 1 && !(divided_by_rows && boundaries_.back().factor == 1)) barrier->wait();
 }
 
 template <class T>
@@ -134,7 +134,7 @@ std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity, std::p
     if (input_ != InputKind::dense) tape->reserve_entries(entries);
     return tape;
   }
-  auto tape = std::make_unique<Tape<T>>(plan_, capacity, false);
+  auto tape = std::make_unique<Tape<T>>(boundaries_, capacity, false);
   if (input_ != InputKind::dense) tape->reserve_entries(entries);
   return tape;
 }
@@ -157,7 +157,7 @@ void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrd
                         dense.row_bytes == dense.cols * size && reinterpret_cast<std::uintptr_t>(begin) % size == 0;
   if (index == 0) {
     if (tape.rows() != count || !in_place) tape.set_rows(count);  // which also shows the tape's own input again
-    const BoundaryPlan &input = plan_.front(), &output = plan_.back();
+    const BoundaryShape &input = boundaries_.front(), &output = boundaries_.back();
     if (in_place)
       tape[0].value = {const_cast<T*>(reinterpret_cast<const T*>(begin)), count * input.factor, input.width, width,
                        input.width};

@@ -27,11 +27,12 @@ class Network {
   const Kernels<T>& kernels() const { return kernels_; }
   std::ptrdiff_t depth() const { return static_cast<std::ptrdiff_t>(layers_.size()); }
   const Layer<T>& layer(std::ptrdiff_t l) const { return *layers_[static_cast<std::size_t>(l)]; }
-  const std::vector<BoundaryPlan>& plan() const { return plan_; }
-  std::ptrdiff_t outputs() const { return plan_.back().width * plan_.back().factor; }
+  const std::vector<BoundaryShape>& boundaries() const { return boundaries_; }
+  std::ptrdiff_t outputs() const { return boundaries_.back().width * boundaries_.back().factor; }
   // Numbers in a row of the input; of indices, as many as are looked up.
   std::ptrdiff_t inputs() const {
-    return input_ == InputKind::indices ? plan_.front().factor : plan_.front().width * plan_.front().factor;
+    return input_ == InputKind::indices ? boundaries_.front().factor
+                                        : boundaries_.front().width * boundaries_.front().factor;
   }
   InputKind input() const { return input_; }
   // The lowest layer that backward must reach; depth() where nothing is trained.
@@ -74,7 +75,7 @@ class Network {
 
   const Kernels<T>& kernels_;
   std::vector<std::unique_ptr<Layer<T>>> layers_;
-  std::vector<BoundaryPlan> plan_;
+  std::vector<BoundaryShape> boundaries_;
   std::vector<Gate*> gates_;
   std::ptrdiff_t first_trained_ = 0, parameter_bytes_ = 0, row_bytes_ = 0;
   double work_ = 0;

@@ -51,7 +51,7 @@ void Trainer<T>::update_from(T* sums, Range mine) const {
 // How often the first layer asks for more of the next rows in so many of its units.
 template <class T>
 std::ptrdiff_t Trainer<T>::calls_ahead(std::ptrdiff_t units) const {
-  return units * panel_count(network_->plan()[0].width, kPanelWidth<T>);
+  return units * panel_count(network_->boundaries()[0].width, kPanelWidth<T>);
 }
 
 // What follows when all gradients lie in memory. The hook has yet to be told of layers `told` and below.
@@ -86,7 +86,7 @@ class Trainer<T>::Look final : public Interrupt {
 
 // All members go through the layers together.
 template <class T>
-void Trainer<T>::step_together(const Step& step, int index, int count, Barrier& barrier) {
+void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier& barrier) {
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;  // whole vectors of the transposed gradient
   const Range rows = share_of(step.size, grain, index, count);
   const bool test = step.mode == Mode::test;
@@ -95,7 +95,7 @@ void Trainer<T>::step_together(const Step& step, int index, int count, Barrier& 
   const auto stopped = [&] { return interruptible_ && stop_.load(std::memory_order_relaxed); };
   const Range fetched = own_inputs_ ? Range{0, step.size} : rows;
   if (fetched.begin < fetched.end)
-    fetch(kernels_, step.data.x, step.data.order, step.first, fetched, tape[0], network_->plan()[0].factor);
+    fetch(kernels_, step.data.x, step.data.order, step.first, fetched, tape[0], network_->boundaries()[0].factor);
   if (rows.begin < rows.end) head_->gather(step.data, step.first, rows);
   update_.measure_penalties(index, count);
   if (!own_inputs_) barrier.wait();
@@ -108,7 +108,7 @@ void Trainer<T>::step_together(const Step& step, int index, int count, Barrier& 
   const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
   if (lowest == depth) return network_->settle(pass, index, count);
   const Panels<T>& scores = tape_[depth].gradient;
-  const std::ptrdiff_t lines = network_->plan().back().factor;
+  const std::ptrdiff_t lines = network_->boundaries().back().factor;
   if (rows.begin < rows.end)
     network_->layer(depth - 1).finish_gradient(pass, {rows.begin * lines, rows.end * lines},
                                                {0, panel_count(scores.cols, kPanelWidth<T>)});
@@ -149,11 +149,11 @@ T* Trainer<T>::merged(Range mine, int members) const {
 
 // Each member takes segments of rows through all layers.
 template <class T>
-void Trainer<T>::step_by_segments(const Step& step, int index, int count, Barrier& barrier) {
+void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& barrier) {
   Member& member = *members_[static_cast<std::size_t>(index)];
   const bool test = step.mode == Mode::test;
   const std::ptrdiff_t segments = gradient_segments(step.size), depth = network_->depth();
-  const std::ptrdiff_t lowest = test ? depth : network_->first_trained(), factor = network_->plan()[0].factor;
+  const std::ptrdiff_t lowest = test ? depth : network_->first_trained(), factor = network_->boundaries()[0].factor;
   member.sums.clear();
   Pass<T> pass{kernels_, member.tape, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
   update_.measure_penalties(index, count);
@@ -222,13 +222,13 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
   const std::ptrdiff_t depth = network_->depth(), lowest = test ? depth : network_->first_trained();
   Pass<T> pass{kernels_, tape_, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
   const auto lines = [&](std::ptrdiff_t l, Range of) -> Range {
-    const std::ptrdiff_t factor = network_->plan()[static_cast<std::size_t>(l)].factor;
+    const std::ptrdiff_t factor = network_->boundaries()[static_cast<std::size_t>(l)].factor;
     return {of.begin * factor, of.end * factor};
   };
   const auto panels = [&](std::ptrdiff_t l) -> Range { return {0, panel_count(tape_[l].value.cols, kPanelWidth<T>)}; };
   update_.measure_penalties(index, count);
   if (rows.begin < rows.end) {
-    fetch(kernels_, step.data.x, step.data.order, step.first, rows, tape_[0], network_->plan()[0].factor);
+    fetch(kernels_, step.data.x, step.data.order, step.first, rows, tape_[0], network_->boundaries()[0].factor);
     head_->gather(step.data, step.first, rows);
     for (std::ptrdiff_t l = 0; l < depth; ++l) network_->layer(l).forward(pass, lines(l + 1, rows), panels(l + 1));
     head_->evaluate(tape_[depth], 0, rows, head_->divisor(step.data, step.first, step.size), !test);
@@ -275,9 +275,9 @@ template <class T>
 void Trainer<T>::take(const Step& step, Schedule schedule, int index, int count, Barrier& barrier) {
   switch (schedule) {
     case Schedule::stationary:
-      return step_together(step, index, count, barrier);
+      return step_stationary(step, index, count, barrier);
     case Schedule::chunked:
-      return step_by_segments(step, index, count, barrier);
+      return step_chunked(step, index, count, barrier);
     case Schedule::by_rows:
       return step_by_rows(step, index, count, barrier);
   }

@@ -11,25 +11,28 @@ std::ptrdiff_t padded(std::ptrdiff_t size) {
 }  // namespace
 
 template <class T>
-Tape<T>::Tape(const std::vector<BoundaryPlan>& plan, std::ptrdiff_t capacity, bool training)
-    : plan_(plan), memory_(plan.size()), views_(plan.size()), capacity_(capacity) {
-  for (std::size_t i = 0; i < plan.size(); ++i) {
-    const std::ptrdiff_t size = padded<T>(capacity * plan[i].factor) * padded<T>(plan[i].width);
-    if (!plan[i].sparse && (training || i + 1 < plan.size())) memory_[i].value = Buffer<T>(size);
+Tape<T>::Tape(const std::vector<BoundaryShape>& boundaries, std::ptrdiff_t capacity, bool training)
+    : boundaries_(boundaries), memory_(boundaries.size()), views_(boundaries.size()), capacity_(capacity) {
+  for (std::size_t i = 0; i < boundaries.size(); ++i) {
+    const std::ptrdiff_t size = padded<T>(capacity * boundaries[i].factor) * padded<T>(boundaries[i].width);
+    if (!boundaries[i].sparse && (training || i + 1 < boundaries.size())) memory_[i].value = Buffer<T>(size);
     if (!training) continue;
-    if (plan[i].row_notes > 0) memory_[i].row_notes = Buffer<T>(plan[i].row_notes * capacity * plan[i].factor);
-    if (plan[i].column_notes > 0) memory_[i].column_notes = Buffer<T>(plan[i].column_notes * padded<T>(plan[i].width));
-    if (plan[i].pre) memory_[i].pre = Buffer<T>(size);
-    if (plan[i].has_gradient) memory_[i].gradient = Buffer<T>(size);
-    if (plan[i].has_gradient && plan[i].row_major && plan[i].in_panels) memory_[i].in_panels = Buffer<T>(size);
-    if (plan[i].has_gradient && plan[i].transposed) memory_[i].transposed = Buffer<T>(size);
+    if (boundaries[i].row_notes > 0)
+      memory_[i].row_notes = Buffer<T>(boundaries[i].row_notes * capacity * boundaries[i].factor);
+    if (boundaries[i].column_notes > 0)
+      memory_[i].column_notes = Buffer<T>(boundaries[i].column_notes * padded<T>(boundaries[i].width));
+    if (boundaries[i].pre) memory_[i].pre = Buffer<T>(size);
+    if (boundaries[i].has_gradient) memory_[i].gradient = Buffer<T>(size);
+    if (boundaries[i].has_gradient && boundaries[i].row_major && boundaries[i].in_panels)
+      memory_[i].in_panels = Buffer<T>(size);
+    if (boundaries[i].has_gradient && boundaries[i].transposed) memory_[i].transposed = Buffer<T>(size);
   }
 }
 
 template <class T>
 void Tape<T>::reserve_entries(std::ptrdiff_t entries) {
   if (starts_.size() != 0 && entries <= columns_.size()) return;
-  starts_ = Buffer<std::ptrdiff_t>(capacity_ * plan_[0].factor + 1);
+  starts_ = Buffer<std::ptrdiff_t>(capacity_ * boundaries_[0].factor + 1);
   columns_ = Buffer<std::int32_t>(entries);
   entry_values_ = Buffer<T>(entries);
   rows_ = -1;
@@ -39,10 +42,10 @@ template <class T>
 void Tape<T>::set_rows(std::ptrdiff_t rows) {
   rows_ = rows;
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  for (std::size_t i = 0; i < plan_.size(); ++i) {
-    const std::ptrdiff_t n = rows * plan_[i].factor, cols = plan_[i].width;
+  for (std::size_t i = 0; i < boundaries_.size(); ++i) {
+    const std::ptrdiff_t n = rows * boundaries_[i].factor, cols = boundaries_[i].width;
     const auto view = [&](const Buffer<T>& buffer) -> Panels<T> {
-      if (plan_[i].row_major) return {buffer.data(), n, cols, width, padded<T>(cols)};
+      if (boundaries_[i].row_major) return {buffer.data(), n, cols, width, padded<T>(cols)};
       return {buffer.data(), n, cols, padded<T>(n) * width, width};
     };
     const Memory& memory = memory_[i];
@@ -54,7 +57,7 @@ void Tape<T>::set_rows(std::ptrdiff_t rows) {
                  memory.row_notes.data(),
                  memory.column_notes.data(),
                  {}};
-    if (plan_[i].sparse)
+    if (boundaries_[i].sparse)
       views_[i].entries = {starts_.data(), columns_.data(), entry_values_.data(), n, columns_.size()};
   }
 }
@@ -62,7 +65,7 @@ void Tape<T>::set_rows(std::ptrdiff_t rows) {
 template <class T>
 void Tape<T>::reserve_input(const Tape& other) {
   if (capacity_ >= other.capacity_) return;
-  const BoundaryPlan& input = other.plan_[0];
+  const BoundaryShape& input = other.boundaries_[0];
   capacity_ = other.capacity_;
   memory_.resize(1);
   memory_[0].value = Buffer<T>(padded<T>(capacity_ * input.factor) * padded<T>(input.width));

@@ -21,7 +21,7 @@ inline Range share_of(std::ptrdiff_t items, std::ptrdiff_t grain, int index, int
 }
 
 // A boundary is what lies between two layers: boundary 0 is the input, boundary l the output of layer l - 1.
-struct BoundaryPlan {
+struct BoundaryShape {
   std::ptrdiff_t width;      // columns
   std::ptrdiff_t factor;     // rows for each row of the batch
   bool row_major = false;    // else in panels
@@ -49,7 +49,7 @@ class Tape {
  public:
   Tape() = default;
   // Without `training` only values, and none for the output, which is the caller's.
-  Tape(const std::vector<BoundaryPlan>& plan, std::ptrdiff_t capacity, bool training);
+  Tape(const std::vector<BoundaryShape>& boundaries, std::ptrdiff_t capacity, bool training);
 
   // Makes room for so many entries of a sparse input.
   void reserve_entries(std::ptrdiff_t entries);
@@ -70,7 +70,7 @@ class Tape {
   struct Memory {
     Buffer<T> value, pre, gradient, transposed, in_panels, row_notes, column_notes;
   };
-  std::vector<BoundaryPlan> plan_;
+  std::vector<BoundaryShape> boundaries_;
   std::vector<Memory> memory_;
   Buffer<std::ptrdiff_t> starts_;  // of a sparse input
   Buffer<std::int32_t> columns_;

@@ -65,17 +65,17 @@ struct Trainer<T>::Run {
 };
 
 template <class T>
-Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::vector<bool> labels,
-                    UpdatePlan<T> update)
+Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadSpec<T> head, std::vector<bool> labels,
+                    UpdateSpec<T> update)
     : network_(std::move(network)),
       kernels_(network_->kernels()),
-      head_plan_(std::move(head)),
+      head_spec_(std::move(head)),
       labels_(std::move(labels)),
       update_(std::move(update), kernels_, network_->all_parameters()) {}
 
 template <class T>
 StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
-  const bool segmentable = network_->rows_alone(true) && !head_plan_.host() && network_->input() == InputKind::dense;
+  const bool segmentable = network_->rows_alone(true) && !head_spec_.host() && network_->input() == InputKind::dense;
   std::ptrdiff_t upper = 0;
   for (std::ptrdiff_t l = network_->first_trained() + 1; l < network_->depth(); ++l)
     if (update_.layer(l).trained()) upper += update_.layer(l).parameters->size();
@@ -102,7 +102,7 @@ template <class T>
 void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int members, bool chunked) {
   const std::ptrdiff_t before = static_cast<std::ptrdiff_t>(allocated_bytes());
   if (head_ == nullptr || rows > capacity_) {
-    head_ = std::make_unique<Head<T>>(head_plan_, kernels_, labels_, network_->plan().back(), rows);
+    head_ = std::make_unique<Head<T>>(head_spec_, kernels_, labels_, network_->boundaries().back(), rows);
     capacity_ = rows;
   }
   if (chunked) {
@@ -113,9 +113,9 @@ void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int member
     for (std::ptrdiff_t s = 0; s < segments; ++s)
       most = std::max(most, gradient_segment_begin(rows, s + 1, segments) - gradient_segment_begin(rows, s, segments));
     for (const auto& member : members_)
-      if (member->tape.capacity() < most) member->tape = Tape<T>(network_->plan(), most, true);
+      if (member->tape.capacity() < most) member->tape = Tape<T>(network_->boundaries(), most, true);
   } else if (tape_.capacity() < rows) {
-    tape_ = Tape<T>(network_->plan(), rows, true);
+    tape_ = Tape<T>(network_->boundaries(), rows, true);
   }
   if (own_inputs_) {
     own_tapes_.resize(std::max(own_tapes_.size(), static_cast<std::size_t>(members)));
@@ -136,7 +136,7 @@ void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int member
 // Whether each member had better copy the whole batch's input than take from the others what they have copied.
 template <class T>
 bool Trainer<T>::worth_own_inputs(const StepPlan& plan, std::ptrdiff_t rows) const {
-  const BoundaryPlan& input = network_->plan()[0];
+  const BoundaryShape& input = network_->boundaries()[0];
   const std::ptrdiff_t bytes = rows * input.factor * input.width * static_cast<std::ptrdiff_t>(sizeof(T));
   return plan.schedule == Schedule::stationary && plan.threads > 1 && plan.threads <= kMostCopies &&
          bytes <= kMostCopied && network_->input() == InputKind::dense && !host() &&

@@ -37,7 +37,7 @@ class Trainer {
   // ends after the step, or inside a long one before anything has changed. Where it has not begun, Interrupted is
   // thrown.
 
-  Trainer(std::shared_ptr<Network<T>> network, HeadPlan<T> head, std::vector<bool> labels, UpdatePlan<T> update);
+  Trainer(std::shared_ptr<Network<T>> network, HeadSpec<T> head, std::vector<bool> labels, UpdateSpec<T> update);
 
   // Takes a step for each batch, with the learning rate rates[step] (the last one from there on). `iteration`
   // is the number of the optimizer's batches before, `draw` that of the model's life: noise depends on it. Steps that
@@ -65,9 +65,9 @@ class Trainer {
   std::ptrdiff_t inputs() const { return network_->inputs(); }
   InputKind input() const { return network_->input(); }
   std::ptrdiff_t outputs() const { return network_->outputs(); }
-  std::ptrdiff_t lines() const { return network_->plan().back().factor; }  // of the output, for each row
+  std::ptrdiff_t lines() const { return network_->boundaries().back().factor; }  // of the output, for each row
   const std::vector<bool>& labels() const { return labels_; }
-  std::ptrdiff_t metrics() const { return static_cast<std::ptrdiff_t>(head_plan_.metrics.size()); }
+  std::ptrdiff_t metrics() const { return static_cast<std::ptrdiff_t>(head_spec_.metrics.size()); }
   // Bytes of tapes, gradients and targets that are held.
   std::ptrdiff_t workspace_bytes() const { return workspace_bytes_; }
 
@@ -96,8 +96,8 @@ class Trainer {
   void run_stretch(Run& run, Range steps, int threads);
   void reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int members, bool chunked);
   void take(const Step& step, Schedule schedule, int index, int count, Barrier& barrier);
-  void step_together(const Step& step, int index, int count, Barrier& barrier);
-  void step_by_segments(const Step& step, int index, int count, Barrier& barrier);
+  void step_stationary(const Step& step, int index, int count, Barrier& barrier);
+  void step_chunked(const Step& step, int index, int count, Barrier& barrier);
   void step_by_rows(const Step& step, int index, int count, Barrier& barrier);
   GradientSink<T> sink(std::ptrdiff_t l, std::ptrdiff_t rows, T* sums, bool add) const;
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
@@ -109,7 +109,7 @@ class Trainer {
 
   std::shared_ptr<Network<T>> network_;
   const Kernels<T>& kernels_;
-  HeadPlan<T> head_plan_;
+  HeadSpec<T> head_spec_;
   std::vector<bool> labels_;
   Update<T> update_;
 
@@ -136,7 +136,7 @@ class Trainer {
   bool poll_is_due() const;
   void look_up(int index);
   bool separable() const;
-  bool host() const { return network_->host() || head_plan_.host(); }
+  bool host() const { return network_->host() || head_spec_.host(); }
 
   bool forced_ = false, forced_long_ = false;
   Schedule forced_schedule_ = Schedule::stationary;

@@ -30,19 +30,19 @@ void step_elements(const OptimizerKernel<T>& optimizer, const LayerUpdate<T>& la
 }
 
 template <class T>
-Update<T>::Update(UpdatePlan<T> plan, const Kernels<T>& kernels, const std::vector<Parameters<T>*>& parameters)
-    : plan_(std::move(plan)),
+Update<T>::Update(UpdateSpec<T> spec, const Kernels<T>& kernels, const std::vector<Parameters<T>*>& parameters)
+    : spec_(std::move(spec)),
       kernels_(kernels),
-      optimizer_(&kernels.optimizers[plan_.optimizer]),
+      optimizer_(&kernels.optimizers[spec_.optimizer]),
       layers_(parameters.size()),
-      scalars_(plan_.settings.size(), std::vector<T>(kMostSettings)) {
+      scalars_(spec_.settings.size(), std::vector<T>(kMostSettings)) {
   for (std::size_t l = 0; l < parameters.size(); ++l) {
     offsets_.push_back(gradient_size_);
     if (parameters[l] == nullptr) continue;
     LayerUpdate<T>& layer = layers_[l];
     layer.parameters = parameters[l];
-    layer.beside = std::move(plan_.layers[l]);
-    for (const TensorPlan& tensor : layer.beside.tensors) {
+    layer.beside = std::move(spec_.layers[l]);
+    for (const TensorUpdateSpec& tensor : layer.beside.tensors) {
       const bool trained = tensor.group >= 0;
       layer.rules.push_back(
           {trained, trained ? scalars_[static_cast<std::size_t>(tensor.group)].data() : nullptr, tensor});
@@ -54,7 +54,7 @@ Update<T>::Update(UpdatePlan<T> plan, const Kernels<T>& kernels, const std::vect
     for_each_part(
         *layer.parameters, 0, layer.parameters->size(), [&](int tensor, std::ptrdiff_t begin, std::ptrdiff_t count) {
           if (!layer.rules[static_cast<std::size_t>(tensor)].trained) return;
-          const int norm = plan_.clip == Clip::norm ? norms_ + tensor : 0;
+          const int norm = spec_.clip == Clip::norm ? norms_ + tensor : 0;
           for (std::ptrdiff_t at = 0; at < count; at += kPiece)
             pieces_.push_back({static_cast<std::int32_t>(l), tensor, norm, begin + at, std::min(kPiece, count - at)});
         });
@@ -63,8 +63,8 @@ Update<T>::Update(UpdatePlan<T> plan, const Kernels<T>& kernels, const std::vect
   penalties_.resize(penalized_ ? pieces_.size() : 0);
   squares_.resize(clips_by_norm() ? pieces_.size() : 0);
   factors_.resize(clips_by_norm() ? static_cast<std::size_t>(norms_) + 1 : 0);
-  plain_ = !penalized_ && plan_.clip == Clip::none &&
-           std::all_of(plan_.settings.begin(), plan_.settings.end(),
+  plain_ = !penalized_ && spec_.clip == Clip::none &&
+           std::all_of(spec_.settings.begin(), spec_.settings.end(),
                        [&](const auto& group) { return optimizer_->adds_scaled_gradient(group.data()); });
 }
 
@@ -88,12 +88,12 @@ void Update<T>::tell(std::ptrdiff_t l, T* gradients) const {
 
 template <class T>
 void Update<T>::begin_step(std::int64_t iteration, double rate) {
-  applies_ = (iteration + 1) % plan_.accumulate == 0;
-  const std::int64_t steps = iteration / plan_.accumulate;  // before this one
+  applies_ = (iteration + 1) % spec_.accumulate == 0;
+  const std::int64_t steps = iteration / spec_.accumulate;  // before this one
   first_ = steps == 0;
-  overwrites_ = plan_.overwrite_every > 0 && (steps + 1) % plan_.overwrite_every == 0;
-  for (std::size_t g = 0; g < plan_.settings.size(); ++g)
-    optimizer_->prepare(plan_.settings[g].data(), rate, steps + 1, scalars_[g].data());
+  overwrites_ = spec_.overwrite_every > 0 && (steps + 1) % spec_.overwrite_every == 0;
+  for (std::size_t g = 0; g < spec_.settings.size(); ++g)
+    optimizer_->prepare(spec_.settings[g].data(), rate, steps + 1, scalars_[g].data());
 }
 
 // Padding may hold what a NaN made of its zeros: sums leave it out.
@@ -118,7 +118,7 @@ void Update<T>::measure_penalties(int index, int count) {
     if (!rule.penalized()) return;
     const T* w = layer.parameters->data() + piece.begin;
     penalties_[i] = sum_of(piece, [&](std::ptrdiff_t at, std::ptrdiff_t n) {
-      return kernels_.penalty(w + at, rule.plan.l1, rule.plan.l2, n);
+      return kernels_.penalty(w + at, rule.spec.l1, rule.spec.l2, n);
     });
   });
 }
@@ -134,15 +134,15 @@ template <class T>
 void Update<T>::add_penalty(const LayerUpdate<T>& layer, const TensorRule<T>& rule, T* gradient, std::ptrdiff_t begin,
                             std::ptrdiff_t count) const {
   if (rule.penalized())
-    kernels_.add_penalty_gradient(layer.parameters->data() + begin, gradient, static_cast<T>(rule.plan.l1),
-                                  static_cast<T>(rule.plan.l2), count);
+    kernels_.add_penalty_gradient(layer.parameters->data() + begin, gradient, static_cast<T>(rule.spec.l1),
+                                  static_cast<T>(rule.spec.l2), count);
 }
 
 template <class T>
 void Update<T>::step(const LayerUpdate<T>& layer, int tensor, T* gradient, std::ptrdiff_t begin,
                      std::ptrdiff_t count) const {
   add_penalty(layer, layer.rules[static_cast<std::size_t>(tensor)], gradient, begin, count);
-  if (plan_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(plan_.limit), count);
+  if (spec_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(spec_.limit), count);
   step_elements(*optimizer_, layer, tensor, gradient, begin, count);
 }
 
@@ -161,8 +161,8 @@ void Update<T>::find_factors() {
   for (std::size_t i = 0; i < pieces_.size(); ++i) factors_[static_cast<std::size_t>(pieces_[i].norm)] += squares_[i];
   for (double& factor : factors_) {
     const double norm = std::sqrt(factor);
-    factor = norm > plan_.limit ? plan_.limit / norm : (norm <= plan_.limit ? 1 : norm);  // NaN where it is
-    if (plan_.clip == Clip::global_norm && std::isinf(norm)) factor = std::numeric_limits<double>::quiet_NaN();
+    factor = norm > spec_.limit ? spec_.limit / norm : (norm <= spec_.limit ? 1 : norm);  // NaN where it is
+    if (spec_.clip == Clip::global_norm && std::isinf(norm)) factor = std::numeric_limits<double>::quiet_NaN();
   }
 }
 
@@ -171,12 +171,12 @@ void Update<T>::apply(T* gradients, int index, int count, Barrier& barrier) {
   add_penalties(gradients, index, count);
   const auto gradient_of = [&](const Piece& piece) { return gradients + offset(piece.layer) + piece.begin; };
   const T none = std::numeric_limits<T>::infinity();
-  if (plan_.accumulate > 1) {
+  if (spec_.accumulate > 1) {
     for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
       T* sum = layer.beside.accumulator->data() + piece.begin;
       if (!applies_) return kernels_.add(gradient_of(piece), sum, piece.count);
       kernels_.add(sum, gradient_of(piece), piece.count);
-      kernels_.scale_and_clip(gradient_of(piece), T(1) / static_cast<T>(plan_.accumulate), none, piece.count);
+      kernels_.scale_and_clip(gradient_of(piece), T(1) / static_cast<T>(spec_.accumulate), none, piece.count);
       std::fill(sum, sum + piece.count, T(0));
     });
     if (!applies_) return;
@@ -193,7 +193,7 @@ void Update<T>::apply(T* gradients, int index, int count, Barrier& barrier) {
   }
   for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
     T* gradient = gradient_of(piece);
-    if (plan_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(plan_.limit), piece.count);
+    if (spec_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(spec_.limit), piece.count);
     if (clips_by_norm())
       kernels_.scale_and_clip(gradient, static_cast<T>(factors_[static_cast<std::size_t>(piece.norm)]), none,
                               piece.count);
@@ -203,7 +203,7 @@ void Update<T>::apply(T* gradients, int index, int count, Barrier& barrier) {
 
 template <class T>
 void Update<T>::constrain(const LayerUpdate<T>& layer, int tensor, int index, int count) const {
-  const Constraint& constraint = layer.rules[static_cast<std::size_t>(tensor)].plan.constraint;
+  const Constraint& constraint = layer.rules[static_cast<std::size_t>(tensor)].spec.constraint;
   const NormBounds<T> bounds{static_cast<T>(constraint.bounds.least), static_cast<T>(constraint.bounds.most),
                              static_cast<T>(constraint.bounds.rate)};
   const Panels<T> w = layer.parameters->tensor(tensor);
@@ -219,9 +219,9 @@ void Update<T>::constrain(const LayerUpdate<T>& layer, int tensor, int index, in
 
 template <class T>
 void Update<T>::finish(int index, int count, Barrier& barrier) {
-  if (plan_.average >= 0) {
+  if (spec_.average >= 0) {
     barrier.wait();
-    const double momentum = first_ ? 0 : plan_.average;
+    const double momentum = first_ ? 0 : spec_.average;
     for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
       T *w = layer.parameters->data() + piece.begin, *mean = layer.beside.average->data() + piece.begin;
       kernels_.running_average(w, mean, momentum, piece.count);
@@ -232,7 +232,7 @@ void Update<T>::finish(int index, int count, Barrier& barrier) {
   barrier.wait();
   for (const LayerUpdate<T>& layer : layers_)
     for (std::size_t i = 0; i < layer.rules.size(); ++i)
-      if (layer.rules[i].trained && layer.rules[i].plan.constraint.kind != ConstraintKind::none)
+      if (layer.rules[i].trained && layer.rules[i].spec.constraint.kind != ConstraintKind::none)
         constrain(layer, static_cast<int>(i), index, count);
 }
 

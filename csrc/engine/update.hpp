@@ -20,7 +20,7 @@ struct Constraint {
 };
 
 // How training treats one tensor of a layer. The loss contains l1 Σ|w| + l2 Σ w².
-struct TensorPlan {
+struct TensorUpdateSpec {
   int group = -1;  // of the optimizer's settings; -1: left alone
   double l1 = 0, l2 = 0;
   Constraint constraint{};
@@ -28,16 +28,16 @@ struct TensorPlan {
 
 // Beside a layer's parameters, in their layout.
 template <class T>
-struct LayerPlan {
+struct LayerUpdateSpec {
   std::vector<std::shared_ptr<Parameters<T>>> slots;    // of the optimizer
   std::shared_ptr<Parameters<T>> accumulator, average;  // where gradients are accumulated, parameters averaged
-  std::vector<TensorPlan> tensors;
+  std::vector<TensorUpdateSpec> tensors;
 };
 
 enum class Clip { none, value, norm, global_norm };
 
 template <class T>
-struct UpdatePlan {
+struct UpdateSpec {
   int optimizer = 0;                          // in the kernel table
   std::vector<std::vector<double>> settings;  // of each group
   Clip clip = Clip::none;                     // each element, each tensor's norm, or that of all tensors together
@@ -45,22 +45,22 @@ struct UpdatePlan {
   std::int64_t accumulate = 1;       // a step for the mean gradient of so many batches
   double average = -1;               // momentum of the running average of parameters; < 0: there is none
   std::int64_t overwrite_every = 0;  // steps after which averages replace parameters; 0: never
-  std::vector<LayerPlan<T>> layers;
+  std::vector<LayerUpdateSpec<T>> layers;
 };
 
 template <class T>
 struct TensorRule {
   bool trained;
   const T* scalars;  // of the optimizer's kernel, for this step
-  TensorPlan plan;
-  bool penalized() const { return trained && (plan.l1 != 0 || plan.l2 != 0); }
+  TensorUpdateSpec spec;
+  bool penalized() const { return trained && (spec.l1 != 0 || spec.l2 != 0); }
 };
 
 // One layer's share of a step.
 template <class T>
 struct LayerUpdate {
   Parameters<T>* parameters = nullptr;
-  LayerPlan<T> beside;
+  LayerUpdateSpec<T> beside;
   std::vector<TensorRule<T>> rules;  // of each tensor
   bool trained() const;
 };
@@ -81,7 +81,7 @@ class Update {
   // all of them it is called once more, with layer -1 and no gradient.
   using Hook = std::function<void(std::ptrdiff_t layer, T* gradient, std::ptrdiff_t size)>;
 
-  Update(UpdatePlan<T> plan, const Kernels<T>& kernels, const std::vector<Parameters<T>*>& parameters);
+  Update(UpdateSpec<T> spec, const Kernels<T>& kernels, const std::vector<Parameters<T>*>& parameters);
 
   const LayerUpdate<T>& layer(std::ptrdiff_t l) const { return layers_[static_cast<std::size_t>(l)]; }
   std::ptrdiff_t depth() const { return static_cast<std::ptrdiff_t>(layers_.size()); }
@@ -91,7 +91,7 @@ class Update {
   // Whether a step is parameter += rate gradient and nothing else.
   bool plain() const { return plain_; }
   // Whether gradients must be complete before the first of them may be used.
-  bool stores() const { return clips_by_norm() || plan_.accumulate > 1 || hooked(); }
+  bool stores() const { return clips_by_norm() || spec_.accumulate > 1 || hooked(); }
   bool hooked() const { return hook_ != nullptr; }
 
   void set_hook(Hook hook) { hook_ = std::move(hook); }
@@ -123,7 +123,7 @@ class Update {
   };
   template <class Sum>
   double sum_of(const Piece& piece, Sum&& sum) const;
-  bool clips_by_norm() const { return plan_.clip == Clip::norm || plan_.clip == Clip::global_norm; }
+  bool clips_by_norm() const { return spec_.clip == Clip::norm || spec_.clip == Clip::global_norm; }
   void add_penalty(const LayerUpdate<T>& layer, const TensorRule<T>& rule, T* gradient, std::ptrdiff_t begin,
                    std::ptrdiff_t count) const;
   template <class Body>
@@ -131,7 +131,7 @@ class Update {
   void find_factors();
   void constrain(const LayerUpdate<T>& layer, int tensor, int index, int count) const;
 
-  UpdatePlan<T> plan_;
+  UpdateSpec<T> spec_;
   const Kernels<T>& kernels_;
   const OptimizerKernel<T>* optimizer_;
   std::vector<LayerUpdate<T>> layers_;

@@ -168,7 +168,7 @@ struct SmallNetwork {
     const std::ptrdiff_t sizes[] = {30, 50, 40, 3};
     const char* activations[] = {"tanh", "sigmoid", "linear"};
     std::vector<std::unique_ptr<Layer<T>>> layers;
-    UpdatePlan<T> optimizer;
+    UpdateSpec<T> optimizer;
     optimizer.optimizer = 1;
     optimizer.clip = Clip::global_norm;
     optimizer.limit = 0.5;
@@ -187,7 +187,7 @@ struct SmallNetwork {
           {{state(), state(), nullptr}, state(), nullptr, {{0, 0.001, 0.002, most}, {0, 0, 0, {}}}});
     }
     network = std::make_shared<Network<T>>(k, 30, 1, std::move(layers), std::vector<bool>(3, true));
-    HeadPlan<T> head{0, {}, Divisor::rows, 1, false, {}, {}, nullptr, nullptr};
+    HeadSpec<T> head{0, {}, Divisor::rows, 1, false, {}, {}, nullptr, nullptr};
     trainer = std::make_unique<Trainer<T>>(network, head, std::vector<bool>{false}, std::move(optimizer));
     for (std::ptrdiff_t i = 0; i < kRows; ++i) order.push_back((i * 37) % kRows);
   }

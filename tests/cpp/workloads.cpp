@@ -54,7 +54,7 @@ class Training {
       : sizes_(sizes), batch_(batch), bytes_(bytes) {
     const Kernels<float>& k = kernels().f32;
     std::vector<std::unique_ptr<Layer<float>>> layers;
-    UpdatePlan<float> update;
+    UpdateSpec<float> update;
     update.optimizer = optimizer(by);
     update.settings = {std::strcmp(by, "adam") == 0 ? std::vector<double>{0.9, 0.999, 1e-7, 0, 0, 0, 0, 0}
                                                     : std::vector<double>(8)};
@@ -71,7 +71,7 @@ class Training {
     network_ =
         std::make_shared<Network<float>>(k, sizes[0], 1, std::move(layers), std::vector<bool>(sizes.size() - 1, true));
     trainer_ = std::make_unique<Trainer<float>>(
-        network_, HeadPlan<float>{loss("softmax_cross_entropy"), {}, Divisor::rows, 1, false, {}, {}, nullptr, nullptr},
+        network_, HeadSpec<float>{loss("softmax_cross_entropy"), {}, Divisor::rows, 1, false, {}, {}, nullptr, nullptr},
         std::vector<bool>{true}, std::move(update));
     const std::ptrdiff_t rows = 4 * batch;
     floats_ = numbers(rows * sizes[0]);

@@ -3,7 +3,7 @@
 namespace lamina::engine {
 
 template <class T>
-void Activation<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) {
+void Activation<T>::set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) {
   output.width = input.width;
   output.factor = input.factor;
   if (rowwise_) input.row_major = output.row_major = true;

@@ -12,7 +12,7 @@ class Activation final : public Layer<T> {
   Activation(int index, double alpha, const Kernels<T>& kernels)
       : part_{index, static_cast<T>(alpha)}, rowwise_(part_.kernel(kernels).info.rowwise) {}
 
-  void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override;
+  void set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) override;
   void forward(Pass<T>& pass, Range rows, Range panels) const override;
   bool forward_by_rows(std::ptrdiff_t, int) const override { return true; }
   void finish_gradient(Pass<T>&, Range, Range) const override {}

@@ -9,8 +9,8 @@ namespace lamina::engine {
 constexpr int kMoments = 5;
 
 template <class T>
-void BatchNorm<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) {
-  ElementwiseLayer<T>::plan(input, output, trained_below);
+void BatchNorm<T>::set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) {
+  ElementwiseLayer<T>::set_boundaries(input, output, trained_below);
   output.column_notes = kMoments;
 }
 

@@ -25,7 +25,7 @@ class BatchNorm final : public ElementwiseLayer<T> {
         least_(static_cast<T>(least)),
         frozen_(frozen) {}
 
-  void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override;
+  void set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) override;
   bool rows_alone(bool training) const override { return frozen_ || !training; }
   bool forward_by_rows(std::ptrdiff_t, int) const override { return false; }
   void forward(Pass<T>& pass, Range rows, Range panels) const override;

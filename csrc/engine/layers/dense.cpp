@@ -28,7 +28,7 @@ Dense<T>::Dense(std::shared_ptr<Parameters<T>> parameters, int activation, doubl
       input_(input) {}
 
 template <class T>
-void Dense<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) {
+void Dense<T>::set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) {
   output.width = parameters_->layout().out();
   output.factor = factor_ = input.factor;
   output.pre = from_input_;

@@ -14,7 +14,7 @@ class Dense final : public Layer<T> {
   Dense(std::shared_ptr<Parameters<T>> parameters, int activation, double alpha, const Kernels<T>& kernels,
         InputKind input = InputKind::dense);
 
-  void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override;
+  void set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) override;
   void forward(Pass<T>& pass, Range rows, Range panels) const override;
   bool forward_by_rows(std::ptrdiff_t rows, int threads) const override;
   void finish_gradient(Pass<T>& pass, Range rows, Range panels) const override;

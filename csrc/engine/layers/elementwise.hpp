@@ -10,7 +10,7 @@ namespace lamina::engine {
 template <class T>
 class ElementwiseLayer : public Layer<T> {
  public:
-  void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override {
+  void set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) override {
     output.width = input.width;
     output.factor = input.factor;
     this->need_dx = trained_below;

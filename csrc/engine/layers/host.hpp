@@ -22,7 +22,7 @@ class Host final : public Layer<T> {
        HostFunctions<T> functions)
       : parameters_(std::move(parameters)), width_(width), factor_(factor), functions_(std::move(functions)) {}
 
-  void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override {
+  void set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) override {
     output.width = width_;
     output.factor = factor_;
     input.row_major = output.row_major = true;

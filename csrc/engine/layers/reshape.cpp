@@ -19,7 +19,7 @@ void rearrange(const Panels<T>& from, const Panels<T>& to, Range panels) {
 }  // namespace
 
 template <class T>
-void Reshape<T>::plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) {
+void Reshape<T>::set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) {
   output.width = width_;
   output.factor = input.width * input.factor / width_;
   this->need_dx = trained_below;

@@ -10,7 +10,7 @@ class Reshape final : public Layer<T> {
  public:
   explicit Reshape(std::ptrdiff_t width) : width_(width) {}
 
-  void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override;
+  void set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) override;
   void forward(Pass<T>& pass, Range rows, Range panels) const override;
   bool forward_by_rows(std::ptrdiff_t, int) const override { return false; }
   void finish_gradient(Pass<T>&, Range, Range) const override {}

@@ -16,8 +16,8 @@ class RowNorm final : public ElementwiseLayer<T> {
         centered_(centered),
         epsilon_(static_cast<T>(epsilon)) {}
 
-  void plan(BoundaryPlan& input, BoundaryPlan& output, bool trained_below) override {
-    ElementwiseLayer<T>::plan(input, output, trained_below);
+  void set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) override {
+    ElementwiseLayer<T>::set_boundaries(input, output, trained_below);
     input.row_major = output.row_major = true;
     output.row_notes = 2;
     output.column_notes = gamma_ < 0 ? 0 : 1;

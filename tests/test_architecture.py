@@ -1,0 +1,82 @@
+"""The tree: who imports whom, and who reads what of whom. `lint-imports` holds the floors; here is what it cannot see."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import lamina
+
+ROOT = Path(lamina.__file__).parent
+SOURCES = sorted(ROOT.rglob("*.py"))
+# The members of named tuples that Python itself begins with an underscore, and of its locks.
+PYTHONS_OWN = {"_replace", "_asdict", "_fields", "_make", "_is_owned", "_exit"}
+
+
+def trees(files):
+    return [(path, ast.parse(path.read_text())) for path in files]
+
+
+def own_names(tree):
+    """Return the private names that a file defines: attributes that it sets, methods, functions, fields."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__") and name not in PYTHONS_OWN and name != "_core"
+
+
+def foreign_doors(tree):
+    """Yield what a file reads of others that begins with an underscore; a subclass may use what its base gives it."""
+    own = own_names(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own:
+            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "lamina")):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.lineno}: import {name.name}" for name in node.names if is_private(name.name))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_reads_private_members_of_another_room(path):
+    assert list(foreign_doors(ast.parse(path.read_text()))) == []
+
+
+def test_tests_go_through_the_doors_too():
+    files = [path for path in sorted(Path(__file__).parent.rglob("*.py")) if "peers" not in path.parts]
+    found = {str(path): doors for path, tree in trees(files) if (doors := list(foreign_doors(tree)))}
+    assert found == {}
+
+
+def test_the_check_of_doors_finds_some():
+    tree = ast.parse("from a import _b\nx._c\nself._d\n_e = 1\ny._e\nz._replace(a=1)\n")
+    assert list(foreign_doors(tree)) == ["1: import _b", "2: x._c"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_stand_at_the_top_and_name_modules(path):
+    """No import of the package inside of a function, for types alone, or by a string."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
+            if any(name.split(".")[0] == "lamina" for name in names):
+                assert node.col_offset == 0, f"{path}:{node.lineno}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            assert "lamina" not in ast.unparse(node), f"{path}:{node.lineno}"
+        if isinstance(node, ast.ImportFrom) and node.module == "lamina":
+            for name in node.names:
+                room = ROOT / name.name
+                assert name.name == "_core" or room.is_dir() or room.with_suffix(".py").is_file(), (
+                    f"{path}:{node.lineno}: from lamina import {name.name}: import it from its room"
+                )
