@@ -6,19 +6,6 @@
 namespace lamina::engine {
 // Lets the calling thread's owner have a word, where it is time.
 template <class T>
-bool Trainer<T>::poll_is_due() const {
-  return poll_ != nullptr && *poll_ && std::chrono::steady_clock::now() >= next_poll_;
-}
-
-// Member 0 polls where that is due. What the poll runs may read parameters: none may be half changed.
-template <class T>
-void Trainer<T>::look_up(int index) {
-  if (index != 0 || stop_.load(std::memory_order_relaxed) || !poll_is_due()) return;
-  next_poll_ = std::chrono::steady_clock::now() + kPollInterval;
-  if ((*poll_)()) stop_.store(true, std::memory_order_relaxed);
-}
-
-template <class T>
 GradientSink<T> Trainer<T>::sink(std::ptrdiff_t l, std::ptrdiff_t rows, T* sums, bool add) const {
   T* zeros = sums == nullptr && stored_.size() != 0 ? stored_.data() + update_.offset(l) : nullptr;
   return {kernels_, update_, l, rows, sums == nullptr ? nullptr : sums + update_.offset(l), add, zeros};
@@ -70,17 +57,18 @@ void Trainer<T>::use_stored(Mode mode, std::ptrdiff_t told, int index, int count
     update_.apply(stored_.data(), index, count, barrier);
 }
 
+// Asked inside of long steps, by each member, whether to give the step up.
 template <class T>
 class Trainer<T>::Look final : public Interrupt {
  public:
-  Look(Trainer& trainer, int index) : trainer_(trainer), index_(index) {}
+  Look(Run& run, int index) : run_(run), index_(index) {}
   bool stop() override {
-    trainer_.look_up(index_);
-    return trainer_.stop_.load(std::memory_order_relaxed);
+    run_.poll_if_due(index_);
+    return run_.stopped();
   }
 
  private:
-  Trainer& trainer_;
+  Run& run_;
   int index_;
 };
 
@@ -89,21 +77,21 @@ template <class T>
 void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier& barrier) {
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;  // whole vectors of the transposed gradient
   const Range rows = share_of(step.size, grain, index, count);
-  const bool test = step.mode == Mode::test;
-  Tape<T>& tape = own_inputs_ ? own_tapes_[static_cast<std::size_t>(index)] : tape_;
+  Run& run = step.run;
+  const bool test = run.mode == Mode::test;
+  Tape<T>& tape = run.own_inputs ? own_tapes_[static_cast<std::size_t>(index)] : tape_;
   Pass<T> pass{kernels_, tape, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
-  const auto stopped = [&] { return interruptible_ && stop_.load(std::memory_order_relaxed); };
-  const Range fetched = own_inputs_ ? Range{0, step.size} : rows;
+  const Range fetched = run.own_inputs ? Range{0, step.size} : rows;
   if (fetched.begin < fetched.end)
-    fetch(kernels_, step.data.x, step.data.order, step.first, fetched, tape[0], network_->boundaries()[0].factor);
-  if (rows.begin < rows.end) head_->gather(step.data, step.first, rows);
+    fetch(kernels_, run.data.x, run.data.order, step.first, fetched, tape[0], network_->boundaries()[0].factor);
+  if (rows.begin < rows.end) head_->gather(run.data, step.first, rows);
   update_.measure_penalties(index, count);
-  if (!own_inputs_) barrier.wait();
-  Look interrupt(*this, index);
-  if (interruptible_) pass.interrupt = &interrupt;
+  if (!run.own_inputs) barrier.wait();
+  Look interrupt(run, index);
+  if (run.interruptible) pass.interrupt = &interrupt;
   network_->forward(pass, index, count, &barrier);
-  if (interruptible_) look_up(index);
-  head_->evaluate(tape_[network_->depth()], 0, rows, head_->divisor(step.data, step.first, step.size), !test);
+  if (run.interruptible) run.poll_if_due(index);
+  head_->evaluate(tape_[network_->depth()], 0, rows, head_->divisor(run.data, step.first, step.size), !test);
   if (test) return;
   const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
   if (lowest == depth) return network_->settle(pass, index, count);
@@ -112,31 +100,32 @@ void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier
   if (rows.begin < rows.end)
     network_->layer(depth - 1).finish_gradient(pass, {rows.begin * lines, rows.end * lines},
                                                {0, panel_count(scores.cols, kPanelWidth<T>)});
-  T* sums = stores_ ? stored_.data() : nullptr;
+  T* sums = run.stores ? stored_.data() : nullptr;
   for (std::ptrdiff_t l = depth - 1; l >= lowest; --l) {
-    if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
+    if ((barrier.wait(run.given_up() ? kStop : 0) & kStop) != 0) return;
     if (index == 0 && l + 1 < depth) update_.tell(l + 1, sums);
     const Range units = share_of(network_->layer(l).backward_units(tape_), 1, index, count);
     if (l == 0) {
-      const Range next = own_inputs_ ? Range{0, step.size_after()} : share_of(step.size_after(), grain, index, count);
-      pass.ahead = Ahead(step.data.x, step.data.order, step.after(), next, calls_ahead(units.size()));
+      const Range next =
+          run.own_inputs ? Range{0, step.size_after()} : share_of(step.size_after(), grain, index, count);
+      pass.ahead = Ahead(run.data.x, run.data.order, step.after(), next, calls_ahead(units.size()));
     }
-    if (!interruptible_) {
+    if (!run.interruptible) {
       if (units.begin < units.end) backward(pass, l, units, sums, false);
       continue;
     }
     const std::ptrdiff_t together = network_->layer(l).units_together(tape_);
-    for (std::ptrdiff_t unit = units.begin; unit < units.end && !stopped(); unit += together) {
+    for (std::ptrdiff_t unit = units.begin; unit < units.end && !run.given_up(); unit += together) {
       backward(pass, l, {unit, std::min(units.end, unit + together)}, sums, false);
-      look_up(index);
+      run.poll_if_due(index);
     }
   }
-  if (stores_) {
-    if ((barrier.wait(stopped() ? kStop : 0) & kStop) != 0) return;
-    use_stored(step.mode, lowest, index, count, barrier);
+  if (run.stores) {
+    if ((barrier.wait(run.given_up() ? kStop : 0) & kStop) != 0) return;
+    use_stored(run.mode, lowest, index, count, barrier);
   }
   network_->settle(pass, index, count);
-  if (step.mode == Mode::train) update_.finish(index, count, barrier);
+  if (run.mode == Mode::train) update_.finish(index, count, barrier);
 }
 
 // The gradients of all segments, parameters mine.begin … mine.end - 1.
@@ -151,13 +140,14 @@ T* Trainer<T>::merged(Range mine, int members) const {
 template <class T>
 void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& barrier) {
   Member& member = *members_[static_cast<std::size_t>(index)];
-  const bool test = step.mode == Mode::test;
+  Run& run = step.run;
+  const bool test = run.mode == Mode::test;
   const std::ptrdiff_t segments = gradient_segments(step.size), depth = network_->depth();
   const std::ptrdiff_t lowest = test ? depth : network_->first_trained(), factor = network_->boundaries()[0].factor;
   member.sums.clear();
   Pass<T> pass{kernels_, member.tape, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
   update_.measure_penalties(index, count);
-  const double divisor = head_->divisor(step.data, step.first, step.size);
+  const double divisor = head_->divisor(run.data, step.first, step.size);
   const std::ptrdiff_t begin = segments * index / count, end = segments * (index + 1) / count;
   const auto segment = [](std::ptrdiff_t batch, std::ptrdiff_t s) -> Range {
     const std::ptrdiff_t of = gradient_segments(batch);
@@ -167,19 +157,19 @@ void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& b
     const Range rows = segment(step.size, s);
     pass.offset = rows.begin;
     if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
-    fetch(kernels_, step.data.x, step.data.order, step.first + rows.begin, {0, rows.size()}, member.tape[0], factor);
-    head_->gather(step.data, step.first, rows);
+    fetch(kernels_, run.data.x, run.data.order, step.first + rows.begin, {0, rows.size()}, member.tape[0], factor);
+    head_->gather(run.data, step.first, rows);
     network_->forward(pass, 0, 1, nullptr);
     head_->evaluate(member.tape[depth], rows.begin, rows, divisor, !test);
-    if (interruptible_) look_up(index);
-    if (interruptible_ && stop_.load(std::memory_order_relaxed)) break;
+    if (run.interruptible) run.poll_if_due(index);
+    if (run.given_up()) break;
     if (lowest == depth) continue;
     const Panels<T>& scores = member.tape[depth].gradient;
     network_->layer(depth - 1).finish_gradient(pass, {0, scores.rows}, {0, panel_count(scores.cols, kPanelWidth<T>)});
     const auto [sums, add] = member.sums.open(s);
     if (lowest == 0) {
       const bool here = s + 1 < end;
-      pass.ahead = Ahead(step.data.x, step.data.order, here ? step.first : step.after(),
+      pass.ahead = Ahead(run.data.x, run.data.order, here ? step.first : step.after(),
                          here ? segment(step.size, s + 1) : segment(step.size_after(), begin),
                          calls_ahead(network_->layer(0).backward_units(member.tape)));
     }
@@ -188,21 +178,20 @@ void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& b
     member.sums.close();
   }
   if (lowest == depth) return;
-  const bool stopped = interruptible_ && stop_.load(std::memory_order_relaxed);
-  if ((barrier.wait(stopped ? kStop : 0) & kStop) != 0) return;
+  if ((barrier.wait(run.given_up() ? kStop : 0) & kStop) != 0) return;
   const Range mine = share_of(update_.gradient_size(), kPanelWidth<T>, index, count);
   if (mine.begin < mine.end) {
     T* sums = merged(mine, count);
-    if (stores_)
+    if (run.stores)
       std::copy(sums + mine.begin, sums + mine.end, stored_.data() + mine.begin);
     else
       update_from(sums, mine);
   }
-  if (stores_) {
+  if (run.stores) {
     barrier.wait();
-    use_stored(step.mode, depth - 1, index, count, barrier);
+    use_stored(run.mode, depth - 1, index, count, barrier);
   }
-  if (step.mode == Mode::train) update_.finish(index, count, barrier);
+  if (run.mode == Mode::train) update_.finish(index, count, barrier);
 }
 
 template <class T>
@@ -218,7 +207,8 @@ template <class T>
 void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& barrier) {
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;
   const Range rows = share_of(step.size, grain, index, count);
-  const bool test = step.mode == Mode::test;
+  Run& run = step.run;
+  const bool test = run.mode == Mode::test;
   const std::ptrdiff_t depth = network_->depth(), lowest = test ? depth : network_->first_trained();
   Pass<T> pass{kernels_, tape_, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
   const auto lines = [&](std::ptrdiff_t l, Range of) -> Range {
@@ -228,10 +218,10 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
   const auto panels = [&](std::ptrdiff_t l) -> Range { return {0, panel_count(tape_[l].value.cols, kPanelWidth<T>)}; };
   update_.measure_penalties(index, count);
   if (rows.begin < rows.end) {
-    fetch(kernels_, step.data.x, step.data.order, step.first, rows, tape_[0], network_->boundaries()[0].factor);
-    head_->gather(step.data, step.first, rows);
+    fetch(kernels_, run.data.x, run.data.order, step.first, rows, tape_[0], network_->boundaries()[0].factor);
+    head_->gather(run.data, step.first, rows);
     for (std::ptrdiff_t l = 0; l < depth; ++l) network_->layer(l).forward(pass, lines(l + 1, rows), panels(l + 1));
-    head_->evaluate(tape_[depth], 0, rows, head_->divisor(step.data, step.first, step.size), !test);
+    head_->evaluate(tape_[depth], 0, rows, head_->divisor(run.data, step.first, step.size), !test);
     if (lowest < depth) network_->layer(depth - 1).finish_gradient(pass, lines(depth, rows), panels(depth));
     for (std::ptrdiff_t l = depth - 1; l > lowest; --l)
       network_->layer(l).propagate(pass, lines(l, rows), &network_->layer(l - 1));
@@ -249,9 +239,9 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
     units += network_->layer(l).gradient_units();
     all += work(l) * static_cast<double>(network_->layer(l).gradient_units());
   }
-  pass.ahead = Ahead(step.data.x, step.data.order, step.after(), share_of(step.size_after(), grain, index, count),
+  pass.ahead = Ahead(run.data.x, run.data.order, step.after(), share_of(step.size_after(), grain, index, count),
                      std::max<std::ptrdiff_t>(1, units / count));
-  T* sums = stores_ ? stored_.data() : nullptr;
+  T* sums = run.stores ? stored_.data() : nullptr;
   for (std::ptrdiff_t l = depth - 1; l >= lowest; --l) {
     const Layer<T>& layer = network_->layer(l);
     const double each = work(l);
@@ -264,16 +254,16 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
     before += each * static_cast<double>(layer.gradient_units());
     if (mine.begin < mine.end) layer.gradient(pass, mine, sink(l, step.size, sums, false));
   }
-  if (stores_) {
+  if (run.stores) {
     barrier.wait();
-    use_stored(step.mode, depth - 1, index, count, barrier);
+    use_stored(run.mode, depth - 1, index, count, barrier);
   }
-  if (step.mode == Mode::train) update_.finish(index, count, barrier);
+  if (run.mode == Mode::train) update_.finish(index, count, barrier);
 }
 
 template <class T>
-void Trainer<T>::take(const Step& step, Schedule schedule, int index, int count, Barrier& barrier) {
-  switch (schedule) {
+void Trainer<T>::take(const Step& step, int index, int count, Barrier& barrier) {
+  switch (step.run.schedule) {
     case Schedule::stationary:
       return step_stationary(step, index, count, barrier);
     case Schedule::chunked:
@@ -283,13 +273,9 @@ void Trainer<T>::take(const Step& step, Schedule schedule, int index, int count,
   }
 }
 
-template bool Trainer<float>::poll_is_due() const;
-template bool Trainer<double>::poll_is_due() const;
-template void Trainer<float>::look_up(int);
-template void Trainer<double>::look_up(int);
 template bool Trainer<float>::separable() const;
 template bool Trainer<double>::separable() const;
-template void Trainer<float>::take(const Step&, Schedule, int, int, Barrier&);
-template void Trainer<double>::take(const Step&, Schedule, int, int, Barrier&);
+template void Trainer<float>::take(const Step&, int, int, Barrier&);
+template void Trainer<double>::take(const Step&, int, int, Barrier&);
 
 }  // namespace lamina::engine

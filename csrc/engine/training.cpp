@@ -49,21 +49,6 @@ class Turn {
 
 }  // namespace
 
-// One call of run().
-template <class T>
-struct Trainer<T>::Run {
-  Mode mode;
-  const TrainingData<T>& data;
-  Batches batches;
-  const std::vector<double>* rates;
-  std::int64_t iteration;
-  std::uint64_t draw;
-  Totals& totals;
-  Passage& passage;
-  Schedule schedule;
-  bool settled;
-};
-
 template <class T>
 Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadSpec<T> head, std::vector<bool> labels,
                     UpdateSpec<T> update)
@@ -99,7 +84,9 @@ StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
 }
 
 template <class T>
-void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int members, bool chunked) {
+void Trainer<T>::reserve(const Run& run, std::ptrdiff_t rows, int members) {
+  const bool chunked = run.schedule == Schedule::chunked;
+  const std::ptrdiff_t entries = run.data.x.most_entries(rows);
   const std::ptrdiff_t before = static_cast<std::ptrdiff_t>(allocated_bytes());
   if (head_ == nullptr || rows > capacity_) {
     head_ = std::make_unique<Head<T>>(head_spec_, kernels_, labels_, network_->boundaries().back(), rows);
@@ -117,18 +104,18 @@ void Trainer<T>::reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int member
   } else if (tape_.capacity() < rows) {
     tape_ = Tape<T>(network_->boundaries(), rows, true);
   }
-  if (own_inputs_) {
+  if (run.own_inputs) {
     own_tapes_.resize(std::max(own_tapes_.size(), static_cast<std::size_t>(members)));
     for (Tape<T>& tape : own_tapes_) tape.reserve_input(tape_);
   }
   if (network_->input() != InputKind::dense) tape_.reserve_entries(entries);
   const bool sparse = network_->input() != InputKind::dense;
-  if ((stores_ || sparse) && stored_.size() < update_.gradient_size()) {
+  if ((run.stores || sparse) && stored_.size() < update_.gradient_size()) {
     stored_ = Buffer<T>(update_.gradient_size());
     stored_is_zero_ = true;
   }
   // A sparse layer relies on zeros, and leaves them behind.
-  if (sparse && !stores_ && !stored_is_zero_) std::fill(stored_.data(), stored_.data() + stored_.size(), T(0));
+  if (sparse && !run.stores && !stored_is_zero_) std::fill(stored_.data(), stored_.data() + stored_.size(), T(0));
   stored_is_zero_ = false;
   workspace_bytes_ += static_cast<std::ptrdiff_t>(allocated_bytes()) - before;
 }
@@ -156,15 +143,14 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
       if (run.schedule != Schedule::chunked && size != rows_before) {
         if (index == 0) tape_.set_rows(size);
         barrier.wait();
-        if (own_inputs_) own_tapes_[static_cast<std::size_t>(index)].follow(tape_);
+        if (run.own_inputs) own_tapes_[static_cast<std::size_t>(index)].follow(tape_);
         rows_before = size;
       }
       if (index == 0 && run.rates != nullptr)  // first read after the next barrier
         update_.begin_step(run.iteration + step,
                            (*run.rates)[std::min(static_cast<std::size_t>(step), run.rates->size() - 1)]);
-      take({run.mode, run.data, first, size, last, run.draw + static_cast<std::uint64_t>(step)}, run.schedule, index,
-           count, barrier);
-      const bool given_up = interruptible_ && stop_.load(std::memory_order_relaxed);
+      take({run, first, size, run.draw + static_cast<std::uint64_t>(step)}, index, count, barrier);
+      const bool given_up = run.given_up();
       if (!run.settled) barrier.wait();
       if (index == 0 && !given_up) {
         head_->collect(size, head_->divisor(run.data, first, size), update_.penalty(), run.totals);
@@ -172,17 +158,17 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
         if ((host() || update_.hooked()) && run.mode == Mode::train)
           update_.mark_changed();  // what runs in the next step reads them
       }
-      unsigned flags = index == 0 && stop_.load(std::memory_order_relaxed) ? kStop : 0u;
-      if (index == 0 && (run.passage.is_wanted() || poll_is_due())) flags |= kPause;
+      unsigned flags = index == 0 && run.stopped() ? kStop : 0u;
+      if (index == 0 && (run.passage.is_wanted() || run.poll_is_due())) flags |= kPause;
       flags = barrier.wait(flags);
       if ((flags & kStop) != 0) return;
       if ((flags & kPause) == 0) continue;
       if (index == 0) {  // all members have ended the step: whoever looks now finds it whole
         if (run.mode == Mode::train) update_.mark_changed();
-        look_up(index);
+        run.poll_if_due(index);
         run.passage.let_through();
       }
-      if ((barrier.wait(index == 0 && stop_.load(std::memory_order_relaxed) ? kStop : 0u) & kStop) != 0) return;
+      if ((barrier.wait(index == 0 && run.stopped() ? kStop : 0u) & kStop) != 0) return;
     }
   });
 }
@@ -206,34 +192,31 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   if (largest != measured_rows_[test]) measured_[test] = 0;
   measured_rows_[test] = largest;
   const bool maybe_long = kCautious * guess / plan.threads > kLongStep;
-  interruptible_ = (maybe_long && (measured_[test] == 0 || measured_[test] > kLongStep)) || forced_long_;
-  if (interruptible_ && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
-  const bool chunked = plan.schedule == Schedule::chunked;
+  Run run{mode, data, batches, rates, iteration, draw, totals, poll, passage};
+  run.interruptible = (maybe_long && (measured_[test] == 0 || measured_[test] > kLongStep)) || forced_long_;
+  if (run.interruptible && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
+  run.schedule = plan.schedule;
   // Also where code of the user's runs in a step: while it waits for somebody else, others may look at the parameters.
-  stores_ =
-      mode == Mode::store || (mode == Mode::train && (update_.stores() || host() || (interruptible_ && !chunked)));
-  own_inputs_ = worth_own_inputs(plan, largest);
-  reserve(largest, data.x.most_entries(largest), plan.threads, chunked);
-  stop_.store(false);
-  poll_ = &poll;
-  next_poll_ = std::chrono::steady_clock::now() + kPollInterval;
-  // Whether all losses of a step are there before its last phase.
-  const bool settled = mode != Mode::test && network_->first_trained() < network_->depth();
+  run.stores =
+      mode == Mode::store ||
+      (mode == Mode::train && (update_.stores() || host() || (run.interruptible && run.schedule != Schedule::chunked)));
+  run.own_inputs = worth_own_inputs(plan, largest);
+  run.settled = mode != Mode::test && network_->first_trained() < network_->depth();
+  reserve(run, largest, plan.threads);
   const AtEnd changed([&] {  // also where a step fails
     if (mode == Mode::train) update_.mark_changed();
   });
-  Run run{mode, data, batches, rates, iteration, draw, totals, passage, plan.schedule, settled};
-  for (std::ptrdiff_t step = 0; step < steps && !stop_.load(std::memory_order_relaxed);) {
+  for (std::ptrdiff_t step = 0; step < steps && !run.stopped();) {
     Pace::Stretch stretch{plan.threads, steps - step, false};
     if (forced_threads_ == 0) stretch = paces_[test].next(plan.threads, guess, steps - step);
     const auto begun = std::chrono::steady_clock::now();
     run_stretch(run, {step, step + stretch.steps}, stretch.threads);
     const double took = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begun).count();
     paces_[test].note(stretch, took);
-    if (!stop_.load(std::memory_order_relaxed)) measured_[test] = took / static_cast<double>(stretch.steps);
+    if (!run.stopped()) measured_[test] = took / static_cast<double>(stretch.steps);
     step += stretch.steps;
   }
-  stored_is_zero_ = !stores_;
+  stored_is_zero_ = !run.stores;
 }
 
 template <class T>

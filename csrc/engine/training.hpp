@@ -79,23 +79,50 @@ class Trainer {
     SegmentSums<T> sums;
   };
   enum class Mode { train, test, store };
-  // One batch: `size` rows of the order from row `first` on, in a run that ends before row `last`.
-  struct Step {
+  // One call of run(): what it was asked for, and what its members share.
+  struct Run {
     Mode mode;
     const TrainingData<T>& data;
-    std::ptrdiff_t first, size, last;
+    Batches batches;
+    const std::vector<double>* rates;  // null where nothing is updated
+    std::int64_t iteration;
+    std::uint64_t draw;
+    Totals& totals;
+    const Poll& poll;
+    Passage& passage;
+    Schedule schedule = Schedule::stationary;
+    bool settled = false;        // all losses of a step are there before its last phase
+    bool own_inputs = false;     // members use their own tapes
+    bool stores = false;         // gradients are stored before they are applied
+    bool interruptible = false;  // a step may be given up
+    std::atomic<bool> stop{false};
+    std::chrono::steady_clock::time_point next_poll = std::chrono::steady_clock::now() + kPollInterval;
+
+    bool stopped() const { return stop.load(std::memory_order_relaxed); }
+    bool given_up() const { return interruptible && stopped(); }
+    bool poll_is_due() const { return poll && std::chrono::steady_clock::now() >= next_poll; }
+    // Member 0 polls. What the poll runs may read parameters: none may be half changed.
+    void poll_if_due(int index) {
+      if (index != 0 || stopped() || !poll_is_due()) return;
+      next_poll = std::chrono::steady_clock::now() + kPollInterval;
+      if (poll()) stop.store(true, std::memory_order_relaxed);
+    }
+  };
+  // One batch of a run: `size` rows of the order from row `first` on.
+  struct Step {
+    Run& run;
+    std::ptrdiff_t first, size;
     std::uint64_t draw;
     std::ptrdiff_t after() const { return first + size; }  // where the next batch begins
-    std::ptrdiff_t size_after() const { return std::min(size, last - after()); }
+    std::ptrdiff_t size_after() const { return std::min(size, run.batches.first + run.batches.rows - after()); }
   };
   class Look;
-  struct Run;
 
   void run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
            std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll);
   void run_stretch(Run& run, Range steps, int threads);
-  void reserve(std::ptrdiff_t rows, std::ptrdiff_t entries, int members, bool chunked);
-  void take(const Step& step, Schedule schedule, int index, int count, Barrier& barrier);
+  void reserve(const Run& run, std::ptrdiff_t rows, int members);
+  void take(const Step& step, int index, int count, Barrier& barrier);
   void step_stationary(const Step& step, int index, int count, Barrier& barrier);
   void step_chunked(const Step& step, int index, int count, Barrier& barrier);
   void step_by_rows(const Step& step, int index, int count, Barrier& barrier);
@@ -120,21 +147,12 @@ class Trainer {
   Buffer<T> stored_;
   std::ptrdiff_t capacity_ = 0, workspace_bytes_ = 0;
   bool stored_is_zero_ = false;
-  bool own_inputs_ = false;  // this run's members use their own tapes
-  bool stores_ = false;      // gradients of this run's steps are stored before they are applied
 
   Gate turn_;      // tapes and targets are those of one run
   Pace paces_[2];  // of training and of testing
   // Nanoseconds of a step in the last run, which had so many rows a batch.
   double measured_[2] = {0, 0};
   std::ptrdiff_t measured_rows_[2] = {0, 0};
-  // Shared by the members of a run.
-  std::atomic<bool> stop_{false};
-  std::chrono::steady_clock::time_point next_poll_;
-  bool interruptible_ = false;
-  const Poll* poll_ = nullptr;
-  bool poll_is_due() const;
-  void look_up(int index);
   bool separable() const;
   bool host() const { return network_->host() || head_spec_.host(); }
 
