@@ -1,4 +1,4 @@
-"""The tree: who imports whom, and who reads what of whom. `lint-imports` holds the floors; here is what it cannot see."""
+"""The tree: who imports whom, and whose members are read. `lint-imports` holds the floors; the rest stands here."""
 
 from __future__ import annotations
 

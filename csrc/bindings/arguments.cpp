@@ -1,6 +1,7 @@
 #include "bindings/arguments.hpp"
 
 #include <cmath>
+#include <type_traits>
 
 namespace lamina::bindings {
 namespace {
@@ -127,31 +128,31 @@ Argument Arguments::in_place(const py::handle& value, const char* name) {
   return record(std::move(array), name, true);
 }
 
+std::optional<NumberType> number_type(const py::dtype& dtype) {
+  if (dtype.byteorder() == (PY_LITTLE_ENDIAN ? '>' : '<')) return {};
+  const char kind = dtype.kind() == 'b' ? 'u' : dtype.kind();
+  for (int i = 0; i < kNumberTypes; ++i) {
+    const auto type = static_cast<NumberType>(i);
+    const char own = with_number_type(type, [](auto tag) {
+      using S = typename decltype(tag)::Number;
+      return !std::is_integral_v<S> ? 'f' : (std::is_signed_v<S> ? 'i' : 'u');
+    });
+    if (kind == own && dtype.itemsize() == size_of(type)) return type;
+  }
+  return {};
+}
+
 Labels Arguments::unchecked_labels(const py::handle& value, const char* name) {
   py::array array = as_array(value, name);
-  const char kind = array.dtype().kind();
-  if ((kind != 'i' && kind != 'u') || array.dtype().byteorder() == (PY_LITTLE_ENDIAN ? '>' : '<'))
+  const std::optional<NumberType> type = number_type(array.dtype());
+  if (!type.has_value() || !is_integer(*type) || array.dtype().kind() == 'b')
     fail_type(std::string(name) + " must be integers in native byte order, or (n, c) probabilities; got " +
               dtype_name(array) + ".");
   if (array.ndim() != 1)
     fail_value(std::string(name) + " must have shape (n,); got " +
                describe(Shape(array.shape(), array.shape() + array.ndim())) + ".");
   check_layout(array, name);
-  LabelType type = LabelType::int64;
-  switch (array.itemsize()) {
-    case 1:
-      type = kind == 'i' ? LabelType::int8 : LabelType::uint8;
-      break;
-    case 2:
-      type = kind == 'i' ? LabelType::int16 : LabelType::uint16;
-      break;
-    case 4:
-      type = kind == 'i' ? LabelType::int32 : LabelType::uint32;
-      break;
-    default:
-      type = kind == 'i' ? LabelType::int64 : LabelType::uint64;
-  }
-  const Labels labels{array.data(), array.shape(0), type};
+  const Labels labels{array.data(), array.shape(0), *type};
   record(std::move(array), name, false);
   return labels;
 }

@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ enum class DType { float32, float64 };
 using Shape = std::vector<py::ssize_t>;
 
 std::string describe(const Shape& shape);
+
+// The type of the numbers of an array; none where they are no native numbers.
+std::optional<NumberType> number_type(const py::dtype& dtype);
 
 [[noreturn]] void raise_type(const std::string& message);
 [[noreturn]] void raise_value(const std::string& message);

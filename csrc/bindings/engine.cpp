@@ -10,18 +10,8 @@ int find(int count, Name&& name_of, const std::string& name, const char* what) {
   raise_value(std::string("engine: there is no ") + what + " '" + name + "'.");
 }
 
-NumberType number_type(const py::dtype& dtype, const char* name) {
-  const char kind = dtype.kind();
-  const auto size = dtype.itemsize();
-  const auto pick = [&](NumberType one, NumberType two, NumberType four, NumberType eight) {
-    return size == 1 ? one : (size == 2 ? two : (size == 4 ? four : eight));
-  };
-  if (dtype.byteorder() != '>' && size <= 8) {
-    if (kind == 'i') return pick(NumberType::int8, NumberType::int16, NumberType::int32, NumberType::int64);
-    if (kind == 'u' || kind == 'b')
-      return pick(NumberType::uint8, NumberType::uint16, NumberType::uint32, NumberType::uint64);
-    if (kind == 'f') return pick(NumberType::float16, NumberType::float16, NumberType::float32, NumberType::float64);
-  }
+NumberType require_number_type(const py::dtype& dtype, const char* name) {
+  if (const std::optional<NumberType> found = number_type(dtype); found.has_value()) return *found;
   raise_type(std::string(name) + " must be of a native number type; got dtype " +
              py::str(static_cast<py::handle>(dtype)).cast<std::string>() + ".");
 }
@@ -78,7 +68,7 @@ RowsArgument rows_argument(const py::array& array, const char* name) {
                    cols,
                    array.strides(0),
                    packed ? nullptr : argument.offsets.data(),
-                   number_type(array.dtype(), name)};
+                   require_number_type(array.dtype(), name)};
   return argument;
 }
 
@@ -105,7 +95,7 @@ InputArgument input_argument(const py::object& x, engine::InputKind kind, std::p
   if (starts.size() < 1 || columns_of.size() != values.size())
     raise_value(std::string(who) + ": sparse rows do not fit.");
   argument.input = engine::Input(SparseRows{starts.data(), columns_of.data(), values.data(), starts.itemsize() == 8,
-                                            columns_of.itemsize() == 8, number_type(values.dtype(), "x"),
+                                            columns_of.itemsize() == 8, require_number_type(values.dtype(), "x"),
                                             starts.size() - 1, columns, columns_of.size()});
   return argument;
 }

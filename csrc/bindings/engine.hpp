@@ -101,6 +101,17 @@ struct PyParameters {
   OfEitherType<engine::Parameters> object;
 };
 
+// Runs body(data) with an array, which must be C-contiguous, of dtype T and of the size of a tensor of the layout.
+template <class T, class Body>
+void with_tensor(const engine::Layout& layout, int tensor, const py::array& array, Body&& body) {
+  if (tensor < 0 || tensor >= static_cast<int>(layout.tensors.size()))
+    raise_value("Parameters: there is no such tensor.");
+  if (!py::isinstance<py::array_t<T>>(array) || (array.flags() & py::array::c_style) == 0 ||
+      array.size() != layout.tensors[static_cast<std::size_t>(tensor)].size())
+    raise_value("Parameters: the array must be C-contiguous, of the block's dtype and the tensor's size.");
+  body(static_cast<T*>(const_cast<void*>(array.data())));
+}
+
 struct PyNetwork {
   OfEitherType<engine::Network> object;
 };

@@ -50,7 +50,7 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
     arguments.fail_value(std::string(prediction_name) + " must have at least one column; got " + describe(ps.shape()) +
                          ".");
 
-  Labels labels{nullptr, 0, LabelType::int64};
+  Labels labels{nullptr, 0, NumberType::int64};
   Argument ts{};
   const bool by_label =
       info.takes_labels && py::isinstance<py::array>(targets) && py::reinterpret_borrow<py::array>(targets).ndim() == 1;

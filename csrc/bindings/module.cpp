@@ -1,6 +1,6 @@
 #include "bindings/register.hpp"
 
-// Arguments are documented where users see them: in python/lamina/kernels.py.
+// Arguments are documented where users see them: in python/lamina/kernels.
 PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   using namespace lamina::bindings;
   module.doc() = "Compiled core of lamina. Use lamina.kernels instead.";
@@ -16,4 +16,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   register_random(module);
   register_runtime(module);
   register_trainer(module);
+  register_updates(module);
 }

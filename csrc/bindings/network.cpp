@@ -108,7 +108,7 @@ py::object predict_plain(const PyNetwork& self, const py::object& x, const py::o
         const std::ptrdiff_t n = from->dimensions[0];
         const Rows rows{from->data,        n,
                         network->inputs(), network->inputs() * static_cast<std::ptrdiff_t>(sizeof(T)),
-                        nullptr,           sizeof(T) == 4 ? NumberType::float32 : NumberType::float64};
+                        nullptr,           kNumberType<T>};
         py::object result = out.is_none() ? py::object(py::array_t<T>({n, network->outputs()})) : out;
         const auto* to = py::detail::array_proxy(result.ptr());
         if (!out.is_none()) {

@@ -147,17 +147,6 @@ void scale_and_clip(const py::handle& gradient, double factor, double limit) {
   });
 }
 
-// mean = momentum mean + (1 - momentum) w.
-void running_average(const py::handle& w, const py::handle& mean, double momentum) {
-  Arguments arguments("running_average");
-  const Argument values = arguments.input(w, "w"), kept = arguments.in_place(mean, "mean");
-  if (kept.shape() != values.shape()) arguments.fail_value("mean must have the shape of w.");
-  with_dtype(arguments.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    kernels_of<T>(kernels()).running_average(values.data<T>(), kept.mutable_data<T>(), momentum, values.size());
-  });
-}
-
 // to += from.
 void add_to(const py::handle& from, const py::handle& to) {
   Arguments arguments("add_to");
@@ -181,7 +170,6 @@ void register_optimizers(py::module_& module) {
   define(module, "constrain", constrain, py::arg("w"), py::arg("kind"), py::arg("least"), py::arg("most"),
          py::arg("rate"));
   define(module, "scale_and_clip", scale_and_clip, py::arg("gradient"), py::arg("factor"), py::arg("limit"));
-  define(module, "running_average", running_average, py::arg("w"), py::arg("mean"), py::arg("momentum"));
   define(module, "add_to", add_to, py::arg("from_"), py::arg("to"));
 }
 

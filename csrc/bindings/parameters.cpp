@@ -7,7 +7,6 @@
 
 #include "bindings/engine.hpp"
 #include "bindings/register.hpp"
-#include "engine/update.hpp"
 
 namespace lamina::bindings {
 namespace {
@@ -25,20 +24,13 @@ PyParameters make_parameters(const std::string& dtype, bool dense,
                    [&](auto zero) -> PyParameters { return {std::make_shared<Parameters<decltype(zero)>>(layout)}; });
 }
 
-// Runs body(parameters, data) with an array that must be C-contiguous, of the block's dtype and the tensor's size.
+// Runs body(parameters, data) with an array that fits a tensor.
 template <class Body>
 void with_tensor(const PyParameters& self, int tensor, const py::array& array, Body&& body) {
   std::visit(
       [&](const auto& parameters) {
         using T = std::remove_pointer_t<decltype(parameters->data())>;
-        const auto& tensors = parameters->layout().tensors;
-        if (tensor < 0 || tensor >= static_cast<int>(tensors.size()))
-          raise_value("Parameters: there is no such tensor.");
-        const Layout::Tensor& shape = tensors[static_cast<std::size_t>(tensor)];
-        if (!py::isinstance<py::array_t<T>>(array) || (array.flags() & py::array::c_style) == 0 ||
-            array.size() != shape.rows * shape.cols)
-          raise_value("Parameters: the array must be C-contiguous, of the block's dtype and the tensor's size.");
-        body(*parameters, static_cast<T*>(const_cast<void*>(array.data())));
+        bindings::with_tensor<T>(parameters->layout(), tensor, array, [&](T* data) { body(*parameters, data); });
       },
       self.object);
 }
@@ -59,40 +51,6 @@ void write_parameters(const PyParameters& self, int tensor, const py::array& fro
 void write_together(const std::vector<std::tuple<const PyParameters*, int, py::array>>& writes) {
   for (const auto& [block, tensor, array] : writes) with_tensor(*block, tensor, array, [](auto&, auto*) {});
   for (const auto& [block, tensor, array] : writes) write_parameters(*block, tensor, array);
-}
-
-// One step on one tensor, given its gradient as an array.
-void apply_gradient(const PyParameters& self, int tensor, const py::array& gradient, const py::list& slots,
-                    const std::string& optimizer, std::vector<double> settings, double learning_rate,
-                    std::int64_t step) {
-  settings.resize(kMostSettings);
-  std::visit(
-      [&](const auto& parameters) {
-        using T = std::remove_pointer_t<decltype(parameters->data())>;
-        const OptimizerKernel<T>& kernel = kernels_of<T>(kernels()).optimizers[optimizer_number(optimizer)];
-        T scalars[kMostSettings];
-        kernel.prepare(settings.data(), learning_rate, step, scalars);
-        LayerUpdate<T> update;
-        update.parameters = parameters.get();
-        for (std::size_t i = 0; i < parameters->layout().tensors.size(); ++i)
-          update.rules.push_back({static_cast<int>(i) == tensor, scalars, {}});
-        for (const py::handle& slot : slots)
-          update.beside.slots.push_back(
-              slot.is_none() ? nullptr : of_type<Parameters, T>(slot.cast<const PyParameters&>().object, "slots"));
-        Parameters<T> packed(parameters->layout());
-        with_tensor(self, tensor, gradient, [&](auto&, auto* data) {
-          if constexpr (std::is_same_v<decltype(data), T*>) packed.write(tensor, data);
-        });
-        inside({&parameters->gate()}, Access::exclusive, [&] {
-          for_each_part(*parameters, 0, packed.size(), [&](int part, std::ptrdiff_t begin, std::ptrdiff_t count) {
-            if (part == tensor) step_elements<T>(kernel, update, tensor, packed.data() + begin, begin, count);
-          });
-          parameters->changed();
-          for (const auto& slot : update.beside.slots)
-            if (slot != nullptr) slot->changed();
-        });
-      },
-      self.object);
 }
 
 // The gates of several blocks, as a context manager: what is read inside belongs to one moment, what is written appears
@@ -157,6 +115,10 @@ void register_parameters(py::module_& module) {
                  },
                  self.object);
            })
+      .def_property_readonly("tensors",
+                             [](const PyParameters& self) {
+                               return std::visit([](const auto& p) { return p->layout().tensors.size(); }, self.object);
+                             })
       .def_property_readonly(
           "version",
           [](const PyParameters& self) { return std::visit([](const auto& p) { return p->version(); }, self.object); })
@@ -187,8 +149,6 @@ void register_parameters(py::module_& module) {
             return made;
           }));
   module.def("write_together", write_together, py::arg("writes"));
-  define(module, "apply_gradient", apply_gradient, py::arg("parameters"), py::arg("tensor"), py::arg("gradient"),
-         py::arg("slots"), py::arg("optimizer"), py::arg("settings"), py::arg("learning_rate"), py::arg("step"));
   module.def("engine_bytes", allocated_bytes);
 }
 

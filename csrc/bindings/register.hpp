@@ -28,5 +28,6 @@ void register_parameters(pybind11::module_& module);
 void register_random(pybind11::module_& module);
 void register_runtime(pybind11::module_& module);
 void register_trainer(pybind11::module_& module);
+void register_updates(pybind11::module_& module);
 
 }  // namespace lamina::bindings

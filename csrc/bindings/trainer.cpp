@@ -11,6 +11,7 @@
 
 #include "bindings/engine.hpp"
 #include "bindings/register.hpp"
+#include "bindings/updates.hpp"
 #include "engine/training.hpp"
 
 namespace lamina::bindings {
@@ -70,77 +71,11 @@ py::object targets_of(const HostBatch<T>& batch) {
   return py::array_t<std::int64_t>(batch.labels.size, static_cast<const std::int64_t*>(batch.labels.data));
 }
 
-ConstraintKind constraint_kind(const std::string& name) {
-  if (name == "not_negative") return ConstraintKind::not_negative;
-  if (name == "column_norms") return ConstraintKind::column_norms;
-  if (name == "row_norms") return ConstraintKind::row_norms;
-  raise_value("Trainer: there is no constraint '" + name + "'.");
-}
-
-Clip clip_of(const std::string& name) {
-  if (name == "none") return Clip::none;
-  if (name == "value") return Clip::value;
-  if (name == "norm") return Clip::norm;
-  if (name == "global_norm") return Clip::global_norm;
-  raise_value("Trainer: there is no clipping by '" + name + "'.");
-}
-
-Constraint constraint_of(const py::handle& projection) {
-  if (projection.is_none()) return {};
-  return {constraint_kind(attribute<std::string>(projection, "kind")),
-          {attribute<double>(projection, "least"), attribute<double>(projection, "most"),
-           attribute<double>(projection, "rate")}};
-}
-
-// A lamina._engine.specs.LayerUpdateSpec, for parameters that may be null.
 template <class T>
-LayerUpdateSpec<T> layer_update_spec(const py::handle& spec, const Parameters<T>* parameters, int groups) {
-  const auto block = [&](const py::handle& given) -> std::shared_ptr<Parameters<T>> {
-    if (given.is_none()) return nullptr;
-    auto found = of_type<Parameters, T>(given.cast<const PyParameters&>().object, "slots");
-    if (parameters == nullptr || !(found->layout() == parameters->layout()))
-      raise_value("Trainer: a slot must have the layout of its layer.");
-    return found;
-  };
-  LayerUpdateSpec<T> layer;
-  for (const py::handle slot : spec.attr("slots")) layer.slots.push_back(block(slot));
-  layer.accumulator = block(spec.attr("accumulator"));
-  layer.average = block(spec.attr("average"));
-  for (const py::handle tensor : spec.attr("tensors")) {
-    layer.tensors.push_back({attribute<int>(tensor, "group"), attribute<double>(tensor, "l1"),
-                             attribute<double>(tensor, "l2"), constraint_of(tensor.attr("constraint"))});
-    if (layer.tensors.back().group >= groups) raise_value("Trainer: there is no such group.");
-  }
-  return layer;
-}
-
-// A lamina._engine.specs.UpdateSpec.
-template <class T>
-UpdateSpec<T> update_spec(const Network<T>& network, const py::handle& given) {
-  UpdateSpec<T> spec;
-  spec.optimizer = optimizer_number(attribute<std::string>(given, "optimizer"));
-  spec.settings = attribute<std::vector<std::vector<double>>>(given, "settings");
-  for (std::vector<double>& group : spec.settings) group.resize(kMostSettings);
-  spec.clip = clip_of(attribute<std::string>(given, "clip"));
-  spec.limit = attribute<double>(given, "limit");
-  spec.accumulate = attribute<std::int64_t>(given, "accumulate");
-  spec.average = attribute<std::optional<double>>(given, "momentum").value_or(-1);
-  spec.overwrite_every = attribute<std::int64_t>(given, "overwrite_every");
-  const auto layers = attribute<std::vector<py::object>>(given, "layers");
-  if (spec.accumulate < 1 || static_cast<std::ptrdiff_t>(layers.size()) != network.depth())
-    raise_value("Trainer: there must be an entry for each layer, and accumulate >= 1.");
-  for (std::ptrdiff_t l = 0; l < network.depth(); ++l) {
-    const Parameters<T>* parameters = network.layer(l).parameters();
-    LayerUpdateSpec<T> layer =
-        layer_update_spec<T>(layers[static_cast<std::size_t>(l)], parameters, static_cast<int>(spec.settings.size()));
-    const std::size_t tensors = parameters == nullptr ? 0 : parameters->layout().tensors.size();
-    if (layer.slots.size() > kMostSlots || layer.tensors.size() != tensors ||
-        (parameters != nullptr &&
-         ((spec.accumulate > 1 && layer.accumulator == nullptr) || (spec.average >= 0 && layer.average == nullptr))))
-      raise_value("Trainer: a layer's state or tensors do not fit it.");
-    spec.layers.push_back(std::move(layer));
-  }
-  return spec;
+std::vector<Parameters<T>*> parameters_of(const Network<T>& network) {
+  std::vector<Parameters<T>*> found;
+  for (std::ptrdiff_t l = 0; l < network.depth(); ++l) found.push_back(network.layer(l).parameters());
+  return found;
 }
 
 // The objects are those of lamina._engine.specs; labels[i]: whether target i is class labels.
@@ -206,7 +141,8 @@ PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const s
           raise_value("Trainer: the loss takes no labels.");
         head.ignores = !host && kernels().f32.losses[head.loss].info.takes_labels && head.parameters[1] != 0;
         if (head.ignores && !labels[0]) raise_value("Trainer: only a loss of class labels ignores one.");
-        return {std::make_shared<Trainer<T>>(net, std::move(head), labels, update_spec<T>(*net, update))};
+        return {
+            std::make_shared<Trainer<T>>(net, std::move(head), labels, update_spec<T>(parameters_of(*net), update))};
       },
       network.object);
 }
@@ -231,8 +167,7 @@ DataArgument<T> data_argument(const Trainer<T>& trainer, const py::object& x, co
     const Rows& target = argument.keep.back().rows;
     const bool labels = trainer.labels()[i];
     if (target.rows != rows || target.cols != (labels ? trainer.lines() : trainer.outputs()) ||
-        (labels && (target.type == NumberType::float16 || target.type == NumberType::float32 ||
-                    target.type == NumberType::float64)))
+        (labels && !is_integer(target.type)))
       raise_value("Trainer: a target does not fit the network or x.");
   }
   argument.data = {argument.x.input, {}, nullptr, nullptr, 1};
@@ -248,7 +183,7 @@ DataArgument<T> data_argument(const Trainer<T>& trainer, const py::object& x, co
   if (!sample_weight.is_none()) {
     const Rows weights = contiguous(sample_weight, "sample_weight", trainer.lines());
     if (weights.offsets != nullptr || weights.row_bytes != weights.cols * static_cast<std::ptrdiff_t>(sizeof(T)) ||
-        weights.type != (sizeof(T) == 4 ? NumberType::float32 : NumberType::float64))
+        weights.type != kNumberType<T>)
       raise_value("Trainer: sample_weight must be contiguous, of the model's dtype.");
     argument.data.sample_weight = static_cast<const T*>(weights.base);
     argument.data.row_weights = weights.cols;

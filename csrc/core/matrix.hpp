@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/numbers.hpp"
+
 namespace lamina {
 
 // Row-major: element (i, j) is data[i * stride + j], stride >= cols.
@@ -36,21 +38,6 @@ constexpr std::ptrdiff_t segment_count(std::ptrdiff_t depth) {
 }
 
 constexpr std::ptrdiff_t panel_count(std::ptrdiff_t cols, std::ptrdiff_t width) { return (cols + width - 1) / width; }
-
-// What a number of the user's data may be.
-enum class NumberType : std::uint8_t {
-  int8,
-  int16,
-  int32,
-  int64,
-  uint8,
-  uint16,
-  uint32,
-  uint64,
-  float16,
-  float32,
-  float64
-};
 
 // A whole number of memory that others may change meanwhile, read exactly once: what was checked is what is used.
 template <class Whole>
@@ -90,12 +77,10 @@ struct SparseBatch {
 };
 
 // Integer class labels of any width, read where they are.
-enum class LabelType : std::uint8_t { int8, int16, int32, int64, uint8, uint16, uint32, uint64 };
-
 struct Labels {
   const void* data;
   std::ptrdiff_t size;
-  LabelType type;
+  NumberType type;  // an integer
 };
 
 }  // namespace lamina

@@ -24,22 +24,8 @@ void copy_labels(const Rows& from, const std::int64_t* order, std::ptrdiff_t fir
 
 void gather_labels(const Rows& from, const std::int64_t* order, std::ptrdiff_t first, Range rows, Range places,
                    std::int64_t* to) {
-  switch (from.type) {
-    case NumberType::int8:
-      return copy_labels<std::int8_t>(from, order, first, rows, places, to);
-    case NumberType::int16:
-      return copy_labels<std::int16_t>(from, order, first, rows, places, to);
-    case NumberType::int32:
-      return copy_labels<std::int32_t>(from, order, first, rows, places, to);
-    case NumberType::uint8:
-      return copy_labels<std::uint8_t>(from, order, first, rows, places, to);
-    case NumberType::uint16:
-      return copy_labels<std::uint16_t>(from, order, first, rows, places, to);
-    case NumberType::uint32:
-      return copy_labels<std::uint32_t>(from, order, first, rows, places, to);
-    default:  // labels of 64 bits; the bindings let no others through
-      return copy_labels<std::int64_t>(from, order, first, rows, places, to);
-  }
+  with_integer_type(
+      from.type, [&](auto tag) { copy_labels<typename decltype(tag)::Number>(from, order, first, rows, places, to); });
 }
 
 std::int64_t label_at(const Rows& from, std::ptrdiff_t row, std::ptrdiff_t place) {

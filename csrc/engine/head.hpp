@@ -111,7 +111,7 @@ class Head {
     return {target.values.data() + lines.begin * padded_, lines.size(), columns_, padded_};
   }
   Labels labels(const TargetMemory& target, Range lines) const {
-    return {target.labels.data() + lines.begin, lines.size(), LabelType::int64};
+    return {target.labels.data() + lines.begin, lines.size(), NumberType::int64};
   }
   bool needs_predictions() const;
   void check_labels(Range lines) const;

@@ -8,48 +8,6 @@
 namespace lamina::engine {
 namespace {
 
-std::ptrdiff_t size_of(NumberType type) {
-  switch (type) {
-    case NumberType::int8:
-    case NumberType::uint8:
-      return 1;
-    case NumberType::int16:
-    case NumberType::uint16:
-    case NumberType::float16:
-      return 2;
-    case NumberType::int32:
-    case NumberType::uint32:
-    case NumberType::float32:
-      return 4;
-    default:
-      return 8;
-  }
-}
-
-using IndexReader = std::int64_t (*)(const void*);
-
-// Floating-point numbers are converted before they come here.
-IndexReader index_reader(NumberType type) {
-  switch (type) {
-    case NumberType::int8:
-      return read_once<std::int8_t>;
-    case NumberType::int16:
-      return read_once<std::int16_t>;
-    case NumberType::int32:
-      return read_once<std::int32_t>;
-    case NumberType::uint8:
-      return read_once<std::uint8_t>;
-    case NumberType::uint16:
-      return read_once<std::uint16_t>;
-    case NumberType::uint32:
-      return read_once<std::uint32_t>;
-    case NumberType::uint64:
-      return read_once<std::uint64_t>;
-    default:
-      return read_once<std::int64_t>;
-  }
-}
-
 std::ptrdiff_t number_in(const void* data, bool wide, std::ptrdiff_t i) {
   return static_cast<std::ptrdiff_t>(wide ? read_once<std::int64_t>(static_cast<const std::int64_t*>(data) + i)
                                           : read_once<std::int32_t>(static_cast<const std::int32_t*>(data) + i));
@@ -92,7 +50,8 @@ void fetch_indices(const Rows& from, std::ptrdiff_t row, const SparseBatch<T>& t
                    std::ptrdiff_t cols) {
   const char* base = static_cast<const char*>(from.base) + row * from.row_bytes;
   const std::ptrdiff_t size = size_of(from.type);
-  const IndexReader read = index_reader(from.type);
+  // Floating-point numbers are converted before they come here.
+  const auto read = with_integer_type(from.type, [](auto tag) { return &read_once<typename decltype(tag)::Number>; });
   for (std::ptrdiff_t k = 0; k < from.cols; ++k) {
     const std::int64_t index = read(base + (from.offsets == nullptr ? k * size : from.offsets[k]));
     if (index < 0 || index >= cols) changed();

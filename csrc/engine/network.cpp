@@ -25,11 +25,6 @@ Range lines_together(std::ptrdiff_t lines, std::ptrdiff_t factor, int index, int
   return {share.begin * factor, share.end * factor};
 }
 
-template <class T>
-constexpr NumberType number_type() {
-  return sizeof(T) == 4 ? NumberType::float32 : NumberType::float64;
-}
-
 }  // namespace
 
 template <class T>
@@ -153,7 +148,7 @@ void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrd
   Pass<T> pass{kernels_, tape, false, draw != nullptr, draw == nullptr ? 0 : *draw, first, 0, nullptr, {}};
   const Rows& dense = rows.dense;
   const char* begin = static_cast<const char*>(dense.base) + first * dense.row_bytes;
-  const bool in_place = rows.kind == InputKind::dense && dense.type == number_type<T>() && dense.offsets == nullptr &&
+  const bool in_place = rows.kind == InputKind::dense && dense.type == kNumberType<T> && dense.offsets == nullptr &&
                         dense.row_bytes == dense.cols * size && reinterpret_cast<std::uintptr_t>(begin) % size == 0;
   if (index == 0) {
     if (tape.rows() != count || !in_place) tape.set_rows(count);  // which also shows the tape's own input again

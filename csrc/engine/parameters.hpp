@@ -31,6 +31,12 @@ struct Layout {
   bool operator==(const Layout& other) const;
 };
 
+// Copies a tensor, row-major, into the memory of a block of that layout, or out of it.
+template <class T>
+void pack(const Layout& layout, int tensor, const T* from, T* block);
+template <class T>
+void unpack(const Layout& layout, int tensor, const T* block, T* to);
+
 template <class T>
 class Parameters {
  public:
@@ -62,10 +68,6 @@ class Parameters {
   Gate& gate() const { return *gate_; }
 
  private:
-  // Calls copy(block position, row-major position, count) for the runs of a tensor.
-  template <class Copy>
-  void for_each_run(int tensor, Copy&& copy) const;
-
   Layout layout_;
   Buffer<T> values_;
   std::atomic<std::int64_t> version_{0};

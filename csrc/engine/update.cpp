@@ -12,6 +12,9 @@ namespace {
 // Elements of a piece, at most.
 constexpr std::ptrdiff_t kPiece = 8192;
 
+template <class T>
+constexpr T kUnlimited = std::numeric_limits<T>::infinity();
+
 }  // namespace
 
 template <class T>
@@ -166,38 +169,68 @@ void Update<T>::find_factors() {
   }
 }
 
+// Adds the gradients to those of earlier batches. Where this batch completes a step, gradients become their mean.
+template <class T>
+bool Update<T>::accumulate(T* gradients, int index, int count) const {
+  if (spec_.accumulate <= 1) return true;
+  for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
+    T *sum = layer.beside.accumulator->data() + piece.begin, *gradient = gradients + offset(piece.layer) + piece.begin;
+    if (!applies_) return kernels_.add(gradient, sum, piece.count);
+    kernels_.add(sum, gradient, piece.count);
+    kernels_.scale_and_clip(gradient, T(1) / static_cast<T>(spec_.accumulate), kUnlimited<T>, piece.count);
+    std::fill(sum, sum + piece.count, T(0));
+  });
+  return applies_;
+}
+
+template <class T>
+void Update<T>::measure_norms(const T* gradients, int index, int count, Barrier& barrier) {
+  if (!clips_by_norm()) return;
+  for_each_piece(index, count, [&](std::size_t i, const Piece& piece, const LayerUpdate<T>&, const auto&) {
+    const T* gradient = gradients + offset(piece.layer) + piece.begin;
+    squares_[i] = sum_of(
+        piece, [&](std::ptrdiff_t at, std::ptrdiff_t n) { return kernels_.sum(gradient + at, gradient + at, n); });
+  });
+  barrier.wait();
+  if (index == 0) find_factors();
+  barrier.wait();
+}
+
+template <class T>
+void Update<T>::clip(const Piece& piece, T* gradient) const {
+  if (spec_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(spec_.limit), piece.count);
+  if (clips_by_norm())
+    kernels_.scale_and_clip(gradient, static_cast<T>(factors_[static_cast<std::size_t>(piece.norm)]), kUnlimited<T>,
+                            piece.count);
+}
+
 template <class T>
 void Update<T>::apply(T* gradients, int index, int count, Barrier& barrier) {
   add_penalties(gradients, index, count);
-  const auto gradient_of = [&](const Piece& piece) { return gradients + offset(piece.layer) + piece.begin; };
-  const T none = std::numeric_limits<T>::infinity();
-  if (spec_.accumulate > 1) {
-    for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
-      T* sum = layer.beside.accumulator->data() + piece.begin;
-      if (!applies_) return kernels_.add(gradient_of(piece), sum, piece.count);
-      kernels_.add(sum, gradient_of(piece), piece.count);
-      kernels_.scale_and_clip(gradient_of(piece), T(1) / static_cast<T>(spec_.accumulate), none, piece.count);
-      std::fill(sum, sum + piece.count, T(0));
-    });
-    if (!applies_) return;
-  }
-  if (clips_by_norm()) {
-    for_each_piece(index, count, [&](std::size_t i, const Piece& piece, const LayerUpdate<T>&, const auto&) {
-      const T* gradient = gradient_of(piece);
-      squares_[i] = sum_of(
-          piece, [&](std::ptrdiff_t at, std::ptrdiff_t n) { return kernels_.sum(gradient + at, gradient + at, n); });
-    });
-    barrier.wait();
-    if (index == 0) find_factors();
-    barrier.wait();
-  }
+  if (!accumulate(gradients, index, count)) return;
+  measure_norms(gradients, index, count, barrier);
   for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
-    T* gradient = gradient_of(piece);
-    if (spec_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(spec_.limit), piece.count);
-    if (clips_by_norm())
-      kernels_.scale_and_clip(gradient, static_cast<T>(factors_[static_cast<std::size_t>(piece.norm)]), none,
-                              piece.count);
+    T* gradient = gradients + offset(piece.layer) + piece.begin;
+    clip(piece, gradient);
     step_elements(*optimizer_, layer, piece.tensor, gradient, piece.begin, piece.count);
+  });
+}
+
+template <class T>
+bool Update<T>::accumulate_and_clip(T* gradients, int index, int count, Barrier& barrier) {
+  if (!accumulate(gradients, index, count)) return false;
+  measure_norms(gradients, index, count, barrier);
+  for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>&, const auto&) {
+    clip(piece, gradients + offset(piece.layer) + piece.begin);
+  });
+  return true;
+}
+
+template <class T>
+void Update<T>::step_all(const T* gradients, int index, int count) const {
+  for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
+    step_elements(*optimizer_, layer, piece.tensor, gradients + offset(piece.layer) + piece.begin, piece.begin,
+                  piece.count);
   });
 }
 

@@ -108,8 +108,12 @@ class Update {
   void measure_penalties(int index, int count);
   double penalty() const;  // of all, once everybody has measured
   void add_penalties(T* gradients, int index, int count) const;
-  // Given all gradients, without penalties.
+  // Given all gradients, without penalties: adds those, accumulates, clips and steps.
   void apply(T* gradients, int index, int count, Barrier& barrier);
+  // Accumulates and clips gradients; false where a step needs more batches.
+  bool accumulate_and_clip(T* gradients, int index, int count, Barrier& barrier);
+  // Steps with gradients that are accumulated and clipped.
+  void step_all(const T* gradients, int index, int count) const;
   // After the optimizer's steps: averages and constraints.
   void finish(int index, int count, Barrier& barrier);
 
@@ -128,7 +132,10 @@ class Update {
                    std::ptrdiff_t count) const;
   template <class Body>
   void for_each_piece(int index, int count, Body&& body) const;
+  bool accumulate(T* gradients, int index, int count) const;
+  void measure_norms(const T* gradients, int index, int count, Barrier& barrier);
   void find_factors();
+  void clip(const Piece& piece, T* gradient) const;
   void constrain(const LayerUpdate<T>& layer, int tensor, int index, int count) const;
 
   UpdateSpec<T> spec_;

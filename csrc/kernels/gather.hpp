@@ -7,15 +7,11 @@
 
 namespace lamina::LAMINA_ISA {
 
-// IEEE binary16 read as a number: its 15 bits moved to binary32's place are the value times 2^-112, exactly.
-struct Half {
-  std::uint16_t bits;
-};
-
 template <class T, class S>
 [[gnu::always_inline]] inline T converted(S value) {
   return static_cast<T>(value);
 }
+// The 15 bits of a Half moved to binary32's place are its value times 2^-112, exactly.
 template <class T>
 [[gnu::always_inline]] inline T converted(Half value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000) << 16, rest = value.bits & 0x7fff;
@@ -90,60 +86,26 @@ template <class T, class Copy>
 }
 
 template <class T>
-struct SourceType {
-  Convert<T> convert;
-  std::ptrdiff_t size;
-};
-
-template <class T>
-SourceType<T> source_type(NumberType type) {
-  switch (type) {
-    case NumberType::int8:
-      return {convert<T, std::int8_t>, 1};
-    case NumberType::int16:
-      return {convert<T, std::int16_t>, 2};
-    case NumberType::int32:
-      return {convert<T, std::int32_t>, 4};
-    case NumberType::int64:
-      return {convert<T, std::int64_t>, 8};
-    case NumberType::uint8:
-      return {convert<T, std::uint8_t>, 1};
-    case NumberType::uint16:
-      return {convert<T, std::uint16_t>, 2};
-    case NumberType::uint32:
-      return {convert<T, std::uint32_t>, 4};
-    case NumberType::uint64:
-      return {convert<T, std::uint64_t>, 8};
-    case NumberType::float16:
-      return {convert<T, Half>, 2};
-    case NumberType::float32:
-      return {convert<T, float>, 4};
-    case NumberType::float64:
-      return {convert<T, double>, 8};
-  }
-  return {nullptr, 0};
-}
-
-template <class T>
 void gather(const Gather<T>& g) {
-  constexpr NumberType own = sizeof(T) == 4 ? NumberType::float32 : NumberType::float64;
   constexpr std::ptrdiff_t size = static_cast<std::ptrdiff_t>(sizeof(T));
   const bool aligned =
       g.source.row_bytes % size == 0 && reinterpret_cast<std::uintptr_t>(g.source.base) % sizeof(T) == 0;
-  if (g.source.type == own && g.source.offsets == nullptr && aligned)
+  if (g.source.type == kNumberType<T> && g.source.offsets == nullptr && aligned)
     return gather_rows<T>(g, size, [](const char* from, std::ptrdiff_t first, std::ptrdiff_t count, T* to) {
       const T* numbers = reinterpret_cast<const T*>(from) + first;
       for_each_vector<T>(count, [&](std::ptrdiff_t k, std::ptrdiff_t lanes) {
         store_lanes(to + k, load_lanes(numbers + k, lanes, T(0)), lanes);
       });
     });
-  const SourceType<T> source = source_type<T>(g.source.type);
+  const Convert<T> convert_row =
+      with_number_type(g.source.type, [](auto tag) { return &convert<T, typename decltype(tag)::Number>; });
+  const std::ptrdiff_t from_size = size_of(g.source.type);
   const std::ptrdiff_t* offsets = g.source.offsets;
-  gather_rows<T>(g, source.size, [&](const char* from, std::ptrdiff_t first, std::ptrdiff_t count, T* to) {
+  gather_rows<T>(g, from_size, [&](const char* from, std::ptrdiff_t first, std::ptrdiff_t count, T* to) {
     if (offsets != nullptr)
-      source.convert(from, offsets + first, count, to);
+      convert_row(from, offsets + first, count, to);
     else
-      source.convert(from + first * source.size, nullptr, count, to);
+      convert_row(from + first * from_size, nullptr, count, to);
   });
 }
 

@@ -7,25 +7,9 @@
 namespace lamina::LAMINA_ISA {
 
 [[gnu::always_inline]] inline std::ptrdiff_t label_at(const Labels& labels, std::ptrdiff_t i) {
-  switch (labels.type) {
-    case LabelType::int8:
-      return static_cast<const std::int8_t*>(labels.data)[i];
-    case LabelType::int16:
-      return static_cast<const std::int16_t*>(labels.data)[i];
-    case LabelType::int32:
-      return static_cast<const std::int32_t*>(labels.data)[i];
-    case LabelType::int64:
-      return static_cast<const std::int64_t*>(labels.data)[i];
-    case LabelType::uint8:
-      return static_cast<const std::uint8_t*>(labels.data)[i];
-    case LabelType::uint16:
-      return static_cast<const std::uint16_t*>(labels.data)[i];
-    case LabelType::uint32:
-      return static_cast<const std::uint32_t*>(labels.data)[i];
-    case LabelType::uint64:
-      return static_cast<std::ptrdiff_t>(static_cast<const std::uint64_t*>(labels.data)[i]);
-  }
-  return -1;
+  return with_integer_type(labels.type, [&](auto tag) {
+    return static_cast<std::ptrdiff_t>(static_cast<const typename decltype(tag)::Number*>(labels.data)[i]);
+  });
 }
 
 inline std::ptrdiff_t first_label_outside(Labels labels, std::ptrdiff_t classes) {

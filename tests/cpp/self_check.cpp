@@ -193,7 +193,7 @@ struct SmallNetwork {
   }
 
   lamina::Rows rows(const std::vector<T>& data, std::ptrdiff_t cols) const {
-    const auto type = sizeof(T) == 4 ? lamina::NumberType::float32 : lamina::NumberType::float64;
+    const auto type = lamina::kNumberType<T>;
     return {data.data(), kRows, cols, cols * static_cast<std::ptrdiff_t>(sizeof(T)), nullptr, type};
   }
   lamina::engine::TrainingData<T> data() const {

@@ -167,7 +167,7 @@ std::map<std::string, std::function<void()>> cases() {
       std::vector<float> losses(32);
       k.losses[loss("softmax_cross_entropy")].evaluate({constant(matrix(x, 32, classes)),
                                                         {},
-                                                        {labels->data(), 32, LabelType::int64},
+                                                        {labels->data(), 32, NumberType::int64},
                                                         nullptr,
                                                         {},
                                                         0,

@@ -50,7 +50,8 @@ def state():
     """Return what a refused call must leave alone."""
     optimizer, executor = MODEL.optimizer, MODEL.executor
     return (
-        [array.tobytes() for array in MODEL.get_weights()], id(executor.compiled), executor.shuffles, executor.draws.value,
+        [array.tobytes() for array in MODEL.get_weights()], id(executor.compiled), executor.shuffles,
+        executor.draws.value,
         optimizer.batches, len(MODEL.layers), MODEL.name, MODEL.seed, lamina.config.floatx(),
     )  # fmt: skip
 

@@ -86,12 +86,8 @@ void Dense<T>::finish_gradient(Pass<T>& pass, Range rows, Range panels) const {
   if (output.in_panels.data != nullptr && rows.begin < rows.end) {
     const Panels<T>& dz = output.gradient;
     constexpr std::ptrdiff_t size = sizeof(T);
-    const Rows from{dz.data + rows.begin * dz.row_stride,
-                    rows.size(),
-                    dz.cols,
-                    dz.row_stride * size,
-                    nullptr,
-                    size == 4 ? NumberType::float32 : NumberType::float64};
+    const Rows from{
+        dz.data + rows.begin * dz.row_stride, rows.size(), dz.cols, dz.row_stride * size, nullptr, kNumberType<T>};
     pass.kernels.gather({from, nullptr, 0, rows.size(), output.in_panels, rows.begin, 1});
   }
   if (!this->need_dx) return;

@@ -24,7 +24,7 @@ from lamina.models.head import Given, loss_spec, metric_spec
 from lamina.models.prepared import Prepared
 from lamina.models.stack import Stack
 from lamina.optimizers import Optimizer
-from lamina.optimizers.base import constrained
+from lamina.optimizers.given import constrained
 from lamina.regularizers import penalty_of
 
 __all__ = ["Executor", "Run", "TrainingState"]
@@ -212,7 +212,7 @@ class Executor:
             for use, target in zip(prepared.uses, targets, strict=True)
         ]
         blocks = [
-            None if owner is None else (owner.block(), owner.weights, [_trains(owner, v) for v in owner.weights])
+            None if owner is None else (owner.block(), [v if _trains(owner, v) else None for v in owner.weights])
             for owner in network.owners
         ]
         trainer = _core.Trainer(

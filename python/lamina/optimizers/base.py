@@ -18,17 +18,18 @@ from lamina._common.arguments import Argument, optional
 from lamina._common.checks import KindError, flag, integer, listed, number, short, store_arrays, stored_arrays, text
 from lamina._common.counts import Count as Seen
 from lamina._common.counts import Steps
-from lamina._common.interrupts import interrupts_later, interrupts_now
-from lamina._common.locks import Once
+from lamina._common.interrupts import interrupts_later
 from lamina._common.names import redefines, snake_case, unique_name
 from lamina._common.objects import Configurable
-from lamina._data.arrays import converted, float_array, real_array
+from lamina._data.arrays import converted, real_array
 from lamina._engine.specs import LayerUpdateSpec, TensorUpdateSpec, UpdateSpec
-from lamina._engine.variable import Count, Home, Scalar, Variable, assign_together, one_moment, put_back
+from lamina._engine.variable import Count, Scalar, Variable, assign_together, one_moment, put_back
 from lamina.optimizers import schedules
+from lamina.optimizers.given import Blocks, GivenStep
 from lamina.optimizers.schedules import LearningRateSchedule
+from lamina.optimizers.slots import Slots
 
-__all__ = ["Optimizer", "constrained"]
+__all__ = ["Optimizer"]
 
 Array = npt.NDArray[Any]
 
@@ -117,10 +118,8 @@ class Optimizer(Configurable):
         self._without_decay: tuple[list[str], list[str]] = ([], [])  # paths, patterns of names
         self._trained: list[Variable] = []
         self._batches = Seen()
-        self._once = Once()  # guards the making of state
         self._step = _Step()
-        # Name of the state → block of parameters → block of state in the same layout.
-        self._slots: dict[str, dict[_core.Parameters, _core.Parameters]] = {name: {} for name in self.state_names()}
+        self._slots = Slots(self.state_names())
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute: an argument as the constructor would take it."""
@@ -135,9 +134,8 @@ class Optimizer(Configurable):
             raise
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copy what grows while another thread trains."""
-        slots = {name: dict(blocks) for name, blocks in dict(self._slots).items()}
-        return self.__dict__ | {"_slots": slots, "_step": _Step()}
+        """Leave out the step that another thread is taking."""
+        return self.__dict__ | {"_step": _Step()}
 
     def check_together(self) -> None:
         """Raise where arguments do not go with each other."""
@@ -150,14 +148,14 @@ class Optimizer(Configurable):
     def _renew_slots(self, name: str, before: Any) -> None:
         """Have the state that the arguments ask for; once training has begun it must be the state that there is."""
         wanted = self.state_names()
-        if list(wanted) == list(self._slots):
+        if list(wanted) == self._slots.names:
             return
         if self._trained:
             raise ValueError(
                 f"{type(self).__name__}: {name} must stay {short(before)}: the optimizer's state was made for it; got "
                 f"{short(getattr(self, name))}."
             )
-        self._slots = {slot: {} for slot in wanted}
+        self._slots = Slots(wanted)
 
     @property
     def batches(self) -> int:
@@ -283,6 +281,10 @@ class Optimizer(Configurable):
         """Return what all elements of one kind of state begin with."""
         return 0.0
 
+    def _first_state(self, name: str) -> float | None:
+        """Return what state begins with; None for the parameters: a layer may be trained later than others."""
+        return None if name == "average" else self.initial_state(name)
+
     def state_names(self) -> tuple[str, ...]:
         """Return the names of all arrays of state beside each variable."""
         names = tuple(name for name in self.slot_names() if name is not None)
@@ -316,32 +318,24 @@ class Optimizer(Configurable):
                 found.append(self._rate_after(step))
         return found
 
-    def state_block(self, name: str, block: _core.Parameters) -> _core.Parameters:
-        """Return one kind of state that belongs to a block of parameters: an average begins with its values."""
-        slots = self._slots.setdefault(name, {})  # a setting that needs it may have been assigned since
-        if block not in slots:
-            with self._once:
-                # An average begins where the parameters are: a layer may be trained later than others.
-                made = block.copy() if name == "average" else block.like(self.initial_state(name))
-                slots.setdefault(block, made)  # what interrupts this may have made it meanwhile
-        return slots[block]
-
     def state_blocks(self, name: str) -> list[_core.Parameters]:
         """Return all blocks of one kind of state."""
-        return list(self._slots.get(name, {}).values())
+        return self._slots.blocks(name)
+
+    def _state_block(self, name: str, block: _core.Parameters) -> _core.Parameters:
+        return self._slots.block(name, block, self._first_state(name))
 
     def slot_blocks(self, block: _core.Parameters) -> list[_core.Parameters | None]:
         """Return the compiled optimizer's state that belongs to a block of parameters."""
-        return [None if name is None else self.state_block(name, block) for name in self.slot_names()]
+        return [None if name is None else self._state_block(name, block) for name in self.slot_names()]
 
     def slot(self, name: str, variable: Variable) -> Variable:
         """Return the state that belongs to a variable."""
-        block, tensor = variable.require_block()
-        slot = Variable.holding(
-            np.zeros(variable.shape, variable.dtype), f"{variable.name}_{name}", f"{name}/{variable.path}"
-        )
-        slot.join(Home(self.state_block(name, block)), tensor)
-        return slot
+        return self._slots.of(name, variable, self._first_state(name))
+
+    def _states(self, variables: Sequence[Variable]) -> list[Variable]:
+        """Return all state beside variables."""
+        return [self.slot(name, variable) for name in self.state_names() for variable in variables]
 
     def slot_arrays(self, variables: Sequence[Variable]) -> dict[str, Array]:
         """Return the state of variables as ``"name/variable path"`` → array."""
@@ -363,7 +357,7 @@ class Optimizer(Configurable):
         if isinstance(self._learning_rate, float):
             rate = np.array(self._learning_rate, config.floatx())
             own.append(self._as_variable("learning_rate", rate, self._set_rate))
-        return own + [self.slot(name, v) for name in self.state_names() for v in self._trained]
+        return own + self._states(self._trained)
 
     def _as_variable(self, name: str, value: Array, take: Callable[[Any], None]) -> Variable:
         """Return a variable that is of the optimizer's own: what is assigned to it is taken over."""
@@ -450,14 +444,17 @@ class Optimizer(Configurable):
         ]  # fmt: skip
 
     def update_spec(
-        self, blocks: Sequence[tuple[_core.Parameters, Sequence[Variable], Sequence[bool]] | None]
+        self, blocks: Sequence[tuple[_core.Parameters, Sequence[Variable | None]] | None], penalties: bool = True
     ) -> UpdateSpec:
         """Return what the engine needs to know to take steps.
 
         Parameters
         ----------
         blocks : sequence
-            Of each op None or its block, the variables in it, and which of them are trained.
+            None for an op without parameters; else its block, and for each tensor in it the variable that is trained,
+            or None.
+        penalties : bool
+            Whether the engine adds the gradients of the regularizers' penalties.
         """
         clip, limit = self.clipping
         return UpdateSpec(
@@ -468,38 +465,53 @@ class Optimizer(Configurable):
             accumulate=self.gradient_accumulation_steps or 1,
             momentum=self.ema_momentum if self.use_ema else None,
             overwrite_every=self.ema_overwrite_frequency or 0,
-            layers=[LayerUpdateSpec() if found is None else self._layer_spec(*found) for found in blocks],
+            layers=[LayerUpdateSpec() if found is None else self._layer_spec(*found, penalties) for found in blocks],
         )
 
     def _layer_spec(
-        self, block: _core.Parameters, variables: Sequence[Variable], trained: Sequence[bool]
+        self, block: _core.Parameters, trained: Sequence[Variable | None], penalties: bool
     ) -> LayerUpdateSpec:
-        tensors = []
-        for variable, trains in zip(variables, trained, strict=True):
-            group = -1 if not trains else 0 if self.decays(variable) or not self.weight_decay else 1
-            l1, l2 = (None if variable.regularizer is None else variable.regularizer.compiled()) or (0.0, 0.0)
-            projection = None if variable.constraint is None else variable.constraint.compiled(variable.ndim)
-            tensors.append(TensorUpdateSpec(group, l1, l2, projection))
         return LayerUpdateSpec(
             slots=[] if self.in_python else self.slot_blocks(block),
-            accumulator=self.state_block("gradient_accumulator", block) if self.gradient_accumulation_steps else None,
-            average=self.state_block("average", block) if self.use_ema else None,
-            tensors=tensors,
+            accumulator=self._state_block("gradient_accumulator", block) if self.gradient_accumulation_steps else None,
+            average=self._state_block("average", block) if self.use_ema else None,
+            tensors=[self._tensor_spec(variable, penalties) for variable in trained],
         )
+
+    def _tensor_spec(self, variable: Variable | None, penalties: bool) -> TensorUpdateSpec:
+        if variable is None:
+            return TensorUpdateSpec(group=-1)
+        regularizer = variable.regularizer if penalties else None
+        l1, l2 = (None if regularizer is None else regularizer.compiled()) or (0.0, 0.0)
+        projection = None if variable.constraint is None else variable.constraint.compiled(variable.ndim)
+        return TensorUpdateSpec(self._group(variable), l1, l2, projection)
+
+    def _group(self, variable: Variable) -> int:
+        """Return which of the two settings applies to a variable: with weight decay, or without."""
+        return 0 if self.decays(variable) or not self.weight_decay else 1
 
     def update(self, variable: Variable, gradient: Array) -> None:
         """Take one step on one variable; `iterations` counts the steps before, `learning_rate` is that of the step."""
         if self.kernel is None:
             raise NotImplementedError(f"{type(self).__name__}: an optimizer defines update.")
         (variable,) = _variables(type(self).__name__, "variable", [variable])
-        block, tensor = variable.require_block()
         gradient = real_array(type(self).__name__, "gradient", gradient)
         if gradient.shape != variable.shape:
             raise ValueError(f"{type(self).__name__}: gradient must have shape {variable.shape}; got {gradient.shape}.")
-        _core.apply_gradient(
-            block, tensor, converted(gradient, variable.dtype), self.slot_blocks(block), self.kernel,
-            self.settings(self.decays(variable)), self.rates(1)[0], self.iterations + 1,
-        )  # fmt: skip
+        ready = np.ascontiguousarray(converted(gradient, variable.dtype))
+        GivenStep([variable], [ready], self._bare_spec).take(self.iterations, self.rates(1)[0], None)
+
+    def _bare_spec(self, blocks: Blocks) -> UpdateSpec:
+        """Return the specification of the formula alone: nothing is clipped, accumulated, averaged or constrained."""
+        assert self.kernel is not None
+        layers = [
+            LayerUpdateSpec(
+                self.slot_blocks(block),
+                tensors=[TensorUpdateSpec(-1 if variable is None else self._group(variable)) for variable in trained],
+            )
+            for block, trained in blocks
+        ]
+        return UpdateSpec(self.kernel, [self.settings(), self.settings(decay=False)], layers=layers)
 
     def apply(self, gradients: Sequence[Any], variables: Sequence[Variable] | None = None) -> None:
         """Take one step on all variables: accumulate, clip, update, average, constrain.
@@ -539,44 +551,22 @@ class Optimizer(Configurable):
         if self._step.thread == threading.get_ident():
             raise RuntimeError(f"{who}: apply must not be called from inside a step that the optimizer takes.")
         ready = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
-        # What may fail between two of the variables: code of the user's, and copies for which there is no memory.
-        copies = self.use_ema or self.gradient_accumulation_steps or any(v.constraint is not None for v in variables)
-        states = [self.slot(name, variable) for name in self.state_names() for variable in variables]
-        kept = [(v, v.numpy()) for v in (*variables, *states)] if copies or self.in_python else []
+        step = GivenStep(variables, ready, lambda blocks: self.update_spec(blocks, penalties=False))
+        # Where code of the user's runs it may fail between two of the variables.
+        may_fail = self.in_python or _host_constraint(variables)
+        kept = [(v, v.numpy()) for v in (*variables, *self._states(variables))] if may_fail else []
         rate = self.rates(1)[0]
         # A step is taken whole or not at all; others see the variables before it or after it.
-        with one_moment(self._moved_into_blocks(variables), write=True), interrupts_later():
+        with one_moment(variables, write=True), interrupts_later():
             try:
                 self._step.rate, self._step.thread = rate, threading.get_ident()
-                self._take_step(variables, ready)
+                step.take(self.batches, rate, self.update if self.in_python else None)
                 self.batches += 1
             except BaseException:
                 put_back(kept)
                 raise
             finally:
                 self._step.rate = self._step.thread = None
-
-    def _take_step(self, variables: Sequence[Variable], gradients: list[Array]) -> None:
-        ready = self._accumulated(gradients, variables)
-        if ready is not None:
-            if self.clipping[0] != "none":
-                ready = self._clip_gradients(ready)
-            with interrupts_now() if self.in_python else nullcontext():
-                for variable, gradient in zip(variables, ready, strict=True):
-                    self.update(variable, gradient)
-        if self.use_ema:
-            self._average(variables)
-        for variable in variables:
-            if variable.constraint is not None:
-                with interrupts_now():
-                    values = constrained(variable)
-                variable.assign(values)
-
-    @staticmethod
-    def _moved_into_blocks(variables: list[Variable]) -> list[Variable]:
-        for variable in variables:
-            variable.require_block()
-        return variables
 
     def _read_gradient(self, who: str, gradient: Any, variable: Variable) -> Array:
         """Return a copy of a gradient, of its variable's dtype and not scaled."""
@@ -594,48 +584,6 @@ class Optimizer(Configurable):
         """Return the loss whose gradients `apply` takes: multiplied by `loss_scale_factor`."""
         real_array(type(self).__name__, "loss", loss)
         return loss * self.loss_scale_factor if self.loss_scale_factor else loss
-
-    def _accumulated(self, gradients: list[Array], variables: Sequence[Variable]) -> list[Array] | None:
-        """Return the gradients to step with, None where more are to be accumulated first."""
-        steps = self.gradient_accumulation_steps
-        if not steps:
-            return gradients
-        last = (self.batches + 1) % steps == 0
-        for variable, gradient in zip(variables, gradients, strict=True):
-            sums = self.slot("gradient_accumulator", variable)
-            _core.add_to(np.ascontiguousarray(sums.value), gradient)
-            sums.assign(np.zeros(variable.shape) if last else gradient)
-            if last:
-                _core.scale_and_clip(gradient, 1 / steps, math.inf)
-        return gradients if last else None
-
-    def _clip_gradients(self, gradients: Sequence[Any]) -> list[Array]:
-        """Return copies of the gradients, clipped."""
-        kind, limit = self.clipping
-        arrays = [float_array(type(self).__name__, "a gradient", gradient).copy() for gradient in gradients]
-        if kind == "value":
-            for array in arrays:
-                _core.scale_and_clip(array, 1.0, limit)
-        if kind not in ("norm", "global_norm"):
-            return arrays
-        squares = [_core.sum(array, array) for array in arrays]
-        if kind == "global_norm":
-            squares = [math.fsum(squares) if all(map(math.isfinite, squares)) else math.nan] * len(squares)
-        for array, square in zip(arrays, squares, strict=True):
-            if not square <= limit * limit:
-                _core.scale_and_clip(array, limit / math.sqrt(square), math.inf)
-        return arrays
-
-    def _average(self, variables: Sequence[Variable]) -> None:
-        momentum = self.ema_momentum if self.iterations else 0.0
-        every = self.ema_overwrite_frequency
-        for variable in variables:
-            average = self.slot("average", variable)
-            values = average.numpy()
-            _core.running_average(np.ascontiguousarray(variable.value), values, momentum)
-            average.assign(values)
-            if every and (self.iterations + 1) % every == 0:
-                variable.assign(values)
 
     def finalize_variable_values(self, variables: Sequence[Variable]) -> None:
         """Put the running averages, where they are kept, in place of the variables."""
@@ -690,12 +638,6 @@ def _variables(who: str, name: str, value: Any) -> list[Variable]:
     return found
 
 
-def constrained(variable: Variable) -> Array:
-    """Return the values of a variable as its constraint makes them, or raise where that returns something else."""
-    assert variable.constraint is not None
-    found = real_array(f"the constraint of {variable.path!r}", "what it returns", variable.constraint(variable.numpy()))
-    if found.shape != variable.shape:
-        raise ValueError(
-            f"the constraint of {variable.path!r}: what it returns must have shape {variable.shape}; got {found.shape}."
-        )
-    return found
+def _host_constraint(variables: Iterable[Variable]) -> bool:
+    """Return whether a constraint is written in Python."""
+    return any(v.constraint is not None and v.constraint.compiled(v.ndim) is None for v in variables)

@@ -1,0 +1,208 @@
+#include "bindings/updates.hpp"
+
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "bindings/engine.hpp"
+#include "bindings/register.hpp"
+
+namespace lamina::bindings {
+
+using namespace engine;
+
+namespace {
+
+ConstraintKind constraint_kind(const std::string& name) {
+  if (name == "not_negative") return ConstraintKind::not_negative;
+  if (name == "column_norms") return ConstraintKind::column_norms;
+  if (name == "row_norms") return ConstraintKind::row_norms;
+  raise_value("update: there is no constraint '" + name + "'.");
+}
+
+Clip clip_of(const std::string& name) {
+  if (name == "none") return Clip::none;
+  if (name == "value") return Clip::value;
+  if (name == "norm") return Clip::norm;
+  if (name == "global_norm") return Clip::global_norm;
+  raise_value("update: there is no clipping by '" + name + "'.");
+}
+
+Constraint constraint_of(const py::handle& projection) {
+  if (projection.is_none()) return {};
+  return {constraint_kind(attribute<std::string>(projection, "kind")),
+          {attribute<double>(projection, "least"), attribute<double>(projection, "most"),
+           attribute<double>(projection, "rate")}};
+}
+
+// A lamina._engine.specs.LayerUpdateSpec, for parameters that may be null.
+template <class T>
+LayerUpdateSpec<T> layer_update_spec(const py::handle& spec, const Parameters<T>* parameters, int groups) {
+  const auto block = [&](const py::handle& given) -> std::shared_ptr<Parameters<T>> {
+    if (given.is_none()) return nullptr;
+    auto found = of_type<Parameters, T>(given.cast<const PyParameters&>().object, "slots");
+    if (parameters == nullptr || !(found->layout() == parameters->layout()))
+      raise_value("update: a slot must have the layout of its layer.");
+    return found;
+  };
+  LayerUpdateSpec<T> layer;
+  for (const py::handle slot : spec.attr("slots")) layer.slots.push_back(block(slot));
+  layer.accumulator = block(spec.attr("accumulator"));
+  layer.average = block(spec.attr("average"));
+  for (const py::handle tensor : spec.attr("tensors")) {
+    layer.tensors.push_back({attribute<int>(tensor, "group"), attribute<double>(tensor, "l1"),
+                             attribute<double>(tensor, "l2"), constraint_of(tensor.attr("constraint"))});
+    if (layer.tensors.back().group >= groups) raise_value("update: there is no such group.");
+  }
+  return layer;
+}
+
+}  // namespace
+
+template <class T>
+UpdateSpec<T> update_spec(const std::vector<Parameters<T>*>& blocks, const py::handle& given) {
+  UpdateSpec<T> spec;
+  spec.optimizer = optimizer_number(attribute<std::string>(given, "optimizer"));
+  spec.settings = attribute<std::vector<std::vector<double>>>(given, "settings");
+  for (std::vector<double>& group : spec.settings) group.resize(kMostSettings);
+  spec.clip = clip_of(attribute<std::string>(given, "clip"));
+  spec.limit = attribute<double>(given, "limit");
+  spec.accumulate = attribute<std::int64_t>(given, "accumulate");
+  spec.average = attribute<std::optional<double>>(given, "momentum").value_or(-1);
+  spec.overwrite_every = attribute<std::int64_t>(given, "overwrite_every");
+  const auto layers = attribute<std::vector<py::object>>(given, "layers");
+  if (spec.accumulate < 1 || layers.size() != blocks.size())
+    raise_value("update: there must be an entry for each layer, and accumulate >= 1.");
+  for (std::size_t l = 0; l < blocks.size(); ++l) {
+    const Parameters<T>* parameters = blocks[l];
+    LayerUpdateSpec<T> layer = layer_update_spec<T>(layers[l], parameters, static_cast<int>(spec.settings.size()));
+    const std::size_t tensors = parameters == nullptr ? 0 : parameters->layout().tensors.size();
+    if (layer.slots.size() > kMostSlots || layer.tensors.size() != tensors ||
+        (parameters != nullptr &&
+         ((spec.accumulate > 1 && layer.accumulator == nullptr) || (spec.average >= 0 && layer.average == nullptr))))
+      raise_value("update: a layer's state or tensors do not fit it.");
+    spec.layers.push_back(std::move(layer));
+  }
+  return spec;
+}
+
+template UpdateSpec<float> update_spec(const std::vector<Parameters<float>*>&, const py::handle&);
+template UpdateSpec<double> update_spec(const std::vector<Parameters<double>*>&, const py::handle&);
+
+namespace {
+
+// An update whose gradients come from outside, tensor by tensor.
+template <class T>
+class GivenUpdate {
+ public:
+  using Number = T;
+
+  GivenUpdate(std::vector<std::shared_ptr<Parameters<T>>> blocks, const py::handle& spec)
+      : blocks_(std::move(blocks)),
+        update_(update_spec<T>(raw(blocks_), spec), kernels_of<T>(kernels()), raw(blocks_)),
+        gradients_(update_.gradient_size()) {
+    for (const auto& block : blocks_) gates_.push_back(&block->gate());
+  }
+
+  const std::vector<Gate*>& gates() const { return gates_; }
+  const Layout& layout(std::size_t block) const { return blocks_[block]->layout(); }
+  std::size_t size() const { return blocks_.size(); }
+  T* gradient(std::size_t block) const {
+    return gradients_.data() + update_.offset(static_cast<std::ptrdiff_t>(block));
+  }
+
+  bool prepare(std::int64_t iteration, double rate) {
+    update_.begin_step(iteration, rate);
+    return update_.accumulate_and_clip(gradients_.data(), 0, 1, alone_);
+  }
+  void step() { update_.step_all(gradients_.data(), 0, 1); }
+  void finish() {
+    update_.finish(0, 1, alone_);
+    update_.mark_changed();
+  }
+
+ private:
+  static std::vector<Parameters<T>*> raw(const std::vector<std::shared_ptr<Parameters<T>>>& blocks) {
+    std::vector<Parameters<T>*> found;
+    for (const auto& block : blocks) found.push_back(block.get());
+    return found;
+  }
+
+  std::vector<std::shared_ptr<Parameters<T>>> blocks_;
+  std::vector<Gate*> gates_;
+  Update<T> update_;
+  Buffer<T> gradients_;
+  Barrier alone_{1};
+};
+
+struct PyUpdate {
+  OfEitherType<GivenUpdate> object;
+};
+
+PyUpdate make_update(const std::vector<const PyParameters*>& blocks, const py::object& spec) {
+  if (blocks.empty()) raise_value("Update: there must be a block.");
+  return std::visit(
+      [&](const auto& first) -> PyUpdate {
+        using T = std::remove_pointer_t<decltype(first->data())>;
+        std::vector<std::shared_ptr<Parameters<T>>> found;
+        for (const PyParameters* block : blocks)
+          found.push_back(of_type<Parameters, T>(block->object, "Update: blocks"));
+        return {std::make_shared<GivenUpdate<T>>(std::move(found), spec)};
+      },
+      blocks.front()->object);
+}
+
+// Runs body(layout, data of the gradient's block, data of the array) for an array that must fit a tensor.
+template <class Body>
+void with_gradient(const PyUpdate& self, std::size_t block, int tensor, const py::array& array, Body&& body) {
+  std::visit(
+      [&](const auto& update) {
+        using T = typename std::remove_reference_t<decltype(*update)>::Number;
+        if (block >= update->size()) raise_value("Update: there is no such block.");
+        with_tensor<T>(update->layout(block), tensor, array,
+                       [&](T* data) { body(update->layout(block), update->gradient(block), data); });
+      },
+      self.object);
+}
+
+template <class Body>
+auto with_gates(const PyUpdate& self, Body&& body) {
+  std::visit([&](const auto& update) { inside(update->gates(), Access::exclusive, [&] { body(*update); }); },
+             self.object);
+}
+
+}  // namespace
+
+void register_updates(py::module_& module) {
+  py::class_<PyUpdate>(module, "Update")
+      .def(py::init(&make_update), py::arg("blocks"), py::arg("spec"))
+      .def(
+          "write_gradient",
+          [](const PyUpdate& self, std::size_t block, int tensor, const py::array& gradient) {
+            with_gradient(self, block, tensor, gradient,
+                          [&](const Layout& layout, auto* to, auto* from) { pack(layout, tensor, from, to); });
+          },
+          py::arg("block"), py::arg("tensor"), py::arg("gradient"))
+      .def(
+          "read_gradient",
+          [](const PyUpdate& self, std::size_t block, int tensor, const py::array& out) {
+            with_gradient(self, block, tensor, out,
+                          [&](const Layout& layout, auto* from, auto* to) { unpack(layout, tensor, from, to); });
+          },
+          py::arg("block"), py::arg("tensor"), py::arg("out"))
+      .def(
+          "prepare",
+          [](const PyUpdate& self, std::int64_t iteration, double learning_rate) {
+            bool steps = false;
+            with_gates(self, [&](auto& update) { steps = update.prepare(iteration, learning_rate); });
+            return steps;
+          },
+          Computes(), py::arg("iteration"), py::arg("learning_rate"))
+      .def(
+          "step", [](const PyUpdate& self) { with_gates(self, [](auto& update) { update.step(); }); }, Computes())
+      .def("finish", [](const PyUpdate& self) { with_gates(self, [](auto& update) { update.finish(); }); }, Computes());
+}
+
+}  // namespace lamina::bindings

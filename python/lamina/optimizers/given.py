@@ -1,0 +1,102 @@
+"""GivenStep: a step of an optimizer whose gradients come from outside the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core
+from lamina._common.interrupts import interrupts_now
+from lamina._data.arrays import real_array
+from lamina._engine.specs import UpdateSpec
+from lamina._engine.variable import Variable
+
+__all__ = ["GivenStep", "constrained"]
+
+Array = npt.NDArray[Any]
+# Of each block of parameters: it, and for each of its tensors the variable that is trained, or None.
+Blocks = Sequence[tuple[_core.Parameters, Sequence[Variable | None]]]
+
+
+class GivenStep:
+    """A step on variables, given their gradients: accumulate, clip, update, average, constrain, as `fit` does it.
+
+    Parameters
+    ----------
+    variables : sequence of Variable
+    gradients : sequence of array
+        C-contiguous, each of its variable's shape and dtype; they are copied.
+    spec_of : callable
+        Returns the `UpdateSpec` for blocks of parameters.
+
+    Raises
+    ------
+    TypeError
+        The variables are not all of one dtype.
+    """
+
+    def __init__(
+        self, variables: Sequence[Variable], gradients: Sequence[Array], spec_of: Callable[[Blocks], UpdateSpec]
+    ) -> None:
+        self._variables = variables
+        self._places: list[tuple[int, int]] = []  # of each variable its block's number and its tensor
+        numbers: dict[_core.Parameters, int] = {}
+        trained: list[list[Variable | None]] = []
+        for variable in variables:
+            block, tensor = variable.require_block()
+            if block not in numbers:
+                numbers[block] = len(numbers)
+                trained.append([None] * block.tensors)
+            trained[numbers[block]][tensor] = variable
+            self._places.append((numbers[block], tensor))
+        self._update = _core.Update(list(numbers), spec_of(list(zip(numbers, trained, strict=True))))
+        for (number, tensor), gradient in zip(self._places, gradients, strict=True):
+            self._update.write_gradient(number, tensor, gradient)
+
+    def take(self, iteration: int, rate: float, update: Callable[[Variable, Array], None] | None) -> None:
+        """Take the step.
+
+        Parameters
+        ----------
+        iteration : int
+            Batches before this one.
+        rate : float
+            Learning rate.
+        update : callable or None
+            Called with each variable and its gradient, accumulated and clipped; None for the engine's own formula.
+        """
+        if self._update.prepare(iteration, rate):
+            if update is None:
+                self._update.step()
+            else:
+                with interrupts_now():
+                    for variable, gradient in zip(self._variables, self._gradients(), strict=True):
+                        update(variable, gradient)
+        self._update.finish()
+        for variable in self._variables:
+            if variable.constraint is not None and variable.constraint.compiled(variable.ndim) is None:
+                with interrupts_now():
+                    values = constrained(variable)
+                variable.assign(values)
+
+    def _gradients(self) -> list[Array]:
+        found = []
+        for variable, (number, tensor) in zip(self._variables, self._places, strict=True):
+            gradient = np.empty(variable.shape, variable.dtype)
+            self._update.read_gradient(number, tensor, gradient)
+            found.append(gradient)
+        return found
+
+
+def constrained(variable: Variable) -> Array:
+    """Return the values of a variable as its constraint makes them, or raise where that returns something else."""
+    assert variable.constraint is not None
+    found = real_array(f"the constraint of {variable.path!r}", "what it returns", variable.constraint(variable.numpy()))
+    if found.shape != variable.shape:
+        raise ValueError(
+            f"the constraint of {variable.path!r}: what it returns must have shape {variable.shape}; got {found.shape}."
+        )
+    return found
