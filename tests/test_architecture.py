@@ -80,3 +80,15 @@ def test_imports_stand_at_the_top_and_name_modules(path):
                 assert name.name == "_core" or room.is_dir() or room.with_suffix(".py").is_file(), (
                     f"{path}:{node.lineno}: from lamina import {name.name}: import it from its room"
                 )
+
+
+def test_tests_lie_where_their_room_is():
+    """A folder of tests has the name of a room; what has no folder is about the package as a whole."""
+    here = Path(__file__).parent
+    rooms = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    folders = {path.name for path in here.iterdir() if path.is_dir() and not path.name.startswith("__")}
+    assert folders - rooms == {"cpp", "fuzz", "peers"}
+    public = {room for room in rooms if not room.startswith("_")}
+    assert public <= folders
+    for folder in folders - {"cpp", "fuzz", "peers"}:
+        assert list((here / folder).glob("test_*.py")), folder

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from tests_helpers import small_model
+from helpers import small_model
 
 import lamina
 from lamina import layers

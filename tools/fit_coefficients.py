@@ -6,7 +6,7 @@ a few per cent of the minimax polynomial for functions as smooth as these. Run
     python tools/fit_coefficients.py > csrc/simd/coefficients.hpp
 
 after changing a degree or an interval. The error that the polynomial itself leaves is printed beside
-it; the error of the finished function, rounding included, is measured by ``tests/test_accuracy.py``.
+it; the error of the finished function, rounding included, is measured by ``tests/kernels/test_accuracy.py``.
 """
 
 from __future__ import annotations

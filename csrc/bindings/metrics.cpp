@@ -21,7 +21,7 @@ Argument scores_of(Arguments& arguments, const py::handle& scores) {
 
 // One value a row, given predictions (n, c) and class labels (n,) or targets (n, c), as the metric takes.
 py::object metric_values(const std::string& name, const py::handle& targets, const py::handle& predictions,
-                         double parameter, const py::handle& out) {
+                         const std::vector<double>& parameters, const py::handle& out) {
   const int number = metric_number(name);
   if (number < 0) raise_value("metric_values: there is no metric '" + name + "'.");
   Arguments arguments(name.c_str());
@@ -32,6 +32,7 @@ py::object metric_values(const std::string& name, const py::handle& targets, con
     classes = arguments.labels(targets, "y_true", p.array.shape(0), p.array.shape(1));
   else
     t = arguments.input(targets, "y_true", p.shape(), "(n, c)");
+  const double parameter = parameters.empty() ? 0 : parameters.front();
   const Argument values = arguments.output(out, "out", {p.array.shape(0)}, "(n,)");
   arguments.refuse_overlaps();
   with_dtype(arguments.dtype(), [&](auto zero) {
@@ -117,7 +118,7 @@ double sum(const py::handle& values, const py::handle& weights) {
 
 void register_metrics(py::module_& module) {
   define(module, "metric_values", metric_values, py::arg("name"), py::arg("targets"), py::arg("predictions"),
-         py::arg("parameter"), py::arg("out"));
+         py::arg("parameters"), py::arg("out"));
   define(module, "count_by_threshold", count_by_threshold, py::arg("targets"), py::arg("scores"), py::arg("weights"),
          py::arg("thresholds"), py::arg("counts"));
   define(module, "column_products", column_products, py::arg("a"), py::arg("b"), py::arg("weights"),

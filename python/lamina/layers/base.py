@@ -25,9 +25,11 @@ from lamina._common.locks import Once
 from lamina._common.names import redefines, snake_case, unique, unique_name
 from lamina._data.arrays import batch_array, converted, float_array, index_array, real_array
 from lamina._engine.host import Functions, Pass
-from lamina._engine.network import CompiledNetwork, Constants, compile_network
+from lamina._engine.network import Constants
 from lamina._engine.ops import ActivityOp, HostOp, Op, Shape
-from lamina._engine.variable import Home, Variable, assign_all, check_aggregation, one_moment
+from lamina._engine.variable import Variable, assign_all, check_aggregation, one_moment
+from lamina.layers.alone import Alone
+from lamina.layers.parameters import ParameterSet
 from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_row_shape
 from lamina.layers.stored import Stored
@@ -109,13 +111,9 @@ class Layer:
         self._building = False
         self.stored: Stored | None = None  # where the parameters come from while the layer is loaded
         self.input_row_shape: Shape | None = None
-        self._variables: list[Variable] = []
-        self._home = Home()  # of all variables
-        self._own_network: tuple[Any, CompiledNetwork, Layer] | None = (
-            None  # what it was made for, it, and what it was made of
-        )
-        self.changes = 0  # of what is compiled into the plan and is neither a parameter nor an argument
-        self._draws = 0  # calls of the layer by itself, as in training
+        self._parameters = ParameterSet()
+        self._alone = Alone()
+        self.changes = 0  # of what is compiled into networks and is neither a parameter nor an argument
         self._activity_loss: float | None = None
 
     def check_computable(self) -> None:
@@ -264,7 +262,7 @@ class Layer:
     @dtype.setter
     def dtype(self, value: Any) -> None:
         who = f"{type(self).__name__} {self.name!r}"
-        if self.placed or self._variables:
+        if self.placed or self._parameters.variables:
             raise ValueError(f"{who}: dtype must be set before the layer is built; it is {self._dtype}.")
         self._dtype = config.check_float_type(who, value)
 
@@ -276,7 +274,7 @@ class Layer:
     def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
         """Remember the input shape."""
         who = f"{type(self).__name__} {self.name!r}"
-        if self._variables and self.placed and not redefines(type(self), "build", "ops"):
+        if self._parameters.variables and self.placed and not redefines(type(self), "build", "ops"):
             raise ValueError(f"{who}: build must be called once; it was, for rows of shape {self.input_row_shape}.")
         self.input_row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
         self.built = True
@@ -313,7 +311,7 @@ class Layer:
             )
 
     def _build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
-        keeps = bool(self._variables)
+        keeps = bool(self._parameters.variables)
         try:
             if keeps:  # made before, for rows of any shape
                 self.mark_built(input_shape)
@@ -329,14 +327,15 @@ class Layer:
     def unplace(self, keeps: bool) -> None:
         """Forget for which rows the layer was built, and its parameters unless they were there before."""
         if keeps:
-            self.input_row_shape = self._own_network = None
+            self.input_row_shape = None
+            self._alone.forget_network()
         else:
             self.discard_weights()
 
     def discard_weights(self) -> None:
         """Make the layer unbuilt again: what a failed build leaves behind is of no use."""
-        self._variables = []
-        self._home, self._own_network = Home(), None
+        self._parameters = ParameterSet()
+        self._alone.forget_network()
         self.input_row_shape = None
         self.built = False
 
@@ -378,7 +377,7 @@ class Layer:
         if flag(who, "overwrite_with_gradient", overwrite_with_gradient):
             raise ValueError(f"{who}: overwrite_with_gradient must be False.")
         shape = () if shape is None else sizes(who, "shape", shape)
-        name = text(who, "name", name) if name is not None else f"variable_{len(self._variables)}"
+        name = text(who, "name", name) if name is not None else f"variable_{len(self._parameters.variables)}"
         trainable = flag(who, "trainable", trainable)
         flag(who, "autocast", autocast)
         check_aggregation(who, aggregation)
@@ -389,30 +388,24 @@ class Layer:
         )
         regularizer = regularizers.argument(who, "regularizer", regularizer)
         constraint = constraints.argument(who, "constraint", constraint)
-        if self._home.block is not None:
+        if self._parameters.moved:
             raise RuntimeError(f"{who} must be called in build.")
-        path = unique(f"{self.name}/{name}", {variable.path for variable in self._variables})
-        stored = self.stored
-        if stored is None:
+        path = unique(f"{self.name}/{name}", {variable.path for variable in self._parameters.variables})
+        if self.stored is None:
             with _core.DefaultMode():  # the caller's may round otherwise
                 value = initializer(shape, self.dtype)
             source = f"the initializer of {name} must return"
         else:
-            value = stored.values[path]
-            stored.taken.add(path)
+            value = self.stored.take(path, self.dtype)
             source = f"{path} in the file must have"
-            if value.dtype != self.dtype:
-                raise ValueError(f"{path!r} in the file must be {self.dtype}; it is {value.dtype}")
         array = converted(value, self.dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "OWNDATA"))
         if array.shape != shape:
             raise ValueError(f"{who}: {source} shape {shape}; got {array.shape}.")
         variable = Variable.holding(array, name, path, trainable)
-        variable.owner = self
-        variable.join(self._home, len(self._variables))
         variable.regularizer, variable.constraint = regularizer, constraint
         if constraint is not None:
             constraint.compiled(len(shape))  # raises where it does not fit
-        self._variables.append(variable)
+        self._parameters.add(variable, self)
         return variable
 
     # Where the input is numbers of rows of a table: how many rows it has.
@@ -423,15 +416,7 @@ class Layer:
 
     def block(self) -> _core.Parameters:
         """Return the engine's memory for the parameters; they are moved there on the first call."""
-        block = self._home.block
-        if block is not None:
-            return block
-        shapes = [(v.shape[0], v.shape[1]) if v.ndim == 2 else (1, v.size) for v in self._variables]
-        with self.once:
-            block = self._home.move(lambda: _core.Parameters(self.dtype, self._dense_block, shapes), self._variables)
-        for variable in self._variables:
-            variable.owner = None  # it knows where its values are, and the layer may go
-        return block
+        return self._parameters.block(self.once, self.dtype, self._dense_block)
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -458,7 +443,7 @@ class Layer:
     @property
     def weights(self) -> list[Variable]:
         """All variables, in Keras's order; empty before the layer is built."""
-        return list(self._variables)
+        return list(self._parameters.variables)
 
     @property
     def variables(self) -> list[Variable]:
@@ -468,7 +453,7 @@ class Layer:
     @property
     def trainable_weights(self) -> list[Variable]:
         """Variables that training changes."""
-        return [v for v in self._variables if v.trainable] if self.trainable else []
+        return [v for v in self._parameters.variables if v.trainable] if self.trainable else []
 
     @property
     def trainable_variables(self) -> list[Variable]:
@@ -478,7 +463,7 @@ class Layer:
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """Variables that training leaves alone."""
-        return [v for v in self._variables if not (self.trainable and v.trainable)]
+        return [v for v in self._parameters.variables if not (self.trainable and v.trainable)]
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
@@ -488,7 +473,9 @@ class Layer:
     @property
     def losses(self) -> list[float]:
         """Penalties of the regularizers on parameters, and of that on the last output of a call of the layer."""
-        regularized = [v for v in self._variables if v.regularizer is not None and v.trainable and self.trainable]
+        regularized = [
+            v for v in self._parameters.variables if v.regularizer is not None and v.trainable and self.trainable
+        ]
         found = [v.regularizer(v.value) for v in regularized if v.regularizer is not None]
         return found if self._activity_loss is None else [*found, self._activity_loss]
 
@@ -527,23 +514,23 @@ class Layer:
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Put the parameters into a mapping, as ``"0"``, ``"1"``, … in their order."""
         who = f"{type(self).__name__} {self.name!r}: save_own_variables"
-        store_arrays(who, store, [variable.numpy() for variable in self._variables])
+        store_arrays(who, store, [variable.numpy() for variable in self._parameters.variables])
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
         """Take the parameters from a mapping that `save_own_variables` filled."""
         who = f"{type(self).__name__} {self.name!r}: load_own_variables"
-        self.set_weights(stored_arrays(who, store, len(self._variables)))
+        self.set_weights(stored_arrays(who, store, len(self._parameters.variables)))
 
     def count_params(self) -> int:
         """Return the number of parameters; for built layers."""
         self._require_variables()
-        return sum(variable.size for variable in self._variables)
+        return sum(variable.size for variable in self._parameters.variables)
 
     def get_weights(self) -> list[Array]:
         """Return copies of the parameters, in Keras's order."""
         self._require_variables()
-        with one_moment(self._variables):
-            return [variable.numpy() for variable in self._variables]
+        with one_moment(self._parameters.variables):
+            return [variable.numpy() for variable in self._parameters.variables]
 
     def set_weights(self, weights: list[npt.ArrayLike]) -> None:
         """Write the parameters, all or none.
@@ -559,7 +546,7 @@ class Layer:
             Number or shapes differ. Nothing is written then.
         """
         self._require_variables()
-        assign_all(f"{type(self).__name__} {self.name!r}", self._variables, weights)
+        assign_all(f"{type(self).__name__} {self.name!r}", self._parameters.variables, weights)
 
     # Whether elements do not depend on each other, nor on where they are: input may have any shape.
     any_rank = False
@@ -601,8 +588,8 @@ class Layer:
         with self.once:
             if not self.placed:
                 self.build_or_discard((None, *batch.shape[1:]))
-            compiled = self._network_alone(batch.shape[1:])
-        output = compiled.network.predict(batch, None, self._next_draw() if training else None)
+            compiled = self._alone.network(self, batch.shape[1:])
+        output = compiled.network.predict(batch, None, self._alone.next_draw(self.once) if training else None)
         if self.activity_regularizer is not None:
             self._activity_loss = self.activity_regularizer(output) / max(1, len(output))
         if shape != batch.shape and compiled.output_shape == batch.shape[1:]:
@@ -612,7 +599,7 @@ class Layer:
     def _rows_of(self, who: str, array: Array) -> Array:
         """Return a batch that fits what the layer was built for."""
         built = self.input_row_shape
-        if built is None or not self._variables:
+        if built is None or not self._parameters.variables:
             return batch_array(who, "x", array, None)
         if self.last_axis_alone and array.ndim >= 2 and (self.vocabulary or array.shape[-1] == built[-1]):
             return array
@@ -621,34 +608,18 @@ class Layer:
     # Whether the shape of the parameters is a matter of the last axis of the input alone.
     last_axis_alone = False
 
-    def _network_alone(self, row_shape: Shape) -> CompiledNetwork:
-        """Return the layer as a network of its own, for rows of a shape."""
-        key = (row_shape, self.trainable, self.changes)
-        if self._own_network is None or self._own_network[0] != key:
-            layer = self
-            if row_shape != self.input_row_shape:  # a view of the layer, built for these rows, over the same parameters
-                self.block()
-                layer = copy.copy(self)
-                layer.input_row_shape = row_shape
-            self._own_network = (key, compile_network([layer], row_shape, self.dtype), layer)
-        return self._own_network[1]
-
-    def _next_draw(self) -> int:
-        with self.once:
-            self._draws += 1
-            return self._draws
-
     def __copy__(self) -> Layer:
         """Copy the layer: with the same parameters where there are some; without any it is a layer of its own."""
         copied = type(self).__new__(type(self))
         vars(copied).update(self.__getstate__())
-        copied._variables = list(self._variables)
-        if not self._variables:
-            copied._home, copied.once = Home(), Once()
+        copied._parameters, copied._alone = copy.copy(self._parameters), Alone()
+        copied._alone.draws = self._alone.draws
+        if not self._parameters.variables:
+            copied.once = Once()
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_own_network": None, "_building": False, "stored": None}
+        return self.__dict__ | {"_building": False, "stored": None}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

@@ -52,12 +52,12 @@ class _Noise(Layer):
 
     def own_state(self) -> dict[str, int]:
         """Return the key of the noise, and how often the layer was called by itself."""
-        return {"key": self._key, "draws": self._draws}
+        return {"key": self._key, "draws": self._alone.draws}
 
     def take_own_state(self, state: dict[str, int]) -> None:
         """Go on with the noise of another layer."""
         if state:
-            self._key, self._draws = state["key"], state["draws"]
+            self._key, self._alone.draws = state["key"], state["draws"]
             self.note_change()
 
     def get_config(self) -> dict[str, Any]:

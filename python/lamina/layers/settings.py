@@ -64,6 +64,7 @@ class Rule(Setting[Any]):
     def __set__(self, instance: Any, value: Any) -> None:
         super().__set__(instance, value)
         if self._kind != "initializer":
-            for variable in vars(instance).get("_variables", ()):
+            made = vars(instance).get("_parameters")  # not there while the constructor runs
+            for variable in () if made is None else made.variables:
                 if variable.name == self._parameter:
                     setattr(variable, self._kind, vars(instance)[self.name])

@@ -30,6 +30,14 @@ class Stored:
         self.values = values
         self.taken: set[str] = set()
 
+    def take(self, path: str, dtype: str) -> Array:
+        """Return the values of a variable; raise where they are of another dtype."""
+        value = self.values[path]
+        self.taken.add(path)
+        if value.dtype != dtype:
+            raise ValueError(f"{path!r} in the file must be {dtype}; it is {value.dtype}")
+        return value
+
     def belongs_to(self, config: Any) -> bool:
         """Return whether a model's configuration is that of the file, or of a model in it."""
         return id(config) in self._configs

@@ -34,25 +34,14 @@ from lamina.metrics.accuracy import (
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
 )
+from lamina.metrics.area import AUC
 from lamina.metrics.base import (
     Mean,
     MeanMetricWrapper,
     Metric,
     Sum,
 )
-from lamina.metrics.confusion import (
-    AUC,
-    FalseNegatives,
-    FalsePositives,
-    Precision,
-    PrecisionAtRecall,
-    Recall,
-    RecallAtPrecision,
-    SensitivityAtSpecificity,
-    SpecificityAtSensitivity,
-    TrueNegatives,
-    TruePositives,
-)
+from lamina.metrics.confusion import FalseNegatives, FalsePositives, Precision, Recall, TrueNegatives, TruePositives
 from lamina.metrics.functions import (
     binary_accuracy,
     categorical_accuracy,
@@ -81,6 +70,12 @@ from lamina.metrics.scores import (
     F1Score,
     FBetaScore,
     R2Score,
+)
+from lamina.metrics.trade_offs import (
+    PrecisionAtRecall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
 )
 
 __all__ = [

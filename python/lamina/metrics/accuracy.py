@@ -30,6 +30,11 @@ class _Accuracy(Metric):
 
     numbered = False
     direction = "up"
+    engine_kernel: str
+
+    def row_values(self, y_true: Array, y_pred: Array) -> Array:
+        """Return the value of each row: 1 or 0, or the share of right columns."""
+        return _core.metric_values(self.engine_kernel, y_true, y_pred, self.parameters(), None)
 
 
 class Accuracy(_Accuracy):
@@ -43,10 +48,6 @@ class Accuracy(_Accuracy):
 
     engine_kernel = "equal_matches"
     by_element = True
-
-    def row_values(self, y_true: Array, y_pred: Array) -> Array:
-        """Return the share of equal columns of each row."""
-        return _core.metric_values("equal_matches", y_true, y_pred, 0, None)
 
 
 class BinaryAccuracy(_Accuracy):
@@ -72,10 +73,6 @@ class BinaryAccuracy(_Accuracy):
         """Return the threshold."""
         return (self.threshold,)
 
-    def row_values(self, y_true: Array, y_pred: Array) -> Array:
-        """Return the share of right columns of each row."""
-        return _core.metric_values("binary_matches", y_true, y_pred, self.threshold, None)
-
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return super().get_config() | {"threshold": self.threshold}
@@ -85,10 +82,6 @@ class CategoricalAccuracy(_Accuracy):
     """Share of rows whose largest output is where the target's is; one-hot targets, say."""
 
     engine_kernel = "categorical_matches"
-
-    def row_values(self, y_true: Array, y_pred: Array) -> Array:
-        """Return 1 or 0 for each row."""
-        return _core.metric_values("categorical_matches", y_true, y_pred, 0, None)
 
 
 class SparseCategoricalAccuracy(_Accuracy):
@@ -106,10 +99,6 @@ class SparseCategoricalAccuracy(_Accuracy):
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return class numbers."""
         return label_array(who, "y_true", y, columns)
-
-    def row_values(self, y_true: Array, y_pred: Array) -> Array:
-        """Return 1 or 0 for each row."""
-        return _core.metric_values("sparse_matches", y_true, y_pred, 0, None)
 
 
 class TopKCategoricalAccuracy(_Accuracy):
@@ -138,10 +127,6 @@ class TopKCategoricalAccuracy(_Accuracy):
     def parameters(self) -> tuple[float, ...]:
         """Return k."""
         return (float(min(self.k, 2**53)),)  # more than any row has
-
-    def row_values(self, y_true: Array, y_pred: Array) -> Array:
-        """Return 1 or 0 for each row."""
-        return _core.metric_values("categorical_top_matches", y_true, y_pred, self.k, None)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -185,7 +170,7 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
         if self.from_sorted_ids:
             found: Array = (y_pred[:, : self.k] == y_true[:, np.newaxis]).any(axis=1).astype(y_pred.dtype)
             return found
-        return _core.metric_values("sparse_top_matches", y_true, y_pred, self.k, None)
+        return super().row_values(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

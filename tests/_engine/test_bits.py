@@ -13,7 +13,7 @@ import threading
 
 import numpy as np
 import pytest
-from tests_helpers import forced_model
+from helpers import forced_model
 
 import lamina
 from lamina import layers, optimizers

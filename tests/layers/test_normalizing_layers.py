@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests_helpers import forced_model
+from helpers import forced_model
 
 import lamina
 from lamina import layers, optimizers, regularizers

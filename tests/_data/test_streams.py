@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 import pytest
 
@@ -168,45 +166,6 @@ def test_names_that_are_not_there_say_what_is():
     assert lamina.backend.clear_session() is None
 
 
-def test_helpers(rng):
-    utils = lamina.utils
-    x, y = np.arange(20).reshape(10, 2), np.arange(10)
-    (a, b), (c, d) = utils.split_dataset((x, y), left_size=0.7)
-    assert [len(part) for part in (a, b, c, d)] == [7, 7, 3, 3]
-    left, right = utils.split_dataset(y, right_size=4, shuffle=True, seed=1)
-    assert sorted([*left, *right]) == list(range(10))
-    assert (left != y[:6]).any()
-    with pytest.raises(ValueError, match="is not possible"):
-        utils.split_dataset(y, left_size=0.7, right_size=0.7)
-    np.testing.assert_array_equal(
-        utils.pad_sequences([[1, 2, 3], [4]], 2, padding="post", truncating="post", value=9), [[1, 2], [4, 9]]
-    )
-    np.testing.assert_allclose(utils.normalize([[3, 4], [0, 0]], order=1), [[3 / 7, 4 / 7], [0, 0]])
-    assert lamina.metrics.binary_accuracy([[1, 0]], [[0.9, 0.9]]).tolist() == [0.5]
-    assert lamina.metrics.mean_squared_error is lamina.losses.mean_squared_error
-    assert lamina.metrics.top_k_categorical_accuracy([[0, 1, 0]], [[0.5, 0.3, 0.2]], k=2).tolist() == [1.0]
-    for module in (lamina.regularizers, lamina.constraints, lamina.initializers):
-        for name in ("l2", "max_norm", "ones"):
-            if hasattr(module, name):
-                assert type(module.deserialize(module.serialize(getattr(module, name)()))) is getattr(module, name)
-    imported = importlib.import_module("lamina.preprocessing.sequence")  # as Keras's programs import it
-    assert imported.pad_sequences is utils.pad_sequences is lamina.preprocessing.sequence.pad_sequences
-
-
-def test_initializers_of_matrices(dtype):
-    initializers = lamina.initializers
-    for shape in ((5, 5), (3, 8), (8, 3)):
-        q = initializers.Orthogonal(2.0, seed=1)(shape, str(dtype)).astype(np.float64)
-        product = q @ q.T if shape[0] <= shape[1] else q.T @ q
-        np.testing.assert_allclose(product, 4 * np.eye(min(shape)), atol=1e-5)
-    np.testing.assert_array_equal(initializers.get("identity")((2, 3), str(dtype)), np.eye(2, 3))
-    layer = layers.Dense(3, kernel_initializer=lambda shape, dtype: np.full(shape, 7.0), input_dim=2)
-    layer.build((None, 2))
-    np.testing.assert_array_equal(layer.kernel, 7)
-    with pytest.raises(ValueError, match="matrix"):
-        initializers.Identity()((3,))
-
-
 @pytest.mark.parametrize("steps", [None, 1])
 def test_validation_batches_that_ran_out_have_no_values(steps):
     x, y = np.ones((4, 3), "f"), np.ones((4, 1), "f")
@@ -230,9 +189,3 @@ def test_errors_of_validation_data_name_it():
     for wrong in ((x, y[:2]), iter([(x, y[:2])])):
         with pytest.raises(ValueError, match="fit: validation_data: y must have"):
             model.fit(x, y, validation_data=wrong, verbose=0)
-
-
-def test_sequences_of_texts_are_numbers_or_refused():
-    np.testing.assert_array_equal(lamina.utils.pad_sequences([["1", "2"], [3]]), [[1, 2], [0, 3]])
-    with pytest.raises(TypeError, match="pad_sequences: a sequence must be numbers for dtype int32"):
-        lamina.utils.pad_sequences([[1, "a"]])

@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 import pytest
+from helpers import not_sanitized
 from safetensors import safe_open
-from tests_helpers import not_sanitized
 
 import lamina
 from lamina import callbacks, layers, losses, optimizers

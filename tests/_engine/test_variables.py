@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests_helpers import small_model
+from helpers import small_model
 
 import lamina
 

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 import threadpoolctl
-from tests_helpers import not_sanitized
+from helpers import not_sanitized
 
 import lamina
 from lamina import _core, kernels

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from tests_helpers import forced_model
+from helpers import forced_model
 
 import lamina
 from lamina import layers, losses, optimizers, regularizers

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from tests_helpers import forced_model, prepared_for
+from helpers import forced_model, prepared_for
 
 import lamina
 from lamina import constraints, layers, optimizers, regularizers

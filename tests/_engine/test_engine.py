@@ -15,7 +15,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from tests_helpers import forced_model
+from helpers import forced_model
 
 import lamina
 from lamina import _core, layers, losses, metrics, optimizers

@@ -1,0 +1,64 @@
+"""ParameterSet: the variables of a layer, and where their values lie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import _core
+from lamina._common.locks import Once
+from lamina._engine.variable import Home, Variable
+
+__all__ = ["ParameterSet"]
+
+
+class ParameterSet:
+    """The variables of a layer. Their values move into one block of the engine's memory, all together.
+
+    Attributes
+    ----------
+    variables : list of Variable
+        In the order in which they were made.
+    """
+
+    def __init__(self) -> None:
+        self.variables: list[Variable] = []
+        self._home = Home()
+
+    def add(self, variable: Variable, owner: Any) -> None:
+        """Append a variable, whose values will move when `owner.block` is called."""
+        variable.owner = owner
+        variable.join(self._home, len(self.variables))
+        self.variables.append(variable)
+
+    @property
+    def moved(self) -> bool:
+        """Whether the values lie in the engine's memory."""
+        return self._home.block is not None
+
+    def block(self, once: Once, dtype: str, dense: bool) -> _core.Parameters:
+        """Return the engine's memory; the values are moved there on the first call.
+
+        Parameters
+        ----------
+        once : Once
+            The owner's lock.
+        dtype : str
+            That of the variables.
+        dense : bool
+            Whether they are a dense kernel and its bias, which lie in panels; others lie one after the other.
+        """
+        if self._home.block is not None:
+            return self._home.block
+        shapes = [(v.shape[0], v.shape[1]) if v.ndim == 2 else (1, v.size) for v in self.variables]
+        with once:
+            block = self._home.move(lambda: _core.Parameters(dtype, dense, shapes), self.variables)
+        for variable in self.variables:
+            variable.owner = None  # it knows where its values are, and the layer may go
+        return block
+
+    def __copy__(self) -> ParameterSet:
+        """Return a set with the same variables, which are shared; an empty one has a place of its own."""
+        copied = ParameterSet()
+        if self.variables:
+            copied.variables, copied._home = list(self.variables), self._home
+        return copied

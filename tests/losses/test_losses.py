@@ -1,0 +1,59 @@
+"""Losses: from logits and from probabilities, labels in many forms, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+
+from lamina import losses
+
+
+def test_cross_entropy_from_logits_equals_from_probabilities(rng):
+    z = rng.standard_normal((5, 3))
+    t = rng.dirichlet(np.ones(3), 5)
+    labels = rng.integers(0, 3, 5)
+    p = oracles.softmax(z)
+    assert losses.CategoricalCrossentropy(from_logits=True)(t, z) == pytest.approx(
+        losses.CategoricalCrossentropy()(t, p), rel=1e-10
+    )
+    assert losses.SparseCategoricalCrossentropy(from_logits=True)(labels, z) == pytest.approx(
+        losses.SparseCategoricalCrossentropy()(labels, p), rel=1e-10
+    )
+    assert losses.BinaryCrossentropy(from_logits=True)(t, z) == pytest.approx(
+        losses.BinaryCrossentropy()(t, oracles.sigmoid(z)), rel=1e-10
+    )
+    smoothed = losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)(t, z)
+    assert smoothed == pytest.approx(oracles.softmax_cross_entropy(z, t, 0.2).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("labels", [[1, 0], [[1], [0]], [1.0, 0.0], np.array([1, 0], np.uint8), [True, False]])
+def test_sparse_labels_in_many_forms(labels):
+    p = [[0.2, 0.8], [0.5, 0.5]]
+    assert losses.SparseCategoricalCrossentropy()(labels, p) == pytest.approx(-(np.log(0.8) + np.log(0.5)) / 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: losses.get("mean_square_error"), ValueError, "Did you mean 'mean_squared_error'"),
+        (lambda: losses.get(lambda a, b: 0), TypeError, "whose gradient is not known"),
+        (lambda: losses.get(3), TypeError, "loss must be a name"),
+        (lambda: losses.MeanSquaredError(reduction="avg"), ValueError, "reduction must be"),
+        (lambda: losses.BinaryCrossentropy(label_smoothing=2), ValueError, "label_smoothing must be"),
+        (lambda: losses.MeanSquaredError()(1.0, 1.0), ValueError, r"y_pred must have shape \(..., c\)"),
+        (lambda: losses.MeanSquaredError()([1.0, 2.0], [1.0]), ValueError, r"y_true must have the shape of y_pred"),
+        (lambda: losses.MeanSquaredError()([[1.0]], [[1.0, 2]]), ValueError, r"y must have shape \(n, 2\)"),
+        (lambda: losses.MeanSquaredError()([[1.0]], [[1.0], [2.0]]), ValueError, "y_true must have 2 rows"),
+        (lambda: losses.MeanSquaredError()([[1j]], [[1.0]]), TypeError, "complex numbers"),
+        (lambda: losses.MeanSquaredError()([["a"]], [[1.0]]), TypeError, "strings"),
+        (lambda: losses.MeanSquaredError()([[1.0]], [[1.0]], [1.0, 2.0]), ValueError, "sample_weight must have shape"),
+        (lambda: losses.BinaryCrossentropy()([[2]], [[0.5]]), ValueError, r"y must be probabilities in \[0, 1\]"),
+        (lambda: losses.SparseCategoricalCrossentropy()([2], [[0.5, 0.5]]), ValueError, "got 2 at row 0"),
+        (lambda: losses.SparseCategoricalCrossentropy()([0.5], [[0.5, 0.5]]), ValueError, "whole class numbers"),
+        (lambda: losses.SparseCategoricalCrossentropy()([[0, 1]], [[0.5, 0.5]]), ValueError, "One-hot rows belong"),
+    ],
+)
+def test_losses_refuse(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

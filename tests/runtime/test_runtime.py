@@ -1,0 +1,32 @@
+"""Threads and what runs underneath."""
+
+from __future__ import annotations
+
+import pytest
+
+import lamina
+from lamina import runtime
+
+
+@pytest.mark.usefixtures("restore_threads")
+def test_threads_may_be_set():
+    runtime.set_num_threads(3)
+    assert runtime.get_num_threads() == lamina.get_num_threads() == 3
+    for wrong, error in ((0, ValueError), (-1, ValueError), (70000, ValueError), (1.5, TypeError), ("2", TypeError)):
+        with pytest.raises(error, match="set_num_threads: threads must be"):
+            runtime.set_num_threads(wrong)
+    assert runtime.get_num_threads() == 3
+
+
+def test_configuration_is_shown_and_returned(capsys):
+    facts = runtime.show_config("dicts")
+    assert facts["lamina"] == lamina.__version__
+    assert facts["isa"] in facts["available_isas"]
+    assert facts["threads"] == runtime.get_num_threads()
+    assert facts["vector_bits"] in (128, 256, 512)
+    assert capsys.readouterr().out == ""
+    assert runtime.show_config() is None
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in facts)
+    with pytest.raises(ValueError, match="show_config: mode must be"):
+        runtime.show_config("json")
