@@ -37,13 +37,13 @@ py::object dense_forward(const py::handle& x, const py::handle& w, const py::han
   arguments.refuse_overlaps();
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const DenseForward<T> d{{xs.data<T>(), n, in, in},
-                            {ws.data<T>(), in, units, units},
-                            b.is_none() ? nullptr : bs.data<T>(),
-                            {ys.mutable_data<T>(), n, units, units},
-                            {pre.is_none() ? nullptr : pres.mutable_data<T>(), n, units, units},
-                            chosen.kernel<T>(),
-                            static_cast<T>(chosen.alpha)};
+    const DenseForward<T> d{.x = {xs.data<T>(), n, in, in},
+                            .w = {ws.data<T>(), in, units, units},
+                            .b = b.is_none() ? nullptr : bs.data<T>(),
+                            .y = {ys.mutable_data<T>(), n, units, units},
+                            .pre = {pre.is_none() ? nullptr : pres.mutable_data<T>(), n, units, units},
+                            .activation = chosen.kernel<T>(),
+                            .alpha = static_cast<T>(chosen.alpha)};
     without_gil(static_cast<double>(n) * static_cast<double>(in + 8) * static_cast<double>(units) / 16,
                 [&] { kernels_of<T>(kernels()).dense_forward(d); });
   });
@@ -79,15 +79,15 @@ py::tuple dense_backward(const py::handle& x, const py::handle& w, const py::han
   arguments.refuse_overlaps();
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const DenseBackward<T> d{{xs.data<T>(), n, in, in},
-                             {ws.data<T>(), in, units, units},
-                             {dys.data<T>(), n, units, units},
-                             {chosen.linear() ? nullptr : vs.data<T>(), n, units, units},
-                             {need_dx ? dxs.mutable_data<T>() : nullptr, n, in, in},
-                             {dws.mutable_data<T>(), in, units, units},
-                             dbs.mutable_data<T>(),
-                             chosen.kernel<T>(),
-                             static_cast<T>(chosen.alpha)};
+    const DenseBackward<T> d{.x = {xs.data<T>(), n, in, in},
+                             .w = {ws.data<T>(), in, units, units},
+                             .dy = {dys.data<T>(), n, units, units},
+                             .v = {chosen.linear() ? nullptr : vs.data<T>(), n, units, units},
+                             .dx = {need_dx ? dxs.mutable_data<T>() : nullptr, n, in, in},
+                             .dw = {dws.mutable_data<T>(), in, units, units},
+                             .db = dbs.mutable_data<T>(),
+                             .activation = chosen.kernel<T>(),
+                             .alpha = static_cast<T>(chosen.alpha)};
     without_gil(static_cast<double>(n) * static_cast<double>(in + 8) * static_cast<double>(units) / 8,
                 [&] { kernels_of<T>(kernels()).dense_backward(d); });
   });

@@ -74,15 +74,14 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
   arguments.refuse_overlaps({{prediction_name, "grad"}});
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    LossArguments<T> a{{ps.data<T>(), n, c, c},
-                       {by_label ? nullptr : ts.data<T>(), n, c, c},
-                       labels,
-                       sample_weight.is_none() ? nullptr : ws.data<T>(),
-                       {},
-                       static_cast<std::int64_t>(values.size() > 2 ? values[2] : 0),
-                       static_cast<T>(gradient_scale),
-                       losses.mutable_data<T>(),
-                       {need_gradient ? gs.mutable_data<T>() : nullptr, n, c, c}};
+    LossArguments<T> a{.predictions = {ps.data<T>(), n, c, c},
+                       .targets = {by_label ? nullptr : ts.data<T>(), n, c, c},
+                       .labels = labels,
+                       .sample_weight = sample_weight.is_none() ? nullptr : ws.data<T>(),
+                       .ignored_class = static_cast<std::int64_t>(values.size() > 2 ? values[2] : 0),
+                       .gradient_scale = static_cast<T>(gradient_scale),
+                       .loss = losses.mutable_data<T>(),
+                       .gradient = {need_gradient ? gs.mutable_data<T>() : nullptr, n, c, c}};
     for (std::size_t i = 0; i < values.size(); ++i) a.parameters[i] = static_cast<T>(values[i]);
     without_gil(static_cast<double>(ps.size()), [&] { kernels_of<T>(kernels()).losses[index].evaluate(a); });
   });

@@ -39,8 +39,13 @@ py::object metric_values(const std::string& name, const py::handle& targets, con
     using T = decltype(zero);
     const MetricKernel<T>& kernel = kernels_of<T>(kernels()).metrics[number];
     const Matrix<const T> expected = kernel.info.takes_labels ? Matrix<const T>{} : matrix<T>(t);
-    without_gil(static_cast<double>(p.size()),
-                [&] { kernel.evaluate({matrix<T>(p), expected, classes, parameter, values.mutable_data<T>()}); });
+    without_gil(static_cast<double>(p.size()), [&] {
+      kernel.evaluate({.predictions = matrix<T>(p),
+                       .targets = expected,
+                       .labels = classes,
+                       .parameter = parameter,
+                       .values = values.mutable_data<T>()});
+    });
   });
   return values.array;
 }
@@ -60,9 +65,13 @@ void count_by_threshold(const py::handle& targets, const py::handle& scores, con
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
     double* negative = counts.mutable_data();
-    const ThresholdCounts<T> call{matrix<T>(s),      matrix<T>(t), weights.is_none() ? nullptr : w.data<T>(),
-                                  thresholds.data(), count,        negative + columns * (count + 1),
-                                  negative};
+    const ThresholdCounts<T> call{.scores = matrix<T>(s),
+                                  .targets = matrix<T>(t),
+                                  .sample_weight = weights.is_none() ? nullptr : w.data<T>(),
+                                  .thresholds = thresholds.data(),
+                                  .count = count,
+                                  .positive = negative + columns * (count + 1),
+                                  .negative = negative};
     without_gil(static_cast<double>(s.size()) * 8, [&] { kernels_of<T>(kernels()).count_by_threshold(call); });
   });
 }

@@ -106,9 +106,11 @@ py::object predict_plain(const PyNetwork& self, const py::object& x, const py::o
           return py::none();
         const auto* from = py::detail::array_proxy(x.ptr());
         const std::ptrdiff_t n = from->dimensions[0];
-        const Rows rows{from->data,        n,
-                        network->inputs(), network->inputs() * static_cast<std::ptrdiff_t>(sizeof(T)),
-                        nullptr,           kNumberType<T>};
+        const Rows rows{.base = from->data,
+                        .rows = n,
+                        .cols = network->inputs(),
+                        .row_bytes = network->inputs() * static_cast<std::ptrdiff_t>(sizeof(T)),
+                        .type = kNumberType<T>};
         py::object result = out.is_none() ? py::object(py::array_t<T>({n, network->outputs()})) : out;
         const auto* to = py::detail::array_proxy(result.ptr());
         if (!out.is_none()) {

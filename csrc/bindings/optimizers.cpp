@@ -46,8 +46,10 @@ void take_step(const Arguments& arguments, const char* optimizer, const StepArgu
     const OptimizerKernel<T>& kernel = kernels_of<T>(kernels()).optimizers[index];
     T scalars[kMostSettings];
     kernel.prepare(settings.data(), rate, number, scalars);
-    OptimizerStep<T> update{
-        step.parameter.mutable_data<T>(), step.gradient.data<T>(), {}, step.parameter.size(), scalars};
+    OptimizerStep<T> update{.parameter = step.parameter.mutable_data<T>(),
+                            .gradient = step.gradient.data<T>(),
+                            .size = step.parameter.size(),
+                            .scalars = scalars};
     for (std::size_t i = 0; i < step.slots.size(); ++i)
       update.slot[i] = step.given[i] ? step.slots[i].mutable_data<T>() : nullptr;
     without_gil(static_cast<double>(update.size), [&] { kernel.update(update); });
@@ -126,11 +128,11 @@ void constrain(const py::handle& w, const std::string& kind, double least, doubl
     const std::ptrdiff_t count = panel_count(m.cols, kPanelWidth<T>);
     const NormBounds<T> bounds{static_cast<T>(least), static_cast<T>(most), static_cast<T>(rate)};
     if (kind == "not_negative")
-      table.bound_below_by_zero(panels, 0, count);
+      table.bound_below_by_zero(panels, {0, count});
     else if (kind == "column_norms")
-      table.bound_column_norms(panels, 0, count, bounds);
+      table.bound_column_norms(panels, {0, count}, bounds);
     else if (kind == "row_norms")
-      table.bound_row_norms(panels, 0, m.rows, bounds);
+      table.bound_row_norms(panels, {0, m.rows}, bounds);
     else
       arguments.fail_value("there is no constraint '" + kind + "'.");
   });

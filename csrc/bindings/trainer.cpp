@@ -87,15 +87,13 @@ PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const s
         const py::object kernel = loss.attr("kernel"), final = loss.attr("activation");
         const int activation = activation_number(attribute<std::string>(final, "name"));
         const bool host = py::isinstance<py::function>(kernel);
-        HeadSpec<T> head{host ? -1 : loss_number(kernel.cast<std::string>()),
-                         head_parameters(loss),
-                         divisor_of(attribute<std::string>(loss, "divisor")),
-                         attribute<double>(loss, "weight"),
-                         false,
-                         {activation, static_cast<T>(alpha_of(final.attr("alpha"), activation))},
-                         {},
-                         nullptr,
-                         nullptr};
+        HeadSpec<T> head{
+            .loss = host ? -1 : loss_number(kernel.cast<std::string>()),
+            .parameters = head_parameters(loss),
+            .divisor = divisor_of(attribute<std::string>(loss, "divisor")),
+            .weight = attribute<double>(loss, "weight"),
+            .activation = {activation, static_cast<T>(alpha_of(final.attr("alpha"), activation))},
+        };
         if (host) {
           head.host_loss = [function = kept(kernel)](const HostBatch<T>& batch, T* losses, Matrix<T> gradient) {
             in_user_code([&] {

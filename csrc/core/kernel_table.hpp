@@ -23,10 +23,10 @@ struct RandomStream {
 // One activation. `rowwise` ones (softmax) look along the last axis; the others take each element alone.
 struct ActivationInfo {
   const char* name;
-  bool rowwise;
-  DerivativeOf derivative_of;
-  bool has_alpha;
-  double default_alpha;
+  bool rowwise = false;
+  DerivativeOf derivative_of = DerivativeOf::output;
+  bool has_alpha = false;
+  double default_alpha = 0;
 };
 
 template <class T>
@@ -43,22 +43,22 @@ constexpr int kMostLossParameters = 4;
 // What a loss of a row of predictions and a row of targets takes besides.
 template <class T>
 struct LossArguments {
-  Matrix<const T> predictions;        // (n, c)
-  Matrix<const T> targets;            // (n, c); data is null where labels are given
-  Labels labels;                      // (n,); data is null where targets are given
-  const T* sample_weight;             // (n,) or null
-  T parameters[kMostLossParameters];  // as LossInfo says
-  std::int64_t ignored_class;         // where the parameters say that one is
-  T gradient_scale;                   // multiplies the gradient alone: 1 / n makes it that of the mean
-  T* loss;                            // (n,), or null
-  Matrix<T> gradient;                 // (n, c), or data null; may be the predictions
+  Matrix<const T> predictions;             // (n, c)
+  Matrix<const T> targets{};               // (n, c); data is null where labels are given
+  Labels labels{};                         // (n,); data is null where targets are given
+  const T* sample_weight = nullptr;        // (n,) or null
+  T parameters[kMostLossParameters] = {};  // as LossInfo says
+  std::int64_t ignored_class = 0;          // where the parameters say that one is
+  T gradient_scale = 1;                    // multiplies the gradient alone: 1 / n makes it that of the mean
+  T* loss = nullptr;                       // (n,), or null
+  Matrix<T> gradient{};                    // (n, c), or data null; may be the predictions
 };
 
 struct LossInfo {
   const char* name;
-  bool takes_labels;         // integer class labels beside (n, c) targets
-  const char* parameters;    // names, in their order, separated by blanks; null where there are none
-  double default_parameter;  // the first one's; that of the others is 0
+  bool takes_labels = false;         // integer class labels beside (n, c) targets
+  const char* parameters = nullptr;  // names, in their order, separated by blanks; null where there are none
+  double default_parameter = 0;      // the first one's; that of the others is 0
 };
 
 template <class T>
@@ -74,15 +74,15 @@ struct MetricArguments {
   Matrix<const T> predictions;  // (n, c)
   Matrix<const T> targets;      // (n, c); data is null where labels are given
   Labels labels;                // (n,); data is null where targets are given
-  double parameter;             // as MetricInfo says
+  double parameter = 0;         // as MetricInfo says
   T* values;                    // (n,)
 };
 
 struct MetricInfo {
   const char* name;
-  bool takes_labels;      // integer class labels; else targets of the predictions' shape
-  bool of_order;          // depends on the order of a row's predictions alone: logits give the same values
-  const char* parameter;  // its name, or null
+  bool takes_labels = false;        // integer class labels; else targets of the predictions' shape
+  bool of_order = false;            // depends on the order of a row's predictions alone: logits give the same values
+  const char* parameter = nullptr;  // its name, or null
 };
 
 template <class T>
@@ -120,36 +120,37 @@ struct DenseBackward {
 // The products of a dense layer on panels, on the calling thread. Sums run in an order that depends on their length
 // alone (kernels/panels.hpp).
 
-// c = a b (+ bias): rows row_begin … row_end - 1, panels panel_begin … panel_end - 1 of c.
+// c = a b (+ bias) for rows and panels of c.
 template <class T>
 struct PanelProduct {
-  Panels<const T> a;  // (m, k)
-  Panels<const T> b;  // (k, n), last panel padded
-  Panels<T> c;        // (m, n); not written beyond n
-  const T* bias;      // of column j at bias[j / width * bias_panel + j % width], or null
-  std::ptrdiff_t bias_panel;
-  std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
-  bool clamp;  // c = max(c, floor)
-  T floor;
-  std::ptrdiff_t segment_begin = 0,
-                 segment_end = -1;  // of the sums, whose segments before are in c already; -1: to the end
-  std::ptrdiff_t data_segment =
-      0;  // at which the data of a and b begins; their columns and rows are those of the whole
+  Panels<const T> a;        // (m, k)
+  Panels<const T> b;        // (k, n), last panel padded
+  Panels<T> c;              // (m, n); not written beyond n
+  const T* bias = nullptr;  // of column j at bias[j / width * bias_panel + j % width], or null
+  std::ptrdiff_t bias_panel = 0;
+  Range rows, panels;
+  bool clamp = false;  // c = max(c, floor)
+  T floor = 0;
+  // Of the sums, whose segments before are in c already; -1: to the end.
+  Range segments{0, -1};
+  // At which the data of a and b begins; their columns and rows are those of the whole.
+  std::ptrdiff_t data_segment = 0;
 };
 
 enum class GradientEnd : std::uint8_t { store, add, add_scaled };
 
-// dw = xᵀ dz, dw += xᵀ dz or dw += factor xᵀ dz, summed over rows row_begin … row_end - 1: of dw the rows of x's panels
-// x_panel_begin … and the panels panel_begin …. Its data begins at row dw_x_panel * width and panel dw_panel.
+// Computes a block of dw = xᵀ dz, dw += xᵀ dz or dw += factor xᵀ dz: its rows are the columns of x in `x_panels`, its
+// columns those of dz in `panels`, and sums run over `rows`. dw.data points at row dw_x_panel * width and panel
+// dw_panel.
 template <class T>
 struct PanelGradient {
   Panels<const T> x;   // (n, in)
   Panels<const T> dz;  // (n, out), last panel padded
   Panels<T> dw;        // row_stride == width
-  std::ptrdiff_t row_begin, row_end, x_panel_begin, x_panel_end, panel_begin, panel_end;
-  std::ptrdiff_t dw_x_panel, dw_panel;
-  GradientEnd end;
-  T factor;
+  Range rows, x_panels, panels;
+  std::ptrdiff_t dw_x_panel = 0, dw_panel = 0;
+  GradientEnd end = GradientEnd::store;
+  T factor = 0;
 };
 
 // z = x w + b for a sparse x, as PanelProduct.
@@ -160,9 +161,9 @@ struct SparseProduct {
   Panels<T> z;        // (n, out)
   const T* bias;      // as in PanelProduct
   std::ptrdiff_t bias_panel;
-  std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
-  bool clamp;  // z = max(z, floor)
-  T floor;
+  Range rows, panels;
+  bool clamp = false;  // z = max(z, floor)
+  T floor = 0;
 };
 
 // to = fromᵀ for a rectangle of `from`.
@@ -170,7 +171,7 @@ template <class T>
 struct PanelTranspose {
   Panels<const T> from;
   Panels<T> to;
-  std::ptrdiff_t row_begin, row_end, column_begin, column_end;
+  Range rows, columns;
 };
 
 // y = (x - centre_j) scale_j + shift_j for rows and panels; where null 0, 1 and 0.
@@ -178,40 +179,41 @@ template <class T>
 struct ColumnScale {
   Panels<const T> x;
   Panels<T> y;
-  const T *scale, *shift;  // of column j at [j - first]
-  std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
+  const T *centre = nullptr, *scale = nullptr, *shift = nullptr;  // of column j at [j - first]
+  Range rows, panels;
   std::ptrdiff_t first = 0;
-  const T* centre = nullptr;  // as scale
 };
 
 // y = x above the threshold, kept within [0, most] where most is finite, and slope (x - threshold) below; with dy, y
 // becomes dx.
 template <class T>
 struct ClippedRelu {
-  Panels<const T> x, dy;  // dy.data is null forward
+  Panels<const T> x;
+  Panels<const T> dy{};  // its data is null forward
   Panels<T> y;
   T slope, most, threshold;
-  std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
+  Range rows, panels;
 };
 
 // Some rows of one panel of a normalization x̂ = (x - centre) rate and the gradient dy of what came of it.
 template <class T>
 struct NormalizationSums {
   Panels<const T> x, dy;
-  bool by_rows;  // centre and rate belong to rows; else to the panel's columns
-  const T *centre, *rate;
-  std::ptrdiff_t row_begin, row_end, panel;
+  bool by_rows = false;  // centre and rate belong to rows; else to the panel's columns
+  const T *centre = nullptr, *rate = nullptr;
+  Range rows;
+  std::ptrdiff_t panel;
 };
 
 template <class T>
 struct RowNormalization {
   Matrix<const T> x;
-  Matrix<T> y;
-  const T *gamma, *beta;  // of columns, or null
+  Matrix<T> y{};                              // forward
+  const T *gamma = nullptr, *beta = nullptr;  // of columns, or null
   bool centered;
   T epsilon;
   T *centre, *rate;  // of rows: kept for the way back, or null
-  std::ptrdiff_t row_begin, row_end;
+  Range rows;
 };
 
 enum class NoiseKind : std::uint8_t { dropout, gaussian, gaussian_dropout };
@@ -225,7 +227,7 @@ struct Noise {
   Panels<const T> x;
   Panels<T> y;
   std::ptrdiff_t first_row;  // of the batch
-  std::ptrdiff_t row_begin, row_end, panel_begin, panel_end;
+  Range rows, panels;
 };
 
 // Copies rows `order[first] …` (or first … where order is null) of the source to rows to_begin … of `to`, converted.
@@ -233,10 +235,10 @@ struct Noise {
 template <class T>
 struct Gather {
   Rows source;
-  const std::int64_t* order;
-  std::ptrdiff_t first, count;
+  const std::int64_t* order = nullptr;
+  std::ptrdiff_t first = 0, count;
   Panels<T> to;
-  std::ptrdiff_t to_begin, factor;
+  std::ptrdiff_t to_begin = 0, factor = 1;
 };
 
 constexpr int kMostSlots = 3;
@@ -253,7 +255,7 @@ template <class T>
 struct OptimizerStep {
   T* parameter;
   const T* gradient;
-  T* slot[kMostSlots];
+  T* slot[kMostSlots] = {};
   std::ptrdiff_t size;
   const T* scalars;  // from prepare
 };
@@ -297,15 +299,12 @@ struct Kernels {
   void (*panel_product)(const PanelProduct<T>&);
   void (*panel_gradient)(const PanelGradient<T>&);
   // sums[j] = Σ dz[i][j] over the rows, for the columns of one panel.
-  void (*panel_column_sums)(Panels<const T> dz, std::ptrdiff_t row_begin, std::ptrdiff_t row_end, std::ptrdiff_t panel,
-                            T* sums);
+  void (*panel_column_sums)(Panels<const T> dz, Range rows, std::ptrdiff_t panel, T* sums);
   void (*panel_transpose)(const PanelTranspose<T>&);
   // kernels/sparse.hpp
   void (*sparse_product)(const SparseProduct<T>&);
-  void (*sparse_gradient)(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, std::ptrdiff_t panel_begin,
-                          std::ptrdiff_t panel_end);
-  void (*sparse_step)(SparseBatch<T> x, Panels<T> gradient, Panels<T> w, T factor, std::ptrdiff_t panel_begin,
-                      std::ptrdiff_t panel_end);
+  void (*sparse_gradient)(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, Range panels);
+  void (*sparse_step)(SparseBatch<T> x, Panels<T> gradient, Panels<T> w, T factor, Range panels);
   void (*gather)(const Gather<T>&);
   // kernels/normalization.hpp
   void (*scale_columns)(const ColumnScale<T>&);
@@ -326,9 +325,9 @@ struct Kernels {
   void (*add_penalty_gradient)(const T* w, T* gradient, T l1, T l2, std::ptrdiff_t size);
   void (*scale_and_clip)(T* gradient, T factor, T limit, std::ptrdiff_t size);
   void (*running_average)(const T* w, T* mean, double momentum, std::ptrdiff_t size);
-  void (*bound_below_by_zero)(Panels<T> w, std::ptrdiff_t panel_begin, std::ptrdiff_t panel_end);
-  void (*bound_column_norms)(Panels<T> w, std::ptrdiff_t panel_begin, std::ptrdiff_t panel_end, NormBounds<T>);
-  void (*bound_row_norms)(Panels<T> w, std::ptrdiff_t row_begin, std::ptrdiff_t row_end, NormBounds<T>);
+  void (*bound_below_by_zero)(Panels<T> w, Range panels);
+  void (*bound_column_norms)(Panels<T> w, Range panels, NormBounds<T>);
+  void (*bound_row_norms)(Panels<T> w, Range rows, NormBounds<T>);
   // Σ values, or Σ values weights where weights are given, in float64, over a tree that depends on the size
   // alone.
   double (*sum)(const T* values, const T* weights, std::ptrdiff_t size);

@@ -8,6 +8,12 @@
 
 namespace lamina {
 
+// begin … end - 1.
+struct Range {
+  std::ptrdiff_t begin, end;
+  [[gnu::always_inline]] constexpr std::ptrdiff_t size() const { return end - begin; }
+};
+
 // Row-major: element (i, j) is data[i * stride + j], stride >= cols.
 template <class T>
 struct Matrix {
@@ -54,7 +60,7 @@ inline std::int64_t read_once(const void* address) {
 struct Rows {
   const void* base;
   std::ptrdiff_t rows, cols, row_bytes;
-  const std::ptrdiff_t* offsets;
+  const std::ptrdiff_t* offsets = nullptr;
   NumberType type;
 };
 

@@ -35,7 +35,7 @@ void GradientSink<T>::dense_kernel(Panels<const T> x, Panels<const T> dz, std::p
   Parameters<T>& parameters = *layer_.parameters;
   const std::ptrdiff_t stride = parameters.panel_stride();
   PanelGradient<T> product{
-      x, dz, {}, 0, x.rows, x_panel, x_panel + 1, panels.begin, panels.end, 0, 0, GradientEnd::store, T(0)};
+      .x = x, .dz = dz, .dw = {}, .rows = {0, x.rows}, .x_panels = {x_panel, x_panel + 1}, .panels = panels};
   const bool single = GradientRows{rows_, x.rows}.is_one_chain();
   if (single && (stored_ != nullptr || update_.plain())) {
     product.dw = {stored_ == nullptr ? parameters.data() : stored_, x.cols, dz.cols, stride, width};
@@ -47,15 +47,15 @@ void GradientSink<T>::dense_kernel(Panels<const T> x, Panels<const T> dz, std::p
   const std::ptrdiff_t count = std::min(width, x.cols - x_panel * width) * width;
   product.dw_x_panel = x_panel;
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
-    product.panel_begin = product.dw_panel = panel;
-    product.panel_end = panel + 1;
+    product.panels.begin = product.dw_panel = panel;
+    product.panels.end = panel + 1;
     announce(panel * stride + x_panel * width * width, count);
     BlockSums<T> sums({rows_, x.rows}, count, kernels_.add);
     T* gradient = sums.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
       if (dz.cols - panel * width < width) std::fill(out, out + count, T(0));  // the padding's gradient
       product.dw = {out, width, width, 0, width};
-      product.row_begin = begin;
-      product.row_end = end;
+      product.rows.begin = begin;
+      product.rows.end = end;
       kernels_.panel_gradient(product);
     });
     take(0, gradient, panel * stride + x_panel * width * width, count);
@@ -72,10 +72,10 @@ void GradientSink<T>::sparse_kernel(const SparseBatch<T>& x, Panels<const T> dz,
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
     T* begin = memory + panel * w.panel_stride;
     if (stored_ != nullptr) std::fill(begin, begin + size, T(0));
-    kernels_.sparse_gradient(x, dz, gradient, panel, panel + 1);
+    kernels_.sparse_gradient(x, dz, gradient, {panel, panel + 1});
     if (stored_ != nullptr) continue;
     if (update_.plain()) {
-      kernels_.sparse_step(x, gradient, w, layer_.rules[0].scalars[0], panel, panel + 1);
+      kernels_.sparse_step(x, gradient, w, layer_.rules[0].scalars[0], {panel, panel + 1});
     } else {
       take(0, begin, panel * w.panel_stride, size);
       std::fill(begin, begin + size, T(0));
@@ -91,7 +91,7 @@ void GradientSink<T>::dense_bias(Panels<const T> dz, Range panels) const {
     const std::ptrdiff_t cols = std::min(width, dz.cols - panel * width);
     BlockSums<T> sums({rows_, dz.rows}, width, kernels_.add);
     T* gradient = sums.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
-      kernels_.panel_column_sums(dz, begin, end, panel, out);
+      kernels_.panel_column_sums(dz, {begin, end}, panel, out);
       std::fill(out + cols, out + width, T(0));
     });
     take(1, gradient, (panel + 1) * layer_.parameters->panel_stride() - width, width);

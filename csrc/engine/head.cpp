@@ -83,7 +83,13 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
     } else {
       const Range lines = lines_of(rows);
       const Panels<T> to{targets_[i].values.data(), lines.end, columns_, kPanelWidth<T>, padded_};
-      kernels_.gather({data.targets[i].rows, data.order, first + rows.begin, rows.size(), to, lines.begin, lines_});
+      kernels_.gather({.source = data.targets[i].rows,
+                       .order = data.order,
+                       .first = first + rows.begin,
+                       .count = rows.size(),
+                       .to = to,
+                       .to_begin = lines.begin,
+                       .factor = lines_});
     }
   }
   std::fill(penalties_.data() + rows.begin, penalties_.data() + rows.end, 0.0);
@@ -158,9 +164,13 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
       spec_.host_metric(metric.host, host_batch(target, predictions), match);
     } else if (metric.metric >= 0) {
       const MetricKernel<T>& kernel = kernels_.metrics[metric.metric];
-      kernel.evaluate({kernel.info.of_order ? scores : predictions, expected, classes, metric.parameters[0], match});
+      kernel.evaluate({.predictions = kernel.info.of_order ? scores : predictions,
+                       .targets = expected,
+                       .labels = classes,
+                       .parameter = metric.parameters[0],
+                       .values = match});
     } else {
-      LossArguments<T> arguments{predictions, expected, classes, nullptr, {}, 0, T(1), match, {}};
+      LossArguments<T> arguments{.predictions = predictions, .targets = expected, .labels = classes, .loss = match};
       set_parameters(arguments, metric.parameters);
       kernels_.losses[metric.loss].evaluate(arguments);
     }
@@ -175,15 +185,13 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
     return;
   }
   const bool by_label = target.values.size() == 0;
-  LossArguments<T> arguments{scores,
-                             by_label ? Matrix<const T>{} : values(target, rows),
-                             by_label ? labels(target, rows) : Labels{},
-                             weighted() ? weights_.data() + rows.begin : nullptr,
-                             {},
-                             0,
-                             scale,
-                             losses_.data() + rows.begin,
-                             gradient ? rows_of(output.gradient) : Matrix<T>{}};
+  LossArguments<T> arguments{.predictions = scores,
+                             .targets = by_label ? Matrix<const T>{} : values(target, rows),
+                             .labels = by_label ? labels(target, rows) : Labels{},
+                             .sample_weight = weighted() ? weights_.data() + rows.begin : nullptr,
+                             .gradient_scale = scale,
+                             .loss = losses_.data() + rows.begin,
+                             .gradient = gradient ? rows_of(output.gradient) : Matrix<T>{}};
   set_parameters(arguments, spec_.parameters);
   kernels_.losses[spec_.loss].evaluate(arguments);
 }

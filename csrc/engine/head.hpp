@@ -41,14 +41,14 @@ struct HeadSpec {
   int loss;  // -1: host_loss
   HeadParameters parameters;
   Divisor divisor;
-  double weight = 1;             // factor of the loss
-  bool ignores = false;          // one class, parameters[2]
-  ActivationPart<T> activation;  // that the loss includes; metrics of predictions need it applied
-  std::vector<MetricSpec> metrics;
+  double weight = 1;               // factor of the loss
+  bool ignores = false;            // one class, parameters[2]
+  ActivationPart<T> activation{};  // that the loss includes; metrics of predictions need it applied
+  std::vector<MetricSpec> metrics{};
   // losses[i] and, where its data is not null, the gradient of each row's loss.
-  std::function<void(const HostBatch<T>&, T* losses, Matrix<T> gradient)> host_loss;
+  std::function<void(const HostBatch<T>&, T* losses, Matrix<T> gradient)> host_loss{};
   // values[i] of each row, for metric number `host`.
-  std::function<void(int host, const HostBatch<T>&, T* values)> host_metric;
+  std::function<void(int host, const HostBatch<T>&, T* values)> host_metric{};
 
   bool host() const { return loss < 0 || host_metric != nullptr; }
 };

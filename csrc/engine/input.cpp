@@ -39,9 +39,13 @@ std::ptrdiff_t fetch_sparse(const Kernels<T>& kernels, const SparseRows& from, s
     columns[e] = static_cast<std::int32_t>(column);
   }
   const std::ptrdiff_t size = size_of(from.type);
-  const Rows values{static_cast<const char*>(from.values) + begin * size, 1, count, count * size, nullptr, from.type};
+  const Rows values{.base = static_cast<const char*>(from.values) + begin * size,
+                    .rows = 1,
+                    .cols = count,
+                    .row_bytes = count * size,
+                    .type = from.type};
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  kernels.gather({values, nullptr, 0, 1, {to.values + at, 1, count, width, count}, 0, 1});
+  kernels.gather({.source = values, .count = 1, .to = {to.values + at, 1, count, width, count}});
   return at + count;
 }
 
@@ -106,7 +110,13 @@ template <class T>
 void fetch(const Kernels<T>& kernels, const Input& input, const std::int64_t* order, std::ptrdiff_t first, Range rows,
            const Boundary<T>& to, std::ptrdiff_t factor) {
   if (input.kind == InputKind::dense)
-    return kernels.gather({input.dense, order, first + rows.begin, rows.size(), to.value, rows.begin * factor, factor});
+    return kernels.gather({.source = input.dense,
+                           .order = order,
+                           .first = first + rows.begin,
+                           .count = rows.size(),
+                           .to = to.value,
+                           .to_begin = rows.begin * factor,
+                           .factor = factor});
   const auto row_of = [&](std::ptrdiff_t i) {
     return order == nullptr ? first + i : static_cast<std::ptrdiff_t>(order[first + i]);
   };

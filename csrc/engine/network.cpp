@@ -198,9 +198,14 @@ void Network<T>::predict_inside(const Input& rows, T* out, const std::uint64_t* 
   } const changed{*this, access_for(draw) == Access::exclusive};
   const bool alone = rows_alone_[draw != nullptr];
   const std::ptrdiff_t n = rows.rows(), entries = rows.most_entries(alone ? kPredictionRows : n);
-  const StepPlan plan = plan_prediction(
-      {n, work_, parameter_bytes_, 0, row_bytes_, depth(), lamina::kernels().vector_bytes, alone, false},
-      host_ ? 1 : num_threads());
+  const StepPlan plan = plan_prediction({.rows = n,
+                                         .work = work_,
+                                         .parameter_bytes = parameter_bytes_,
+                                         .row_bytes = row_bytes_,
+                                         .layers = depth(),
+                                         .vector_bytes = lamina::kernels().vector_bytes,
+                                         .segmentable = alone},
+                                        host_ ? 1 : num_threads());
   if (plan.schedule == Schedule::chunked && plan.threads > 1) {
     run_team(plan.threads, [&](int index, int count) {
       const Range mine = share_of(n, 1, index, count);

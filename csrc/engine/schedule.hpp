@@ -15,12 +15,12 @@ struct StepShape {
   std::ptrdiff_t rows;             // of the batch
   double work;                     // multiply-adds forward, for each row
   std::ptrdiff_t parameter_bytes;  // of the layers that are trained
-  std::ptrdiff_t upper_bytes;      // of these, all but the lowest one's
+  std::ptrdiff_t upper_bytes = 0;  // of these, all but the lowest one's
   std::ptrdiff_t row_bytes;        // of values and gradients, for each row
   std::ptrdiff_t layers;
   int vector_bytes;
-  bool segmentable;  // every layer takes each row alone
-  bool separable;    // and its gradients can be computed after those of its input
+  bool segmentable;        // every layer takes each row alone
+  bool separable = false;  // and its gradients can be computed after those of its input
 };
 
 struct StepPlan {

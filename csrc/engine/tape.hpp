@@ -9,11 +9,6 @@
 
 namespace lamina::engine {
 
-struct Range {
-  std::ptrdiff_t begin, end;
-  std::ptrdiff_t size() const { return end - begin; }
-};
-
 // Part `index` of `count` nearly equal parts of 0 … items - 1, beginning at multiples of `grain`.
 inline Range share_of(std::ptrdiff_t items, std::ptrdiff_t grain, int index, int count) {
   const std::ptrdiff_t grains = (items + grain - 1) / grain;

@@ -64,15 +64,15 @@ StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
   std::ptrdiff_t upper = 0;
   for (std::ptrdiff_t l = network_->first_trained() + 1; l < network_->depth(); ++l)
     if (update_.layer(l).trained()) upper += update_.layer(l).parameters->size();
-  const StepShape shape{rows,
-                        network_->work(),
-                        update_.gradient_size() * static_cast<std::ptrdiff_t>(sizeof(T)),
-                        upper * static_cast<std::ptrdiff_t>(sizeof(T)),
-                        network_->row_bytes(),
-                        network_->depth(),
-                        lamina::kernels().vector_bytes,
-                        segmentable,
-                        segmentable && separable()};
+  const StepShape shape{.rows = rows,
+                        .work = network_->work(),
+                        .parameter_bytes = update_.gradient_size() * static_cast<std::ptrdiff_t>(sizeof(T)),
+                        .upper_bytes = upper * static_cast<std::ptrdiff_t>(sizeof(T)),
+                        .row_bytes = network_->row_bytes(),
+                        .layers = network_->depth(),
+                        .vector_bytes = lamina::kernels().vector_bytes,
+                        .segmentable = segmentable,
+                        .separable = segmentable && separable()};
   StepPlan plan = plan_step(shape, host() ? 1 : num_threads());
   if (forced_) {
     plan.schedule = forced_schedule_;
@@ -192,7 +192,15 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   if (largest != measured_rows_[test]) measured_[test] = 0;
   measured_rows_[test] = largest;
   const bool maybe_long = kCautious * guess / plan.threads > kLongStep;
-  Run run{mode, data, batches, rates, iteration, draw, totals, poll, passage};
+  Run run{.mode = mode,
+          .data = data,
+          .batches = batches,
+          .rates = rates,
+          .iteration = iteration,
+          .draw = draw,
+          .totals = totals,
+          .poll = poll,
+          .passage = passage};
   run.interruptible = (maybe_long && (measured_[test] == 0 || measured_[test] > kLongStep)) || forced_long_;
   if (run.interruptible && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
   run.schedule = plan.schedule;

@@ -25,8 +25,10 @@ bool LayerUpdate<T>::trained() const {
 template <class T>
 void step_elements(const OptimizerKernel<T>& optimizer, const LayerUpdate<T>& layer, int tensor, const T* gradient,
                    std::ptrdiff_t begin, std::ptrdiff_t count) {
-  OptimizerStep<T> update{
-      layer.parameters->data() + begin, gradient, {}, count, layer.rules[static_cast<std::size_t>(tensor)].scalars};
+  OptimizerStep<T> update{.parameter = layer.parameters->data() + begin,
+                          .gradient = gradient,
+                          .size = count,
+                          .scalars = layer.rules[static_cast<std::size_t>(tensor)].scalars};
   for (std::size_t i = 0; i < layer.beside.slots.size(); ++i)
     update.slot[i] = layer.beside.slots[i] == nullptr ? nullptr : layer.beside.slots[i]->data() + begin;
   optimizer.update(update);
@@ -242,12 +244,11 @@ void Update<T>::constrain(const LayerUpdate<T>& layer, int tensor, int index, in
   const Panels<T> w = layer.parameters->tensor(tensor);
   if (constraint.kind == ConstraintKind::row_norms) {
     const Range rows = share_of(w.rows, 1, index, count);
-    return kernels_.bound_row_norms(w, rows.begin, rows.end, bounds);
+    return kernels_.bound_row_norms(w, rows, bounds);
   }
   const Range panels = share_of(panel_count(w.cols, kPanelWidth<T>), 1, index, count);
-  if (constraint.kind == ConstraintKind::column_norms)
-    return kernels_.bound_column_norms(w, panels.begin, panels.end, bounds);
-  if (panels.begin < panels.end) kernels_.bound_below_by_zero(w, panels.begin, panels.end);
+  if (constraint.kind == ConstraintKind::column_norms) return kernels_.bound_column_norms(w, panels, bounds);
+  if (panels.begin < panels.end) kernels_.bound_below_by_zero(w, panels);
 }
 
 template <class T>

@@ -22,7 +22,7 @@ constexpr T kLowest = sizeof(T) == 4 ? T(-3.402823466e38) : T(-1.797693134862315
 
 // f(x) = x.
 struct Linear {
-  static constexpr ActivationInfo info{"linear", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "linear"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return x;
@@ -35,7 +35,7 @@ struct Linear {
 
 // f(x) = max(x, 0); f'(0) = 0.
 struct Relu {
-  static constexpr ActivationInfo info{"relu", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "relu"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return maximum(Vec<T>{}, x);
@@ -48,7 +48,7 @@ struct Relu {
 
 // f(x) = x for x > 0, alpha x otherwise; alpha >= 0.
 struct LeakyRelu {
-  static constexpr ActivationInfo info{"leaky_relu", false, DerivativeOf::output, true, 0.2};
+  static constexpr ActivationInfo info{.name = "leaky_relu", .has_alpha = true, .default_alpha = 0.2};
   template <class T>
   static Vec<T> forward(Vec<T> x, T alpha) {
     return x > T(0) ? x : x * alpha;
@@ -61,7 +61,7 @@ struct LeakyRelu {
 
 // f(x) = min(max(x, 0), 6); f' = 1 strictly between 0 and 6.
 struct Relu6 {
-  static constexpr ActivationInfo info{"relu6", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "relu6"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return clamp<T>(x, T(0), T(6));
@@ -75,7 +75,7 @@ struct Relu6 {
 
 // f(x) = x for x > 0, alpha (exp(x) - 1) otherwise; alpha >= 0. Clevert et al. 2016.
 struct Elu {
-  static constexpr ActivationInfo info{"elu", false, DerivativeOf::output, true, 1.0};
+  static constexpr ActivationInfo info{.name = "elu", .has_alpha = true, .default_alpha = 1.0};
   template <class T>
   static Vec<T> forward(Vec<T> x, T alpha) {
     return x > T(0) ? x : alpha * expm1<T>(x);
@@ -88,7 +88,7 @@ struct Elu {
 
 // f(x) = scale (x for x > 0, alpha (exp(x) - 1) otherwise). Klambauer et al. 2017, eq. 2.
 struct Selu {
-  static constexpr ActivationInfo info{"selu", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "selu"};
   template <class T>
   static constexpr T kScale = T(1.0507009873554804934);
   template <class T>
@@ -105,7 +105,7 @@ struct Selu {
 
 // f(x) = x Φ(x), f' = Φ(x) + x φ(x). Hendrycks & Gimpel 2016.
 struct Gelu {
-  static constexpr ActivationInfo info{"gelu", false, DerivativeOf::input, false, 0};
+  static constexpr ActivationInfo info{.name = "gelu", .derivative_of = DerivativeOf::input};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return maximum(broadcast<T>(kLowest<T>), x) * normal_distribution<T>(x).cdf;
@@ -119,7 +119,7 @@ struct Gelu {
 
 // f(x) = x (1 + tanh(u)) / 2 = x sigmoid(2u), u = sqrt(2/π) (x + 0.044715 x³). Hendrycks & Gimpel 2016.
 struct GeluTanh {
-  static constexpr ActivationInfo info{"gelu_tanh", false, DerivativeOf::input, false, 0};
+  static constexpr ActivationInfo info{.name = "gelu_tanh", .derivative_of = DerivativeOf::input};
   template <class T>
   static constexpr T kLinear = T(1.5957691216057307117);  // 2 sqrt(2/π)
   template <class T>
@@ -142,7 +142,7 @@ struct GeluTanh {
 
 // f(x) = x sigmoid(x), f' = s + x s (1 - s).
 struct Silu {
-  static constexpr ActivationInfo info{"silu", false, DerivativeOf::input, false, 0};
+  static constexpr ActivationInfo info{.name = "silu", .derivative_of = DerivativeOf::input};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return maximum(broadcast<T>(kLowest<T>), x) * sigmoid<T>(x);
@@ -156,7 +156,7 @@ struct Silu {
 
 // f(x) = 1 / (1 + exp(-x)), f' = y (1 - y).
 struct Sigmoid {
-  static constexpr ActivationInfo info{"sigmoid", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "sigmoid"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return sigmoid<T>(x);
@@ -169,7 +169,7 @@ struct Sigmoid {
 
 // f(x) = relu6(x + 3) / 6, as Keras 3.
 struct HardSigmoid {
-  static constexpr ActivationInfo info{"hard_sigmoid", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "hard_sigmoid"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return clamp<T>(x + T(3), T(0), T(6)) / T(6);
@@ -183,7 +183,7 @@ struct HardSigmoid {
 
 // f' = 1 - y².
 struct Tanh {
-  static constexpr ActivationInfo info{"tanh", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "tanh"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return tanh<T>(x);
@@ -196,7 +196,7 @@ struct Tanh {
 
 // f(x) = log(1 + exp(x)), f' = sigmoid(x) = 1 - exp(-y).
 struct Softplus {
-  static constexpr ActivationInfo info{"softplus", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "softplus"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return softplus<T>(x);
@@ -209,7 +209,7 @@ struct Softplus {
 
 // f(x) = x / (1 + |x|), f' = (1 - |y|)².
 struct Softsign {
-  static constexpr ActivationInfo info{"softsign", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "softsign"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     const Vec<T> finite = clamp<T>(x, kLowest<T>, -kLowest<T>);
@@ -224,7 +224,7 @@ struct Softsign {
 
 // f(x) = exp(x) = f'.
 struct Exponential {
-  static constexpr ActivationInfo info{"exponential", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "exponential"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return exp<T>(x);
@@ -239,7 +239,7 @@ struct Exponential {
 // (1 + 2w) / (1 + 2w + 2w²) for x >= 0 and (w² + 2w) / (w² + 2w + 2) for x < 0, and
 // f' = quotient + 4x (1 + w) (w² or w) / denominator².
 struct Mish {
-  static constexpr ActivationInfo info{"mish", false, DerivativeOf::input, false, 0};
+  static constexpr ActivationInfo info{.name = "mish", .derivative_of = DerivativeOf::input};
   template <class T>
   struct Parts {
     Vec<T> w, factor, numerator, denominator;  // factor: w² for x >= 0, w for x < 0
@@ -268,7 +268,7 @@ struct Mish {
 
 // f(x) = x for x > 0, alpha (exp(x / alpha) - 1) otherwise; alpha > 0. Barron 2017.
 struct Celu {
-  static constexpr ActivationInfo info{"celu", false, DerivativeOf::output, true, 1.0};
+  static constexpr ActivationInfo info{.name = "celu", .has_alpha = true, .default_alpha = 1.0};
   template <class T>
   static Vec<T> forward(Vec<T> x, T alpha) {
     return x > T(0) ? x : alpha * expm1<T>(x / alpha);
@@ -281,7 +281,7 @@ struct Celu {
 
 // f(x) = min(max(x, -1), 1); f' = 1 strictly between -1 and 1.
 struct HardTanh {
-  static constexpr ActivationInfo info{"hard_tanh", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "hard_tanh"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return clamp<T>(x, T(-1), T(1));
@@ -294,7 +294,7 @@ struct HardTanh {
 
 // f(x) = x relu6(x + 3) / 6. Howard et al. 2019.
 struct HardSilu {
-  static constexpr ActivationInfo info{"hard_silu", false, DerivativeOf::input, false, 0};
+  static constexpr ActivationInfo info{.name = "hard_silu", .derivative_of = DerivativeOf::input};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return maximum(broadcast<T>(kLowest<T>), x) * (clamp<T>(x + T(3), T(0), T(6)) / T(6));
@@ -308,7 +308,7 @@ struct HardSilu {
 
 // f(x) = log(sigmoid(x)) = -softplus(-x), f' = 1 - exp(y).
 struct LogSigmoid {
-  static constexpr ActivationInfo info{"log_sigmoid", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "log_sigmoid"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return -softplus<T>(-x);
@@ -321,7 +321,7 @@ struct LogSigmoid {
 
 // f(x) = x - alpha for x > alpha, x + alpha for x < -alpha, 0 between; alpha >= 0.
 struct SoftShrink {
-  static constexpr ActivationInfo info{"soft_shrink", false, DerivativeOf::output, true, 0.5};
+  static constexpr ActivationInfo info{.name = "soft_shrink", .has_alpha = true, .default_alpha = 0.5};
   template <class T>
   static Vec<T> forward(Vec<T> x, T alpha) {
     return unless_nan<T>(x, x > alpha ? x - alpha : (x < -alpha ? x + alpha : Vec<T>{}));
@@ -334,7 +334,7 @@ struct SoftShrink {
 
 // f(x) = x for |x| > alpha, else 0; alpha >= 0.
 struct HardShrink {
-  static constexpr ActivationInfo info{"hard_shrink", false, DerivativeOf::output, true, 0.5};
+  static constexpr ActivationInfo info{.name = "hard_shrink", .has_alpha = true, .default_alpha = 0.5};
   template <class T>
   static Vec<T> forward(Vec<T> x, T alpha) {
     return unless_nan<T>(x, abs<T>(x) > alpha ? x : Vec<T>{});
@@ -347,7 +347,7 @@ struct HardShrink {
 
 // f(x) = x - tanh(x), near 0 by its series x³ (1/3 - 2/15 x² + 17/315 x⁴ - …); f' = tanh(x)².
 struct TanhShrink {
-  static constexpr ActivationInfo info{"tanh_shrink", false, DerivativeOf::input, false, 0};
+  static constexpr ActivationInfo info{.name = "tanh_shrink", .derivative_of = DerivativeOf::input};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     constexpr double series[] = {1.0 / 3,
@@ -374,7 +374,8 @@ struct TanhShrink {
 
 // f(x) = (x + √(x² + alpha)) / 2, f' = (1 + x / √(x² + alpha)) / 2. Barron 2021.
 struct Squareplus {
-  static constexpr ActivationInfo info{"squareplus", false, DerivativeOf::input, true, 4.0};
+  static constexpr ActivationInfo info{
+      .name = "squareplus", .derivative_of = DerivativeOf::input, .has_alpha = true, .default_alpha = 4.0};
   // √(x² + alpha), for which x² need not be a number of the type.
   template <class T>
   static Vec<T> length(Vec<T> x, T alpha) {
@@ -397,7 +398,7 @@ struct Squareplus {
 
 // f(x) = 0 for x <= -1, (x + 1)² / 4 up to 1, then x; f' = min(√y, 1).
 struct SparsePlus {
-  static constexpr ActivationInfo info{"sparse_plus", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "sparse_plus"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     const Vec<T> inner = clamp<T>(x + T(1), T(0), T(2));
@@ -411,7 +412,7 @@ struct SparsePlus {
 
 // f(x) = min(max((x + 1) / 2, 0), 1).
 struct SparseSigmoid {
-  static constexpr ActivationInfo info{"sparse_sigmoid", false, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "sparse_sigmoid"};
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return clamp<T>(T(0.5) * (x + T(1)), T(0), T(1));

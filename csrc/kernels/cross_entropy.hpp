@@ -11,7 +11,7 @@ namespace lamina::LAMINA_ISA {
 // smoothed first: t (1 - s) + s / 2. An infinite logit that agrees with its target costs 0. Where sigmoid(z) is near 1
 // the gradient is (1 - t) - sigmoid(-z): the difference from 1 would be lost in it.
 struct SigmoidCrossEntropy : MeanOfColumns {
-  static constexpr LossInfo info{"sigmoid_cross_entropy", false, "label_smoothing", 0};
+  static constexpr LossInfo info{.name = "sigmoid_cross_entropy", .parameters = "label_smoothing"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> z, Vec<T> target, const T* parameters) {
     const T smoothing = parameters[0];
@@ -27,7 +27,7 @@ struct SigmoidCrossEntropy : MeanOfColumns {
 
 // Binary cross-entropy of a probability p: -t log(p) - (1 - t) log(1 - p), p kept within the margin.
 struct BinaryCrossEntropy : MeanOfColumns {
-  static constexpr LossInfo info{"binary_cross_entropy", false, "label_smoothing", 0};
+  static constexpr LossInfo info{.name = "binary_cross_entropy", .parameters = "label_smoothing"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> target, const T* parameters) {
     const T smoothing = parameters[0];
@@ -52,7 +52,8 @@ template <class T>
 // Where logits z are given p = sigmoid(z), and nothing is kept within a margin: dL/dz is
 // w ((1 - p_t)^γ (p - t) + γ (1 - p_t)^(γ - 1) (1 - 2 t) p (1 - p) BCE). Lin et al. 2017.
 struct BinaryFocalCrossEntropy : MeanOfColumns {
-  static constexpr LossInfo info{"binary_focal_cross_entropy", false, "label_smoothing gamma alpha from_logits", 0};
+  static constexpr LossInfo info{.name = "binary_focal_cross_entropy",
+                                 .parameters = "label_smoothing gamma alpha from_logits"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> given, Vec<T> target, const T* parameters) {
     const T gamma = parameters[1], alpha = parameters[2];  // alpha < 0: not balanced
@@ -91,7 +92,8 @@ void skip_row(const LossArguments<T>& a, std::ptrdiff_t i) {
 // with t smoothed first: t (1 - s) + s / c. Integer labels stand for one-hot rows. A term with t_j = 0 is 0
 // even where z_j = -inf.
 struct SoftmaxCrossEntropy {
-  static constexpr LossInfo info{"softmax_cross_entropy", true, "label_smoothing ignores ignored_class", 0};
+  static constexpr LossInfo info{
+      .name = "softmax_cross_entropy", .takes_labels = true, .parameters = "label_smoothing ignores ignored_class"};
 
   // The logarithm of a probability is (z_j - top) - rest, with rest = log Σ_k exp(z_k - top): added up with a large top
   // it would lose its digits.
@@ -291,7 +293,8 @@ struct SoftmaxCrossEntropy {
 // come from a softmax: q = p / Σ p, kept within the margin, L = -Σ_j t_j log(q_j). As Keras.
 // With s = Σ p and h_j = t_j / q_j where q_j is inside the margin, else 0: dL/dp_j = (Σ_k h_k q_k - h_j) / s.
 struct CategoricalCrossEntropy {
-  static constexpr LossInfo info{"categorical_cross_entropy", true, "label_smoothing ignores ignored_class", 0};
+  static constexpr LossInfo info{
+      .name = "categorical_cross_entropy", .takes_labels = true, .parameters = "label_smoothing ignores ignored_class"};
 
   template <class T>
   static void evaluate(const LossArguments<T>& a) {
@@ -333,8 +336,8 @@ struct CategoricalCrossEntropy {
 // q = softmax(z), kept within none. Lin et al. 2017. With h_j = α t_j (γ (1 - q_j)^(γ - 1) log(q_j) - (1 - q_j)^γ /
 // q_j): dL/dp_j = (h_j - Σ_k h_k q_k) / Σ p, dL/dz_j = h_j q_j - q_j Σ_k h_k q_k.
 struct CategoricalFocalCrossEntropy {
-  static constexpr LossInfo info{"categorical_focal_cross_entropy", false, "label_smoothing gamma alpha from_logits",
-                                 0};
+  static constexpr LossInfo info{.name = "categorical_focal_cross_entropy",
+                                 .parameters = "label_smoothing gamma alpha from_logits"};
   template <class T>
   static void evaluate(const LossArguments<T>& a) {
     const std::ptrdiff_t c = a.predictions.cols;

@@ -14,11 +14,11 @@ void dense_forward(const DenseForward<T>& d) {
   if (d.y.rows == 0 || d.y.cols == 0) return;
   const bool linear = d.activation == nullptr;
   const Matrix<T> z = d.pre.data != nullptr ? d.pre : d.y;
-  const Product<T> product{d.x, d.w, false, z, d.b};
+  const Product<T> product{.a = d.x, .b = d.w, .c = z, .bias = d.b};
   const auto activate = [&](const Rectangle<T>& r) {
-    const std::ptrdiff_t rows = r.row_end - r.row_begin, cols = r.column_end - r.column_begin;
-    const Matrix<const T> from{z.data + r.row_begin * z.stride + r.column_begin, rows, cols, z.stride};
-    const Matrix<T> to{d.y.data + r.row_begin * d.y.stride + r.column_begin, rows, cols, d.y.stride};
+    const std::ptrdiff_t rows = r.rows.end - r.rows.begin, cols = r.columns.end - r.columns.begin;
+    const Matrix<const T> from{z.data + r.rows.begin * z.stride + r.columns.begin, rows, cols, z.stride};
+    const Matrix<T> to{d.y.data + r.rows.begin * d.y.stride + r.columns.begin, rows, cols, d.y.stride};
     if (!linear) return d.activation->forward(from, to, d.alpha);
     if (to.data == from.data) return;
     for (std::ptrdiff_t i = 0; i < rows; ++i)
@@ -27,7 +27,7 @@ void dense_forward(const DenseForward<T>& d) {
   };
   if (linear || !d.activation->info.rowwise) return multiply(product, activate);
   multiply(product, [](const Rectangle<T>&) {});
-  activate({0, z.rows, 0, z.cols});
+  activate({.rows = {0, z.rows}, .columns = {0, z.cols}});
 }
 
 // db = Σ_rows dz, in segments of 256 rows, each one chain, added in order.
@@ -61,7 +61,7 @@ void dense_backward(const DenseBackward<T>& d) {
   }
   if (d.db != nullptr) sum_rows(dz, d.db);
   if (d.dw.data != nullptr) multiply_gradient(d.x, dz, d.dw);
-  if (d.dx.data != nullptr) multiply<T>({dz, d.w, true, d.dx, nullptr}, [](const Rectangle<T>&) {});
+  if (d.dx.data != nullptr) multiply<T>({.a = dz, .b = d.w, .transposed = true, .c = d.dx}, [](const Rectangle<T>&) {});
 }
 
 }  // namespace lamina::LAMINA_ISA

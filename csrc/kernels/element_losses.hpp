@@ -14,7 +14,7 @@ template <class T>
 
 // (p - t)².
 struct SquaredError : MeanOfColumns {
-  static constexpr LossInfo info{"mse", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "mse"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> d = p - t;
@@ -24,7 +24,7 @@ struct SquaredError : MeanOfColumns {
 
 // |p - t|; gradient sign(p - t), 0 at 0.
 struct AbsoluteError : MeanOfColumns {
-  static constexpr LossInfo info{"mae", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "mae"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> d = p - t;
@@ -34,7 +34,7 @@ struct AbsoluteError : MeanOfColumns {
 
 // 100 |t - p| / max(|t|, ε).
 struct AbsolutePercentageError : MeanOfColumns {
-  static constexpr LossInfo info{"mape", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "mape"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> d = p - t, scale = T(100) / maximum(broadcast<T>(kEpsilon<T>), abs<T>(t));
@@ -45,7 +45,7 @@ struct AbsolutePercentageError : MeanOfColumns {
 // (log(1 + max(p, ε)) - log(1 + max(t, ε)))². Of two that are close the difference of the logarithms is that of
 // 1 + |p - t| / (1 + the smaller).
 struct SquaredLogarithmicError : MeanOfColumns {
-  static constexpr LossInfo info{"msle", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "msle"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> least = broadcast<T>(kEpsilon<T>), given = maximum(least, p), wanted = maximum(least, t);
@@ -59,7 +59,7 @@ struct SquaredLogarithmicError : MeanOfColumns {
 
 // With e = p - t: e² / 2 for |e| <= δ, else δ |e| - δ² / 2. Huber 1964.
 struct Huber : MeanOfColumns {
-  static constexpr LossInfo info{"huber", false, "delta", 1};
+  static constexpr LossInfo info{.name = "huber", .parameters = "delta", .default_parameter = 1};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T* parameters) {
     const T delta = parameters[0];
@@ -73,7 +73,7 @@ struct Huber : MeanOfColumns {
 // log(cosh(p - t)) = |e| + log(1 + exp(-2 |e|)) - log 2, or log(1 + tanh²(e) / (1 - tanh²(e))) / 2 where e is small;
 // derivative tanh(e).
 struct LogCosh : MeanOfColumns {
-  static constexpr LossInfo info{"log_cosh", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "log_cosh"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> e = p - t, size = abs<T>(e), slope = tanh<T>(e), square = slope * slope;
@@ -85,7 +85,7 @@ struct LogCosh : MeanOfColumns {
 
 // p - t log(p + ε).
 struct Poisson : MeanOfColumns {
-  static constexpr LossInfo info{"poisson", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "poisson"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> above = p + kEpsilon<T>;
@@ -96,7 +96,7 @@ struct Poisson : MeanOfColumns {
 // t log(t / p), both kept within [ε, 1]; the loss of a row is their sum.
 struct KullbackLeibler {
   static constexpr bool sums = true;
-  static constexpr LossInfo info{"kl_divergence", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "kl_divergence"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> target = clamp<T>(t, kEpsilon<T>, T(1)), q = clamp<T>(p, kEpsilon<T>, T(1));
@@ -106,7 +106,7 @@ struct KullbackLeibler {
 
 // max(1 - t p, 0), for targets -1 and 1.
 struct Hinge : MeanOfColumns {
-  static constexpr LossInfo info{"hinge", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "hinge"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> short_of = T(1) - t * p;
@@ -116,7 +116,7 @@ struct Hinge : MeanOfColumns {
 
 // max(1 - t p, 0)².
 struct SquaredHinge : MeanOfColumns {
-  static constexpr LossInfo info{"squared_hinge", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "squared_hinge"};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> short_of = maximum(Vec<T>{}, T(1) - t * p);
@@ -126,7 +126,7 @@ struct SquaredHinge : MeanOfColumns {
 
 // With e = t - p: q e for e >= 0, (q - 1) e else; its minimum is the q-quantile. Koenker & Bassett 1978.
 struct Quantile : MeanOfColumns {
-  static constexpr LossInfo info{"quantile", false, "quantile", 0.5};
+  static constexpr LossInfo info{.name = "quantile", .parameters = "quantile", .default_parameter = 0.5};
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T* parameters) {
     const T q = parameters[0];

@@ -100,7 +100,7 @@ Panels<T> pack_transposed(const Matrix<const T>& m, std::ptrdiff_t first, std::p
                          width};
   const Panels<const T> from =
       as_panels(Matrix<const T>{m.data + begin * m.stride + first, end - begin, depth, m.stride});
-  panel_transpose<T>({from, packed, 0, end - begin, 0, depth});
+  panel_transpose<T>({.from = from, .to = packed, .rows = {0, end - begin}, .columns = {0, depth}});
   return packed;
 }
 
@@ -108,16 +108,16 @@ Panels<T> pack_transposed(const Matrix<const T>& m, std::ptrdiff_t first, std::p
 template <class T>
 struct Product {
   Matrix<const T> a, b;
-  bool transposed;
+  bool transposed = false;
   Matrix<T> c;
-  const T* bias;  // or null
+  const T* bias = nullptr;
 
   std::ptrdiff_t depth() const { return a.cols; }
 };
 
 template <class T>
 struct Rectangle {
-  std::ptrdiff_t row_begin, row_end, column_begin, column_end;
+  Range rows, columns;
 };
 
 // Some segments of the sums in columns begin … end - 1, whose part of B `b` holds, of the rectangle's rows. A wide
@@ -126,18 +126,25 @@ struct Rectangle {
 template <class T>
 void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end,
                       const Panels<const T>& b, std::ptrdiff_t segment_begin, std::ptrdiff_t segment_stop) {
-  const bool pack = end - begin >= kWideColumns && r.row_end - r.row_begin > kRowGrain;
-  const std::ptrdiff_t block = pack ? kRowBlock : r.row_end - r.row_begin;
+  const bool pack = end - begin >= kWideColumns && r.rows.end - r.rows.begin > kRowGrain;
+  const std::ptrdiff_t block = pack ? kRowBlock : r.rows.end - r.rows.begin;
   const std::ptrdiff_t first = segment_begin * kSegment,
                        last = segment_end(p.depth(), segment_stop - 1, segment_count(p.depth()));
-  for (std::ptrdiff_t row = r.row_begin; row < r.row_end; row += block) {
-    const std::ptrdiff_t rows = smaller(block, r.row_end - row);
+  for (std::ptrdiff_t row = r.rows.begin; row < r.rows.end; row += block) {
+    const std::ptrdiff_t rows = smaller(block, r.rows.end - row);
     const Matrix<const T> part{p.a.data + row * p.a.stride + first, rows, last - first, p.a.stride};
     const Matrix<T> c{p.c.data + row * p.c.stride + begin, rows, end - begin, p.c.stride};
     Panels<const T> a = pack ? pack_columns(part, 0, rows, 0, part.cols, Scratch::packed_a) : as_panels(part);
     a.cols = p.depth();
-    panel_product<T>({a, b, as_panels(c), p.bias == nullptr ? nullptr : p.bias + begin, kPanelWidth<T>, 0, rows, 0,
-                      ceil_div(end - begin, kPanelWidth<T>), false, T(0), segment_begin, segment_stop, segment_begin});
+    panel_product<T>({.a = a,
+                      .b = b,
+                      .c = as_panels(c),
+                      .bias = p.bias == nullptr ? nullptr : p.bias + begin,
+                      .bias_panel = kPanelWidth<T>,
+                      .rows = {0, rows},
+                      .panels = {0, ceil_div(end - begin, kPanelWidth<T>)},
+                      .segments = {segment_begin, segment_stop},
+                      .data_segment = segment_begin});
   }
 }
 
@@ -147,15 +154,15 @@ void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t
 template <class T>
 void multiply_row(const Product<T>& p, const Rectangle<T>& r) {
   constexpr std::ptrdiff_t together = 4;
-  const std::ptrdiff_t columns = r.column_end - r.column_begin, depth = p.depth(), segments = segment_count(depth);
+  const std::ptrdiff_t columns = r.columns.end - r.columns.begin, depth = p.depth(), segments = segment_count(depth);
   T* sums = static_cast<T*>(scratch(Scratch::packed_a, static_cast<std::size_t>(columns) * sizeof(T)));
-  const T* x = p.a.data + r.row_begin * p.a.stride;
-  T* c = p.c.data + r.row_begin * p.c.stride + r.column_begin;
+  const T* x = p.a.data + r.rows.begin * p.a.stride;
+  T* c = p.c.data + r.rows.begin * p.c.stride + r.columns.begin;
   for (std::ptrdiff_t s = 0; s < segments; ++s) {
     const std::ptrdiff_t first = s * kSegment, end = segment_end(depth, s, segments);
     for (std::ptrdiff_t k = first; k == first || k < end; k += together) {
       const std::ptrdiff_t rows = smaller(together, end - k);
-      const T* w = p.b.data + k * p.b.stride + r.column_begin;
+      const T* w = p.b.data + k * p.b.stride + r.columns.begin;
       for_each_vector<T>(columns, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
         Vec<T> sum = k == first ? Vec<T>{} : Vec<T>(load_lanes(static_cast<const T*>(sums) + j, count, T(0)));
         if (rows == together) {
@@ -174,7 +181,7 @@ void multiply_row(const Product<T>& p, const Rectangle<T>& r) {
       if (s > 0)
         sum += load_lanes(static_cast<const T*>(c) + j, count, T(0));
       else if (p.bias != nullptr)
-        sum += load_lanes(p.bias + r.column_begin + j, count, T(0));
+        sum += load_lanes(p.bias + r.columns.begin + j, count, T(0));
       else
         sum += Vec<T>{};
       store_lanes(c + j, sum, count);
@@ -184,26 +191,26 @@ void multiply_row(const Product<T>& p, const Rectangle<T>& r) {
 
 template <class T>
 void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
-  if (r.row_begin >= r.row_end || r.column_begin >= r.column_end) return;
-  if (!p.transposed && r.row_end - r.row_begin == 1) return multiply_row(p, r);
+  if (r.rows.begin >= r.rows.end || r.columns.begin >= r.columns.end) return;
+  if (!p.transposed && r.rows.end - r.rows.begin == 1) return multiply_row(p, r);
   if (p.transposed && p.c.rows < kDotRows) {
-    multiply_dots<T>({p.a, p.b, p.c}, r.column_begin, r.column_end);
+    multiply_dots<T>({p.a, p.b, p.c}, r.columns.begin, r.columns.end);
     return;
   }
-  std::ptrdiff_t begin = r.column_begin;
-  const std::ptrdiff_t b_bytes = p.depth() * (r.column_end - begin) * static_cast<std::ptrdiff_t>(sizeof(T));
-  if (!p.transposed && r.row_end - r.row_begin <= (b_bytes <= kNearMatrix ? kMostTileRows : kRowsInPlace)) {
+  std::ptrdiff_t begin = r.columns.begin;
+  const std::ptrdiff_t b_bytes = p.depth() * (r.columns.end - begin) * static_cast<std::ptrdiff_t>(sizeof(T));
+  if (!p.transposed && r.rows.end - r.rows.begin <= (b_bytes <= kNearMatrix ? kMostTileRows : kRowsInPlace)) {
     // Whole vectors are read in place; what is left over is packed.
-    const std::ptrdiff_t whole = r.column_end - (r.column_end - begin) % kLanes<T>;
+    const std::ptrdiff_t whole = r.columns.end - (r.columns.end - begin) % kLanes<T>;
     const Matrix<const T> b{p.b.data + begin, p.b.rows, whole - begin, p.b.stride};
     if (begin < whole) multiply_columns(p, r, begin, whole, as_panels(b), 0, segment_count(p.depth()));
     begin = whole;
   }
   const std::ptrdiff_t segments = segment_count(p.depth()), blocks = ceil_div(segments, kDepthSegments);
-  const std::ptrdiff_t bytes = r.row_end - r.row_begin < kManyRows ? kNearBytes : kPackedBytes;
+  const std::ptrdiff_t bytes = r.rows.end - r.rows.begin < kManyRows ? kNearBytes : kPackedBytes;
   const std::ptrdiff_t panels = bytes / kPanelBytes / (kDepthSegments * kSegment);
-  while (begin < r.column_end) {
-    const std::ptrdiff_t end = smaller(r.column_end, begin + panels * kPanelWidth<T>);
+  while (begin < r.columns.end) {
+    const std::ptrdiff_t end = smaller(r.columns.end, begin + panels * kPanelWidth<T>);
     for (std::ptrdiff_t i = 0; i < blocks; ++i) {
       const std::ptrdiff_t segment_begin = segments * i / blocks, segment_stop = segments * (i + 1) / blocks;
       const std::ptrdiff_t k = segment_begin * kSegment, depth = segment_end(p.depth(), segment_stop - 1, segments) - k;
@@ -238,15 +245,15 @@ template <class T, class Body>
 void divide_product(std::ptrdiff_t m, std::ptrdiff_t n, std::ptrdiff_t k, Body&& body) {
   const double operations = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k + 1);
   const int threads = threads_for(operations / (4.0 * static_cast<double>(kLanes<T>)));
-  if (threads == 1) return body(Rectangle<T>{0, m, 0, n});
+  if (threads == 1) return body(Rectangle<T>{.rows = {0, m}, .columns = {0, n}});
   run_team(threads, [&](int index, int count) {
     const int down = row_threads(m, n, kPanelWidth<T>, count), across = count / down;
     const std::ptrdiff_t row = index / across, column = index % across;
     const std::ptrdiff_t tiles = ceil_div(m, kRowGrain), panels = ceil_div(n, kPanelWidth<T>);
-    const Rectangle<T> r{tiles * row / down * kRowGrain, smaller(m, tiles * (row + 1) / down * kRowGrain),
-                         panels * column / across * kPanelWidth<T>,
-                         smaller(n, panels * (column + 1) / across * kPanelWidth<T>)};
-    if (r.row_begin < r.row_end && r.column_begin < r.column_end) body(r);
+    const Rectangle<T> r{.rows = {tiles * row / down * kRowGrain, smaller(m, tiles * (row + 1) / down * kRowGrain)},
+                         .columns = {panels * column / across * kPanelWidth<T>,
+                                     smaller(n, panels * (column + 1) / across * kPanelWidth<T>)}};
+    if (r.rows.begin < r.rows.end && r.columns.begin < r.columns.end) body(r);
   });
 }
 
@@ -268,11 +275,11 @@ void multiply_gradient(const Matrix<const T>& x, const Matrix<const T>& dz, cons
   divide_product<T>(dw.rows, dw.cols, x.rows, [&](const Rectangle<T>& r) {
     for (std::ptrdiff_t begin = 0; begin == 0 || begin < x.rows; begin += kGradientRows) {
       const std::ptrdiff_t rows = smaller(kGradientRows, x.rows - begin);
-      for (std::ptrdiff_t column = r.column_begin; column < r.column_end; column += block) {
-        const std::ptrdiff_t column_end = smaller(r.column_end, column + block);
+      for (std::ptrdiff_t column = r.columns.begin; column < r.columns.end; column += block) {
+        const std::ptrdiff_t column_end = smaller(r.columns.end, column + block);
         const Panels<T> right = pack_columns(dz, begin, rows, column, column_end, Scratch::packed_b);
-        for (std::ptrdiff_t in = r.row_begin; in < r.row_end; in += block) {
-          const std::ptrdiff_t in_end = smaller(r.row_end, in + block);
+        for (std::ptrdiff_t in = r.rows.begin; in < r.rows.end; in += block) {
+          const std::ptrdiff_t in_end = smaller(r.rows.end, in + block);
           const Panels<T> left = pack_columns(x, begin, rows, in, in_end, Scratch::packed_a);
           const Panels<T> c =
               as_panels(Matrix<T>{dw.data + in * dw.stride + column, in_end - in, column_end - column, dw.stride});

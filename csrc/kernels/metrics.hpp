@@ -33,7 +33,7 @@ template <class T>
 
 // 1 where row i of the predictions is largest at labels[i], else 0; the first largest counts.
 struct SparseMatches {
-  static constexpr MetricInfo info{"sparse_matches", true, true, nullptr};
+  static constexpr MetricInfo info{.name = "sparse_matches", .takes_labels = true, .of_order = true};
   template <class T>
   static void evaluate(const MetricArguments<T>& a) {
     for_each_row(a.predictions.rows, a.predictions.cols, [&](std::ptrdiff_t i) {
@@ -45,7 +45,7 @@ struct SparseMatches {
 
 // 1 where rows i of predictions and targets are largest at the same place, else 0.
 struct CategoricalMatches {
-  static constexpr MetricInfo info{"categorical_matches", false, true, nullptr};
+  static constexpr MetricInfo info{.name = "categorical_matches", .of_order = true};
   template <class T>
   static void evaluate(const MetricArguments<T>& a) {
     for_each_row(a.predictions.rows, a.predictions.cols, [&](std::ptrdiff_t i) {
@@ -69,7 +69,7 @@ template <class T, class Hit>
 
 // The share of columns where (prediction > threshold) equals the target.
 struct BinaryMatches {
-  static constexpr MetricInfo info{"binary_matches", false, false, "threshold"};
+  static constexpr MetricInfo info{.name = "binary_matches", .parameter = "threshold"};
   template <class T>
   static void evaluate(const MetricArguments<T>& a) {
     const T threshold = static_cast<T>(a.parameter);
@@ -79,7 +79,7 @@ struct BinaryMatches {
 
 // The share of columns where predictions and targets are equal.
 struct EqualMatches {
-  static constexpr MetricInfo info{"equal_matches", false, false, nullptr};
+  static constexpr MetricInfo info{.name = "equal_matches"};
   template <class T>
   static void evaluate(const MetricArguments<T>& a) {
     share_of_columns(a, [](T p, T t) { return p == t; });
@@ -88,7 +88,8 @@ struct EqualMatches {
 
 // 1 where the prediction at labels[i] is among the k largest of row i, else 0.
 struct SparseTopMatches {
-  static constexpr MetricInfo info{"sparse_top_matches", true, true, "k"};
+  static constexpr MetricInfo info{
+      .name = "sparse_top_matches", .takes_labels = true, .of_order = true, .parameter = "k"};
   template <class T>
   static void evaluate(const MetricArguments<T>& a) {
     const auto k = static_cast<std::ptrdiff_t>(a.parameter);
@@ -101,7 +102,7 @@ struct SparseTopMatches {
 
 // The same, at the place where targets are largest.
 struct CategoricalTopMatches {
-  static constexpr MetricInfo info{"categorical_top_matches", false, true, "k"};
+  static constexpr MetricInfo info{.name = "categorical_top_matches", .of_order = true, .parameter = "k"};
   template <class T>
   static void evaluate(const MetricArguments<T>& a) {
     const auto k = static_cast<std::ptrdiff_t>(a.parameter);

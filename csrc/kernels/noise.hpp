@@ -54,10 +54,10 @@ template <class T>
 void noise(const Noise<T>& a) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
   const std::ptrdiff_t groups = (a.x.cols + kNoiseWidth - 1) / kNoiseWidth;
-  const std::ptrdiff_t end = smaller(a.x.cols, a.panel_end * width);
-  for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i) {
+  const std::ptrdiff_t end = smaller(a.x.cols, a.panels.end * width);
+  for (std::ptrdiff_t i = a.rows.begin; i < a.rows.end; ++i) {
     const auto row = static_cast<std::uint64_t>((a.first_row + i) * groups);
-    for (std::ptrdiff_t column = a.panel_begin * width; column < end;) {
+    for (std::ptrdiff_t column = a.panels.begin * width; column < end;) {
       const std::ptrdiff_t group = column / kNoiseWidth, last = smaller(end, (group + 1) * kNoiseWidth);
       std::uint32_t words[kNoiseWidth];
       noise_words(a.stream, (row + static_cast<std::uint64_t>(group)) * 8, words);

@@ -1,6 +1,6 @@
 // What normalization layers and their kin compute on panels: columns scaled and shifted, moments of columns and of
-// rows, and the sums that are their gradients. Rows row_begin … row_end - 1 and panels panel_begin … are worked on, by
-// one thread; sums over rows run in segments of kMomentRows, each one chain, added in order.
+// rows, and the sums that are their gradients. One thread works on the rows and panels that it is given; sums over rows
+// run in segments of kMomentRows, each one chain, added in order.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -31,14 +31,14 @@ template <class T>
 // y = (x - centre_j) scale_j + shift_j; 0, 1 and 0 where null.
 template <class T>
 void scale_columns(const ColumnScale<T>& a) {
-  for (std::ptrdiff_t panel = a.panel_begin; panel < a.panel_end; ++panel) {
+  for (std::ptrdiff_t panel = a.panels.begin; panel < a.panels.end; ++panel) {
     for_each_column_vector<T>(a.x.cols, panel, [&](std::ptrdiff_t j, std::ptrdiff_t count, std::ptrdiff_t column) {
       const Vec<T> scale = column_values(a.scale, column - a.first, count, T(1)),
                    shift = column_values(a.shift, column - a.first, count, T(0)),
                    centre = column_values(a.centre, column - a.first, count, T(0));
       const T* from = a.x.data + panel * a.x.panel_stride + j;
       T* to = a.y.data + panel * a.y.panel_stride + j;
-      for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i) {
+      for (std::ptrdiff_t i = a.rows.begin; i < a.rows.end; ++i) {
         const Vec<T> apart = load_lanes(from + i * a.x.row_stride, count, T(0)) - centre;
         store_lanes(to + i * a.y.row_stride, fma(apart, scale, shift), count);
       }
@@ -88,7 +88,7 @@ void normalization_sums(const NormalizationSums<T>& a, T* sums) {
     const Vec<T> centre = a.by_rows ? Vec<T>{} : Vec<T>(load_lanes(a.centre + j, count, T(0)));
     const Vec<T> rate = a.by_rows ? Vec<T>{} : Vec<T>(load_lanes(a.rate + j, count, T(0)));
     Vec<T> along{}, total{};
-    for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i) {
+    for (std::ptrdiff_t i = a.rows.begin; i < a.rows.end; ++i) {
       const Vec<T> slope = load_lanes(dy + i * a.dy.row_stride, count, T(0));
       const Vec<T> value = load_lanes(x + i * a.x.row_stride, count, T(0));
       const Vec<T> unit = a.by_rows ? Vec<T>((value - a.centre[i]) * a.rate[i]) : Vec<T>((value - centre) * rate);
@@ -129,7 +129,7 @@ template <class T>
 void row_normalization(const RowNormalization<T>& a) {
   const std::ptrdiff_t c = a.x.cols;
   const T columns = static_cast<T>(c);
-  for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i) {
+  for (std::ptrdiff_t i = a.rows.begin; i < a.rows.end; ++i) {
     const T* x = a.x.data + i * a.x.stride;
     T centre = a.centered ? row_dot<T>(x, nullptr, c) / columns : T(0);
     if (a.centered) {  // the sum was rounded many times: its mean is mended by that of what is left
@@ -164,7 +164,7 @@ template <class T>
 void row_normalization_backward(const RowNormalization<T>& a, Matrix<const T> dy, Matrix<T> dx) {
   const std::ptrdiff_t c = a.x.cols;
   const T columns = static_cast<T>(c);
-  for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i) {
+  for (std::ptrdiff_t i = a.rows.begin; i < a.rows.end; ++i) {
     const T *x = a.x.data + i * a.x.stride, *slope = dy.data + i * dy.stride;
     const T centre = a.centre[i], rate = a.rate[i];
     const auto unit_at = [&](std::ptrdiff_t j, std::ptrdiff_t count) -> Vec<T> {
@@ -190,10 +190,10 @@ void row_normalization_backward(const RowNormalization<T>& a, Matrix<const T> dy
 // y = x where it is positive, α_j x elsewhere; with dy, y becomes dx = dy or α_j dy.
 template <class T>
 void prelu(const ColumnScale<T>& a, const Panels<const T>* dy) {
-  for (std::ptrdiff_t panel = a.panel_begin; panel < a.panel_end; ++panel) {
+  for (std::ptrdiff_t panel = a.panels.begin; panel < a.panels.end; ++panel) {
     for_each_column_vector<T>(a.x.cols, panel, [&](std::ptrdiff_t j, std::ptrdiff_t count, std::ptrdiff_t column) {
       const Vec<T> alpha = load_lanes(a.scale + column, count, T(0));
-      for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i) {
+      for (std::ptrdiff_t i = a.rows.begin; i < a.rows.end; ++i) {
         const Vec<T> x = load_lanes(a.x.data + panel * a.x.panel_stride + i * a.x.row_stride + j, count, T(0));
         Vec<T> value = x;
         if (dy != nullptr)
@@ -208,9 +208,9 @@ void prelu(const ColumnScale<T>& a, const Panels<const T>* dy) {
 template <class T>
 void clipped_relu(const ClippedRelu<T>& a) {
   const bool clips = a.most < kInfinity<T>;
-  for (std::ptrdiff_t panel = a.panel_begin; panel < a.panel_end; ++panel) {
+  for (std::ptrdiff_t panel = a.panels.begin; panel < a.panels.end; ++panel) {
     for_each_column_vector<T>(a.x.cols, panel, [&](std::ptrdiff_t j, std::ptrdiff_t count, std::ptrdiff_t) {
-      for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i) {
+      for (std::ptrdiff_t i = a.rows.begin; i < a.rows.end; ++i) {
         const Vec<T> x = load_lanes(a.x.data + panel * a.x.panel_stride + i * a.x.row_stride + j, count, T(0));
         Vec<T> above = x, below = (x - a.threshold) * a.slope;
         if (a.dy.data != nullptr) {
@@ -232,7 +232,7 @@ template <class T>
 void prelu_sums(const NormalizationSums<T>& a, T* sums) {
   for_each_column_vector<T>(a.x.cols, a.panel, [&](std::ptrdiff_t j, std::ptrdiff_t count, std::ptrdiff_t) {
     Vec<T> total{};
-    for (std::ptrdiff_t i = a.row_begin; i < a.row_end; ++i) {
+    for (std::ptrdiff_t i = a.rows.begin; i < a.rows.end; ++i) {
       const Vec<T> x = load_lanes(a.x.data + a.panel * a.x.panel_stride + i * a.x.row_stride + j, count, T(0));
       const Vec<T> slope = load_lanes(a.dy.data + a.panel * a.dy.panel_stride + i * a.dy.row_stride + j, count, T(0));
       total = fma(slope, x > T(0) ? Vec<T>{} : x, total);

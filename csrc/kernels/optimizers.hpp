@@ -49,7 +49,7 @@ struct NeverAddsScaledGradient {
 // θ ← θ - ηλθ (decoupled weight decay λ), then without momentum θ ← θ - ηg, else v ← μv - ηg and
 // θ ← θ + v, or with Nesterov θ ← θ + μv - ηg. Sutskever et al. 2013, eqs. 1-4, as Keras writes them.
 struct Sgd {
-  static constexpr OptimizerInfo info{"sgd", 1, "momentum nesterov weight_decay"};
+  static constexpr OptimizerInfo info{.name = "sgd", .slots = 1, .settings = "momentum nesterov weight_decay"};
   static bool adds_scaled_gradient(const double* settings) { return settings[0] == 0 && settings[2] == 0; }
   template <class T>
   static bool only_adds(const T* scalars) {
@@ -84,7 +84,8 @@ struct Sgd {
 // θ ← θ - η √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + ε); with AMSGrad √v̂, v̂ ← max(v̂, v), instead of √v.
 // Kingma & Ba 2015, algorithm 1 with the efficient order of its section 2, as Keras; Reddi et al. 2018.
 struct Adam : NeverAddsScaledGradient {
-  static constexpr OptimizerInfo info{"adam", 3, "beta_1 beta_2 epsilon amsgrad weight_decay"};
+  static constexpr OptimizerInfo info{
+      .name = "adam", .slots = 3, .settings = "beta_1 beta_2 epsilon amsgrad weight_decay"};
 
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t step, T* scalars) {
@@ -111,7 +112,7 @@ struct Adam : NeverAddsScaledGradient {
 // θ ← θ - ηλθ, then m ← m + (1 - β₁)(g - m), u ← max(β₂ u, |g|), θ ← θ - η / (1 - β₁ᵗ) · m / (u + ε).
 // Kingma & Ba 2015, algorithm 2.
 struct Adamax : NeverAddsScaledGradient {
-  static constexpr OptimizerInfo info{"adamax", 2, "beta_1 beta_2 epsilon weight_decay"};
+  static constexpr OptimizerInfo info{.name = "adamax", .slots = 2, .settings = "beta_1 beta_2 epsilon weight_decay"};
 
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t step, T* scalars) {
@@ -135,7 +136,7 @@ struct Adamax : NeverAddsScaledGradient {
 // m and v as in Adam; θ ← θ - η (μ_{t+1} m / (1 - M_{t+1}) + (1 - μ_t) g / (1 - M_t)) / (√(v / (1 - β₂ᵗ)) + ε).
 // Dozat 2016, as Keras writes it.
 struct Nadam : NeverAddsScaledGradient {
-  static constexpr OptimizerInfo info{"nadam", 2, "beta_1 beta_2 epsilon weight_decay"};
+  static constexpr OptimizerInfo info{.name = "nadam", .slots = 2, .settings = "beta_1 beta_2 epsilon weight_decay"};
 
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t step, T* scalars) {
@@ -164,7 +165,8 @@ struct Nadam : NeverAddsScaledGradient {
 // a ← ρa + (1 - ρ)g: rounding may make the difference negative where gradients hardly change. Without momentum θ ← θ -
 // s, else m ← μm + s, θ ← θ - m. Tieleman & Hinton 2012; Graves 2013 for the centered one.
 struct RmsProp : NeverAddsScaledGradient {
-  static constexpr OptimizerInfo info{"rmsprop", 3, "rho momentum epsilon centered weight_decay"};
+  static constexpr OptimizerInfo info{
+      .name = "rmsprop", .slots = 3, .settings = "rho momentum epsilon centered weight_decay"};
 
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t, T* scalars) {
@@ -198,7 +200,7 @@ struct RmsProp : NeverAddsScaledGradient {
 
 // θ ← θ - ηλθ, then a ← a + g², θ ← θ - ηg / √(a + ε). Duchi et al. 2011.
 struct Adagrad : NeverAddsScaledGradient {
-  static constexpr OptimizerInfo info{"adagrad", 1, "epsilon weight_decay"};
+  static constexpr OptimizerInfo info{.name = "adagrad", .slots = 1, .settings = "epsilon weight_decay"};
 
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t, T* scalars) {
@@ -217,7 +219,7 @@ struct Adagrad : NeverAddsScaledGradient {
 
 // θ ← θ - ηλθ, then a ← ρa + (1 - ρ)g², d = -g √(b + ε) / √(a + ε), b ← ρb + (1 - ρ)d², θ ← θ + ηd. Zeiler 2012.
 struct Adadelta : NeverAddsScaledGradient {
-  static constexpr OptimizerInfo info{"adadelta", 2, "rho epsilon weight_decay"};
+  static constexpr OptimizerInfo info{.name = "adadelta", .slots = 2, .settings = "rho epsilon weight_decay"};
 
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t, T* scalars) {
@@ -239,7 +241,7 @@ struct Adadelta : NeverAddsScaledGradient {
 
 // θ ← θ - ηλθ, then θ ← θ - η sign(β₁m + (1 - β₁)g), m ← β₂m + (1 - β₂)g. Chen et al. 2023.
 struct Lion : NeverAddsScaledGradient {
-  static constexpr OptimizerInfo info{"lion", 1, "beta_1 beta_2 weight_decay"};
+  static constexpr OptimizerInfo info{.name = "lion", .slots = 1, .settings = "beta_1 beta_2 weight_decay"};
 
   template <class T>
   static void prepare(const double* settings, double rate, std::int64_t, T* scalars) {

@@ -49,7 +49,7 @@ template <class T>
 void panel_product(const PanelProduct<T>& p) {
   constexpr std::ptrdiff_t size = static_cast<std::ptrdiff_t>(sizeof(T));
   const std::ptrdiff_t depth = p.a.cols;
-  const std::ptrdiff_t segments = segment_count(depth), last = p.segment_end < 0 ? segments : p.segment_end;
+  const std::ptrdiff_t segments = segment_count(depth), last = p.segments.end < 0 ? segments : p.segments.end;
   PanelTile<T> t{};
   t.a_row = p.a.row_stride;
   t.a_panel = p.a.panel_stride;
@@ -59,10 +59,10 @@ void panel_product(const PanelProduct<T>& p) {
   t.c_panel = p.c.panel_stride;
   t.bias_panel = p.bias_panel;
   t.floor = p.floor;
-  for (std::ptrdiff_t block = p.row_begin; block < p.row_end; block += kRowBlock) {
-    const std::ptrdiff_t rows = smaller(kRowBlock, p.row_end - block);
+  for (std::ptrdiff_t block = p.rows.begin; block < p.rows.end; block += kRowBlock) {
+    const std::ptrdiff_t rows = smaller(kRowBlock, p.rows.end - block);
     const int most = rows <= kMostTileRows ? panel_vectors(static_cast<int>(rows)) : kTileVectors;
-    for_each_group<T>(p.panel_begin, p.panel_end, p.c.cols, most,
+    for_each_group<T>(p.panels.begin, p.panels.end, p.c.cols, most,
                       [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
                         const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors));
                         // The tiles of a segment share out the fetching of the next one, which follows in memory.
@@ -70,7 +70,7 @@ void panel_product(const PanelProduct<T>& p) {
                         t.b = p.b.data + panel * p.b.panel_stride + offset;
                         t.bias = p.bias == nullptr ? nullptr : p.bias + panel * p.bias_panel + offset;
                         t.cols = columns;
-                        for (std::ptrdiff_t s = p.segment_begin; s < last; ++s) {
+                        for (std::ptrdiff_t s = p.segments.begin; s < last; ++s) {
                           t.k_begin = (s - p.data_segment) * kSegment;
                           t.k_end = segment_end(depth, s, segments) - p.data_segment * kSegment;
                           t.end = s == 0 ? TileEnd::store : TileEnd::add;
@@ -97,14 +97,14 @@ void panel_gradient(const PanelGradient<T>& p) {
   t.a_row = p.x.row_stride;
   t.b_row = p.dz.row_stride;
   t.c_row = p.dw.row_stride;
-  t.k_begin = p.row_begin;
-  t.k_end = p.row_end;
+  t.k_begin = p.rows.begin;
+  t.k_end = p.rows.end;
   t.end = p.end == GradientEnd::store ? TileEnd::store : p.end == GradientEnd::add ? TileEnd::add : TileEnd::add_scaled;
   t.factor = p.factor;
   // A tile fetches what the next one adds to.
-  t.ahead_step = smaller(kLineBytes, ceil_div(kTileRows * kPanelBytes, larger(1, p.row_end - p.row_begin)));
-  for (std::ptrdiff_t panel = p.panel_begin; panel < p.panel_end; ++panel) {
-    for (std::ptrdiff_t above = p.x_panel_begin; above < p.x_panel_end; ++above) {
+  t.ahead_step = smaller(kLineBytes, ceil_div(kTileRows * kPanelBytes, larger(1, p.rows.end - p.rows.begin)));
+  for (std::ptrdiff_t panel = p.panels.begin; panel < p.panels.end; ++panel) {
+    for (std::ptrdiff_t above = p.x_panels.begin; above < p.x_panels.end; ++above) {
       const std::ptrdiff_t rows = smaller(width, p.x.cols - above * width);
       for_each_group<T>(panel, panel + 1, p.dz.cols, kTileVectors,
                         [&](std::ptrdiff_t, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
@@ -139,25 +139,23 @@ template <class T, int V>
 // sums[j] = Σ_rows dz[i][j], each one chain, for the columns of a panel; of the padding only what shares a vector with
 // a column.
 template <class T>
-void panel_column_sums(Panels<const T> dz, std::ptrdiff_t row_begin, std::ptrdiff_t row_end, std::ptrdiff_t panel,
-                       T* sums) {
-  const T* from = dz.data + panel * dz.panel_stride + row_begin * dz.row_stride;
-  const std::ptrdiff_t rows = row_end - row_begin;
+void panel_column_sums(Panels<const T> dz, Range rows, std::ptrdiff_t panel, T* sums) {
+  const T* from = dz.data + panel * dz.panel_stride + rows.begin * dz.row_stride;
   if (dz.cols - panel * kPanelWidth<T> > kLanes<T>)
-    sum_columns<T, static_cast<int>(kPanelVectors<T>)>(from, dz.row_stride, rows, sums);
+    sum_columns<T, static_cast<int>(kPanelVectors<T>)>(from, dz.row_stride, rows.size(), sums);
   else
-    sum_columns<T, 1>(from, dz.row_stride, rows, sums);
+    sum_columns<T, 1>(from, dz.row_stride, rows.size(), sums);
 }
 
-// to[c][r] = from[r][c] for rows row_begin … and columns column_begin …, both ranges beginning at multiples of a
-// vector. Whole vectors are written: beyond the ranges come zeros, up to the next multiple of a vector.
+// to[c][r] = from[r][c] for rows and columns of `from`, both ranges beginning at multiples of a vector. Whole vectors
+// are written: beyond the ranges come zeros, up to the next multiple of a vector.
 template <class T>
 void panel_transpose(const PanelTranspose<T>& p) {
   constexpr std::ptrdiff_t lanes = kLanes<T>, width = kPanelWidth<T>;
-  for (std::ptrdiff_t c = p.column_begin; c < p.column_end; c += lanes) {
-    const std::ptrdiff_t columns = smaller(lanes, p.column_end - c);
-    for (std::ptrdiff_t r = p.row_begin; r < p.row_end; r += lanes) {
-      const std::ptrdiff_t rows = smaller(lanes, p.row_end - r);
+  for (std::ptrdiff_t c = p.columns.begin; c < p.columns.end; c += lanes) {
+    const std::ptrdiff_t columns = smaller(lanes, p.columns.end - c);
+    for (std::ptrdiff_t r = p.rows.begin; r < p.rows.end; r += lanes) {
+      const std::ptrdiff_t rows = smaller(lanes, p.rows.end - r);
       const T* from = p.from.data + c / width * p.from.panel_stride + r * p.from.row_stride + c % width;
       T* to = p.to.data + r / width * p.to.panel_stride + c * p.to.row_stride + r % width;
       Vec<T> block[lanes];

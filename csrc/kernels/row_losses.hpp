@@ -9,7 +9,7 @@ namespace lamina::LAMINA_ISA {
 // ‖p - t‖₂ of a row, gradient (p - t) / ‖p - t‖₂, 0 at 0. Scaled by the largest difference, so that squares
 // neither overflow nor vanish.
 struct L2Norm {
-  static constexpr LossInfo info{"l2_norm", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "l2_norm"};
   template <class T>
   static void evaluate(const LossArguments<T>& a) {
     const std::ptrdiff_t c = a.predictions.cols;
@@ -43,7 +43,7 @@ struct L2Norm {
 
 // max(max_j((1 - t_j) p_j) - Σ t_j p_j + 1, 0). Where several columns are largest each has its share of the gradient.
 struct CategoricalHinge {
-  static constexpr LossInfo info{"categorical_hinge", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "categorical_hinge"};
   template <class T>
   static void evaluate(const LossArguments<T>& a) {
     const std::ptrdiff_t c = a.predictions.cols;
@@ -92,7 +92,7 @@ T row_length(const T* x, std::ptrdiff_t c) {
 // -cos of the angle between p and t: with n(x) = x / max(‖x‖, ε), -Σ n(t)_j n(p)_j; gradient -(n(t) - L n(p)) / ‖p‖,
 // where L is -loss.
 struct CosineSimilarity {
-  static constexpr LossInfo info{"cosine_similarity", false, nullptr, 0};
+  static constexpr LossInfo info{.name = "cosine_similarity"};
   template <class T>
   static void evaluate(const LossArguments<T>& a) {
     const std::ptrdiff_t c = a.predictions.cols;

@@ -73,7 +73,7 @@ template <class T>
 
 // y_j = exp(x_j) / Σ_k exp(x_k); backward dx_j = y_j (dy_j - Σ_k dy_k y_k).
 struct Softmax {
-  static constexpr ActivationInfo info{"softmax", true, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "softmax", .rowwise = true};
   template <class T>
   static void forward(Matrix<const T> x, Matrix<T> y, T) {
     for_each_row(x.rows, x.cols, [&](std::ptrdiff_t i) {
@@ -98,7 +98,7 @@ struct Softmax {
 
 // y_j = x_j - log Σ_k exp(x_k); backward dx_j = dy_j - exp(y_j) Σ_k dy_k.
 struct LogSoftmax {
-  static constexpr ActivationInfo info{"log_softmax", true, DerivativeOf::output, false, 0};
+  static constexpr ActivationInfo info{.name = "log_softmax", .rowwise = true};
   template <class T>
   static void forward(Matrix<const T> x, Matrix<T> y, T) {
     for_each_row(x.rows, x.cols, [&](std::ptrdiff_t i) {

@@ -36,8 +36,8 @@ template <class T, int V>
 template <class T>
 void sparse_product(const SparseProduct<T>& p) {
   constexpr std::ptrdiff_t together = 8 * kLanes<T>;
-  const std::ptrdiff_t begin = p.panel_begin * kPanelWidth<T>, end = smaller(p.z.cols, p.panel_end * kPanelWidth<T>);
-  for (std::ptrdiff_t i = p.row_begin; i < p.row_end; ++i) {
+  const std::ptrdiff_t begin = p.panels.begin * kPanelWidth<T>, end = smaller(p.z.cols, p.panels.end * kPanelWidth<T>);
+  for (std::ptrdiff_t i = p.rows.begin; i < p.rows.end; ++i) {
     std::ptrdiff_t column = begin;
     for (; column + together <= end; column += together) sparse_row<T, 8>(p, i, column, p.z.cols);
     for (; column < end; column += kLanes<T>) sparse_row<T, 1>(p, i, column, p.z.cols);
@@ -46,9 +46,8 @@ void sparse_product(const SparseProduct<T>& p) {
 
 // gradient[column e] += x[i][e] dz[i], rows and entries in their order.
 template <class T>
-void sparse_gradient(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, std::ptrdiff_t panel_begin,
-                     std::ptrdiff_t panel_end) {
-  for (std::ptrdiff_t panel = panel_begin; panel < panel_end; ++panel) {
+void sparse_gradient(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, Range panels) {
+  for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
     T* to = gradient.data + panel * gradient.panel_stride;
     for (std::ptrdiff_t i = 0; i < dz.rows; ++i) {
       const T* from = dz.data + panel * dz.panel_stride + i * dz.row_stride;
@@ -72,10 +71,9 @@ void sparse_gradient(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, s
 // w[k] += factor gradient[k] and gradient[k] = 0 for the columns k of all entries: once each, for the second time the
 // gradient is 0.
 template <class T>
-void sparse_step(SparseBatch<T> x, Panels<T> gradient, Panels<T> w, T factor, std::ptrdiff_t panel_begin,
-                 std::ptrdiff_t panel_end) {
+void sparse_step(SparseBatch<T> x, Panels<T> gradient, Panels<T> w, T factor, Range panels) {
   const Vec<T> times = broadcast<T>(factor);
-  for (std::ptrdiff_t panel = panel_begin; panel < panel_end; ++panel) {
+  for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
     for (std::ptrdiff_t e = x.starts[0]; e < x.starts[x.rows]; ++e) {
       const std::ptrdiff_t k = x.columns[e];
       T* from = gradient.data + panel * gradient.panel_stride + k * gradient.row_stride;

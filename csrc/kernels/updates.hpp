@@ -101,11 +101,12 @@ void norms_of(std::ptrdiff_t size, std::ptrdiff_t count, At&& at, double* norms)
   }
 }
 
-// w = max(w, 0) for panels begin … end - 1. NaN stays.
+// w = max(w, 0) in some panels. NaN stays.
 template <class T>
-void bound_below_by_zero(Panels<T> w, std::ptrdiff_t begin, std::ptrdiff_t end) {
+void bound_below_by_zero(Panels<T> w, Range panels) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  for (std::ptrdiff_t column = begin * width; column < smaller(w.cols, end * width); column += kLanes<T>) {
+  for (std::ptrdiff_t column = panels.begin * width; column < smaller(w.cols, panels.end * width);
+       column += kLanes<T>) {
     const std::ptrdiff_t count = smaller(kLanes<T>, w.cols - column);
     T* at = w.data + column / width * w.panel_stride + column % width;
     for (std::ptrdiff_t i = 0; i < w.rows; ++i, at += w.row_stride)
@@ -113,11 +114,11 @@ void bound_below_by_zero(Panels<T> w, std::ptrdiff_t begin, std::ptrdiff_t end) 
   }
 }
 
-// Along the columns of panels begin … end - 1.
+// Bounds the norms of the columns of some panels.
 template <class T>
-void bound_column_norms(Panels<T> w, std::ptrdiff_t begin, std::ptrdiff_t end, NormBounds<T> bounds) {
+void bound_column_norms(Panels<T> w, Range panels, NormBounds<T> bounds) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  for (std::ptrdiff_t panel = begin; panel < end; ++panel) {
+  for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
     const std::ptrdiff_t count = smaller(width, w.cols - panel * width);
     const auto at = [&](std::ptrdiff_t i) { return w.data + panel * w.panel_stride + i * w.row_stride; };
     double norms[width];
@@ -129,11 +130,11 @@ void bound_column_norms(Panels<T> w, std::ptrdiff_t begin, std::ptrdiff_t end, N
   }
 }
 
-// Along rows begin … end - 1.
+// Bounds the norms of some rows.
 template <class T>
-void bound_row_norms(Panels<T> w, std::ptrdiff_t begin, std::ptrdiff_t end, NormBounds<T> bounds) {
+void bound_row_norms(Panels<T> w, Range rows, NormBounds<T> bounds) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  for (std::ptrdiff_t i = begin; i < end; ++i) {
+  for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i) {
     const auto at = [&](std::ptrdiff_t column) {
       return w.data + column / width * w.panel_stride + i * w.row_stride + column % width;
     };

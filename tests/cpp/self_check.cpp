@@ -187,14 +187,18 @@ struct SmallNetwork {
           {{state(), state(), nullptr}, state(), nullptr, {{0, 0.001, 0.002, most}, {0, 0, 0, {}}}});
     }
     network = std::make_shared<Network<T>>(k, 30, 1, std::move(layers), std::vector<bool>(3, true));
-    HeadSpec<T> head{0, {}, Divisor::rows, 1, false, {}, {}, nullptr, nullptr};
+    HeadSpec<T> head{.loss = 0, .parameters = {}, .divisor = Divisor::rows};
     trainer = std::make_unique<Trainer<T>>(network, head, std::vector<bool>{false}, std::move(optimizer));
     for (std::ptrdiff_t i = 0; i < kRows; ++i) order.push_back((i * 37) % kRows);
   }
 
   lamina::Rows rows(const std::vector<T>& data, std::ptrdiff_t cols) const {
     const auto type = lamina::kNumberType<T>;
-    return {data.data(), kRows, cols, cols * static_cast<std::ptrdiff_t>(sizeof(T)), nullptr, type};
+    return {.base = data.data(),
+            .rows = kRows,
+            .cols = cols,
+            .row_bytes = cols * static_cast<std::ptrdiff_t>(sizeof(T)),
+            .type = type};
   }
   lamina::engine::TrainingData<T> data() const {
     return {{lamina::engine::InputKind::dense, rows(x, 30)}, {{rows(y, 3), false}}, nullptr, order.data()};

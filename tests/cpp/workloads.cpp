@@ -71,7 +71,7 @@ class Training {
     network_ =
         std::make_shared<Network<float>>(k, sizes[0], 1, std::move(layers), std::vector<bool>(sizes.size() - 1, true));
     trainer_ = std::make_unique<Trainer<float>>(
-        network_, HeadSpec<float>{loss("softmax_cross_entropy"), {}, Divisor::rows, 1, false, {}, {}, nullptr, nullptr},
+        network_, HeadSpec<float>{.loss = loss("softmax_cross_entropy"), .parameters = {}, .divisor = Divisor::rows},
         std::vector<bool>{true}, std::move(update));
     const std::ptrdiff_t rows = 4 * batch;
     floats_ = numbers(rows * sizes[0]);
@@ -85,16 +85,25 @@ class Training {
 
   void step() {
     const std::ptrdiff_t rows = 4 * batch_, cols = sizes_[0];
-    const Rows x = bytes_ ? Rows{small_.data(), rows, cols, cols, nullptr, NumberType::uint8}
-                          : Rows{floats_.data(), rows, cols, 4 * cols, nullptr, NumberType::float32};
-    const Rows y{labels_.data(), rows, 1, 8, nullptr, NumberType::int64};
+    const Rows x =
+        bytes_ ? Rows{.base = small_.data(), .rows = rows, .cols = cols, .row_bytes = cols, .type = NumberType::uint8}
+               : Rows{.base = floats_.data(),
+                      .rows = rows,
+                      .cols = cols,
+                      .row_bytes = 4 * cols,
+                      .type = NumberType::float32};
+    const Rows y{.base = labels_.data(), .rows = rows, .cols = 1, .row_bytes = 8, .type = NumberType::int64};
     Totals totals{{0.0}, {0.0}};
     trainer_->train({{InputKind::dense, x}, {{y, true}}, nullptr, order_.data()}, {0, rows, batch_}, {1e-4}, 0, 0,
                     totals, nullptr);
   }
 
   void predict(std::ptrdiff_t rows) {
-    const Rows x{floats_.data(), rows, sizes_[0], 4 * sizes_[0], nullptr, NumberType::float32};
+    const Rows x{.base = floats_.data(),
+                 .rows = rows,
+                 .cols = sizes_[0],
+                 .row_bytes = 4 * sizes_[0],
+                 .type = NumberType::float32};
     network_->try_predict({InputKind::dense, x}, out_.data());
   }
 
@@ -165,15 +174,10 @@ std::map<std::string, std::function<void()>> cases() {
   for (const std::ptrdiff_t classes : {10, 200})
     found["softmax_cross_entropy (32, " + std::to_string(classes) + ")"] = [=, &k] {
       std::vector<float> losses(32);
-      k.losses[loss("softmax_cross_entropy")].evaluate({constant(matrix(x, 32, classes)),
-                                                        {},
-                                                        {labels->data(), 32, NumberType::int64},
-                                                        nullptr,
-                                                        {},
-                                                        0,
-                                                        1.0f,
-                                                        losses.data(),
-                                                        matrix(y, 32, classes)});
+      k.losses[loss("softmax_cross_entropy")].evaluate({.predictions = constant(matrix(x, 32, classes)),
+                                                        .labels = {labels->data(), 32, NumberType::int64},
+                                                        .loss = losses.data(),
+                                                        .gradient = matrix(y, 32, classes)});
     };
   return found;
 }

@@ -13,7 +13,7 @@ class Activity final : public ElementwiseLayer<T> {
   bool keeps_lines_together() const override { return true; }
   void forward(Pass<T>& pass, Range rows, Range panels) const override {
     const Panels<T>&from = pass.tape[this->at].value, &to = pass.tape[this->at + 1].value;
-    pass.kernels.scale_columns({from, to, nullptr, nullptr, rows.begin, rows.end, panels.begin, panels.end});
+    pass.kernels.scale_columns({.x = from, .y = to, .rows = rows, .panels = panels});
     if (pass.penalties == nullptr) return;
     const std::ptrdiff_t factor = from.rows / std::max<std::ptrdiff_t>(1, pass.tape.rows());
     for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i)
@@ -27,8 +27,7 @@ class Activity final : public ElementwiseLayer<T> {
     const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
     const Range rows = this->rows_of(input.value, units), panels = this->panels_of(input.value);
     const T share = T(1) / static_cast<T>(pass.batch);
-    pass.kernels.scale_columns(
-        {output.gradient, input.gradient, nullptr, nullptr, rows.begin, rows.end, panels.begin, panels.end});
+    pass.kernels.scale_columns({.x = output.gradient, .y = input.gradient, .rows = rows, .panels = panels});
     for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i)
       for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel)
         pass.kernels.add_penalty_gradient(

@@ -50,8 +50,14 @@ void BatchNorm<T>::forward(Pass<T>& pass, Range rows, Range panels) const {
     } else if (by_batch(pass)) {
       take_in(whole, variance, first, count);
     }
-    pass.kernels.scale_columns(
-        {input.value, output.value, scale, shift, rows.begin, rows.end, panel, panel + 1, first, mean});
+    pass.kernels.scale_columns({.x = input.value,
+                                .y = output.value,
+                                .centre = mean,
+                                .scale = scale,
+                                .shift = shift,
+                                .rows = rows,
+                                .panels = {panel, panel + 1},
+                                .first = first});
   }
 }
 
@@ -88,12 +94,13 @@ void BatchNorm<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, G
   const T* gamma = tensor(tensors_.gamma);
   for (std::ptrdiff_t panel = units.begin; panel < units.end; ++panel) {
     const T *mean = output.column_notes + panel * width, *rate = mean + padded, *rest = rate + padded;
-    NormalizationSums<T> call{input.value, output.gradient, false, mean, rate, 0, rows, panel};
+    NormalizationSums<T> call{
+        .x = input.value, .dy = output.gradient, .centre = mean, .rate = rate, .rows = {0, rows}, .panel = panel};
     BlockSums<T> memory({pass.tape.rows(), rows}, 2 * width, pass.kernels.add);
     T* sums = memory.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
       std::fill(out, out + 2 * width, T(0));
-      call.row_begin = begin;
-      call.row_end = end;
+      call.rows.begin = begin;
+      call.rows.end = end;
       pass.kernels.normalization_sums(call, out);
     });
     for (std::ptrdiff_t j = 0; j < std::min(width, cols - panel * width); ++j) sums[j] -= rest[j] * sums[width + j];
@@ -105,8 +112,12 @@ void BatchNorm<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, G
         T scale[width] = {};
         for (std::ptrdiff_t j = 0; j < std::min(width, cols - panel * width); ++j)
           scale[j] = gamma == nullptr ? rate[j] : rate[j] * gamma[panel * width + j];
-        pass.kernels.scale_columns(
-            {output.gradient, input.gradient, scale, nullptr, 0, rows, panel, panel + 1, panel * width});
+        pass.kernels.scale_columns({.x = output.gradient,
+                                    .y = input.gradient,
+                                    .scale = scale,
+                                    .rows = {0, rows},
+                                    .panels = {panel, panel + 1},
+                                    .first = panel * width});
       }
       if (below != nullptr) below->finish_gradient(pass, {0, rows}, {panel, panel + 1});
     }

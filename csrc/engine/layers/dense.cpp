@@ -59,11 +59,23 @@ void Dense<T>::product(Pass<T>& pass, const Panels<T>& z, Range rows, Range pane
   const T* bias = parameters_->layout().has_bias() ? parameters_->bias() : nullptr;
   const std::ptrdiff_t stride = parameters_->panel_stride();
   if (input_ == InputKind::dense)
-    pass.kernels.panel_product(
-        {input.value, w, z, bias, stride, rows.begin, rows.end, panels.begin, panels.end, relu_, T(0)});
+    pass.kernels.panel_product({.a = input.value,
+                                .b = w,
+                                .c = z,
+                                .bias = bias,
+                                .bias_panel = stride,
+                                .rows = rows,
+                                .panels = panels,
+                                .clamp = relu_});
   else
-    pass.kernels.sparse_product(
-        {input.entries, w, z, bias, stride, rows.begin, rows.end, panels.begin, panels.end, relu_, T(0)});
+    pass.kernels.sparse_product({.x = input.entries,
+                                 .w = w,
+                                 .z = z,
+                                 .bias = bias,
+                                 .bias_panel = stride,
+                                 .rows = rows,
+                                 .panels = panels,
+                                 .clamp = relu_});
 }
 
 template <class T>
@@ -86,14 +98,19 @@ void Dense<T>::finish_gradient(Pass<T>& pass, Range rows, Range panels) const {
   if (output.in_panels.data != nullptr && rows.begin < rows.end) {
     const Panels<T>& dz = output.gradient;
     constexpr std::ptrdiff_t size = sizeof(T);
-    const Rows from{
-        dz.data + rows.begin * dz.row_stride, rows.size(), dz.cols, dz.row_stride * size, nullptr, kNumberType<T>};
-    pass.kernels.gather({from, nullptr, 0, rows.size(), output.in_panels, rows.begin, 1});
+    const Rows from{.base = dz.data + rows.begin * dz.row_stride,
+                    .rows = rows.size(),
+                    .cols = dz.cols,
+                    .row_bytes = dz.row_stride * size,
+                    .type = kNumberType<T>};
+    pass.kernels.gather({.source = from, .count = rows.size(), .to = output.in_panels, .to_begin = rows.begin});
   }
   if (!this->need_dx) return;
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  pass.kernels.panel_transpose({output.gradient, output.transposed, rows.begin, rows.end, panels.begin * width,
-                                std::min(panels.end * width, output.gradient.cols)});
+  pass.kernels.panel_transpose({.from = output.gradient,
+                                .to = output.transposed,
+                                .rows = rows,
+                                .columns = {panels.begin * width, std::min(panels.end * width, output.gradient.cols)}});
 }
 
 template <class T>
@@ -143,15 +160,19 @@ void Dense<T>::sum_up(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, 
   w.rows = dx.rows;
   dz.data += row / width * dz.panel_stride + row % width;
   dz.cols = dx.cols;
-  pass.kernels.panel_product(
-      {w, dz, dx, nullptr, 0, 0, dx.rows, 0, panel_count(dx.cols, width), false, T(0), segments.begin, segments.end});
+  pass.kernels.panel_product({.a = w,
+                              .b = dz,
+                              .c = dx,
+                              .rows = {0, dx.rows},
+                              .panels = {0, panel_count(dx.cols, width)},
+                              .segments = segments});
 }
 
 template <class T>
 void Dense<T>::transpose_back(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, std::ptrdiff_t row) const {
   Panels<T> target = pass.tape[this->at].gradient;
   target.data += panel * target.panel_stride + row * target.row_stride;
-  pass.kernels.panel_transpose({dx, target, 0, dx.rows, 0, dx.cols});
+  pass.kernels.panel_transpose({.from = dx, .to = target, .rows = {0, dx.rows}, .columns = {0, dx.cols}});
 }
 
 // The bias's panels go with the units that stand at the same share of all of them.

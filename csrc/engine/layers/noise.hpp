@@ -26,20 +26,17 @@ class NoiseLayer final : public ElementwiseLayer<T> {
  private:
   void apply(const Pass<T>& pass, const Panels<T>& from, const Panels<T>& to, Range rows, Range panels,
              bool backward) const {
-    if (!pass.random)
-      return pass.kernels.scale_columns({from, to, nullptr, nullptr, rows.begin, rows.end, panels.begin, panels.end});
+    if (!pass.random) return pass.kernels.scale_columns({.x = from, .y = to, .rows = rows, .panels = panels});
     const std::ptrdiff_t factor = from.rows / std::max<std::ptrdiff_t>(1, pass.tape.rows());
-    pass.kernels.noise({kind_,
-                        {key_, pass.draw},
-                        rate_,
-                        backward,
-                        from,
-                        to,
-                        pass.offset * factor,
-                        rows.begin,
-                        rows.end,
-                        panels.begin,
-                        panels.end});
+    pass.kernels.noise({.kind = kind_,
+                        .stream = {key_, pass.draw},
+                        .rate = rate_,
+                        .backward = backward,
+                        .x = from,
+                        .y = to,
+                        .first_row = pass.offset * factor,
+                        .rows = rows,
+                        .panels = panels});
   }
 
   NoiseKind kind_;

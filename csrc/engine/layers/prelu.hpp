@@ -13,8 +13,7 @@ class Prelu final : public ElementwiseLayer<T> {
   void forward(Pass<T>& pass, Range rows, Range panels) const override {
     const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
     pass.kernels.prelu(
-        {input.value, output.value, parameters_->data(), nullptr, rows.begin, rows.end, panels.begin, panels.end},
-        nullptr);
+        {.x = input.value, .y = output.value, .scale = parameters_->data(), .rows = rows, .panels = panels}, nullptr);
   }
   // A unit is a panel: the slopes' gradient sums over all rows.
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override {
@@ -27,15 +26,14 @@ class Prelu final : public ElementwiseLayer<T> {
       const Panels<const T> dy = output.gradient;
       const Range rows{0, input.value.rows};
       pass.kernels.prelu(
-          {input.value, input.gradient, parameters_->data(), nullptr, rows.begin, rows.end, units.begin, units.end},
-          &dy);
+          {.x = input.value, .y = input.gradient, .scale = parameters_->data(), .rows = rows, .panels = units}, &dy);
       if (below != nullptr) below->finish_gradient(pass, rows, units);
     }
     for (std::ptrdiff_t panel = units.begin; sink != nullptr && panel < units.end; ++panel) {
       BlockSums<T> memory({pass.tape.rows(), input.value.rows}, kPanelWidth<T>, pass.kernels.add);
       T* sums = memory.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
         std::fill(out, out + kPanelWidth<T>, T(0));
-        pass.kernels.prelu_sums({input.value, output.gradient, false, nullptr, nullptr, begin, end, panel}, out);
+        pass.kernels.prelu_sums({.x = input.value, .dy = output.gradient, .rows = {begin, end}, .panel = panel}, out);
       });
       sink->column_sums(0, panel, input.value.cols, sums);
     }

@@ -12,8 +12,15 @@ void RowNorm<T>::forward(Pass<T>& pass, Range rows, Range) const {
     rate = centre + input.value.rows;
     if (gamma != nullptr && rows.begin == 0) std::copy(gamma, gamma + input.value.cols, output.column_notes);
   }
-  pass.kernels.row_normalization({this->constant(input.value), this->matrix(output.value), gamma, tensor(beta_),
-                                  centered_, epsilon_, centre, rate, rows.begin, rows.end});
+  pass.kernels.row_normalization({.x = this->constant(input.value),
+                                  .y = this->matrix(output.value),
+                                  .gamma = gamma,
+                                  .beta = tensor(beta_),
+                                  .centered = centered_,
+                                  .epsilon = epsilon_,
+                                  .centre = centre,
+                                  .rate = rate,
+                                  .rows = rows});
 }
 
 template <class T>
@@ -24,16 +31,13 @@ void RowNorm<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gra
   T *centre = output.row_notes, *rate = centre + input.value.rows;
   if (units.begin < blocks && this->need_dx) {
     const Range rows = this->rows_of(input.value, {units.begin, std::min(blocks, units.end)});
-    pass.kernels.row_normalization_backward({this->constant(input.value),
-                                             {},
-                                             gamma_ < 0 ? nullptr : output.column_notes,
-                                             nullptr,
-                                             centered_,
-                                             epsilon_,
-                                             centre,
-                                             rate,
-                                             rows.begin,
-                                             rows.end},
+    pass.kernels.row_normalization_backward({.x = this->constant(input.value),
+                                             .gamma = gamma_ < 0 ? nullptr : output.column_notes,
+                                             .centered = centered_,
+                                             .epsilon = epsilon_,
+                                             .centre = centre,
+                                             .rate = rate,
+                                             .rows = rows},
                                             this->constant(output.gradient), this->matrix(input.gradient));
     if (below != nullptr) below->finish_gradient(pass, rows, this->panels_of(input.value));
   }
@@ -42,7 +46,14 @@ void RowNorm<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gra
     BlockSums<T> memory({pass.tape.rows(), input.value.rows}, 2 * width, pass.kernels.add);
     T* sums = memory.sum([&](std::ptrdiff_t begin, std::ptrdiff_t end, T* out) {
       std::fill(out, out + 2 * width, T(0));
-      pass.kernels.normalization_sums({input.value, output.gradient, true, centre, rate, begin, end, panel}, out);
+      pass.kernels.normalization_sums({.x = input.value,
+                                       .dy = output.gradient,
+                                       .by_rows = true,
+                                       .centre = centre,
+                                       .rate = rate,
+                                       .rows = {begin, end},
+                                       .panel = panel},
+                                      out);
     });
     if (gamma_ >= 0) sink->column_sums(gamma_, panel, input.value.cols, sums);
     if (beta_ >= 0) sink->column_sums(beta_, panel, input.value.cols, sums + width);

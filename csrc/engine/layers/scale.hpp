@@ -13,8 +13,13 @@ class Scale final : public ElementwiseLayer<T> {
       : centre_(std::move(centre)), scale_(std::move(scale)), shift_(std::move(shift)) {}
 
   void forward(Pass<T>& pass, Range rows, Range panels) const override {
-    pass.kernels.scale_columns({pass.tape[this->at].value, pass.tape[this->at + 1].value, scale_.data(), shift_.data(),
-                                rows.begin, rows.end, panels.begin, panels.end, 0, centre_.data()});
+    pass.kernels.scale_columns({.x = pass.tape[this->at].value,
+                                .y = pass.tape[this->at + 1].value,
+                                .centre = centre_.data(),
+                                .scale = scale_.data(),
+                                .shift = shift_.data(),
+                                .rows = rows,
+                                .panels = panels});
   }
   std::ptrdiff_t columns() const override { return static_cast<std::ptrdiff_t>(scale_.size()); }
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override { return this->row_units(tape, this->at); }
@@ -23,7 +28,7 @@ class Scale final : public ElementwiseLayer<T> {
     const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
     const Range rows = this->rows_of(input.value, units), panels = this->panels_of(input.value);
     pass.kernels.scale_columns(
-        {output.gradient, input.gradient, scale_.data(), nullptr, rows.begin, rows.end, panels.begin, panels.end});
+        {.x = output.gradient, .y = input.gradient, .scale = scale_.data(), .rows = rows, .panels = panels});
     if (below != nullptr) below->finish_gradient(pass, rows, panels);
   }
 
