@@ -25,8 +25,8 @@ def dtype(request):
 
 @pytest.fixture
 def rng(request):
-    """A generator of its own for every test, the same in every run."""
-    return np.random.default_rng(abs(hash_of(request.node.nodeid)))
+    """A generator of its own for every test, the same in every run and wherever its file lies."""
+    return np.random.default_rng(abs(hash_of(request.node.name)))
 
 
 def hash_of(text: str) -> int:

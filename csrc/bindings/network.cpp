@@ -26,7 +26,7 @@ PyNetwork make_network(const std::string& dtype, std::ptrdiff_t width, std::ptrd
                        const std::vector<py::object>& ops, const std::string& reads) {
   const InputKind input = input_named(reads);
   if (ops.empty()) raise_value("Network: there must be ops.");
-  if (input != InputKind::dense && attribute<std::string>(ops[0], "kind") != "dense")
+  if (gives_entries(input) && attribute<std::string>(ops[0], "kind") != "dense")
     raise_value("Network: only a dense first layer reads sparse rows or indices.");
   return for_dtype(dtype, [&](auto zero) -> PyNetwork {
     using T = decltype(zero);

@@ -82,7 +82,7 @@ Input Input::part(std::ptrdiff_t first, std::ptrdiff_t count) const {
 }
 
 std::ptrdiff_t Input::most_entries(std::ptrdiff_t size) const {
-  if (kind == InputKind::dense) return 0;
+  if (!gives_entries(kind)) return 0;
   if (kind == InputKind::indices) return size * dense.cols;
   std::vector<std::ptrdiff_t> lengths(static_cast<std::size_t>(sparse.rows));
   for (std::ptrdiff_t i = 0; i < sparse.rows; ++i) lengths[static_cast<std::size_t>(i)] = length_of(sparse, i);

@@ -8,6 +8,10 @@ namespace lamina::engine {
 
 enum class InputKind { dense, sparse, indices };
 
+// Whether rows of a kind are gathered as entries, of which a dense first layer adds up rows of its kernel; others are
+// gathered as values.
+constexpr bool gives_entries(InputKind kind) { return kind == InputKind::sparse || kind == InputKind::indices; }
+
 struct Input {
   InputKind kind = InputKind::dense;
   Rows dense{};         // of kinds dense and indices

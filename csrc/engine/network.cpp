@@ -126,11 +126,11 @@ std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity, std::p
     if (tapes_[i]->capacity() < capacity) continue;
     std::unique_ptr<Tape<T>> tape = std::move(tapes_[i]);
     tapes_.erase(tapes_.begin() + static_cast<std::ptrdiff_t>(i));
-    if (input_ != InputKind::dense) tape->reserve_entries(entries);
+    if (gives_entries(input_)) tape->reserve_entries(entries);
     return tape;
   }
   auto tape = std::make_unique<Tape<T>>(boundaries_, capacity, false);
-  if (input_ != InputKind::dense) tape->reserve_entries(entries);
+  if (gives_entries(input_)) tape->reserve_entries(entries);
   return tape;
 }
 

@@ -60,7 +60,7 @@ Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadSpec<T> head, std::
 
 template <class T>
 StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
-  const bool segmentable = network_->rows_alone(true) && !head_spec_.host() && network_->input() == InputKind::dense;
+  const bool segmentable = network_->rows_alone(true) && !head_spec_.host() && !gives_entries(network_->input());
   std::ptrdiff_t upper = 0;
   for (std::ptrdiff_t l = network_->first_trained() + 1; l < network_->depth(); ++l)
     if (update_.layer(l).trained()) upper += update_.layer(l).parameters->size();
@@ -108,8 +108,8 @@ void Trainer<T>::reserve(const Run& run, std::ptrdiff_t rows, int members) {
     own_tapes_.resize(std::max(own_tapes_.size(), static_cast<std::size_t>(members)));
     for (Tape<T>& tape : own_tapes_) tape.reserve_input(tape_);
   }
-  if (network_->input() != InputKind::dense) tape_.reserve_entries(entries);
-  const bool sparse = network_->input() != InputKind::dense;
+  if (gives_entries(network_->input())) tape_.reserve_entries(entries);
+  const bool sparse = gives_entries(network_->input());
   if ((run.stores || sparse) && stored_.size() < update_.gradient_size()) {
     stored_ = Buffer<T>(update_.gradient_size());
     stored_is_zero_ = true;
@@ -126,7 +126,7 @@ bool Trainer<T>::worth_own_inputs(const StepPlan& plan, std::ptrdiff_t rows) con
   const BoundaryShape& input = network_->boundaries()[0];
   const std::ptrdiff_t bytes = rows * input.factor * input.width * static_cast<std::ptrdiff_t>(sizeof(T));
   return plan.schedule == Schedule::stationary && plan.threads > 1 && plan.threads <= kMostCopies &&
-         bytes <= kMostCopied && network_->input() == InputKind::dense && !host() &&
+         bytes <= kMostCopied && !gives_entries(network_->input()) && !host() &&
          !network_->layer(0).forward_by_rows(rows, plan.threads);
 }
 

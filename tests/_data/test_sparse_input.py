@@ -10,7 +10,7 @@ from helpers import forced_model
 
 import lamina
 from lamina import layers, losses, optimizers, regularizers
-from lamina._data.arrays import SparseRows
+from lamina._data.sparse import SparseRows
 
 scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is SciPy's")
 

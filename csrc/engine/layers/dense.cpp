@@ -32,7 +32,7 @@ void Dense<T>::set_boundaries(BoundaryShape& input, BoundaryShape& output, bool 
   output.width = parameters_->layout().out();
   output.factor = factor_ = input.factor;
   output.pre = from_input_;
-  input.sparse = input_ != InputKind::dense;
+  input.sparse = gives_entries(input_);
   this->need_dx = trained_below;
   output.transposed = trained_below;
   output.in_panels = output.width >= kWideOutput;
@@ -42,7 +42,7 @@ template <class T>
 double Dense<T>::work() const {
   constexpr double kEntries = 64;  // a guess: nobody knows yet what rows there will be
   const double in = static_cast<double>(parameters_->layout().in());
-  const double terms = input_ == InputKind::dense ? in : (input_ == InputKind::sparse ? std::min(in, kEntries) : 1);
+  const double terms = !gives_entries(input_) ? in : (input_ == InputKind::sparse ? std::min(in, kEntries) : 1);
   return static_cast<double>(factor_) * (terms + 1) * static_cast<double>(parameters_->layout().out());
 }
 
@@ -58,7 +58,7 @@ void Dense<T>::product(Pass<T>& pass, const Panels<T>& z, Range rows, Range pane
   const Panels<const T> w = parameters_->kernel();
   const T* bias = parameters_->layout().has_bias() ? parameters_->bias() : nullptr;
   const std::ptrdiff_t stride = parameters_->panel_stride();
-  if (input_ == InputKind::dense)
+  if (!gives_entries(input_))
     pass.kernels.panel_product({.a = input.value,
                                 .b = w,
                                 .c = z,
@@ -228,8 +228,8 @@ void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gradi
   const Range in_panels{0, panel_count(x.cols, width)}, out_panels{0, panel_count(dz.cols, width)};
   if (!this->need_dx) {
     if (sink == nullptr) return;
-    if (input_ != InputKind::dense) sink->sparse_kernel(pass.tape[this->at].entries, dz, units);
-    for (std::ptrdiff_t panel = units.begin; input_ == InputKind::dense && panel < units.end; ++panel) {
+    if (gives_entries(input_)) sink->sparse_kernel(pass.tape[this->at].entries, dz, units);
+    for (std::ptrdiff_t panel = units.begin; !gives_entries(input_) && panel < units.end; ++panel) {
       for (std::ptrdiff_t above = 0; above < in_panels.end; ++above) {
         sink->dense_kernel(x, dz, above, {panel, panel + 1});
         pass.ahead.some();

@@ -21,7 +21,7 @@ class Dense final : public Layer<T> {
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override;
   std::ptrdiff_t units_together(const Tape<T>& tape) const override;
   void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
-  bool separable() const override { return input_ == InputKind::dense; }
+  bool separable() const override { return !gives_entries(input_); }
   void propagate(Pass<T>& pass, Range rows, const Layer<T>* below) const override;
   std::ptrdiff_t gradient_units() const override { return panel_count(parameters_->layout().in(), kPanelWidth<T>); }
   double gradient_work() const override;

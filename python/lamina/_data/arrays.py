@@ -142,66 +142,6 @@ def batch_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | No
     return array
 
 
-class SparseRows:
-    """Rows of a sparse matrix in compressed form: SciPy's CSR, read where it is.
-
-    Attributes
-    ----------
-    arrays : tuple of ndarray
-        Starts (n + 1,), columns and values of all entries.
-    shape : tuple of int
-    """
-
-    def __init__(self, starts: Array, columns: Array, values: Array, shape: tuple[int, int]) -> None:
-        self.arrays = (starts, columns, values)
-        self.shape = shape
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> SparseRows:
-        """Return some of the rows; a slice of step 1 copies no entries."""
-        starts, columns, values = self.arrays
-        if isinstance(rows, slice) and rows.step in (None, 1):
-            first, end, _ = rows.indices(len(self))
-            return SparseRows(
-                starts[first : max(first, end) + 1], columns, values, (max(0, end - first), self.shape[1])
-            )
-        numbers = np.arange(len(self))[rows]
-        sizes = starts[numbers + 1] - starts[numbers]
-        ends = np.concatenate([[0], np.cumsum(sizes)]).astype(starts.dtype)
-        entries = np.arange(ends[-1]) + np.repeat(starts[numbers] - ends[:-1], sizes)
-        return SparseRows(ends, columns[entries], values[entries], (len(numbers), self.shape[1]))
-
-
-def is_sparse(value: Any) -> bool:
-    """Return whether `value` is one of SciPy's sparse matrices or arrays."""
-    return type(value).__module__.startswith("scipy.sparse")
-
-
-def _index_type(array: Array) -> type[np.signedinteger[Any]]:
-    return np.int64 if array.dtype.itemsize == 8 else np.int32
-
-
-def sparse_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None) -> SparseRows:
-    """Return a sparse matrix as rows, its entries where they are if it is in CSR form."""
-    if value.ndim != 2 or (row_shape is not None and tuple(value.shape[1:]) != row_shape):
-        wanted = "(n, features)" if row_shape is None else f"(n, {', '.join(map(str, row_shape))})"
-        raise ValueError(f"{who}: {name} must have shape {wanted}; got {value.shape}.")
-    matrix = value.tocsr()
-    if matrix.dtype.kind not in "biuf":
-        raise KindError(f"{who}: {name} must be real numbers; got dtype {matrix.dtype}.")
-    # Where rows begin is read twice: it is a copy that nobody changes. Columns are checked as they are read.
-    starts = np.array(matrix.indptr, _index_type(matrix.indptr))
-    columns = np.require(matrix.indices, _index_type(matrix.indices), ["C", "A"])
-    values = native_array(np.ascontiguousarray(matrix.data))
-    columns, values = columns[: len(values)], values[: len(columns)]
-    bad = _core.first_bad_sparse_row(starts, columns, matrix.shape[1])
-    if bad >= 0:
-        raise ValueError(f"{who}: {name} is a broken sparse matrix: row {bad} has entries out of bounds.")
-    return SparseRows(starts, columns, values, (matrix.shape[0], matrix.shape[1]))
-
-
 def index_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None, count: int) -> Array:
     """Return numbers of a table's rows as the engine reads them; whole numbers in ``[0, count)``, or it raises."""
     array = batch_array(who, name, value, row_shape)

@@ -8,16 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._common.checks import KindError, integer, number, short
-from lamina._data.arrays import (
-    SparseRows,
-    batch_array,
-    index_array,
-    is_sparse,
-    native_array,
-    real_array,
-    sparse_array,
-    weight_array,
-)  # fmt: skip
+from lamina._data.arrays import batch_array, index_array, native_array, real_array, weight_array
+from lamina._data.compact import CompactRows, Rows
+from lamina._data.sparse import is_sparse, sparse_array
 
 __all__ = [
     "Data",
@@ -36,7 +29,7 @@ Array = npt.NDArray[Any]
 class Data(NamedTuple):
     """All rows of a call: inputs and targets as the user gave them, weights in the model's dtype."""
 
-    x: Array | SparseRows
+    x: Rows
     y: Array | None
     sample_weight: Array | None
 
@@ -56,9 +49,7 @@ class Data(NamedTuple):
         )
 
 
-def input_rows(
-    who: str, x: Any, row_shape: tuple[int, ...] | None, vocabulary: int | None = None
-) -> Array | SparseRows:
+def input_rows(who: str, x: Any, row_shape: tuple[int, ...] | None, vocabulary: int | None = None) -> Rows:
     """Return the input as rows, its dtype and memory unchanged where that is possible.
 
     Parameters
@@ -66,6 +57,8 @@ def input_rows(
     vocabulary : int or None
         Where given the input is numbers of rows of a table of so many.
     """
+    if isinstance(x, CompactRows):
+        return _fitting(who, x, row_shape, vocabulary)
     if row_shape is not None and not is_sparse(x):
         x = _of_rank(who, x, row_shape)
     if vocabulary is not None:
@@ -73,6 +66,16 @@ def input_rows(
     if is_sparse(x):
         return sparse_array(who, "x", x, row_shape)
     return native_array(batch_array(who, "x", x, row_shape))
+
+
+def _fitting(who: str, rows: CompactRows, row_shape: tuple[int, ...] | None, vocabulary: int | None) -> CompactRows:
+    """Return rows that are compact already, or raise where the model cannot read them."""
+    if vocabulary is not None:
+        raise KindError(f"{who}: x must be indices for an Embedding; got {type(rows).__name__}.")
+    if row_shape is not None and rows.shape[1:] != row_shape:
+        wanted = ", ".join(map(str, row_shape))
+        raise ValueError(f"{who}: x must have shape (n, {wanted}); got {rows.shape}.")
+    return rows
 
 
 def _of_rank(who: str, x: Any, row_shape: tuple[int, ...]) -> Any:
@@ -85,9 +88,9 @@ def _of_rank(who: str, x: Any, row_shape: tuple[int, ...]) -> Any:
     return array
 
 
-def engine_input(x: Array | SparseRows) -> Any:
+def engine_input(x: Rows) -> Any:
     """Return rows as the engine takes them."""
-    return x.arrays if isinstance(x, SparseRows) else x
+    return x.engine_input() if isinstance(x, CompactRows) else x
 
 
 def weights(who: str, sample_weight: Any, rows: int, lines: tuple[int, ...], dtype: str) -> Array | None:
@@ -95,7 +98,7 @@ def weights(who: str, sample_weight: Any, rows: int, lines: tuple[int, ...], dty
     return None if sample_weight is None else weight_array(who, "sample_weight", sample_weight, rows, lines, dtype)
 
 
-def same_length(who: str, x: Array | SparseRows, y: Array, lines: int) -> None:
+def same_length(who: str, x: Rows, y: Array, lines: int) -> None:
     """Raise unless inputs and targets have as many rows, each with so many lines of output."""
     if len(x) * lines != len(y):
         raise ValueError(f"{who}: y must have as many rows as x; got {len(y) // lines} for {len(x)}.")

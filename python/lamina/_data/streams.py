@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina._common.checks import integer
-from lamina._data.arrays import is_sparse
+from lamina._data.compact import CompactRows
+from lamina._data.sparse import is_sparse
 
 __all__ = ["Batch", "Stream", "is_stream"]
 
@@ -27,7 +28,7 @@ class Batch(NamedTuple):
 def is_stream(x: Any) -> bool:
     """Return whether `x` yields batches, instead of holding rows."""
     if (
-        isinstance(x, (np.ndarray, list, tuple, dict, range, set, str, bytes, memoryview, array.array))
+        isinstance(x, (np.ndarray, CompactRows, list, tuple, dict, range, set, str, bytes, memoryview, array.array))
         or hasattr(x, "__array__")
         or hasattr(x, "__array_interface__")
         or is_sparse(x)

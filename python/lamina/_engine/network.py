@@ -116,7 +116,7 @@ def _warn_of_one_class(ops: Sequence[Op], row_shape: Shape) -> None:
 
 
 def compile_network(
-    layers: Sequence[CompiledLayer], row_shape: Shape, dtype: str, *, logits: bool = False, sparse: bool = False
+    layers: Sequence[CompiledLayer], row_shape: Shape, dtype: str, *, logits: bool = False, reads: str = "dense"
 ) -> CompiledNetwork:
     """Compile built layers into a network.
 
@@ -128,8 +128,9 @@ def compile_network(
     dtype : {"float32", "float64"}
     logits : bool
         Leave out the final activation.
-    sparse : bool
-        For sparse rows, which only a `Dense` layer reads.
+    reads : str
+        The kind of rows of input: "dense", "sparse" (which only a `Dense` layer reads), or another that
+        `lamina._core.Network` knows.
     """
     _check_shapes(layers, row_shape)
     ops = _flattened(layers)
@@ -137,7 +138,7 @@ def compile_network(
     if logits:
         ops = _without_head(ops)
     first = ops[0]
-    if sparse and not isinstance(first, DenseOp):
+    if reads == "sparse" and not isinstance(first, DenseOp):
         raise TypeError(
             f"x is sparse, which only a Dense layer can read; the model begins with {layers[0].name!r}. "
             "Make it dense first: x.toarray()."
@@ -153,15 +154,15 @@ def compile_network(
         before, shape = shape, op.output_shape(shape)
         if not (isinstance(op, ReshapeOp) and before[-1] == shape[-1]):  # the engine's matrix is the same
             kept.append(op)
-    return _made(kept or [ActivationOp(LINEAR)], row_shape, shape, dtype, sparse)
+    return _made(kept or [ActivationOp(LINEAR)], row_shape, shape, dtype, reads)
 
 
-def _made(ops: list[Op], row_shape: Shape, output_shape: Shape, dtype: str, sparse: bool) -> CompiledNetwork:
+def _made(ops: list[Op], row_shape: Shape, output_shape: Shape, dtype: str, reads: str) -> CompiledNetwork:
     first = ops[0]
     if isinstance(first, EmbeddingOp):
         reads, width, factor = "indices", first.rows, math.prod(row_shape)
     else:
-        reads, width, factor = "sparse" if sparse else "dense", row_shape[-1], math.prod(row_shape[:-1])
+        width, factor = row_shape[-1], math.prod(row_shape[:-1])
     network = _core.Network(dtype, width, factor, ops, reads)
     return CompiledNetwork(network, [op.owner for op in ops], output_shape)
 
@@ -170,5 +171,5 @@ def run_alone(op: Op, x: Any) -> Any:
     """Return the output of an op without parameters for an array of any shape."""
     array = np.atleast_1d(x)
     rows = array.reshape(-1, array.shape[-1] if array.size else 1)
-    compiled = _made([op], rows.shape[1:], rows.shape[1:], str(rows.dtype), False)
+    compiled = _made([op], rows.shape[1:], rows.shape[1:], str(rows.dtype), "dense")
     return compiled.network.predict(rows, None).reshape(np.shape(x))

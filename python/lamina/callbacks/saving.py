@@ -8,7 +8,9 @@ from typing import Any
 from lamina._common.arguments import Argument, one_of
 from lamina._common.checks import flag, integer, number
 from lamina._common.paths import path, writable_folder
-from lamina._files.state import SUFFIX, check_path
+from lamina._files.formats import FORMATS
+from lamina._files.native import SUFFIX
+from lamina._files.paths import check_path
 from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
@@ -31,7 +33,7 @@ class _Counter:
 
 
 def _pattern(who: str, name: str, value: Any) -> str:
-    return str(check_path(who, value))
+    return str(check_path(who, value, FORMATS))
 
 
 class ModelCheckpoint(Monitor):
@@ -133,7 +135,7 @@ class ModelCheckpoint(Monitor):
         who = "ModelCheckpoint"
         try:
             logs = type(logs)(logs, epoch=epoch + 1, batch=(batch or 0) + 1)
-            return check_path(who, self.filepath.format_map(logs))
+            return check_path(who, self.filepath.format_map(logs), FORMATS)
         except KeyError as error:
             raise ValueError(
                 f"{who}: filepath must name values of the logs, 'epoch' or 'batch'; got {error}. There are "

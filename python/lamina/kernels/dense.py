@@ -61,8 +61,8 @@ def dense_forward(
 
     Notes
     -----
-    Each element is a sum over ``in`` in segments of at most 384 terms, so its error is bounded by about
-    ``(min(in, 384) + in / 256) * eps * (|x| @ |w|)``.
+    Each element is a sum over ``in`` in segments of 128 terms, the last of at most 191, so its error is bounded by about
+    ``(min(in, 191) + in / 128) * eps * (|x| @ |w|)``.
 
     Examples
     --------

@@ -14,7 +14,7 @@ from lamina._common.checks import NotCompiledError
 from lamina._common.counts import Count
 from lamina._common.interrupts import interrupts_later
 from lamina._common.locks import Turn
-from lamina._data.arrays import SparseRows
+from lamina._data.compact import Rows, kind_of_rows
 from lamina._data.rows import engine_input
 from lamina._engine.network import CompiledNetwork, Constants, compile_network, head_activation
 from lamina._engine.variable import Variable, one_moment, put_back
@@ -90,8 +90,8 @@ class Executor:
         self.run: Run | None = None  # whose values the metrics hold
         self._given = Given()
         self._hook: Callable[[int, Array | None], Any] | None = None
-        # By (logits, sparse): what a network was compiled for, and it.
-        self._networks: dict[tuple[bool, bool], tuple[list[Any], CompiledNetwork]] = {}
+        # By whether it gives logits, and the kind of rows that it reads: what a network was compiled for, and it.
+        self._networks: dict[tuple[bool, str], tuple[list[Any], CompiledNetwork]] = {}
         self._trainer: tuple[list[Any], _core.Trainer] | None = None
         # What predicts, for as long as the layers are these and constants stay.
         self._predictor: tuple[list[Layer], _core.Network, object] | None = None
@@ -154,24 +154,24 @@ class Executor:
 
     # What is compiled.
 
-    def network(self, logits: bool = False, sparse: bool = False) -> CompiledNetwork:
-        """Return the compiled network, with or without the final activation, for sparse rows or others."""
+    def network(self, logits: bool = False, reads: str = "dense") -> CompiledNetwork:
+        """Return the compiled network, with or without the final activation, for a kind of rows."""
         row_shape = self.stack.row_shape
         assert row_shape is not None
         key = self._structure()
-        known = self._networks.get((logits, sparse))
+        known = self._networks.get((logits, reads))
         if known is None or known[0] != key:
             with self.once:
-                known = self._networks.get((logits, sparse))
+                known = self._networks.get((logits, reads))
                 if known is None or known[0] != key:
                     layers = self.stack.layers
-                    made = compile_network(layers, row_shape, self.stack.dtype, logits=logits, sparse=sparse)
-                    known = self._networks[logits, sparse] = (key, made)
+                    made = compile_network(layers, row_shape, self.stack.dtype, logits=logits, reads=reads)
+                    known = self._networks[logits, reads] = (key, made)
         return known[1]
 
     def training_network(self, prepared: Prepared) -> CompiledNetwork:
         """Return the network that training runs on such data."""
-        return self.network(self.fuses_head(), isinstance(prepared.data.x, SparseRows))
+        return self.network(self.fuses_head(), kind_of_rows(prepared.data.x))
 
     def fuses_head(self) -> bool:
         """Return whether the loss takes over the final activation: softmax or sigmoid before its cross-entropy."""
@@ -196,7 +196,7 @@ class Executor:
             optimizer, loss, uses = compiled.optimizer, compiled.loss, prepared.uses
             key = [
                 *self._structure(), *optimizer.spec_key(), loss.parameters(), loss.divisor(), *uses,
-                *(use.metric.kernel() for use in uses), prepared.labels, isinstance(prepared.data.x, SparseRows),
+                *(use.metric.kernel() for use in uses), prepared.labels, kind_of_rows(prepared.data.x),
             ]  # fmt: skip
             if self._trainer is None or self._trainer[0] != key:
                 self._trainer = (key, self._new_trainer(compiled, prepared))
@@ -367,21 +367,21 @@ class Executor:
             return known[1].predict_plain(x, out)
         return None
 
-    def predict(self, rows: Array | SparseRows, out: Array | None = None) -> Array:
+    def predict(self, rows: Rows, out: Array | None = None) -> Array:
         """Return the output for rows."""
-        sparse = isinstance(rows, SparseRows)
+        reads = kind_of_rows(rows)
         changes = Constants.changes  # before anything is compiled
-        compiled = self.network(False, sparse)
-        if not sparse:
+        compiled = self.network(False, reads)
+        if reads == "dense":
             self._predictor = (list(self.stack.layers), compiled.network, changes)
         found = compiled.network.predict(engine_input(rows), out)
         if out is not None:
             return out
         return found if len(compiled.output_shape) == 1 else found.reshape(len(rows), *compiled.output_shape)
 
-    def predict_as_in_training(self, rows: Array | SparseRows) -> Array:
+    def predict_as_in_training(self, rows: Rows) -> Array:
         """Return the output for rows with noise, and by the moments of the batch, which running means take up."""
-        compiled = self.network(False, isinstance(rows, SparseRows))
+        compiled = self.network(False, kind_of_rows(rows))
         with self.once:
             self.draws.value += 1
             draw = self.draws.value

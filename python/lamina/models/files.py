@@ -16,18 +16,16 @@ from lamina._common.names import required
 from lamina._common.objects import OfFunction, deserialize_keras_object, name_of, serialize
 from lamina._common.registry import is_public
 from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
-from lamina._files.state import (
-    BackupState,
-    ModelState,
-    check_path,
-    damaged_where_wrong,
+from lamina._files.formats import format_of
+from lamina._files.native import (
+    SUFFIX,
     read_backup,
-    read_model,
     read_weights,
     write_backup,
-    write_model,
     write_weights,
 )
+from lamina._files.paths import check_path
+from lamina._files.state import BackupState, ModelState, damaged_where_wrong
 from lamina.constraints import Constraint
 from lamina.initializers import Initializer
 from lamina.layers import REGISTRY as LAYERS
@@ -49,9 +47,9 @@ Array = npt.NDArray[Any]
 def save_model(model: Trainable, filepath: Any, overwrite: bool) -> None:
     """Write a model; see `lamina.models.Sequential.save`."""
     who = model.stack.who("save")
-    path = check_path(who, filepath, overwrite)
+    path, form = format_of(who, filepath, overwrite)
     check_classes(who, model)
-    write_model(who, path, model_state(model))
+    form.write(who, path, model_state(model))
 
 
 def model_state(model: Trainable) -> ModelState:
@@ -78,8 +76,9 @@ def model_state(model: Trainable) -> ModelState:
 
 def load_model(filepath: Any, compile: bool) -> Trainable:
     """Read a model; see `lamina.models.load_model`."""
-    state = read_model("load_model", filepath)
-    with damaged_where_wrong("load_model", filepath):
+    path, form = format_of("load_model", filepath)
+    state = form.read("load_model", path)
+    with damaged_where_wrong("load_model", path):
         return model_from(state, compile)
 
 
@@ -185,7 +184,7 @@ def _check_hooks(who: str, items: list[Any]) -> None:
 def save_weights(model: Trainable, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
     who = model.stack.who("save_weights")
-    path = check_path(who, filepath, overwrite)
+    path = check_path(who, filepath, [SUFFIX], overwrite)
     with one_moment(variables := model.stack.weights):
         weights = {variable.path: variable.numpy() for variable in variables}
     write_weights(who, path, weights)
@@ -194,19 +193,20 @@ def save_weights(model: Trainable, filepath: Any, overwrite: bool) -> None:
 def restore_weights(model: Trainable, filepath: Any, skip_mismatch: bool) -> None:
     """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
     who, variables = model.stack.who("load_weights"), model.stack.weights
-    held = read_weights(who, filepath)
+    path = check_path(who, filepath, [SUFFIX])
+    held = read_weights(who, path)
     if isinstance(held, ModelState):
-        with damaged_where_wrong(who, filepath):
+        with damaged_where_wrong(who, path):
             held = [variable.numpy() for variable in model_from(held, compile=False).stack.weights]
     if not skip_mismatch:
-        return assign_all(f"{who}: {Path(filepath)}", variables, held)
+        return assign_all(f"{who}: {path}", variables, held)
     pairs = list(zip(variables, held, strict=False))
     fitting = [(variable, array) for variable, array in pairs if array.shape == variable.shape]
     assign_together([variable for variable, _ in fitting], [array for _, array in fitting])
     left_out = len(variables) - len(fitting)
     if left_out or len(held) != len(variables):
         warnings.warn(
-            f"{who}: {left_out} of {len(variables)} parameters were left as they are: {Path(filepath)} holds "
+            f"{who}: {left_out} of {len(variables)} parameters were left as they are: {path} holds "
             f"{len(held)}, and others have another shape there.",
             stacklevel=4,
         )

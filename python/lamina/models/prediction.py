@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._common.checks import flag, integer
-from lamina._data.arrays import SparseRows
+from lamina._data.compact import Rows, kind_of_rows
 from lamina._data.rows import input_rows
 from lamina._data.streams import Stream, is_stream
 from lamina._engine.ops import HostOp
@@ -87,7 +87,7 @@ class Predicting(Model):
             return self.executor.predict(rows)
         events = CallbackList(listeners, model=self, verbose=level, epochs=1, steps=-(-len(rows) // size))
         batches = (rows[first : first + size] for first in range(0, len(rows), size))
-        compiled = self.executor.network(False, isinstance(rows, SparseRows))
+        compiled = self.executor.network(False, kind_of_rows(rows))
         empty = np.empty((0, *compiled.output_shape), self.stack.dtype)
         with nullcontext() if listeners else one_moment(self.stack.weights):  # all rows see the same weights
             return np.concatenate([empty, *self._predict_batches(events, batches)])
@@ -96,7 +96,7 @@ class Predicting(Model):
         """Return whether there are layers that compute in Python."""
         return any(isinstance(op, HostOp) for layer in self.stack.layers for op in layer.all_ops())
 
-    def _predict_batches(self, events: CallbackList, batches: Iterable[Array | SparseRows]) -> Iterator[Array]:
+    def _predict_batches(self, events: CallbackList, batches: Iterable[Rows]) -> Iterator[Array]:
         """Yield the outputs of batches, between their events."""
         self.stop_predicting = False
         events.call("on_predict_begin", {})
@@ -138,7 +138,7 @@ class Predicting(Model):
             raise
         return self.executor.predict(rows, out)
 
-    def _check_out(self, who: str, rows: Array | SparseRows, out: Any) -> None:
+    def _check_out(self, who: str, rows: Rows, out: Any) -> None:
         if out is not None:
             shape = (len(rows), *self.executor.network().output_shape)
             if not isinstance(out, np.ndarray) or out.dtype != self.stack.dtype:
@@ -150,7 +150,7 @@ class Predicting(Model):
             if isinstance(rows, np.ndarray) and np.may_share_memory(rows, out):
                 raise ValueError(f"{who}: out must not share memory with x.")
 
-    def _rows_for(self, who: str, x: Any) -> Array | SparseRows:
+    def _rows_for(self, who: str, x: Any) -> Rows:
         """Return a batch as rows, and make sure that there are parameters for it."""
         rows = input_rows(who, x, self.stack.row_shape, self.stack.vocabulary)
         if not self.stack.built:

@@ -14,7 +14,7 @@ from lamina import random
 from lamina._common.checks import choice, flag, integer, mapping, number
 from lamina._common.objects import deserialize_keras_object
 from lamina._data import rows as data_module
-from lamina._data.arrays import SparseRows
+from lamina._data.compact import kind_of_rows
 from lamina._data.streams import Stream, is_stream
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
 from lamina.callbacks import base as callbacks_module
@@ -303,7 +303,7 @@ class Trainable(Model):
             if isinstance(source, Prepared):
                 executor.commit(source, self.build)
                 if isinstance(held_out, Prepared):  # raises where it cannot read them
-                    executor.network(executor.fuses_head(), isinstance(held_out.data.x, SparseRows))
+                    executor.network(executor.fuses_head(), kind_of_rows(held_out.data.x))
             self.validates = held_out is not None
             events = CallbackList(listeners, model=self, verbose=level, epochs=end, steps=total or None)
             for listener in listeners:

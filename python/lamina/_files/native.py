@@ -1,0 +1,150 @@
+"""lamina's own files: safetensors, with settings as JSON in the metadata.
+
+Tensors of a model are named ``weights/<layer>/<variable>`` and ``optimizer/<slot>/<layer>/<variable>``. A backup
+(`lamina.callbacks.BackupAndRestore`) holds the same tensors under numbers, all counters, and no configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core
+from lamina._common.checks import integer, number
+from lamina._files.paths import require_file
+from lamina._files.safetensors import read_tensors, write_tensors
+from lamina._files.state import BackupState, ModelState, damaged_where_wrong
+
+__all__ = [
+    "SUFFIX", "read_backup", "read_model", "read_weights", "write_backup", "write_model", "write_weights",
+]  # fmt: skip
+
+Array = npt.NDArray[Any]
+
+FORMAT, BACKUP_FORMAT = 4, 1
+SUFFIX = ".safetensors"
+
+
+def write_model(who: str, path: Path, state: ModelState) -> None:
+    """Write a model."""
+    settings: dict[str, Any] = {
+        "format": FORMAT,
+        "lamina": _core.__version__,
+        "model": state.config,
+        "shuffles": state.shuffles,
+        "draws": state.draws,
+        "layers": state.layer_states,
+        "compiled": state.compile_config,
+    }
+    if state.compile_config is not None:
+        settings |= {"batches": state.batches, "without_decay": state.without_decay}
+    tensors = {f"weights/{path}": array for path, array in state.weights.items()}
+    tensors |= {f"optimizer/{name}": array for name, array in state.slots.items()}
+    write_tensors(who, path, tensors, {"lamina": json.dumps(settings)})
+
+
+def read_model(who: str, path: Path) -> ModelState:
+    """Read what `write_model` wrote."""
+    metadata, tensors = _read(who, path)
+    if "lamina" not in metadata:
+        raise ValueError(f"{who}: {path} must be a model that lamina has saved; it holds no configuration.")
+    with damaged_where_wrong(who, path):
+        return _model_state(json.loads(metadata["lamina"]), tensors)
+
+
+def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelState:
+    if settings["format"] != FORMAT:
+        raise ValueError(f"its format is {settings['format']}, this lamina reads {FORMAT}")
+    foreign = [name for name in tensors if not name.startswith(("weights/", "optimizer/"))]
+    if foreign:
+        raise ValueError(f"it holds tensors that belong to nothing: {sorted(foreign)[:3]}")
+    state = ModelState(
+        config=settings["model"],
+        weights={name.removeprefix("weights/"): array for name, array in tensors.items() if name[0] == "w"},
+        shuffles=integer("file", "shuffles", settings["shuffles"], 0),
+        draws=integer("file", "draws", settings.get("draws", 0), 0),
+        layer_states={str(name): _checked(own) for name, own in dict(settings.get("layers", {})).items()},
+        compile_config=settings["compiled"],
+        slots={name.removeprefix("optimizer/"): array for name, array in tensors.items() if name[0] == "o"},
+    )
+    if state.compile_config is None:
+        return state
+    batches = integer("file", "batches", settings["batches"], 0)
+    return state._replace(batches=batches, without_decay=settings["without_decay"])
+
+
+def _checked(own_state: Any) -> dict[str, int]:
+    """Return a layer's own state, as `Layer.own_state` gives it."""
+    return {str(name): integer("file", str(name), value, 0, most=2**64 - 1) for name, value in dict(own_state).items()}
+
+
+def write_weights(who: str, path: Path, weights: dict[str, Array]) -> None:
+    """Write parameters alone, by the path of the variable, in their order."""
+    tensors = {f"weights/{name}": array for name, array in weights.items()}
+    write_tensors(who, path, tensors, {"lamina weights": json.dumps(list(tensors))})
+
+
+def read_weights(who: str, path: Path) -> list[Array] | ModelState:
+    """Return the parameters of a file in their order, or the model that it holds."""
+    metadata, tensors = _read(who, path)
+    if "lamina weights" not in metadata:
+        return read_model(who, path)
+    with damaged_where_wrong(who, path):
+        return [tensors[name] for name in json.loads(metadata["lamina weights"])]
+
+
+def write_backup(who: str, path: Path, state: BackupState) -> None:
+    """Write a backup."""
+    tensors = {f"weights/{i}": array for i, array in enumerate(state.weights)}
+    for name, arrays in state.slots.items():
+        tensors |= {f"optimizer/{name}/{i}": array for i, array in enumerate(arrays)}
+    settings = {
+        "format": BACKUP_FORMAT,
+        "optimizer": state.optimizer,
+        "learning_rate": state.learning_rate,
+        "batches": state.batches,
+        "shuffles": state.shuffles,
+        "draws": state.draws,
+        "seed": state.seed,
+        "layers": state.layer_states,
+        "epoch": state.epoch,
+    }
+    write_tensors(who, path, tensors, {"lamina backup": json.dumps(settings)})
+
+
+def read_backup(who: str, path: Path, slot_names: tuple[str, ...], weights: int) -> BackupState:
+    """Read what `write_backup` wrote for an optimizer with such state and a model of so many weights."""
+    metadata, tensors = _read(who, path)
+    with damaged_where_wrong(who, path):
+        settings = json.loads(metadata["lamina backup"])
+        if settings["format"] != BACKUP_FORMAT:
+            raise ValueError(f"its format is {settings['format']}, this lamina reads {BACKUP_FORMAT}")
+        expected = {f"{name}/{i}" for name in ("weights", *_slots(slot_names)) for i in range(weights)}
+        if {name for name in tensors if name[0] == "o"} != {name for name in expected if name[0] == "o"}:
+            raise ValueError(f"it was written with another optimizer, {settings['optimizer']}")
+        if set(tensors) != expected:
+            raise ValueError("it belongs to a model of other layers")
+        rate = settings["learning_rate"]
+        return BackupState(
+            weights=[tensors[f"weights/{i}"] for i in range(weights)],
+            slots={name: [tensors[f"optimizer/{name}/{i}"] for i in range(weights)] for name in slot_names},
+            optimizer=str(settings["optimizer"]),
+            learning_rate=None if rate is None else number("file", "learning_rate", rate, least=0),
+            **{name: integer("file", name, settings[name], 0) for name in ("batches", "shuffles", "draws", "epoch")},
+            seed=integer("file", "seed", settings["seed"], -(2**63)),
+            layer_states=[_checked(own) for own in settings["layers"]],
+        )
+
+
+def _slots(names: tuple[str, ...]) -> list[str]:
+    return [f"optimizer/{name}" for name in names]
+
+
+def _read(who: str, path: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, Any]]]:
+    """Return metadata and tensors of a file."""
+    require_file(who, path)
+    return read_tensors(who, path)

@@ -1,0 +1,43 @@
+"""Paths of files, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from lamina._common.checks import KindError, flag
+from lamina._files.writing import what_is_at
+
+__all__ = ["check_path", "require_file"]
+
+
+def check_path(who: str, filepath: Any, suffixes: Collection[str], overwrite: Any = True) -> Path:
+    """Return a path that ends in one of the suffixes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `filepath` is no path, ends otherwise, or exists where `overwrite` is False.
+    """
+    if not isinstance(filepath, (str, os.PathLike)):
+        raise KindError(f"{who}: filepath must be a path; got {type(filepath).__name__}.")
+    path = Path(os.path.expanduser(os.fsdecode(filepath)))  # where no such user is known it stays as it is
+    if "\0" in str(path):
+        raise ValueError(f"{who}: filepath must not contain a null byte; got {str(path)!r}.")
+    if not path.name.endswith(tuple(suffixes)):
+        wanted = " or ".join(f"'{suffix}'" for suffix in suffixes)
+        hint = " Keras's own formats are not written or read yet." if path.suffix in (".keras", ".h5") else ""
+        raise ValueError(f"{who}: the file name must end in {wanted}; got {path.name!r}.{hint}")
+    if not flag(who, "overwrite", overwrite) and os.path.lexists(path):
+        raise ValueError(f"{who}: {path} must not exist where overwrite is False; it does.")
+    return path
+
+
+def require_file(who: str, path: Path) -> None:
+    """Raise unless there is a file."""
+    if not path.is_file():
+        if path.exists():
+            raise ValueError(f"{who}: {path} must be a file; it is {what_is_at(path)}.")
+        raise FileNotFoundError(f"{who}: there is no file {path}.")
