@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random as python_random
 import warnings
 from typing import Any
 
@@ -48,6 +47,8 @@ def set_random_seed(seed: int) -> None:
         Not an integer, or out of range.
     """
     number = integer("set_random_seed", "seed", seed, 0, 2**32 - 1)
+    import random as python_random  # here: `import lamina` need not load it
+
     python_random.seed(number)
     np.random.seed(number)  # noqa: NPY002  (Keras users draw from it after this call)
     random.global_seeds.reset(number)

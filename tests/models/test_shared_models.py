@@ -545,7 +545,7 @@ def test_starts_of_sparse_rows_are_read_once():
     model.fit(x, np.zeros((40, 2)), verbose=0, epochs=2, callbacks=[Spoil()])
     starts = np.array([0, 3, 1, 2], np.int32)  # which nobody has checked
     with pytest.raises(ValueError, match="must stay as it is while it is read"):
-        model.executor.network(sparse=True).network.predict((starts, x.indices[:3], x.data[:3]), None)
+        model.executor.network(reads="sparse").network.predict((starts, x.indices[:3], x.data[:3]), None)
 
 
 def test_a_class_that_leaves_its_range_is_refused_before_any_weight_moves():

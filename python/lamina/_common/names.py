@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from itertools import chain, count
@@ -18,9 +17,16 @@ _uids: dict[str, count[int]] = {}
 def unknown_name(who: str, what: str, name: str, known: Iterable[str]) -> ValueError:
     """Return the error for a name that is not known, with the nearest known one."""
     choices = sorted(known)
-    near = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = _suggestion(name.lower(), choices, cutoff=0.5)
     return ValueError(f"{who}: {what} must be one of {', '.join(choices)}; got {name!r}.{hint}")
+
+
+def _suggestion(name: str, choices: list[str], cutoff: float = 0.6) -> str:
+    """Return " Did you mean …?" with the nearest of some names, "" where none is near."""
+    import difflib  # when a name is wrong: `import lamina` need not load it
+
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=cutoff)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def absences(module: str, namespace: Mapping[str, Any], absent: Mapping[str, str]) -> Callable[[str], Any]:
@@ -39,8 +45,9 @@ def absences(module: str, namespace: Mapping[str, Any], absent: Mapping[str, str
     def __getattr__(name: str) -> Any:
         if name in absent:
             raise AttributeError(f"{module} has no {name!r}: {absent[name]}.")
-        near = difflib.get_close_matches(name, [known for known in namespace if not known.startswith("_")], n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        # Python itself asks modules for names like __path__, also while it imports.
+        public = [] if name.startswith("__") else [known for known in namespace if not known.startswith("_")]
+        hint = _suggestion(name, public) if public else ""
         raise AttributeError(f"module {module!r} has no attribute {name!r}.{hint}")
 
     return __getattr__

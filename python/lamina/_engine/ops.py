@@ -66,7 +66,9 @@ class Owner(Protocol):
         """Return the engine's memory for the parameters."""
 
 
-@dataclass(frozen=True, eq=False)
+# An op is compared by identity, and never changes. The decorator writes `__init__` only: each further method that it
+# writes costs a third of a millisecond of `import lamina` a class.
+@dataclass(eq=False, repr=False)
 class Op:
     """Base of the ops: without parameters, and with rows of output of the shape of those of input."""
 
@@ -92,7 +94,7 @@ class Op:
         return row_shape
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class _OwnedOp(Op):
     """Base of the ops that have parameters."""
 
@@ -104,7 +106,7 @@ class _OwnedOp(Op):
         return self.layer if self.layer.weights else None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class DenseOp(_OwnedOp):
     """``activation(x @ kernel + bias)`` along the last axis."""
 
@@ -117,7 +119,7 @@ class DenseOp(_OwnedOp):
         return (*row_shape[:-1], self.units)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class EmbeddingOp(_OwnedOp):
     """Rows of an embedding table, looked up by their indices. Only a network's first op can be one."""
 
@@ -131,7 +133,7 @@ class EmbeddingOp(_OwnedOp):
         return (*row_shape, self.units)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ActivationOp(Op):
     """An activation, of each element or along the last axis."""
 
@@ -139,7 +141,7 @@ class ActivationOp(Op):
     activation: Kernel
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ReshapeOp(Op):
     """The same numbers in rows of another shape."""
 
@@ -156,7 +158,7 @@ class ReshapeOp(Op):
         return self.row_shape
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class NoiseOp(Op):
     """Noise while training; `noise` is "dropout", "gaussian" or "gaussian_dropout"."""
 
@@ -166,7 +168,7 @@ class NoiseOp(Op):
     key: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ScaleOp(Op):
     """``(x - center) * scale + shift``, with a constant for each column."""
 
@@ -176,7 +178,7 @@ class ScaleOp(Op):
     center: list[float]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ClippedReluOp(Op):
     """``x`` above the threshold, at most `most`; ``slope * (x - threshold)`` below."""
 
@@ -186,14 +188,14 @@ class ClippedReluOp(Op):
     threshold: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class PreluOp(_OwnedOp):
     """ReLU with a trained slope for each column."""
 
     kind = "prelu"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class BatchNormOp(_OwnedOp):
     """Columns minus their mean, divided by ``max(sqrt(variance + epsilon), least)``.
 
@@ -214,7 +216,7 @@ class BatchNormOp(_OwnedOp):
         return self.always_frozen or not self.layer.trainable
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class RowNormOp(_OwnedOp):
     """Normalization of each row; `gamma` and `beta` are indices among the layer's weights, -1 for none."""
 
@@ -234,7 +236,7 @@ def relu_op(slope: float, most: float | None, threshold: float) -> Op:
     return ClippedReluOp(slope, math.inf if most is None else most, threshold)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ActivityOp(Op):
     """A penalty ``l1 Σ|y| + l2 Σ y²`` on the values that pass, divided by the rows of the batch."""
 
@@ -243,7 +245,7 @@ class ActivityOp(Op):
     l2: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class HostOp(_OwnedOp):
     """A layer that is computed in Python: `functions` has ``forward(x, training)`` and ``backward(dy, need_dx)``."""
 

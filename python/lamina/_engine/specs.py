@@ -16,7 +16,7 @@ from lamina.constraints import Projection
 __all__ = ["LayerUpdateSpec", "LossSpec", "MetricSpec", "TensorUpdateSpec", "UpdateSpec"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class LossSpec:
     """A loss.
 
@@ -40,7 +40,7 @@ class LossSpec:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class MetricSpec:
     """A metric.
 
@@ -64,7 +64,7 @@ class MetricSpec:
     function: Callable[..., Any] | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class TensorUpdateSpec:
     """How one tensor is updated.
 
@@ -83,7 +83,7 @@ class TensorUpdateSpec:
     constraint: Projection | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class LayerUpdateSpec:
     """How the parameters of one op are updated; empty where it has none.
 
@@ -102,7 +102,7 @@ class LayerUpdateSpec:
     tensors: Sequence[TensorUpdateSpec] = ()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class UpdateSpec:
     """The optimizer's step.
 

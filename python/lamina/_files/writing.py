@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -41,7 +40,7 @@ def replace_file(who: str, path: Path) -> Iterator[BinaryIO]:
     if before is not None and not stat.S_ISREG(before.st_mode):
         raise ValueError(f"{who}: {path} must be a regular file, or a link to one; it is {what_is_at(path)}.")
     _remove_abandoned(target.parent)
-    temporary = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    temporary = target.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")
     try:
         with interrupts_later():
             mode = 0o666 if before is None else 0o600  # of a new file the process's mask says the rest

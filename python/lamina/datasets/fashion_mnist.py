@@ -6,7 +6,6 @@ Algorithms", 2017, arXiv:1708.07747; MIT licence.
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
 import zlib
@@ -72,6 +71,8 @@ def _read_idx(folder: Path, name: str) -> Array:
     if plain.is_file():
         content = plain.read_bytes()
     elif packed.is_file():
+        import gzip  # here: `import lamina` need not load it
+
         try:
             content = gzip.decompress(packed.read_bytes())
         except (OSError, EOFError, zlib.error) as error:

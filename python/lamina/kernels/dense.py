@@ -61,7 +61,7 @@ def dense_forward(
 
     Notes
     -----
-    Each element is a sum over ``in`` in segments of 128 terms, the last of at most 191, so its error is bounded by about
+    Each element is a sum over ``in`` in segments of 128 terms, the last of at most 191. Its error is bounded by about
     ``(min(in, 191) + in / 128) * eps * (|x| @ |w|)``.
 
     Examples

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import shutil
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
@@ -313,6 +312,8 @@ class Sequential(Trainable, Predicting):
         who = self.stack.who("summary")
         wide = flag(who, "show_trainable", show_trainable)
         if line_length is None:
+            import shutil  # here: `import lamina` need not load it
+
             line_length = min(100 if wide else 88, shutil.get_terminal_size().columns - 4)
         show = print if print_fn is None else function(who, "print_fn", print_fn)
         optimizer = self.optimizer if self.compiled else None
