@@ -264,12 +264,12 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
         ],
         "python/lamina/_engine/ops.py": [
             ('"NoiseOp", "Op"', '"NegateOp", "NoiseOp", "Op"'),
-            ("@dataclass(frozen=True, eq=False)\nclass NoiseOp(Op)",
-             "@dataclass(frozen=True, eq=False)\n"
+            ("@dataclass(eq=False, repr=False)\nclass NoiseOp(Op)",
+             "@dataclass(eq=False, repr=False)\n"
              "class NegateOp(Op):\n"
              '    """``-x``."""\n\n'
              '    kind = "negate"\n\n\n'
-             "@dataclass(frozen=True, eq=False)\nclass NoiseOp(Op)"),
+             "@dataclass(eq=False, repr=False)\nclass NoiseOp(Op)"),
         ],
         "python/lamina/layers/negate.py": (
             '"""Negate."""\n\n'
@@ -349,7 +349,7 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
             "import json\n"
             "from pathlib import Path\n\n"
             "import numpy as np\n\n"
-            "from lamina._files.state import ModelState, damaged_where_wrong\n\n"
+            "from lamina._files.state import ModelState, TrainingState, damaged_where_wrong\n\n"
             '__all__ = ["SUFFIX", "read_model", "write_model"]\n\n'
             'SUFFIX = ".npz"\n\n\n'
             "def write_model(who: str, path: Path, state: ModelState) -> None:\n"
@@ -360,7 +360,7 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
             '    """Read what `write_model` wrote."""\n'
             "    with damaged_where_wrong(who, path), np.load(path) as held:\n"
             "        weights = {name: held[name] for name in held.files if name != 'config'}\n"
-            "        return ModelState(json.loads(held['config'].tobytes()), weights, 0, 0, {})\n"
+            "        return ModelState(json.loads(held['config'].tobytes()), weights, TrainingState(), {})\n"
         ),
         "python/lamina/_files/formats.py": [
             ("from lamina._files import native\n", "from lamina._files import archive, native\n"),

@@ -17,7 +17,7 @@ from lamina import _core
 from lamina._common.checks import integer, number
 from lamina._files.paths import require_file
 from lamina._files.safetensors import read_tensors, write_tensors
-from lamina._files.state import BackupState, ModelState, damaged_where_wrong
+from lamina._files.state import BackupState, ModelState, TrainingState, damaged_where_wrong
 
 __all__ = [
     "SUFFIX", "read_backup", "read_model", "read_weights", "write_backup", "write_model", "write_weights",
@@ -35,13 +35,13 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
         "format": FORMAT,
         "lamina": _core.__version__,
         "model": state.config,
-        "shuffles": state.shuffles,
-        "draws": state.draws,
+        "shuffles": state.training.shuffles,
+        "draws": state.training.draws,
         "layers": state.layer_states,
         "compiled": state.compile_config,
     }
     if state.compile_config is not None:
-        settings |= {"batches": state.batches, "without_decay": state.without_decay}
+        settings |= {"batches": state.training.batches, "without_decay": state.without_decay}
     tensors = {f"weights/{path}": array for path, array in state.weights.items()}
     tensors |= {f"optimizer/{name}": array for name, array in state.slots.items()}
     write_tensors(who, path, tensors, {"lamina": json.dumps(settings)})
@@ -62,11 +62,14 @@ def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelSt
     foreign = [name for name in tensors if not name.startswith(("weights/", "optimizer/"))]
     if foreign:
         raise ValueError(f"it holds tensors that belong to nothing: {sorted(foreign)[:3]}")
+    training = TrainingState(
+        shuffles=integer("file", "shuffles", settings["shuffles"], 0),
+        draws=integer("file", "draws", settings.get("draws", 0), 0),
+    )
     state = ModelState(
         config=settings["model"],
         weights={name.removeprefix("weights/"): array for name, array in tensors.items() if name[0] == "w"},
-        shuffles=integer("file", "shuffles", settings["shuffles"], 0),
-        draws=integer("file", "draws", settings.get("draws", 0), 0),
+        training=training,
         layer_states={str(name): _checked(own) for name, own in dict(settings.get("layers", {})).items()},
         compile_config=settings["compiled"],
         slots={name.removeprefix("optimizer/"): array for name, array in tensors.items() if name[0] == "o"},
@@ -74,7 +77,7 @@ def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelSt
     if state.compile_config is None:
         return state
     batches = integer("file", "batches", settings["batches"], 0)
-    return state._replace(batches=batches, without_decay=settings["without_decay"])
+    return state._replace(training=training._replace(batches=batches), without_decay=settings["without_decay"])
 
 
 def _checked(own_state: Any) -> dict[str, int]:
@@ -106,12 +109,12 @@ def write_backup(who: str, path: Path, state: BackupState) -> None:
         "format": BACKUP_FORMAT,
         "optimizer": state.optimizer,
         "learning_rate": state.learning_rate,
-        "batches": state.batches,
-        "shuffles": state.shuffles,
-        "draws": state.draws,
+        "batches": state.training.batches,
+        "shuffles": state.training.shuffles,
+        "draws": state.training.draws,
         "seed": state.seed,
         "layers": state.layer_states,
-        "epoch": state.epoch,
+        "epoch": state.training.epoch,
     }
     write_tensors(who, path, tensors, {"lamina backup": json.dumps(settings)})
 
@@ -129,12 +132,13 @@ def read_backup(who: str, path: Path, slot_names: tuple[str, ...], weights: int)
         if set(tensors) != expected:
             raise ValueError("it belongs to a model of other layers")
         rate = settings["learning_rate"]
+        counters = {name: integer("file", name, settings[name], 0) for name in ("batches", "shuffles", "draws", "epoch")}
         return BackupState(
             weights=[tensors[f"weights/{i}"] for i in range(weights)],
             slots={name: [tensors[f"optimizer/{name}/{i}"] for i in range(weights)] for name in slot_names},
             optimizer=str(settings["optimizer"]),
             learning_rate=None if rate is None else number("file", "learning_rate", rate, least=0),
-            **{name: integer("file", name, settings[name], 0) for name in ("batches", "shuffles", "draws", "epoch")},
+            training=TrainingState(**counters),
             seed=integer("file", "seed", settings["seed"], -(2**63)),
             layer_states=[_checked(own) for own in settings["layers"]],
         )

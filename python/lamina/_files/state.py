@@ -1,4 +1,4 @@
-"""What files hold, as values: a model, or a backup of its training."""
+"""What files hold, as values: where training stands, a model, a backup of its training."""
 
 from __future__ import annotations
 
@@ -10,9 +10,34 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-__all__ = ["BackupState", "ModelState", "damaged_where_wrong"]
+__all__ = ["BackupState", "ModelState", "TrainingState", "damaged_where_wrong"]
 
 Array = npt.NDArray[Any]
+
+
+class TrainingState(NamedTuple):
+    """Where training stands, beside parameters and the optimizer's slots: everything that the next step depends on.
+
+    Attributes
+    ----------
+    batches : int
+        Batches that the optimizer has seen.
+    shuffles : int
+        Orders of rows that were drawn.
+    draws : int
+        Batches that were trained, on which noise depends.
+    epoch, row : int
+        The epoch that runs, and the row of its order at which the next batch begins.
+    metrics : list of dict
+        What the loss's mean and each metric have summed so far, by attribute.
+    """
+
+    batches: int = 0
+    shuffles: int = 0
+    draws: int = 0
+    epoch: int = 0
+    row: int = 0
+    metrics: list[dict[str, Any]] = []  # noqa: RUF012  (never changed)
 
 
 class ModelState(NamedTuple):
@@ -24,14 +49,12 @@ class ModelState(NamedTuple):
         What the model is made of, as `lamina._common.objects.serialize` returns it.
     weights : dict of str to ndarray
         By the path of the variable.
-    shuffles, draws : int
-        Orders of rows that were drawn, batches that were trained.
+    training : TrainingState
+        Files hold its batches, shuffles and draws.
     layer_states : dict of str to dict
         Of the layers that have one, what `Layer.own_state` returns.
     compile_config : dict or None
         The arguments of `compile`, None for a model that is not compiled; then the following are empty.
-    batches : int
-        Batches that the optimizer has seen.
     without_decay : object
         `Optimizer.without_decay`.
     slots : dict of str to ndarray
@@ -40,11 +63,9 @@ class ModelState(NamedTuple):
 
     config: dict[str, Any]
     weights: dict[str, Array]
-    shuffles: int
-    draws: int
+    training: TrainingState
     layer_states: dict[str, dict[str, int]]
     compile_config: dict[str, Any] | None = None
-    batches: int = 0
     without_decay: Any = None
     slots: dict[str, Array] = {}  # noqa: RUF012  (never changed)
 
@@ -61,7 +82,9 @@ class BackupState(NamedTuple):
         The optimizer's class.
     learning_rate : float or None
         None where it follows a schedule or a function.
-    batches, shuffles, draws, seed, epoch : int
+    training : TrainingState
+        Its epoch is the one to go on with; files do not hold its row and metrics.
+    seed : int
     layer_states : list of dict
         What `Layer.own_state` returns, of each layer.
     """
@@ -70,11 +93,8 @@ class BackupState(NamedTuple):
     slots: dict[str, list[Array]]
     optimizer: str
     learning_rate: float | None
-    batches: int
-    shuffles: int
-    draws: int
+    training: TrainingState
     seed: int
-    epoch: int
     layer_states: list[dict[str, int]]
 
 

@@ -186,6 +186,14 @@ class Metric(Configurable):
         """Return what the metric has summed so far, by name."""
         return {} if self.takes_batches else {"total": self.total, "count": self.count}
 
+    def held(self) -> dict[str, Any]:
+        """Return all that the metric holds, its arguments and what it has summed, by attribute."""
+        return dict(vars(self))
+
+    def hold(self, held: dict[str, Any]) -> None:
+        """Hold what `held` returned, all at once: other threads may read the metric at any moment."""
+        object.__setattr__(self, "__dict__", held)
+
     @property
     def variables(self) -> list[Variable]:
         """The state: variables of `add_variable`, and what the metric itself keeps, of which sums may be assigned."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from lamina._data.compact import Rows, kind_of_rows
 from lamina._data.rows import engine_input
 from lamina._engine.network import CompiledNetwork, Constants, compile_network, head_activation
 from lamina._engine.variable import Variable, one_moment, put_back
+from lamina._files.state import TrainingState
 from lamina.layers import Layer
 from lamina.models.compiled import Compiled
 from lamina.models.head import Given, loss_spec, metric_spec
@@ -27,35 +28,10 @@ from lamina.optimizers import Optimizer
 from lamina.optimizers.given import constrained
 from lamina.regularizers import penalty_of
 
-__all__ = ["Executor", "Run", "TrainingState"]
+__all__ = ["Executor", "Run"]
 
 Array = npt.NDArray[Any]
 Order = npt.NDArray[np.int64]
-
-
-class TrainingState(NamedTuple):
-    """Where training stands, beside parameters and the optimizer's state: everything that the next step depends on.
-
-    Attributes
-    ----------
-    batches : int
-        That the optimizer has seen.
-    shuffles : int
-        Orders of rows that were drawn.
-    draws : int
-        Batches that were trained, on which noise depends.
-    epoch, row : int
-        The epoch that runs, and the row of its order at which the next batch begins.
-    metrics : list of dict
-        Of the loss's mean and of each metric, what it has summed so far.
-    """
-
-    batches: int
-    shuffles: int
-    draws: int
-    epoch: int
-    row: int
-    metrics: list[dict[str, Any]]
 
 
 class Executor:
@@ -137,20 +113,38 @@ class Executor:
 
     # Where training stands.
 
-    def state(self) -> TrainingState:
-        """Return where training stands."""
-        compiled = self.require_compiled("state")
-        held = [copy.deepcopy(vars(metric)) for metric in compiled.trackers]
-        batches = compiled.optimizer.batches
-        return TrainingState(batches, self.shuffles, self.draws.value, self.epoch, self.row, held)
+    def state(self, metrics: bool = True) -> TrainingState:
+        """Return where training stands, with or without what metrics have summed."""
+        compiled = self.compiled
+        return TrainingState(
+            batches=0 if compiled is None else compiled.optimizer.batches,
+            shuffles=self.shuffles,
+            draws=self.draws.value,
+            epoch=self.epoch,
+            row=self.row,
+            metrics=[] if compiled is None or not metrics else [copy.deepcopy(m.held()) for m in compiled.trackers],
+        )
 
     def restore(self, state: TrainingState) -> None:
-        """Go on where another training stood."""
-        compiled = self.require_compiled("restore")
-        compiled.optimizer.batches, self.shuffles, self.draws.value = state.batches, state.shuffles, state.draws
-        self.epoch, self.row = state.epoch, state.row
-        for metric, held in zip(compiled.trackers, state.metrics, strict=False):
-            object.__setattr__(metric, "__dict__", copy.deepcopy(held))
+        """Stand where `state` returned this; metrics are restored where it has them.
+
+        Raises
+        ------
+        ValueError
+            The model has other metrics. Nothing has changed.
+        """
+        compiled = self.compiled
+        if compiled is not None:
+            trackers = compiled.trackers
+            if state.metrics and len(state.metrics) != len(trackers):
+                raise ValueError(
+                    f"{self.stack.who('restore')}: the state must be one of {len(trackers)} metrics, the loss "
+                    f"included; it has {len(state.metrics)}."
+                )
+            for metric, held in zip(trackers, state.metrics, strict=bool(state.metrics)):
+                metric.hold(copy.deepcopy(held))
+            compiled.optimizer.batches = state.batches
+        self.shuffles, self.draws.value, self.epoch, self.row = state.shuffles, state.draws, state.epoch, state.row
 
     # What is compiled.
 
@@ -437,13 +431,13 @@ class Run:
         metrics = compiled.trackers
         running = before is not None and before.active
         if before is not None and running:
-            before._kept = {id(metric): dict(vars(metric)) for metric in metrics}
+            before._kept = {id(metric): metric.held() for metric in metrics}
         executor.run = self
-        for metric in metrics:  # whose attributes others may read at any moment
+        for metric in metrics:
             if id(metric) in self._kept:
-                object.__setattr__(metric, "__dict__", self._kept[id(metric)])
+                metric.hold(self._kept[id(metric)])
             elif running:
-                object.__setattr__(metric, "__dict__", copy.deepcopy(vars(metric)))
+                metric.hold(copy.deepcopy(metric.held()))
         if not self._begun:
             compiled.reset_metrics()
         self._begun = True

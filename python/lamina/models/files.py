@@ -59,8 +59,7 @@ def model_state(model: Trainable) -> ModelState:
         state = ModelState(
             config=serialize(model),
             weights={variable.path: variable.numpy() for variable in stack.weights},
-            shuffles=executor.shuffles,
-            draws=executor.draws.value,
+            training=executor.state(metrics=False),
             layer_states={layer.name: own for layer in stack.layers if (own := layer.own_state())},
         )
         compiled = executor.compiled
@@ -68,7 +67,6 @@ def model_state(model: Trainable) -> ModelState:
             return state
         return state._replace(
             compile_config=compiled.config(),
-            batches=compiled.optimizer.batches,
             without_decay=compiled.optimizer.without_decay,
             slots=compiled.optimizer.slot_arrays(stack.weights),
         )
@@ -95,15 +93,14 @@ def model_from(state: ModelState, compile: bool = True) -> Trainable:
     for layer in model.stack.layers:
         layer.stored = None
     _take_the_rest(model, stored)
-    executor, weights = model.executor, model.stack.weights
-    executor.shuffles, executor.draws.value = state.shuffles, state.draws
+    weights = model.stack.weights
     for layer in model.stack.layers:
         layer.take_own_state(state.layer_states.get(layer.name, {}))
     foreign = set(state.weights) - {variable.path for variable in weights}
     if state.compile_config is not None:
         how = {name: deserialize_keras_object(value) for name, value in state.compile_config.items()}
         optimizer = required("file", "optimizer", optimizers.get(how["optimizer"]))
-        optimizer.without_decay, optimizer.batches = state.without_decay, state.batches
+        optimizer.without_decay, optimizer.batches = state.without_decay, state.training.batches
         optimizer.load_slot_arrays(state.slots, weights)
         foreign |= set(state.slots) ^ set(optimizer.slot_arrays(weights))
         if compile:
@@ -114,6 +111,7 @@ def model_from(state: ModelState, compile: bool = True) -> Trainable:
         foreign |= set(state.slots)
     if foreign:
         raise ValueError(f"it holds tensors that belong to nothing: {sorted(foreign)[:3]}")
+    model.executor.restore(state.training)
     return model
 
 
@@ -222,11 +220,8 @@ def save_backup(model: Trainable, path: Path, epoch: int) -> None:
             slots={name: [optimizer.slot(name, v).numpy() for v in variables] for name in optimizer.state_names()},
             optimizer=type(optimizer).__name__,
             learning_rate=optimizer.rate_if_constant(),
-            batches=optimizer.batches,
-            shuffles=executor.shuffles,
-            draws=executor.draws.value,
+            training=executor.state(metrics=False)._replace(epoch=epoch),
             seed=model.seed,
-            epoch=epoch,
             layer_states=[layer.own_state() for layer in stack.layers],
         )
     write_backup(stack.who("backup"), path, state)
@@ -250,13 +245,13 @@ def restore_backup(model: Trainable, path: Path) -> int:
         targets += [(optimizer.slot(name, v), array) for v, array in zip(variables, arrays, strict=True)]
     with one_moment(variables, write=True), interrupts_later():
         assign_together([variable for variable, _ in targets], [array for _, array in targets])
-        optimizer.batches, executor.shuffles, executor.draws.value = state.batches, state.shuffles, state.draws
+        executor.restore(state.training)
         model.seed = state.seed
         if state.learning_rate is not None and optimizer.rate_if_constant() is not None:
             optimizer.learning_rate = state.learning_rate
         for layer, own in zip(stack.layers, state.layer_states, strict=True):
             layer.take_own_state(own)
-    return state.epoch
+    return state.training.epoch
 
 
 def _check_backup(state: BackupState, optimizer: Optimizer, layers: list[Layer], variables: list[Variable]) -> None:
