@@ -1,13 +1,13 @@
-# The one place that names instruction-set flags. Each file of csrc/isa is compiled for its own instruction
-# set; everything else is compiled for the oldest CPU that the wheel runs on (x86-64-v2).
+# The only place that names instruction-set flags. Each file of csrc/isa is compiled for its own instruction set;
+# everything else is compiled for the oldest CPU that the wheel runs on (x86-64-v2), or for older ones.
 #
-# -ffp-contract=off: a multiply and an add are fused where the source says fma() and nowhere else, so that
-#   results do not depend on what a compiler finds.
+# -ffp-contract=off: a multiply and an add are fused only where the source says fma(), so that results do not depend on
+#   the compiler.
 # -fno-trapping-math -fno-math-errno: nobody reads the floating-point exception flags or errno; comparisons and
 #   selections become single instructions. Results do not change.
 set(lamina_kernel_flags -ffp-contract=off -fno-trapping-math -fno-math-errno)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # False alarms inside GCC's own intrinsics headers (GCC bug 105593).
+  # These warnings are false alarms in GCC's own intrinsics headers (GCC bug 105593).
   list(APPEND lamina_kernel_flags -Wno-maybe-uninitialized -Wno-uninitialized)
 elseif(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   list(APPEND lamina_kernel_flags -Wno-pass-failed -Wno-unknown-pragmas)

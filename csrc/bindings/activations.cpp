@@ -4,7 +4,7 @@
 namespace lamina::bindings {
 namespace {
 
-// Elementwise functions see any shape as one row; rowwise ones need a last axis.
+// An array of any shape is one row for an elementwise function; a rowwise one needs a last axis.
 template <class T>
 Matrix<const T> view(const Argument& argument, bool rowwise) {
   if (rowwise) return matrix<T>(argument);

@@ -204,7 +204,7 @@ std::string Arguments::text(const py::handle& value, const char* name) const {
   if (!py::isinstance<py::str>(value)) fail_type(std::string(name) + " must be a str; got " + type_name(value) + ".");
   try {
     return value.cast<std::string>();
-  } catch (const std::exception&) {  // what UTF-8 cannot hold
+  } catch (const std::exception&) {  // not encodable as UTF-8
     PyErr_Clear();
     fail_value(
         std::string(name) + " must be text that can be encoded; got " +

@@ -1,5 +1,5 @@
-// Checking of array arguments. Nothing here converts: an array that cannot be used where it is raises, and the
-// message names the function, the argument, what must hold, what came and how to mend it.
+// Checks of array arguments. Nothing here converts or copies: an array that cannot be used in place raises an error,
+// whose message names the function, the argument, what must hold, what was received and how to mend it.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -23,13 +23,13 @@ using Shape = std::vector<py::ssize_t>;
 
 std::string describe(const Shape& shape);
 
-// The type of the numbers of an array; none where they are no native numbers.
+// The number type of a dtype; empty if it is none, or not in native byte order.
 std::optional<NumberType> number_type(const py::dtype& dtype);
 
 [[noreturn]] void raise_type(const std::string& message);
 [[noreturn]] void raise_value(const std::string& message);
 
-// One array argument that passed the checks of its kind.
+// An array argument that has passed its checks.
 struct Argument {
   py::array array;
   const char* name;
@@ -47,21 +47,21 @@ struct Argument {
   }
 };
 
-// The arguments of one call: remembers the function's name for messages, the dtype that the first array
-// fixed, and what is read and written, so that overlaps can be refused.
+// The arguments of one call. Remembers the function's name for messages, the dtype of the first array, which all others
+// must have, and the memory that is read and written, to refuse overlaps.
 class Arguments {
  public:
   explicit Arguments(const char* function) : function_(function) {}
 
   // A C-contiguous float array of the call's dtype. `rank` -1 takes any.
   Argument input(const py::handle& value, const char* name, int rank = -1);
-  // The same with an exact shape; `meaning` spells the shape in the axes' names.
+  // The same with an exact shape; `meaning` is the shape in axis names, for messages.
   Argument input(const py::handle& value, const char* name, const Shape& shape, const char* meaning);
   // C-contiguous integers of any width, shape (n,), all within [0, classes).
   Labels labels(const py::handle& value, const char* name, py::ssize_t n, py::ssize_t classes);
-  // The same of any length, whatever the numbers.
+  // The same of any length and with any values.
   Labels unchecked_labels(const py::handle& value, const char* name);
-  // What is written: `value` where it is an array of that shape and writeable, a new array where it is None.
+  // An output: a new array if `value` is None, else `value`, which must be a writeable array of that shape.
   Argument output(const py::handle& value, const char* name, const Shape& shape, const char* meaning);
   // An array that is updated in place.
   Argument in_place(const py::handle& value, const char* name);
@@ -101,13 +101,13 @@ class Arguments {
   std::vector<Extent> extents_;
 };
 
-// Calls body with a float or a double, as the dtype says.
+// Calls body with a zero of the dtype: float or double.
 template <class Body>
 auto with_dtype(DType dtype, Body&& body) {
   return dtype == DType::float32 ? body(float{}) : body(double{});
 }
 
-// Runs body without the GIL where it is worth it: for a microsecond's work threads would only queue for it.
+// Runs body; releases the GIL if the work is long enough: for a microsecond threads would only queue for the GIL.
 template <class Body>
 void without_gil(double work, Body&& body) {
   constexpr double kWorthwhile = 20000;  // elements touched or multiply-adds done
@@ -128,7 +128,7 @@ Matrix<T> mutable_matrix(const Argument& argument) {
   return {argument.mutable_data<T>(), m.rows, m.cols, m.stride};
 }
 
-// The activation of that name, or null for "linear".
+// An activation of the kernel table. kernel() is null for "linear".
 struct Activation {
   int index;
   double alpha;

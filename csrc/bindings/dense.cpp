@@ -4,7 +4,7 @@
 namespace lamina::bindings {
 namespace {
 
-// What both directions begin with: a batch and the weights that fit it.
+// The arguments common to forward and backward: a batch and weights of matching shape.
 struct Layer {
   Argument x, w;
   py::ssize_t n, in, units;

@@ -100,7 +100,7 @@ InputArgument input_argument(const py::object& x, engine::InputKind kind, std::p
   return argument;
 }
 
-// The first row whose entries are not all within bounds, or -1: starts that grow, columns in [0, columns).
+// The first row with an entry out of bounds, or -1: `starts` must not decrease, columns must be in [0, count).
 py::ssize_t first_bad_sparse_row(const py::array& starts, const py::array& columns, py::ssize_t count) {
   const auto checked = [&](auto start_zero, auto column_zero) -> py::ssize_t {
     const auto* start = static_cast<const decltype(start_zero)*>(starts.data());

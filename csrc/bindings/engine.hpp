@@ -1,5 +1,5 @@
-// The engine as Python objects, and what their files share. Who calls is lamina's own Python layer: messages here name
-// what it must have got wrong.
+// The engine's Python classes, and helpers that their files share. The caller is lamina's own Python code: error
+// messages here report its mistakes.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -21,8 +21,8 @@
 
 namespace lamina::bindings {
 
-// For calls into code of the user's, from a thread that may not have the GIL. The mode of floating point, which that
-// code may change, is set again at its end. What it computes has scratch of its own.
+// Calls body(), which runs user code, with the GIL; the thread may or may not have it already. Restores the
+// floating-point mode afterwards, since user code may change it. User code gets scratch memory of its own.
 template <class Body>
 auto in_user_code(Body&& body) {
   struct Fixed {
@@ -34,8 +34,8 @@ auto in_user_code(Body&& body) {
   return unless_python_ends(body);
 }
 
-// A poll that looks for signals, and keeps the exception of a handler until the call has ended: what runs until then
-// may call Python.
+// A poll that runs Python's signal handlers. It keeps a handler's exception until the call has ended, because code that
+// runs until then may call Python.
 class Signals {
  public:
   bool operator()() {
@@ -45,7 +45,7 @@ class Signals {
       return true;
     });
   }
-  // With the GIL.
+  // Raises the kept exception, if any. Needs the GIL.
   void raise() {
     if (raised_ != nullptr) throw py::error_already_set(std::move(*raised_));
   }
@@ -54,7 +54,7 @@ class Signals {
   std::unique_ptr<py::error_already_set> raised_;
 };
 
-// Runs body(poll) without the GIL; where a signal's handler raises while it waits or works, raises that.
+// Runs body(poll) without the GIL. If a signal handler raises meanwhile, raises its exception.
 template <class Body>
 void interruptible(Body&& body) {
   Signals signals;
@@ -67,7 +67,7 @@ void interruptible(Body&& body) {
   signals.raise();
 }
 
-// Runs body() inside gates. Those that are open are entered at once, with the GIL.
+// Runs body() inside gates: with the GIL if all of them are open, else waits for them and runs without it.
 template <class Body>
 void inside(const std::vector<engine::Gate*>& gates, engine::Access access, Body&& body) {
   {
@@ -89,7 +89,7 @@ std::shared_ptr<Object<T>> of_type(const OfEitherType<Object>& object, const cha
   raise_type(std::string(what) + " must have the network's dtype.");
 }
 
-// Calls body(zero of the dtype).
+// Calls body with a zero of the dtype.
 template <class Body>
 auto for_dtype(const std::string& dtype, Body&& body) {
   if (dtype == "float32") return body(float{});
@@ -101,7 +101,7 @@ struct PyParameters {
   OfEitherType<engine::Parameters> object;
 };
 
-// Runs body(data) with an array, which must be C-contiguous, of dtype T and of the size of a tensor of the layout.
+// Checks that an array is C-contiguous, of dtype T and of the size of a tensor of the layout; runs body(its data).
 template <class T, class Body>
 void with_tensor(const engine::Layout& layout, int tensor, const py::array& array, Body&& body) {
   if (tensor < 0 || tensor >= static_cast<int>(layout.tensors.size()))
@@ -116,30 +116,30 @@ struct PyNetwork {
   OfEitherType<engine::Network> object;
 };
 
-// Numbers in the kernel table; an unknown name raises.
+// Indices in the kernel table; an unknown name raises.
 int activation_number(const std::string& name);
 int loss_number(const std::string& name);
-int metric_number(const std::string& name);  // -1 where there is none
+int metric_number(const std::string& name);  // -1 if there is none
 int optimizer_number(const std::string& name);
-double alpha_of(const py::handle& alpha, int activation);  // the default where it is None
+double alpha_of(const py::handle& alpha, int activation);  // the default if None
 
-// An attribute of an object that lamina's own Python layer hands over.
+// An attribute of an object that lamina's own Python code passes.
 template <class T>
 T attribute(const py::handle& object, const char* name) {
   return object.attr(name).cast<T>();
 }
 
-// Rows of the user's data.
+// Rows of a user array, read in place.
 struct RowsArgument {
   Rows rows;
   std::vector<std::ptrdiff_t> offsets;
-  py::array keep;  // the memory stays while this does
+  py::array keep;  // keeps the memory alive
 };
 
 RowsArgument rows_argument(const py::array& array, const char* name);
 
-// What a network reads: an array, or for sparse rows a tuple (starts, columns, values) as SciPy's CSR matrices hold
-// them, whose indices somebody has checked.
+// The input of a network: an array, or for sparse rows a tuple (starts, columns, values), which are indptr, indices and
+// data of a SciPy CSR matrix. The caller has checked the indices.
 struct InputArgument {
   engine::Input input;
   RowsArgument rows;
@@ -149,10 +149,10 @@ struct InputArgument {
 py::ssize_t first_bad_sparse_row(const py::array& starts, const py::array& columns, py::ssize_t count);
 InputArgument input_argument(const py::object& x, engine::InputKind kind, std::ptrdiff_t columns, const char* who);
 
-// A Python object that the engine keeps and drops from threads without the GIL.
+// A Python object that the engine can release on threads without the GIL.
 std::shared_ptr<py::object> kept(const py::object& object);
 
-// Arrays for what is computed in Python: copies, for the engine's rows may be padded.
+// An array for Python code: a copy, since the engine's rows may be padded.
 template <class T>
 py::array_t<T> array_of(const Matrix<const T>& m) {
   py::array_t<T> array({m.rows, m.cols});
@@ -161,7 +161,7 @@ py::array_t<T> array_of(const Matrix<const T>& m) {
   return array;
 }
 
-// Writes an array of exactly that many numbers into rows.
+// Copies an array of rows * cols numbers, converted to T, into a matrix; raises for any other size.
 template <class T>
 void copy_back(const py::object& value, const Matrix<T>& m, const char* what) {
   const auto array = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(value);

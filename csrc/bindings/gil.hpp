@@ -1,6 +1,6 @@
-// The GIL, given back and taken. A thread that still runs when the interpreter ends does not get it any more:
-// Python 3.11 to 3.13 end such a thread by pthread_exit, whose unwinding neither destructors nor the engine's frames
-// survive. It is stopped for good instead, as newer versions of Python do themselves; the process ends without it.
+// Releases and acquires the GIL. A thread that still runs when the interpreter ends cannot acquire it: Python 3.11 to
+// 3.13 end such a thread by pthread_exit, whose unwinding neither destructors nor the engine's frames survive. Here the
+// thread sleeps forever instead, as in newer versions of Python; the process ends without it.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -18,8 +18,8 @@ namespace lamina::bindings {
   for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
 }
 
-// Calls what may end the thread. The unwinding hands over no object, so the handler's reference is bound to nothing:
-// that is how it is meant, whatever the sanitizer of undefined behaviour says.
+// Calls body(), which may end the thread by pthread_exit. The forced unwinding passes no object, so the handler's
+// reference is bound to nothing; this is intended, although the undefined-behaviour sanitizer reports it.
 template <class Body>
 #if defined(__GNUC__) && !defined(__clang__)
 __attribute__((no_sanitize_undefined))
@@ -36,7 +36,7 @@ decltype(auto) unless_python_ends(Body&& body) {
 #endif
 }
 
-// Calls a function of the user's. What C++ holds of Python's must not be let go of in the unwinding.
+// Calls a user function. Python references that C++ holds must not be released during the unwinding.
 template <class... Arguments>
 pybind11::object call(const pybind11::handle& function, Arguments&&... arguments) {
   const pybind11::tuple packed = pybind11::make_tuple(std::forward<Arguments>(arguments)...);
@@ -58,7 +58,7 @@ class WithoutGil {
   PyThreadState* state_;
 };
 
-// From a thread that may have it or not.
+// Acquires the GIL on a thread that may or may not have it.
 class WithGil {
  public:
   WithGil() : state_(unless_python_ends([] { return PyGILState_Ensure(); })) {}

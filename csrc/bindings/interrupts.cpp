@@ -13,12 +13,12 @@ namespace py = pybind11;
 namespace lamina::bindings {
 namespace {
 
-// Handlers of signals run between two instructions of Python code, and what they raise comes out there. What must not
-// be left half done is therefore done here, where there are no such instructions.
+// Python runs signal handlers between two bytecode instructions, and their exceptions are raised there. Operations that
+// must not be left half done are therefore written in C++, which has no such instructions.
 
-// Sets SIGINT's handler, whatever another handler raises while that is tried; returns what that raised.
+// Sets the handler of SIGINT, and tries again if another handler raises meanwhile; returns the first exception raised.
 std::exception_ptr set_interrupt_handler(const py::object& handler) {
-  constexpr int kTries = 100;  // more handlers do not raise one after the other: then it is something else
+  constexpr int kTries = 100;  // so many failures in a row have another cause
   const py::module_ signals = py::module_::import("_signal");
   std::exception_ptr raised;
   for (int i = 0; i < kTries; ++i) {
@@ -32,8 +32,8 @@ std::exception_ptr set_interrupt_handler(const py::object& handler) {
   std::rethrow_exception(raised);
 }
 
-// The handler of SIGINT while Ctrl-C is put off. Whoever remembers it, to put it back later, may do so when it is not
-// put off any more: then it passes on.
+// The handler of SIGINT while Ctrl-C is deferred. Other code may save it and install it again after the deferral has
+// ended: it then calls the previous handler.
 struct InterruptNote {
   py::object previous, pending = py::none();
   bool waits = false;
@@ -45,11 +45,11 @@ struct InterruptNote {
   }
 };
 
-// A context manager of the main thread: Ctrl-C comes when the block ends.
+// A context manager for the main thread, which defers Ctrl-C to the end of the block.
 class InterruptsLater {
  public:
   explicit InterruptsLater(py::object previous) {
-    while (py::isinstance<InterruptNote>(previous)) {  // one that was put back late
+    while (py::isinstance<InterruptNote>(previous)) {  // one installed after its deferral
       const auto& note = previous.cast<const InterruptNote&>();
       if (note.waits) break;
       previous = py::object(note.previous);
@@ -60,7 +60,7 @@ class InterruptsLater {
 
   void enter() {
     const py::module_ signals = py::module_::import("_signal");
-    signals.attr("signal")(signals.attr("SIGINT"), note_);  // what another handler raises comes before it is set
+    signals.attr("signal")(signals.attr("SIGINT"), note_);  // if another handler raises, note_ is not set yet
     note().waits = true;
     active().push_back(this);
   }
@@ -74,7 +74,7 @@ class InterruptsLater {
     if (raised != nullptr) std::rethrow_exception(raised);
   }
 
-  // Lets Ctrl-C come at once within the block, for code of the user's that may wait.
+  // lift() lets Ctrl-C interrupt at once, for user code that may wait; lower() defers it again.
   static void lift() {
     if (active().empty()) return;
     const py::object previous = active().front()->note().previous;
@@ -92,7 +92,7 @@ class InterruptsLater {
 
  private:
   static std::vector<InterruptsLater*>& active() {
-    static std::vector<InterruptsLater*> all;  // of the main thread, from the outermost on
+    static std::vector<InterruptsLater*> all;  // of the main thread, outermost first
     return all;
   }
   void deliver(const py::object& handler) {
@@ -108,7 +108,7 @@ class InterruptsLater {
 
 struct InterruptsNow {};
 
-// A context manager that holds a lock which nobody else has, and never waits for it.
+// A context manager that acquires a lock without waiting, and raises if it is held.
 class TakenAtOnce {
  public:
   TakenAtOnce(py::object lock, std::string refusal) : lock_(std::move(lock)), refusal_(std::move(refusal)) {}

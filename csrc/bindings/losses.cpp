@@ -20,7 +20,7 @@ int find_loss(const Arguments& arguments, const std::string& name) {
   arguments.fail_value("name must be one of " + choices + "; got '" + name + "'.");
 }
 
-// One number is label smoothing, the parameter that the functions on arrays offer.
+// Reads all parameters from a tuple, or the label smoothing from a number, as the functions on arrays pass it.
 std::vector<double> read_parameters(const Arguments& arguments, const LossInfo& info, const py::handle& given) {
   if (given.is_none()) return {info.default_parameter};
   if (py::isinstance<py::tuple>(given)) {
@@ -55,7 +55,7 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
   const bool by_label =
       info.takes_labels && py::isinstance<py::array>(targets) && py::reinterpret_borrow<py::array>(targets).ndim() == 1;
   const std::vector<double> values = read_parameters(arguments, info, parameters);
-  const bool ignores = info.takes_labels && values.size() > 1 && values[1] != 0;  // a label that need not be a class
+  const bool ignores = info.takes_labels && values.size() > 1 && values[1] != 0;  // this label need not be a class
   if (by_label && ignores) {
     labels = arguments.unchecked_labels(targets, "labels");
     if (labels.size != n) arguments.fail_value("labels must have shape (n,).");

@@ -19,7 +19,7 @@ Argument scores_of(Arguments& arguments, const py::handle& scores) {
   return s;
 }
 
-// One value a row, given predictions (n, c) and class labels (n,) or targets (n, c), as the metric takes.
+// The metric's value of each row, given predictions (n, c), and class labels (n,) or targets (n, c) as it requires.
 py::object metric_values(const std::string& name, const py::handle& targets, const py::handle& predictions,
                          const std::vector<double>& parameters, const py::handle& out) {
   const int number = metric_number(name);
@@ -50,8 +50,8 @@ py::object metric_values(const std::string& name, const py::handle& targets, con
   return values.array;
 }
 
-// Adds to `counts` (2, c, thresholds + 1): the weights of negative and of positive targets, by how many of the
-// ascending thresholds their scores are above.
+// Adds to `counts` (2, c, thresholds + 1) the weights of negative targets, then of positive ones. The last index is the
+// number of thresholds (ascending) that a target's score is above.
 void count_by_threshold(const py::handle& targets, const py::handle& scores, const py::handle& weights,
                         const py::array_t<double, py::array::c_style>& thresholds,
                         py::array_t<double, py::array::c_style>& counts) {

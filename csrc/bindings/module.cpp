@@ -1,6 +1,6 @@
 #include "bindings/register.hpp"
 
-// Arguments are documented where users see them: in python/lamina/kernels.
+// Arguments are documented in python/lamina/kernels, where users see them.
 PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   using namespace lamina::bindings;
   module.doc() = "Compiled core of lamina. Use lamina.kernels instead.";

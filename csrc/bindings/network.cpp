@@ -21,7 +21,7 @@ InputKind input_named(const std::string& name) {
   raise_value("Network: there is no input '" + name + "'.");
 }
 
-// ops: those of lamina._engine.ops, in their order. reads: what a row of input is.
+// `ops`: objects of lamina._engine.ops, in order. `reads`: the kind of input.
 PyNetwork make_network(const std::string& dtype, std::ptrdiff_t width, std::ptrdiff_t factor,
                        const std::vector<py::object>& ops, const std::string& reads) {
   const InputKind input = input_named(reads);
@@ -42,10 +42,11 @@ PyNetwork make_network(const std::string& dtype, std::ptrdiff_t width, std::ptrd
 
 template <class T>
 void predict_rows(const Network<T>& network, const Input& rows, T* out, const std::uint64_t* draw = nullptr) {
-  constexpr double kSmall = 2e5;  // multiply-adds; for less the GIL is not worth releasing
+  constexpr double kSmall = 2e5;  // multiply-adds; below, the GIL is kept
   const std::ptrdiff_t n = rows.rows();
   if (network.work() * static_cast<double>(n) < kSmall && network.try_predict(rows, out, draw)) return;
-  // In stretches of a few milliseconds, so that Ctrl-C is noticed; all of them with the parameters of one moment.
+  // In parts of a few milliseconds, so that Ctrl-C is noticed; the gates are held throughout, so that all parts use the
+  // same parameters.
   constexpr double kStretch = 1e9;  // multiply-adds
   const auto step = network.rows_alone(draw != nullptr)
                         ? static_cast<std::ptrdiff_t>(1 + kStretch / std::max(1.0, network.work()) / 1024) * 1024
@@ -59,7 +60,7 @@ void predict_rows(const Network<T>& network, const Input& rows, T* out, const st
   });
 }
 
-// With `draw`, as in training: with noise, and by the moments of the batch.
+// With `draw` predicts as in training: with noise, and with the moments of the batch.
 py::array predict(const PyNetwork& self, const py::object& x, const py::object& out,
                   std::optional<std::uint64_t> draw) {
   return std::visit(
@@ -84,9 +85,9 @@ py::array predict(const PyNetwork& self, const py::object& x, const py::object& 
       self.object);
 }
 
-// The same for the usual case alone: plain arrays (n, features) of the network's dtype, C-contiguous, rows of one
-// dimension on both sides, `out` None or of the output's shape and apart from x. None where something is different: the
-// caller then checks, converts or complains.
+// The same for the usual case only: x is a plain C-contiguous array (n, features) of the network's dtype, an output row
+// has one dimension, and `out` is None or such an array that does not overlap x. Returns None in all other cases: the
+// caller then checks, converts or raises.
 py::object predict_plain(const PyNetwork& self, const py::object& x, const py::object& out) {
   return std::visit(
       [&](const auto& network) -> py::object {

@@ -23,7 +23,7 @@ namespace {
 
 using namespace engine;
 
-// An activation of the kernel table, as the attribute `activation` of an op says.
+// The activation that an op's attribute `activation` names: its index in the kernel table, and alpha.
 struct ActivationChoice {
   int number;
   double alpha;
@@ -50,15 +50,15 @@ std::shared_ptr<Parameters<T>> parameters_of(const py::handle& op) {
   return of_type<Parameters, T>(block.cast<const PyParameters&>().object, "parameters");
 }
 
-// `tensor` is the index of a tensor in the op's block, or -1.
+// Raises if `tensor` is neither the index of a tensor in the op's block nor -1.
 template <class T>
 void require_tensor(const std::shared_ptr<Parameters<T>>& parameters, int tensor) {
   if (tensor >= 0 && (parameters == nullptr || tensor >= static_cast<int>(parameters->layout().tensors.size())))
     raise_value("Network: the parameters of a layer are not all there.");
 }
 
-// The attribute `functions` has forward(x, training) → y and backward(dy, need_dx) → (dx or None, gradients of all
-// tensors, None for those that are not trained).
+// The attribute `functions` of an op has methods forward(x, training) → y and backward(dy, need_dx) → (dx or None, list
+// of gradients of all tensors, None for each that is not trained).
 template <class T>
 HostFunctions<T> host_functions(const py::handle& op, std::shared_ptr<Parameters<T>> parameters) {
   const auto layer = kept(op.attr("functions"));

@@ -9,7 +9,7 @@
 
 namespace lamina::bindings {
 
-// `input`: what the layer reads, where it is a network's first.
+// `input`: the kind of the network's input, for its first layer; InputKind::dense for the others.
 template <class T>
 std::unique_ptr<engine::Layer<T>> make_layer(const py::handle& op, engine::InputKind input);
 

@@ -15,7 +15,7 @@ int find_optimizer(const char* name) {
   raise_value(std::string("unknown optimizer '") + name + "'.");
 }
 
-// The arrays of one step, checked.
+// The checked arrays of one optimizer step.
 struct StepArguments {
   Argument parameter, gradient;
   std::vector<Argument> slots;
@@ -101,7 +101,7 @@ void adam_update(const py::handle& parameter, const py::handle& gradient, const 
   take_step(arguments, "adam", step, settings, rate, number);
 }
 
-// Σ (l1 |w| + l2 w²); its gradient is added to `gradient`.
+// Returns Σ (l1 |w| + l2 w²) and adds its gradient to `gradient`.
 double penalty(const py::handle& w, double l1, double l2, const py::handle& gradient) {
   Arguments arguments("penalty");
   const Argument values = arguments.input(w, "w"), slopes = arguments.in_place(gradient, "gradient");
@@ -115,7 +115,7 @@ double penalty(const py::handle& w, double l1, double l2, const py::handle& grad
   });
 }
 
-// In place, on a matrix.
+// Applies a constraint to a matrix, in place.
 void constrain(const py::handle& w, const std::string& kind, double least, double most, double rate) {
   Arguments arguments("constrain");
   const Argument values = arguments.in_place(w, "w");

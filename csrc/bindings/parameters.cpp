@@ -24,7 +24,7 @@ PyParameters make_parameters(const std::string& dtype, bool dense,
                    [&](auto zero) -> PyParameters { return {std::make_shared<Parameters<decltype(zero)>>(layout)}; });
 }
 
-// Runs body(parameters, data) with an array that fits a tensor.
+// Checks that an array fits a tensor; runs body(parameters, the array's data).
 template <class Body>
 void with_tensor(const PyParameters& self, int tensor, const py::array& array, Body&& body) {
   std::visit(
@@ -47,14 +47,15 @@ void write_parameters(const PyParameters& self, int tensor, const py::array& fro
   });
 }
 
-// Writes several tensors, of whatever blocks, without a moment in which Python could run anything. Checks come first.
+// Checks all arrays, then writes them to tensors of any blocks. The caller holds the blocks' gates, so that no Python
+// code runs between the writes.
 void write_together(const std::vector<std::tuple<const PyParameters*, int, py::array>>& writes) {
   for (const auto& [block, tensor, array] : writes) with_tensor(*block, tensor, array, [](auto&, auto*) {});
   for (const auto& [block, tensor, array] : writes) write_parameters(*block, tensor, array);
 }
 
-// The gates of several blocks, as a context manager: what is read inside belongs to one moment, what is written appears
-// at once. To be left by the thread that entered.
+// A context manager that enters the gates of several blocks: reads inside it are consistent, and writes become visible
+// together. The thread that entered must leave.
 class PyPassage {
  public:
   PyPassage(const std::vector<const PyParameters*>& blocks, bool exclusive)

@@ -1,4 +1,4 @@
-// One function for each file of this folder that has something to register; module.cpp calls them all.
+// The functions that register each file's contents with the module; module.cpp calls them all.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -9,7 +9,7 @@
 
 namespace lamina::bindings {
 
-// Everything that computes does so in the default mode of floating point, whatever mode its caller is in.
+// Runs a function in the default floating-point mode, whatever the caller's mode is.
 using Computes = pybind11::call_guard<DefaultFloatingPoint>;
 
 template <class Function, class... Extra>

@@ -9,7 +9,7 @@
 #include "core/threads.hpp"
 #include "core/workspace.hpp"
 
-// For threadpoolctl, which looks for these names in the loaded library.
+// Called by threadpoolctl, which looks for these names in the loaded library.
 extern "C" {
 __attribute__((visibility("default"))) int lamina_get_num_threads() { return lamina::num_threads(); }
 __attribute__((visibility("default"))) void lamina_set_num_threads(int threads) {
@@ -34,7 +34,7 @@ std::string compiler() {
 
 namespace {
 
-// A context manager in whose block the thread computes in the default mode of floating point.
+// A context manager that sets the thread's default floating-point mode for its block.
 struct DefaultMode {
   std::optional<DefaultFloatingPoint> mode;
 };
@@ -46,7 +46,7 @@ void register_runtime(py::module_& module) {
       .def(py::init<>())
       .def("__enter__", [](DefaultMode& self) { self.mode.emplace(); })
       .def("__exit__", [](DefaultMode& self, const py::args&) { self.mode.reset(); });
-  kernels();  // chooses the table now, so that a wrong LAMINA_ISA is told at import
+  kernels();  // chooses the table now, so that a wrong LAMINA_ISA raises at import
   initialize_threads();
   module.def("isa", [] { return std::string(kernels().isa); });
   module.def("available_isas", available_isas);

@@ -23,7 +23,7 @@ struct PyTrainer {
   OfEitherType<Trainer> object;
 };
 
-// In the order of Schedule.
+// Indexed by Schedule.
 constexpr const char* kScheduleNames[] = {"stationary", "chunked", "by rows"};
 
 Schedule schedule_named(const std::string& name) {
@@ -47,7 +47,7 @@ Divisor divisor_of(const std::string& name) {
   raise_value("Trainer: losses cannot be divided by '" + name + "'.");
 }
 
-// A lamina._engine.specs.MetricSpec, which is not a host metric: its kind is the name of a metric or of a loss.
+// Reads a lamina._engine.specs.MetricSpec of a compiled metric: its kind is the name of a metric or of a loss.
 MetricSpec metric_spec(const py::handle& given) {
   const auto kind = attribute<std::string>(given, "kind");
   MetricSpec spec;
@@ -57,7 +57,7 @@ MetricSpec metric_spec(const py::handle& given) {
   return spec;
 }
 
-// Raises where a metric's targets are of another kind than it takes.
+// Raises if the metric does not take targets of this kind: class labels or rows of numbers.
 void require_target(const MetricSpec& metric, bool labels) {
   const auto& table = kernels().f32;
   const bool fits = metric.metric >= 0 ? table.metrics[metric.metric].info.takes_labels == labels
@@ -78,7 +78,7 @@ std::vector<Parameters<T>*> parameters_of(const Network<T>& network) {
   return found;
 }
 
-// The objects are those of lamina._engine.specs; labels[i]: whether target i is class labels.
+// `loss`, `metrics` and `update` are objects of lamina._engine.specs. labels[i]: whether target i is class labels.
 PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const std::vector<py::object>& metrics,
                        const std::vector<bool>& labels, const py::object& update) {
   return std::visit(
@@ -145,7 +145,7 @@ PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const s
       network.object);
 }
 
-// The arrays of a call, kept while it runs.
+// The arrays of a call, kept alive while it runs.
 template <class T>
 struct DataArgument {
   TrainingData<T> data;
@@ -196,7 +196,8 @@ DataArgument<T> data_argument(const Trainer<T>& trainer, const py::object& x, co
   return argument;
 }
 
-// The totals are added to, also where an exception ends the call; `steps` are those completed, while they are.
+// Runs body(trainer, data, poll) without the GIL. Totals contain all completed steps, also if the call raises; other
+// threads may read totals.steps meanwhile.
 template <class Body>
 void run_steps(const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
                const py::object& order, Totals& totals, Body&& body) {
@@ -296,7 +297,7 @@ void register_trainer(py::module_& module) {
                   trainer->set_hook(
                       [function = kept(function)](std::ptrdiff_t layer, T* gradient, std::ptrdiff_t size) {
                         in_user_code([&] {
-                          // The array is a view of the engine's memory: for the length of the call.
+                          // The array is a view of the engine's memory, valid during the call only.
                           call(*function, layer,
                                layer < 0 ? py::object(py::none())
                                          : py::array_t<T>(size, gradient, py::capsule(gradient, [](void*) {})));

@@ -37,7 +37,7 @@ Constraint constraint_of(const py::handle& projection) {
            attribute<double>(projection, "rate")}};
 }
 
-// A lamina._engine.specs.LayerUpdateSpec, for parameters that may be null.
+// Reads a lamina._engine.specs.LayerUpdateSpec; `parameters` is null for a layer without any.
 template <class T>
 LayerUpdateSpec<T> layer_update_spec(const py::handle& spec, const Parameters<T>* parameters, int groups) {
   const auto block = [&](const py::handle& given) -> std::shared_ptr<Parameters<T>> {
@@ -93,7 +93,7 @@ template UpdateSpec<double> update_spec(const std::vector<Parameters<double>*>&,
 
 namespace {
 
-// An update whose gradients come from outside, tensor by tensor.
+// An update with gradients that Python writes, tensor by tensor.
 template <class T>
 class GivenUpdate {
  public:
@@ -154,7 +154,7 @@ PyUpdate make_update(const std::vector<const PyParameters*>& blocks, const py::o
       blocks.front()->object);
 }
 
-// Runs body(layout, data of the gradient's block, data of the array) for an array that must fit a tensor.
+// Checks that an array fits a tensor; runs body(layout, data of the gradient's block, data of the array).
 template <class Body>
 void with_gradient(const PyUpdate& self, std::size_t block, int tensor, const py::array& array, Body&& body) {
   std::visit(

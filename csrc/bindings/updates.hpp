@@ -1,4 +1,4 @@
-// The optimizer's step as Python describes it.
+// Reads the specification of an update from Python objects.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -9,7 +9,7 @@
 
 namespace lamina::bindings {
 
-// Reads a lamina._engine.specs.UpdateSpec for blocks of parameters, of which those of layers without any are null.
+// Reads a lamina._engine.specs.UpdateSpec. `blocks` are the parameters of each layer, null for a layer without any.
 template <class T>
 engine::UpdateSpec<T> update_spec(const std::vector<engine::Parameters<T>*>& blocks, const pybind11::handle& given);
 

@@ -14,7 +14,7 @@ namespace lamina {
 namespace {
 
 int affinity_cpus() {
-  // Grows until the kernel's mask fits: machines may have more CPUs than cpu_set_t holds.
+  // Enlarges the mask until the kernel's one fits: a machine may have more CPUs than cpu_set_t holds.
   for (int cpus = 1024; cpus <= 1 << 20; cpus *= 2) {
     cpu_set_t* mask = CPU_ALLOC(static_cast<std::size_t>(cpus));
     if (mask == nullptr) break;
@@ -71,7 +71,7 @@ int usable_cpus() {
 }
 
 #if defined(__x86_64__)
-// __builtin_cpu_supports asks the operating system too: it reads XCR0 for the wider registers.
+// __builtin_cpu_supports also checks the operating system: it reads XCR0 for the wider registers.
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool cpu_has_avx512() {
   return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -1,9 +1,9 @@
-// What this machine offers.
+// The CPUs and instruction sets of this machine.
 #pragma once
 
 namespace lamina {
 
-// CPUs that this process may use: the affinity mask's, or the cgroup quota rounded up where that is less.
+// Number of CPUs that this process may use: those of the affinity mask, or the cgroup quota rounded up if it is less.
 int usable_cpus();
 
 // Whether processor and operating system support the instruction sets of the build's kernel tables.

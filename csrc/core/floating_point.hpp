@@ -8,9 +8,9 @@
 
 namespace lamina {
 
-// While it lives the calling thread computes as IEEE 754 says by default: rounded to nearest, with subnormal numbers,
-// without traps. Some library may have set the caller's mode; the members of a team would then compute different bits.
-// The caller's mode comes back with its end.
+// While it exists, the calling thread computes in the default mode of IEEE 754: rounding to nearest, subnormal numbers,
+// no traps. Another library may have changed the caller's mode; the members of a team would then compute different
+// bits. The destructor restores the caller's mode.
 class DefaultFloatingPoint {
  public:
   DefaultFloatingPoint() noexcept : before_(read()) { fix(); }
@@ -20,7 +20,7 @@ class DefaultFloatingPoint {
   DefaultFloatingPoint(const DefaultFloatingPoint&) = delete;
   DefaultFloatingPoint& operator=(const DefaultFloatingPoint&) = delete;
 
-  // Sets the default mode on the calling thread, and leaves the flags of what has happened alone.
+  // Sets the default mode on the calling thread and keeps its exception flags.
   static void fix() noexcept {
     const Word now = read();
     if ((now & kMode) != kDefault) write((now & ~kMode) | kDefault);

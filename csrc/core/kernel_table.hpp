@@ -1,8 +1,8 @@
-// The seam between the arithmetic and everything else: a table of functions for one instruction set.
+// The interface between the arithmetic and everything else: a table of functions for one instruction set.
 //
-// csrc/isa/*.cpp fill one table each; core/dispatch.cpp picks one; bindings and engine call through it.
-// All of these take checked arguments, allocate nothing in steady state, throw nothing, and return the
-// same bits for any number of threads. "rows" are independent of each other unless said otherwise.
+// csrc/isa/*.cpp fill one table each; core/dispatch.cpp picks one; bindings and engine call through it. All functions
+// take checked arguments, allocate nothing in steady state, throw nothing but std::bad_alloc from scratch memory, and
+// return the same bits for any number of threads. "rows" are independent of each other unless said otherwise.
 #pragma once
 
 #include <cstddef>
@@ -15,12 +15,12 @@ namespace lamina {
 // What the derivative of an activation is computed from.
 enum class DerivativeOf : std::uint8_t { output, input };
 
-// Where a stream of random numbers stands: element i of a call is a function of (key, counter, i).
+// A position in a stream of random numbers: element i of a call is a function of (key, counter, i).
 struct RandomStream {
   std::uint64_t key, counter;
 };
 
-// One activation. `rowwise` ones (softmax) look along the last axis; the others take each element alone.
+// One activation. A `rowwise` one (softmax) works along the last axis, any other on each element alone.
 struct ActivationInfo {
   const char* name;
   bool rowwise = false;
@@ -34,22 +34,22 @@ struct ActivationKernel {
   ActivationInfo info;
   // y = f(x); y may be x. Elements beyond `cols` of a row are not touched.
   void (*forward)(Matrix<const T> x, Matrix<T> y, T alpha);
-  // dx = dL/dx given dy = dL/dy and v, the output or the input as info.derivative_of says; dx may be dy.
+  // dx = dL/dx from dy = dL/dy and v, which is the output or the input (info.derivative_of); dx may be dy.
   void (*backward)(Matrix<const T> v, Matrix<const T> dy, Matrix<T> dx, T alpha);
 };
 
 constexpr int kMostLossParameters = 4;
 
-// What a loss of a row of predictions and a row of targets takes besides.
+// Arguments of a loss, which is computed for each row of predictions and its targets or label.
 template <class T>
 struct LossArguments {
   Matrix<const T> predictions;             // (n, c)
-  Matrix<const T> targets{};               // (n, c); data is null where labels are given
-  Labels labels{};                         // (n,); data is null where targets are given
+  Matrix<const T> targets{};               // (n, c); data is null if labels are given
+  Labels labels{};                         // (n,); data is null if targets are given
   const T* sample_weight = nullptr;        // (n,) or null
-  T parameters[kMostLossParameters] = {};  // as LossInfo says
-  std::int64_t ignored_class = 0;          // where the parameters say that one is
-  T gradient_scale = 1;                    // multiplies the gradient alone: 1 / n makes it that of the mean
+  T parameters[kMostLossParameters] = {};  // named in LossInfo
+  std::int64_t ignored_class = 0;          // used if the parameter `ignores` is not 0
+  T gradient_scale = 1;                    // multiplies the gradient only: 1 / n gives the gradient of the mean
   T* loss = nullptr;                       // (n,), or null
   Matrix<T> gradient{};                    // (n, c), or data null; may be the predictions
 };
@@ -57,31 +57,31 @@ struct LossArguments {
 struct LossInfo {
   const char* name;
   bool takes_labels = false;         // integer class labels beside (n, c) targets
-  const char* parameters = nullptr;  // names, in their order, separated by blanks; null where there are none
-  double default_parameter = 0;      // the first one's; that of the others is 0
+  const char* parameters = nullptr;  // names, in their order, separated by blanks; null if there are none
+  double default_parameter = 0;      // default of the first parameter; the others default to 0
 };
 
 template <class T>
 struct LossKernel {
   LossInfo info;
-  // loss[i] = weight[i] L(predictions[i], targets[i]) and gradient[i] = its derivative times the scale.
+  // loss[i] = weight[i] L(predictions[i], targets[i]), gradient[i] = gradient_scale times its derivative.
   void (*evaluate)(const LossArguments<T>&);
 };
 
-// What a metric of rows takes.
+// Arguments of a metric, which has one value for each row.
 template <class T>
 struct MetricArguments {
   Matrix<const T> predictions;  // (n, c)
-  Matrix<const T> targets;      // (n, c); data is null where labels are given
-  Labels labels;                // (n,); data is null where targets are given
-  double parameter = 0;         // as MetricInfo says
+  Matrix<const T> targets;      // (n, c); data is null if labels are given
+  Labels labels;                // (n,); data is null if targets are given
+  double parameter = 0;         // named in MetricInfo
   T* values;                    // (n,)
 };
 
 struct MetricInfo {
   const char* name;
   bool takes_labels = false;        // integer class labels; else targets of the predictions' shape
-  bool of_order = false;            // depends on the order of a row's predictions alone: logits give the same values
+  bool of_order = false;            // depends only on the order of a row's predictions, so logits give the same values
   const char* parameter = nullptr;  // its name, or null
 };
 
@@ -91,7 +91,7 @@ struct MetricKernel {
   void (*evaluate)(const MetricArguments<T>&);
 };
 
-// y = f(x w + b), and pre = x w + b where asked for.
+// y = f(x w + b), and pre = x w + b if `pre` has data.
 template <class T>
 struct DenseForward {
   Matrix<const T> x;  // (n, in)
@@ -117,8 +117,8 @@ struct DenseBackward {
   T alpha;
 };
 
-// The products of a dense layer on panels, on the calling thread. Sums run in an order that depends on their length
-// alone (kernels/panels.hpp).
+// The products of a dense layer on panels, on the calling thread. The order of a sum depends on its length alone
+// (kernels/panels.hpp).
 
 // c = a b (+ bias) for rows and panels of c.
 template <class T>
@@ -131,9 +131,9 @@ struct PanelProduct {
   Range rows, panels;
   bool clamp = false;  // c = max(c, floor)
   T floor = 0;
-  // Of the sums, whose segments before are in c already; -1: to the end.
+  // The segments of the sums to compute; c already holds the sum of those before them. end == -1: all from begin on.
   Range segments{0, -1};
-  // At which the data of a and b begins; their columns and rows are those of the whole.
+  // The segment at which the data of a and b begins; a.cols is still the length of the whole sum.
   std::ptrdiff_t data_segment = 0;
 };
 
@@ -174,7 +174,7 @@ struct PanelTranspose {
   Range rows, columns;
 };
 
-// y = (x - centre_j) scale_j + shift_j for rows and panels; where null 0, 1 and 0.
+// y = (x - centre_j) scale_j + shift_j for rows and panels. A null centre, scale or shift stands for 0, 1 or 0.
 template <class T>
 struct ColumnScale {
   Panels<const T> x;
@@ -184,22 +184,22 @@ struct ColumnScale {
   std::ptrdiff_t first = 0;
 };
 
-// y = x above the threshold, kept within [0, most] where most is finite, and slope (x - threshold) below; with dy, y
-// becomes dx.
+// y = x above the threshold, clamped to [0, most] if most is finite, and slope (x - threshold) below. If dy has data,
+// y becomes dx.
 template <class T>
 struct ClippedRelu {
   Panels<const T> x;
-  Panels<const T> dy{};  // its data is null forward
+  Panels<const T> dy{};  // data is null in the forward pass
   Panels<T> y;
   T slope, most, threshold;
   Range rows, panels;
 };
 
-// Some rows of one panel of a normalization x̂ = (x - centre) rate and the gradient dy of what came of it.
+// Some rows of one panel: the input x of a normalization x̂ = (x - centre) rate, and the gradient dy of its output.
 template <class T>
 struct NormalizationSums {
   Panels<const T> x, dy;
-  bool by_rows = false;  // centre and rate belong to rows; else to the panel's columns
+  bool by_rows = false;  // centre and rate hold a value for each row; else for each of the panel's columns
   const T *centre = nullptr, *rate = nullptr;
   Range rows;
   std::ptrdiff_t panel;
@@ -212,7 +212,7 @@ struct RowNormalization {
   const T *gamma = nullptr, *beta = nullptr;  // of columns, or null
   bool centered;
   T epsilon;
-  T *centre, *rate;  // of rows: kept for the way back, or null
+  T *centre, *rate;  // of rows: stored for the backward pass, or null
   Range rows;
 };
 
@@ -222,16 +222,16 @@ template <class T>
 struct Noise {
   NoiseKind kind;
   RandomStream stream;
-  double rate;    // of what is dropped; of gaussian noise its deviation
-  bool backward;  // from and to are gradients
+  double rate;    // share that is dropped; for gaussian noise its standard deviation
+  bool backward;  // x and y are gradients
   Panels<const T> x;
   Panels<T> y;
-  std::ptrdiff_t first_row;  // of the batch
+  std::ptrdiff_t first_row;  // the row of the batch that row 0 of x is
   Range rows, panels;
 };
 
-// Copies rows `order[first] …` (or first … where order is null) of the source to rows to_begin … of `to`, converted.
-// The source's row is `factor` rows of `to`.
+// Copies rows `order[first] …` (or first … if order is null) of the source to rows to_begin … of `to` and converts
+// them. A row of the source becomes `factor` rows of `to`.
 template <class T>
 struct Gather {
   Rows source;
@@ -246,11 +246,11 @@ constexpr int kMostSettings = 8;
 
 struct OptimizerInfo {
   const char* name;
-  int slots;             // arrays of state beside each parameter; those that are not needed may be null
+  int slots;             // arrays of state for each parameter; those that the settings do not need may be null
   const char* settings;  // names of the settings, in their order, separated by blanks
 };
 
-// One step on `size` parameters, each alone.
+// One optimizer step on `size` parameters, each computed alone.
 template <class T>
 struct OptimizerStep {
   T* parameter;
@@ -263,20 +263,21 @@ struct OptimizerStep {
 template <class T>
 struct OptimizerKernel {
   OptimizerInfo info;
-  // What all parameters of step number `step` (from 1) share.
+  // Computes the scalars that all parameters share in step number `step` (from 1).
   void (*prepare)(const double* settings, double learning_rate, std::int64_t step, T* scalars);
   void (*update)(const OptimizerStep<T>&);
   // Whether a step is parameter += scalars[0] gradient and nothing else.
   bool (*adds_scaled_gradient)(const double* settings);
 };
 
-// What a norm may be: kept within [least, most], at once for rate 1, part of the way for less.
+// Bounds of a norm: it is moved to [least, most], all the way for rate 1, part of the way for less.
 template <class T>
 struct NormBounds {
   T least, most, rate;
 };
 
-// Positive and negative targets by how many thresholds their scores are above (kernels/metrics.hpp).
+// Adds up the weights of positive and negative targets by the number of thresholds below their scores
+// (kernels/metrics.hpp).
 template <class T>
 struct ThresholdCounts {
   Matrix<const T> scores, targets;
@@ -320,7 +321,7 @@ struct Kernels {
   void (*noise)(const Noise<T>&);
   // to[i] += from[i].
   void (*add)(const T* from, T* to, std::ptrdiff_t size);
-  // Beside the optimizer's step (kernels/updates.hpp).
+  // Changes to gradients and parameters other than the optimizer's step (kernels/updates.hpp).
   double (*penalty)(const T* w, double l1, double l2, std::ptrdiff_t size);
   void (*add_penalty_gradient)(const T* w, T* gradient, T l1, T l2, std::ptrdiff_t size);
   void (*scale_and_clip)(T* gradient, T factor, T limit, std::ptrdiff_t size);
@@ -328,8 +329,7 @@ struct Kernels {
   void (*bound_below_by_zero)(Panels<T> w, Range panels);
   void (*bound_column_norms)(Panels<T> w, Range panels, NormBounds<T>);
   void (*bound_row_norms)(Panels<T> w, Range rows, NormBounds<T>);
-  // Σ values, or Σ values weights where weights are given, in float64, over a tree that depends on the size
-  // alone.
+  // Σ values, or Σ values weights if weights are given, in float64, as a tree that depends on the size alone.
   double (*sum)(const T* values, const T* weights, std::ptrdiff_t size);
   void (*count_by_threshold)(const ThresholdCounts<T>&);
   void (*column_products)(Matrix<const T> a, Matrix<const T> b, const T* weights, const double* centre, double* out);
@@ -347,8 +347,8 @@ struct KernelTable {
   std::ptrdiff_t (*first_label_outside)(Labels labels, std::ptrdiff_t classes);
   // A uniformly random order of 0 … size - 1.
   void (*permutation)(RandomStream, std::int64_t* out, std::ptrdiff_t size);
-  // Runs `iterations` rounds of independent float32 multiply-adds in registers on the calling thread and
-  // returns how many floating-point operations that was: a benchmark times it to learn the machine's peak.
+  // Runs `iterations` rounds of independent float32 multiply-adds in registers on the calling thread and returns the
+  // number of floating-point operations. A benchmark times it to measure the machine's peak.
   double (*multiply_add_peak)(std::int64_t iterations);
 };
 

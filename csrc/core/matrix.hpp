@@ -1,4 +1,4 @@
-// Views of memory that somebody else owns.
+// Views of memory that they do not own.
 #pragma once
 
 #include <cstddef>
@@ -27,8 +27,8 @@ template <class T>
 constexpr std::ptrdiff_t kPanelWidth = kPanelBytes / static_cast<std::ptrdiff_t>(sizeof(T));
 
 // A matrix cut into panels of kPanelWidth columns: element (i, j) is
-// data[j / width * panel_stride + i * row_stride + j % width]. Panels one after the other have row_stride == width; a
-// row-major matrix is the case panel_stride == width. Where rows are read as vectors the last panel is padded.
+// data[j / width * panel_stride + i * row_stride + j % width]. Contiguous panels have row_stride == width; a row-major
+// matrix is the case panel_stride == width. If rows are read as whole vectors, the last panel is padded.
 template <class T>
 struct Panels {
   T* data;
@@ -37,7 +37,7 @@ struct Panels {
   operator Panels<const T>() const { return {data, rows, cols, panel_stride, row_stride}; }
 };
 
-// Sums over columns are cut into segments of this many (kernels/panels.hpp).
+// The sums of a product are cut into segments of this many terms (kernels/panels.hpp).
 constexpr std::ptrdiff_t kSegment = 128;
 constexpr std::ptrdiff_t segment_count(std::ptrdiff_t depth) {
   return depth < kSegment ? 1 : (depth + kSegment / 2) / kSegment;
@@ -45,7 +45,8 @@ constexpr std::ptrdiff_t segment_count(std::ptrdiff_t depth) {
 
 constexpr std::ptrdiff_t panel_count(std::ptrdiff_t cols, std::ptrdiff_t width) { return (cols + width - 1) / width; }
 
-// A whole number of memory that others may change meanwhile, read exactly once: what was checked is what is used.
+// Reads an integer exactly once from memory that other threads may change: the value that is checked is then the one
+// that is used.
 template <class Whole>
 inline std::int64_t read_once(const void* address) {
   Whole value;
@@ -55,8 +56,8 @@ inline std::int64_t read_once(const void* address) {
   return number;
 }
 
-// Rows of numbers of any type, read where they are: element k of row i is at base + i * row_bytes + offsets[k], or
-// + k * size of the type where offsets is null.
+// Rows of numbers of any type, read in place: element k of row i is at base + i * row_bytes + offsets[k], or
+// + k * size of the type if offsets is null.
 struct Rows {
   const void* base;
   std::ptrdiff_t rows, cols, row_bytes;
@@ -64,8 +65,8 @@ struct Rows {
   NumberType type;
 };
 
-// Rows of a sparse matrix in compressed form, read where they are: the entries of row i are those from starts[i] to
-// starts[i + 1] - 1 of columns and values.
+// Rows of a CSR matrix, read in place. Its indptr, indices and data are starts, columns and values: the entries of row
+// i are those from starts[i] to starts[i + 1] - 1.
 struct SparseRows {
   const void *starts, *columns, *values;
   bool wide_starts, wide_columns;  // int64, else int32
@@ -73,7 +74,7 @@ struct SparseRows {
   std::ptrdiff_t rows, cols, entries;
 };
 
-// Rows of which most numbers are zero, gathered: the entries of row i are those from starts[i] to starts[i + 1] - 1.
+// A batch of sparse rows, gathered: the entries of row i are those from starts[i] to starts[i + 1] - 1.
 template <class T>
 struct SparseBatch {
   std::ptrdiff_t* starts;
@@ -82,7 +83,7 @@ struct SparseBatch {
   std::ptrdiff_t rows, capacity;  // of entries
 };
 
-// Integer class labels of any width, read where they are.
+// Integer class labels of any width, read in place.
 struct Labels {
   const void* data;
   std::ptrdiff_t size;

@@ -16,8 +16,8 @@ std::atomic<std::ptrdiff_t> allocated{0};
 
 std::size_t round_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
 
-// Large memory comes from the system and goes back there: it is zero before anybody touches it, and touching it, which
-// takes as long as computing with it, is left to those who will use it, each his part.
+// Maps large memory from the operating system, which zeroes a page when it is first touched. That takes as long as
+// computing with the page, so it is left to the threads that will use the memory, each for its own part.
 void* map(std::size_t bytes) {
   const std::size_t rounded = round_up(bytes, kHugePage), length = rounded + kHugePage;
   void* whole = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -1,4 +1,4 @@
-// Memory of our own: aligned, on huge pages where it is large.
+// Memory that the library allocates: aligned, and on huge pages if it is large.
 #pragma once
 
 #include <cstddef>
@@ -6,17 +6,17 @@
 
 namespace lamina {
 
-// Memory aligned to two cache lines, or to 2 MB with huge pages asked for where it is that large; that of `allocate` is
-// zero. Both throw std::bad_alloc. release() wants the bytes that were asked for.
+// Allocate memory aligned to two cache lines; from 2 MB on it is aligned to 2 MB, and huge pages are requested.
+// allocate() zeroes it. Both throw std::bad_alloc. release() takes the number of bytes that was requested.
 void* allocate_raw(std::size_t bytes);
 void* allocate(std::size_t bytes);
 void release(void* data, std::size_t bytes) noexcept;
 
-// Bytes that all Buffers of the process hold.
+// Bytes that all Buffers of the process hold together.
 std::size_t allocated_bytes() noexcept;
 void count_allocated(std::ptrdiff_t change) noexcept;
 
-// Zeroed numbers.
+// An array whose elements are zero at first.
 template <class T>
 class Buffer {
  public:

@@ -1,4 +1,4 @@
-// What Nadam's steps share: one table for all instruction sets.
+// The running products of Nadam's momentum: one table for all instruction sets.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The types that numbers of the user's data may have.
+// The number types that user data may have.
 #pragma once
 
 #include <cstddef>
@@ -22,12 +22,12 @@ enum class NumberType : std::uint8_t {
 };
 constexpr int kNumberTypes = 11;
 
-// IEEE binary16, of which C++17 has no type.
+// IEEE binary16, for which C++20 has no type.
 struct Half {
   std::uint16_t bits;
 };
 
-// The type of float and of double.
+// The NumberType of float or double.
 template <class T>
 constexpr NumberType kNumberType = std::is_same_v<T, float> ? NumberType::float32 : NumberType::float64;
 
@@ -38,7 +38,7 @@ struct NumberTag {
   using Number = S;
 };
 
-// Returns body(NumberTag<S>{}), where S is the C++ type of such numbers. The one switch over them.
+// Returns body(NumberTag<S>{}), where S is the C++ type of numbers of `type`. The only switch over number types.
 template <class Body>
 [[gnu::always_inline]] constexpr auto with_number_type(NumberType type, Body&& body) {
   switch (type) {
@@ -67,7 +67,7 @@ template <class Body>
   }
 }
 
-// The same for integers; numbers of other types count as int64, and who calls lets none come here.
+// The same for integer types. Callers pass no others; they would be treated as int64.
 template <class Body>
 [[gnu::always_inline]] constexpr auto with_integer_type(NumberType type, Body&& body) {
   return with_number_type(type, [&](auto tag) {

@@ -1,4 +1,4 @@
-// A short rest in a loop that waits for another thread.
+// A short pause in a loop that waits for another thread.
 #pragma once
 
 namespace lamina {

@@ -27,22 +27,21 @@
 namespace lamina {
 namespace {
 
-// A worker that has nothing to do looks for work this long before it sleeps. Waking a sleeping thread
-// costs 50 to 100 µs, so this bridges the gap between calls of a loop; longer, it would take the core
-// away from others.
+// A worker that has nothing to do looks for work this long before it sleeps. Waking a sleeping thread costs 50 to
+// 100 µs, so this bridges the gap between calls of a loop. A longer time would keep the core from other threads.
 constexpr auto kSpinTime = std::chrono::microseconds(200);
 
-// A caller waits for its workers this long before it sleeps, or as long as its own share took where that is more. Long
-// where every member has a core, for it would be woken on its worker's core, away from its own; short where they must
-// share cores. sched_yield() in these loops was no
-// substitute: on Linux 6.18 with two cores calls then took the time of one thread, or exactly a tick of 4 ms.
+// How long a caller waits for its workers before it sleeps. If every member has a core, it waits for kPatience, or for
+// twice the time of its own share if that is more, because it would be woken on its worker's core, away from its own.
+// If members must share cores, it waits for kCrowdedPatience. sched_yield() in these loops was no substitute: on Linux
+// 6.18 with two cores calls then took the time of one thread, or exactly a tick of 4 ms.
 constexpr auto kPatience = std::chrono::microseconds(1000);
 constexpr auto kCrowdedPatience = std::chrono::microseconds(50);
 
-// A worker that has not begun when its caller has done its own share and waited this long is taken to be stuck.
+// A worker is taken to be stuck if it has not begun when its caller has done its own share and waited this long.
 constexpr auto kGrace = std::chrono::microseconds(10);
 
-// Whether `done` became true within that time.
+// Spins until `done` returns true; returns false if that takes longer than `patience`.
 template <class Done>
 bool spin_until(std::chrono::microseconds patience, Done&& done) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
@@ -58,20 +57,21 @@ bool spin_until(std::chrono::microseconds patience, Done&& done) {
 thread_local bool in_team = false;
 
 // Cores that the members of a job run on. The operating system may put a woken worker on the very core that its caller
-// keeps busy, and leave it waiting there for many milliseconds. A worker that finds its core taken moves; one that does
-// not even get to run is moved by the caller.
+// keeps busy, and leave it waiting there for many milliseconds. A worker that finds its core taken moves to another
+// one; the caller moves a worker that does not even get to run.
 class ClaimedCpus {
  public:
-  // Claims the calling thread's core, unless it is `assigned` to it already; moves the thread where another member
-  // has claimed that core.
+  // Claims the core that the calling thread runs on, unless that is the core `assigned` to it already. If another
+  // member has claimed it, moves the thread.
   void settle(int assigned = -1) {
     const int here = sched_getcpu();
     if (here < 0 || here >= kMost || here == assigned || claim(here)) return;
     move(0);
   }
 
-  // Before a sleeping thread is woken: keeps it off the cores that members have claimed, for the operating system likes
-  // to put it on that of the thread that wakes it. Returns whether it did; `before` is then where it could run.
+  // Keeps a sleeping thread off the cores that members have claimed. Called before it is woken, because the operating
+  // system tends to put it on the core of the thread that wakes it. Returns whether it changed the thread's affinity
+  // mask; `before` then holds the previous mask.
   bool keep_off(pid_t thread, cpu_set_t& before) const {
     if (thread == 0 || sched_getaffinity(thread, sizeof before, &before) != 0) return false;
     cpu_set_t rest = before;
@@ -82,8 +82,9 @@ class ClaimedCpus {
     return CPU_COUNT(&rest) > 0 && sched_setaffinity(thread, sizeof rest, &rest) == 0;
   }
 
-  // Moves a thread (0: the calling one) to a core that no member has claimed, and claims that. The thread may run
-  // wherever it could before, or where `given` says. Returns the core, or -1 where none is free.
+  // Moves a thread (0: the calling one) to a core that no member has claimed, and claims that core. Afterwards the
+  // thread has the affinity mask `given`, or its previous one if `given` is null. Returns the core, or -1 if none is
+  // free.
   int move(pid_t thread, const cpu_set_t* given = nullptr) {
     cpu_set_t allowed;
     if (given != nullptr)
@@ -135,8 +136,9 @@ struct Job {
   }
 };
 
-// One worker's mailbox. `job` is null while there is nothing to do. Whoever changes where the worker may run holds the
-// mutex: what one has narrowed for a moment another would else take for the whole, and leave the worker on one core.
+// One worker's mailbox. `job` is null while there is nothing to do. The worker's affinity mask is changed only under
+// the mutex: otherwise one thread could take a mask that another has narrowed for a moment for the full one, and leave
+// the worker on one core.
 struct alignas(64) Mailbox {
   std::atomic<Job*> job{nullptr};
   std::atomic<bool> asleep{false};
@@ -144,8 +146,8 @@ struct alignas(64) Mailbox {
   std::condition_variable wake;
   std::atomic<pid_t> thread{0};
   // Guarded by the mutex.
-  int assigned_cpu = -1;  // where it was moved for the present job
-  bool narrowed = false;  // `before` is where the thread may run once it is awake
+  int assigned_cpu = -1;  // the core that it was moved to for the present job
+  bool narrowed = false;  // the affinity mask is narrowed, and is `before` again once the thread is awake
   cpu_set_t before;
   int index = 0;
 
@@ -159,7 +161,7 @@ struct alignas(64) Mailbox {
     }
   }
 
-  // The worker runs: it takes a core, and is no longer one to rescue.
+  // Called by the worker when it runs: claims a core and empties the mailbox, so that rescue() leaves it alone.
   void begin(Job& current) {
     const std::lock_guard<std::mutex> lock(mutex);
     current.cpus.settle(assigned_cpu);
@@ -167,7 +169,7 @@ struct alignas(64) Mailbox {
     job.store(nullptr, std::memory_order_relaxed);
   }
 
-  // Moves the worker where it has a job and does not run. Returns false where no core is free.
+  // Moves the worker if it has a job and has not begun. Returns false if no core is free.
   bool rescue(Job& current) {
     const std::lock_guard<std::mutex> lock(mutex);
     const pid_t id = thread.load(std::memory_order_relaxed);
@@ -177,7 +179,7 @@ struct alignas(64) Mailbox {
     return assigned_cpu >= 0;
   }
 
-  // With `look` it looks for work a while before it sleeps.
+  // Waits for a job and returns it. With `look` the worker looks for work for kSpinTime before it sleeps.
   Job* wait_for_job(bool look) {
     if (look && spin_until(kSpinTime, [this] { return job.load(std::memory_order_acquire) != nullptr; }))
       return job.load();
@@ -201,7 +203,7 @@ struct Team {
 
   [[noreturn]] void serve(Mailbox& mailbox) {
     mailbox.thread.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
-    DefaultFloatingPoint::fix();  // a thread begins with the mode of the one that started it
+    DefaultFloatingPoint::fix();  // a thread inherits the mode of the one that started it
     for (bool look = true;;) {
       Job* current = mailbox.wait_for_job(look);
       mailbox.begin(*current);
@@ -217,7 +219,7 @@ struct Team {
     }
   }
 
-  // Moves the workers that have a job and do not run.
+  // Moves the workers that have not begun their job.
   void rescue(Job& job) {
     for (int i = 1; i < job.count; ++i) {
       if (!mailboxes[static_cast<std::size_t>(i - 1)]->rescue(job)) return;
@@ -241,7 +243,8 @@ struct Team {
     caller_asleep.store(false, std::memory_order_relaxed);
   }
 
-  // Returns how many members are available, at most `wanted`: fewer where a thread could not be started.
+  // Starts the threads that are missing. Returns how many members are available, at most `wanted`: fewer if a thread
+  // could not be started.
   int grow_to(int wanted) {
     while (static_cast<int>(mailboxes.size()) + 1 < wanted) {
       mailboxes.push_back(std::make_unique<Mailbox>());
@@ -259,8 +262,8 @@ struct Team {
   }
 };
 
-// Never destroyed: workers sleep on it until the process ends. After fork the child, which has none of the
-// workers, starts with a new one.
+// Never destroyed: workers sleep on it until the process ends. The child of a fork has none of the workers and starts
+// with a new team.
 std::atomic<Team*> the_team{nullptr};
 
 std::atomic<std::uint32_t> forks{0};
@@ -281,8 +284,8 @@ Team& team() {
 
 std::atomic<int> chosen_threads{0};
 
-// The whole number from 1 to 65535 that a text begins with and that only blanks, and then nothing or `end`, follow;
-// else 0.
+// Parses an integer from 1 to 65535 that is followed by blanks at most, and then by the end of the text or the
+// character `end`. Returns 0 for any other text.
 int positive_integer(const char* text, char end) {
   char* rest = nullptr;
   const long value = std::strtol(text, &rest, 10);
@@ -297,7 +300,7 @@ int threads_from_environment() {
     throw std::invalid_argument(std::string("LAMINA_NUM_THREADS: must be a whole number from 1 to 65535; got '") + own +
                                 "'.");
   }
-  // May be a list, of which the first counts. What OpenMP does not understand it ignores.
+  // May be a list, whose first number counts. An invalid value is ignored, as in OpenMP.
   if (const char* openmp = std::getenv("OMP_NUM_THREADS"); openmp != nullptr)
     if (const int threads = positive_integer(openmp, ',')) return threads;
   return usable_cpus();

@@ -20,7 +20,7 @@ struct Set {
 };
 
 thread_local Set first;
-thread_local Set* current = nullptr;  // null is the first one
+thread_local Set* current = nullptr;  // null: `first`
 
 Set& current_set() { return current == nullptr ? first : *current; }
 

@@ -8,14 +8,14 @@ namespace lamina {
 // Separate buffers, so that one kernel can call another while it holds scratch of its own.
 enum class Scratch { packed_a, packed_b, gradient, row, sums, count };
 
-// At least `bytes` bytes, aligned to 128, contents undefined, valid until the next call for the same
-// buffer on this thread. Grows and never shrinks, so that a repeated call allocates nothing. Throws
+// Returns at least `bytes` bytes, aligned to 128, contents undefined, valid until the next call for the same
+// buffer on this thread. A buffer grows and never shrinks, so a repeated call allocates nothing. Throws
 // std::bad_alloc, which run_team carries from any member of the team to the caller.
 void* scratch(Scratch which, std::size_t bytes);
 
-// While it exists the calling thread's scratch is another set of buffers. For code that runs in the midst of a kernel
-// or a step, which may hold scratch, and may compute itself: code of the user's, handlers of signals. The set is kept
-// for the next time.
+// While it exists, scratch() on the calling thread returns another set of buffers. For user code and signal handlers:
+// they run in the middle of a kernel or a step, which may hold scratch memory, and may call kernels themselves. The set
+// is kept for the next FreshScratch.
 class FreshScratch {
  public:
   FreshScratch();
@@ -24,7 +24,7 @@ class FreshScratch {
   FreshScratch& operator=(const FreshScratch&) = delete;
 };
 
-// Bytes held as scratch by the calling thread.
+// Bytes of scratch memory that the calling thread holds.
 std::size_t scratch_bytes() noexcept;
 
 }  // namespace lamina

@@ -6,7 +6,7 @@
 namespace lamina::engine {
 namespace {
 
-// About a millisecond of pauses; where members share cores, one that waits keeps another from working.
+// About a millisecond of pauses; few if members share cores, since a member that spins keeps another from working.
 constexpr int kSpins = 30000, kCrowdedSpins = 200;
 
 }  // namespace
@@ -45,7 +45,7 @@ unsigned Barrier::wait(unsigned flags) {
   }
   std::unique_lock<std::mutex> lock(mutex_);
   asleep_.fetch_add(1, std::memory_order_seq_cst);
-  // A failure ends the wait without a count: nobody looks at it again.
+  // If over() throws, asleep_ is not decremented: after abandon() nobody reads it.
   wake_.wait(lock, [&] { return over(generation); });
   asleep_.fetch_sub(1, std::memory_order_relaxed);
   return agreed_[generation & 1];

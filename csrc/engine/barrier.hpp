@@ -1,4 +1,4 @@
-// Where the members of a team wait for each other, and agree on what comes next.
+// A barrier at which the members of a team wait for each other and combine their flags.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@
 
 namespace lamina::engine {
 
-// Thrown by Barrier::wait where another member has failed.
+// Thrown by Barrier::wait if another member has failed.
 struct Abandoned {};
 
 class Barrier {
@@ -19,10 +19,10 @@ class Barrier {
   explicit Barrier(int members) : members_(members) {}
 
   // Returns when all members have called it; what they wrote before is then visible to all. Spins for a while, since
-  // the others are usually a microsecond away, then sleeps. All members get the union of the flags that they gave.
+  // the others are usually a microsecond away, then sleeps. Returns the union of all members' flags.
   unsigned wait(unsigned flags = 0);
 
-  // For a member that will not come: all waits end, now and later, with Abandoned.
+  // Called by a member that has failed: all present and later waits throw Abandoned.
   void abandon() noexcept;
 
  private:
@@ -33,15 +33,15 @@ class Barrier {
   std::atomic<unsigned> flags_{0};
   alignas(64) std::atomic<std::uint32_t> generation_{0};
   std::atomic<bool> abandoned_{false};
-  // Of the even and the odd generations: one is only overwritten when all have left it and met again.
+  // The flags of the last even and odd generation; an entry is overwritten only after all members have read it.
   unsigned agreed_[2] = {0, 0};
   std::atomic<int> asleep_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
 };
 
-// Runs body(index, count, barrier) on up to `threads` threads, as run_team does, for members that wait for each other.
-// Where one throws the others give up, and its exception reaches the caller.
+// Runs body(index, count, barrier) on up to `threads` threads, as run_team does, with a barrier for its members. If a
+// member throws, the waits of the others end, and its exception reaches the caller.
 template <class Body>
 void run_together(int threads, Body&& body) {
   std::mutex mutex;

@@ -1,5 +1,5 @@
-// Who may touch a layer's parameters: many readers (predictions, copies), or one writer (a training step, an
-// assignment). Nobody uses a gate by itself: passage.hpp takes the gates of several layers together.
+// A readers-writer lock for a layer's parameters: many readers (predictions, copies), or one writer (a training run, an
+// assignment). passage.hpp enters the gates of several layers together.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,7 @@ namespace lamina::engine {
 
 enum class Access : std::uint8_t { shared, exclusive };
 
-// None of the functions waits. In the child of a fork the gate is open, for the threads that held it are gone.
+// None of the functions waits. In the child of a fork the gate is open, since the threads that held it are gone.
 class Gate {
  public:
   bool try_enter(Access access) noexcept { return access == Access::shared ? try_enter_shared() : try_enter_alone(); }
@@ -23,7 +23,7 @@ class Gate {
       writer_.store(false, std::memory_order_release);
   }
 
-  // A writer announces itself, which keeps new readers out, enters when the last reader has left, or gives up.
+  // A writer announces itself, which keeps new readers out; it enters when the last reader has left, or withdraws.
   bool try_announce() noexcept {
     renew();
     return !writer_.exchange(true, std::memory_order_seq_cst);
@@ -31,18 +31,18 @@ class Gate {
   bool is_free_of_readers() const noexcept { return readers_.load(std::memory_order_seq_cst) == 0; }
   void withdraw() noexcept { writer_.store(false, std::memory_order_release); }
 
-  // The writer goes on as a reader.
+  // Turns the writer into a reader.
   void downgrade() noexcept {
     readers_.fetch_add(1, std::memory_order_seq_cst);
     writer_.store(false, std::memory_order_release);
   }
 
-  // A thread that waits says so, so that a writer who is between two steps lets it through.
+  // Count the waiting threads: a writer that sees one lets it through between two steps.
   void begin_waiting() noexcept { waiting_.fetch_add(1, std::memory_order_relaxed); }
   void end_waiting() noexcept { waiting_.fetch_sub(1, std::memory_order_relaxed); }
   bool is_wanted() const noexcept { return waiting_.load(std::memory_order_relaxed) != 0; }
 
-  // Whether a writer is in, or about to enter: what is behind the gate may be changing.
+  // Whether a writer is inside or about to enter: the parameters may be changing.
   bool has_writer() const noexcept {
     return writer_.load(std::memory_order_acquire) && generation_.load(std::memory_order_relaxed) == fork_generation();
   }
@@ -75,7 +75,7 @@ class Gate {
   std::atomic<bool> writer_{false};
 };
 
-// A mutex for a few instructions, which in the child of a fork nobody holds.
+// A mutex for a few instructions. In the child of a fork it is unlocked.
 class BriefLock {
  public:
   void lock() noexcept {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 namespace lamina::engine {
-// What a step will read is on its way while the gradient is computed.
+// Prefetches the parameters and optimizer slots that the step will read, while the gradient is computed.
 template <class T>
 void GradientSink<T>::announce(std::ptrdiff_t begin, std::ptrdiff_t count) const {
   if (stored_ != nullptr) return;

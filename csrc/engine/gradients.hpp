@@ -1,4 +1,4 @@
-// Where the gradients of parameters go: into the parameters at once, or into memory first.
+// The sink of a layer's gradients, which applies them to the parameters at once or stores them.
 #pragma once
 
 #include <algorithm>
@@ -11,29 +11,29 @@
 
 namespace lamina::engine {
 
-// The order of the sums in a gradient. A batch is cut into segments of at most kGradientRows rows, which the chunked
-// schedule hands out. Where each row has several lines (steps), the lines of a segment are cut again, into parts of at
-// most kGradientRows lines. A part is one chain of additions; the parts of a segment are added as a binary tree, and so
-// are the segments. All of it is a function of rows and lines alone, so a gradient's bits do not depend on schedule or
-// threads.
+// The order of the sums in a gradient. A batch is cut into segments of at most kGradientRows rows; the chunked schedule
+// distributes these segments. If a row has several lines, the lines of a segment are cut again, into parts of at most
+// kGradientRows lines. A part is one chain of additions; the parts of a segment are added as a binary tree, and so are
+// the segments. This order depends on the numbers of rows and lines alone, so a gradient's bits depend neither on the
+// schedule nor on the threads.
 constexpr std::ptrdiff_t kGradientRows = 128;
 constexpr std::ptrdiff_t kGradientGrain = 32;
 
 inline std::ptrdiff_t gradient_segments(std::ptrdiff_t rows) {
   return rows <= kGradientRows ? 1 : (rows + kGradientRows - 1) / kGradientRows;
 }
-// Segments are of one size, at most kGradientRows; the last may be shorter.
+// All segments have one size, at most kGradientRows; the last may be shorter.
 inline std::ptrdiff_t gradient_segment_begin(std::ptrdiff_t rows, std::ptrdiff_t segment, std::ptrdiff_t segments) {
   const std::ptrdiff_t even = (rows + segments - 1) / segments;
   return std::min(rows, segment * ((even + kGradientGrain - 1) / kGradientGrain * kGradientGrain));
 }
 
-// The rows of a batch, or of a segment of one, whose gradients are summed, and their lines.
+// The number of rows of a batch (or of one segment) whose gradients are summed, and of their lines.
 struct GradientRows {
   std::ptrdiff_t rows, lines;
 
   bool is_one_chain() const { return gradient_segments(rows) == 1 && gradient_segments(lines) == 1; }
-  // Partial sums that exist at a time, at most.
+  // The largest number of partial sums that exist at a time.
   int most_sums() const {
     const std::ptrdiff_t segments = gradient_segments(rows);
     const std::ptrdiff_t longest = gradient_segment_begin(rows, 1, segments) * (rows == 0 ? 0 : lines / rows);
@@ -48,8 +48,8 @@ struct GradientRows {
   }
 };
 
-// Sums `size` numbers over the lines of a batch, in the order above, in scratch memory of the calling thread: the
-// result stays valid until the thread's next sum.
+// Sums vectors of `size` numbers over the lines of a batch, in the order above. The result lies in scratch memory of
+// the calling thread and is valid until the thread's next sum.
 template <class T>
 class BlockSums {
  public:
@@ -90,7 +90,7 @@ class BlockSums {
     --count_;
     add_(level(count_), level(count_ - 1), size_);
   }
-  // After sum number `index` of a row of siblings: completes the pairs that end with it.
+  // Called after sum `index` of its siblings in the tree: adds the pairs that end with it.
   void add_pairs(std::ptrdiff_t index) {
     for (; (index & 1) != 0; index >>= 1) add_last();
   }
@@ -106,10 +106,9 @@ class BlockSums {
 template <class T>
 class GradientSink {
  public:
-  // Of layer l. `stored`: gradients are written there in the block's layout, or added to what is there; null: they are
-  // applied at once. `zeros`: memory for a whole gradient of a sparse layer, zero before and after, where `stored` is
-  // null.
-  // Sums are those of `rows` rows of the batch, whatever lines they have.
+  // The sink of layer l, for gradients that are sums over `rows` rows of the batch. `stored`: memory that gradients are
+  // written to (with `add`: added to), in the block's layout; null: they are applied at once. `zeros`: memory for the
+  // whole gradient of a sparse layer, needed if `stored` is null; it is zero before and after.
   GradientSink(const Kernels<T>& kernels, const Update<T>& update, std::ptrdiff_t l, std::ptrdiff_t rows, T* stored,
                bool add, T* zeros)
       : kernels_(kernels),
@@ -122,19 +121,19 @@ class GradientSink {
 
   // xᵀ dz for a panel of x and panels of dz, the gradient of a dense kernel.
   void dense_kernel(Panels<const T> x, Panels<const T> dz, std::ptrdiff_t x_panel, Range panels) const;
-  // The same for a sparse x, and all of its columns.
+  // The same for a sparse x and all of its columns.
   void sparse_kernel(const SparseBatch<T>& x, Panels<const T> dz, Range panels) const;
-  // Of a tensor that is one row: its columns of a panel, summed over all rows of the batch.
+  // The gradient of a tensor with one row, for the columns of one panel: `sums` over all rows of the batch.
   void column_sums(int tensor, std::ptrdiff_t panel, std::ptrdiff_t cols, T* sums) const;
-  // The gradient of all of the block.
+  // The gradient of the whole block, in its layout.
   void whole(T* gradients) const;
-  // Σ dz over the rows, the gradient of its bias.
+  // Σ dz over the rows, the gradient of a dense bias.
   void dense_bias(Panels<const T> dz, Range panels) const;
 
  private:
   bool trained(int tensor) const { return layer_.rules[static_cast<std::size_t>(tensor)].trained; }
   void announce(std::ptrdiff_t begin, std::ptrdiff_t count) const;
-  // Passes on a finished piece of the block.
+  // Stores or applies the gradient of elements begin … begin + count - 1 of the block, which belong to one tensor.
   void take(int tensor, T* gradient, std::ptrdiff_t begin, std::ptrdiff_t count) const;
 
   const Kernels<T>& kernels_;

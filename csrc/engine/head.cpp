@@ -8,7 +8,7 @@
 namespace lamina::engine {
 namespace {
 
-// Labels places.begin … of rows first + rows.begin …, those of row i from to[i * places.size()] on.
+// Copies the labels of the lines `places` of each row: those of row i go to to[i * places.size()] and after.
 template <class Label>
 void copy_labels(const Rows& from, const std::int64_t* order, std::ptrdiff_t first, Range rows, Range places,
                  std::int64_t* to) {
@@ -65,7 +65,7 @@ Head<T>::Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> lab
   if (needs_predictions()) predictions_ = Buffer<T>(lines * padded_);
 }
 
-// The largest logit is the largest probability; metrics that read more than their order need probabilities.
+// Metrics that depend on more than the order of a row's outputs need the activation applied to the logits.
 template <class T>
 bool Head<T>::needs_predictions() const {
   return !spec_.activation.linear() &&
@@ -103,7 +103,7 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
   }
 }
 
-// Labels were checked before; others may have changed them since, and a class that is none would make the loss NaN.
+// Labels were checked before the run, but may have changed since; a class out of range would make the loss NaN.
 template <class T>
 void Head<T>::check_labels(Range lines) const {
   const std::int64_t* labels = targets_[0].labels.data();

@@ -1,4 +1,4 @@
-// What stands above the last layer: the loss with its gradient, and the metrics.
+// The head of a network: the loss with its gradient, and the metrics, of the last layer's output.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@
 
 namespace lamina::engine {
 
-// A batch for a loss or a metric that somebody else computes: predictions (n, c), and targets (n, c) or labels (n,).
+// A batch for a loss or metric that the host (Python) computes: predictions (n, c), and targets (n, c) or labels (n,).
 template <class T>
 struct HostBatch {
   Matrix<const T> predictions, targets;
@@ -21,19 +21,19 @@ struct HostBatch {
   const T* sample_weight;  // or null
 };
 
-// Of a loss or a metric, as LossInfo and MetricInfo say.
+// The parameters of a loss or a metric, in the order of LossInfo and MetricInfo.
 using HeadParameters = std::array<double, kMostLossParameters>;
 
-// A metric: one of the kernel table, a loss of it, or one that somebody else computes.
+// A metric: a metric or a loss of the kernel table, or one that the host (Python) computes.
 struct MetricSpec {
-  int metric = -1, loss = -1, host = -1;  // the number of what it is, -1 for the others
+  int metric = -1, loss = -1, host = -1;  // one of them is an index, the others -1
   HeadParameters parameters{};
-  int target = 0;  // which of the data's targets
+  int target = 0;  // index into TrainingData::targets
   bool weighted = false;
 };
 
-// What the sum of the rows' losses is divided by: 1, the rows of the batch, or the sum of their weights; of those alone
-// whose class is not ignored.
+// The divisor of the summed losses of a batch: 1, the number of its lines, or the sum of their sample weights. Lines of
+// the ignored class are not counted.
 enum class Divisor { one, rows, weights };
 
 template <class T>
@@ -42,12 +42,12 @@ struct HeadSpec {
   HeadParameters parameters;
   Divisor divisor;
   double weight = 1;               // factor of the loss
-  bool ignores = false;            // one class, parameters[2]
-  ActivationPart<T> activation{};  // that the loss includes; metrics of predictions need it applied
+  bool ignores = false;            // lines of class parameters[2] are ignored
+  ActivationPart<T> activation{};  // included in the loss; metrics of predictions need it applied
   std::vector<MetricSpec> metrics{};
-  // losses[i] and, where its data is not null, the gradient of each row's loss.
+  // Computes losses[i] and, if gradient.data is not null, the gradient of each row's loss.
   std::function<void(const HostBatch<T>&, T* losses, Matrix<T> gradient)> host_loss{};
-  // values[i] of each row, for metric number `host`.
+  // Computes values[i] of each row for the metric with index `host`.
   std::function<void(int host, const HostBatch<T>&, T* values)> host_metric{};
 
   bool host() const { return loss < 0 || host_metric != nullptr; }
@@ -65,39 +65,39 @@ struct TrainingData {
   std::vector<Targets> targets;    // the loss's first
   const T* sample_weight;          // or null
   const std::int64_t* order;       // or null
-  std::ptrdiff_t row_weights = 1;  // weights of each row: one, or one for each of its lines
+  std::ptrdiff_t row_weights = 1;  // sample weights of a row: one, or one for each of its lines
 };
 
-// Running sums of the loss and of each metric, in float64, and the steps that they are of.
+// Running sums of the loss and of each metric, in float64, over `steps` batches.
 struct Totals {
   std::vector<double> sum, count;
-  std::int64_t steps = 0;  // completed; read by other threads while the run goes on
+  std::int64_t steps = 0;  // completed steps; other threads read it during the run
 
   void count_step() { __atomic_store_n(&steps, steps + 1, __ATOMIC_RELEASE); }
 };
 
-// A row of the batch may have several lines of output, as (n, steps, classes) has: losses and metrics are those of
-// lines.
+// Computes losses and metrics of a batch. An output (n, steps, classes) has `steps` lines for each row of the batch;
+// losses and metrics are computed for each line.
 template <class T>
 class Head {
  public:
   Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryShape& output,
        std::ptrdiff_t capacity);
 
-  // Fetches targets and weights for rows of a batch that begins at row `first` of the data.
+  // Copies the targets and weights of `rows` of the batch that begins at row `first` of the data.
   void gather(const TrainingData<T>& data, std::ptrdiff_t first, Range rows);
 
-  // Where layers add what each row of the batch costs besides; fetched rows begin with zero.
+  // Penalties on outputs, which layers add to each row's loss; gather() sets them to zero.
   double* penalties() const { return penalties_.data(); }
 
-  // What divides the losses of a batch of `size` rows that begins at row `first` of the data.
+  // The divisor of the losses of a batch of `size` rows that begins at row `first` of the data.
   double divisor(const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size) const;
 
-  // Losses and metrics of rows of a batch, given the output boundary, whose row 0 is row `offset` of the batch. With
-  // `gradient` dL/d(output) goes to the boundary.
+  // Computes losses and metrics of some rows of a batch from the output boundary, whose row 0 is row `offset` of the
+  // batch. With `gradient` also writes dL/d(output) to the boundary.
   void evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range batch_rows, double divisor, bool gradient);
 
-  // Adds a batch of `size` rows, all evaluated, to the totals; the penalty belongs to its loss.
+  // Adds a batch of `size` rows to the totals, after all of them were evaluated; `penalty` is added to its loss.
   void collect(std::ptrdiff_t size, double divisor, double penalty, Totals& totals) const;
 
  private:
@@ -123,7 +123,7 @@ class Head {
   Buffer<T> weights_, losses_, predictions_;
   Buffer<double> penalties_;
   std::vector<Buffer<T>> metrics_;
-  // Whether rows have weights of their own: each member of a team writes the same, for itself.
+  // Whether the data has sample weights. All members of a team store the same value in gather().
   bool weighted() const { return __atomic_load_n(&weighted_, __ATOMIC_RELAXED); }
   bool weighted_ = false;
 };

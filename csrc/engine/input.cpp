@@ -25,7 +25,7 @@ std::ptrdiff_t length_of(const SparseRows& rows, std::ptrdiff_t i) {
   return end - begin;
 }
 
-// Entry `at` of the batch is the first of its row `to_row`; returns the one after its last.
+// Copies a sparse row to row `to_row` of the batch, from its entry `at` on; returns the entry after the last one.
 template <class T>
 std::ptrdiff_t fetch_sparse(const Kernels<T>& kernels, const SparseRows& from, std::ptrdiff_t row,
                             const SparseBatch<T>& to, std::ptrdiff_t to_row, std::ptrdiff_t at, std::ptrdiff_t cols) {
@@ -131,7 +131,7 @@ void fetch(const Kernels<T>& kernels, const Input& input, const std::int64_t* or
   for (std::ptrdiff_t i = 0; i < rows.begin; ++i) at += length_of(input.sparse, row_of(i));
   for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i)
     at = fetch_sparse(kernels, input.sparse, row_of(i), to.entries, i, at, cols);
-  if (rows.end == to.entries.rows) to.entries.starts[rows.end] = at;  // else it is the next member's
+  if (rows.end == to.entries.rows) to.entries.starts[rows.end] = at;  // else the next member writes it
 }
 
 template void fetch(const Kernels<float>&, const Input&, const std::int64_t*, std::ptrdiff_t, Range,

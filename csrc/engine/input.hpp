@@ -1,4 +1,4 @@
-// What a network reads: rows of numbers, sparse rows, or numbers of rows of a table.
+// The input of a network: rows of numbers, sparse rows, or row indices of an embedding table.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -8,8 +8,8 @@ namespace lamina::engine {
 
 enum class InputKind { dense, sparse, indices };
 
-// Whether rows of a kind are gathered as entries, of which a dense first layer adds up rows of its kernel; others are
-// gathered as values.
+// Whether rows of this kind are gathered as entries (column, value) instead of a dense matrix. A dense first layer then
+// adds up the rows of its kernel that the entries name.
 constexpr bool gives_entries(InputKind kind) { return kind == InputKind::sparse || kind == InputKind::indices; }
 
 struct Input {
@@ -23,16 +23,16 @@ struct Input {
 
   std::ptrdiff_t rows() const { return kind == InputKind::sparse ? sparse.rows : dense.rows; }
   Input part(std::ptrdiff_t first, std::ptrdiff_t count) const;
-  // At most so many entries are in any `size` of the rows; 0 for dense rows.
+  // The largest number of entries in any `size` rows; 0 for dense rows.
   std::ptrdiff_t most_entries(std::ptrdiff_t size) const;
 };
 
-// Brings rows that will be fetched next into the nearer caches, a few lines at a time while something else is computed:
-// all at once would wait for memory.
+// Prefetches the rows of the next batch, a few cache lines at a time while something else is computed: reading them all
+// at once would wait for memory.
 class Ahead {
  public:
   Ahead() = default;
-  // Rows begin … end - 1 of the batch that begins at order[first], as fetch() takes them, in so many calls of some().
+  // For the rows of a batch that begins at order[first], as in fetch(), divided into `calls` calls of some().
   Ahead(const Input& input, const std::int64_t* order, std::ptrdiff_t first, Range rows, std::ptrdiff_t calls);
 
   void some() {
@@ -55,9 +55,9 @@ class Ahead {
   std::ptrdiff_t row_ = 0, byte_ = 0;
 };
 
-// Copies rows begin … end - 1 of the batch that begins at order[first] (or first where order is null) to the same rows
-// of a tape's input, converted. A row is `factor` rows there. Throws std::invalid_argument where sparse rows or
-// indices, which were checked before, have changed and would be read out of bounds.
+// Copies rows begin … end - 1 of the batch that begins at order[first] (or first if order is null) to the same rows of
+// a tape's input, converted to T. Each row becomes `factor` rows there. Throws std::invalid_argument if sparse rows or
+// indices have changed since they were checked, and would be read out of bounds.
 template <class T>
 void fetch(const Kernels<T>& kernels, const Input& input, const std::int64_t* order, std::ptrdiff_t first, Range rows,
            const Boundary<T>& to, std::ptrdiff_t factor);

@@ -13,11 +13,11 @@
 namespace lamina::engine {
 namespace {
 
-// Rows that a prediction takes through the network at once.
+// Rows of one forward pass of a prediction, at most, if rows are independent.
 constexpr std::ptrdiff_t kPredictionRows = 192;
 
-// A member's share of lines, `factor` of which belong to each row of the batch; it begins at a whole row, and at a
-// multiple of half a panel's width.
+// A member's share of lines, if each row of the batch has `factor` of them. It begins with the first line of a row, at
+// a multiple of half a panel's width.
 template <class T>
 Range lines_together(std::ptrdiff_t lines, std::ptrdiff_t factor, int index, int count) {
   const std::ptrdiff_t rows = factor == 0 ? 0 : lines / factor, half = kPanelWidth<T> / 2;
@@ -87,12 +87,12 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) 
     const Layer<T>& layer = this->layer(l);
     const Panels<T>& output = pass.tape[l + 1].value;
     const std::ptrdiff_t rows = output.rows, panels = panel_count(output.cols, kPanelWidth<T>);
-    // A layer that writes one number for a row of the batch has all of the row's lines and panels at once.
+    // A layer that writes one number for each row of the batch gets all of a row's lines and panels in one call.
     const bool together = layer.keeps_lines_together();
     const bool by_rows =
         together || ((count > 1 || interrupt != nullptr) && layer.forward_by_rows(pass.tape.rows(), count));
-    // Whoever goes on with the same rows has no need to wait. Where the lines of a row stay together, the division is
-    // another one for each factor and the barrier remains.
+    // Members that continue with the same rows need no barrier. If the lines of a row stay together, the division into
+    // rows depends on the factor, and the barrier remains.
     const std::ptrdiff_t factor = boundaries_[static_cast<std::size_t>(l + 1)].factor;
     const bool apart = together && factor > 1;
     if (count > 1 && l > 0 && !(by_rows && divided_by_rows && pass.tape[l].value.rows == rows && !apart))
@@ -109,7 +109,7 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) 
       layer.forward(pass, by_rows ? part : Range{0, rows}, by_rows ? Range{0, panels} : part);
     }
   }
-  // Members that divided the last layer by rows of the batch may go on with their rows; the others must wait.
+  // Members that divided the last layer by rows of the batch may continue with their rows; else they must wait.
   if (count > 1 && !(divided_by_rows && boundaries_.back().factor == 1)) barrier->wait();
 }
 
@@ -151,7 +151,7 @@ void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrd
   const bool in_place = rows.kind == InputKind::dense && dense.type == kNumberType<T> && dense.offsets == nullptr &&
                         dense.row_bytes == dense.cols * size && reinterpret_cast<std::uintptr_t>(begin) % size == 0;
   if (index == 0) {
-    if (tape.rows() != count || !in_place) tape.set_rows(count);  // which also shows the tape's own input again
+    if (tape.rows() != count || !in_place) tape.set_rows(count);  // also points the input at the tape's memory again
     const BoundaryShape &input = boundaries_.front(), &output = boundaries_.back();
     if (in_place)
       tape[0].value = {const_cast<T*>(reinterpret_cast<const T*>(begin)), count * input.factor, input.width, width,
@@ -166,7 +166,7 @@ void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrd
 
 template <class T>
 Access Network<T>::access_for(const std::uint64_t* draw) const {
-  const bool learns = draw != nullptr && !rows_alone_[true];  // running means
+  const bool learns = draw != nullptr && !rows_alone_[true];  // may update running moments
   return learns ? Access::exclusive : Access::shared;
 }
 

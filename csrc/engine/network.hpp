@@ -1,4 +1,4 @@
-// A network: layers one after the other, and what runs them forward.
+// A network: a sequence of layers, with forward passes and predictions.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ class Network {
  public:
   using Number = T;
 
-  // `width` columns in `factor` rows for each row of the input. `trained[l]`: whether layer l has parameters that
+  // Each row of the input has `factor` lines of `width` columns. `trained[l]`: whether layer l has parameters that
   // training changes.
   Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
           std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained,
@@ -29,41 +29,41 @@ class Network {
   const Layer<T>& layer(std::ptrdiff_t l) const { return *layers_[static_cast<std::size_t>(l)]; }
   const std::vector<BoundaryShape>& boundaries() const { return boundaries_; }
   std::ptrdiff_t outputs() const { return boundaries_.back().width * boundaries_.back().factor; }
-  // Numbers in a row of the input; of indices, as many as are looked up.
+  // Numbers in a row of the input; for InputKind::indices, indices in a row.
   std::ptrdiff_t inputs() const {
     return input_ == InputKind::indices ? boundaries_.front().factor
                                         : boundaries_.front().width * boundaries_.front().factor;
   }
   InputKind input() const { return input_; }
-  // The lowest layer that backward must reach; depth() where nothing is trained.
+  // The lowest layer that backward must reach; depth() if nothing is trained.
   std::ptrdiff_t first_trained() const { return first_trained_; }
-  // Whether one of its layers must run on the calling thread.
+  // Whether one of its layers must run on the thread that called the engine.
   bool host() const { return host_; }
-  // Whether rows of a batch do not depend on each other: in training, and in prediction.
+  // Whether the rows of a batch are independent of each other, in training or in predictions.
   bool rows_alone(bool training) const { return rows_alone_[training]; }
   double work() const { return work_; }  // multiply-adds forward, for each row
   std::ptrdiff_t parameter_bytes() const { return parameter_bytes_; }
   std::ptrdiff_t row_bytes() const { return row_bytes_; }  // of a tape with gradients, for each row
 
-  // Makes the calling thread's scratch memory for steps of so many rows, so that no layer runs out of it half-way.
+  // Allocates the calling thread's scratch memory for `rows` rows, so that no layer runs out of memory half-way.
   void reserve_scratch(std::ptrdiff_t rows) const;
-  // Of each layer, null where it has none.
+  // The parameters of each layer, null for a layer without any.
   std::vector<Parameters<T>*> all_parameters() const;
-  // The gates of all parameters, as a Passage takes them.
+  // The gates of all parameters, sorted and without duplicates, for a Passage.
   const std::vector<Gate*>& gates() const { return gates_; }
-  // What a prediction does with the parameters: it changes running means where it is as in training.
+  // The access that a prediction needs: exclusive if it runs as in training (`draw`) and updates running moments.
   Access access_for(const std::uint64_t* draw) const;
 
-  // Forward through all layers for the rows of the tape; the members of a team together.
+  // Runs the rows of the tape forward through all layers; the members of a team call it together.
   void forward(Pass<T>& pass, int index, int count, Barrier* barrier) const;
-  // At the end of a step: what it changes besides what it trains. The members divide it as they do forward().
+  // Updates state that is not trained (Layer::settle) at the end of a step; the members of a team call it together.
   void settle(Pass<T>& pass, int index, int count) const;
 
-  // out (n, outputs) = the network of the rows; converts what is not of dtype T and contiguous. Several threads may
-  // predict at once; one that trains lets them in between two steps. With `draw` it runs as in training: with noise,
-  // and by the moments of the batch, which running means take up.
+  // Writes the outputs of n rows to out (n, outputs()). Rows are copied and converted unless they are of dtype T and
+  // contiguous. Several threads may predict at once; a thread that trains lets them in between two steps. With `draw`
+  // it runs as in training: with noise, and with the moments of the batch, which also update the running moments.
   void predict(const Input& rows, T* out, const Poll* poll, const std::uint64_t* draw = nullptr) const;
-  // The same where nobody must be waited for; else returns false, having done nothing.
+  // The same if no gate must be waited for; else does nothing and returns false.
   bool try_predict(const Input& rows, T* out, const std::uint64_t* draw = nullptr) const;
 
  private:

@@ -1,6 +1,6 @@
-// Whether a team really makes short steps faster. The cost model cannot know how far apart two cores are, which for
-// steps of some microseconds decides; so steps are timed both ways, now and then, and the faster way is taken. Both
-// give the same bits.
+// Measures whether a team really makes short steps faster. Steps are timed on a team and on one thread, now and then,
+// and the faster way is used: for steps of some microseconds the distance between two cores decides, which the cost
+// model cannot know. Both ways give the same bits.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@ class Pace {
     bool timed;
   };
 
-  // What to do next, given the cost model's threads and its guess of a step's nanoseconds on one of them.
+  // The next steps to run, given the threads of the cost model and its guess of a step's nanoseconds on one thread.
   Stretch next(int planned, double guess, std::ptrdiff_t left) {
     if (planned == 1 || guess > kLong) return {planned, left, false};
     if (planned != planned_ || guess != guess_) {
@@ -50,7 +50,7 @@ class Pace {
     return {threads_, std::min({left, left_in_phase_, steps_of(kSettled)}), false};
   }
 
-  // What it took.
+  // Records the nanoseconds that a stretch took.
   void note(const Stretch& stretch, double nanoseconds) {
     left_in_phase_ = std::max<std::ptrdiff_t>(0, left_in_phase_ - stretch.steps);
     if (phase_ == Phase::settled && decided_ && stretch.steps >= steps_of(kWatched))
@@ -78,8 +78,8 @@ class Pace {
     if (phase == Phase::alone) alone_ = {};
   }
 
-  // One comparison may be disturbed: it takes two in a row to change one's mind. As long as all agree they become
-  // rarer.
+  // Evaluates a comparison. A single one may be disturbed, so only two in a row change the number of threads. As long
+  // as comparisons agree with it, they become rarer.
   void decide(int planned) {
     const bool better_alone = alone_.mean() < kWorthwhile * together_.mean();
     const bool is_alone = threads_ == 1;
@@ -91,8 +91,8 @@ class Pace {
     doubts_ = 0;
   }
 
-  // Steps that take much longer than when they were compared, more than once: something has changed, and what is known
-  // is compared anew at once.
+  // Starts a comparison at once if settled steps are much slower than when they were compared, twice in a row:
+  // something has changed.
   void watch(double nanoseconds) {
     const double known = (threads_ == 1 ? alone_ : together_).mean();
     slower_ = nanoseconds > kMuchSlower * known ? slower_ + 1 : 0;

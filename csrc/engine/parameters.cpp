@@ -22,7 +22,7 @@ std::ptrdiff_t begin_of(const Layout& layout, std::size_t tensor, std::ptrdiff_t
   return begin;
 }
 
-// Calls copy(block position, row-major position, count) for the runs of a tensor.
+// Calls copy(index in the block, index in the row-major tensor, count) for each contiguous run of a tensor.
 template <class T, class Copy>
 void for_each_run(const Layout& layout, int tensor, Copy&& copy) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;

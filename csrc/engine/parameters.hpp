@@ -1,4 +1,4 @@
-// The parameters of one layer, or as much state beside them, in one block.
+// A block: the parameters of one layer, or optimizer state of the same layout.
 #pragma once
 
 #include <atomic>
@@ -14,8 +14,8 @@ namespace lamina::engine {
 
 // How tensors lie in a block.
 //
-// A dense kernel (in, out) and its bias lie in panels [out / width][in + 1][width], the bias as each panel's last row,
-// there also where the layer has none: the three products of the layer then read contiguous memory. Columns beyond
+// A dense kernel (in, out) and its bias lie in panels [out / width][in + 1][width], so that the three products of the
+// layer read contiguous memory. Each panel's last row is the bias; it exists even if the layer has none. Columns beyond
 // `out` are padding, and zero. Other tensors lie one after the other, row-major.
 struct Layout {
   struct Tensor {
@@ -31,7 +31,7 @@ struct Layout {
   bool operator==(const Layout& other) const;
 };
 
-// Copies a tensor, row-major, into the memory of a block of that layout, or out of it.
+// Copy a row-major tensor into a block of that layout, or out of it.
 template <class T>
 void pack(const Layout& layout, int tensor, const T* from, T* block);
 template <class T>
@@ -41,27 +41,27 @@ template <class T>
 class Parameters {
  public:
   explicit Parameters(Layout layout);
-  // State beside other parameters, in their layout: whoever may touch those may touch it.
+  // State for the parameters `owner`, with their layout and their gate.
   explicit Parameters(const Parameters* owner);
 
   const Layout& layout() const { return layout_; }
   T* data() const { return values_.data(); }
   std::ptrdiff_t size() const { return values_.size(); }
 
-  // A dense layer's parts.
+  // Parts of a dense layer's block.
   std::ptrdiff_t panel_stride() const { return (layout_.in() + 1) * kPanelWidth<T>; }
   Panels<T> kernel() const { return {data(), layout_.in(), layout_.out(), panel_stride(), kPanelWidth<T>}; }
   T* bias() const { return data() + layout_.in() * kPanelWidth<T>; }
 
-  // A tensor where it lies.
+  // A view of a tensor in the block.
   Panels<T> tensor(int tensor) const;
 
   // Copies a tensor out of the block or into it, row-major.
   void read(int tensor, T* to) const;
   void write(int tensor, const T* from);
 
-  // Grows whenever values change: copies that were read at a version are good until it changes. -1 while a writer is at
-  // work, who tells of its changes when it lets others in.
+  // Grows when values change: a copy is valid while the version is the one at which it was read. -1 while a writer
+  // holds the gate; it calls changed() before it lets others in.
   std::int64_t version() const { return gate_->has_writer() ? -1 : version_.load(std::memory_order_acquire); }
   void changed() { version_.fetch_add(1, std::memory_order_release); }
 

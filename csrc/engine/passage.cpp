@@ -14,7 +14,7 @@ struct Entry {
   Access access;
 };
 
-// What the calling thread holds, outermost first.
+// The gates that the calling thread holds, outermost first.
 struct Ledger {
   std::vector<Entry> entries;
   std::uint32_t generation = fork_generation();
@@ -22,7 +22,7 @@ struct Ledger {
 
 Ledger& ledger() {
   static thread_local Ledger held;
-  // In the child of a fork the gates are open: it holds nothing.
+  // In the child of a fork the gates are open, and the thread holds none.
   if (const std::uint32_t now = fork_generation(); held.generation != now) {
     held.entries.clear();
     held.generation = now;
@@ -52,7 +52,7 @@ std::vector<Entry> in_order(std::vector<Entry> entries) {
   return entries;
 }
 
-// Where a wait is ended none of them is entered.
+// Enters all gates in order. If a wait is interrupted, enters none and throws.
 void enter_all(const std::vector<Entry>& sorted, const Poll* poll) {
   auto next = sorted.begin();
   try {

@@ -1,13 +1,13 @@
-// Entering the gates of several layers together, without ever waiting for each other in a circle.
+// Enters the gates of several layers together, without deadlock.
 //
-// Who calls: predictions and copies (shared), training runs and assignments (exclusive), each on the thread that asked
-// for them. Members of a team do not enter: they work for a thread that has.
+// Callers: predictions and copies (shared), training runs and assignments (exclusive), on the thread that calls the
+// engine. Members of a team do not enter: they work for a thread that has entered.
 //
-// A thread may enter again while it is inside: code of the user's runs inside steps and predictions, and may read or
-// assign parameters, predict, or train another model. Gates that the thread holds already are not entered twice. Where
-// others must be waited for, the thread first leaves all that it holds, and then enters everything together in the
-// order of the addresses. So no thread ever holds a gate while it waits for an earlier one, whatever the user's code
-// does. While such a thread waits, others may pass: steps that run the user's code therefore change no parameter before
+// A thread may enter again while it is inside: user code runs inside steps and predictions, and may read or assign
+// parameters, predict, or train another model. Gates that the thread already holds are not entered twice. If it must
+// wait for another gate, the thread first leaves all gates that it holds, and then enters all of them together in the
+// order of their addresses. So no thread ever holds a gate while it waits for an earlier one, whatever user code does.
+// While this thread waits, others may enter its gates: steps that run user code therefore change no parameter before
 // all of that code has run.
 #pragma once
 
@@ -19,22 +19,22 @@
 
 namespace lamina::engine {
 
-// Asked about every 20 ms by a thread that waits or works; where it returns true what it does ends early.
+// Called about every 20 ms by a thread that waits or works; if it returns true, the wait or the work ends early.
 using Poll = std::function<bool()>;
 
-// Thrown where a wait was ended by its poll. What was held before the call is held again.
+// Thrown if a poll ended a wait. The thread then holds the gates that it held before the call.
 struct Interrupted {};
 
-// Returns when `holds()`, which is asked with ever longer pauses. The poll may be null.
+// Calls holds() repeatedly, with pauses, until it returns true. The poll may be null.
 void wait_until(const std::function<bool()>& holds, const Poll* poll);
 
 class Passage {
  public:
   struct AtOnce {};
 
-  // Enters gates, which are sorted, each once, and outlive the passage.
+  // Enters the gates. `gates` must be sorted, without duplicates, and outlive the passage.
   Passage(const std::vector<Gate*>& gates, Access access, const Poll* poll);
-  // The same where nobody must be waited for; else entered() is false.
+  // The same without waiting: if a gate is not open, enters none, and entered() is false.
   Passage(const std::vector<Gate*>& gates, Access access, AtOnce);
   ~Passage();
   Passage(const Passage&) = delete;
@@ -44,7 +44,7 @@ class Passage {
 
   // Whether a thread waits for one of the gates.
   bool is_wanted() const noexcept;
-  // Opens the gates until nobody waits for them any more, and enters again: for a writer between two steps.
+  // Leaves the gates, waits until no thread waits for them, and enters again: for a writer between two steps.
   void let_through();
 
   // Whether the calling thread holds any gate; whether it holds this one.
@@ -59,7 +59,7 @@ class Passage {
   const std::vector<Gate*>& gates_;
   const Access access_;
   std::size_t below_ = 0;            // entries of the thread's ledger that are not this passage's
-  std::vector<std::size_t> raised_;  // of these, those that were shared and are exclusive as long as this passage lasts
+  std::vector<std::size_t> raised_;  // indices of shared entries that this passage has made exclusive
   std::uint32_t generation_;         // of forks
   bool entered_ = false;
 };

@@ -7,19 +7,19 @@
 namespace lamina::engine {
 namespace {
 
-// Measured on an EPYC of Zen 4 (2 cores); they need to be right within a factor of two.
+// Measured on a Zen 4 EPYC (2 cores); they need to be right only within a factor of two.
 constexpr double kShareOfPeak = 0.6;  // of one multiply-add a cycle and lane, at kGigahertz
 constexpr double kGigahertz = 3.5;
 constexpr double kBarrier = 350;      // ns, two threads: two cache lines go from core to core
 constexpr double kWake = 3000;        // ns to start a team that looks for work
-constexpr double kLayer = 800;        // ns of a layer that a team computes for a prediction
-constexpr double kNearBytes = 40;     // a ns, from the second-level cache
-constexpr double kFarBytes = 12;      // and from beyond it
-constexpr double kForeignBytes = 10;  // from a cache where another core has written them
+constexpr double kLayer = 800;        // ns for each layer of a prediction by a team
+constexpr double kNearBytes = 40;     // bytes a ns from the second-level cache
+constexpr double kFarBytes = 12;      // bytes a ns from beyond it
+constexpr double kForeignBytes = 10;  // bytes a ns from a cache of the core that has written them
 constexpr std::ptrdiff_t kNearCache = 1 << 20;
 constexpr std::ptrdiff_t kHalfPanel = 16;  // rows; fewer are not divided
-// Of predictions: bytes a ns that are only read, from caches and from memory, and what fits into the caches. Rows that
-// a member gets at least, and the share of one thread's time that is worth a team.
+// For predictions: bytes a ns of weights read from caches and from memory, the size of the caches, the fewest rows of a
+// member, and the share of one thread's time below which a team is used.
 constexpr double kCacheBytes = 75, kMemoryBytes = 18;
 constexpr std::ptrdiff_t kLastCache = 24 << 20;
 constexpr double kFewestRows = 4, kWorthwhile = 0.8;
@@ -30,7 +30,7 @@ double nanoseconds(double multiply_adds, int vector_bytes) {
 
 double transfer(double bytes) { return bytes / (bytes > kNearCache ? kFarBytes : kNearBytes); }
 
-// What so many threads lose in a step: barriers, and the share of some bytes that others have written.
+// Nanoseconds that a step of a team loses to barriers and to reading bytes that other members have written.
 double lost(int threads, double barriers, double bytes) {
   if (threads == 1) return 0;
   return barriers * kBarrier * (0.5 + 0.25 * threads) + bytes * (threads - 1) / threads / kForeignBytes;
@@ -53,12 +53,12 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
   };
   for (int threads = 1; threads <= most_threads;
        threads = threads < most_threads ? std::min(2 * threads, most_threads) : most_threads + 1) {
-    // Values go from those who own a layer's outputs to those of the next; above the lowest layer also weights, for the
-    // way back divides their rows. Those stay where they are only in the lowest.
+    // Values move from the owners of a layer's outputs to those of the next layer. Weights move too, since backward
+    // divides their rows; only those of the lowest layer stay.
     consider(Schedule::stationary, threads,
              (compute + 3 * transfer(tape)) / threads + lost(threads, static_cast<double>(2 * shape.layers + 2),
                                                              tape + static_cast<double>(shape.upper_bytes)));
-    // Half of the values and gradients, and all weights, go to those who need them next. The rows divide into so many.
+    // Half of the values and gradients, and all weights, move between members. Only `members` members get rows.
     const auto members =
         static_cast<double>(std::min<std::ptrdiff_t>(threads, (shape.rows + kHalfPanel - 1) / kHalfPanel));
     if (shape.separable && threads > 1)
@@ -66,7 +66,7 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
                (compute / 3 + 3 * transfer(tape)) / threads + compute * 2 / 3 / members +
                    lost(threads, 2, tape / 2 + parameters));
     if (!shape.segmentable || segments < 2) continue;
-    // A segment reads all weights and writes all gradients; both go around.
+    // A segment reads all weights and writes all gradients; both move between members.
     const double rounds = static_cast<double>((segments + threads - 1) / threads),
                  share = 1 / static_cast<double>(segments);
     consider(Schedule::chunked, threads,
@@ -79,7 +79,7 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
 StepPlan plan_prediction(const StepShape& shape, int most_threads) {
   const double rows = static_cast<double>(shape.rows), weights = static_cast<double>(shape.parameter_bytes);
   const double work = nanoseconds(shape.work * rows, shape.vector_bytes);
-  // Caches are read while something is computed, memory is waited for.
+  // Reads from caches overlap with computation; reads from memory do not.
   const bool far = shape.parameter_bytes > kLastCache;
   const double read = weights / (far ? kMemoryBytes : kCacheBytes);
   const auto time = [&](double computing, double reading) {
@@ -92,7 +92,7 @@ StepPlan plan_prediction(const StepShape& shape, int most_threads) {
     lowest = cost;
     best = {schedule, threads};
   };
-  // Rows divide where each member gets enough of them to be worth reading all weights, and waking for.
+  // Members divide the rows if each gets enough of them to be worth waking it and reading all weights.
   const int members =
       static_cast<int>(std::min<double>(most_threads, std::min(work / (4 * kWake), rows / kFewestRows)));
   if (members >= 2) consider(Schedule::chunked, members, time(work / members, read) + kWake);

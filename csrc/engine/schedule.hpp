@@ -1,4 +1,4 @@
-// The cost model: how many threads a piece of work is worth, and how they divide it. Nothing here changes a result.
+// The cost model: chooses the number of threads and how they divide the work. It changes no result.
 #pragma once
 
 #include <cstddef>
@@ -14,13 +14,13 @@ enum class Schedule {
 struct StepShape {
   std::ptrdiff_t rows;             // of the batch
   double work;                     // multiply-adds forward, for each row
-  std::ptrdiff_t parameter_bytes;  // of the layers that are trained
+  std::ptrdiff_t parameter_bytes;  // of the trained layers; for predictions, of all layers
   std::ptrdiff_t upper_bytes = 0;  // of these, all but the lowest one's
   std::ptrdiff_t row_bytes;        // of values and gradients, for each row
   std::ptrdiff_t layers;
   int vector_bytes;
-  bool segmentable;        // every layer takes each row alone
-  bool separable = false;  // and its gradients can be computed after those of its input
+  bool segmentable;        // segments of rows can be computed apart
+  bool separable = false;  // gradients of parameters can be computed after all dx
 };
 
 struct StepPlan {
@@ -30,7 +30,7 @@ struct StepPlan {
 
 StepPlan plan_step(const StepShape& shape, int most_threads);
 
-// Threads for a prediction, and whether they divide rows or weights.
+// The threads of a prediction, which divide rows (chunked) or weights (stationary).
 StepPlan plan_prediction(const StepShape& shape, int most_threads);
 
 }  // namespace lamina::engine

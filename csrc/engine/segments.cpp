@@ -3,7 +3,7 @@
 namespace lamina::engine {
 namespace {
 
-// Whether a node completes the pair that the one before it began.
+// Whether `node` is the second of a pair whose first is `before`.
 template <class T>
 bool completes(const SegmentNode<T>& node, const SegmentNode<T>& before) {
   return (node.index & 1) != 0 && before.level == node.level;

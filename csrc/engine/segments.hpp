@@ -1,5 +1,5 @@
-// The gradients of a batch's segments of rows, added as a binary tree: segment 2 i to segment 2 i + 1, pairs to pairs,
-// and so on, whoever computed them.
+// Adds the gradients of a batch's segments of rows as a binary tree: segment 2 i and segment 2 i + 1, pairs and pairs,
+// and so on. The tree does not depend on which member computed a segment.
 #pragma once
 
 #include <vector>
@@ -18,7 +18,7 @@ struct SegmentNode {
   T* sums;
 };
 
-// What one member of a team adds up: the complete subtrees of its run of segments.
+// The partial sums of one member of a team: the complete subtrees of its range of segments.
 template <class T>
 class SegmentSums {
  public:
@@ -30,9 +30,9 @@ class SegmentSums {
   SegmentSums(const Kernels<T>& kernels, std::ptrdiff_t size) : kernels_(kernels), size_(size) {}
 
   void clear();
-  // Where the gradient of the next segment goes; the second of a pair is added to the first.
+  // Returns the memory for the next segment's gradient; the second of a pair must be added to the first.
   Place open(std::ptrdiff_t segment);
-  // That gradient is there.
+  // Called when that gradient is complete.
   void close();
   const std::vector<SegmentNode<T>>& nodes() const { return nodes_; }
 
@@ -45,14 +45,14 @@ class SegmentSums {
   bool added_ = false;
 };
 
-// Adds what all members hold, in the order of their segments, for a range of the gradient.
+// Adds the partial sums of all members, in the order of their segments, for a range of the gradient's elements.
 template <class T>
 class SegmentTree {
  public:
   SegmentTree(const Kernels<T>& kernels, Range range) : kernels_(kernels), range_(range) {}
 
   void add(const SegmentSums<T>& member);
-  // The sums, in some member's memory.
+  // The total, in the memory of one of the members.
   T* finish();
 
  private:

@@ -1,10 +1,10 @@
-// One batch, by either schedule: forward, losses, backward, and what becomes of the gradients.
+// A step (one batch) by each of the three schedules: forward, losses, backward, and the use of the gradients.
 #include <algorithm>
 
 #include "engine/training.hpp"
 
 namespace lamina::engine {
-// Lets the calling thread's owner have a word, where it is time.
+// Makes the sink of layer l, which stores gradients in `sums`, or applies them at once if `sums` is null.
 template <class T>
 GradientSink<T> Trainer<T>::sink(std::ptrdiff_t l, std::ptrdiff_t rows, T* sums, bool add) const {
   T* zeros = sums == nullptr && stored_.size() != 0 ? stored_.data() + update_.offset(l) : nullptr;
@@ -19,7 +19,7 @@ void Trainer<T>::backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums,
   network_->layer(l).backward(pass, units, below, &to);
 }
 
-// Steps part of all layers' parameters, given all gradients.
+// Takes the optimizer's step for elements mine.begin … mine.end - 1 of all gradients, which lie in `sums`.
 template <class T>
 void Trainer<T>::update_from(T* sums, Range mine) const {
   for (std::ptrdiff_t l = 0; l < update_.depth(); ++l) {
@@ -35,13 +35,14 @@ void Trainer<T>::update_from(T* sums, Range mine) const {
   }
 }
 
-// How often the first layer asks for more of the next rows in so many of its units.
+// How often the first layer calls Ahead::some() in that many units of backward.
 template <class T>
 std::ptrdiff_t Trainer<T>::calls_ahead(std::ptrdiff_t units) const {
   return units * panel_count(network_->boundaries()[0].width, kPanelWidth<T>);
 }
 
-// What follows when all gradients lie in memory. The hook has yet to be told of layers `told` and below.
+// Uses stored gradients: calls the hook for layers `told` and below, then updates the parameters (Mode::train) or adds
+// the penalties' gradients (Mode::store).
 template <class T>
 void Trainer<T>::use_stored(Mode mode, std::ptrdiff_t told, int index, int count, Barrier& barrier) {
   if (update_.hooked()) {
@@ -57,7 +58,7 @@ void Trainer<T>::use_stored(Mode mode, std::ptrdiff_t told, int index, int count
     update_.apply(stored_.data(), index, count, barrier);
 }
 
-// Asked inside of long steps, by each member, whether to give the step up.
+// Tells a member inside a long step whether to give the step up.
 template <class T>
 class Trainer<T>::Look final : public Interrupt {
  public:
@@ -72,10 +73,10 @@ class Trainer<T>::Look final : public Interrupt {
   int index_;
 };
 
-// All members go through the layers together.
+// Schedule::stationary: all members go through the layers together.
 template <class T>
 void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier& barrier) {
-  constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;  // whole vectors of the transposed gradient
+  constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;  // rows, so that members write whole vectors of dzᵀ
   const Range rows = share_of(step.size, grain, index, count);
   Run& run = step.run;
   const bool test = run.mode == Mode::test;
@@ -128,7 +129,7 @@ void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier
   if (run.mode == Mode::train) update_.finish(index, count, barrier);
 }
 
-// The gradients of all segments, parameters mine.begin … mine.end - 1.
+// Adds up the gradients of all segments, for parameters mine.begin … mine.end - 1.
 template <class T>
 T* Trainer<T>::merged(Range mine, int members) const {
   SegmentTree<T> tree(kernels_, mine);
@@ -136,7 +137,7 @@ T* Trainer<T>::merged(Range mine, int members) const {
   return tree.finish();
 }
 
-// Each member takes segments of rows through all layers.
+// Schedule::chunked: each member takes segments of rows through all layers.
 template <class T>
 void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& barrier) {
   Member& member = *members_[static_cast<std::size_t>(index)];
@@ -201,8 +202,8 @@ bool Trainer<T>::separable() const {
   return true;
 }
 
-// Each member takes rows through all layers and back; then, when all have met, panels of weights through the whole
-// batch.
+// Schedule::by_rows: each member takes rows forward and back through all layers. After a barrier, it computes the
+// gradients of some panels of weights from the whole batch.
 template <class T>
 void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& barrier) {
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;
@@ -228,7 +229,7 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
   }
   if (lowest == depth) return;
   barrier.wait();
-  // The unit whose middle lies in a member's share of all the work is the member's.
+  // A unit belongs to the member whose share of all the work contains its middle.
   const auto work = [&](std::ptrdiff_t l) -> double {
     const Layer<T>& layer = network_->layer(l);
     return update_.layer(l).trained() ? layer.gradient_work() * static_cast<double>(lines(l, {0, 1}).end) : 0;

@@ -1,4 +1,4 @@
-// What one pass through a network leaves behind: the values between layers and the gradients on the way back.
+// The values between layers of one forward pass, and their gradients of the backward pass.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ inline Range share_of(std::ptrdiff_t items, std::ptrdiff_t grain, int index, int
   return {std::min(items, grains * index / count * grain), std::min(items, grains * (index + 1) / count * grain)};
 }
 
-// A boundary is what lies between two layers: boundary 0 is the input, boundary l the output of layer l - 1.
+// A boundary holds the values between two layers: boundary 0 is the input, boundary l the output of layer l - 1.
 struct BoundaryShape {
   std::ptrdiff_t width;      // columns
   std::ptrdiff_t factor;     // rows for each row of the batch
@@ -24,9 +24,9 @@ struct BoundaryShape {
   bool transposed = false;   // the layer below reads the gradient's transpose
   bool has_gradient = true;  // something below is trained
   bool sparse = false;       // entries instead of values
-  bool in_panels = false;    // where row_major: the finished gradient is kept in panels too
-  int row_notes = 0;         // numbers that the layer below keeps for each row, forward, for the way back
-  int column_notes = 0;      // and for each column
+  bool in_panels = false;    // if row_major: the finished gradient is kept in panels too
+  int row_notes = 0;         // numbers for each row that the layer below saves in forward for backward
+  int column_notes = 0;      // the same for each column
 };
 
 template <class T>
@@ -43,16 +43,16 @@ template <class T>
 class Tape {
  public:
   Tape() = default;
-  // Without `training` only values, and none for the output, which is the caller's.
+  // Without `training` allocates values only, except those of the output, whose memory is the caller's.
   Tape(const std::vector<BoundaryShape>& boundaries, std::ptrdiff_t capacity, bool training);
 
-  // Makes room for so many entries of a sparse input.
+  // Allocates memory for that many entries of a sparse input.
   void reserve_entries(std::ptrdiff_t entries);
-  // Arranges the views anew for so many rows, at most the capacity.
+  // Sets the views of the boundaries for a number of rows, at most the capacity.
   void set_rows(std::ptrdiff_t rows);
 
-  // Another view of that tape's memory, but for the input, of which it has its own: memory for it, and as the views are
-  // now.
+  // For a tape that shares `other`'s memory except for boundary 0: reserve_input() allocates the memory of boundary 0,
+  // and follow() copies the views of the other boundaries after other.set_rows().
   void reserve_input(const Tape& other);
   void follow(const Tape& other);
 

@@ -9,15 +9,15 @@
 namespace lamina::engine {
 namespace {
 
-// A step that may take longer than this stores its gradients, so that it can be given up before anything has changed.
+// A step that may take longer than this stores its gradients, so that it can be given up before a parameter changes.
 constexpr double kLongStep = 60e6;  // ns
-// It may where it takes so many times what it would take at a peak of 128 GFLOP/s a core with AVX-512.
+// Assume that a step can take kCautious times the time it would need at 128 GFLOP/s a core (with AVX-512).
 constexpr double kCautious = 2;
 
-// A run of less than this stays on the calling thread.
+// A run of shorter time stays on the calling thread.
 constexpr double kWorthATeam = 60e3;  // ns, by the same guess: about 100 µs
 
-// Members that copy a batch's input each for itself, at most, and its bytes.
+// Each member copies a batch's whole input itself if there are at most so many members and bytes.
 constexpr int kMostCopies = 4;
 constexpr std::ptrdiff_t kMostCopied = 512 << 10;
 
@@ -31,8 +31,8 @@ class AtEnd {
   Function function_;
 };
 
-// One run after the other. Whoever is inside a step, of whichever model, does not wait: the other might be waiting for
-// it.
+// Admits one run of a trainer at a time. A thread that is inside a step of any model raises instead of waiting, because
+// the other run may be waiting for it.
 class Turn {
  public:
   Turn(Gate& gate, const Poll* poll) : gate_(gate) {
@@ -114,13 +114,13 @@ void Trainer<T>::reserve(const Run& run, std::ptrdiff_t rows, int members) {
     stored_ = Buffer<T>(update_.gradient_size());
     stored_is_zero_ = true;
   }
-  // A sparse layer relies on zeros, and leaves them behind.
+  // The gradient of a sparse layer needs zeros in stored_, and leaves zeros there.
   if (sparse && !run.stores && !stored_is_zero_) std::fill(stored_.data(), stored_.data() + stored_.size(), T(0));
   stored_is_zero_ = false;
   workspace_bytes_ += static_cast<std::ptrdiff_t>(allocated_bytes()) - before;
 }
 
-// Whether each member had better copy the whole batch's input than take from the others what they have copied.
+// Whether each member copies the whole batch's input itself, instead of reading rows that other members copied.
 template <class T>
 bool Trainer<T>::worth_own_inputs(const StepPlan& plan, std::ptrdiff_t rows) const {
   const BoundaryShape& input = network_->boundaries()[0];
@@ -130,7 +130,7 @@ bool Trainer<T>::worth_own_inputs(const StepPlan& plan, std::ptrdiff_t rows) con
          !network_->layer(0).forward_by_rows(rows, plan.threads);
 }
 
-// Some steps of a run, by so many threads.
+// Runs some steps of a run on a team of that many threads.
 template <class T>
 void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
   const Batches& batches = run.batches;
@@ -156,14 +156,14 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
         head_->collect(size, head_->divisor(run.data, first, size), update_.penalty(), run.totals);
         run.totals.count_step();
         if ((host() || update_.hooked()) && run.mode == Mode::train)
-          update_.mark_changed();  // what runs in the next step reads them
+          update_.mark_changed();  // Python code in the next step may read them
       }
       unsigned flags = index == 0 && run.stopped() ? kStop : 0u;
       if (index == 0 && (run.passage.is_wanted() || run.poll_is_due())) flags |= kPause;
       flags = barrier.wait(flags);
       if ((flags & kStop) != 0) return;
       if ((flags & kPause) == 0) continue;
-      if (index == 0) {  // all members have ended the step: whoever looks now finds it whole
+      if (index == 0) {  // all members have completed the step: parameters are consistent
         if (run.mode == Mode::train) update_.mark_changed();
         run.poll_if_due(index);
         run.passage.let_through();
@@ -204,14 +204,14 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   run.interruptible = (maybe_long && (measured_[test] == 0 || measured_[test] > kLongStep)) || forced_long_;
   if (run.interruptible && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
   run.schedule = plan.schedule;
-  // Also where code of the user's runs in a step: while it waits for somebody else, others may look at the parameters.
+  // Also if user code runs in a step: while it waits for a gate, other threads may read the parameters.
   run.stores =
       mode == Mode::store ||
       (mode == Mode::train && (update_.stores() || host() || (run.interruptible && run.schedule != Schedule::chunked)));
   run.own_inputs = worth_own_inputs(plan, largest);
   run.settled = mode != Mode::test && network_->first_trained() < network_->depth();
   reserve(run, largest, plan.threads);
-  const AtEnd changed([&] {  // also where a step fails
+  const AtEnd changed([&] {  // also if a step fails
     if (mode == Mode::train) update_.mark_changed();
   });
   for (std::ptrdiff_t step = 0; step < steps && !run.stopped();) {

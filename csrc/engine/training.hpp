@@ -1,4 +1,4 @@
-// Training: steps over batches, whole epochs in one call.
+// Training: runs a step for each batch, a whole epoch in one call.
 #pragma once
 
 #include <algorithm>
@@ -18,14 +18,14 @@
 
 namespace lamina::engine {
 
-// Which batches a call runs through.
+// The batches of one call.
 struct Batches {
   std::ptrdiff_t first;  // row (of the order) where the first begins
-  std::ptrdiff_t rows;   // in all
+  std::ptrdiff_t rows;   // of all batches
   std::ptrdiff_t size;
 };
 
-// What the members of a team tell each other at a barrier.
+// Flags that the members of a team combine at a barrier.
 constexpr unsigned kStop = 1, kPause = 2;
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
 
@@ -33,28 +33,28 @@ template <class T>
 class Trainer {
  public:
   using Number = T;
-  // `poll` is asked on the calling thread from time to time, at most some 20 ms apart; where it returns true the run
-  // ends after the step, or inside a long one before anything has changed. Where it has not begun, Interrupted is
-  // thrown.
+  // `poll` is called on the calling thread, between steps and inside long ones, at most every 20 ms. If it returns
+  // true, the run ends after the present step, or inside a long one before a parameter changes. If the run has not
+  // begun, Interrupted is thrown.
 
   Trainer(std::shared_ptr<Network<T>> network, HeadSpec<T> head, std::vector<bool> labels, UpdateSpec<T> update);
 
-  // Takes a step for each batch, with the learning rate rates[step] (the last one from there on). `iteration`
-  // is the number of the optimizer's batches before, `draw` that of the model's life: noise depends on it. Steps that
-  // were completed are in the totals, also where one throws.
+  // Takes a step for each batch, with the learning rate rates[step] (the last one for all later steps). `iteration`
+  // counts the optimizer's batches before this call, `draw` the model's: noise depends on it. If a step throws, the
+  // totals contain the steps that were completed.
   void train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates, std::int64_t iteration,
              std::uint64_t draw, Totals& totals, const Poll& poll);
-  // Losses and metrics alone.
+  // Computes losses and metrics without training.
   void test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll);
-  // The gradient of one batch's loss, in the layers' layouts; layers that are not trained stay empty.
+  // The gradient of one batch's loss, in the layers' layouts; null for layers that are not trained.
   std::vector<std::shared_ptr<Parameters<T>>> gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
                                                         std::uint64_t draw, Totals& totals, const Poll& poll);
 
-  // From now on the hook is told when a layer's gradient is complete. Nobody may be training.
+  // Sets the function that is called when a layer's gradient is complete. No run may be in progress.
   void set_hook(typename Update<T>::Hook hook) { update_.set_hook(std::move(hook)); }
 
-  // For tests: the schedule of every step from now on, where it is possible; threads 0 leaves the choice. `as_long`:
-  // steps are treated as long ones, which store their gradients and can be given up.
+  // For tests: forces the schedule of all later steps if the network allows it, and the number of threads if not 0.
+  // `as_long`: steps are treated as long ones, which store their gradients and can be given up.
   void force(Schedule schedule, int threads, bool as_long) {
     forced_ = true;
     forced_long_ = as_long;
@@ -68,18 +68,18 @@ class Trainer {
   std::ptrdiff_t lines() const { return network_->boundaries().back().factor; }  // of the output, for each row
   const std::vector<bool>& labels() const { return labels_; }
   std::ptrdiff_t metrics() const { return static_cast<std::ptrdiff_t>(head_spec_.metrics.size()); }
-  // Bytes of tapes, gradients and targets that are held.
+  // Bytes allocated for tapes, gradients and targets.
   std::ptrdiff_t workspace_bytes() const { return workspace_bytes_; }
 
  private:
-  // What one member of a chunked step keeps.
+  // Memory of one member in chunked steps.
   struct Member {
     Member(const Kernels<T>& kernels, std::ptrdiff_t size) : sums(kernels, size) {}
     Tape<T> tape;
     SegmentSums<T> sums;
   };
   enum class Mode { train, test, store };
-  // One call of run(): what it was asked for, and what its members share.
+  // One call of run(): its arguments, and state that its members share.
   struct Run {
     Mode mode;
     const TrainingData<T>& data;
@@ -91,8 +91,8 @@ class Trainer {
     const Poll& poll;
     Passage& passage;
     Schedule schedule = Schedule::stationary;
-    bool settled = false;        // all losses of a step are there before its last phase
-    bool own_inputs = false;     // members use their own tapes
+    bool settled = false;        // no barrier is needed after a step to have all its losses
+    bool own_inputs = false;     // each member copies the whole input to its own tape
     bool stores = false;         // gradients are stored before they are applied
     bool interruptible = false;  // a step may be given up
     std::atomic<bool> stop{false};
@@ -101,14 +101,14 @@ class Trainer {
     bool stopped() const { return stop.load(std::memory_order_relaxed); }
     bool given_up() const { return interruptible && stopped(); }
     bool poll_is_due() const { return poll && std::chrono::steady_clock::now() >= next_poll; }
-    // Member 0 polls. What the poll runs may read parameters: none may be half changed.
+    // Polls if due; only on member 0. The poll may run Python code that reads parameters: none may be half changed.
     void poll_if_due(int index) {
       if (index != 0 || stopped() || !poll_is_due()) return;
       next_poll = std::chrono::steady_clock::now() + kPollInterval;
       if (poll()) stop.store(true, std::memory_order_relaxed);
     }
   };
-  // One batch of a run: `size` rows of the order from row `first` on.
+  // One batch of a run: `size` rows, from row `first` of the order on.
   struct Step {
     Run& run;
     std::ptrdiff_t first, size;
@@ -143,14 +143,14 @@ class Trainer {
   std::unique_ptr<Head<T>> head_;
   Tape<T> tape_;  // of the whole batch
   std::vector<std::unique_ptr<Member>> members_;
-  std::vector<Tape<T>> own_tapes_;  // of the members, where each has the whole batch's input to itself; else empty
+  std::vector<Tape<T>> own_tapes_;  // one for each member, used if run.own_inputs
   Buffer<T> stored_;
   std::ptrdiff_t capacity_ = 0, workspace_bytes_ = 0;
   bool stored_is_zero_ = false;
 
-  Gate turn_;      // tapes and targets are those of one run
+  Gate turn_;      // held by the run that uses tapes and targets
   Pace paces_[2];  // of training and of testing
-  // Nanoseconds of a step in the last run, which had so many rows a batch.
+  // Nanoseconds of a step in the last run of training and of testing, and the rows of its largest batch.
   double measured_[2] = {0, 0};
   std::ptrdiff_t measured_rows_[2] = {0, 0};
   bool separable() const;

@@ -9,7 +9,7 @@
 namespace lamina::engine {
 namespace {
 
-// Elements of a piece, at most.
+// The largest number of elements of a piece.
 constexpr std::ptrdiff_t kPiece = 8192;
 
 template <class T>
@@ -94,14 +94,14 @@ void Update<T>::tell(std::ptrdiff_t l, T* gradients) const {
 template <class T>
 void Update<T>::begin_step(std::int64_t iteration, double rate) {
   applies_ = (iteration + 1) % spec_.accumulate == 0;
-  const std::int64_t steps = iteration / spec_.accumulate;  // before this one
+  const std::int64_t steps = iteration / spec_.accumulate;  // completed steps
   first_ = steps == 0;
   overwrites_ = spec_.overwrite_every > 0 && (steps + 1) % spec_.overwrite_every == 0;
   for (std::size_t g = 0; g < spec_.settings.size(); ++g)
     optimizer_->prepare(spec_.settings[g].data(), rate, steps + 1, scalars_[g].data());
 }
 
-// Padding may hold what a NaN made of its zeros: sums leave it out.
+// Sums over a piece without its padding, whose zeros a NaN may have overwritten.
 template <class T>
 template <class Sum>
 double Update<T>::sum_of(const Piece& piece, Sum&& sum) const {
@@ -159,19 +159,19 @@ void Update<T>::add_penalties(T* gradients, int index, int count) const {
   });
 }
 
-// What each clipped norm makes of its gradients, given the pieces' sums of squares.
+// Computes the factor by which each clipped norm scales its gradients, from the pieces' sums of squares.
 template <class T>
 void Update<T>::find_factors() {
   std::fill(factors_.begin(), factors_.end(), 0.0);
   for (std::size_t i = 0; i < pieces_.size(); ++i) factors_[static_cast<std::size_t>(pieces_[i].norm)] += squares_[i];
   for (double& factor : factors_) {
     const double norm = std::sqrt(factor);
-    factor = norm > spec_.limit ? spec_.limit / norm : (norm <= spec_.limit ? 1 : norm);  // NaN where it is
+    factor = norm > spec_.limit ? spec_.limit / norm : (norm <= spec_.limit ? 1 : norm);  // NaN stays NaN
     if (spec_.clip == Clip::global_norm && std::isinf(norm)) factor = std::numeric_limits<double>::quiet_NaN();
   }
 }
 
-// Adds the gradients to those of earlier batches. Where this batch completes a step, gradients become their mean.
+// Adds the gradients to those of earlier batches. If this batch completes a step, they become the mean of all.
 template <class T>
 bool Update<T>::accumulate(T* gradients, int index, int count) const {
   if (spec_.accumulate <= 1) return true;

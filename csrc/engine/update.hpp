@@ -19,18 +19,18 @@ struct Constraint {
   NormBounds<double> bounds{0, 0, 0};
 };
 
-// How training treats one tensor of a layer. The loss contains l1 Σ|w| + l2 Σ w².
+// How training updates one tensor of a layer. l1 Σ|w| + l2 Σ w² is added to the loss.
 struct TensorUpdateSpec {
-  int group = -1;  // of the optimizer's settings; -1: left alone
+  int group = -1;  // index of the optimizer's settings; -1: not trained
   double l1 = 0, l2 = 0;
   Constraint constraint{};
 };
 
-// Beside a layer's parameters, in their layout.
+// Blocks of state for a layer's parameters, in their layout, and how each tensor is updated.
 template <class T>
 struct LayerUpdateSpec {
   std::vector<std::shared_ptr<Parameters<T>>> slots;    // of the optimizer
-  std::shared_ptr<Parameters<T>> accumulator, average;  // where gradients are accumulated, parameters averaged
+  std::shared_ptr<Parameters<T>> accumulator, average;  // sums of gradients, averages of parameters
   std::vector<TensorUpdateSpec> tensors;
 };
 
@@ -38,11 +38,11 @@ enum class Clip { none, value, norm, global_norm };
 
 template <class T>
 struct UpdateSpec {
-  int optimizer = 0;                          // in the kernel table
+  int optimizer = 0;                          // index in the kernel table
   std::vector<std::vector<double>> settings;  // of each group
-  Clip clip = Clip::none;                     // each element, each tensor's norm, or that of all tensors together
+  Clip clip = Clip::none;                     // of each element, each tensor's norm, or the norm of all tensors
   double limit = 0;
-  std::int64_t accumulate = 1;       // a step for the mean gradient of so many batches
+  std::int64_t accumulate = 1;       // batches whose mean gradient is used for one step
   double average = -1;               // momentum of the running average of parameters; < 0: there is none
   std::int64_t overwrite_every = 0;  // steps after which averages replace parameters; 0: never
   std::vector<LayerUpdateSpec<T>> layers;
@@ -51,12 +51,12 @@ struct UpdateSpec {
 template <class T>
 struct TensorRule {
   bool trained;
-  const T* scalars;  // of the optimizer's kernel, for this step
+  const T* scalars;  // from the optimizer kernel's prepare(), for this step
   TensorUpdateSpec spec;
   bool penalized() const { return trained && (spec.l1 != 0 || spec.l2 != 0); }
 };
 
-// One layer's share of a step.
+// The update of one layer.
 template <class T>
 struct LayerUpdate {
   Parameters<T>* parameters = nullptr;
@@ -65,20 +65,20 @@ struct LayerUpdate {
   bool trained() const;
 };
 
-// Steps elements begin … begin + count - 1 of a block, which belong to one tensor.
+// Takes the optimizer's step for elements begin … begin + count - 1 of a block, which belong to one tensor.
 template <class T>
 void step_elements(const OptimizerKernel<T>& optimizer, const LayerUpdate<T>& layer, int tensor, const T* gradient,
                    std::ptrdiff_t begin, std::ptrdiff_t count);
 
-// Calls part(tensor, begin, count) for the runs of tensors that elements begin … end - 1 of a block consist of.
+// Calls part(tensor, begin, count) for each run of one tensor's elements within elements begin … end - 1 of a block.
 template <class T, class Part>
 void for_each_part(const Parameters<T>& parameters, std::ptrdiff_t begin, std::ptrdiff_t end, Part&& part);
 
 template <class T>
 class Update {
  public:
-  // Told when a layer's gradient is complete, on the calling thread, from the last layer down; it may change it. After
-  // all of them it is called once more, with layer -1 and no gradient.
+  // Called on the calling thread when a layer's gradient is complete, from the last layer down; it may change the
+  // gradient. After all layers it is called once more, with layer -1 and no gradient.
   using Hook = std::function<void(std::ptrdiff_t layer, T* gradient, std::ptrdiff_t size)>;
 
   Update(UpdateSpec<T> spec, const Kernels<T>& kernels, const std::vector<Parameters<T>*>& parameters);
@@ -88,41 +88,41 @@ class Update {
   const OptimizerKernel<T>& optimizer() const { return *optimizer_; }
   std::ptrdiff_t gradient_size() const { return gradient_size_; }  // of all trained layers, one after the other
   std::ptrdiff_t offset(std::ptrdiff_t l) const { return offsets_[static_cast<std::size_t>(l)]; }
-  // Whether a step is parameter += rate gradient and nothing else.
+  // Whether step() only does parameter += scalars[0] gradient.
   bool plain() const { return plain_; }
-  // Whether gradients must be complete before the first of them may be used.
+  // Whether all gradients must be complete before the first of them is used.
   bool stores() const { return clips_by_norm() || spec_.accumulate > 1 || hooked(); }
   bool hooked() const { return hook_ != nullptr; }
 
   void set_hook(Hook hook) { hook_ = std::move(hook); }
   void tell(std::ptrdiff_t l, T* gradients) const;  // calls the hook
 
-  // Before batch number `iteration`, counting from 0.
+  // Called before batch `iteration` (from 0): prepares the optimizer's scalars.
   void begin_step(std::int64_t iteration, double rate);
 
-  // Steps elements begin … begin + count - 1 of a layer's block, which belong to one tensor, given their gradient, to
-  // which the penalty's is added.
+  // Updates elements begin … begin + count - 1 of a layer's block, which belong to one tensor: adds the penalty's
+  // gradient to `gradient`, clips it by value, and takes the optimizer's step.
   void step(const LayerUpdate<T>& layer, int tensor, T* gradient, std::ptrdiff_t begin, std::ptrdiff_t count) const;
 
-  // The members of a team call these together, where nothing says otherwise. Each looks after its pieces.
+  // The members of a team call these together, unless noted otherwise. Each member processes its pieces.
   void measure_penalties(int index, int count);
-  double penalty() const;  // of all, once everybody has measured
+  double penalty() const;  // the total; called after all members have measured
   void add_penalties(T* gradients, int index, int count) const;
-  // Given all gradients, without penalties: adds those, accumulates, clips and steps.
+  // Updates all parameters from all gradients: adds the penalties' gradients, accumulates, clips and steps.
   void apply(T* gradients, int index, int count, Barrier& barrier);
-  // Accumulates and clips gradients; false where a step needs more batches.
+  // Accumulates and clips gradients; returns false if the step needs more batches.
   bool accumulate_and_clip(T* gradients, int index, int count, Barrier& barrier);
-  // Steps with gradients that are accumulated and clipped.
+  // Takes the optimizer's step with accumulated and clipped gradients.
   void step_all(const T* gradients, int index, int count) const;
-  // After the optimizer's steps: averages and constraints.
+  // Called after the optimizer's steps: updates averages and applies constraints.
   void finish(int index, int count, Barrier& barrier);
 
   void mark_changed();
 
  private:
-  // A run of elements of one tensor; their number and order depend on the shapes alone.
+  // A run of elements of one tensor; the number and order of pieces depend on the shapes alone.
   struct Piece {
-    std::int32_t layer, tensor, norm;  // norm: which of the clipped norms
+    std::int32_t layer, tensor, norm;  // norm: index of the clipped norm
     std::ptrdiff_t begin, count;
   };
   template <class Sum>

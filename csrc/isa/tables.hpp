@@ -1,4 +1,4 @@
-// The kernel tables that a build may hold; CMake says which (LAMINA_HAVE_*).
+// The kernel tables that a build may contain; CMake defines which (LAMINA_HAVE_*).
 #pragma once
 
 #include "core/kernel_table.hpp"

@@ -1,8 +1,8 @@
-// Activations that take each element alone. One struct each: its name, what its derivative is computed
-// from, and both directions side by side. To add one: write the struct, add it to ElementActivations.
+// Activations that work on each element alone. Each is a struct with its name, what its derivative is computed from,
+// and both directions. To add one: write the struct, add it to ElementActivations (table.hpp).
 //
-// In backward, v is the output y or the input x as `derivative_of` says, and dy is dL/dy. A NaN in v or dy
-// comes out as NaN. Sources are given where a formula has one beyond its name.
+// In backward, v is the output y or the input x (info.derivative_of), and dy is dL/dy. A NaN in v gives NaN, and so
+// does a NaN in dy unless the derivative is 0. A source is given if the formula has one beyond its name.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -11,7 +11,7 @@
 
 namespace lamina::LAMINA_ISA {
 
-// Keeps NaN where a comparison has lost it.
+// `result`, but NaN if v is NaN: a comparison may have lost it.
 template <class T>
 [[gnu::always_inline]] inline Vec<T> unless_nan(Vec<T> v, Vec<T> result) {
   return v == v ? result : v;
@@ -376,7 +376,7 @@ struct TanhShrink {
 struct Squareplus {
   static constexpr ActivationInfo info{
       .name = "squareplus", .derivative_of = DerivativeOf::input, .has_alpha = true, .default_alpha = 4.0};
-  // √(x² + alpha), for which x² need not be a number of the type.
+  // √(x² + alpha), also if x² overflows.
   template <class T>
   static Vec<T> length(Vec<T> x, T alpha) {
     const Vec<T> root = sqrt(Vec<T>(fma(x, x, broadcast<T>(alpha)))), size = abs<T>(x);
@@ -424,11 +424,11 @@ struct SparseSigmoid {
   }
 };
 
-// Nanoseconds an element, for the decision how many threads are worth waking.
+// Nanoseconds an element, from which the number of threads is chosen.
 constexpr double kElementNanoseconds = 0.25;
 
-// Calls body(first row, rows, first column, columns) for parts of a matrix; where rows lie one after the other it is
-// one long row.
+// Calls body(first row, rows, first column, columns) for parts of a matrix. If the rows are contiguous (`packed`), the
+// matrix is treated as one long row.
 template <class T, class Body>
 [[gnu::always_inline]] inline void for_each_part(std::ptrdiff_t rows, std::ptrdiff_t cols, bool packed, Body&& body) {
   parallel_ranges(packed ? rows * cols : rows, packed ? 4 * kLanes<T> : 1,
@@ -445,7 +445,7 @@ template <class T>
   return {m.data + row * m.stride + column, rows, cols, m.stride};
 }
 
-// On one thread. Not inlined: one copy of each activation's code will do.
+// Both run on one thread. They are not inlined, so that each activation's code exists once.
 template <class Activation, class T>
 [[gnu::noinline]] void activate(Matrix<const T> x, Matrix<T> y, T alpha) {
   for (std::ptrdiff_t i = 0; i < x.rows; ++i, x.data += x.stride, y.data += y.stride)

@@ -1,4 +1,4 @@
-// Cross-entropies, from logits and from probabilities, and their focal forms.
+// Cross-entropy losses, from logits and from probabilities, and their focal forms.
 #pragma once
 
 #include "kernels/labels.hpp"
@@ -8,8 +8,8 @@
 namespace lamina::LAMINA_ISA {
 
 // Binary cross-entropy of a logit z: log(1 + exp(-|z|)) + max(z, 0) - z t, gradient sigmoid(z) - t, with the target
-// smoothed first: t (1 - s) + s / 2. An infinite logit that agrees with its target costs 0. Where sigmoid(z) is near 1
-// the gradient is (1 - t) - sigmoid(-z): the difference from 1 would be lost in it.
+// smoothed first: t (1 - s) + s / 2. The loss is 0 if an infinite logit agrees with its target. For z >= 0 the gradient
+// is computed as (1 - t) - sigmoid(-z): sigmoid(z) near 1 loses the digits of its difference from 1.
 struct SigmoidCrossEntropy : MeanOfColumns {
   static constexpr LossInfo info{.name = "sigmoid_cross_entropy", .parameters = "label_smoothing"};
   template <class T>
@@ -18,14 +18,14 @@ struct SigmoidCrossEntropy : MeanOfColumns {
     const Vec<T> t = target * (T(1) - smoothing) + T(0.5) * smoothing;
     const Vec<T> e = exp<T>(-abs<T>(z));
     const Vec<T> far = e / (e + T(1));  // sigmoid(-|z|)
-    // z t, or z (1 - t) reflected, with 0 where the factor is 0 even if z is infinite.
+    // max(z, 0) - z t as z times a factor; 0 if the factor is 0, even for an infinite z.
     const Vec<T> factor = z > T(0) ? T(1) - t : -t;
     const Vec<T> linear = factor == T(0) ? Vec<T>{} : z * factor;
     return {unless_nan<T>(z, linear + log1p_unit<T>(e)), z < T(0) ? far - t : (T(1) - t) - far};
   }
 };
 
-// Binary cross-entropy of a probability p: -t log(p) - (1 - t) log(1 - p), p kept within the margin.
+// Binary cross-entropy of a probability p: -t log(p) - (1 - t) log(1 - p), with p clamped to [ε, 1 - ε].
 struct BinaryCrossEntropy : MeanOfColumns {
   static constexpr LossInfo info{.name = "binary_cross_entropy", .parameters = "label_smoothing"};
   template <class T>
@@ -49,7 +49,7 @@ template <class T>
 }
 
 // w (1 - p_t)^γ BCE(p, t), with p_t = t p + (1 - t)(1 - p), t smoothed, and w = 1, or balanced t α + (1 - t)(1 - α).
-// Where logits z are given p = sigmoid(z), and nothing is kept within a margin: dL/dz is
+// For logits z, p = sigmoid(z) is not clamped, and dL/dz is
 // w ((1 - p_t)^γ (p - t) + γ (1 - p_t)^(γ - 1) (1 - 2 t) p (1 - p) BCE). Lin et al. 2017.
 struct BinaryFocalCrossEntropy : MeanOfColumns {
   static constexpr LossInfo info{.name = "binary_focal_cross_entropy",
@@ -68,14 +68,14 @@ struct BinaryFocalCrossEntropy : MeanOfColumns {
         gamma == T(0) ? Vec<T>{} : Vec<T>(gamma * power_of_unit<T>(missed, gamma - T(1)) * (T(1) - T(2) * t));
     const Vec<T> weight = alpha < T(0) ? broadcast<T>(T(1)) : t * alpha + (T(1) - t) * (T(1) - alpha);
     const Vec<T> inner =
-        logits ? Vec<T>(p * rest) : broadcast<T>(T(1));  // of an infinite logit 0, and infinity times 0
+        logits ? Vec<T>(p * rest) : broadcast<T>(T(1));  // 0 for an infinite logit, whose entropy may be infinite
     const Vec<T> bent = inner == T(0) ? Vec<T>{} : bend * inner * entropy.value;
     return {factor == T(0) ? Vec<T>{} : weight * factor * entropy.value,
             unless_nan<T>(given, weight * (factor * entropy.gradient + bent))};
   }
 };
 
-// Rows whose class does not count: loss and gradient 0.
+// True for a row of the ignored class, which does not count: skip_row() sets its loss and gradient to 0.
 template <class T>
 [[gnu::always_inline]] inline bool ignored(const LossArguments<T>& a, std::ptrdiff_t label) {
   return a.parameters[1] != T(0) && label == static_cast<std::ptrdiff_t>(a.ignored_class);
@@ -95,8 +95,8 @@ struct SoftmaxCrossEntropy {
   static constexpr LossInfo info{
       .name = "softmax_cross_entropy", .takes_labels = true, .parameters = "label_smoothing ignores ignored_class"};
 
-  // The logarithm of a probability is (z_j - top) - rest, with rest = log Σ_k exp(z_k - top): added up with a large top
-  // it would lose its digits.
+  // The logarithm of a probability is computed as (z_j - top) - rest, with rest = log Σ_k exp(z_k - top): if rest were
+  // added to a large top first, it would lose its digits.
 
   // Σ t_j (rest - (z_j - top)) and Σ t_j for smoothed targets of one row.
   template <class T>
@@ -116,7 +116,7 @@ struct SoftmaxCrossEntropy {
     return {sum_lanes<T>(loss), sum_lanes<T>(total)};
   }
 
-  // For a label that another thread has changed after it was checked: NaN, and nothing written beyond the row.
+  // Sets loss and gradient of a row to NaN: another thread has changed its label after the check.
   template <class T>
   static void spoil_row(const LossArguments<T>& a, std::ptrdiff_t i) {
     const T nan = T(__builtin_nan(""));
@@ -136,11 +136,12 @@ struct SoftmaxCrossEntropy {
     return (T(1) - smoothing) * own + smoothing * others;
   }
 
-  // Columns up to which labelled rows go a vector of rows at a time: a row's sums then run down the columns in order.
+  // With labels and at most this many columns, a vector of rows is computed at a time, each row in a lane: a row's sums
+  // then run over the columns in order.
   static constexpr std::ptrdiff_t kFewColumns = 32;
 
-  // Squares of a matrix of up to kFewColumns columns, rows in the lanes: square[j] holds column j of `rows` rows.
-  // Columns that are not there are -inf, rows 0.
+  // Transposes rows of up to kFewColumns columns: columns[j] holds column j, each of the `rows` rows in a lane. Missing
+  // columns are -inf, missing rows 0.
   template <class T>
   [[gnu::always_inline]] static void load_columns(const T* z, std::ptrdiff_t stride, std::ptrdiff_t rows,
                                                   std::ptrdiff_t c, Vec<T>* columns) {
@@ -170,7 +171,7 @@ struct SoftmaxCrossEntropy {
     }
   }
 
-  // `rows` labelled rows from row `first`, at most a vector of them.
+  // Evaluates `rows` rows with labels, from row `first` on, at most as many as a vector has lanes.
   template <class T>
   static void evaluate_few_columns(const LossArguments<T>& a, std::ptrdiff_t first, std::ptrdiff_t rows) {
     const std::ptrdiff_t c = a.predictions.cols, stride = a.predictions.stride;
@@ -289,9 +290,9 @@ struct SoftmaxCrossEntropy {
   }
 };
 
-// Cross-entropy of given probabilities p with a target distribution t, for outputs that are not known to
-// come from a softmax: q = p / Σ p, kept within the margin, L = -Σ_j t_j log(q_j). As Keras.
-// With s = Σ p and h_j = t_j / q_j where q_j is inside the margin, else 0: dL/dp_j = (Σ_k h_k q_k - h_j) / s.
+// Cross-entropy of given probabilities p with a target distribution t, for outputs that are not known to come from a
+// softmax: L = -Σ_j t_j log(q_j), with q = p / Σ p clamped to [ε, 1 - ε]. As Keras.
+// With s = Σ p and h_j = t_j / q_j, or 0 if q_j was clamped: dL/dp_j = (Σ_k h_k q_k - h_j) / s.
 struct CategoricalCrossEntropy {
   static constexpr LossInfo info{
       .name = "categorical_cross_entropy", .takes_labels = true, .parameters = "label_smoothing ignores ignored_class"};
@@ -332,9 +333,9 @@ struct CategoricalCrossEntropy {
   }
 };
 
-// -Σ_j α (1 - q_j)^γ t_j log(q_j), t smoothed, for q = p / Σ p kept within the margin; where logits z are given for
-// q = softmax(z), kept within none. Lin et al. 2017. With h_j = α t_j (γ (1 - q_j)^(γ - 1) log(q_j) - (1 - q_j)^γ /
-// q_j): dL/dp_j = (h_j - Σ_k h_k q_k) / Σ p, dL/dz_j = h_j q_j - q_j Σ_k h_k q_k.
+// -Σ_j α (1 - q_j)^γ t_j log(q_j), t smoothed, with q = p / Σ p clamped to [ε, 1 - ε], or, for logits z,
+// q = softmax(z), not clamped. Lin et al. 2017. With h_j = α t_j (γ (1 - q_j)^(γ - 1) log(q_j) - (1 - q_j)^γ / q_j):
+// dL/dp_j = (h_j - Σ_k h_k q_k) / Σ p, dL/dz_j = h_j q_j - q_j Σ_k h_k q_k.
 struct CategoricalFocalCrossEntropy {
   static constexpr LossInfo info{.name = "categorical_focal_cross_entropy",
                                  .parameters = "label_smoothing gamma alpha from_logits"};

@@ -7,8 +7,8 @@
 
 namespace lamina::LAMINA_ISA {
 
-// y = f(x w + b). The product goes to `pre` where that is wanted, else to y, and the activation follows on
-// each thread's rectangle; one that needs whole rows (softmax) follows when all are done.
+// y = f(x w + b). The product goes to `pre` if that has data, else to y. Each thread applies the activation to its own
+// rectangle; an activation that needs whole rows (softmax) is applied when all rectangles are complete.
 template <class T>
 void dense_forward(const DenseForward<T>& d) {
   if (d.y.rows == 0 || d.y.cols == 0) return;
@@ -49,7 +49,8 @@ void sum_rows(Matrix<const T> dz, T* db) {
                   });
 }
 
-// dz = dy f'(v) into scratch where there is an activation, then the three gradients that are wanted.
+// Computes dz = dy f'(v) in scratch memory if there is an activation, then those of the three gradients that are
+// requested.
 template <class T>
 void dense_backward(const DenseBackward<T>& d) {
   Matrix<const T> dz = d.dy;

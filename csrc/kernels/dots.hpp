@@ -1,5 +1,5 @@
-// C = A Bᵀ for few rows of A: dot products along the contiguous rows of both, where transposing B would cost more than
-// the product.
+// C = A Bᵀ for few rows of A, as dot products along the contiguous rows of both: transposing B would cost more than the
+// product.
 #pragma once
 
 #include "kernels/parallel.hpp"
@@ -7,14 +7,15 @@
 
 namespace lamina::LAMINA_ISA {
 
-// C (m, n) = A (m, k) Bᵀ, B (n, k). An element is one vector of partial sums over all of k, added up as a tree.
+// C (m, n) = A (m, k) Bᵀ, B (n, k). An element of C is one vector of partial sums over all of k, whose lanes are added
+// as a tree.
 template <class T>
 struct Dots {
   Matrix<const T> a, b;
   Matrix<T> c;
 };
 
-// R rows of A by J of B at once.
+// Computes a tile of C from R rows of A and J rows of B.
 template <class T, int R, int J>
 void dot_tile(const Dots<T>& d, std::ptrdiff_t i, std::ptrdiff_t j) {
   Vec<T> sum[R][J];

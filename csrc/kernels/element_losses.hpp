@@ -1,11 +1,11 @@
-// Losses that take each element alone: value and derivative with respect to the prediction p, given the target t.
+// Losses that work on each element alone: value and derivative with respect to the prediction p, given the target t.
 #pragma once
 
 #include "kernels/losses.hpp"
 
 namespace lamina::LAMINA_ISA {
 
-// sign(x), 0 at 0, NaN where x is.
+// sign(x); 0 at 0, NaN for NaN.
 template <class T>
 [[gnu::always_inline]] inline Vec<T> sign(Vec<T> x) {
   const Vec<T> one = copy_sign<T>(broadcast<T>(T(1)), x);
@@ -42,8 +42,8 @@ struct AbsolutePercentageError : MeanOfColumns {
   }
 };
 
-// (log(1 + max(p, ε)) - log(1 + max(t, ε)))². Of two that are close the difference of the logarithms is that of
-// 1 + |p - t| / (1 + the smaller).
+// (log(1 + max(p, ε)) - log(1 + max(t, ε)))². If the two are close, the size of the difference is computed as
+// log(1 + |p - t| / (1 + the smaller)).
 struct SquaredLogarithmicError : MeanOfColumns {
   static constexpr LossInfo info{.name = "msle"};
   template <class T>
@@ -70,8 +70,8 @@ struct Huber : MeanOfColumns {
   }
 };
 
-// log(cosh(p - t)) = |e| + log(1 + exp(-2 |e|)) - log 2, or log(1 + tanh²(e) / (1 - tanh²(e))) / 2 where e is small;
-// derivative tanh(e).
+// With e = p - t: log(cosh(e)) = |e| + log(1 + exp(-2 |e|)) - log 2, or log(1 + tanh²(e) / (1 - tanh²(e))) / 2 if e is
+// small; derivative tanh(e).
 struct LogCosh : MeanOfColumns {
   static constexpr LossInfo info{.name = "log_cosh"};
   template <class T>
@@ -93,7 +93,7 @@ struct Poisson : MeanOfColumns {
   }
 };
 
-// t log(t / p), both kept within [ε, 1]; the loss of a row is their sum.
+// t log(t / p), with t and p clamped to [ε, 1]; the loss of a row is the sum over its columns.
 struct KullbackLeibler {
   static constexpr bool sums = true;
   static constexpr LossInfo info{.name = "kl_divergence"};

@@ -1,4 +1,4 @@
-// Rows of the user's data, taken in any order, converted to the model's dtype and laid out in panels.
+// Copies rows of user data, in any order, into panels and converts them to the model's dtype.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -11,7 +11,7 @@ template <class T, class S>
 [[gnu::always_inline]] inline T converted(S value) {
   return static_cast<T>(value);
 }
-// The 15 bits of a Half moved to binary32's place are its value times 2^-112, exactly.
+// The lower 15 bits of a Half, shifted to their place in a binary32, are its magnitude times 2^-112, exactly.
 template <class T>
 [[gnu::always_inline]] inline T converted(Half value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000) << 16, rest = value.bits & 0x7fff;
@@ -27,7 +27,7 @@ template <class T>
   return static_cast<T>(result);
 }
 
-// Numbers may lie at any address.
+// Reads a number at any address, aligned or not.
 template <class S>
 [[gnu::always_inline]] inline S number_at(const char* address) {
   S value;
@@ -35,12 +35,12 @@ template <class S>
   return value;
 }
 
-// Rows that are copied side by side: what is written then lies together, and shuffled rows, which lie anywhere, are on
-// their way from memory while the group before them is copied.
+// Rows that are copied as a group, panel by panel: the writes are then contiguous. Shuffled rows are prefetched while
+// the group before them is copied.
 constexpr std::ptrdiff_t kRowsTogether = 8;
 
-// Converts `count` numbers of a row, at most a panel's; they lie one after the other, or at `offsets` where these are
-// given.
+// Converts `count` numbers of a row, at most a panel's. They are contiguous, or at `offsets` (in bytes) if that is not
+// null.
 template <class T>
 using Convert = void (*)(const char* from, const std::ptrdiff_t* offsets, std::ptrdiff_t count, T* to);
 
@@ -49,7 +49,7 @@ void convert(const char* from, const std::ptrdiff_t* offsets, std::ptrdiff_t cou
   constexpr std::ptrdiff_t width = kPanelWidth<T>, size = static_cast<std::ptrdiff_t>(sizeof(S));
   if (offsets != nullptr) {
     for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + offsets[k]));
-  } else if (count == width) {  // known to the compiler
+  } else if (count == width) {  // a count that the compiler knows
     for (std::ptrdiff_t k = 0; k < width; ++k) to[k] = converted<T>(number_at<S>(from + k * size));
   } else {
     for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + k * size));

@@ -1,4 +1,4 @@
-// Reading integer class labels of any width, and the lanes that they select.
+// Reads integer class labels of any width, and selects lanes by number.
 #pragma once
 
 #include "core/matrix.hpp"
@@ -36,7 +36,7 @@ template <class T>
   return lane_numbers<T>() < static_cast<typename VectorTraits<T>::Bits>(count) ? v : Vec<T>{};
 }
 
-// 1 in lane `lane` where there is such a lane, 0 elsewhere.
+// 1 in lane `lane`, if there is such a lane, and 0 in the others.
 template <class T>
 [[gnu::always_inline]] inline Vec<T> one_hot_lanes(std::ptrdiff_t lane) {
   const bool here = lane >= 0 && lane < kLanes<T>;

@@ -1,6 +1,6 @@
 // Losses: the value of each row and its gradient in one pass over the row.
 //
-// The gradient is that of the reported value times gradient_scale. Neither is divided by the number of rows;
+// The gradient is the derivative of the reported value, times gradient_scale. Neither is divided by the number of rows;
 // both are multiplied by the row's sample weight. To add an elementwise loss: write the struct in element_losses.hpp,
 // add it to ElementLosses in kernels/table.hpp.
 #pragma once
@@ -19,16 +19,16 @@ struct ValueAndGradient {
   Vec<T> value, gradient;
 };
 
-// What Keras keeps probabilities away from 0 and 1 by, and denominators from 0.
+// Keras's ε, which keeps probabilities away from 0 and 1, and denominators away from 0.
 template <class T>
 constexpr T kEpsilon = T(1e-7);
 
-// What elementwise losses of a row are: the mean over its columns.
+// Base of elementwise losses: the loss of a row is the mean over its columns.
 struct MeanOfColumns {
   static constexpr bool sums = false;
 };
 
-// Rows first … of a single column, which need not lie together.
+// Load and store rows first … of a single column, which need not be contiguous.
 template <class T>
 [[gnu::noinline]] Vec<T> column_part(const Matrix<const T>& m, std::ptrdiff_t first, std::ptrdiff_t rows) {
   if (m.stride == 1) return load_lanes(m.data + first, rows, T(0));
@@ -44,7 +44,7 @@ template <class T>
   for (std::ptrdiff_t i = 0; i < rows; ++i) m.data[(first + i) * m.stride] = numbers[i];
 }
 
-// Rows begin … end - 1 of a single column. Not inlined: one copy of each loss's code will do.
+// Evaluates rows begin … end - 1 of a single column. Not inlined, so that each loss's code exists once.
 template <class Loss, class T>
 [[gnu::noinline]] void evaluate_column(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end) {
   for (std::ptrdiff_t first = begin; first < end; first += kLanes<T>) {
@@ -59,7 +59,7 @@ template <class Loss, class T>
   }
 }
 
-// Rows begin … end - 1: the sums of as many rows as a vector has lanes are added together.
+// Evaluates rows begin … end - 1, as many at a time as a vector has lanes: their lane sums are computed together.
 template <class Loss, class T>
 [[gnu::noinline]] void evaluate_rows(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end) {
   const std::ptrdiff_t c = a.predictions.cols;
@@ -91,7 +91,7 @@ template <class Loss, class T>
   }
 }
 
-// Mean over the columns of an elementwise loss, or sum where it says so.
+// Evaluates an elementwise loss: the mean over the columns of a row, or the sum if Loss::sums.
 template <class Loss, class T>
 void evaluate_elementwise(const LossArguments<T>& a) {
   const std::ptrdiff_t c = a.predictions.cols;

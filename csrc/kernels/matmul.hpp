@@ -1,12 +1,12 @@
-// The three products of a dense layer for row-major matrices, by the products on panels (panels.hpp):
+// The three products of a dense layer for row-major matrices, computed by the products on panels (panels.hpp):
 //
-//   forward      y  = x w + b   A = x, B = w                  B packed into panels; read in place where A has few rows
+//   forward      y  = x w + b   A = x, B = w                  B packed into panels; read in place if A has few rows
 //   propagation  dx = dz wᵀ     A = dz, B = w, transposed     B transposed into panels; few rows: dots.hpp
 //   gradient     dw = xᵀ dz     A = x, B = dz                 both packed, a range of rows at a time
 //
 // The order of every sum is that of panels.hpp, a function of the length of the sum; a gradient is summed over ranges
-// of kGradientDepth rows, each one chain, added in order. Each thread takes a rectangle of C and works alone, its
-// packing buffers included; no barrier, nothing shared.
+// of kGradientDepth rows, each one chain, added in order. Each thread computes a rectangle of C with its own packing
+// buffers: there is no barrier and nothing is shared.
 #pragma once
 
 #include "core/workspace.hpp"
@@ -15,29 +15,30 @@
 
 namespace lamina::LAMINA_ISA {
 
-// Sums are taken up some segments at a time: of so many, a block of kRowBlock rows of A takes half of a second-level
-// cache of 1 MB, and stays there while the columns of B run by.
+// Segments of the sums that are computed at a time: kRowBlock rows of A then take half of a second-level cache of 1 MB
+// (float32), and stay there for all columns of B.
 constexpr std::ptrdiff_t kDepthSegments = 4;
-// A packed block of B, which the rows of A run over in blocks that are packed too where B's block is wide enough.
+// Bytes of a packed block of B. All rows of A are multiplied by it, in blocks that are packed too if the block of B has
+// at least kWideColumns columns.
 constexpr std::ptrdiff_t kPackedBytes = 4 << 20;
 constexpr std::ptrdiff_t kWideColumns = 192;
-// Where fewer rows than this run over it, it is small enough to stay in a second-level cache.
+// Bytes of that block if A has fewer than kManyRows rows: it then stays in a second-level cache.
 constexpr std::ptrdiff_t kManyRows = 64, kNearBytes = 256 << 10;
-// B is read in place by one tile of rows, or, where it comes from further away than a second-level cache, by so many
-// rows: its rows may be a page apart, which only packing reads well.
+// B is read in place for at most one tile of rows, or for at most kRowsInPlace rows if it takes more than kNearMatrix
+// bytes and so comes from beyond a second-level cache: its rows may be a page apart, which only packing reads well.
 constexpr std::ptrdiff_t kNearMatrix = 1 << 20, kRowsInPlace = kVectorRegisters == 32 ? 2 : 1;
 // Threads divide rows at multiples of this: whole tiles.
 constexpr std::ptrdiff_t kRowGrain = 12;
-// The operands of a gradient, packed: half of a second-level cache of 1 MB each at most.
+// Most bytes of each packed operand of a gradient: half of a second-level cache of 1 MB.
 constexpr std::ptrdiff_t kGradientBytes = 512 << 10;
-// Rows of a gradient that are one sum, and rows that are packed at a time.
+// Rows that a gradient sums in one chain, and rows that are packed at a time.
 constexpr std::ptrdiff_t kGradientDepth = 128;
 constexpr std::ptrdiff_t kGradientRows = 4 * kGradientDepth;
-// Fewer rows than this are propagated as dot products. A choice by shape alone.
+// Fewer rows than this are propagated as dot products. The choice depends on the shape alone.
 constexpr std::ptrdiff_t kDotRows = 12;
 
 constexpr std::ptrdiff_t kPanelsTogether = 4;
-// Packing reads rows that may be a page apart, so each is asked for so many rows before.
+// Packing reads rows that may be a page apart, so each row is prefetched this many rows before it is read.
 constexpr std::ptrdiff_t kRowsEarly = 8;
 
 // A row-major matrix as panels; its last panel is not padded.
@@ -51,7 +52,7 @@ template <class T>
   return static_cast<T*>(scratch(which, static_cast<std::size_t>(panels * rows * kPanelBytes)));
 }
 
-// Columns begin … end - 1 of rows first … first + rows - 1 into panels, padded with zeros.
+// Copies columns begin … end - 1 of rows first … first + rows - 1 into panels, padded with zeros.
 template <class T>
 Panels<T> pack_columns(const Matrix<const T>& m, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t begin,
                        std::ptrdiff_t end, Scratch memory) {
@@ -91,7 +92,7 @@ Panels<T> pack_columns(const Matrix<const T>& m, std::ptrdiff_t first, std::ptrd
   return packed;
 }
 
-// Columns first … first + depth - 1 of rows begin … end - 1, transposed, into panels.
+// Copies columns first … first + depth - 1 of rows begin … end - 1, transposed, into panels.
 template <class T>
 Panels<T> pack_transposed(const Matrix<const T>& m, std::ptrdiff_t first, std::ptrdiff_t depth, std::ptrdiff_t begin,
                           std::ptrdiff_t end, Scratch memory) {
@@ -120,9 +121,9 @@ struct Rectangle {
   Range rows, columns;
 };
 
-// Some segments of the sums in columns begin … end - 1, whose part of B `b` holds, of the rectangle's rows. A wide
-// product reads its rows of A many times: they are packed then, so that rows whose distance is a power of two do not
-// push each other out of the caches.
+// Computes segments segment_begin … segment_stop - 1 of the sums in columns begin … end - 1 and the rectangle's rows.
+// `b` holds these columns and segments of B. A wide product reads its rows of A many times, so it packs them: rows
+// whose distance is a power of two would push each other out of the caches.
 template <class T>
 void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end,
                       const Panels<const T>& b, std::ptrdiff_t segment_begin, std::ptrdiff_t segment_stop) {
@@ -148,9 +149,9 @@ void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t
   }
 }
 
-// One row of C: rows of B are read from end to end, a few at once, into the sums of a segment, which are the same
-// chains as a tile's. B's rows may be a power of two apart, and would push each other out of the caches if read in
-// strips.
+// Computes one row of C. It reads rows of B from end to end, a few at once, and adds them to the sums of a segment,
+// which are the same chains as a tile's. If B were read in strips, rows that are a power of two apart would push each
+// other out of the caches.
 template <class T>
 void multiply_row(const Product<T>& p, const Rectangle<T>& r) {
   constexpr std::ptrdiff_t together = 4;
@@ -200,7 +201,7 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
   std::ptrdiff_t begin = r.columns.begin;
   const std::ptrdiff_t b_bytes = p.depth() * (r.columns.end - begin) * static_cast<std::ptrdiff_t>(sizeof(T));
   if (!p.transposed && r.rows.end - r.rows.begin <= (b_bytes <= kNearMatrix ? kMostTileRows : kRowsInPlace)) {
-    // Whole vectors are read in place; what is left over is packed.
+    // Columns that fill whole vectors are read in place; the others are packed.
     const std::ptrdiff_t whole = r.columns.end - (r.columns.end - begin) % kLanes<T>;
     const Matrix<const T> b{p.b.data + begin, p.b.rows, whole - begin, p.b.stride};
     if (begin < whole) multiply_columns(p, r, begin, whole, as_panels(b), 0, segment_count(p.depth()));
@@ -222,8 +223,8 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
   }
 }
 
-// How many threads divide the rows; the others divide the columns. The cost of a division is the packing that
-// it repeats: every thread packs its columns of B and its rows of A.
+// Returns into how many parts the rows are divided; the columns are divided into `threads` / that many. A division
+// costs repeated packing: every thread packs its columns of B and its rows of A.
 [[gnu::always_inline]] inline int row_threads(std::ptrdiff_t m, std::ptrdiff_t n, std::ptrdiff_t panel, int threads) {
   int best = 1;
   double lowest = 0;
@@ -240,7 +241,8 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
   return best;
 }
 
-// Calls body(rectangle) for rectangles that cover C (m, n), a sum over k in each element, one a thread.
+// Calls body(rectangle) for rectangles that cover C (m, n), one rectangle a thread. Each element of C is a sum of k
+// terms.
 template <class T, class Body>
 void divide_product(std::ptrdiff_t m, std::ptrdiff_t n, std::ptrdiff_t k, Body&& body) {
   const double operations = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k + 1);
@@ -257,7 +259,7 @@ void divide_product(std::ptrdiff_t m, std::ptrdiff_t n, std::ptrdiff_t k, Body&&
   });
 }
 
-// After its rectangle is complete each thread calls finish(rectangle) on it, still warm in its caches.
+// Each thread computes its rectangle and then calls finish(rectangle), while the rectangle is still in its caches.
 template <class T, class Finish>
 void multiply(const Product<T>& p, Finish&& finish) {
   divide_product<T>(p.c.rows, p.c.cols, p.depth(), [&](const Rectangle<T>& r) {
@@ -266,7 +268,8 @@ void multiply(const Product<T>& p, Finish&& finish) {
   });
 }
 
-// dw = xᵀ dz. A panel of dw by a panel stays in the nearest cache while the sums of all packed rows are added to it.
+// dw = xᵀ dz. A block of dw, a panel by a panel, stays in the nearest cache while the sums of all packed rows are added
+// to it.
 template <class T>
 void multiply_gradient(const Matrix<const T>& x, const Matrix<const T>& dz, const Matrix<T>& dw) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;

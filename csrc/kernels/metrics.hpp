@@ -1,4 +1,4 @@
-// Row values that metrics average, and the sum that averages them.
+// The values of rows that metrics average, and the sums that metrics need.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -9,7 +9,7 @@
 
 namespace lamina::LAMINA_ISA {
 
-// Column of the largest element of a row, the first of equals; the first NaN where there is one, as NumPy's argmax.
+// Column of the largest element of a row, the first of equals; the first NaN if there is one, as NumPy's argmax.
 template <class T>
 [[gnu::always_inline]] inline std::ptrdiff_t largest_column(const T* x, std::ptrdiff_t n) {
   std::ptrdiff_t best = 0;
@@ -20,7 +20,7 @@ template <class T>
   return best;
 }
 
-// 1 where fewer than k scores of the row are above that of column `label`. No NaN is among the best.
+// 1 if fewer than k scores of the row are above the score of column `label`, else 0; 0 also if that score is NaN.
 template <class T>
 [[gnu::always_inline]] inline T among_best(const T* scores, std::ptrdiff_t n, std::ptrdiff_t label, std::ptrdiff_t k) {
   if (static_cast<std::size_t>(label) >= static_cast<std::size_t>(n) || scores[label] != scores[label]) return T(0);
@@ -31,7 +31,7 @@ template <class T>
 
 // Below: one struct for each metric of rows, listed in kernels/table.hpp.
 
-// 1 where row i of the predictions is largest at labels[i], else 0; the first largest counts.
+// 1 if row i of the predictions is largest in column labels[i], else 0; of several largest the first counts.
 struct SparseMatches {
   static constexpr MetricInfo info{.name = "sparse_matches", .takes_labels = true, .of_order = true};
   template <class T>
@@ -43,7 +43,7 @@ struct SparseMatches {
   }
 };
 
-// 1 where rows i of predictions and targets are largest at the same place, else 0.
+// 1 if rows i of predictions and targets are largest in the same column, else 0.
 struct CategoricalMatches {
   static constexpr MetricInfo info{.name = "categorical_matches", .of_order = true};
   template <class T>
@@ -56,7 +56,7 @@ struct CategoricalMatches {
   }
 };
 
-// The share of columns where hit(prediction, target).
+// The share of columns for which hit(prediction, target) is true.
 template <class T, class Hit>
 [[gnu::always_inline]] inline void share_of_columns(const MetricArguments<T>& a, Hit&& hit) {
   for_each_row(a.predictions.rows, a.predictions.cols, [&](std::ptrdiff_t i) {
@@ -86,7 +86,7 @@ struct EqualMatches {
   }
 };
 
-// 1 where the prediction at labels[i] is among the k largest of row i, else 0.
+// 1 if the prediction in column labels[i] is among the k largest of row i, else 0.
 struct SparseTopMatches {
   static constexpr MetricInfo info{
       .name = "sparse_top_matches", .takes_labels = true, .of_order = true, .parameter = "k"};
@@ -100,7 +100,7 @@ struct SparseTopMatches {
   }
 };
 
-// The same, at the place where targets are largest.
+// The same, for the column in which the targets are largest.
 struct CategoricalTopMatches {
   static constexpr MetricInfo info{.name = "categorical_top_matches", .of_order = true, .parameter = "k"};
   template <class T>
@@ -113,8 +113,8 @@ struct CategoricalTopMatches {
   }
 };
 
-// Of each column, and of how many ascending thresholds its score is above: the weights of positive and of negative
-// targets are added to positive[j * (count + 1) + thresholds] and to negative[…].
+// For each score, counts the thresholds (ascending) that are below it, and adds the row's weight to
+// positive[j * (count + 1) + that number] if the target is not 0, else to negative[…], with j the column.
 template <class T>
 void count_by_threshold(const ThresholdCounts<T>& a) {
   for (std::ptrdiff_t i = 0; i < a.scores.rows; ++i) {
@@ -134,8 +134,8 @@ void count_by_threshold(const ThresholdCounts<T>& a) {
   }
 }
 
-// out[j] = Σ_i w_i (a_ij - centre_j) (b_ij - centre_j), in float64 in the order of the rows; without centres those are
-// 0.
+// out[j] = Σ_i w_i (a_ij - centre_j) (b_ij - centre_j), in float64 in the order of the rows. Null weights stand for 1,
+// a null centre for 0.
 template <class T>
 void column_products(Matrix<const T> a, Matrix<const T> b, const T* weights, const double* centre, double* out) {
   for (std::ptrdiff_t j = 0; j < a.cols; ++j) out[j] = 0;

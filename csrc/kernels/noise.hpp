@@ -1,5 +1,5 @@
-// Noise on panels: which elements are dropped, and what is added, is a function of the stream and of the element's row
-// and column in the batch alone.
+// Noise on panels. Which elements are dropped and which values are added depends only on the stream and on an element's
+// row and column in the batch.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -7,9 +7,10 @@
 
 namespace lamina::LAMINA_ISA {
 
-constexpr std::ptrdiff_t kNoiseWidth = 32;  // columns that eight Philox blocks serve
+constexpr std::ptrdiff_t kNoiseWidth = 32;  // columns that get their words from eight Philox blocks
 
-// 32 random words of columns 32 group … of a row. Word w of block b is column 8 w + b, whatever the instruction set.
+// Computes the 32 random words for a group of 32 columns of a row, from eight blocks. Word w of block b belongs to
+// column 8 w + b, whatever the instruction set.
 [[gnu::always_inline]] inline void noise_words(RandomStream stream, std::uint64_t block, std::uint32_t* words) {
   typedef std::uint32_t Narrow __attribute__((vector_size(4 * kWideLanes)));
   for (std::ptrdiff_t first = 0; first < 8; first += kWideLanes) {
@@ -22,7 +23,7 @@ constexpr std::ptrdiff_t kNoiseWidth = 32;  // columns that eight Philox blocks 
   }
 }
 
-// Elements of a row that lie together, and the random words that belong to them.
+// Applies noise to contiguous elements of a row; words[k] is the random word of element k.
 template <class T>
 [[gnu::noinline]] void noise_run(const Noise<T>& a, const T* x, T* y, const std::uint32_t* words,
                                  std::ptrdiff_t count) {
@@ -47,9 +48,9 @@ template <class T>
     y[k] = adds ? x[k] + static_cast<T>(normal[k] * deviation) : x[k] * static_cast<T>(1.0 + normal[k] * deviation);
 }
 
-// to = noise(from): dropout keeps an element with probability 1 - rate and divides it by that; gaussian adds a normal
+// y = noise(x): dropout keeps an element with probability 1 - rate and divides it by that; gaussian adds a normal
 // deviate times rate; gaussian_dropout multiplies by 1 + √(rate / (1 - rate)) times a deviate. Backward, dropout and
-// gaussian_dropout are the same factors, gaussian the identity.
+// gaussian_dropout multiply by the same factors, and gaussian is the identity.
 template <class T>
 void noise(const Noise<T>& a) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;

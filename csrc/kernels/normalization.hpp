@@ -1,6 +1,6 @@
-// What normalization layers and their kin compute on panels: columns scaled and shifted, moments of columns and of
-// rows, and the sums that are their gradients. One thread works on the rows and panels that it is given; sums over rows
-// run in segments of kMomentRows, each one chain, added in order.
+// Kernels of normalization layers and similar ones on panels: scaling of columns, moments of columns and rows, and the
+// sums of their gradients. Each runs on one thread, on the given rows and panels. Moments of columns are summed in
+// segments of kMomentRows rows, each one chain, added in order; other sums over rows are one chain.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -28,7 +28,7 @@ template <class T>
   return values == nullptr ? broadcast<T>(otherwise) : Vec<T>(load_lanes(values + column, count, T(0)));
 }
 
-// y = (x - centre_j) scale_j + shift_j; 0, 1 and 0 where null.
+// y = (x - centre_j) scale_j + shift_j. A null centre, scale or shift stands for 0, 1 or 0.
 template <class T>
 void scale_columns(const ColumnScale<T>& a) {
   for (std::ptrdiff_t panel = a.panels.begin; panel < a.panels.end; ++panel) {
@@ -58,8 +58,8 @@ template <class T, class Term>
   return total;
 }
 
-// Mean and variance (the mean square deviation) of each column of a panel, over all rows. The mean is mean + rest: what
-// `mean` alone lacks matters where the columns lie far from 0.
+// Mean and variance (the mean square deviation) of each column of a panel, over all rows. The mean is mean + rest: the
+// rounding error of `mean` alone matters if a column is far from 0.
 template <class T>
 void column_moments(Panels<const T> x, std::ptrdiff_t panel, T* mean, T* rest, T* variance) {
   for_each_column_vector<T>(x.cols, panel, [&](std::ptrdiff_t j, std::ptrdiff_t count, std::ptrdiff_t) {
@@ -78,8 +78,8 @@ void column_moments(Panels<const T> x, std::ptrdiff_t panel, T* mean, T* rest, T
   });
 }
 
-// Of a normalization x̂ = (x - centre) / deviation along columns or rows: sums[0][j] = Σ dy x̂, sums[1][j] = Σ dy over
-// some rows, for one panel.
+// For a normalization x̂ = (x - centre) rate along columns or rows: sums[0][j] = Σ dy x̂, sums[1][j] = Σ dy over some
+// rows, for one panel.
 template <class T>
 void normalization_sums(const NormalizationSums<T>& a, T* sums) {
   for_each_column_vector<T>(a.x.cols, a.panel, [&](std::ptrdiff_t j, std::ptrdiff_t count, std::ptrdiff_t) {
@@ -100,8 +100,8 @@ void normalization_sums(const NormalizationSums<T>& a, T* sums) {
   });
 }
 
-// dx = γ_j rate_j (dy - sums[1]/n - x̂ sums[0]/n) of one panel, for moments that were taken from all n rows;
-// x̂ = (x - centre) rate - rest, with sums[0] = Σ dy x̂.
+// dx = γ_j rate_j (dy - sums[1]/n - x̂ sums[0]/n) for one panel whose moments are those of all n rows.
+// x̂ = (x - centre) rate - rest, and sums[0] = Σ dy x̂; `rest` is that of column_moments times rate.
 template <class T>
 void column_normalization_backward(const NormalizationSums<T>& a, const T* gamma, const T* rest, const T* sums,
                                    Panels<T> dx) {
@@ -123,8 +123,8 @@ void column_normalization_backward(const NormalizationSums<T>& a, const T* gamma
   });
 }
 
-// Each row by its own moments: y = γ_j (x - centre) rate + β_j with rate = 1 / √(mean square + ε), centre the mean, or
-// 0.
+// Normalizes each row by its own moments: y = γ_j (x - centre) rate + β_j with rate = 1 / √(mean square of x - centre
+// + ε); centre is the mean if `centered`, else 0.
 template <class T>
 void row_normalization(const RowNormalization<T>& a) {
   const std::ptrdiff_t c = a.x.cols;
@@ -132,7 +132,7 @@ void row_normalization(const RowNormalization<T>& a) {
   for (std::ptrdiff_t i = a.rows.begin; i < a.rows.end; ++i) {
     const T* x = a.x.data + i * a.x.stride;
     T centre = a.centered ? row_dot<T>(x, nullptr, c) / columns : T(0);
-    if (a.centered) {  // the sum was rounded many times: its mean is mended by that of what is left
+    if (a.centered) {  // corrects rounding errors by the mean of x - centre
       Vec<T> apart{};
       for_each_vector<T>(c, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
         const Vec<T> d = load_lanes(x + j, count, T(0)) - centre;
@@ -159,7 +159,7 @@ void row_normalization(const RowNormalization<T>& a) {
   }
 }
 
-// With g = γ dy: dx = rate (g - mean(g) - x̂ mean(g x̂)), the mean only where rows were centered.
+// With g = γ dy: dx = rate (g - mean(g) - x̂ mean(g x̂)); the term mean(g) only if `centered`.
 template <class T>
 void row_normalization_backward(const RowNormalization<T>& a, Matrix<const T> dy, Matrix<T> dx) {
   const std::ptrdiff_t c = a.x.cols;
@@ -187,7 +187,7 @@ void row_normalization_backward(const RowNormalization<T>& a, Matrix<const T> dy
   }
 }
 
-// y = x where it is positive, α_j x elsewhere; with dy, y becomes dx = dy or α_j dy.
+// y = x if x is positive, else α_j x, with α_j = scale[j]. If dy is not null, y becomes dx = dy or α_j dy.
 template <class T>
 void prelu(const ColumnScale<T>& a, const Panels<const T>* dy) {
   for (std::ptrdiff_t panel = a.panels.begin; panel < a.panels.end; ++panel) {

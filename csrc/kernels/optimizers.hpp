@@ -1,4 +1,5 @@
-// Optimizer steps, in place, each parameter alone. To add one: write the struct, add it to Optimizers in table.hpp.
+// Optimizer steps, in place, for each parameter alone. To add an optimizer: write the struct, add it to Optimizers in
+// table.hpp.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -8,7 +9,7 @@
 
 namespace lamina::LAMINA_ISA {
 
-// The vectors of one step: what apply() reads and changes.
+// The vectors that apply() reads and changes in one step.
 template <class T>
 struct OptimizerVectors {
   Vec<T> parameter, gradient, slot[kMostSlots];
@@ -26,7 +27,7 @@ template <class T>
   mean = fma(value - mean, broadcast<T>(share), mean);
 }
 
-// square ← square + share (g² - square): infinite for good where g² was, instead of NaN.
+// square ← square + share (g² - square). Once g² has overflowed, square stays infinite instead of becoming NaN.
 template <class T>
 [[gnu::always_inline]] inline void move_square(Vec<T>& square, Vec<T> gradient, T share) {
   const Vec<T> moved = fma(fma(gradient, gradient, -square), broadcast<T>(share), square);
@@ -37,7 +38,7 @@ template <class T>
   return __builtin_pow(base, static_cast<double>(exponent));
 }
 
-// Only plain SGD can be told from the settings to add a multiple of the gradient.
+// Base of the optimizers whose step is never just parameter += factor gradient: all but SGD.
 struct NeverAddsScaledGradient {
   static bool adds_scaled_gradient(const double*) { return false; }
   template <class T>
@@ -132,7 +133,7 @@ struct Adamax : NeverAddsScaledGradient {
   }
 };
 
-// Adam with Nesterov's momentum, whose share grows with the steps: μ_t = β₁ (1 - 0.96ᵗ / 2), M_t = Π_{i ≤ t} μ_i.
+// Adam with Nesterov's momentum, which grows with the steps: μ_t = β₁ (1 - 0.96ᵗ / 2), M_t = Π_{i ≤ t} μ_i.
 // m and v as in Adam; θ ← θ - η (μ_{t+1} m / (1 - M_{t+1}) + (1 - μ_t) g / (1 - M_t)) / (√(v / (1 - β₂ᵗ)) + ε).
 // Dozat 2016, as Keras writes it.
 struct Nadam : NeverAddsScaledGradient {
@@ -161,9 +162,9 @@ struct Nadam : NeverAddsScaledGradient {
   }
 };
 
-// θ ← θ - ηλθ, then v ← ρv + (1 - ρ)g², s = ηg / √(v + ε), centered s = ηg / √(max(v - a², 0) + ε) with
-// a ← ρa + (1 - ρ)g: rounding may make the difference negative where gradients hardly change. Without momentum θ ← θ -
-// s, else m ← μm + s, θ ← θ - m. Tieleman & Hinton 2012; Graves 2013 for the centered one.
+// θ ← θ - ηλθ, then v ← ρv + (1 - ρ)g², s = ηg / √(v + ε), or centered s = ηg / √(max(v - a², 0) + ε) with
+// a ← ρa + (1 - ρ)g: rounding may make v - a² negative if gradients hardly change. Without momentum θ ← θ - s, else
+// m ← μm + s, θ ← θ - m. Tieleman & Hinton 2012; Graves 2013 for the centered one.
 struct RmsProp : NeverAddsScaledGradient {
   static constexpr OptimizerInfo info{
       .name = "rmsprop", .slots = 3, .settings = "rho momentum epsilon centered weight_decay"};

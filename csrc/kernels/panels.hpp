@@ -4,11 +4,11 @@
 //   propagation  dxᵀ = w dzᵀ     A = w, B = dzᵀ               a row's sums run over `out`
 //   gradient     dw = xᵀ dz      A = x (transposed), B = dz   sums run over a range of rows of the batch
 //
-// Every sum over `in` or `out` is cut into segments of kSegment: inside a segment one chain of multiply-adds from zero,
-// the segments added in order. That order depends on the length of the sum alone, never on rows, batch or threads. A
-// gradient is one chain over the rows it is called for; the caller chooses them by the size of the batch alone.
+// Every sum over `in` or `out` is cut into segments of kSegment terms. A segment is one chain of multiply-adds from
+// zero, and the segments are added in order. That order depends on the length of the sum alone, never on rows, batch or
+// threads. A gradient is one chain over the rows of the call; the caller chooses them by the size of the batch alone.
 //
-// One thread; the caller divides rows and panels. Nothing is packed and nothing allocated: panels are contiguous.
+// Everything runs on one thread; the caller divides rows and panels. Nothing is packed or allocated.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -21,7 +21,7 @@ namespace lamina::LAMINA_ISA {
   return segment + 1 == segments ? depth : (segment + 1) * kSegment;
 }
 
-// Rows that share one pass over a segment of B, so that the segment of A stays in the second-level cache.
+// Rows that share one pass over a segment of B, so that their segment of A stays in the second-level cache.
 constexpr std::ptrdiff_t kRowBlock = 256;
 
 [[gnu::always_inline]] inline int log2_of(int vectors) {
@@ -65,7 +65,7 @@ void panel_product(const PanelProduct<T>& p) {
     for_each_group<T>(p.panels.begin, p.panels.end, p.c.cols, most,
                       [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
                         const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors));
-                        // The tiles of a segment share out the fetching of the next one, which follows in memory.
+                        // Each tile prefetches its share of B's next segment, which follows in memory.
                         t.ahead_step = smaller(kLineBytes, ceil_div(p.b.row_stride * size, tiles));
                         t.b = p.b.data + panel * p.b.panel_stride + offset;
                         t.bias = p.bias == nullptr ? nullptr : p.bias + panel * p.bias_panel + offset;
@@ -101,7 +101,7 @@ void panel_gradient(const PanelGradient<T>& p) {
   t.k_end = p.rows.end;
   t.end = p.end == GradientEnd::store ? TileEnd::store : p.end == GradientEnd::add ? TileEnd::add : TileEnd::add_scaled;
   t.factor = p.factor;
-  // A tile fetches what the next one adds to.
+  // A tile prefetches the part of dw that the next tile adds to.
   t.ahead_step = smaller(kLineBytes, ceil_div(kTileRows * kPanelBytes, larger(1, p.rows.end - p.rows.begin)));
   for (std::ptrdiff_t panel = p.panels.begin; panel < p.panels.end; ++panel) {
     for (std::ptrdiff_t above = p.x_panels.begin; above < p.x_panels.end; ++above) {
@@ -136,8 +136,8 @@ template <class T, int V>
   for (int v = 0; v < V; ++v) store(sums + v * kLanes<T>, total[v]);
 }
 
-// sums[j] = Σ_rows dz[i][j], each one chain, for the columns of a panel; of the padding only what shares a vector with
-// a column.
+// sums[j] = Σ_rows dz[i][j], each one chain, for the columns of a panel. Sums the whole panel with its padding, or the
+// first vector alone if the columns fit into it.
 template <class T>
 void panel_column_sums(Panels<const T> dz, Range rows, std::ptrdiff_t panel, T* sums) {
   const T* from = dz.data + panel * dz.panel_stride + rows.begin * dz.row_stride;
@@ -147,8 +147,8 @@ void panel_column_sums(Panels<const T> dz, Range rows, std::ptrdiff_t panel, T* 
     sum_columns<T, 1>(from, dz.row_stride, rows.size(), sums);
 }
 
-// to[c][r] = from[r][c] for rows and columns of `from`, both ranges beginning at multiples of a vector. Whole vectors
-// are written: beyond the ranges come zeros, up to the next multiple of a vector.
+// to[c][r] = from[r][c] for rows and columns of `from`; both ranges begin at multiples of a vector. Whole vectors are
+// written: zeros fill the last vector of a row of `to`.
 template <class T>
 void panel_transpose(const PanelTranspose<T>& p) {
   constexpr std::ptrdiff_t lanes = kLanes<T>, width = kPanelWidth<T>;

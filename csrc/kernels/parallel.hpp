@@ -1,4 +1,4 @@
-// How a kernel splits its work among the team.
+// Division of a kernel's work among the team.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,8 @@
 
 namespace lamina::LAMINA_ISA {
 
-// Work of less than two of these stays on one thread. A worker that is still looking for work starts within a
-// microsecond, one that sleeps needs 50 or more; this sits between.
+// Work that is worth one thread; work of less than two of these stays on the caller. A worker that is still looking for
+// work starts within a microsecond, a sleeping one needs 50 or more; this value is between the two.
 constexpr double kNanosecondsPerThread = 20000;
 
 [[gnu::always_inline]] constexpr std::ptrdiff_t smaller(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
@@ -22,8 +22,8 @@ constexpr double kNanosecondsPerThread = 20000;
   return useful < most ? static_cast<int>(useful) : most;
 }
 
-// Calls body(begin, end) for contiguous ranges that cover 0 … items - 1 and begin at multiples of `grain`,
-// one range a thread. What body computes for an item must not depend on the range.
+// Calls body(begin, end) for contiguous ranges that cover 0 … items - 1 and begin at multiples of `grain`, one range a
+// thread. The result for an item must not depend on the range.
 template <class Body>
 [[gnu::always_inline]] inline void parallel_ranges(std::ptrdiff_t items, std::ptrdiff_t grain,
                                                    double nanoseconds_per_item, Body&& body) {

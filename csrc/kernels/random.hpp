@@ -1,5 +1,5 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1,
-// 2, 3"). Element i of a stream is a function of (key, counter, i), whatever asks for it and in what order.
+// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+// Element i of a stream is a function of (key, counter, i), in whatever order the elements are computed.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -29,7 +29,7 @@ struct PhiloxBlock {
   return {{c0, c1, c2, c3}};
 }
 
-// Blocks index, index + 1, … in the lanes, one word of each in c[0] … c[3].
+// Computes blocks index, index + 1, …: lane i of c[w] is word w of block index + i.
 [[gnu::always_inline]] inline void philox_blocks(RandomStream stream, std::uint64_t index, WideVec* c) {
   constexpr std::uint64_t low = 0xffffffff;
   WideVec c0{}, c1{}, c2{}, c3{};
@@ -57,7 +57,7 @@ struct PhiloxBlock {
   c[3] = c3;
 }
 
-// The first 64 bits of blocks index, index + 1, … in the lanes.
+// Lane i holds the first 64 bits of block index + i.
 [[gnu::always_inline]] inline WideVec philox_words(RandomStream stream, std::uint64_t index) {
   WideVec c[4];
   philox_blocks(stream, index, c);
@@ -68,7 +68,7 @@ struct PhiloxBlock {
   return block.word[2 * half] | static_cast<std::uint64_t>(block.word[2 * half + 1]) << 32;
 }
 
-// Φ⁻¹(u) for 0 < u < 1, relative error below 1e-8: the mirror image of u and 1 - u is exact.
+// Φ⁻¹(u) for 0 < u < 1, relative error below 1e-8. The results for u and 1 - u are exactly opposite.
 [[gnu::always_inline]] inline Vec<double> normal_quantile(Vec<double> u) {
   const Vec<double> q = u + u - 1.0;
   const Vec<double> w = -log<double>(4.0 * u * (1.0 - u));
@@ -107,7 +107,7 @@ void random_fill(Distribution distribution, RandomStream stream, T a, T b, T* ou
         if (distribution == Distribution::uniform) {
           const T value =
               static_cast<T>(static_cast<double>(a) + u[k] * (static_cast<double>(b) - static_cast<double>(a)));
-          out[i + k] = value < b || a == b ? value : a;  // rounding may reach b, which the interval leaves out
+          out[i + k] = value < b || a == b ? value : a;  // rounding may reach b, which the interval excludes
         } else {
           out[i + k] = static_cast<T>(static_cast<double>(a) + u[k] * static_cast<double>(b));
         }
@@ -116,7 +116,7 @@ void random_fill(Distribution distribution, RandomStream stream, T a, T b, T* ou
   });
 }
 
-// Fisher-Yates; step i draws from block i.
+// Fisher-Yates shuffle; position i draws from block i.
 inline void permutation(RandomStream stream, std::int64_t* out, std::ptrdiff_t size) {
   for (std::ptrdiff_t i = 0; i < size; ++i) out[i] = i;
   for (std::ptrdiff_t end = size; end > 1;) {

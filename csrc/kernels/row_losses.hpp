@@ -1,4 +1,4 @@
-// Losses that look at a row as a whole.
+// Losses that are computed from a whole row.
 #pragma once
 
 #include "kernels/losses.hpp"
@@ -6,8 +6,8 @@
 
 namespace lamina::LAMINA_ISA {
 
-// ‖p - t‖₂ of a row, gradient (p - t) / ‖p - t‖₂, 0 at 0. Scaled by the largest difference, so that squares
-// neither overflow nor vanish.
+// ‖p - t‖₂ of a row, gradient (p - t) / ‖p - t‖₂, 0 at 0. The differences are divided by the largest one, so that their
+// squares neither overflow nor vanish.
 struct L2Norm {
   static constexpr LossInfo info{.name = "l2_norm"};
   template <class T>
@@ -41,7 +41,7 @@ struct L2Norm {
   }
 };
 
-// max(max_j((1 - t_j) p_j) - Σ t_j p_j + 1, 0). Where several columns are largest each has its share of the gradient.
+// max(max_j((1 - t_j) p_j) - Σ t_j p_j + 1, 0). If several columns are largest, they share the gradient.
 struct CategoricalHinge {
   static constexpr LossInfo info{.name = "categorical_hinge"};
   template <class T>
@@ -72,7 +72,7 @@ struct CategoricalHinge {
   }
 };
 
-// ‖x‖₂ of a row; scaled by its largest element where squares overflow or vanish.
+// ‖x‖₂ of a row; the row is divided by its largest element if the squares overflow or vanish.
 template <class T>
 T row_length(const T* x, std::ptrdiff_t c) {
   constexpr T huge = sizeof(T) == 4 ? T(1e30) : T(1e290), tiny = T(1) / huge;
@@ -89,8 +89,8 @@ T row_length(const T* x, std::ptrdiff_t c) {
   return largest * root(sum);
 }
 
-// -cos of the angle between p and t: with n(x) = x / max(‖x‖, ε), -Σ n(t)_j n(p)_j; gradient -(n(t) - L n(p)) / ‖p‖,
-// where L is -loss.
+// -cos of the angle between p and t. With n(x) = x / max(‖x‖, ε): L = -Σ n(t)_j n(p)_j, gradient
+// -(n(t) + L n(p)) / ‖p‖.
 struct CosineSimilarity {
   static constexpr LossInfo info{.name = "cosine_similarity"};
   template <class T>

@@ -35,7 +35,7 @@ template <class T>
   return log<T>(broadcast<T>(value))[0];
 }
 
-// log Σ exp(x - top) of a row, whose maximum is `top`: added to a large top it would lose its digits.
+// log Σ exp(x - top) of a row with maximum `top`. It is returned alone: added to a large top it would lose its digits.
 template <class T>
 [[gnu::always_inline]] inline T log_of_rest(const T* x, T top, std::ptrdiff_t n) {
   Vec<T> sum{};
@@ -60,7 +60,7 @@ template <class Body>
                   });
 }
 
-// Σ a b over a row, b = 1 where null.
+// Σ a b over a row; a null b stands for 1.
 template <class T>
 [[gnu::always_inline]] inline T row_dot(const T* a, const T* b, std::ptrdiff_t n) {
   Vec<T> sum{};

@@ -1,5 +1,5 @@
-// The products of a first layer whose input is mostly zeros, or numbers of rows of a table (one entry of value 1 each).
-// One thread; the caller divides rows and panels.
+// The products of a first layer whose input is sparse, or row indices of an embedding table (one entry of value 1
+// each). Everything runs on one thread; the caller divides rows and panels.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -44,7 +44,7 @@ void sparse_product(const SparseProduct<T>& p) {
   }
 }
 
-// gradient[column e] += x[i][e] dz[i], rows and entries in their order.
+// gradient[column e] += x[i][e] dz[i], in the order of rows and entries.
 template <class T>
 void sparse_gradient(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, Range panels) {
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
@@ -68,8 +68,8 @@ void sparse_gradient(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, R
   }
 }
 
-// w[k] += factor gradient[k] and gradient[k] = 0 for the columns k of all entries: once each, for the second time the
-// gradient is 0.
+// w[k] += factor gradient[k] and gradient[k] = 0 for the columns k of all entries. A column that occurs again adds
+// nothing, because its gradient is 0 by then.
 template <class T>
 void sparse_step(SparseBatch<T> x, Panels<T> gradient, Panels<T> w, T factor, Range panels) {
   const Vec<T> times = broadcast<T>(factor);

@@ -1,5 +1,5 @@
-// Collects the bodies into a kernel table. The lists below are where a new activation, loss or optimizer is registered;
-// its index in the list is its number everywhere else.
+// Collects the kernels into a kernel table. A new activation, loss, metric or optimizer is registered in the lists
+// below. Its index in the table (elementwise ones first, then those of rows) identifies it everywhere else.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -75,7 +75,7 @@ constexpr auto kMetrics = make_metrics<T>(Metrics{});
 template <class T>
 constexpr auto kOptimizers = make_optimizers<T>(Optimizers{});
 
-// Twice as many independent chains as the longest latency needs; the sums converge and stay normal numbers.
+// More independent chains than the latency of a multiply-add needs; the sums converge to 1 and stay normal numbers.
 inline double multiply_add_peak(std::int64_t iterations) {
   constexpr int chains = kVectorRegisters == 32 ? 24 : 12;
   Vec<float> sum[chains];
@@ -91,7 +91,7 @@ inline double multiply_add_peak(std::int64_t iterations) {
   return 2.0 * chains * static_cast<double>(kLanes<float>) * static_cast<double>(iterations);
 }
 
-// Filled by name, so that no two entries of one type can be swapped.
+// Filled by name, so that entries of one type cannot be swapped by accident.
 template <class T>
 constexpr Kernels<T> make_kernels() {
   Kernels<T> k{};

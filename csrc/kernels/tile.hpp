@@ -1,11 +1,11 @@
-// The micro-kernel on panels: a tile of C kept in registers while the inner dimension runs by.
+// The micro-kernel on panels: a tile of C stays in registers while k runs over the inner dimension.
 //
 // Plain:       C[R × V vectors] = A B,   A's rows are the tile's rows and k runs along them;
 // transposed:  C[R × V vectors] = Aᵀ B,  A's columns are the tile's rows and k runs down them.
 //
-// For every k one row of V vectors of B is loaded and R elements of A are broadcast against it. An element of C is one
-// chain of fused multiply-adds in the order of k, from zero, and is then stored, added to C, or added times a factor:
-// so its bits depend on the range of k alone, not on which tile it fell into.
+// For every k one row of V vectors of B is loaded and multiplied by R broadcast elements of A. An element of C is one
+// chain of fused multiply-adds in the order of k, from zero, and is then stored, added to C, or added times a factor.
+// So its bits depend on the range of k alone, not on the tile that it belongs to.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -14,20 +14,20 @@
 
 namespace lamina::LAMINA_ISA {
 
-// A tile has as many accumulators as the registers hold beside a row of B and a broadcast, or, where they are few,
-// beside a vector of B and the broadcasts that meet it. One of fewer rows is wider, for it needs that many independent
-// chains to hide the latency of the multiply-add.
+// A tile has as many accumulators as the registers can hold besides a row of B and a broadcast element of A, or, if
+// there are only 16, besides a vector of B and all broadcast elements of A. A tile of fewer rows is wider, because it
+// needs as many independent chains to hide the latency of the multiply-add.
 constexpr int kAccumulators = kVectorRegisters == 32 ? 24 : 12;
 constexpr int kTileVectors = kVectorRegisters == 32 ? 2 : 4;
 constexpr int kTileRows = kAccumulators / kTileVectors;
-// Where the columns end before such a tile does.
+// Rows of a tile of fewer vectors, for the last columns.
 constexpr int kMostTileRows = kAccumulators / 2;
 constexpr int tile_rows(int vectors) { return vectors >= kTileVectors ? kTileRows : kMostTileRows; }
 
 template <class T>
 constexpr std::ptrdiff_t kPanelVectors = kPanelWidth<T> / kLanes<T>;
 
-// Vectors that R rows take at once: 8, 4 or 2, as many as the accumulators hold.
+// Vectors of a tile of `rows` rows: 8, 4 or 2, as many as the accumulators hold.
 constexpr int kWidestTile = 8;
 constexpr int panel_vectors(int rows) {
   const int fits = kAccumulators / rows;
@@ -51,13 +51,13 @@ struct PanelTile {
   T* c;
   std::ptrdiff_t c_row, c_panel;
   std::ptrdiff_t cols;  // of C, more than V - 1 vectors and at most V
-  const T* bias;        // of the tile's first column, its panels `bias_panel` apart, or null; added where C is stored
+  const T* bias;        // of the tile's first column, panels `bias_panel` apart, or null; added only if C is stored
   std::ptrdiff_t bias_panel;
   TileEnd end;
   T factor;
   bool clamp;  // C = max(C, floor) at the end
   T floor;
-  // What will be wanted next: for each k the cache line there is fetched meanwhile, `ahead_step` bytes after that of
+  // Memory that is needed next: one cache line of it is prefetched for each k, `ahead_step` bytes after the one for
   // the k before.
   const T* ahead;
   std::ptrdiff_t ahead_step;
@@ -79,11 +79,11 @@ void panel_tile(const PanelTile<T>& t) {
   for (int s = 0; s < span; ++s) b[s] = t.b + s * t.b_panel + t.k_begin * t.b_row;
   const char* ahead = reinterpret_cast<const char*>(t.ahead);
   constexpr int groups = (R + 2) / 3;
-  // The next tile's rows lie below this one's: R elements of them are fetched for each k, a panel of them all in all.
-  // Tiles of fewer rows have none below.
+  // Prefetches the rows of A below this tile's, which the next tile reads: R elements for each k, so that R rows of a
+  // panel are complete after a panel. Tiles of few rows have no tile below them.
   constexpr bool fetch_below = !Transposed && 2 * R >= tile_rows(V);
   const std::ptrdiff_t row = Transposed ? 1 : t.a_row, step = Transposed ? t.a_row : 1;
-  const std::ptrdiff_t below_step = t.a_row == width ? R : 0;  // rows that lie apart are left to the machine
+  const std::ptrdiff_t below_step = t.a_row == width ? R : 0;  // rows that are not contiguous are left to the hardware
   for (std::ptrdiff_t k = t.k_begin; k < t.k_end;) {
     const std::ptrdiff_t stop = Transposed ? t.k_end : smaller(t.k_end, (k / width + 1) * width);
     const T* first = Transposed ? t.a + k * t.a_row : t.a + k / width * t.a_panel + k % width;
@@ -96,14 +96,14 @@ void panel_tile(const PanelTile<T>& t) {
         __builtin_prefetch(below);
         below += below_step;
       }
-      if constexpr (V == kWidestTile) {  // bound by how fast B comes from memory: each row some rows ahead
+      if constexpr (V == kWidestTile) {  // limited by reading B from memory: fetches rows of B early
 #pragma GCC unroll 16
         for (int v = 0; v < V; ++v) __builtin_prefetch(b[v * lanes / width] + v * lanes % width + kRowsAhead * t.b_row);
       } else {
         __builtin_prefetch(ahead);
         ahead += t.ahead_step;
       }
-      if constexpr (V <= R) {  // in the fewest registers
+      if constexpr (V <= R) {  // keeps the operand that needs fewer registers
         Vec<T> right[V];
 #pragma GCC unroll 16
         for (int v = 0; v < V; ++v) right[v] = load(b[v * lanes / width] + v * lanes % width);
@@ -131,10 +131,10 @@ void panel_tile(const PanelTile<T>& t) {
     }
   }
 
-  // What becomes of the sums, one question for the whole tile at a time, so that no element waits for a branch.
+  // Finishes the sums. Each branch is taken once for the whole tile, not for every element.
   const std::ptrdiff_t last = t.cols - (V - 1) * lanes;
   const bool whole = last == lanes;
-  const std::ptrdiff_t c_row = t.c_row;  // a store might change what t points to, for all the compiler knows
+  const std::ptrdiff_t c_row = t.c_row;  // a copy: the compiler must assume that a store changes t
   if (t.end == TileEnd::store) {
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
@@ -143,7 +143,7 @@ void panel_tile(const PanelTile<T>& t) {
 #pragma GCC unroll 16
       for (int i = 0; i < R; ++i) sum[i][v] += bias;
     }
-  } else {  // times 1 adds exactly
+  } else {  // a factor of 1 is exact
     const Vec<T> factor = broadcast<T>(t.end == TileEnd::add ? T(1) : t.factor);
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
@@ -180,8 +180,8 @@ void panel_tile(const PanelTile<T>& t) {
 template <class T>
 using PanelTileKernel = void (*)(const PanelTile<T>&);
 
-// The kernels for every number of rows and 1, 2, 4 or 8 vectors, [rows - 1][log2 vectors]; null where the accumulators
-// are too few.
+// The kernels for every number of rows and 1, 2, 4 or 8 vectors, [rows - 1][log2 vectors]; null if there are too few
+// accumulators.
 template <class T>
 struct PanelTileTable {
   PanelTileKernel<T> plain[kMostTileRows][4];

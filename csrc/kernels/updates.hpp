@@ -1,5 +1,6 @@
-// What happens to gradients and parameters beside the optimizer's own step. Everything is elementwise but the sums and
-// norms, whose order depends on the shape alone. One thread; the caller divides.
+// Changes to gradients and parameters other than the optimizer's step: penalties, clipping, averages, constraints.
+// Everything is elementwise except sums and norms, whose order depends on the shape alone. Everything runs on one
+// thread; the caller divides the work.
 #pragma once
 
 #include "core/kernel_table.hpp"
@@ -9,7 +10,8 @@
 
 namespace lamina::LAMINA_ISA {
 
-// Eight running sums, element i in sum i mod 8, added as a tree. `number(i)` is a float64.
+// Adds number(0) … number(size - 1), each a float64: number(i) goes into running sum i mod 8, and the eight running
+// sums are added as a tree.
 template <class Number>
 [[gnu::always_inline]] inline double sum_as_tree(std::ptrdiff_t size, Number&& number) {
   double partial[8] = {};
@@ -19,7 +21,7 @@ template <class Number>
          ((partial[4] + partial[5]) + (partial[6] + partial[7]));
 }
 
-// Σ (l1 |w| + l2 w²), in float64. A term whose factor is 0 is 0, of infinite w too.
+// Σ (l1 |w| + l2 w²), in float64. A term with factor 0 is 0, even for an infinite w.
 template <class T>
 double penalty(const T* w, double l1, double l2, std::ptrdiff_t size) {
   return sum_as_tree(size, [&](std::ptrdiff_t i) {
@@ -40,7 +42,7 @@ void add_penalty_gradient(const T* w, T* gradient, T l1, T l2, std::ptrdiff_t si
   });
 }
 
-// gradient = factor gradient, kept within [-limit, limit]. NaN stays.
+// gradient = factor gradient, clamped to [-limit, limit]. NaN stays NaN.
 template <class T>
 void scale_and_clip(T* gradient, T factor, T limit, std::ptrdiff_t size) {
   const Vec<T> most = broadcast<T>(limit), least = broadcast<T>(-limit), times = broadcast<T>(factor);
@@ -60,8 +62,8 @@ void running_average(const T* w, T* mean, double momentum, std::ptrdiff_t size) 
   });
 }
 
-// Keras's norm constraints: a vector w of norm n becomes w d / (n + 1e-7), d = rate clip(n, least, most) + (1 - rate)
-// n.
+// Keras's norm constraints: a vector w of norm n becomes w d / (n + 1e-7), with
+// d = rate clip(n, least, most) + (1 - rate) n. Returns the factor d / (n + 1e-7).
 template <class T>
 [[gnu::always_inline]] inline T norm_factor(const NormBounds<T>& b, double norm) {
   const double most = static_cast<double>(b.most), least = static_cast<double>(b.least);
@@ -70,8 +72,8 @@ template <class T>
   return static_cast<T>(wanted / (norm + 1e-7));
 }
 
-// Euclidean norms in float64, of `count` vectors side by side: at(i)[j] is element i of vector j. One chain each;
-// scaled by its largest element where squares of float64 overflow or vanish.
+// Euclidean norms, in float64, of `count` vectors side by side: at(i)[j] is element i of vector j. Each norm is one
+// chain. A vector is divided by its largest element if the squares overflow or vanish in float64.
 template <class T, class At>
 void norms_of(std::ptrdiff_t size, std::ptrdiff_t count, At&& at, double* norms) {
   constexpr double huge = 1e290, tiny = 1e-290;
@@ -101,7 +103,7 @@ void norms_of(std::ptrdiff_t size, std::ptrdiff_t count, At&& at, double* norms)
   }
 }
 
-// w = max(w, 0) in some panels. NaN stays.
+// w = max(w, 0) in some panels. NaN stays NaN.
 template <class T>
 void bound_below_by_zero(Panels<T> w, Range panels) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;

@@ -1,8 +1,8 @@
 """Check that code compiled for one instruction set is not visible to code compiled for another.
 
 An inline function of the standard library, or of a shared header, that is compiled with AVX-512 flags becomes a weak
-symbol; the linker keeps one copy of each, and may hand that one to a CPU without AVX-512. So every symbol that an ISA
-object defines must carry its instruction set's name.
+symbol; the linker keeps one copy of each, which a CPU without AVX-512 may then run. So every symbol that an ISA object
+defines and others can see must carry its instruction set's name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ISAS = ("baseline", "avx2", "avx512", "neon")
 
 
 def main() -> int:
-    """Return 0 where all is well; print the offenders and return 1 otherwise."""
+    """Return 0 if there are no offenders; print them and return 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("library")
     parser.add_argument("--nm", default="nm")

@@ -1,11 +1,11 @@
-"""Counts the instructions of small pieces of work under valgrind, and compares them with what is written down.
+"""Count the instructions of small pieces of work under valgrind, and compare the counts with instructions.json.
 
     python tests/cpp/count_instructions.py build/kernels/tests/cpp/lamina_workloads
     python tests/cpp/count_instructions.py build/kernels/tests/cpp/lamina_workloads --write
 
-Instructions do not depend on how busy a machine is, so a slower kernel shows where times would not tell. valgrind runs
-no AVX-512: this is the AVX2 code. Counts belong to a compiler; for another one they are only printed. Status 1 where a
-count grew by more than 2 %.
+Instruction counts do not depend on how busy a machine is, so they reveal a slower kernel even if times do not. valgrind
+runs no AVX-512: this is the AVX2 code. The recorded counts are those of one compiler; with another one, the counts are
+printed but not compared. The exit status is 1 if a count grew by more than 2 % or none is recorded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GROWTH = 1.02
 
 
 def count(program: str, case: str, times: int) -> int:
-    """Return the instructions of a whole run."""
+    """Return the number of instructions of a whole run."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", program, case, str(times)],
@@ -39,7 +39,7 @@ def count(program: str, case: str, times: int) -> int:
 
 
 def main() -> int:
-    """Count, compare, or write down."""
+    """Count, and compare with the recorded counts or record them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program")
     parser.add_argument("--write", action="store_true", help="write the counts down instead of comparing")

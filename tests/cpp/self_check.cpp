@@ -1,5 +1,5 @@
-// Exercises the kernel library without Python, under every instruction set that this machine can run: enough to
-// see a miscompilation by another compiler or on another architecture. The full tests are the Python ones.
+// Checks the kernel library without Python, under every instruction set that this machine can run: enough to detect a
+// miscompilation by another compiler or on another architecture. The full tests are the Python ones.
 
 #include <cmath>
 #include <cstdint>
@@ -131,7 +131,7 @@ void check_activations() {
       const double exact = c.reference(static_cast<double>(x[i]));
       worst = std::fmax(worst, std::fabs(static_cast<double>(y[i]) - exact) / std::fmax(std::fabs(exact), 1e-30));
     }
-    // 10 ULP, and for GELU what erfc of the rounded argument lacks.
+    // 10 ULP, and for GELU the error of the reference, which takes erfc of a rounded argument.
     expect(worst <= (sizeof(T) == 4 ? 1.5e-6 : 2e-14), where + c.name + " " + std::to_string(worst));
   }
 }
@@ -257,13 +257,13 @@ void check_engine() {
 
 }  // namespace
 
-// Nanoseconds of a step.
+// Nanoseconds of a step on one thread and on the team.
 struct StepTimes {
   double alone, together;
 };
 
-// How many of 500,000 steps are taken alone where they take `before`, and from number `change` on `after`; every
-// seventh trial takes `disturbance` times as long.
+// Returns how many of 500,000 steps Pace runs on one thread if a step takes `before`, and `after` from number `change`
+// on. Every seventh timed stretch takes `disturbance` times as long.
 std::ptrdiff_t steps_alone(StepTimes before, double disturbance, std::ptrdiff_t change = 500'000,
                            StepTimes after = {0, 0}) {
   lamina::engine::Pace pace;

@@ -1,5 +1,5 @@
-// Small pieces of work, each a number of times, for counting instructions: workloads CASE TIMES. Without arguments it
-// names the cases. One thread.
+// Runs a small piece of work TIMES times on one thread, for counting instructions: lamina_workloads CASE TIMES. Without
+// arguments it prints the names of the cases.
 
 #include <cstdint>
 #include <cstdio>
@@ -119,7 +119,7 @@ class Training {
   std::vector<std::int64_t> labels_, order_;
 };
 
-// The function that does the work once, by name.
+// The cases: a name, and a function that does the work once.
 std::map<std::string, std::function<void()>> cases() {
   const Kernels<float>& k = kernels().f32;
   std::map<std::string, std::function<void()>> found;

@@ -1,4 +1,4 @@
-// An activation that no dense layer has taken up: of each element, or of each row.
+// An activation that is not fused into a dense layer, elementwise or rowwise.
 #pragma once
 
 #include "engine/layer.hpp"

@@ -1,4 +1,4 @@
-// An elementwise activation that is worked on piece by piece.
+// An activation of the kernel table, applied to some rows and panels of a boundary.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ Matrix<const T> constant_block_of(const Panels<T>& m, Range rows, std::ptrdiff_t
   return {block.data, block.rows, block.cols, block.stride};
 }
 
-// Number 0 of the table is the identity; relu needs no pass of its own after a product.
+// `index`: in the kernel table; 0 is the identity. A dense layer applies relu within its product.
 template <class T>
 struct ActivationPart {
   int index = 0;
@@ -36,7 +36,7 @@ struct ActivationPart {
       kernel(kernels).forward(constant_block_of(from, rows, panel), block_of(to, rows, panel), alpha);
   }
 
-  // to = from f'(v), v the input or the output as the activation needs.
+  // to = output.gradient f'(v), where v is the activation's input or output (see from_input).
   void backward(const Kernels<T>& kernels, const Boundary<T>& output, const Panels<T>& v, const Panels<T>& to,
                 Range rows, Range panels) const {
     for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel)

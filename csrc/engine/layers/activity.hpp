@@ -1,4 +1,4 @@
-// A penalty on a layer's output: l1 Σ|y| + l2 Σ y² over the batch, divided by its rows, is added to the loss.
+// A penalty on a layer's output: adds l1 Σ|y| + l2 Σ y² over the batch, divided by its number of rows, to the loss.
 #pragma once
 
 #include "engine/layers/elementwise.hpp"

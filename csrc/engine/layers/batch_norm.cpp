@@ -4,8 +4,8 @@
 
 namespace lamina::engine {
 
-// Of each column the mean, one over the deviation, and what the mean lacks in deviations; of the batch or as they run.
-// Then, for the running means, the whole mean and the variance.
+// Values that forward saves for each column. For backward, of the batch or running: the mean, 1 / deviation, and the
+// rounding error of the mean in deviations. For the update of the running moments: the corrected mean and the variance.
 constexpr int kMoments = 5;
 
 template <class T>
@@ -14,8 +14,8 @@ void BatchNorm<T>::set_boundaries(BoundaryShape& input, BoundaryShape& output, b
   output.column_notes = kMoments;
 }
 
-// y = γ ((x - mean) rate - rest) + β as one multiply-add: (x - mean) scale + shift. Not x scale + shift: far from 0
-// that loses its digits.
+// y = γ (x - mean - rest) rate + β as one multiply-add: (x - mean) scale + shift. `rest` is the rounding error of the
+// mean. For columns far from 0, x scale + shift would lose digits.
 template <class T>
 void BatchNorm<T>::forward(Pass<T>& pass, Range rows, Range panels) const {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
@@ -104,7 +104,7 @@ void BatchNorm<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, G
       pass.kernels.normalization_sums(call, out);
     });
     for (std::ptrdiff_t j = 0; j < std::min(width, cols - panel * width); ++j) sums[j] -= rest[j] * sums[width + j];
-    // The gradients are taken after dx, which reads γ.
+    // dx comes first: it reads γ, which the sink may update.
     if (this->need_dx) {
       if (by_batch(pass)) {
         pass.kernels.column_normalization_backward(call, gamma, rest, sums, input.gradient);

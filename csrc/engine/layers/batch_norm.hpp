@@ -1,11 +1,11 @@
-// Batch normalization: columns by the moments of the batch while training, by running means of these otherwise.
+// Batch normalization: each column by its mean and variance in the batch when training, by running ones otherwise.
 #pragma once
 
 #include "engine/layers/elementwise.hpp"
 
 namespace lamina::engine {
 
-// Which tensors of the block are what; -1: there is none.
+// Indices of tensors in the block; -1: there is none.
 struct BatchNormTensors {
   int gamma, beta, mean, variance;
 };
@@ -13,8 +13,8 @@ struct BatchNormTensors {
 template <class T>
 class BatchNorm final : public ElementwiseLayer<T> {
  public:
-  // A column is divided by max(√(variance + epsilon), least). `frozen`: the running means are used, and left alone, in
-  // training too.
+  // A column is divided by max(√(variance + epsilon), least). `frozen`: training too uses the running moments, and does
+  // not update them.
   BatchNorm(std::shared_ptr<Parameters<T>> parameters, BatchNormTensors tensors, double momentum, double epsilon,
             double least, bool frozen)
       : parameters_(std::move(parameters)),
@@ -39,7 +39,7 @@ class BatchNorm final : public ElementwiseLayer<T> {
 
  private:
   T* tensor(int number) const { return number < 0 ? nullptr : parameters_->tensor(number).data; }
-  // Takes moments of the batch into the running means, for `count` columns from one on.
+  // Updates the running moments with moments of the batch, for `count` columns from column `first` on.
   void take_in(const T* mean, const T* variance, std::ptrdiff_t first, std::ptrdiff_t count) const;
   bool by_batch(const Pass<T>& pass) const { return pass.random && !frozen_; }
 

@@ -1,4 +1,4 @@
-// ReLU in its general form: threshold, largest value, slope below.
+// ReLU with a threshold, a largest value, and a slope below the threshold.
 #pragma once
 
 #include "engine/layers/elementwise.hpp"

@@ -7,13 +7,14 @@
 namespace lamina::engine {
 namespace {
 
-// An output with so many columns whose rows lie one after the other is read many times, a panel of it at once.
+// From this many columns on, the gradient of a row-major output is kept in panels too: backward reads it panel by
+// panel, many times.
 constexpr std::ptrdiff_t kWideOutput = 4096;
 
-// Bytes of a second-level cache of 1 MB that the operands of the way back may take, and those of the sums of dxᵀ.
+// Bytes of a 1 MB second-level cache that the operands of backward may take, and those that the sums of dxᵀ may take.
 constexpr std::ptrdiff_t kNearBytes = 640 << 10, kSumBytes = 192 << 10;
 
-// Panels that go through product and activation together: their values are then still in a cache.
+// Panels computed before the activation is applied to them: their values are then still in a cache.
 constexpr std::ptrdiff_t kPanelsTogether = 4;
 
 }  // namespace
@@ -40,7 +41,7 @@ void Dense<T>::set_boundaries(BoundaryShape& input, BoundaryShape& output, bool 
 
 template <class T>
 double Dense<T>::work() const {
-  constexpr double kEntries = 64;  // a guess: nobody knows yet what rows there will be
+  constexpr double kEntries = 64;  // entries in a sparse row; a guess, as the rows are not known yet
   const double in = static_cast<double>(parameters_->layout().in());
   const double terms = !gives_entries(input_) ? in : (input_ == InputKind::sparse ? std::min(in, kEntries) : 1);
   return static_cast<double>(factor_) * (terms + 1) * static_cast<double>(parameters_->layout().out());
@@ -119,23 +120,23 @@ std::ptrdiff_t Dense<T>::backward_units(const Tape<T>&) const {
   return panel_count(this->need_dx ? layout.in() : layout.out(), kPanelWidth<T>);
 }
 
-// Segments of outputs whose weights, of a panel of inputs, stay in a near cache together with `lines` rows of dz and
-// dzᵀ.
+// The number of segments of outputs whose weights (of one panel of inputs) and `lines` rows of dz and dzᵀ fit together
+// in a second-level cache.
 template <class T>
 std::ptrdiff_t Dense<T>::segments_together(std::ptrdiff_t lines) const {
   const std::ptrdiff_t column = kPanelBytes + 2 * lines * static_cast<std::ptrdiff_t>(sizeof(T));
   return std::max<std::ptrdiff_t>(1, kNearBytes / column / kSegment);
 }
 
-// Panels of inputs that go through some segments of outputs before any goes on to the next ones: a wide dz is then read
-// once for all of them.
+// The number of panels of inputs that are processed with some segments of outputs before the next segments follow: a
+// wide dz is then read once for all of these panels.
 template <class T>
 std::ptrdiff_t Dense<T>::group_size(std::ptrdiff_t lines) const {
   if (segment_count(parameters_->layout().out()) <= segments_together(lines)) return 1;
   return std::max<std::ptrdiff_t>(1, kSumBytes / (panel_count(lines, kPanelWidth<T>) * kPanelWidth<T> * kPanelBytes));
 }
 
-// Never less for more rows: what is reserved for a whole batch is enough for a smaller last one.
+// Does not decrease with the number of rows: memory reserved for a full batch suffices for a smaller last one.
 template <class T>
 std::size_t Dense<T>::scratch_bytes(std::ptrdiff_t rows) const {
   const std::ptrdiff_t lines = rows * factor_;
@@ -150,7 +151,7 @@ std::ptrdiff_t Dense<T>::units_together(const Tape<T>& tape) const {
   return this->need_dx ? group_size(tape[this->at].value.rows) : 1;
 }
 
-// dxᵀ = w dzᵀ
+// dxᵀ = w dzᵀ, or its sums over some segments of outputs, added to those of the segments before.
 template <class T>
 void Dense<T>::sum_up(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, std::ptrdiff_t row,
                       Range segments) const {
@@ -175,7 +176,7 @@ void Dense<T>::transpose_back(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t
   pass.kernels.panel_transpose({.from = dx, .to = target, .rows = {0, dx.rows}, .columns = {0, dx.cols}});
 }
 
-// The bias's panels go with the units that stand at the same share of all of them.
+// Computes the panels of the bias's gradient in the same proportion as the units.
 template <class T>
 void Dense<T>::bias_gradient(const Panels<T>& dz, Range units, std::ptrdiff_t all, const GradientSink<T>& sink) const {
   const std::ptrdiff_t panels = panel_count(dz.cols, kPanelWidth<T>);
@@ -190,7 +191,7 @@ void Dense<T>::propagate(Pass<T>& pass, Range rows, const Layer<T>* below) const
   const std::ptrdiff_t segments = segment_count(parameters_->layout().out());
   T* memory = static_cast<T*>(scratch(Scratch::gradient, scratch_bytes(pass.tape.rows())));
   for (std::ptrdiff_t row = rows.begin; row < rows.end;) {
-    // What begins in the middle of a panel ends with it.
+    // Rows that begin in the middle of a panel end with that panel.
     const std::ptrdiff_t end = row % width == 0 ? rows.end : std::min(rows.end, (row / width + 1) * width);
     for (std::ptrdiff_t panel = 0; panel * width < x.cols; ++panel) {
       const Panels<T> dx{memory, std::min(width, x.cols - panel * width), end - row, width * width, width};
@@ -238,7 +239,7 @@ void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gradi
     sink->dense_bias(dz, units);
     return;
   }
-  // The gradient finds the weights in a cache that propagation brought there.
+  // For each panel dx comes before dw: it brings the weights that the sink updates into a cache.
   const std::ptrdiff_t segments = segment_count(dz.cols), together = segments_together(x.rows), lines = x.rows;
   const std::ptrdiff_t group = group_size(lines), sums_size = panel_count(lines, width) * width * width;
   T* memory = static_cast<T*>(scratch(Scratch::gradient, scratch_bytes(pass.tape.rows())));

@@ -1,5 +1,5 @@
-// The dense layer with the activation that follows it; a first one may read sparse rows, or be a table whose rows are
-// looked up.
+// A dense layer with its fused activation. The first layer of a network may read sparse rows, or be an embedding table
+// that reads row indices.
 #pragma once
 
 #include "engine/input.hpp"
@@ -35,8 +35,8 @@ class Dense final : public Layer<T> {
   void product(Pass<T>& pass, const Panels<T>& z, Range rows, Range panels) const;
   std::ptrdiff_t segments_together(std::ptrdiff_t lines) const;
   std::ptrdiff_t group_size(std::ptrdiff_t lines) const;
-  // Of a panel of inputs, for rows that lie in one panel or are all of them: some segments of the sums of dxᵀ, and
-  // their way back into rows.
+  // sum_up() computes dxᵀ for a panel of inputs and dx.cols rows from `row` on, summed over some segments of outputs.
+  // The rows begin at a panel of rows or lie within one. transpose_back() writes dx to the tape.
   void sum_up(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, std::ptrdiff_t row, Range segments) const;
   void transpose_back(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, std::ptrdiff_t row) const;
   void bias_gradient(const Panels<T>& dz, Range units, std::ptrdiff_t all, const GradientSink<T>& sink) const;

@@ -1,4 +1,4 @@
-// What layers share whose output has the shape of their input.
+// The base of layers whose output has the shape of their input.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ class ElementwiseLayer : public Layer<T> {
   double work() const override { return work_; }
 
  protected:
-  // A unit of backward that is a panel's width of rows.
+  // For layers whose unit of backward is kPanelWidth rows.
   static std::ptrdiff_t row_units(const Tape<T>& tape, std::ptrdiff_t at) {
     return panel_count(tape[at].value.rows, kPanelWidth<T>);
   }

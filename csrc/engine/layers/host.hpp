@@ -1,4 +1,4 @@
-// A layer that somebody else computes: whole batches at once, on the calling thread.
+// A layer that the host (Python) computes: a whole batch at once, on the thread that called the engine.
 #pragma once
 
 #include <functional>
@@ -10,8 +10,8 @@ namespace lamina::engine {
 template <class T>
 struct HostFunctions {
   std::function<void(Matrix<const T> x, Matrix<T> y, bool training)> forward;
-  // dx.data is null where it is not wanted. Gradients of the parameters go to `gradients`, in the block's layout; null
-  // where none are wanted.
+  // dx.data is null if dx is not needed. Writes the gradients of the parameters to `gradients`, in the block's layout;
+  // `gradients` is null if none are needed.
   std::function<void(Matrix<const T> dy, Matrix<T> dx, T* gradients)> backward;
 };
 

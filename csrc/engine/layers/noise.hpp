@@ -1,4 +1,4 @@
-// Dropout and its kin: noise while training, nothing else.
+// Dropout and Gaussian noise in training; the identity otherwise.
 #pragma once
 
 #include "engine/layers/elementwise.hpp"

@@ -15,13 +15,13 @@ class Prelu final : public ElementwiseLayer<T> {
     pass.kernels.prelu(
         {.x = input.value, .y = output.value, .scale = parameters_->data(), .rows = rows, .panels = panels}, nullptr);
   }
-  // A unit is a panel: the slopes' gradient sums over all rows.
+  // A unit is a panel, since the gradient of a slope is a sum over all rows.
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override {
     return this->panels_of(tape[this->at].value).end;
   }
   void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override {
     const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
-    // The slopes change after they were used.
+    // dx comes first: it reads the slopes, which the sink may update.
     if (this->need_dx) {
       const Panels<const T> dy = output.gradient;
       const Range rows{0, input.value.rows};

@@ -1,4 +1,4 @@
-// The same numbers of each row of the batch in rows of another length.
+// Reshapes each row of the batch into lines of another width.
 #pragma once
 
 #include "engine/layer.hpp"

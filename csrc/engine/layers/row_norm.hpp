@@ -1,4 +1,4 @@
-// Layer normalization and its kin: each row by its own moments.
+// Layer normalization and RMS normalization: each row by its own moments.
 #pragma once
 
 #include "engine/layers/elementwise.hpp"
@@ -8,7 +8,7 @@ namespace lamina::engine {
 template <class T>
 class RowNorm final : public ElementwiseLayer<T> {
  public:
-  // Tensors of the block, -1 where there is none; not `centered`: divided by the root mean square alone.
+  // `gamma`, `beta`: indices of tensors, or -1. Without `centered` a row is only divided by its root mean square.
   RowNorm(std::shared_ptr<Parameters<T>> parameters, int gamma, int beta, bool centered, double epsilon)
       : parameters_(std::move(parameters)),
         gamma_(gamma),
@@ -23,12 +23,12 @@ class RowNorm final : public ElementwiseLayer<T> {
     output.column_notes = gamma_ < 0 ? 0 : 1;
   }
   void forward(Pass<T>& pass, Range rows, Range panels) const override;
-  // Units are first panels' widths of rows, for dx, then panels, for the gradients of γ and β.
+  // Units: first blocks of kPanelWidth rows, for dx; then panels, for the gradients of γ and β.
   std::ptrdiff_t backward_units(const Tape<T>& tape) const override {
     const Panels<T>& x = tape[this->at].value;
     return this->row_units(tape, this->at) + (parameters_ == nullptr ? 0 : this->panels_of(x).end);
   }
-  // γ may change while others still propagate: they use what it was, which forward wrote down.
+  // The sink may update γ while other members still compute dx: dx uses the copy of γ that forward saved.
   void backward(Pass<T>& pass, Range units, const Layer<T>* below, GradientSink<T>* sink) const override;
   Parameters<T>* parameters() const override { return parameters_.get(); }
   std::ptrdiff_t columns() const override {

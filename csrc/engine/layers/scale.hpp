@@ -1,4 +1,4 @@
-// Columns from which constants are taken away, multiplied by constants, and constants added.
+// y = (x - centre) scale + shift with constants for each column.
 #pragma once
 
 #include "engine/layers/elementwise.hpp"
@@ -8,7 +8,7 @@ namespace lamina::engine {
 template <class T>
 class Scale final : public ElementwiseLayer<T> {
  public:
-  // One of each for every column.
+  // One value of each for every column.
   Scale(std::vector<T> centre, std::vector<T> scale, std::vector<T> shift)
       : centre_(std::move(centre)), scale_(std::move(scale)), shift_(std::move(shift)) {}
 
