@@ -1,12 +1,12 @@
 """lamina: trains and runs dense neural networks on CPUs.
 
 ``import lamina as keras`` runs Keras code that builds `Sequential` models of dense layers. `lamina.kernels` holds the
-compiled functions on NumPy arrays for loops of one's own.
+compiled functions on NumPy arrays, for custom training loops.
 """
 
 from __future__ import annotations
 
-from lamina._common import interpreter  # isort: skip  (it refuses subinterpreters, before the core is loaded)
+from lamina._common import interpreter  # isort: skip  (must refuse subinterpreters before the core is loaded)
 from lamina import (
     activations,
     backend,

@@ -1,4 +1,4 @@
-"""The main job: train a network on the digits that ship with the package, and say how fast that was."""
+"""Train a network on the digits that ship with the package, and report accuracy and time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_model() -> lamina.Sequential:
 
 
 def numpy_epoch(weights: list[Array], velocities: list[Array], x: Array, y: npt.NDArray[np.uint8]) -> None:
-    """Train the same network for one epoch, the same steps written in NumPy."""
+    """Train the same network for one epoch, in NumPy."""
     order = np.random.default_rng(0).permutation(len(x))
     for begin in range(0, len(x), BATCH):
         rows = order[begin : begin + BATCH]
@@ -54,7 +54,7 @@ def numpy_epoch(weights: list[Array], velocities: list[Array], x: Array, y: npt.
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train, print what came out, compare with NumPy. Return 0, or 1 where accuracy is below 97 %."""
+    """Train, print the results, compare with NumPy. Return 0, or 1 if the accuracy is below 97 %."""
     parser = argparse.ArgumentParser(prog="python -m lamina", description=__doc__)
     parser.add_argument("--epochs", type=int, default=30, help="passes over the training rows (30)")
     parser.add_argument("--seed", type=int, default=1, help="of initial weights and shuffling (1)")

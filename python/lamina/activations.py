@@ -1,4 +1,4 @@
-"""Activations: functions on arrays, and what a name in ``Dense(activation=...)`` stands for."""
+"""Activation functions on arrays, and the lookup of names as in ``Dense(activation=...)``."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def linear(x: npt.ArrayLike) -> Array:
 def relu(
     x: npt.ArrayLike, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> Array:
-    """Return ``max(x, 0)``; the derivative at 0 is 0. In general what `lamina.layers.ReLU` computes.
+    """Return ``max(x, 0)``, or the general form of `lamina.layers.ReLU`; the derivative at 0 is 0.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def relu(
     Raises
     ------
     TypeError
-        `x` is not made of real numbers.
+        `x` does not hold real numbers.
 
     Examples
     --------
@@ -203,7 +203,7 @@ def log_sigmoid(x: npt.ArrayLike) -> Array:
 
 
 def soft_shrink(x: npt.ArrayLike, threshold: float = 0.5) -> Array:
-    """Return ``x`` moved towards 0 by the threshold, 0 where it is nearer."""
+    """Return ``x`` moved towards 0 by the threshold; 0 if ``|x|`` is at most the threshold."""
     return _apply("soft_shrink", x, number("activations.soft_shrink", "threshold", threshold, least=0))
 
 
@@ -223,7 +223,7 @@ def squareplus(x: npt.ArrayLike, b: float = 4) -> Array:
 
 
 def sparse_plus(x: npt.ArrayLike) -> Array:
-    """Return 0 for ``x <= -1``, ``(x + 1)**2 / 4`` up to 1, then ``x``."""
+    """Return 0 for ``x <= -1``, ``(x + 1)**2 / 4`` for ``-1 < x < 1``, ``x`` for ``x >= 1``."""
     return _apply("sparse_plus", x)
 
 
@@ -239,7 +239,7 @@ def softmax(x: npt.ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
     ----------
     x : array_like, at least one dimension
     axis : int or tuple of int
-        Any axis, or several together; others than the last cost a copy.
+        One axis, or several that are treated as one; any other than the last costs a copy.
 
     Returns
     -------
@@ -286,14 +286,14 @@ register_functions("activations", _FUNCTIONS)
 
 
 def get(identifier: object) -> Function:
-    """Return the function that a name, a function or None (linear) stands for.
+    """Return an activation function from its name; a function is returned as it is, None means `linear`.
 
     Raises
     ------
     ValueError
         An unknown name; the message suggests the nearest.
     TypeError
-        Something else.
+        `identifier` is of another type.
 
     Examples
     --------
@@ -313,7 +313,7 @@ def get(identifier: object) -> Function:
 
 
 def serialize(function: Function) -> str:
-    """Return the name of one of the functions of this module.
+    """Return the name of a function of this module.
 
     Raises
     ------
@@ -327,12 +327,12 @@ def serialize(function: Function) -> str:
 
 
 def kernel_of(function: Function, who: str) -> Kernel:
-    """Return the compiled activation behind a function, for a layer to run.
+    """Return the compiled activation that a layer runs for a function.
 
     Raises
     ------
     ValueError
-        The function is the user's own: its derivative is not known.
+        The function is user-defined: its derivative is not known.
     """
     for name, known in _FUNCTIONS.items():
         if known is function:
@@ -343,7 +343,7 @@ def kernel_of(function: Function, who: str) -> Kernel:
 
 
 def deserialize(config: object) -> Function:
-    """Return the function that a name stands for."""
+    """Return an activation function from its name, as `get` does."""
     return get(config)
 
 

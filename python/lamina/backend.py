@@ -1,4 +1,4 @@
-"""What Keras code asks of ``keras.backend``: names and precision. There is one backend, and nothing to clear."""
+"""Functions of ``keras.backend`` that Keras code calls: names and precision. There is only one backend."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _uids: dict[str, itertools.count[int]] = {}
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Begin again to number the names of layers and metrics. Models are freed when nobody refers to them."""
+    """Restart the numbering of automatic names. Models need no clearing: they are freed with their last reference."""
     reset_names()
     _uids.clear()
 
 
 def get_uid(prefix: str = "") -> int:
-    """Return 1, 2, … for each prefix."""
+    """Return the next number of a prefix, counting from 1."""
     prefix = text("get_uid", "prefix", prefix)
     return next(_uids.setdefault(prefix, itertools.count(1)))
 
 
 def get_value(x: Any) -> Any:
-    """Return the values of a variable."""
+    """Return the values of a variable or an array."""
     return x.numpy() if hasattr(x, "numpy") else any_array("get_value", "x", x)

@@ -1,4 +1,4 @@
-"""Global settings: the dtype of new layers and the small number of probability losses."""
+"""Global settings: the default dtype, and the epsilon of the probability losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _epsilon = 1e-7
 
 
 def floatx() -> str:
-    """Return the dtype that layers get unless told otherwise: ``"float32"`` or ``"float64"``.
+    """Return the default dtype of layers: ``"float32"`` or ``"float64"``.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def floatx() -> str:
 
 
 def set_floatx(value: str) -> None:
-    """Set the dtype of layers made from now on.
+    """Set the default dtype of layers that are created from now on.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def backend() -> str:
 
 
 def image_data_format() -> str:
-    """Return ``"channels_last"``: what belongs together lies along the last axis."""
+    """Return ``"channels_last"``: the channels of a pixel lie along the last axis."""
     return "channels_last"
 
 
@@ -79,7 +79,7 @@ def disable_traceback_filtering() -> None:
 
 
 def any_dtype(who: str, value: object) -> str | None:
-    """Return the name of a dtype of numbers, or None where none was given; or raise."""
+    """Return the name of a dtype of real numbers, None for None; raise for anything else."""
     if value is None:
         return None
     name = dtype_name(value)
@@ -93,7 +93,7 @@ def any_dtype(who: str, value: object) -> str | None:
 
 
 def dtype_name(value: object) -> str | None:
-    """Return the name of a dtype, given as a string, a type, a NumPy dtype or the configuration of Keras's policy."""
+    """Return the name of a dtype: a string, a type, a NumPy dtype or the configuration of a Keras dtype policy."""
     if isinstance(value, dict):
         inner = value.get("config")
         return dtype_name(inner.get("name")) if isinstance(inner, dict) else None
@@ -104,7 +104,7 @@ def dtype_name(value: object) -> str | None:
 
 
 def dtype_config(name: str) -> dict[str, object]:
-    """Return a layer's dtype as Keras's configurations spell it."""
+    """Return a layer's dtype in the form of Keras's configurations."""
     return {"module": "keras", "class_name": "DTypePolicy", "config": {"name": name}, "registered_name": None}
 
 

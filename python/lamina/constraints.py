@@ -1,4 +1,4 @@
-"""Constraints: what parameters must fulfil after every step."""
+"""Constraints: projections that are applied to parameters after every step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 
 class Projection(NamedTuple):
-    """A compiled constraint: its kind, and what a norm may be."""
+    """A compiled constraint: its kind, the bounds of the norms, and how far a norm moves to its bound."""
 
     kind: str
     least: float = 0.0
@@ -32,28 +32,28 @@ class Projection(NamedTuple):
 
 
 class Constraint(Configurable):
-    """Base class of constraints, itself none. One written in Python defines `__call__`: it returns the new values."""
+    """Base class of constraints, which changes nothing. One written in Python defines `__call__`."""
 
     def projection(self, ndim: int) -> Projection | None:
-        """Return the compiled constraint for a parameter of `ndim` axes, None for one that is written in Python."""
+        """Return the compiled constraint for a parameter of `ndim` axes; None if it is written in Python."""
         return None
 
     def compiled(self, ndim: int) -> Projection | None:
-        """Return `projection`, or None where a subclass has a `__call__` of its own, which is called then."""
+        """Return `projection`, or None if a subclass overrides `__call__`, which is called instead."""
         return None if redefines(type(self), "__call__", "projection") else self.projection(ndim)
 
     def __call__(self, w: npt.ArrayLike) -> Array:
-        """Return the array as it must be.
+        """Return the constrained array.
 
         Parameters
         ----------
         w : array_like
-            Of one or two axes; `NonNeg` takes any.
+            One or two axes; `NonNeg` takes any number of axes.
 
         Returns
         -------
         ndarray
-            New; of the same shape.
+            A new array of the same shape.
         """
         array = np.array(real_array(type(self).__name__, "w", w))
         if array.dtype not in (np.float32, np.float64):
@@ -82,7 +82,7 @@ class NonNeg(Constraint):
 
 
 class _NormConstraint(Constraint):
-    """A constraint of the norms along an axis."""
+    """Base class of constraints of the norms along an axis."""
 
     axis = Argument(integer, -2)
 
@@ -103,7 +103,7 @@ class _NormConstraint(Constraint):
 
 
 class MaxNorm(_NormConstraint):
-    """``w · min(‖w‖, max_value) / (‖w‖ + 1e-7)`` for each vector along `axis`: of a dense kernel, each unit's weights.
+    """``w · min(‖w‖, max_value) / (‖w‖ + 1e-7)`` for each vector along `axis`, such as the weights of one unit.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class MinMaxNorm(_NormConstraint):
     ----------
     min_value, max_value : float, >= 0
     rate : float in [0, 1]
-        1 enforces the bounds at every step, less goes part of the way.
+        1 enforces the bounds at every step; less moves the norms only part of the way.
     axis : int
 
     Examples
@@ -184,7 +184,7 @@ class MinMaxNorm(_NormConstraint):
         self.check_together()
 
     def check_together(self) -> None:
-        """Raise where arguments do not go with each other."""
+        """Raise if the arguments contradict each other."""
         if self.min_value > self.max_value:
             raise ValueError(f"MinMaxNorm: max_value must be >= min_value, {self.min_value:g}; got {self.max_value:g}.")
 
@@ -198,13 +198,13 @@ class MinMaxNorm(_NormConstraint):
 
 
 class _Function(Constraint, OfFunction):
-    """A function of one's own, from values to values."""
+    """A user-defined function, from values to new values."""
 
     def __init__(self, function: Callable[[Array], Any]) -> None:
         self.function = function
 
     def __call__(self, w: npt.ArrayLike) -> Array:
-        """Return what the function returns, as an array."""
+        """Return the function's result as an array."""
         return np.asarray(self.function(np.asarray(w)))
 
 
@@ -237,11 +237,11 @@ def get(identifier: object) -> Constraint | None:
 
 
 def argument(who: str, name: str, identifier: object) -> Constraint | None:
-    """Return what `get` does; `who` and `name` begin the messages."""
+    """Return a constraint as `get` does; error messages begin with `who` and `name`."""
     return REGISTRY.get(identifier, who, name)
 
 
-# The names in lower case that Keras has too.
+# Keras's lower-case aliases.
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 
 

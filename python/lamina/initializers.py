@@ -1,4 +1,4 @@
-"""Initializers: how the parameters of a layer begin."""
+"""Initializers: the initial values of a layer's parameters."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Initializer(Configurable):
         raise NotImplementedError(f"{type(self).__name__}: a subclass of Initializer defines __call__.")
 
     def _wanted(self, shape: Any, dtype: Any) -> tuple[tuple[int, ...], str]:
-        """Return shape and dtype of an array of constants, or raise."""
+        """Return the checked shape and dtype of the array to create."""
         who = type(self).__name__
         return sizes(who, "shape", shape), config.any_dtype(who, dtype) or config.floatx()
 
     def clone(self) -> Initializer:
-        """Return a copy of the same configuration."""
+        """Return a new initializer with the same configuration."""
         return self.from_config(self.get_config())
 
 
@@ -75,7 +75,7 @@ class Constant(Initializer):
     Parameters
     ----------
     value : float or array_like
-        An array is broadcast to the shape that is asked for.
+        An array is broadcast to the requested shape.
     """
 
     value = Argument(_values)
@@ -115,9 +115,10 @@ class Ones(Initializer):
 
 
 class _RandomInitializer(Initializer):
-    """A seed that stays: two calls of one instance return the same numbers, as in Keras 3; a generator's are new.
+    """Base class of random initializers.
 
-    Subclasses check their own arguments first: an initializer that is refused draws no seed.
+    As in Keras 3, all calls of one instance return the same numbers, unless its seed is a generator. Subclasses check
+    their own arguments before this constructor draws a seed, so that a refused initializer draws none.
     """
 
     def __init__(self, seed: Any = None) -> None:
@@ -125,7 +126,7 @@ class _RandomInitializer(Initializer):
 
     @property
     def seed(self) -> int | random.SeedGenerator:
-        """The seed, or what gives one for each call; may be assigned."""
+        """The seed, or a generator of a seed for each call; may be assigned."""
         return self._seed
 
     @seed.setter
@@ -178,7 +179,7 @@ class RandomNormal(_RandomInitializer):
 
 
 class TruncatedNormal(RandomNormal):
-    """Normal distribution without what lies more than two deviations from the mean."""
+    """Normal distribution without values more than two standard deviations from the mean."""
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
         """Return the array."""
@@ -203,7 +204,7 @@ class RandomUniform(_RandomInitializer):
         super().__init__(seed)
 
     def check_together(self) -> None:
-        """Raise where arguments do not go with each other."""
+        """Raise if the arguments contradict each other."""
         if self.minval > self.maxval:
             raise ValueError(f"RandomUniform: minval must be <= maxval; got {self.minval:g} and {self.maxval:g}.")
 
@@ -233,7 +234,7 @@ class VarianceScaling(_RandomInitializer):
     distribution : {"truncated_normal", "untruncated_normal", "uniform"}
     seed : int, optional
     input_axes, output_axes : None
-        Of convolutions; another value raises.
+        For convolutions in Keras; another value raises.
     """
 
     scale = Argument(number, above=0)
@@ -326,7 +327,7 @@ class LecunNormal(_Preset):
 
 
 class Identity(Initializer):
-    """The identity matrix times `gain`; for matrices.
+    """The identity matrix times `gain`; the shape must be that of a matrix.
 
     Parameters
     ----------
@@ -360,7 +361,7 @@ class Identity(Initializer):
 class Orthogonal(_RandomInitializer):
     """Orthogonal rows or columns, whichever are fewer, times `gain` (Saxe et al. 2014).
 
-    The first factor of a QR decomposition of normal numbers, its signs those of the second factor's diagonal.
+    The factor Q of a QR decomposition of a matrix of normal numbers; each column gets the sign of R's diagonal element.
 
     Parameters
     ----------
@@ -392,20 +393,20 @@ class Orthogonal(_RandomInitializer):
 
 
 class _Function(Initializer, OfFunction):
-    """A function of one's own, of shape and dtype."""
+    """A user-defined function of shape and dtype."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Array:
-        """Return what the function returns, as an array."""
+        """Return the function's result as an array."""
         shape, dtype = self._wanted(shape, dtype)
         who = getattr(self.function, "__name__", "an initializer")
         return np.array(real_array(f"{who}", "what it returns", self.function(shape, dtype=dtype)), dtype)
 
 
 def compute_fans(shape: tuple[int, ...]) -> tuple[float, float]:
-    """Return fan-in and fan-out of a parameter shape: of ``(in, out)`` simply these."""
+    """Return fan-in and fan-out of a parameter shape; for ``(in, out)`` they are ``in`` and ``out``."""
     if len(shape) == 0:
         return 1.0, 1.0
     if len(shape) == 1:
@@ -440,7 +441,7 @@ REGISTRY = Registry(
 def get(identifier: object) -> Initializer | None:
     """Return an initializer from a name, a configuration, a class, an instance or a function of shape and dtype.
 
-    None stays None; an array is returned by the initializer as it is.
+    None stays None; an array becomes a `Constant`.
 
     Raises
     ------
@@ -456,11 +457,11 @@ def get(identifier: object) -> Initializer | None:
 
 
 def argument(who: str, name: str, identifier: object) -> Initializer | None:
-    """Return what `get` does; `who` and `name` begin the messages."""
+    """Return an initializer as `get` does; error messages begin with `who` and `name`."""
     return Constant(identifier) if isinstance(identifier, np.ndarray) else REGISTRY.get(identifier, who, name)
 
 
-# The names in lower case that Keras has too.
+# Keras's aliases.
 constant, glorot_normal, glorot_uniform = Constant, GlorotNormal, GlorotUniform
 he_normal, he_uniform, lecun_normal, lecun_uniform = HeNormal, HeUniform, LecunNormal, LecunUniform
 identity, ones, orthogonal, zeros = Identity, Ones, Orthogonal, Zeros

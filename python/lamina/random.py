@@ -1,7 +1,7 @@
 """Counter-based random numbers: every draw is a function of a seed and a counter.
 
-The generator is Philox4x32-10 (Salmon et al. 2011), compiled in; nothing here touches NumPy's or Python's global
-state, except `lamina.utils.set_random_seed`, which seeds all three as in Keras.
+The generator is Philox4x32-10 (Salmon et al. 2011), in compiled code. It does not touch NumPy's or Python's global
+state; only `lamina.utils.set_random_seed` seeds all three, as in Keras.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def stream_key(seed: int, *purpose: int | str) -> int:
     ----------
     seed : int
     *purpose : int or str
-        What the stream is for, as ``"shuffle"`` or ``"dropout", 3``; different purposes give streams that
-        have nothing to do with each other.
+        The purpose of the stream, such as ``"shuffle"`` or ``"dropout", 3``; different purposes have independent
+        streams.
     """
     key = _mix(integer("random.stream_key", "seed", seed, -(2**63), 2**64 - 1) & _MASK)
     for part in purpose:
@@ -65,7 +65,7 @@ class SeedGenerator:
     Parameters
     ----------
     seed : int, optional
-        Where it begins; taken from the operating system if omitted.
+        Start of the sequence; taken from the operating system if omitted.
     name : str, optional
 
     Examples
@@ -97,7 +97,7 @@ class SeedGenerator:
         return stream_key(self.seed, "seed", counter) >> 1
 
     def reset(self, seed: int) -> None:
-        """Begin again at a seed."""
+        """Restart the sequence at a seed."""
         with self._lock:
             self.seed, self.counter = integer("SeedGenerator.reset", "seed", seed, -(2**63), 2**64 - 1), 0
 
@@ -115,8 +115,8 @@ def fill(
     Parameters
     ----------
     distribution : {"uniform", "normal", "truncated_normal"}
-        Uniform in ``[a, b)``; normal of mean `a` and standard deviation `b`; the same without what lies
-        more than two deviations from the mean.
+        Uniform in ``[a, b)``; normal with mean `a` and standard deviation `b`; the same without values more than two
+        standard deviations from the mean.
     seed : int
     a, b : float
     shape : tuple of int
@@ -138,7 +138,7 @@ def fill(
 
 
 def permutation(key: int, counter: int, size: int) -> npt.NDArray[np.int64]:
-    """Return a random order of ``0 … size - 1``, a function of the three arguments."""
+    """Return a random permutation of ``0 … size - 1`` that depends only on the three arguments."""
     who = "random.permutation"
     key, counter = integer(who, "key", key, 0, 2**64 - 1), integer(who, "counter", counter, 0, 2**64 - 1)
     return _core.permutation(key, counter, integer(who, "size", size, 0))
@@ -151,7 +151,7 @@ def _seed_of(seed: int | SeedGenerator | None) -> int:
 
 
 def _drawn(distribution: str, a: Any, b: Any, shape: Any, dtype: Any, seed: Any) -> npt.NDArray[Any]:
-    """Return numbers; a seed is drawn when everything else was looked at."""
+    """Return random numbers; all other arguments are checked before a seed is drawn."""
     who = f"random.{distribution}"
     shape, dtype = sizes(who, "shape", shape), _float(dtype)
     a, b = (
@@ -171,7 +171,7 @@ def _drawn(distribution: str, a: Any, b: Any, shape: Any, dtype: Any, seed: Any)
 def normal(
     shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: int | SeedGenerator | None = None
 ) -> npt.NDArray[Any]:
-    """Return numbers of a normal distribution.
+    """Return random numbers from a normal distribution.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def normal(
     dtype : {"float32", "float64"}, optional
         `lamina.config.floatx` if omitted.
     seed : int or SeedGenerator, optional
-        An int gives the same numbers on every call; the global seeds' next one if omitted.
+        An int returns the same numbers in every call; the next global seed is used if omitted.
     """
     return _drawn("normal", mean, stddev, shape, dtype, seed)
 
@@ -188,21 +188,21 @@ def normal(
 def truncated_normal(
     shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: int | SeedGenerator | None = None
 ) -> npt.NDArray[Any]:
-    """Return numbers of a normal distribution, none more than two deviations from the mean; arguments as `normal`."""
+    """Return normal random numbers, none more than two standard deviations from the mean; arguments as `normal`."""
     return _drawn("truncated_normal", mean, stddev, shape, dtype, seed)
 
 
 def uniform(
     shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: int | SeedGenerator | None = None
 ) -> npt.NDArray[Any]:
-    """Return numbers of the uniform distribution in ``[minval, maxval)``; the other arguments as `normal`."""
+    """Return uniform random numbers in ``[minval, maxval)``; the other arguments as `normal`."""
     return _drawn("uniform", minval, maxval, shape, dtype, seed)
 
 
 def randint(
     shape: Any, minval: int, maxval: int, dtype: str = "int32", seed: int | SeedGenerator | None = None
 ) -> npt.NDArray[Any]:
-    """Return whole numbers of the uniform distribution in ``[minval, maxval)``; the other arguments as `normal`."""
+    """Return uniform random integers in ``[minval, maxval)``; the other arguments as `normal`."""
     who, most = "random.randint", 2**63 - 1
     minval, maxval = integer(who, "minval", minval, -most), integer(who, "maxval", maxval, -most)
     if not minval < maxval:
@@ -222,7 +222,7 @@ def randint(
 
 
 def shuffle(x: npt.ArrayLike, axis: int = 0, seed: int | SeedGenerator | None = None) -> npt.NDArray[Any]:
-    """Return an array in a random order along an axis.
+    """Return an array shuffled along an axis.
 
     Parameters
     ----------

@@ -25,11 +25,11 @@ class Regularizer(Configurable):
     """Base class of regularizers. One written in Python defines `value_and_gradient`."""
 
     def factors(self) -> tuple[float, float] | None:
-        """Return ``l1, l2`` of a penalty ``l1 Σ|w| + l2 Σ w²``, None for one that is written in Python."""
+        """Return ``l1, l2`` of a penalty ``l1 Σ|w| + l2 Σ w²``; None if the penalty is written in Python."""
         return None
 
     def compiled(self) -> tuple[float, float] | None:
-        """Return `factors`, or None where a subclass computes the penalty itself, in Python."""
+        """Return `factors`, or None if a subclass computes the penalty in Python."""
         kind = type(self)
         own = redefines(kind, "value_and_gradient", "factors") or redefines(kind, "__call__", "factors")
         return None if own else self.factors()
@@ -50,7 +50,7 @@ class Regularizer(Configurable):
 
 
 def penalty_of(who: str, regularizer: Regularizer, w: Array) -> tuple[float, Array]:
-    """Return what `value_and_gradient` of a regularizer written in Python returns, checked."""
+    """Return the checked penalty and gradient of a regularizer that is written in Python."""
     found: Any = regularizer.value_and_gradient(w)
     who = f"{type(regularizer).__name__} of {who!r}: value_and_gradient"
     if not isinstance(found, tuple) or len(found) != 2:
@@ -167,7 +167,7 @@ def get(identifier: object) -> Regularizer | None:
 
 
 def argument(who: str, name: str, identifier: object) -> Regularizer | None:
-    """Return what `get` does; `who` and `name` begin the messages."""
+    """Return a regularizer as `get` does; error messages begin with `who` and `name`."""
     if isinstance(identifier, Regularizer) and redefines(type(identifier), "__call__", "value_and_gradient"):
         raise KindError(
             f"{who}: {name}: {type(identifier).__name__} must define value_and_gradient: the gradient of its "
@@ -176,7 +176,7 @@ def argument(who: str, name: str, identifier: object) -> Regularizer | None:
     return REGISTRY.get(identifier, who, name)
 
 
-# The names in lower case that Keras has too.
+# Keras's lower-case aliases.
 l1, l2, l1_l2 = L1, L2, L1L2
 
 

@@ -1,4 +1,4 @@
-"""What runs underneath: instruction set, threads, versions."""
+"""The instruction set, the number of threads and the versions in use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def set_num_threads(threads: SupportsIndex) -> None:
     Parameters
     ----------
     threads : int, >= 1
-        May exceed the number of cores. Small work stays on one thread whatever is set.
+        May exceed the number of cores. Small computations use one thread in any case.
 
     Raises
     ------
@@ -35,14 +35,14 @@ def set_num_threads(threads: SupportsIndex) -> None:
 def get_num_threads() -> int:
     """Return how many threads a call may use.
 
-    Unless `set_num_threads` was called: ``LAMINA_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the number of CPUs
-    that affinity mask and cgroup quota allow.
+    The default is ``LAMINA_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the number of CPUs that affinity mask and
+    cgroup quota allow.
     """
     return _core.num_threads()
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
-    """Print, or return, which kernels run and on how many threads.
+    """Print or return the instruction set, the number of threads and the versions in use.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        With ``mode="dicts"``.
+        The dict with ``mode="dicts"``, else None.
     """
     facts = config_facts()
     if choice("show_config", "mode", mode, ("stdout", "dicts")) == "dicts":
@@ -63,7 +63,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
 
 
 def config_facts() -> dict[str, Any]:
-    """Return what `show_config` tells."""
+    """Return the facts that `show_config` prints, by name."""
     return {
         "lamina": _core.__version__,
         "isa": _core.isa(),

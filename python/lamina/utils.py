@@ -35,7 +35,7 @@ __all__ = [
 
 
 def set_random_seed(seed: int) -> None:
-    """Make everything that follows repeatable: lamina's seeds, and as in Keras Python's and NumPy's global ones.
+    """Seed lamina and, as in Keras, Python's and NumPy's global generators, to make results repeatable.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> npt.NDAr
     Raises
     ------
     TypeError, ValueError
-        `x` holds other than class numbers in ``[0, num_classes)``.
+        `x` holds values that are not class numbers in ``[0, num_classes)``.
 
     Examples
     --------
@@ -101,12 +101,12 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> npt.NDAr
 
 
 class PyDataset:
-    """Base class of batches by number, for `fit`: a subclass defines ``__len__`` and ``__getitem__``.
+    """Base class of data sets that `fit` reads batch by batch; a subclass defines ``__len__`` and ``__getitem__``.
 
     Parameters
     ----------
     workers, use_multiprocessing, max_queue_size
-        Accepted as in Keras; batches are made one after the other.
+        Accepted as in Keras, without effect: batches are made one after the other.
     """
 
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
@@ -136,14 +136,14 @@ Sequence = PyDataset
 
 
 def normalize(x: npt.ArrayLike, axis: int = -1, order: int = 2) -> npt.NDArray[Any]:
-    """Return `x` divided by its norms along an axis; where a norm is 0, as it is.
+    """Return `x` divided by its norms along an axis; vectors of norm 0 stay unchanged.
 
     Parameters
     ----------
     x : array_like
     axis : int
     order : int
-        Of the norm: 2 is the Euclidean one.
+        Order of the norm; 2 is the Euclidean norm.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def normalize(x: npt.ArrayLike, axis: int = -1, order: int = 2) -> npt.NDArray[A
     order = integer("normalize", "order", order)
     norms = np.atleast_1d(
         np.linalg.norm(array.astype(np.float64), order, axis)
-    )  # whose squares neither overflow nor vanish
+    )  # in float64 the squares of float32 neither overflow nor vanish
     norms[norms == 0] = 1
     found: npt.NDArray[Any] = array / np.expand_dims(norms, axis)
     return found.astype(array.dtype) if array.dtype.kind == "f" else found
@@ -169,16 +169,16 @@ def pad_sequences(
     truncating: str = "pre",
     value: float = 0.0,
 ) -> npt.NDArray[Any]:
-    """Return sequences as rows of one length.
+    """Return sequences as rows of equal length, padded or cut.
 
     Parameters
     ----------
     sequences : sequence of sequences of numbers
     maxlen : int, optional
-        That of the longest if omitted.
+        The length of the longest sequence if omitted.
     dtype : dtype
     padding, truncating : {"pre", "post"}
-        Where `value` is added, and where too long ones are cut.
+        The ends at which short sequences are filled with `value`, and at which long ones are cut.
     value : float
 
     Examples
@@ -211,7 +211,7 @@ def pad_sequences(
 
 
 def _array_dtype(who: str, value: Any) -> np.dtype[Any]:
-    """Return a dtype of NumPy, or raise."""
+    """Return a NumPy dtype, or raise."""
     try:
         found: np.dtype[Any] = np.dtype(value)
     except (TypeError, ValueError):
@@ -220,7 +220,7 @@ def _array_dtype(who: str, value: Any) -> np.dtype[Any]:
 
 
 def _of_type(who: str, values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return an array whose numbers a type can hold; others raise. What is no number is for NumPy to convert."""
+    """Return an array whose numbers fit into a dtype, or raise; NumPy converts values that are not numbers."""
     array = any_array(who, "a sequence", values)
     if dtype.kind in "iu" and array.dtype.kind in "iuf" and array.size:
         least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
@@ -230,7 +230,7 @@ def _of_type(who: str, values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
                 f"{array.max()}."
             )
     if dtype.kind in "biuf" and array.dtype.kind not in "biuf":
-        try:  # texts of numbers, as NumPy reads them
+        try:  # NumPy may parse strings as numbers
             return array.astype(dtype)
         except (TypeError, ValueError, OverflowError):
             raise KindError(f"{who}: a sequence must be numbers for dtype {dtype}; got {short(values)}.") from None
@@ -244,20 +244,20 @@ def split_dataset(
     shuffle: bool = False,
     seed: int | None = None,
 ) -> tuple[Any, Any]:
-    """Return two parts of arrays: an array, or a tuple of arrays of one length, each split at the same rows.
+    """Return the two parts of an array, or of a tuple of arrays of equal length, each split at the same rows.
 
     Parameters
     ----------
     dataset : array_like, or tuple of array_like
     left_size, right_size : float in (0, 1), or int, >= 0, optional
-        Share, or number of rows. One may be omitted; both give parts that leave rows out.
+        Share, or number of rows. One may be omitted; if both are given, rows between the parts may be left out.
     shuffle : bool
     seed : int, optional
 
     Raises
     ------
     ValueError
-        Sizes are missing, or more than there is.
+        Both sizes are missing, or they exceed the number of rows.
     """
     given = dataset if isinstance(dataset, tuple) else (dataset,)
     arrays = tuple(any_array("split_dataset", "dataset", array) for array in given)
@@ -289,12 +289,12 @@ def split_dataset(
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Begin again to number the names of layers and metrics."""
+    """Restart the numbering of automatic names, such as those of layers and metrics."""
     backend.clear_session(free_memory)
 
 
 def _widen(settings: dict[str, Any]) -> None:
-    """Make float64 of the layers in a model's configuration, those of models in it too."""
+    """Set the dtype of all layers in a model's configuration to float64, also in nested models."""
     for layer in settings["layers"]:
         if "layers" in layer["config"]:
             _widen(layer["config"])
@@ -311,8 +311,8 @@ def check_gradients(
 ) -> float:
     """Return how far a model's gradients are from finite differences of its loss.
 
-    The model is copied in float64 and left alone. Every parameter ``θ`` is moved by ``±step · max(1, |θ|)``, and the
-    central difference compared with the gradient of backpropagation.
+    A float64 copy of the model is used. Every parameter ``θ`` is moved by ``±step · max(1, |θ|)``, and the central
+    difference of the loss is compared with the gradient of backpropagation.
 
     Parameters
     ----------
@@ -326,8 +326,8 @@ def check_gradients(
     Returns
     -------
     float
-        Largest ``|analytic - numeric| / max(1e-3, |analytic| + |numeric|)``, NaN where one is. About 1e-7 where all is
-        right; near 1 where a formula is wrong. A kink (ReLU at 0) within a step of a parameter can show up too.
+        Largest ``|analytic - numeric| / max(1e-3, |analytic| + |numeric|)``, NaN if one of them is. About 1e-7 if all
+        gradients are right; near 1 if a formula is wrong. A kink (ReLU at 0) within a move can raise it too.
 
     Raises
     ------
@@ -352,9 +352,9 @@ def check_gradients(
     _widen(settings)
     twin = type(model).from_config(settings)
     twin.set_weights(list(model.get_weights()))
-    random.global_seeds.counter = seeds  # as if nothing had been drawn
+    random.global_seeds.counter = seeds  # undo the copy's draws
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # compiling the model said it already
+        warnings.simplefilter("ignore")  # compiling the model warned already
         loss = type(compiled.loss).from_config(serialize(compiled.loss)["config"])
         twin.compile("sgd", loss, compiled.loss_weight)
     executor = twin.executor
@@ -363,7 +363,7 @@ def check_gradients(
 
     def value() -> float:
         twin.reset_metrics()
-        executor.gradients(batch)  # with the noise and the moments that training has
+        executor.gradients(batch)  # as in training: with noise, and with the moments of the batch
         return float(twin.get_metrics_result()["loss"])
 
     worst = 0.0

@@ -26,35 +26,39 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
     "an activation": {
         "tests/oracles.py": [
             ('    "softmax": lambda x, a: softmax(x),\n',
-             '    "bent_identity": lambda x, a: (np.sqrt(x * x + 1) - 1) / 2 + x,\n'
+             '    "squared_relu": lambda x, a: np.maximum(x, 0) ** 2,\n'
              '    "softmax": lambda x, a: softmax(x),\n'),
-            ('FROM_INPUT = (', 'FROM_INPUT = ("bent_identity", '),
+            ('FROM_INPUT = (', 'FROM_INPUT = ("squared_relu", '),
         ],
         "csrc/kernels/activations.hpp": [
             ("// f(x) = min(max((x + 1) / 2, 0), 1)",
-             "// f(x) = (sqrt(x² + 1) - 1) / 2 + x; f'(x) = x / (2 sqrt(x² + 1)) + 1.\n"
-             "struct BentIdentity {\n"
-             '  static constexpr ActivationInfo info{.name = "bent_identity", .derivative_of = DerivativeOf::input};\n'
+             "// f(x) = max(x, 0)²; f'(x) = 2 max(x, 0). So et al. 2021.\n"
+             "struct SquaredRelu {\n"
+             '  static constexpr ActivationInfo info{.name = "squared_relu", .derivative_of = DerivativeOf::input};\n'
              "  template <class T>\n"
              "  static Vec<T> forward(Vec<T> x, T) {\n"
-             "    return (sqrt(Vec<T>(x * x + T(1))) - T(1)) * T(0.5) + x;\n"
+             "    const Vec<T> positive = maximum(Vec<T>{}, x);\n"
+             "    return positive * positive;\n"
              "  }\n"
              "  template <class T>\n"
              "  static Vec<T> backward(Vec<T> v, Vec<T> dy, T) {\n"
-             "    return dy * (v * T(0.5) / sqrt(Vec<T>(v * v + T(1))) + T(1));\n"
+             "    return dy * T(2) * maximum(Vec<T>{}, v);\n"
              "  }\n"
              "};\n\n"
              "// f(x) = min(max((x + 1) / 2, 0), 1)"),
         ],
-        "csrc/kernels/table.hpp": [("SparsePlus, SparseSigmoid>", "SparsePlus, SparseSigmoid, BentIdentity>")],
+        "csrc/kernels/table.hpp": [("SparsePlus, SparseSigmoid>", "SparsePlus, SparseSigmoid, SquaredRelu>")],
         "python/lamina/activations.py": [
-            ('__all__ = [\n', '__all__ = [\n    "bent_identity",\n'),
+            ('__all__ = [\n', '__all__ = [\n    "squared_relu",\n'),
             ("def softmax(",
-             "def bent_identity(x: npt.ArrayLike) -> Array:\n"
-             '    """Return ``(sqrt(x**2 + 1) - 1) / 2 + x``."""\n'
-             '    return _apply("bent_identity", x)\n\n\n'
+             "def squared_relu(x: npt.ArrayLike) -> Array:\n"
+             '    """Return ``max(x, 0)**2``."""\n'
+             '    return _apply("squared_relu", x)\n\n\n'
              "def softmax("),
-            ("        linear, relu,", "        bent_identity, linear, relu,"),
+            ("        linear, relu,", "        squared_relu, linear, relu,"),
+        ],
+        "python/lamina/kernels/activations.py": [
+            ('The input of ``"gelu"``,', 'The input of ``"squared_relu"``, ``"gelu"``,'),
         ],
     },
     "a loss": {

@@ -11,7 +11,7 @@ from lamina._data.bits import PackedBits
 
 
 def model_and_data(rng):
-    model = lamina.Sequential([lamina.Input((9,)), layers.Dense(7, "bent_identity"), layers.Negate(), layers.Dense(2)])
+    model = lamina.Sequential([lamina.Input((9,)), layers.Dense(7, "squared_relu"), layers.Negate(), layers.Dense(2)])
     model.compile(optimizers.Signum(0.01), "charbonnier", metrics=["sign_accuracy"])
     return model, rng.standard_normal((64, 9)), rng.standard_normal((64, 2))
 

@@ -11,7 +11,9 @@ from lamina import layers
 
 def model_of(seed=0, metrics=("mae",)):
     lamina.utils.set_random_seed(seed)
-    model = lamina.Sequential([lamina.Input((5,)), layers.Dense(8, "relu", name="a"), layers.Dropout(0.3, seed=1), layers.Dense(2, name="b")])
+    model = lamina.Sequential(
+        [lamina.Input((5,)), layers.Dense(8, "relu", name="a"), layers.Dropout(0.3, seed=1), layers.Dense(2, name="b")]
+    )
     model.compile(lamina.optimizers.Adam(0.01), "mse", metrics=list(metrics))
     return model
 
@@ -59,7 +61,7 @@ def test_a_restored_model_takes_the_same_next_step():
     assert other.get_metrics_result() == taken.logs
     assert other.executor.state()[:5] == state[:5]
     order = np.arange(48, dtype=np.int64)
-    prepared = lamina.models.prepared.prepare("fit", other.stack, other.executor.require_compiled("fit"), x, y)
+    prepared = lamina.models.prepared.prepare("fit", other.stack, other.executor.require_compiled("fit"), x, y, None)
     other.executor.train_rows(prepared, order, state.row, 16, 16)
     for ours, theirs in zip(other.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -1,1 +1,1 @@
-"""What all rooms build on: checks, names, registries, configurations, locks."""
+"""Shared by all packages: checks, names, registries, configurations, locks."""

@@ -1,4 +1,4 @@
-"""Arguments that objects keep, checked whenever they are set: by the constructor, and by whoever assigns them later."""
+"""Attributes that are checked whenever they are set: in the constructor, and in later assignments."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ T = TypeVar("T")
 class Argument(Generic[T]):
     """An attribute of a class that its constructor sets: ``rate = Argument(number, 0, 1)``.
 
-    Where the class has a method ``check_together``, which raises where arguments do not go with each other, it is
-    called at the end of the constructor, and here for what is assigned later.
+    A class may define a method ``check_together`` that raises if its arguments do not fit together. Its constructor
+    calls it at the end; this descriptor calls it after each later assignment, and undoes the assignment if it raises.
 
     Parameters
     ----------
     check : callable
-        Called with who speaks, the attribute's name and the value; returns what is kept, or raises. Those of
-        `lamina._common.checks` are such.
+        Called with the beginning of error messages, the attribute's name and the value; returns the value to store,
+        or raises. The functions of `lamina._common.checks` can be used.
     *limits, **named_limits
-        Passed on to it.
+        Passed on to `check`.
     """
 
     def __init__(self, check: Callable[..., T], *limits: Any, **named_limits: Any) -> None:
@@ -45,14 +45,14 @@ class Argument(Generic[T]):
                 raise
 
     def checked(self, instance: Any, value: Any) -> T:
-        """Return what is kept for a value, or raise."""
+        """Return the checked value, or raise."""
         return self._check(self.who(instance), self.name, value, *self._limits, **self._named_limits)
 
     def who(self, instance: Any) -> str:
         """Return how messages begin."""
         return type(instance).__name__
 
-    if TYPE_CHECKING:  # at run time what `__set__` has put into the instance is found there
+    if TYPE_CHECKING:  # at run time the value is read from the instance's `__dict__`
 
         @overload
         def __get__(self, instance: None, owner: type) -> Self: ...
@@ -71,5 +71,5 @@ def optional(check: Callable[..., T]) -> Callable[..., T | None]:
 
 
 def one_of(*choices: Any) -> Callable[[str, str, Any], Any]:
-    """Return a check for one of some names, numbers or None."""
+    """Return a check that accepts only these names, numbers or None."""
     return lambda who, name, value: choice(who, name, value, choices)

@@ -1,4 +1,4 @@
-"""Checks of scalar arguments, and the errors that say that something is not there yet."""
+"""Checks of scalar arguments, and the errors for a missing build or compile."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class KindError(TypeError, ValueError):
 
 
 class NotBuiltError(ValueError, AttributeError):
-    """What was asked for exists only once a layer or model is built. An AttributeError too, so that hasattr works."""
+    """The attribute exists only once a layer or model is built. An AttributeError too, so that hasattr works."""
 
 
 class NotCompiledError(RuntimeError, AttributeError):
-    """What was asked for exists only once a model is compiled. An AttributeError too, so that hasattr works."""
+    """The attribute exists only once a model is compiled. An AttributeError too, so that hasattr works."""
 
 
 def integer(who: str, name: str, value: Any, least: int = 1, most: int = 2**63 - 1) -> int:
@@ -53,7 +53,7 @@ def number(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> float:
-    """Return a real number as a float: finite, from `least` to `most`, above and below others; or raise."""
+    """Return a finite number in [`least`, `most`], > `above` and < `below`, as a float; or raise."""
     if isinstance(value, bool) or not _is_number(value):
         raise KindError(f"{who}: {name} must be a number; got {type(value).__name__}.")
     try:
@@ -72,7 +72,7 @@ def number(
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a value is one real number, of Python's or NumPy's; a span of time is none."""
+    """Return whether a value is one real number, of Python or NumPy; a timedelta is not."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.ndim == 0 and value.dtype.kind in "iuf"
     return isinstance(value, (int, float))
@@ -86,7 +86,7 @@ def flag(who: str, name: str, value: Any) -> bool:
 
 
 def choice(who: str, name: str, value: Any, choices: Sequence[Any]) -> Any:
-    """Return `value` where it is one of some names, numbers or None; or raise."""
+    """Return `value` if it is one of `choices` (names, numbers or None); or raise."""
     for known in choices:
         if value is known or (type(value) is type(known) and isinstance(value, (str, int)) and value == known):
             return known
@@ -97,7 +97,7 @@ def choice(who: str, name: str, value: Any, choices: Sequence[Any]) -> Any:
 
 
 def text(who: str, name: str, value: Any) -> str:
-    """Return a str that can be written down, or raise."""
+    """Return a str that UTF-8 can encode, or raise."""
     if not isinstance(value, str):
         raise KindError(f"{who}: {name} must be a str; got {type(value).__name__}.")
     try:
@@ -108,14 +108,14 @@ def text(who: str, name: str, value: Any) -> str:
 
 
 def function(who: str, name: str, value: Any) -> Any:
-    """Return what can be called, or raise."""
+    """Return `value` if it is callable, or raise."""
     if not callable(value):
         raise KindError(f"{who}: {name} must be callable; got {type(value).__name__}.")
     return value
 
 
 def listed(who: str, name: str, value: Any) -> list[Any]:
-    """Return the items of a list or of another iterable that is no text, or raise."""
+    """Return the items of an iterable that is no text, mapping or sparse matrix as a list, or raise."""
     single = isinstance(value, (str, bytes, Mapping)) or (isinstance(value, np.ndarray) and not value.ndim)
     if single or not isinstance(value, Iterable) or type(value).__module__.startswith("scipy.sparse"):
         raise KindError(f"{who}: {name} must be a list; got {short(value)}.")
@@ -123,21 +123,21 @@ def listed(who: str, name: str, value: Any) -> list[Any]:
 
 
 def mapping(who: str, name: str, value: Any) -> dict[str, Any]:
-    """Return a dict by names, or raise."""
+    """Return a mapping with str keys as a dict, or raise."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise KindError(f"{who}: {name} must be a dict by names; got {short(value)}.")
     return dict(value)
 
 
 def store_arrays(who: str, store: Any, arrays: Sequence[Any]) -> None:
-    """Put arrays into a mapping, as ``"0"``, ``"1"``, … in their order; raise where it is none that takes them."""
+    """Put arrays into a mapping under the keys ``"0"``, ``"1"``, …; raise if `store` is no mutable mapping."""
     if not isinstance(store, MutableMapping):
         raise KindError(f"{who}: store must be a dict; got {type(store).__name__}.")
     store.update({str(index): array for index, array in enumerate(arrays)})
 
 
 def stored_arrays(who: str, store: Any, count: int) -> list[Any]:
-    """Return so many arrays that `store_arrays` has put into a mapping, or raise where they are not there."""
+    """Return the `count` arrays that `store_arrays` has put into a mapping, or raise if its keys differ."""
     if not isinstance(store, Mapping):
         raise KindError(f"{who}: store must be a dict; got {type(store).__name__}.")
     if set(store) != {str(index) for index in range(count)}:
@@ -146,7 +146,7 @@ def stored_arrays(who: str, store: Any, count: int) -> list[Any]:
 
 
 def sizes(who: str, name: str, value: Any, least: int = 0) -> tuple[int, ...]:
-    """Return a shape, or an int as the shape of a vector, as a tuple of ints that an array can have; or raise."""
+    """Return a shape as a tuple of ints; one int is the shape of a vector. Raise if no array can have it."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_)):
         value = (value,)
     if not isinstance(value, (tuple, list)) and not (isinstance(value, np.ndarray) and value.ndim == 1):
@@ -176,7 +176,7 @@ def _several(who: str, name: str, kind: str, value: Any) -> Iterable[Any]:
 
 
 def arguments(kind: type, config: Any) -> dict[str, Any]:
-    """Return the arguments of a class that a configuration holds, or raise where they are not its arguments."""
+    """Return a configuration as a dict of keyword arguments, or raise if `kind` does not accept them."""
     who = f"{kind.__name__}.from_config"
     if not isinstance(config, Mapping) or not all(isinstance(name, str) for name in config):
         raise KindError(f"{who}: config must be a dict of arguments by name; got {short(config)}.")
@@ -188,7 +188,7 @@ def arguments(kind: type, config: Any) -> dict[str, Any]:
 
 
 def short(value: Any) -> str:
-    """Return what came, for a message: not longer than a line."""
+    """Return the text of a value for an error message, at most 80 characters."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
         return f"an int of {value.bit_length()} bits"
     found = repr(value) if not isinstance(value, np.generic) else str(value)
@@ -196,7 +196,7 @@ def short(value: Any) -> str:
 
 
 def only_none(who: str, **arguments: Any) -> None:
-    """Raise where an argument of Keras that has no meaning here is given."""
+    """Raise if an argument that only Keras supports is given (is not None)."""
     for name, value in arguments.items():
         if value is not None:
             raise ValueError(f"{who}: {name} must be None: lamina has nothing that it could choose; got {value!r}.")

@@ -1,4 +1,4 @@
-"""Counters that the engine drives while other threads read them."""
+"""Counters that the engine increments while other threads read them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Steps(Protocol):
 
 
 class Count:
-    """How often something has happened, up to date while a run of the engine makes it happen.
+    """A counter that stays up to date while the engine runs and counts.
 
     Attributes
     ----------
     value : int
-        Read between two steps of training (`lamina._engine.variable.one_moment`) it belongs to the parameters of that
-        moment.
+        If read inside `lamina._engine.variable.one_moment`, between two steps of training, it matches the parameters
+        of that moment.
     """
 
     def __init__(self, value: int = 0) -> None:
-        # The count before the run, and what counts during it: one value, replaced at once.
+        # The count before the engine's run, and the run that counts on from there: one tuple, replaced at once.
         self._state: tuple[int, Steps | None] = (value, None)
 
     @property
@@ -47,7 +47,7 @@ class Count:
 
     @contextmanager
     def during(self, run: Steps) -> Iterator[None]:
-        """Count on with the steps of a run of the engine."""
+        """Add the steps of a run of the engine to the count, within the block."""
         before = self.value
         self._state = (before, run)
         try:
@@ -57,9 +57,9 @@ class Count:
 
     @contextmanager
     def assumed(self, value: int) -> Iterator[None]:
-        """Let the calling thread alone find another value."""
+        """Let the calling thread (and no other) read `value` instead of the count, within the block."""
         before = _assumed.get()
-        try:  # set within: Ctrl-C may come as soon as it is
+        try:  # set inside `try`: Ctrl-C may come right after it
             _assumed.set((self, value))
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Classes and functions of the user's own that configurations may name."""
+"""User-defined classes and functions that configurations may name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
 T = TypeVar("T")
 
 _objects: dict[str, Any] = {}  # registered name → class or function
-_names: dict[Any, str] = {}  # the other way
+_names: dict[Any, str] = {}  # class or function → registered name
 _scope: ContextVar[dict[str, Any]] = ContextVar("custom objects", default={})  # noqa: B039  (never changed)
 
 
@@ -28,9 +28,9 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
     Parameters
     ----------
     package : str
-        Of the name under which it is known, ``"package>name"``.
+        First part of the registered name, ``"package>name"``.
     name : str, optional
-        The class's own if omitted.
+        Second part; default: the name of the class or function.
 
     Examples
     --------
@@ -74,13 +74,13 @@ def is_registered(item: Any) -> bool:
 def get_registered_object(
     name: str, custom_objects: dict[str, Any] | None = None, module_objects: dict[str, Any] | None = None
 ) -> Any:
-    """Return what a name stands for, or None.
+    """Return the class or function of a name, or None.
 
     Parameters
     ----------
     name : str
     custom_objects, module_objects : dict, optional
-        Looked into beside what is registered and in scope.
+        Searched last, after the objects in scope and the registered ones.
     """
     who = "get_registered_object"
     name = text(who, "name", name)
@@ -95,7 +95,7 @@ def get_registered_object(
 
 
 def find(name: str) -> Any:
-    """Return what a name stands for, registered with or without its package, or None."""
+    """Return the class or function of a name, given with or without its package, or None."""
     found = get_registered_object(name)
     if found is None and ">" not in name:
         found = next((item for key, item in _objects.items() if key.rsplit(">", 1)[-1] == name), None)
@@ -103,7 +103,7 @@ def find(name: str) -> Any:
 
 
 def get_custom_objects() -> dict[str, Any]:
-    """Return the registered objects by name; what is put into it is registered."""
+    """Return the dict of registered objects by name; objects put into it can be named by configurations."""
     return _objects
 
 
@@ -118,7 +118,7 @@ def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]
     """
     own = {} if custom_objects is None else mapping("custom_object_scope", "custom_objects", custom_objects)
     before = _scope.get()
-    try:  # set within: Ctrl-C may come as soon as it is
+    try:  # set inside `try`: Ctrl-C may come right after it
         _scope.set(before | own)
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Refuses interpreters inside an interpreter: the compiled core serves the first one of a process."""
+"""Refuses subinterpreters: the compiled core works only in the main interpreter of a process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 __all__ = ["refuse_subinterpreters"]
 
-# CPython's own module of interpreters: up to 3.12, and since 3.13.
+# CPython's private module for subinterpreters: its name up to 3.12, and since 3.13.
 _MODULES = ("_xxsubinterpreters", "_interpreters")
 
 
 def refuse_subinterpreters() -> None:
-    """Raise ImportError in a subinterpreter: there the import of the core would wait for ever, or share its state."""
+    """Raise ImportError in a subinterpreter, where importing the core would hang or share its state."""
     for name in _MODULES:
         try:
             module = importlib.import_module(name)
@@ -25,7 +25,7 @@ def refuse_subinterpreters() -> None:
 
 
 def _number(interpreter: Any) -> int:
-    """Return an interpreter's number, which 3.13 and later give with who made it."""
+    """Return an interpreter's id; since 3.13 it is the first item of a tuple."""
     return int(interpreter[0] if isinstance(interpreter, tuple) else interpreter)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, put off while something must not be left half done."""
+"""Delays Ctrl-C (SIGINT) during code that must not be left half done."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ __all__ = ["interrupts_later", "interrupts_now"]
 
 
 def interrupts_later() -> AbstractContextManager[Any]:
-    """Return a context manager that keeps SIGINT until its block ends, then delivers it.
+    """Return a context manager that delays SIGINT until its block ends, then delivers it.
 
-    Elsewhere than on the main thread there are none. What handlers of other signals raise comes out of the block.
+    Does nothing outside the main thread: signal handlers do not run there. Exceptions that handlers of other signals
+    raise are not delayed.
     """
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):
@@ -24,5 +25,5 @@ def interrupts_later() -> AbstractContextManager[Any]:
 
 
 def interrupts_now() -> AbstractContextManager[Any]:
-    """Return a context manager for code of the user's inside such a block: there SIGINT comes at once."""
+    """Return a context manager for user code inside `interrupts_later`: in its block SIGINT comes at once."""
     return _core.InterruptsNow() if threading.current_thread() is threading.main_thread() else nullcontext()

@@ -1,8 +1,8 @@
-"""Locks of objects that several threads may use: first uses, and turns of training.
+"""Locks of objects that several threads may use: `Once` for lazy initialization, `Turn` for training.
 
-All are re-entrant, free in the child of a fork, and free in a copy or a pickle. Ctrl-C ends a wait for them. What the
-handler of a signal raises never leaves one taken: a ``with`` calls compiled methods, so between taking a lock and
-entering the block there is no Python code in which it could be raised.
+All are re-entrant. They are unlocked in the child of a fork, and in a copy or a pickle. Ctrl-C ends a wait for them. A
+signal handler that raises never leaves one locked: ``with`` calls compiled methods, so no Python code, in which a
+handler could run, lies between acquiring a lock and entering the block.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["Once", "Turn"]
 
 
 class _Fork:
-    """How many forks lie between this process and the one that imported the module."""
+    """Counts the forks between this process and the one that imported the module."""
 
     generation = 0
-    renewing = threading.Lock()  # of locks that a fork has copied
+    renewing = threading.Lock()  # held while a lock that a fork has copied is replaced
 
     @classmethod
     def happened(cls) -> None:
-        """Note it, in the child, before it has other threads."""
+        """Count a fork; runs in the child, before it has other threads."""
         cls.generation += 1
         cls.renewing = threading.Lock()
 
@@ -33,7 +33,7 @@ os.register_at_fork(after_in_child=_Fork.happened)
 
 
 class _Lock:
-    """A re-entrant lock that in the child of a fork nobody holds."""
+    """A re-entrant lock that is unlocked in the child of a fork."""
 
     def __init__(self) -> None:
         self._lock: Any = threading.RLock()
@@ -41,7 +41,7 @@ class _Lock:
 
     @property
     def lock(self) -> Any:
-        """Python's lock."""
+        """The `threading.RLock`; replaced by a new one after a fork."""
         if self._generation != _Fork.generation:
             with _Fork.renewing:
                 if self._generation != _Fork.generation:
@@ -51,7 +51,7 @@ class _Lock:
 
     @property
     def held(self) -> bool:
-        """Whether the calling thread has it."""
+        """Whether the calling thread holds the lock."""
         return bool(self.lock._is_owned())
 
     def __reduce__(self) -> Any:
@@ -59,10 +59,10 @@ class _Lock:
 
 
 class Once(_Lock):
-    """Guards what an object makes on first use, so that it is made once, whoever comes first.
+    """Lock for an attribute that is created on first use, so that only one thread creates it.
 
-    ``with once: …`` and, inside, look again whether it is there. Making it may run code of the user's, while other
-    threads that need the same thing wait.
+    Use ``with once: …`` and check again inside whether the attribute exists. Creating it may run user code; other
+    threads that need it wait meanwhile.
     """
 
     @property
@@ -75,7 +75,7 @@ class Once(_Lock):
 
 
 class _Held(threading.local):
-    """The turns that the thread holds, of any model; some of them it may have given back, or not got."""
+    """Turns, of any model, that the thread may hold; it may have released some already, or failed to get them."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
@@ -85,11 +85,11 @@ _held = _Held()
 
 
 class Turn(_Lock):
-    """Whose turn it is, of the threads that use a model: ``with turn.of(who): …``.
+    """Lock of a model, held by the thread that trains or evaluates it: ``with turn.of(who): …``.
 
-    Who holds a turn runs code of the user's (metrics, callbacks), which may ask for the turn of another model. A thread
-    waits only for turns of a higher rank than all that it holds, so no two threads wait for each other; where it must
-    not wait, a turn that is taken is refused.
+    The holder runs user code (metrics, callbacks), which may need the turn of another model. To avoid deadlocks, a
+    thread waits only for a turn of a higher rank than every turn that it holds. Otherwise `of` raises if another thread
+    holds the turn.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Turn(_Lock):
         self.rank = rank
 
     def of(self, who: str) -> Any:
-        """Return a context manager that waits for the turn and holds it; `who` begins the message of a refusal."""
+        """Return a context manager that waits for the turn and holds it; `who` begins the error message."""
         if self._must_not_wait():
             return _core.TakenAtOnce(
                 self.lock,
@@ -111,18 +111,18 @@ class Turn(_Lock):
         return self.lock
 
     def if_free(self, refusal: str) -> _core.TakenAtOnce:
-        """Return a context manager that holds a turn which nobody has, not even this thread; else this raises."""
+        """Return a context manager that holds the turn, or raises if any thread, even this one, holds it already."""
         if self.held:
             raise RuntimeError(refusal)
         _held.turns.append(self)
         return _core.TakenAtOnce(self.lock, refusal)
 
     def taken_elsewhere(self) -> bool:
-        """Return whether another thread has the turn."""
+        """Return whether another thread holds the turn."""
         return not self.held and not _core.is_free(self.lock)
 
     def _must_not_wait(self) -> bool:
-        """Return whether the thread holds turns for whose end the holder of this one may be waiting."""
+        """Return whether waiting could deadlock: this thread holds another turn of the same or a higher rank."""
         _held.turns = [turn for turn in _held.turns if turn.held]
         found = any(turn.rank >= self.rank for turn in _held.turns)
         _held.turns.append(self)

@@ -1,4 +1,4 @@
-"""Names: unknown ones with a suggestion, unique ones, and those of Keras that lamina does not have."""
+"""Names: errors for unknown ones, unique ones, and messages for Keras names that lamina lacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _uids: dict[str, count[int]] = {}
 
 
 def unknown_name(who: str, what: str, name: str, known: Iterable[str]) -> ValueError:
-    """Return the error for a name that is not known, with the nearest known one."""
+    """Return the error for an unknown name; its message suggests the nearest known one."""
     choices = sorted(known)
     hint = _suggestion(name.lower(), choices, cutoff=0.5)
     return ValueError(f"{who}: {what} must be one of {', '.join(choices)}; got {name!r}.{hint}")
@@ -30,16 +30,16 @@ def _suggestion(name: str, choices: list[str], cutoff: float = 0.6) -> str:
 
 
 def absences(module: str, namespace: Mapping[str, Any], absent: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a module: its AttributeError says what there is instead of a name of Keras's.
+    """Return a module's ``__getattr__``, whose AttributeError names an alternative to a missing Keras name.
 
     Parameters
     ----------
     module : str
         The module's name.
     namespace : mapping
-        The module's globals: the nearest name in it is suggested.
+        The module's globals; the message suggests the nearest name among them.
     absent : mapping
-        Names that Keras has and lamina has not → what there is instead.
+        Keras name that lamina lacks → explanation or alternative.
     """
 
     def __getattr__(name: str) -> Any:
@@ -56,7 +56,7 @@ def absences(module: str, namespace: Mapping[str, Any], absent: Mapping[str, str
 def redefines(kind: type, method: str, reference: str) -> bool:
     """Return whether `method` is overridden in a more derived class than the one that defines `reference`.
 
-    `reference` stands in the library's own class beside the method, so this tells what a user has overridden.
+    The library's class defines `reference` beside the method, so True means that a user has overridden it.
     """
     for base in kind.__mro__:
         if reference in base.__dict__:
@@ -67,7 +67,7 @@ def redefines(kind: type, method: str, reference: str) -> bool:
 
 
 def required(who: str, what: str, found: T | None) -> T:
-    """Return what was found, or raise where it is None."""
+    """Return `found`, or raise if it is None."""
     if found is None:
         raise KindError(f"{who}: {what} must be given; got None.")
     return found
@@ -80,16 +80,16 @@ def snake_case(name: str) -> str:
 
 
 def unique_name(prefix: str) -> str:
-    """Return `prefix`, then `prefix_1`, `prefix_2`, … in this process."""
+    """Return `prefix` on the first call in this process, then `prefix_1`, `prefix_2`, …."""
     before = next(_uids.setdefault(prefix, count()))
     return prefix if before == 0 else f"{prefix}_{before}"
 
 
 def unique(name: str, taken: Container[str]) -> str:
-    """Return a name, or where it is taken the first of ``name_1``, ``name_2``, … that is not."""
+    """Return `name`, or if it is taken the first of ``name_1``, ``name_2``, … that is not."""
     return next(one for one in chain([name], (f"{name}_{i}" for i in count(1))) if one not in taken)
 
 
 def reset_names() -> None:
-    """Begin again to count names."""
+    """Restart the counters of `unique_name`."""
     _uids.clear()

@@ -1,4 +1,4 @@
-"""Configurations: objects as plain values, which JSON can hold, and back.
+"""Configurations: converts objects to plain values, which JSON can hold, and back.
 
 A configuration is a dict of ``"module"``, ``"class_name"``, ``"config"`` and ``"registered_name"``, as Keras writes it.
 """
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Configurable:
-    """An object that can be made again from its arguments."""
+    """An object that can be recreated from its constructor's arguments."""
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make the same object."""
@@ -31,7 +31,7 @@ class Configurable:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Return an object from `get_config`."""
+        """Return an object made from what `get_config` returned."""
         return cls(**arguments(cls, config))
 
 
@@ -47,8 +47,8 @@ def serialize(item: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``"module"``, ``"class_name"``, ``"config"``, and ``"registered_name"``, which is None for lamina's classes. The
-        module of a class that Keras has too is Keras's.
+        ``"module"``, ``"class_name"``, ``"config"``, and ``"registered_name"``, which is None for lamina's classes.
+        ``"module"`` is Keras's module if Keras has the class too.
     """
     if isinstance(item, OfFunction):
         registered_name = custom.get_registered_name(item.function)
@@ -69,12 +69,12 @@ def serialize(item: Any) -> dict[str, Any]:
 
 
 def serialize_optional(item: Any) -> dict[str, Any] | None:
-    """Return `serialize` of an object, None for None."""
+    """Return the configuration of an object (see `serialize`), None for None."""
     return None if item is None else serialize(item)
 
 
 def name_of(function: Any) -> str:
-    """Return the name under which a function can be found again; raise where it has none."""
+    """Return a function's name, by which it can be found again; raise if it has none."""
     name = getattr(function, "__name__", None)
     if not isinstance(name, str) or name == "<lambda>":
         raise KindError(f"serialize: {short(function)} must have a name, to be found again; write it with def.")
@@ -87,19 +87,19 @@ def serialize_keras_object(obj: Any) -> Any:
     Parameters
     ----------
     obj : object
-        A number, text, array, list, tuple or dict of such; a function that is registered or lamina's; or an object that
-        has ``get_config``, as layers, losses and optimizers do.
+        A number, text or array; a list, tuple or dict of supported objects; a function of lamina or a registered one;
+        or an object that has ``get_config``, as layers, losses and optimizers do.
 
     Returns
     -------
     object
-        Of an object with ``get_config``: a dict of ``"module"``, ``"class_name"``, ``"config"`` and
+        For an object with ``get_config``: a dict of ``"module"``, ``"class_name"``, ``"config"`` and
         ``"registered_name"``, as Keras writes it.
 
     Raises
     ------
     TypeError
-        The object is none of these.
+        The object is not supported.
 
     Examples
     --------
@@ -144,13 +144,13 @@ def serialize_keras_object(obj: Any) -> Any:
 def deserialize_keras_object(
     config: Any, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True, **_: Any
 ) -> Any:
-    """Return the object of a configuration that `serialize_keras_object` returned; Keras's are read too.
+    """Return the object of a configuration that `serialize_keras_object`, lamina's or Keras's, returned.
 
     Parameters
     ----------
     config : object
     custom_objects : dict, optional
-        Name → class or function, for classes of one's own.
+        Name → class or function, for user-defined ones.
     safe_mode : bool
         Accepted as in Keras: a configuration never holds code here.
 
@@ -188,7 +188,7 @@ _PLAIN: dict[str, Any] = {
 
 
 def _function(config: dict[str, Any]) -> Any:
-    """Return a function that a user registered, or one of the library's."""
+    """Return the function that a configuration names: a registered one, or one of the library."""
     name = str(config.get("registered_name") or config["config"])
     found = custom.find(name) or find_function(str(config["config"]))
     if found is None:
@@ -197,7 +197,7 @@ def _function(config: dict[str, Any]) -> Any:
 
 
 def _object(config: dict[str, Any]) -> Any:
-    """Return an object of a user's class, or of the library's class in the module that the configuration names."""
+    """Return an object of a user-defined class, or of the library's class in the module that `config` names."""
     who = "deserialize_keras_object"
     name, module = text(who, "'class_name'", config["class_name"]), str(config.get("module") or "")
     registered = str(config.get("registered_name") or name)

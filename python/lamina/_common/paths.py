@@ -1,4 +1,4 @@
-"""The check of paths: by itself, for what it needs takes time to import."""
+"""Checks of paths of files and folders."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def path(who: str, name: str, value: Any) -> Path:
         raise KindError(f"{who}: {name} must be a path; got {type(value).__name__}.")
     if not os.fspath(value):
         raise ValueError(f"{who}: {name} must be a path; got an empty one.")
-    return Path(os.path.expanduser(os.fsdecode(value)))  # where no such user is known it stays as it is
+    return Path(os.path.expanduser(os.fsdecode(value)))  # an unknown ``~user`` stays as it is
 
 
 def writable_folder(who: str, name: str, folder: Path) -> None:
-    """Raise OSError where a folder is none, or could not be made or written to."""
+    """Raise OSError if `folder` is not a folder, or cannot be created or written to."""
     there = folder.absolute()
     while not there.exists():
         there = there.parent

@@ -1,7 +1,7 @@
 """Registries: the public names of the library's classes and functions.
 
-Each public room (`lamina.losses`, `lamina.layers`, …) registers its classes here under their names. Configurations and
-files hold these names, never the place of a class in the source.
+Each public package (`lamina.losses`, `lamina.layers`, …), called a room here, registers its classes under their names.
+Configurations and files hold these names, never the path of a class in the source.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 registries: dict[str, Registry[Any]] = {}  # by room
 _functions: dict[str, dict[str, Callable[..., Any]]] = {}  # by room, then by name
-_modules: dict[Any, str] = {}  # class or function → the module that configurations name
+_modules: dict[Any, str] = {}  # class or function → its "module" in configurations
 
 
 class Registry(Generic[T]):
@@ -30,17 +30,17 @@ class Registry(Generic[T]):
     room : str
         ``"losses"`` for `lamina.losses`.
     noun : str
-        What an instance is called in messages.
+        Word for an instance in error messages.
     kind : type
-        What instances must be.
+        Base class of the instances.
     *entries : tuple of (class, str)
         A class and its aliases, separated by blanks.
     own : iterable of class
-        Classes that Keras does not have. Configurations of the others name Keras's module, so that Keras reads them.
+        Classes that Keras does not have. Configurations of the others name Keras's module, so that Keras can read them.
     fold_case : bool
-        Whether names are compared in lower case.
+        Whether names are case-insensitive.
     from_function : callable, optional
-        Makes an instance of a function that a user wrote; without it functions are refused.
+        Converts a user's function to an instance; if omitted, functions are refused.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Registry(Generic[T]):
         registries[room] = self
 
     def add(self, kind: type, aliases: str = "", package: str = "keras", room: str | None = None) -> None:
-        """Register a class, by default as one of this room; instances of it are accepted, whatever its base."""
+        """Register a class, by default in this room; its instances are accepted even if `kind` is not its base."""
         if not issubclass(kind, self._kinds):
             self._kinds = (*self._kinds, kind)
         for name in (*aliases.split(), kind.__name__):
@@ -77,7 +77,7 @@ class Registry(Generic[T]):
         return isinstance(name, str) and self._key(name) in self._by_name
 
     def class_named(self, name: str) -> type[Any] | None:
-        """Return the class that a name or alias stands for, None where there is none."""
+        """Return the class of a name or alias, None if there is none."""
         return self._by_name.get(self._key(name))
 
     def classes(self) -> dict[str, type[Any]]:
@@ -102,14 +102,14 @@ class Registry(Generic[T]):
         ValueError
             The name is not known; the message suggests the nearest.
         TypeError
-            `identifier` is of another kind.
+            `identifier` is of none of these kinds.
         """
         if identifier is None:
             return None
         who, what = f"{self._room}.get" if who is None else who, what or self._noun
         found = self._resolve(who, what, identifier)
         if isinstance(found, self._kinds):
-            return found  # type: ignore[return-value]  # T, or what `add` accepts beside it
+            return found  # type: ignore[return-value]  # T, or another class that `add` has registered
         if self._from_function is not None and callable(found) and not isinstance(found, type):
             return self._from_function(found)
         if isinstance(identifier, (str, dict)):
@@ -117,13 +117,13 @@ class Registry(Generic[T]):
         raise KindError(f"{who}: {what} must be a name or a {self._kind.__name__}; got {type(found).__name__}.")
 
     def _checked(self, who: str, what: str, made: Any) -> Any:
-        """Return what a name stands for, or raise where it is of another kind."""
+        """Return an object that was made by name, or raise if it is of the wrong kind."""
         if not isinstance(made, self._kinds):
             raise KindError(f"{who}: {what} must be a {self._kind.__name__}; the name stands for {short(made)}.")
         return made
 
     def _resolve(self, who: str, what: str, identifier: object) -> Any:
-        """Return what an identifier stands for, of whatever kind it is."""
+        """Return the object or function that an identifier stands for; the caller checks its kind."""
         if isinstance(identifier, str):
             found = self._known(identifier, identifier)
             if found is None:
@@ -147,10 +147,10 @@ class Registry(Generic[T]):
         return identifier
 
     def _known(self, registered: str, name: str) -> Any:
-        """Return the class or function of a name, None where there is none.
+        """Return the class or function of a name, None if there is none.
 
-        What a user registered under its full name (``"package>name"``) comes first, then the library's, then what a
-        user registered under that name in any package.
+        Searched in this order: objects that users registered under this full name (``"package>name"``) or put in scope,
+        the library's classes, objects that users registered under this name in any package.
         """
         return custom.get_registered_object(registered) or self.class_named(name) or custom.find(registered)
 
@@ -163,15 +163,15 @@ def register_functions(room: str, functions: Mapping[str, Callable[..., Any]]) -
 
 
 def find_function(name: str) -> Callable[..., Any] | None:
-    """Return the library's function of a name, None where there is none."""
+    """Return the library's function of that name, None if there is none."""
     return next((known[name] for known in _functions.values() if name in known), None)
 
 
 def module_of(item: Any) -> str | None:
-    """Return the module that configurations name for one of the library's classes or functions; None for others."""
+    """Return the "module" of a class or function of the library in configurations; None for others."""
     return _modules.get(item)
 
 
 def is_public(item: Any) -> bool:
-    """Return whether a class or function is registered as one of the library's."""
+    """Return whether a class or function belongs to the library and is registered."""
     return item in _modules

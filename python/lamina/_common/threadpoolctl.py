@@ -1,4 +1,4 @@
-"""What makes `threadpoolctl.threadpool_limits` reach lamina's threads, where threadpoolctl is installed."""
+"""Lets `threadpoolctl.threadpool_limits` control lamina's threads, if threadpoolctl is installed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["register"]
 
 
 def register() -> None:
-    """Tell threadpoolctl how to read and set the number of lamina's threads; does nothing where it is not installed."""
+    """Tell threadpoolctl, if installed, how to read and set the number of lamina's threads."""
     if importlib.util.find_spec("threadpoolctl") is None:
         return
-    # It ships no types, and need not be installed where types are checked.
+    # threadpoolctl ships no types, and need not be installed when mypy runs.
     import threadpoolctl  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     class LaminaController(threadpoolctl.LibController):  # type: ignore[misc, unused-ignore]  # has no types

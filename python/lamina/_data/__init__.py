@@ -1,1 +1,1 @@
-"""Data of users: arrays, sparse rows, rows of a call, streams of batches."""
+"""Reading of user data: arrays, sparse matrices, rows of a call, streams of batches."""

@@ -1,7 +1,7 @@
-"""The one place that converts what users pass into what kernels take.
+"""The one place that converts user data to arrays that kernels accept.
 
-A C-ordered array of the right dtype goes through as it is; everything else is converted once, straight to the
-dtype wanted. What is not made of real numbers raises.
+A C-ordered array of the right dtype is used as it is; everything else is converted once, straight to the wanted dtype.
+Anything but real numbers raises.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lamina._common.checks import KindError, short
 Array = npt.NDArray[Any]
 
 
-_MOST_AXES = 64  # of an array of NumPy's
+_MOST_AXES = 64  # a NumPy array has no more
 
 
 def broadcast(who: str, name: str, array: Array, shape: tuple[int, ...]) -> Array:
@@ -30,7 +30,7 @@ def broadcast(who: str, name: str, array: Array, shape: tuple[int, ...]) -> Arra
 
 
 def converted(array: Array, dtype: Any, requirements: Any = ("C_CONTIGUOUS", "ALIGNED")) -> Array:
-    """Return an array of a dtype, C-ordered, itself where it is one; rounded to nearest, whatever the caller's mode."""
+    """Return an array of a dtype, C-ordered; copies only if needed, and rounds to nearest in any rounding mode."""
     if array.dtype == dtype:
         return np.require(array, None, requirements)
     with _core.DefaultMode():
@@ -38,7 +38,7 @@ def converted(array: Array, dtype: Any, requirements: Any = ("C_CONTIGUOUS", "AL
 
 
 def any_array(who: str, name: str, value: Any) -> Array:
-    """Return `value` as an array of whatever it holds, or raise where rows differ in length."""
+    """Return `value` as an array of any dtype, or raise if its rows differ in length."""
     try:
         return np.asarray(value)
     except ValueError:
@@ -72,7 +72,7 @@ def real_array(who: str, name: str, value: Any) -> Array:
 
 
 def _holds_masks(value: Any, depth: int = 0) -> bool:
-    """Return whether there is a mask: of the value, or of an item of a list."""
+    """Return whether a value, or an item of nested lists, is a masked array."""
     if isinstance(value, (list, tuple)):
         if depth > _MOST_AXES:  # which NumPy refuses
             return False
@@ -81,12 +81,12 @@ def _holds_masks(value: Any, depth: int = 0) -> bool:
 
 
 def _refuse_missing(who: str, name: str, value: Any) -> None:
-    """Raise where a pandas object of nullable types lacks a value: NumPy would make a NaN of it."""
+    """Raise if a pandas object has a missing value that NumPy would turn into a NaN."""
     if not hasattr(value, "isna") or isinstance(value, np.ndarray):
         return
     dtypes = getattr(value, "dtypes", None) if hasattr(value, "columns") else [getattr(value, "dtype", None)]
     if dtypes is None or all(isinstance(dtype, np.dtype) and dtype.kind != "O" for dtype in dtypes):
-        return  # plain floats, whose NaN is a number like others
+        return  # plain NumPy dtypes: a NaN there is the user's own
     missing = np.argwhere(np.asarray(value.isna(), dtype=bool))
     if len(missing):
         raise ValueError(
@@ -95,7 +95,7 @@ def _refuse_missing(who: str, name: str, value: Any) -> None:
 
 
 def _from_objects(who: str, name: str, array: Array) -> Array:
-    """Object arrays of numbers (a data frame's mixed columns) are taken; anything else in them raises."""
+    """Return an object array of numbers (a data frame's mixed columns) as float64; raise for other objects."""
     for item in array.flat:
         if not isinstance(item, (bool, int, float, np.bool_, np.integer, np.floating)):
             raise KindError(f"{who}: {name} must be real numbers; got an array that holds {short(item)}.")
@@ -114,19 +114,19 @@ def float_array(who: str, name: str, value: Any, dtype: str | None = None) -> Ar
 
 
 def native_array(array: Array) -> Array:
-    """Return numbers that the engine can read where they are: native byte order, at most 64 bits."""
+    """Return an array that the engine can read: native byte order, at most 64 bits; copies only if needed."""
     if array.dtype.itemsize > 8:
         return array.astype(np.float64)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def batch_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None) -> Array:
-    """Return `value` as rows, dtype unchanged, or raise where it is no batch of such rows.
+    """Return `value` as a batch of rows, its dtype unchanged, or raise if its shape does not fit.
 
     Parameters
     ----------
     row_shape : tuple of int or None
-        Shape of one row; None where it is not known yet.
+        Shape of one row; None if it is not known yet.
     """
     array = real_array(who, name, value)
     wanted = "(n, " + ", ".join(map(str, row_shape)) + ")" if row_shape is not None else "(n, features)"
@@ -143,7 +143,7 @@ def batch_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | No
 
 
 def index_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None, count: int) -> Array:
-    """Return numbers of a table's rows as the engine reads them; whole numbers in ``[0, count)``, or it raises."""
+    """Return row indices of an embedding table as the engine reads them; raise if one is not in ``[0, count)``."""
     array = batch_array(who, name, value, row_shape)
     flat = array.reshape(-1)
     if array.dtype.kind == "f":
@@ -166,8 +166,8 @@ def index_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | No
 def label_array(who: str, name: str, value: Any, classes: int, ignored: int | None = None) -> npt.NDArray[Any]:
     """Return class labels as integers of shape (n,).
 
-    ``(n, 1)`` is taken for ``(n,)``, and floats that are whole numbers for integers. A label outside
-    ``[0, classes)`` that is not the ignored one raises, with its row.
+    Shape ``(n, 1)`` and floats that are whole numbers are accepted, too. A label outside ``[0, classes)`` raises unless
+    it is `ignored`; the message names its row.
     """
     array = real_array(who, name, value)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -198,12 +198,12 @@ def label_array(who: str, name: str, value: Any, classes: int, ignored: int | No
 
 
 def target_array(who: str, name: str, value: Any, columns: int, dtype: str | None) -> Array:
-    """Return targets as (n, columns); ``(n,)`` is taken for ``(n, 1)`` and nothing else is broadcast.
+    """Return targets of shape (n, columns); for one column (n,) is accepted, too. Nothing else is broadcast.
 
     Parameters
     ----------
     dtype : str or None
-        None leaves the dtype and the memory as they are where the engine can read them.
+        None: the targets keep their dtype, and are not copied if the engine can read them.
     """
     array = real_array(who, name, value)
     if array.ndim == 1 and columns == 1:
@@ -219,7 +219,7 @@ def target_array(who: str, name: str, value: Any, columns: int, dtype: str | Non
 
 
 def _holds_integers(who: str, value: Any) -> bool:
-    """Return whether these are whole numbers, which float32 might round: class numbers, or ids."""
+    """Return whether the dtype is an integer type: class numbers or ids, which float32 might round."""
     dtype = value.dtype if hasattr(value, "dtype") else real_array(who, "y_pred", value).dtype
     return getattr(dtype, "kind", "") in "iu"
 
@@ -232,7 +232,7 @@ def scored_batch(
     targets: Callable[[str, Any, int, str | None], Array],
     elements: bool = False,
 ) -> tuple[Array, Array, Array | None, tuple[int, ...]]:
-    """Return targets, predictions and weights as kernels take them, and the rows' shape, for losses and metrics.
+    """Return targets, predictions and weights as kernels read them, and the shape of y_pred without its last axis.
 
     Parameters
     ----------
@@ -241,9 +241,9 @@ def scored_batch(
     sample_weight : array_like or None
         Of the rows' shape, or broadcast to it.
     targets : callable
-        Reads the targets of rows, given who asks, the number of columns and the dtype.
+        Converts targets; called with the beginning of messages, the targets, the number of columns and the dtype.
     elements : bool
-        Return a weight for each prediction, shape (n, c), instead of one for each row; they may be given so, too.
+        Return a weight for each prediction, shape (n, c), instead of each row; `sample_weight` may have it, too.
     """
     predictions = float_array(who, "y_pred", y_pred, "float64" if _holds_integers(who, y_pred) else None)
     if predictions.ndim == 0 or predictions.shape[-1] == 0:
@@ -269,9 +269,9 @@ def scored_batch(
 
 
 def of_one_rank(y_true: Array, y_pred: Array) -> tuple[Array, Array]:
-    """Return targets and predictions of equal rank, where one of them lacks a last axis of size 1 that the other has.
+    """Return targets and predictions; a last axis of size 1 that only one has is added to or removed from the targets.
 
-    For code of the user's: ``(n,)`` beside ``(n, 1)`` would be compared row by row with every other.
+    For user code, in which ``(n,)`` and ``(n, 1)`` would be broadcast to ``(n, n)``.
     """
     if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1 and y_true.shape == y_pred.shape[:-1]:
         return y_true[..., np.newaxis], y_pred
@@ -281,7 +281,7 @@ def of_one_rank(y_true: Array, y_pred: Array) -> tuple[Array, Array]:
 
 
 def element_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:
-    """Return one weight for each prediction, shape (n, c), given weights of their shape or as `row_weights` takes."""
+    """Return a weight for each prediction, shape (n, c); weights for rows (see `row_weights`) are repeated."""
     array = real_array(who, "sample_weight", value)
     if array.ndim == len(shape) and all(size in (1, wanted) for size, wanted in zip(array.shape, shape, strict=True)):
         return converted(np.broadcast_to(array, shape).reshape(-1, shape[-1]), dtype)
@@ -294,7 +294,7 @@ def row_weights(who: str, value: Any, shape: tuple[int, ...], dtype: str) -> Arr
     Parameters
     ----------
     shape : tuple of int
-        Of the predictions: the rows', and the number of columns.
+        Shape of the predictions; its last size is the number of columns.
     """
     shape = shape[:-1]
     array = real_array(who, "sample_weight", value)
@@ -326,7 +326,7 @@ def weight_array(who: str, name: str, value: Any, rows: int, lines: tuple[int, .
 
 
 def output_lines(who: str, y: Any, lines: tuple[int, ...], columns: int) -> Any:
-    """Return targets with the axes of an output (n, *lines, columns) before its last one made one; without lines, y."""
+    """Return targets of an output (n, *lines, columns) with the axes n and lines merged into one; without lines, y."""
     array = real_array(who, "y", y)
     if not lines:
         return array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array

@@ -1,4 +1,4 @@
-"""CompactRows: rows in a form of their own, from which the engine gathers the numbers of each batch."""
+"""CompactRows: input rows in another format than an array, from which the engine reads each batch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["CompactRows", "Rows", "kind_of_rows"]
 
 
 class CompactRows:
-    """Base class of the kinds of rows that are no arrays.
+    """Base class of input rows that are not an array.
 
     Attributes
     ----------
     reads : str
-        The engine's name of the kind, as `lamina._core.Network` takes it.
+        The engine's name for this kind of rows: the argument `reads` of `lamina._core.Network`.
     shape : tuple of int
         Rows and columns.
     """
@@ -28,18 +28,18 @@ class CompactRows:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> CompactRows:
-        """Return some of the rows, given a slice or an array of their numbers."""
+        """Return some of the rows, given a slice or an array of row indices."""
         raise NotImplementedError(f"{type(self).__name__}: rows define __getitem__.")
 
     def engine_input(self) -> Any:
-        """Return what the engine reads them from."""
+        """Return the object from which the engine reads the rows."""
         raise NotImplementedError(f"{type(self).__name__}: rows define engine_input.")
 
 
-# The rows of a call.
+# Input rows of a call.
 Rows = npt.NDArray[Any] | CompactRows
 
 
 def kind_of_rows(rows: Rows) -> str:
-    """Return the engine's name of the kind that rows are of: "dense" for an array."""
+    """Return the engine's name for the kind of the rows: "dense" for an array."""
     return "dense" if isinstance(rows, np.ndarray) else rows.reads

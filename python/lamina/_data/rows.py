@@ -1,4 +1,4 @@
-"""Everything that `fit`, `evaluate` and `predict` accept, as rows that the engine reads where they are."""
+"""Converts the data that `fit`, `evaluate` and `predict` accept to rows that the engine reads in place."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 
 class Data(NamedTuple):
-    """All rows of a call: inputs and targets as the user gave them, weights in the model's dtype."""
+    """All rows of a call: inputs and targets as the engine reads them, weights in the model's dtype."""
 
     x: Rows
     y: Array | None
@@ -37,7 +37,7 @@ class Data(NamedTuple):
         return len(self.x)
 
     def engine_input(self) -> Any:
-        """Return the input as the engine takes it."""
+        """Return the input as the engine reads it."""
         return engine_input(self.x)
 
     def take(self, rows: Any) -> Data:
@@ -50,12 +50,12 @@ class Data(NamedTuple):
 
 
 def input_rows(who: str, x: Any, row_shape: tuple[int, ...] | None, vocabulary: int | None = None) -> Rows:
-    """Return the input as rows, its dtype and memory unchanged where that is possible.
+    """Return the input as rows; its dtype is kept and its memory is not copied if possible.
 
     Parameters
     ----------
     vocabulary : int or None
-        Where given the input is numbers of rows of a table of so many.
+        Number of rows of the embedding table whose row indices are the input; None for other input.
     """
     if isinstance(x, CompactRows):
         return _fitting(who, x, row_shape, vocabulary)
@@ -69,7 +69,7 @@ def input_rows(who: str, x: Any, row_shape: tuple[int, ...] | None, vocabulary: 
 
 
 def _fitting(who: str, rows: CompactRows, row_shape: tuple[int, ...] | None, vocabulary: int | None) -> CompactRows:
-    """Return rows that are compact already, or raise where the model cannot read them."""
+    """Return compact rows unchanged, or raise if the model cannot read them."""
     if vocabulary is not None:
         raise KindError(f"{who}: x must be indices for an Embedding; got {type(rows).__name__}.")
     if row_shape is not None and rows.shape[1:] != row_shape:
@@ -79,7 +79,7 @@ def _fitting(who: str, rows: CompactRows, row_shape: tuple[int, ...] | None, voc
 
 
 def _of_rank(who: str, x: Any, row_shape: tuple[int, ...]) -> Any:
-    """Return the input with its last axis, of size 1, added or left out where the rank asks for it, as in Keras."""
+    """Return the input; a last axis of size 1 is added or removed if that gives the right rank, as in Keras."""
     array = real_array(who, "x", x)
     if array.ndim == len(row_shape) and row_shape[-1] == 1:
         return array[..., np.newaxis]
@@ -89,7 +89,7 @@ def _of_rank(who: str, x: Any, row_shape: tuple[int, ...]) -> Any:
 
 
 def engine_input(x: Rows) -> Any:
-    """Return rows as the engine takes them."""
+    """Return rows as the engine reads them."""
     return x.engine_input() if isinstance(x, CompactRows) else x
 
 
@@ -105,20 +105,20 @@ def same_length(who: str, x: Rows, y: Array, lines: int) -> None:
 
 
 def check_class_weight(who: str, class_weight: Any) -> None:
-    """Raise unless these are weights of classes."""
+    """Raise unless `class_weight` is a dict or "balanced"."""
     balanced = isinstance(class_weight, str) and class_weight == "balanced"
     if not balanced and (isinstance(class_weight, str) or not hasattr(class_weight, "items")):
         raise KindError(f"{who}: class_weight must be a dict or 'balanced'; got {short(class_weight)}.")
 
 
 def class_weights(who: str, class_weight: Any, y: Any, columns: int) -> Array:
-    """Return the weight of each row, given that of its class: classes are numbers, or places in one-hot rows.
+    """Return the weight of each row, which is that of its class; `y` holds class numbers or one-hot rows.
 
     Parameters
     ----------
     class_weight : dict of int to float, or "balanced"
     columns : int
-        Of the model's output: how many classes there are, 2 where it is 1.
+        Columns of the model's output: the number of classes; one column means two classes.
     """
     check_class_weight(who, class_weight)
     targets = real_array(who, "y", y)
@@ -147,7 +147,7 @@ def class_weights(who: str, class_weight: Any, y: Any, columns: int) -> Array:
 
 
 def split_point(who: str, rows: int, fraction: float) -> int:
-    """Return how many of the first rows remain where the last `fraction` is held back, as Keras splits."""
+    """Return how many rows are left for training if the last `fraction` is held back, as Keras splits."""
     at = int(rows * (1 - fraction))
     if at == 0 or at == rows:
         raise ValueError(f"{who}: validation_split={fraction} of {rows} rows leaves one part empty.")

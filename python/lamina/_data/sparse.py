@@ -1,4 +1,4 @@
-"""Rows of sparse matrices."""
+"""Sparse matrices as input rows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Array = npt.NDArray[Any]
 
 
 class SparseRows(CompactRows):
-    """Rows of a sparse matrix in compressed form: SciPy's CSR, read where it is.
+    """Rows of a sparse matrix in SciPy's CSR format.
 
     Attributes
     ----------
     arrays : tuple of ndarray
-        Starts (n + 1,), columns and values of all entries.
+        indptr (n + 1,), indices and data of the CSR matrix.
     shape : tuple of int
     """
 
@@ -34,7 +34,7 @@ class SparseRows(CompactRows):
         self.shape = shape
 
     def engine_input(self) -> Any:
-        """Return the three arrays."""
+        """Return indptr, indices and data."""
         return self.arrays
 
     def __getitem__(self, rows: Any) -> SparseRows:
@@ -62,14 +62,14 @@ def _index_type(array: Array) -> type[np.signedinteger[Any]]:
 
 
 def sparse_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None) -> SparseRows:
-    """Return a sparse matrix as rows, its entries where they are if it is in CSR form."""
+    """Return a sparse matrix as rows; the entries of a CSR matrix are not copied if the engine can read them."""
     if value.ndim != 2 or (row_shape is not None and tuple(value.shape[1:]) != row_shape):
         wanted = "(n, features)" if row_shape is None else f"(n, {', '.join(map(str, row_shape))})"
         raise ValueError(f"{who}: {name} must have shape {wanted}; got {value.shape}.")
     matrix = value.tocsr()
     if matrix.dtype.kind not in "biuf":
         raise KindError(f"{who}: {name} must be real numbers; got dtype {matrix.dtype}.")
-    # Where rows begin is read twice: it is a copy that nobody changes. Columns are checked as they are read.
+    # indptr is read twice, so it is copied: nobody can change it meanwhile. indices are checked when they are read.
     starts = np.array(matrix.indptr, _index_type(matrix.indptr))
     columns = np.require(matrix.indices, _index_type(matrix.indices), ["C", "A"])
     values = native_array(np.ascontiguousarray(matrix.data))

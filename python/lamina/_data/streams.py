@@ -1,4 +1,4 @@
-"""Batches that somebody else makes: generators, loaders, sequences of batches."""
+"""Batches that users supply: generators, loaders, sequences of batches."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class Stream:
     source : iterator, iterable, or sequence of batches
         A batch is ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``.
     steps : int, optional
-        Batches of an epoch. Without them an epoch ends with the source, which must not be endless.
+        Batches per epoch. If omitted, an epoch ends with the source, which must not be endless.
     order : callable, optional
-        Where given, a sequence of batches (what has ``__len__`` and ``__getitem__``) is taken in the order that this
-        returns for the number of batches, at the beginning of each pass.
+        Order of a sequence of batches (an object that has ``__len__`` and ``__getitem__``): called at the beginning of
+        each pass with the number of batches, returns their indices in the order wanted.
 
     Attributes
     ----------
     exhausted : bool
-        Whether a source that can be read once only has no batches left for another epoch.
+        Whether a source that can be read only once had no batches left when an epoch began.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Stream:
         self.exhausted = False
 
     def __len__(self) -> int:
-        """Return how many batches an epoch has, 0 where that is not known."""
+        """Return how many batches an epoch has, 0 if that is not known."""
         return self.steps if self.steps is not None else self._size() or 0
 
     def _size(self) -> int | None:
@@ -87,12 +87,12 @@ class Stream:
             return None
 
     def epoch(self, from_start: bool = False) -> Iterator[Batch]:
-        """Yield the batches of an epoch; where it ended before the source did, the next one goes on there.
+        """Yield the batches of an epoch. If it ends before the source does, the next epoch continues from there.
 
         Parameters
         ----------
         from_start : bool
-            Begin at the source's start instead, where it has one, and end with it at the latest.
+            Begin at the start of the source instead, if the source can be restarted.
         """
         taken = 0
         if from_start and not self._once:
@@ -134,7 +134,7 @@ class Stream:
             return (source[i] for i in numbers)
         if by_number or hasattr(source, "__iter__"):
             return iter(source)
-        return (source[i] for i in itertools.count())  # it says with an IndexError where it ends
+        return (source[i] for i in itertools.count())  # an IndexError ends it
 
     def _batch(self, item: Any) -> Batch:
         if not isinstance(item, (tuple, list)):

@@ -1,1 +1,1 @@
-"""What lies between layers and the compiled engine: variables, ops, networks."""
+"""Interface between layers and the compiled engine: variables, ops, networks."""

@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 class Pass(NamedTuple):
-    """What `forward` of a layer written in Python leaves: the output, and whatever `backward` needs besides."""
+    """Result of `forward` of a layer written in Python: the output, and whatever else `backward` needs."""
 
     output: Array
     saved: Any = None
@@ -55,10 +55,10 @@ class HostLayer(Protocol):
 
 
 class Functions:
-    """A layer's `forward` and `backward` as the engine calls them: for flat rows, the last pass remembered."""
+    """A layer's `forward` and `backward` for the engine, which passes flat rows; keeps the last training pass."""
 
     def __init__(self, layer: HostLayer) -> None:
-        self._layer = weakref.ref(layer)  # which the engine keeps alive no longer than the model does
+        self._layer = weakref.ref(layer)  # a weak reference: the engine must not keep the layer alive
         self.last: Pass | None = None
 
     def _alive(self) -> HostLayer:

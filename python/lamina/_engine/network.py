@@ -18,7 +18,7 @@ __all__ = ["CompiledLayer", "CompiledNetwork", "Constants", "compile_network", "
 
 
 class CompiledLayer(Protocol):
-    """A layer as it is compiled."""
+    """A layer, as `compile_network` reads it."""
 
     @property
     def name(self) -> str:
@@ -36,11 +36,11 @@ class CompiledLayer(Protocol):
         """Return the output shape, batch first, for an input shape."""
 
     def all_ops(self) -> list[Op]:
-        """Return what the layer compiles to."""
+        """Return the ops that the layer compiles to."""
 
 
 class Constants:
-    """The values that compiled networks hold as constants: `changes` is another object after each change of one."""
+    """Values baked into compiled networks: `changes` is replaced by a new object whenever one of them changes."""
 
     changes = object()
 
@@ -83,15 +83,15 @@ def _without_head(ops: list[Op]) -> list[Op]:
 
 
 def head_activation(layers: Sequence[CompiledLayer]) -> Kernel | None:
-    """Return the final activation of the output, None where the network ends with something else."""
+    """Return the final activation of the output, None if the network ends with another op."""
     last = _flattened(layers)[-1]
     return last.activation if isinstance(last, (DenseOp, ActivationOp)) else None
 
 
 def _check_shapes(layers: Sequence[CompiledLayer], row_shape: Shape) -> None:
-    """Raise where a layer was built for other rows than the layers before it give.
+    """Raise if a layer was built for another shape of rows than the layers before it return.
 
-    That happens where a model inside the model was changed.
+    This happens after a change of a nested model.
     """
     shape: tuple[int | None, ...] = (None, *row_shape)
     for layer in layers:
@@ -104,7 +104,7 @@ def _check_shapes(layers: Sequence[CompiledLayer], row_shape: Shape) -> None:
 
 
 def _warn_of_one_class(ops: Sequence[Op], row_shape: Shape) -> None:
-    """Warn, as Keras does, about a softmax over one column: it is always 1, and nothing is learnt."""
+    """Warn, as Keras does, about a softmax over one column: its output is always 1, so nothing is learnt."""
     for op in ops:
         if isinstance(op, ActivationOp) and op.activation.name == "softmax" and row_shape[-1] == 1:
             warnings.warn(

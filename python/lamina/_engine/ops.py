@@ -44,7 +44,7 @@ LINEAR = Kernel("linear")
 
 
 class Owner(Protocol):
-    """What owns the parameters of an op: a layer."""
+    """The layer that owns the parameters of an op."""
 
     @property
     def name(self) -> str:
@@ -70,13 +70,13 @@ class Owner(Protocol):
 # writes costs a third of a millisecond of `import lamina` a class.
 @dataclass(eq=False, repr=False)
 class Op:
-    """Base of the ops: without parameters, and with rows of output of the shape of those of input."""
+    """Base class of the ops. By default an op has no parameters and keeps the shape of the rows."""
 
     kind: ClassVar[str]
 
     @property
     def owner(self) -> Owner | None:
-        """What owns the op's parameters, None where it has none."""
+        """The layer that owns the op's parameters, None if it has none."""
         return None
 
     @property
@@ -90,19 +90,19 @@ class Op:
         return self.owner is not None and bool(self.owner.trainable_weights)
 
     def output_shape(self, row_shape: Shape) -> Shape:
-        """Return the shape of a row of output for rows of input of a shape."""
+        """Return the shape of an output row for input rows of shape `row_shape`."""
         return row_shape
 
 
 @dataclass(eq=False, repr=False)
 class _OwnedOp(Op):
-    """Base of the ops that have parameters."""
+    """Base class of the ops that have parameters."""
 
     layer: Owner
 
     @property
     def owner(self) -> Owner | None:
-        """The layer, where it has variables."""
+        """The layer, None if it has no variables."""
         return self.layer if self.layer.weights else None
 
 
@@ -264,5 +264,5 @@ class HostOp(_OwnedOp):
         return math.prod(self.row_shape[:-1])
 
     def output_shape(self, row_shape: Shape) -> Shape:
-        """Return the shape of what `forward` returns."""
+        """Return the shape of a row that `forward` returns."""
         return self.row_shape

@@ -1,4 +1,4 @@
-"""What the engine's trainer is made of, beside the network: loss, metrics and the optimizer's step.
+"""Loss, metrics and optimizer as the engine's trainer is given them, besides the network.
 
 `lamina._core.Trainer` reads these objects by their attributes.
 """
@@ -50,11 +50,11 @@ class MetricSpec:
         The name of a compiled metric or loss; "host" for one that is written in Python.
     parameters : tuple of float
     target : int
-        Index of its targets, 0 for those of the loss.
+        Index into the trainer's targets; 0 for those of the loss.
     weighted : bool
         Whether it takes sample weights.
     function : callable or None
-        Of a host metric: returns the values of rows, given targets, predictions and weights.
+        For a host metric: called with targets, predictions and weights, returns one value for each row.
     """
 
     kind: str
@@ -85,14 +85,14 @@ class TensorUpdateSpec:
 
 @dataclass(eq=False, repr=False)
 class LayerUpdateSpec:
-    """How the parameters of one op are updated; empty where it has none.
+    """How the parameters of one op are updated; empty if it has none.
 
     Attributes
     ----------
     slots : sequence of Parameters or None
-        The optimizer's state, in the order of its kernel.
+        The optimizer's state, in the order that its kernel reads it.
     accumulator, average : Parameters or None
-        Of gradients, and of the parameters.
+        Accumulated gradients, and running average of the parameters.
     tensors : sequence of TensorUpdateSpec
     """
 
@@ -111,16 +111,16 @@ class UpdateSpec:
     optimizer : str
         The compiled optimizer's name.
     settings : list of list of float
-        What it takes besides the learning rate, for each group of tensors.
+        The optimizer's arguments besides the learning rate, for each group of tensors.
     clip : {"none", "value", "norm", "global_norm"}
     limit : float
-        Of clipping.
+        Limit of clipping.
     accumulate : int
-        Batches of which gradients are averaged before a step.
+        Number of batches whose gradients are averaged before a step.
     momentum : float or None
-        Of the running average of the parameters; None for none.
+        Momentum of the running average of the parameters; None for no average.
     overwrite_every : int
-        Batches after which the average takes the parameters' place; 0 for never.
+        Number of batches after which the average replaces the parameters; 0 for never.
     layers : list of LayerUpdateSpec
         One for each op of the network.
     """

@@ -25,14 +25,14 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 
-# No block has these versions: of an array of its own, and of a copy made while a writer was at work.
+# Stand for a block's version in `Variable._copy`: without a block; for a copy made during a write.
 _OWN, _CHANGING = -2, -3
 
-_alone = Once()  # of variables that no layer owns
+_alone = Once()  # lock of variables that no layer owns
 
 
 class Scalar(float):
-    """A setting as Keras's users read it: a number that also has `numpy` and `assign`."""
+    """A setting as Keras shows it: a number that also has `numpy` and `assign`."""
 
     def __new__(cls, value: float, assign: Callable[[Any], None]) -> Self:
         """Return the number `value`, assigned to by `assign`."""
@@ -58,7 +58,7 @@ class Scalar(float):
 
 
 class Count(int):
-    """A counter as Keras's users read it: a number that also has `numpy` and `assign`."""
+    """A counter as Keras shows it: a number that also has `numpy` and `assign`."""
 
     def __new__(cls, value: int, assign: Callable[[Any], None]) -> Self:
         """Return the number `value`, assigned to by `assign`."""
@@ -84,15 +84,15 @@ class Count(int):
 
 
 class Home:
-    """Where the variables that belong together lie: each in an array of its own, or all in one block of the engine.
+    """Storage of variables that belong together: first an array for each, later one block of the engine for all.
 
     Attributes
     ----------
     block : Parameters or None
-        Set once, when all values are in it: one store moves all variables, so whatever code runs meanwhile (another
-        thread, a signal's handler, a finalizer) finds them moved or not.
+        Set once, when all values are in it. This one assignment moves all variables, so other code (another thread, a
+        signal handler, a finalizer) sees all of them moved or none.
     writes : int
-        How often a value was written before that.
+        How often a variable was written before the move.
     """
 
     def __init__(self, block: _core.Parameters | None = None) -> None:
@@ -100,13 +100,13 @@ class Home:
         self.writes = 0
 
     def move(self, make: Callable[[], _core.Parameters], variables: list[Variable]) -> _core.Parameters:
-        """Move the variables into a block that `make` returns, unless they were moved already; return their block."""
+        """Move the variables into a block that `make` returns, unless they were moved already; return the block."""
         while self.block is None:
             writes = self.writes
             block = make()
             for tensor, variable in enumerate(variables):
                 block.write(tensor, np.ascontiguousarray(variable.own_values()))
-            # Between this look and the store nothing is called, so nothing else can run on this thread.
+            # Nothing is called between this check and the assignment, so no other code can run on this thread.
             if self.writes == writes and self.block is None:
                 self.block = block
         return self.block
@@ -115,17 +115,17 @@ class Home:
 class Variable(NDArrayOperatorsMixin):
     """An array that belongs to a layer or an optimizer.
 
-    Before its layer runs it is an array of its own; from then on its values lie in the engine's memory, in the layout
-    that is fast, and are copied out and in.
+    Before its layer runs, the values are a NumPy array. From then on they lie in the engine's memory, in the layout of
+    the kernels; reads and writes copy them.
 
     Parameters
     ----------
     initializer : array_like, str, Initializer, callable or dict
-        The values, or what makes them, given `shape` and `dtype`.
+        The values, or an initializer that makes them from `shape` and `dtype`.
     shape : tuple of int, optional
-        Needed where `initializer` is no array.
+        Required if `initializer` is not an array.
     dtype : optional
-        That of the array if omitted, `lamina.config.floatx` for plain numbers and for initializers.
+        If omitted: the array's dtype; `lamina.config.floatx` for plain floats and for initializers.
     trainable : bool
         Whether a gradient step may change it.
     autocast, aggregation, synchronization
@@ -137,9 +137,9 @@ class Variable(NDArrayOperatorsMixin):
     path : str
         Owner and name, as ``"dense/kernel"``.
     regularizer : Regularizer or None
-        Whose penalty the loss contains.
+        Its penalty is part of the loss.
     constraint : Constraint or None
-        What the values fulfil after every step.
+        Condition that the values meet after every step.
 
     Examples
     --------
@@ -169,7 +169,7 @@ class Variable(NDArrayOperatorsMixin):
 
     @classmethod
     def holding(cls, value: Array, name: str, path: str, trainable: bool = True) -> Variable:
-        """Return a variable that takes over an array as it is."""
+        """Return a variable that uses an array without copying it."""
         made = cls.__new__(cls)
         made._set_up(value, name, path, trainable)
         return made
@@ -182,14 +182,14 @@ class Variable(NDArrayOperatorsMixin):
         self.trainable = trainable
         self._shape = tuple(int(size) for size in value.shape)
         self._dtype = value.dtype
-        # Where the values lie, and as which tensor once that is a block.
+        # Where the values lie, and their tensor's index once that is a block.
         self._home = Home()
         self._tensor = 0
-        # A copy of the values and the block's version that it is of; without a block the values themselves.
+        # A version of the block and a copy of the values at that version; without a block the values themselves.
         self._copy: tuple[int, Array] = (_OWN, value)
         # Called after the values were written.
         self.on_assign: Callable[[], None] | None = None
-        # What moves this variable, with those that belong to it, into a block: has `block` and `once`. None afterwards.
+        # The layer that moves all of its variables into a block: has `block` and `once`. None after the move.
         self.owner: Any = None
 
     def require_block(self) -> tuple[_core.Parameters, int]:
@@ -201,11 +201,11 @@ class Variable(NDArrayOperatorsMixin):
                     block = self.owner.block()
                 else:
                     block = self._home.move(lambda: _core.Parameters(self.dtype, False, [(1, self.size)]), [self])
-            self.owner = None  # which needs to know nothing more, and may go
+            self.owner = None  # not needed any more; it must not be kept alive
         return block, self._tensor
 
     def join(self, home: Home, tensor: int) -> None:
-        """Lie where other variables do: before they move, or in their block, whose values this one takes over then."""
+        """Share other variables' storage, as tensor `tensor`; if that is a block already, its values are taken over."""
         self._home, self._tensor = home, tensor
 
     def own_values(self) -> Array:
@@ -214,13 +214,13 @@ class Variable(NDArrayOperatorsMixin):
 
     @property
     def _once(self) -> Once:
-        """What guards the move into a block: the owner's lock, who moves all of its variables together."""
+        """Lock of the move into a block: the owner's, which moves all of its variables together."""
         owner = self.owner
         return _alone if owner is None else owner.once
 
     @property
     def block(self) -> tuple[_core.Parameters, int] | None:
-        """Where the values lie, and as which tensor; None while they are an array of their own."""
+        """The block that holds the values and their tensor's index; None while they are an array of their own."""
         block = self._home.block
         return None if block is None else (block, self._tensor)
 
@@ -301,7 +301,7 @@ class Variable(NDArrayOperatorsMixin):
         if home.block is None:
             with self._once:
                 own = _OWN, array.copy()
-                if home.block is None:  # and with nothing called in between
+                if home.block is None:  # nothing is called between this check and the assignment
                     self._copy = own
                     home.writes += 1
         if home.block is not None:
@@ -310,11 +310,11 @@ class Variable(NDArrayOperatorsMixin):
             self.on_assign()
 
     def assign_add(self, value: npt.ArrayLike) -> Variable:
-        """Add `value`, of the same shape, as `assign`."""
+        """Add `value`, of the same shape or one number; otherwise as `assign`."""
         return self.assign(np.add(self.value, self._same_shape(value), dtype=self._dtype, casting="unsafe"))
 
     def assign_sub(self, value: npt.ArrayLike) -> Variable:
-        """Subtract `value`, of the same shape, as `assign`."""
+        """Subtract `value`, of the same shape or one number; otherwise as `assign`."""
         return self.assign(np.subtract(self.value, self._same_shape(value), dtype=self._dtype, casting="unsafe"))
 
     def _same_shape(self, value: npt.ArrayLike) -> Array:
@@ -346,7 +346,7 @@ class Variable(NDArrayOperatorsMixin):
         return self.value[index].copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the copy where there is a block: the block's copy counts its versions from the start."""
+        """Leave out the cached copy if there is a block: the versions of a pickled block start anew."""
         return self.__dict__ if self._home.block is None else self.__dict__ | {"_copy": (_CHANGING, np.empty(0))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -376,13 +376,13 @@ def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Pass
     write : bool
         Whether they will be assigned: predictions and training then see all new values or none.
     """
-    # Those of a layer move into its block before anything is read: a first step elsewhere would move them meanwhile.
+    # Move a layer's variables into its block first: a first step on another thread could move them meanwhile.
     places = [v.require_block() if v.owner is not None else v.block for v in variables]
     return _core.Passage([place[0] for place in places if place is not None], write)
 
 
 def assign_together(variables: Iterable[Variable], values: Iterable[Any]) -> None:
-    """Assign to several variables: all, or none where a value is refused or a signal's handler raises."""
+    """Assign to several variables: to all, or to none if a value is refused or a signal handler raises."""
     pairs = [(variable, variable.converted(value)) for variable, value in zip(variables, values, strict=True)]
     in_engine = [pair for pair in pairs if pair[0].owner is not None or pair[0].block is not None]
     writes = [(*variable.require_block(), array) for variable, array in in_engine]
@@ -394,7 +394,7 @@ def assign_together(variables: Iterable[Variable], values: Iterable[Any]) -> Non
                 if variable.on_assign is not None:
                     variable.on_assign()
         for variable, array in pairs:
-            if variable.block is None:  # a counter or a rate, as an optimizer shows it
+            if variable.block is None:  # an optimizer's counter or learning rate
                 variable.take(array)
 
 
@@ -414,18 +414,18 @@ def assign_all(who: str, variables: list[Variable], weights: Any) -> None:
 
 
 def put_back(kept: Iterable[tuple[Variable, Array]]) -> None:
-    """Give variables values back that they had before a step which was not taken."""
+    """Restore the values that variables had before a step that failed."""
     for variable, values in kept:
         variable.take(values)
 
 
 def check_aggregation(who: str, value: Any) -> None:
-    """Raise unless a value is one of those of Keras's that say how variables are shared; here nothing is."""
+    """Raise unless `value` is one of Keras's choices; it has no effect, as variables are not distributed here."""
     choice(who, "aggregation", value, (None, "none", "mean", "sum", "only_first_replica"))
 
 
 def _first_values(name: str, initializer: Any, shape: Any, dtype: Any) -> Array:
-    """Return a new array for a variable: a copy of what was given, or what an initializer makes."""
+    """Return a new array for a variable: a copy of the given values, or the values of an initializer."""
     who = f"Variable {name!r}"
     dtype = config.any_dtype(who, dtype)
     shape = None if shape is None else sizes(who, "shape", shape)

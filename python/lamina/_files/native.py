@@ -1,7 +1,8 @@
 """lamina's own files: safetensors, with settings as JSON in the metadata.
 
 Tensors of a model are named ``weights/<layer>/<variable>`` and ``optimizer/<slot>/<layer>/<variable>``. A backup
-(`lamina.callbacks.BackupAndRestore`) holds the same tensors under numbers, all counters, and no configuration.
+(`lamina.callbacks.BackupAndRestore`) holds the same tensors, numbered instead of named, all counters, and no
+configuration.
 """
 
 from __future__ import annotations
@@ -81,12 +82,12 @@ def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelSt
 
 
 def _checked(own_state: Any) -> dict[str, int]:
-    """Return a layer's own state, as `Layer.own_state` gives it."""
+    """Return a layer's own state, as `Layer.own_state` returns it; raise if it holds other values than ints >= 0."""
     return {str(name): integer("file", str(name), value, 0, most=2**64 - 1) for name, value in dict(own_state).items()}
 
 
 def write_weights(who: str, path: Path, weights: dict[str, Array]) -> None:
-    """Write parameters alone, by the path of the variable, in their order."""
+    """Write only the parameters, by the path of the variable; the metadata hold their order."""
     tensors = {f"weights/{name}": array for name, array in weights.items()}
     write_tensors(who, path, tensors, {"lamina weights": json.dumps(list(tensors))})
 
@@ -120,7 +121,7 @@ def write_backup(who: str, path: Path, state: BackupState) -> None:
 
 
 def read_backup(who: str, path: Path, slot_names: tuple[str, ...], weights: int) -> BackupState:
-    """Read what `write_backup` wrote for an optimizer with such state and a model of so many weights."""
+    """Read what `write_backup` wrote, for an optimizer with these slots and a model of `weights` weights."""
     metadata, tensors = _read(who, path)
     with damaged_where_wrong(who, path):
         settings = json.loads(metadata["lamina backup"])
@@ -132,7 +133,9 @@ def read_backup(who: str, path: Path, slot_names: tuple[str, ...], weights: int)
         if set(tensors) != expected:
             raise ValueError("it belongs to a model of other layers")
         rate = settings["learning_rate"]
-        counters = {name: integer("file", name, settings[name], 0) for name in ("batches", "shuffles", "draws", "epoch")}
+        counters = {
+            name: integer("file", name, settings[name], 0) for name in ("batches", "shuffles", "draws", "epoch")
+        }
         return BackupState(
             weights=[tensors[f"weights/{i}"] for i in range(weights)],
             slots={name: [tensors[f"optimizer/{name}/{i}"] for i in range(weights)] for name in slot_names},

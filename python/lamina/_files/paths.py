@@ -1,4 +1,4 @@
-"""Paths of files, checked."""
+"""Checks of file paths."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["check_path", "require_file"]
 
 
 def check_path(who: str, filepath: Any, suffixes: Collection[str], overwrite: Any = True) -> Path:
-    """Return a path that ends in one of the suffixes.
+    """Return `filepath` as a `Path`, after checking that it ends in one of the suffixes.
 
     Raises
     ------
     TypeError, ValueError
-        `filepath` is no path, ends otherwise, or exists where `overwrite` is False.
+        `filepath` is no path, has another suffix, or exists although `overwrite` is False.
     """
     if not isinstance(filepath, (str, os.PathLike)):
         raise KindError(f"{who}: filepath must be a path; got {type(filepath).__name__}.")
-    path = Path(os.path.expanduser(os.fsdecode(filepath)))  # where no such user is known it stays as it is
+    path = Path(os.path.expanduser(os.fsdecode(filepath)))  # an unknown ``~user`` stays as it is
     if "\0" in str(path):
         raise ValueError(f"{who}: filepath must not contain a null byte; got {str(path)!r}.")
     if not path.name.endswith(tuple(suffixes)):
@@ -36,7 +36,7 @@ def check_path(who: str, filepath: Any, suffixes: Collection[str], overwrite: An
 
 
 def require_file(who: str, path: Path) -> None:
-    """Raise unless there is a file."""
+    """Raise unless there is a file at `path`."""
     if not path.is_file():
         if path.exists():
             raise ValueError(f"{who}: {path} must be a file; it is {what_is_at(path)}.")

@@ -1,8 +1,8 @@
-"""Tensors as safetensors files (https://github.com/huggingface/safetensors), read and written from array to file.
+"""Reads and writes tensors as safetensors files (https://github.com/huggingface/safetensors).
 
-The format: the length of the header in 8 bytes, the header as JSON, then the tensors, one after the other. The library
-looks whether a file is whole; the tensors themselves do not go through it, for it ends the process where memory runs
-out.
+The format: the length of the header in 8 bytes, the header as JSON, then the tensors, one after the other. The
+safetensors library only checks whether a file is whole. This module reads and writes the tensors itself, because the
+library ends the process if memory runs out.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["check_whole", "read_tensors", "write_tensors"]
 
 Array = npt.NDArray[Any]
 
-# So often a file may be replaced while it is looked at.
+# How often reading begins again because the file was replaced meanwhile.
 _MOST_REPLACED = 100
 
 _TYPES = {"float32": "F32", "float64": "F64"}
 
 
 def write_tensors(who: str, path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """Write a file, each tensor straight from its memory."""
+    """Write a file, each tensor directly from its memory."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     arrays = [
         np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False) for array in tensors.values()
@@ -54,9 +54,9 @@ def read_tensors(who: str, path: Path) -> tuple[dict[str, str], dict[str, Array]
     Raises
     ------
     OSError, MemoryError
-        It cannot be read, or there is no memory for it.
+        The file cannot be read, or there is not enough memory.
     ValueError
-        It is no whole safetensors file, or holds other numbers than float32 and float64.
+        The file is no whole safetensors file, or holds other dtypes than float32 and float64.
     """
     for _ in range(_MOST_REPLACED):
         with path.open("rb") as file:
@@ -66,7 +66,7 @@ def read_tensors(who: str, path: Path) -> tuple[dict[str, str], dict[str, Array]
                 if _replaced(file, path):
                     continue
                 raise ValueError(f"{who}: {path} must be a whole safetensors file; {error}.") from None
-            if not _replaced(file, path):  # it is this one that was looked at
+            if not _replaced(file, path):  # the file that was checked is the open one
                 return _read(who, path, file)
     raise OSError(f"{who}: {path} was replaced again and again while it was read.")
 
@@ -83,7 +83,7 @@ def check_whole(path: Path) -> None:
 
 
 def _replaced(file: BufferedReader, path: Path) -> bool:
-    """Return whether there is another file at a path than the one that was opened there."""
+    """Return whether `path` now leads to another file than the open one."""
     try:
         now = os.stat(path)
     except OSError:

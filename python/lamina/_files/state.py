@@ -1,4 +1,4 @@
-"""What files hold, as values: where training stands, a model, a backup of its training."""
+"""Contents of files as values: the state of training, a model, a backup of its training."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Array = npt.NDArray[Any]
 
 
 class TrainingState(NamedTuple):
-    """Where training stands, beside parameters and the optimizer's slots: everything that the next step depends on.
+    """State of training: everything that the next step depends on besides parameters and the optimizer's slots.
 
     Attributes
     ----------
     batches : int
         Batches that the optimizer has seen.
     shuffles : int
-        Orders of rows that were drawn.
+        Number of passes over the data (of epochs, for streams); the next random order depends on it.
     draws : int
-        Batches that were trained, on which noise depends.
+        Number of batches that ran as in training; noise depends on it.
     epoch, row : int
-        The epoch that runs, and the row of its order at which the next batch begins.
+        The current epoch, and the position in its row order at which the next batch begins.
     metrics : list of dict
-        What the loss's mean and each metric have summed so far, by attribute.
+        Attributes of the loss's mean and of each metric, with their sums so far.
     """
 
     batches: int = 0
@@ -46,13 +46,13 @@ class ModelState(NamedTuple):
     Attributes
     ----------
     config : dict
-        What the model is made of, as `lamina._common.objects.serialize` returns it.
+        The model's configuration, as `lamina._common.objects.serialize` returns it.
     weights : dict of str to ndarray
         By the path of the variable.
     training : TrainingState
         Files hold its batches, shuffles and draws.
     layer_states : dict of str to dict
-        Of the layers that have one, what `Layer.own_state` returns.
+        What `Layer.own_state` returns, by the name of the layer; layers without such a state are left out.
     compile_config : dict or None
         The arguments of `compile`, None for a model that is not compiled; then the following are empty.
     without_decay : object
@@ -71,22 +71,22 @@ class ModelState(NamedTuple):
 
 
 class BackupState(NamedTuple):
-    """What training goes on from, without what the model is made of.
+    """The state from which training resumes, without the model's configuration.
 
     Attributes
     ----------
     weights : list of ndarray
     slots : dict of str to list of ndarray
-        Of each kind of the optimizer's state an array for each weight.
+        The optimizer's state: by the name of the slot an array for each weight.
     optimizer : str
-        The optimizer's class.
+        Name of the optimizer's class.
     learning_rate : float or None
-        None where it follows a schedule or a function.
+        None if it follows a schedule or a function.
     training : TrainingState
-        Its epoch is the one to go on with; files do not hold its row and metrics.
+        Its `epoch` is the one to resume with; files do not hold `row` and `metrics`.
     seed : int
     layer_states : list of dict
-        What `Layer.own_state` returns, of each layer.
+        What `Layer.own_state` returns, for each layer.
     """
 
     weights: list[Array]
@@ -98,7 +98,7 @@ class BackupState(NamedTuple):
     layer_states: list[dict[str, int]]
 
 
-# What reading a file that is not what it should be raises. A MemoryError says something else.
+# Exceptions that reading a damaged or foreign file may raise. A MemoryError does not mean that the file is damaged.
 _BROKEN = (
     KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError, ZeroDivisionError,
     AssertionError, re.error,
@@ -107,7 +107,7 @@ _BROKEN = (
 
 @contextmanager
 def damaged_where_wrong(who: str, path: Any) -> Iterator[None]:
-    """Raise ValueError, which names the file, where a block that reads its contents finds something wrong."""
+    """Turn exceptions of the block, which reads a file's contents, into a ValueError that names the file."""
     try:
         yield
     except _BROKEN as error:

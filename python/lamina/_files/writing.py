@@ -1,4 +1,4 @@
-"""Replacing a file, so that there is always a whole one and what belonged to it stays."""
+"""Replaces a file atomically and keeps its permissions, extended attributes and owner."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from lamina._common.interrupts import interrupts_later
 
 __all__ = ["replace_file", "what_is_at"]
 
-# Files that are being written. Whoever finds one that nobody holds a lock on, and that is older than a minute, removes
-# it: its writer was killed.
+# Names of files that are being written, and the age in seconds from which an unlocked one is removed by the next
+# writer in its folder: the process that wrote it was killed.
 _PREFIX, _SUFFIX, _OLD = ".lamina-", ".part", 60.0
 
 
 @contextlib.contextmanager
 def replace_file(who: str, path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that takes the place of the one at `path` when the block ends; where it fails nothing changes.
+    """Yield a file that replaces the one at `path` when the block ends; if the block raises, nothing changes.
 
-    A symbolic link stays, and what it points to is replaced. Permissions, extended attributes and, where the process
-    may give it, ownership are those of the file that was there. Other names (hard links) of that file keep what it was.
+    A symbolic link stays; the file that it points to is replaced. The new file gets the permissions, the extended
+    attributes and, if the process may set it, the owner of the old one. Other hard links to the old file keep it.
 
     Raises
     ------
     OSError
-        Names `path`.
+        Writing failed; the error names `path`.
     ValueError
         There is something at `path` that is no regular file.
     """
@@ -43,7 +43,7 @@ def replace_file(who: str, path: Path) -> Iterator[BinaryIO]:
     temporary = target.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")
     try:
         with interrupts_later():
-            mode = 0o666 if before is None else 0o600  # of a new file the process's mask says the rest
+            mode = 0o666 if before is None else 0o600  # the process's umask restricts a new file further
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             file = os.fdopen(handle, "wb")
         with file:
@@ -64,7 +64,7 @@ def replace_file(who: str, path: Path) -> Iterator[BinaryIO]:
 
 
 def what_is_at(path: Path) -> str:
-    """Return what there is at a path that is no regular file, for a message."""
+    """Return the kind of thing at a path that is no regular file, for a message."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(os.stat(path).st_mode), "a device")
 
@@ -77,20 +77,20 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _take_over(handle: int, target: Path, before: os.stat_result) -> None:
-    """Give a new file what belonged to the one that it replaces."""
+    """Give a new file the owner, extended attributes and permissions of the one that it replaces."""
     own = os.fstat(handle)
     if (own.st_uid, own.st_gid) != (before.st_uid, before.st_gid):
         with contextlib.suppress(PermissionError):  # only root may give files away
             os.fchown(handle, before.st_uid, before.st_gid)
-    with contextlib.suppress(OSError):  # where the file system has none
+    with contextlib.suppress(OSError):  # the file system may not have extended attributes
         for name in os.listxattr(target):
             with contextlib.suppress(PermissionError):
                 os.setxattr(handle, name, os.getxattr(target, name))
-    os.fchmod(handle, stat.S_IMODE(before.st_mode))  # after chown, which takes special bits away
+    os.fchmod(handle, stat.S_IMODE(before.st_mode))  # after chown, which clears the setuid and setgid bits
 
 
 def _flush_directory(directory: Path) -> None:
-    """Make a new name last through a crash of the machine, where the file system can."""
+    """Flush a folder to disk, so that a rename survives a crash of the machine, if the file system supports it."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -102,7 +102,7 @@ def _flush_directory(directory: Path) -> None:
 
 
 def _remove_abandoned(directory: Path) -> None:
-    """Remove what killed writers have left behind."""
+    """Remove temporary files that killed writers have left behind."""
     with contextlib.suppress(OSError):  # a directory that cannot be read
         for name in os.listdir(directory):
             if name.startswith(_PREFIX) and name.endswith(_SUFFIX):

@@ -1,4 +1,4 @@
-"""Callbacks: what happens between batches and epochs of training."""
+"""Callbacks: code that runs between batches and epochs of training."""
 
 from __future__ import annotations
 

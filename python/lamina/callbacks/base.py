@@ -1,4 +1,4 @@
-"""Callback: what every callback is, and what those share that watch a value."""
+"""Base classes of callbacks: Callback, and Monitor for callbacks that watch a value of the logs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 Logs = dict[str, float]
 
-# What a callback may define, and what hooks were called before.
+# The hooks that a callback may define, and the older names of two of them.
 HOOKS = frozenset(
     f"on_{when}"
     for when in (
@@ -34,7 +34,7 @@ OLDER_NAMES = {"on_batch_begin": "on_train_batch_begin", "on_batch_end": "on_tra
 
 
 class Callback:
-    """Base class of callbacks; override the hooks that are wanted.
+    """Base class of callbacks; a subclass overrides the hooks that it needs.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Callback:
         ``epochs``, ``steps`` and ``verbose`` of the call.
     """
 
-    # Whether `advance` is to be called while an epoch runs.
+    # Whether `advance` is called while an epoch runs.
     follows_batches = False
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Callback:
         self.params: dict[str, Any] = {}
 
     def advance(self, batches: int, logs: Logs) -> None:
-        """Take note of batches that were trained, where `follows_batches` says so."""
+        """Receive the number of batches trained since the last call; called if `follows_batches` is true."""
 
     def set_model(self, model: TrainedModel) -> None:
         """Remember the model."""
@@ -63,22 +63,22 @@ class Callback:
         self.params = params
 
     def required_model(self) -> TrainedModel:
-        """Return the model; raise where none was set."""
+        """Return the model; raise if none was set."""
         if self.model is None:
             raise ValueError(f"{type(self).__name__}: the model must be set; call set_model, or give it to fit.")
         return self.model
 
     def release(self) -> None:
-        """Let go of what the callback holds open; called where an error ends training, before it is raised."""
+        """Close open files and bars; `fit` calls this when an error ends training, before it re-raises the error."""
 
     def check(self) -> None:
-        """Raise where the callback cannot do its work with this model; called before the first step of `fit`."""
+        """Raise if the callback cannot work with this model; `fit` calls this before the first step."""
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Run before the first epoch."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Run after the last epoch, also where training was interrupted."""
+        """Run after the last epoch, also if Ctrl-C interrupted training."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Run before each epoch."""
@@ -142,21 +142,21 @@ def _size(who: str, name: str, value: Any) -> float:
 
 
 def verbosity(who: str, name: str, value: Any) -> int:
-    """Return how much a callback says, 0 for nothing, or raise; True and False are 1 and 0."""
+    """Return a checked verbosity, 0 for silence; True and False are 1 and 0."""
     return int(value) if isinstance(value, (bool, np.bool_)) else integer(who, name, value, 0)
 
 
 class Monitor(Callback):
-    """What callbacks share that watch one value of the logs.
+    """Base class of callbacks that watch one value of the logs.
 
     Parameters
     ----------
     monitor : str
-        Its name in the logs.
+        The value's name in the logs.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" knows the loss and the library's metrics.
+        "min" if less is better, "max" if more is; "auto" chooses for the loss and the library's metrics.
     min_delta : float
-        What does not count as better.
+        A change of at most this does not count as an improvement.
     """
 
     monitor = Argument(text)
@@ -169,12 +169,12 @@ class Monitor(Callback):
         self.best: float | None = None
 
     def check(self) -> None:
-        """Raise where it is not known what is better."""
+        """Raise if it is unknown whether more or less of the value is better."""
         if self.mode == "auto" and self.required_model().knows_metrics:
             _ = self.monitor_op
 
     def get_monitor_value(self, logs: Logs | None) -> float | None:
-        """Return the value that is watched, or None, with a warning, where it is not there or is no single number."""
+        """Return the watched value; warn and return None if it is missing or not a single number."""
         found = (logs or {}).get(self.monitor)
         if found is None:
             warnings.warn(
@@ -191,7 +191,7 @@ class Monitor(Callback):
         return float(np.reshape(found, ()))
 
     def improves(self, value: float, reference: float | None) -> bool:
-        """Return whether a value is better than a reference; any is better than None, and no NaN than anything."""
+        """Return whether a value is better than a reference: NaN never is, any number is better than None or NaN."""
         if math.isnan(value):
             return False
         if reference is None or math.isnan(reference):
@@ -201,7 +201,7 @@ class Monitor(Callback):
 
     @property
     def monitor_op(self) -> np.ufunc:
-        """What makes a value better than another: `numpy.greater` or `numpy.less`."""
+        """The comparison of a better value with a worse one: `numpy.greater` or `numpy.less`."""
         return np.greater if self._more_is_better() else np.less
 
     def _more_is_better(self) -> bool:
@@ -229,12 +229,12 @@ def resolve_verbose(who: str, verbose: Any) -> int:
 
 def shows_bars() -> bool:
     """Return whether progress bars can move: on a terminal, or in a notebook."""
-    isatty = getattr(sys.stderr, "isatty", None)  # a stream may be None, or no more than something to write to
+    isatty = getattr(sys.stderr, "isatty", None)  # stderr may be None, or an object that can only write
     return "ipykernel" in sys.modules or (isatty is not None and bool(isatty()))
 
 
 def spell(logs: Logs) -> dict[str, str]:
-    """Return values as texts: numbers of a few digits, of an array its mean, as in Keras; others as they are."""
+    """Return values as text: numbers with a few digits, arrays as their mean as in Keras, other values by `str`."""
 
     def spelled(value: Any) -> str:
         if np.asarray(value).dtype.kind not in "biuf":

@@ -1,4 +1,4 @@
-"""Callbacks that change how training goes on."""
+"""Callbacks that stop training, set the learning rate or call user functions."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ __all__ = ["EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLR
 
 
 class EarlyStopping(Monitor):
-    """Stops when a value has not become better for some epochs.
+    """Stops training when a value has not improved for some epochs.
 
     Parameters
     ----------
     monitor : str
     min_delta : float
-        What does not count as better.
+        A change of at most this does not count as an improvement.
     patience : int, >= 0
-        Epochs without a better value after which training stops.
+        Number of epochs without an improvement after which training stops.
     verbose : {0, 1}
     mode : {"auto", "min", "max"}
     baseline : float, optional
-        Waiting begins anew only with a value that is better than this too.
+        Only a value that is also better than this resets the count of epochs without an improvement.
     restore_best_weights : bool
-        Put back the weights of the best epoch at the end, also where the epochs ran out.
+        Restore the weights of the best epoch at the end, also if training was not stopped early.
     start_from_epoch : int, >= 0
-        Epochs before this one are not looked at.
+        Epochs before this one are ignored.
 
     Attributes
     ----------
@@ -66,12 +66,12 @@ class EarlyStopping(Monitor):
         self.wait = self.stopped_epoch = self.best_epoch = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Begin anew."""
+        """Reset counts and best values."""
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best = self.best_weights = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Look at the value."""
+        """Stop training after `patience` epochs without an improvement."""
         current = self.get_monitor_value(logs)
         if current is None or epoch < self.start_from_epoch:
             return
@@ -91,7 +91,7 @@ class EarlyStopping(Monitor):
             model.stop_training = True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Put back the best weights."""
+        """Restore the best weights."""
         if self.stopped_epoch and self.verbose:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:
@@ -106,7 +106,7 @@ class TerminateOnNaN(Callback):
     Parameters
     ----------
     raise_error : bool
-        Raise RuntimeError there, so that hooks for the end of training do not run, instead of ending `fit`.
+        Raise RuntimeError instead of ending `fit`; hooks for the end of training then do not run.
     """
 
     raise_error = Argument(flag)
@@ -116,7 +116,7 @@ class TerminateOnNaN(Callback):
         self.raise_error = raise_error
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Look at the loss."""
+        """Stop training if the loss is not finite."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
             if self.raise_error:
@@ -151,17 +151,17 @@ class LearningRateScheduler(Callback):
             print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
 
     def check(self) -> None:
-        """Raise where the rate follows a schedule of the optimizer's own."""
+        """Raise if the optimizer's learning rate follows a schedule or a function."""
         _check_settable("LearningRateScheduler", self.required_model())
 
     def _call(self, epoch: int, rate: float) -> Any:
-        """Call the schedule with what it takes: epoch and rate, or the epoch alone."""
+        """Call the schedule with epoch and rate, or with the epoch alone if it takes no rate."""
         schedule: Any = self.schedule
         try:
             inspect.signature(schedule).bind(epoch, rate)
         except TypeError:
             return schedule(epoch)
-        except ValueError:  # a function whose signature nobody knows
+        except ValueError:  # the signature is not known
             pass
         return schedule(epoch, rate)
 
@@ -172,23 +172,23 @@ class LearningRateScheduler(Callback):
 
 
 class ReduceLROnPlateau(Monitor):
-    """Lowers the learning rate when a value has not become better for some epochs.
+    """Lowers the learning rate when a value has not improved for some epochs.
 
     Parameters
     ----------
     monitor : str
     factor : float in [0, 1)
-        What the rate is multiplied by.
+        Factor by which the rate is multiplied.
     patience : int, >= 0
-        Epochs without a better value after which it is.
+        Number of epochs without an improvement after which the rate is lowered.
     verbose : {0, 1}
     mode : {"auto", "min", "max"}
     min_delta : float
-        What does not count as better.
+        A change of at most this does not count as an improvement.
     cooldown : int, >= 0
-        Epochs after lowering in which nothing is counted.
+        Number of epochs after lowering the rate that do not count towards `patience`.
     min_lr : float, >= 0
-        The rate does not go below.
+        Lower bound of the rate.
     """
 
     factor = Argument(number, 0, below=1)
@@ -217,21 +217,21 @@ class ReduceLROnPlateau(Monitor):
         self.cooldown_counter = self.wait = 0
 
     def check(self) -> None:
-        """Raise where the rate cannot be lowered, or it is not known what is better."""
+        """Raise if the rate cannot be set, or it is unknown whether more or less of the value is better."""
         super().check()
         _check_settable("ReduceLROnPlateau", self.required_model())
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Begin anew."""
+        """Reset counts and the best value."""
         self.best = None
         self.cooldown_counter = self.wait = 0
 
     def in_cooldown(self) -> bool:
-        """Return whether epochs are not counted at present."""
+        """Return whether epochs do not count at present, as the rate was just lowered."""
         return self.cooldown_counter > 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Look at the value, and lower the rate where it is time."""
+        """Lower the rate after `patience` epochs without an improvement."""
         optimizer = self.required_model().optimizer
         if logs is not None:
             logs["learning_rate"] = float(optimizer.learning_rate)
@@ -257,12 +257,12 @@ class ReduceLROnPlateau(Monitor):
 
 
 class LambdaCallback(Callback):
-    """Calls functions at the hooks they are given for.
+    """Calls user functions as hooks.
 
     Parameters
     ----------
     on_epoch_begin, on_epoch_end, on_train_begin, on_train_end, on_train_batch_begin, on_train_batch_end : optional
-        Functions of what the hook of `Callback` takes.
+        Functions that take the arguments of the hook of `Callback`.
     **others
         Any other hook of `Callback` by its name; other names become attributes.
     """
@@ -297,7 +297,7 @@ class LambdaCallback(Callback):
 
 
 def _check_settable(who: str, model: Any) -> None:
-    """Raise where the learning rate of a model's optimizer cannot be set to a number."""
+    """Raise if the learning rate of a model's optimizer cannot be set to a number."""
     if model.optimizer.rate_if_constant() is None:
         raise KindError(
             f"{who}: the learning rate of the model's optimizer must be a number; it follows a schedule or a function, "

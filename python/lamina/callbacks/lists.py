@@ -1,4 +1,4 @@
-"""CallbackList: who calls the hooks of several callbacks."""
+"""CallbackList: calls the hooks of several callbacks."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from lamina.callbacks.reporting import History, ProgbarLogger
 
 __all__ = ["CallbackList", "checked"]
 
-# A progress bar moves about this often.
+# A progress bar moves about once in this time.
 _BAR_SECONDS = 0.1
 
 _HOOKS_BY_OLDER_NAMES = {new: old for old, new in OLDER_NAMES.items()}
 
 
 class CallbackList:
-    """Calls the hooks of several callbacks, each hook only where a callback overrides it.
+    """Calls the hooks of several callbacks, of each callback only those that it overrides.
 
-    It has a method for each hook of `Callback`, for loops of one's own: ``callbacks.on_epoch_end(epoch, logs)``.
+    It has a method for each hook of `Callback`, for custom loops: ``callbacks.on_epoch_end(epoch, logs)``.
 
     Parameters
     ----------
     callbacks : Callback, or iterable of Callback, optional
     add_history, add_progbar : bool
-        Whether to add a `History`, a `ProgbarLogger`, where there is none.
+        Whether to add a `History` or a `ProgbarLogger` if there is none.
     model : Sequential, optional
     **params
         ``epochs``, ``steps`` and ``verbose`` of the call.
@@ -58,12 +58,12 @@ class CallbackList:
         self.callbacks += checked("CallbackList", callback)
 
     def set_model(self, model: Any) -> None:
-        """Tell all callbacks the model."""
+        """Pass the model to all callbacks."""
         for callback in self.callbacks:
             callback.set_model(model)
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Tell all callbacks the parameters of the call."""
+        """Pass the parameters of the call to all callbacks."""
         self.params = params
         for callback in self.callbacks:
             callback.set_params(params)
@@ -78,7 +78,7 @@ class CallbackList:
         return [callback for callback in self.callbacks if callback.follows_batches]
 
     def _listeners(self, hook: str) -> list[Callable[..., None]]:
-        """Return the hook of everybody who has one: of their class's, or assigned to them, maybe a moment ago."""
+        """Return one hook of all callbacks whose class overrides it or that were assigned one, at any time."""
         older = _HOOKS_BY_OLDER_NAMES.get(hook)
         return [
             getattr(callback, hook)
@@ -87,11 +87,11 @@ class CallbackList:
         ]
 
     def wants_batches(self, kind: str) -> bool:
-        """Return whether anybody listens between batches: of kind "train", "test" or "predict"."""
+        """Return whether a callback has a hook for batches of a kind: "train", "test" or "predict"."""
         return any(self._listeners(f"on_{kind}_batch_{when}") for when in ("begin", "end"))
 
     def stretches(self, rows: int, size: int) -> Iterator[tuple[int, int]]:
-        """Yield (first row, rows) of stretches of whole batches; short ones where a progress bar follows them."""
+        """Yield (first row, number of rows) of stretches of whole batches, short ones if there is a progress bar."""
         first, batches = 0, 1 if self._bars else -(-rows // size)
         while first < rows:
             begun = time.perf_counter()
@@ -107,18 +107,18 @@ class CallbackList:
             bar.advance(batches, logs())
 
     def release(self) -> None:
-        """Let go of files and bars, where an error ends training."""
+        """Make all callbacks close files and bars, when an error ends training."""
         for callback in self.callbacks:
             callback.release()
 
     def call(self, hook: str, *arguments: Any) -> None:
-        """Call a hook of everybody who listens."""
+        """Call one hook of all callbacks that have it."""
         for listener in self._listeners(hook):
             listener(*arguments)
 
 
 def checked(who: str, callbacks: Any) -> list[Callback]:
-    """Return what the argument `callbacks` holds as a list, or raise."""
+    """Return the argument `callbacks` as a list, or raise."""
     if callbacks is None:
         return []
     if isinstance(callbacks, CallbackList):

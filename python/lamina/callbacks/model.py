@@ -1,4 +1,4 @@
-"""What callbacks may touch of the model that is trained."""
+"""The part of a model that callbacks may use."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class TrainedModel(Protocol):
     Attributes
     ----------
     stop_training, stop_evaluating, stop_predicting : bool
-        Set by a callback: the loop ends after this batch.
+        A callback sets it to end the loop after the present batch.
     initial_epoch : int or None
-        Set in `on_train_begin`: the epoch to begin with.
+        The epoch to begin with, if a callback sets it in `on_train_begin`.
     history : History or None
     validates : bool
         Whether `fit` evaluates validation data.
     fit_completed : bool
-        Whether the last `fit` came to its end.
+        Whether the last `fit` ran to its end.
     """
 
     name: str
@@ -39,7 +39,7 @@ class TrainedModel(Protocol):
 
     @property
     def knows_metrics(self) -> bool:
-        """Whether it is known which metrics there are."""
+        """Whether all metrics are known yet: the targets decide what some names mean."""
 
     def direction_of(self, name: str) -> str | None:
         """Return "up" or "down" for the name of a metric in the logs: whether more or less is better; None: unknown."""
@@ -48,10 +48,10 @@ class TrainedModel(Protocol):
         """Return copies of all parameters."""
 
     def set_weights(self, weights: list[Any]) -> None:
-        """Write all parameters."""
+        """Set all parameters."""
 
     def check_saving(self, who: str) -> None:
-        """Raise where a file could not hold the model."""
+        """Raise if the model cannot be saved to a file."""
 
     def save(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the model into a file."""
@@ -60,7 +60,7 @@ class TrainedModel(Protocol):
         """Write the parameters into a file."""
 
     def save_backup(self, filepath: Path, epoch: int) -> None:
-        """Write all that training goes on from."""
+        """Write a file from which training can resume at an epoch."""
 
     def restore_backup(self, filepath: Path) -> int:
-        """Bring the model to the state of a backup; return the epoch to go on with."""
+        """Restore the model's state from a backup; return the epoch at which to resume."""

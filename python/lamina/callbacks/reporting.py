@@ -1,4 +1,4 @@
-"""Callbacks that keep and show how training goes."""
+"""Callbacks that record and show the logs."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class History(Callback):
         self.epoch: list[int] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copy what grows while another thread trains."""
+        """Return the state with copies of the lists, which grow while another thread trains."""
         history = {name: list(values) for name, values in dict(self.history).items()}
         return self.__dict__ | {"history": history, "epoch": list(self.epoch)}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Begin anew."""
+        """Clear the history."""
         self.history, self.epoch = {}, []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Keep the epoch's values."""
+        """Append the epoch's values."""
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
 
 class ProgbarLogger(Callback):
-    """A progress bar for each epoch (`tqdm`, on terminals and in notebooks), or one line an epoch.
+    """Shows a progress bar for each epoch (`tqdm`, on terminals and in notebooks), or prints one line per epoch.
 
-    Where output goes to a file a bar would fill it with its movements: there is one line an epoch then.
+    Output to a file gets lines, as the updates of a bar would fill the file.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class ProgbarLogger(Callback):
         return int(self.params.get("verbose", 1) if self.verbose is None else self.verbose)
 
     @property
-    def follows_batches(self) -> bool:  # type: ignore[override]  # of each, instead of all
+    def follows_batches(self) -> bool:  # type: ignore[override]  # depends on the instance
         """Whether there is a bar."""
         return self._level == 1 and shows_bars()
 
@@ -83,7 +83,7 @@ class ProgbarLogger(Callback):
             print(heading, flush=True)
 
     def advance(self, batches: int, logs: Logs) -> None:
-        """Move the bar, and now and then its numbers."""
+        """Move the bar, and update its numbers when it was redrawn."""
         if self._bar is not None and self._bar.update(batches):
             self._bar.set_postfix(spell(logs), refresh=False)
 
@@ -97,7 +97,7 @@ class ProgbarLogger(Callback):
         line = f"{f'{steps}/{steps}' if steps else 'all'} - {seconds:.0f}s{step}{numbers}"
         if self._level == 1:
             line = f"Epoch {epoch + 1}/{self.params['epochs']}: {line}"
-        self.on_train_end()  # the bar, which would be cut off at the terminal's edge
+        self.on_train_end()  # close the bar, whose text would be cut off at the terminal's edge
         print(line, flush=True, file=sys.stderr if self.follows_batches else None)
 
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""Callbacks that save models and take up training where it ended."""
+"""Callbacks that save models and resume training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BackupAndRestore", "ModelCheckpoint"]
 
 
 class _Counter:
-    """Says when so many batches have been seen."""
+    """Counts batches; `due` is true for every `save_freq`-th one."""
 
     def __init__(self, who: str, save_freq: Any) -> None:
         each_epoch = isinstance(save_freq, str) and save_freq == "epoch"
@@ -37,23 +37,24 @@ def _pattern(who: str, name: str, value: Any) -> str:
 
 
 class ModelCheckpoint(Monitor):
-    """Saves the model, or its weights, after epochs or batches. A file is always whole: the old one or the new.
+    """Saves the model, or its weights, after epochs or batches. Only a complete file replaces an old one.
 
     Parameters
     ----------
     filepath : str or Path
-        Ends in ``.safetensors``; may name ``{epoch}``, ``{batch}`` and values of the logs, as ``{val_loss:.2f}``.
+        Ends in ``.safetensors``; may contain ``{epoch}``, ``{batch}`` and values of the logs such as
+        ``{val_loss:.2f}``.
     monitor : str
     verbose : {0, 1}
     save_best_only : bool
-        Save only where the value that is watched is better than before.
+        Save only if the watched value improved (or is missing, with a warning).
     save_weights_only : bool
-        With `Sequential.save_weights` instead of `Sequential.save`.
+        Use `Sequential.save_weights` instead of `Sequential.save`.
     mode : {"auto", "min", "max"}
     save_freq : "epoch" or int
-        After every epoch, or every so many batches.
+        Save after every epoch, or every time after this number of batches.
     initial_value_threshold : float, optional
-        What the first saved value must be better than.
+        With `save_best_only` the first value to be saved must be better than this.
     """
 
     filepath = Argument(_pattern)
@@ -85,14 +86,14 @@ class ModelCheckpoint(Monitor):
 
     @property
     def save_freq(self) -> Any:
-        """After how many batches it saves, or "epoch"; may be assigned."""
+        """The number of batches between saves, or "epoch"; may be assigned."""
         return self._counter.every or "epoch"
 
     @save_freq.setter
     def save_freq(self, value: Any) -> None:
         self._counter = _Counter("ModelCheckpoint", value)
         vars(self).pop("on_train_batch_end", None)
-        if self._counter.every is not None:  # listen to batches only where that is needed
+        if self._counter.every is not None:  # define the batch hook only if it is needed
             self.on_train_batch_end = self._batch_end  # type: ignore[method-assign]  # a hook of this instance
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -147,13 +148,13 @@ class ModelCheckpoint(Monitor):
             ) from None
 
     def check(self) -> None:
-        """Raise where the model cannot be saved, it is not known what is better, or the pattern is none."""
+        """Raise if the model cannot be saved, `filepath` is no pattern, or it is unknown what is better."""
         model = self.required_model()
         if self.save_best_only:
             super().check()
         if not self.save_weights_only:
             model.check_saving("ModelCheckpoint")
-        # Which values there will be is not known: other callbacks may add some.
+        # Any name is accepted: the logs are not known yet, as other callbacks may add values.
         writable_folder("ModelCheckpoint", "that of filepath", self._path(0, 0, _AnyName()).parent)
 
 
@@ -167,25 +168,26 @@ class _AnyName(dict[str, float]):
 
 
 class BackupAndRestore(Callback):
-    """Backs training up, and takes it up again where the last backup was made.
+    """Backs up training after each epoch, and resumes it from the last backup.
 
-    A backup holds weights, the optimizer with its state, and all counters on which shuffles and noise depend. Where
-    there is one when `fit` begins, all that is restored, and training goes on with the epoch after it.
+    A backup holds weights, the optimizer with its state, and all counters on which shuffles and noise depend. If there
+    is a backup when `fit` begins, `fit` restores it and continues with the epoch after it.
 
     Parameters
     ----------
     backup_dir : str or Path
-        For this training alone. When that has come to its end the backup is removed, and the directory if it is empty.
+        A directory for this training alone. When training has completed, the backup is removed, and the directory if it
+        is empty.
     save_freq : "epoch"
         After every epoch; another value raises.
     double_checkpoint : bool
-        Accepted as in Keras: a backup is replaced only by a whole one.
+        Accepted as in Keras, without effect: only a complete backup replaces an old one.
     delete_checkpoint : bool
         Whether to remove the backup at the end.
     """
 
     backup_dir = Argument(path)
-    save_freq = Argument(one_of("epoch"))  # backups within an epoch are not there yet
+    save_freq = Argument(one_of("epoch"))  # backups within an epoch are not implemented
     double_checkpoint = Argument(flag)
     delete_checkpoint = Argument(flag)
 
@@ -206,11 +208,11 @@ class BackupAndRestore(Callback):
         return self.backup_dir / f"backup{SUFFIX}"
 
     def check(self) -> None:
-        """Raise where a backup could not be written."""
+        """Raise if a backup cannot be written."""
         writable_folder("BackupAndRestore", "backup_dir", self.backup_dir)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Restore a backup where there is one."""
+        """Restore the backup, if there is one."""
         model = self.required_model()
         if self._path.exists():
             model.initial_epoch = model.restore_backup(self._path)
@@ -221,7 +223,7 @@ class BackupAndRestore(Callback):
         self.required_model().save_backup(self._path, epoch + 1)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Remove the backup, and its directory where nothing else is in it."""
+        """Remove the backup if training completed, and its directory if nothing else is in it."""
         if self.delete_checkpoint and self.finished:
             self._path.unlink(missing_ok=True)
             if self.backup_dir.is_dir() and not any(self.backup_dir.iterdir()):
@@ -229,5 +231,5 @@ class BackupAndRestore(Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether training came to its end, and was not interrupted."""
+        """Whether training completed without interruption."""
         return self.model is not None and self.model.fit_completed

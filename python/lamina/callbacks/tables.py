@@ -1,4 +1,4 @@
-"""A callback that writes down how training goes."""
+"""A callback that writes the logs to a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _separator(who: str, name: str, value: Any) -> str:
 
 
 class CSVLogger(Callback):
-    """Writes a line an epoch into a table.
+    """Writes one line per epoch to a CSV file.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class CSVLogger(Callback):
     separator : str
         One character.
     append : bool
-        Add to a table that is there already, instead of writing a new one. It must have columns for all values.
+        Append to an existing table instead of replacing it. It must have a column for each value.
     """
 
     filename = Argument(path)
@@ -45,7 +45,7 @@ class CSVLogger(Callback):
         self._file: Any = None
 
     def check(self) -> None:
-        """Raise where the table cannot be written, or the one that is added to is none of this kind."""
+        """Raise if the table cannot be written, or if the table to append to has another form."""
         if not self.filename.parent.is_dir():
             raise FileNotFoundError(f"CSVLogger: there must be a folder {self.filename.parent}.")
         if self.filename.is_dir():
@@ -54,7 +54,7 @@ class CSVLogger(Callback):
         self._keys = self._known_keys()
 
     def _known_keys(self) -> list[str] | None:
-        """Return the columns of the table that is added to, None where there is none yet."""
+        """Return the columns of the table to append to, None if there is none yet."""
         if not (self.append and self.filename.exists() and self.filename.stat().st_size):
             return None
         try:
@@ -87,7 +87,7 @@ class CSVLogger(Callback):
         writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
         if self._keys is None:
             self._keys = sorted(logs)
-            # Values of validation data that are evaluated after a later epoch only.
+            # Columns for validation data that is first evaluated after a later epoch.
             if self.required_model().validates and not any(key.startswith("val_") for key in self._keys):
                 self._keys += [f"val_{key}" for key in self._keys]
             writer.writerow(["epoch", *self._keys])
@@ -111,5 +111,5 @@ class CSVLogger(Callback):
 
 
 def _plain(value: Any) -> Any:
-    """Return an array as a list, which is written whole."""
+    """Return an array as a list, whose text is not abbreviated."""
     return value.tolist() if isinstance(value, np.ndarray) else value

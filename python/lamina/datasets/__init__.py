@@ -1,4 +1,4 @@
-"""Data sets to try things on."""
+"""Data sets for examples and tests."""
 
 from __future__ import annotations
 

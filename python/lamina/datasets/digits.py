@@ -1,8 +1,8 @@
 """1,797 handwritten digits, inside the package.
 
 Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
-1998, https://doi.org/10.24432/C50P49, the test part of the set, licensed CC BY 4.0. Each image is 8 × 8 counts of
-ink, 0 to 16.
+1998, https://doi.org/10.24432/C50P49, the test part of the set, licensed CC BY 4.0. Each image has 8 × 8 pixels,
+each the amount of ink from 0 to 16.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 
 def load_data() -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Return the digits, split once and for all: shuffled, a fifth of each class held back for tests.
+    """Return the digits in a fixed split: shuffled, a fifth of each class held back for tests.
 
     Returns
     -------

@@ -36,7 +36,7 @@ def load_data(path: Any = None) -> tuple[tuple[Array, Array], tuple[Array, Array
     Parameters
     ----------
     path : str or Path, optional
-        The folder; default: where Debian's package ``dataset-fashion-mnist`` puts it.
+        The folder; that of Debian's package ``dataset-fashion-mnist`` if omitted.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """Kernels on NumPy arrays, in place and without copies.
 
-Every array is C-contiguous ``float32`` or ``float64``, all of a call in one dtype; class labels are
-integers of any width. Anything else raises and names the argument; nothing is converted. With every
-output given (``out=`` and its kin) a call allocates nothing. Outputs may not share memory with inputs
-except where a function says so. Calls that do more than a few microseconds of work release the GIL.
+Arrays must be C-contiguous and ``float32`` or ``float64``, all arrays of a call of one dtype; class labels are integers
+of any width. Any other argument raises an error that names it; nothing is converted. A call that is given all its
+outputs (``out=`` and the like) allocates nothing. Outputs must not share memory with inputs unless a function allows
+it. Calls that do more than a few microseconds of work release the GIL.
 
 Axes: ``n`` rows of a batch, ``in`` features, ``out`` units, ``c`` columns or classes.
 """

@@ -97,7 +97,7 @@ def categorical_cross_entropy(
     """Return the cross-entropy of probabilities that do not come from a softmax of known logits.
 
     ``q = y_pred / y_pred.sum()`` of each row, kept within ``[1e-7, 1 - 1e-7]``; ``loss = -sum_j t_j log(q_j)``.
-    Where logits are at hand, `softmax_cross_entropy` is exact and faster.
+    If the logits are known, `softmax_cross_entropy` is exact and faster.
 
     Parameters
     ----------
@@ -198,8 +198,8 @@ def binary_cross_entropy(
 ) -> tuple[Array, Array | None]:
     """Return ``mean_j(-t_j log(p_j) - (1 - t_j) log(1 - p_j))`` of each row, and its gradient.
 
-    ``p`` is `y_pred` kept within ``[1e-7, 1 - 1e-7]``; outside the gradient is zero. Where logits are at hand,
-    `sigmoid_cross_entropy` is exact and faster. Parameters and result as there.
+    ``p`` is `y_pred` clipped to ``[1e-7, 1 - 1e-7]``; the gradient is zero outside. If the logits are known,
+    `sigmoid_cross_entropy` is exact and faster. Parameters and result are as in that function.
 
     Examples
     --------
@@ -234,7 +234,7 @@ def binary_focal_cross_entropy(
 ) -> tuple[Array, Array | None]:
     """Return binary focal cross-entropy of each row, ``mean_j(w_j (1 - q_j)^gamma BCE_j)``, and its gradient.
 
-    ``q_j = t_j p_j + (1 - t_j)(1 - p_j)`` and ``w_j`` is 1, or ``t_j alpha + (1 - t_j)(1 - alpha)`` where `alpha` is
+    ``q_j = t_j p_j + (1 - t_j)(1 - p_j)`` and ``w_j`` is 1, or ``t_j alpha + (1 - t_j)(1 - alpha)`` if `alpha` is
     given (Lin et al. 2017). The other parameters and the result are as in `binary_cross_entropy`.
 
     Parameters
@@ -242,7 +242,7 @@ def binary_focal_cross_entropy(
     gamma : float, >= 0
     alpha : float, >= 0, optional
     from_logits : bool
-        Whether `y_pred` is what a sigmoid would be applied to.
+        Whether `y_pred` holds logits, to which a sigmoid would be applied.
 
     Examples
     --------
@@ -272,13 +272,13 @@ def categorical_focal_cross_entropy(
     """Return categorical focal cross-entropy of each row, and its gradient.
 
     ``-Σ_j alpha (1 - p_j)^gamma t_j log(p_j)`` (Lin et al. 2017). The other parameters and
-    the result are as in `categorical_cross_entropy`, without class numbers.
+    the result are as in `categorical_cross_entropy`; targets must be probabilities, not class numbers.
 
     Parameters
     ----------
     gamma, alpha : float, >= 0
     from_logits : bool
-        Whether `y_pred` is what a softmax would be applied to.
+        Whether `y_pred` holds logits, to which a softmax would be applied.
 
     Examples
     --------
@@ -298,7 +298,7 @@ def _share(who: str, label_smoothing: Any) -> float:
 
 
 def _focal(who: str, label_smoothing: Any, gamma: Any, alpha: Any, from_logits: Any) -> tuple[float, ...]:
-    """Return the parameters of a focal loss; an alpha below 0 balances nothing."""
+    """Return the kernel's parameters of a focal loss; an alpha below 0 means no class balancing."""
     weight = -1.0 if alpha is None else number(who, "alpha", alpha, least=0)
     smoothing, bend = _share(who, label_smoothing), number(who, "gamma", gamma, least=0)
     return (smoothing, bend, weight, float(flag(who, "from_logits", from_logits)))

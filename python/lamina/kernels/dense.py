@@ -28,7 +28,7 @@ def dense_forward(
 ) -> Array:
     """Return ``activation(x @ w + b)``.
 
-    A row of the result has the same bits whatever batch the row came in, and for any number of threads.
+    The bits of a row of the result depend neither on the other rows of the batch nor on the number of threads.
 
     Parameters
     ----------
@@ -41,23 +41,24 @@ def dense_forward(
     activation : str
         A name of `lamina.activations`, with ``"gelu_tanh"`` for the approximate GELU.
     alpha : float, optional
-        Slope below zero of ``"leaky_relu"`` (default 0.2) or scale of ``"elu"`` (default 1); >= 0.
+        The activation's parameter, >= 0: slope below zero of ``"leaky_relu"`` (default 0.2), ``alpha`` of ``"elu"`` and
+        ``"celu"`` (1), threshold of ``"soft_shrink"`` and ``"hard_shrink"`` (0.5), ``b`` of ``"squareplus"`` (4).
     out : ndarray, shape (n, out), optional
         Receives the result.
     pre : ndarray, shape (n, out), optional
-        Receives the pre-activation ``x @ w + b``, which the backward pass of GELU, SiLU and Mish needs.
+        Receives the pre-activation ``x @ w + b``, which `dense_backward` needs for some activations.
 
     Returns
     -------
     ndarray, shape (n, out)
-        `out` where it was given.
+        `out` if it was given.
 
     Raises
     ------
     TypeError
         An argument is no array, or its dtype is not float32 or float64 or differs from the others'.
     ValueError
-        A shape, the memory layout, an overlap, or the name of the activation.
+        A shape, a memory layout or the activation's name is wrong, or arrays overlap.
 
     Notes
     -----
@@ -90,12 +91,12 @@ def dense_backward(
     """Return the gradients of a dense layer, given ``dy = dL/dy``.
 
     With ``dz = dy * activation'``: ``dw = x.T @ dz``, ``db = dz.sum(axis=0)``, ``dx = dz @ w.T``. All three
-    overwrite; nothing is divided by ``n``.
+    outputs are overwritten; nothing is divided by ``n``.
 
     Parameters
     ----------
     x : ndarray, shape (n, in)
-        What the forward pass received.
+        Input of the forward pass.
     w : ndarray, shape (in, out)
         Weights.
     dy : ndarray, shape (n, out)
@@ -103,7 +104,8 @@ def dense_backward(
     y : ndarray, shape (n, out), optional
         Output of the forward pass; needed by activations whose derivative is computed from it.
     pre : ndarray, shape (n, out), optional
-        Pre-activation of the forward pass; needed by ``"gelu"``, ``"gelu_tanh"``, ``"silu"``, ``"mish"``.
+        Pre-activation of the forward pass; needed by ``"gelu"``, ``"gelu_tanh"``, ``"silu"``, ``"mish"``,
+        ``"hard_silu"``, ``"tanh_shrink"`` and ``"squareplus"``.
     activation, alpha
         As in the forward pass.
     dx : ndarray, shape (n, in), optional
@@ -124,7 +126,7 @@ def dense_backward(
     Raises
     ------
     TypeError, ValueError
-        As `dense_forward`; also where the activation needs `y` or `pre` and it is missing.
+        As `dense_forward`; also if the activation needs `y` or `pre` and it is missing.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Losses of numbers on NumPy arrays: value and gradient in one pass."""
+"""Losses other than cross-entropies on NumPy arrays: value and gradient in one pass."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def mse(
     ----------
     y_pred, y_true : ndarray, shape (n, c)
     sample_weight : ndarray, shape (n,), optional
-        Factor of each row, of value and gradient alike.
+        Factor of each row's value and gradient.
     loss, grad, need_grad
         As in `softmax_cross_entropy`; `grad` may be `y_pred` itself.
 
@@ -139,7 +139,7 @@ def msle(
 ) -> tuple[Array, Array | None]:
     """Return the squared logarithmic error of each row, ``mean_j((log(1 + p_j) - log(1 + t_j))²)``, and its gradient.
 
-    Predictions and targets count as at least 1e-7.
+    Predictions and targets below 1e-7 count as 1e-7.
 
     Parameters and result as in `mse`.
 
@@ -163,14 +163,14 @@ def huber(
 ) -> tuple[Array, Array | None]:
     """Return the Huber loss of each row, the mean of ``e² / 2`` or ``delta |e| - delta² / 2``, and its gradient.
 
-    ``e = p - t``; the first form is for ``|e| <= delta``. The gradient is ``e`` kept within ``[-delta, delta]``, over
-    ``c``.
+    ``e = p - t``; the first form applies to ``|e| <= delta``. The gradient is ``e`` clipped to ``[-delta, delta]``,
+    divided by ``c``.
 
     Parameters
     ----------
     delta : float, >= 0
     others
-        And the result: as in `mse`.
+        As in `mse`, like the result.
 
     Examples
     --------
@@ -338,7 +338,7 @@ def quantile(
     ----------
     q : float in [0, 1]
     others
-        And the result: as in `mse`.
+        As in `mse`, like the result.
 
     Examples
     --------

@@ -80,8 +80,8 @@ def adam_update(
 
     With rate ``η``, decay ``λ`` and step number ``t``: first ``θ ← θ - ηλθ``; then ``m ← β₁m + (1 - β₁)g``,
     ``v ← β₂v + (1 - β₂)g²`` and ``θ ← θ - η √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + ε)`` (Kingma & Ba 2015, algorithm 1 in
-    the order of its section 2). With `v_max`, AMSGrad: ``v_max ← max(v_max, v)`` takes the place of ``v`` in the last
-    one (Reddi et al. 2018).
+    the order of its section 2). With `v_max`, AMSGrad: ``v_max ← max(v_max, v)`` replaces ``v`` in the last formula
+    (Reddi et al. 2018).
 
     Parameters
     ----------

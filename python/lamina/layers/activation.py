@@ -70,7 +70,7 @@ class Activation(_ActivationLayer):
 
 
 class ReLU(Layer):
-    """``max(x, 0)``; in general ``x`` above a threshold, kept below `max_value`, and a slope below.
+    """``max(x, 0)``; optionally with an upper limit, a threshold, and a slope below the threshold.
 
     ``x`` where ``x > threshold``, clipped to ``[0, max_value]``; elsewhere ``negative_slope * (x - threshold)``.
 
@@ -150,14 +150,14 @@ class PReLU(Layer):
     alpha_initializer : str, Initializer or dict
     alpha_regularizer, alpha_constraint : optional
     shared_axes : sequence of int, optional
-        Axes, the batch being 0, along which one `alpha` holds: none, or all but the last.
+        Axes (0 is the batch) along which `alpha` is shared: none, or all but the last.
     **layer_arguments
         As in `Layer`.
 
     Attributes
     ----------
     alpha : Variable
-        Of the rows' shape, 1 along shared axes.
+        Shape of a row, but 1 along shared axes.
     """
 
     alpha_initializer = Rule()
@@ -204,7 +204,7 @@ class PReLU(Layer):
         return self._alpha
 
     def ops(self) -> list[Op]:
-        """Return the activation, of flat rows where each element has a slope."""
+        """Return the activation, on flat rows if each element has its own slope."""
         row = self._built_input()
         if len(row) == 1 or self.shared_axes:
             return [PreluOp(self)]

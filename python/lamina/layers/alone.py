@@ -1,4 +1,4 @@
-"""Alone: what a layer needs to be called by itself, outside a model."""
+"""Alone: runs a layer that is called by itself, outside a model."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class _Callable(CompiledLayer, Protocol):
 
 
 class Alone:
-    """The network that a layer is by itself, compiled when first called, and how often it was called with noise.
+    """A network of one layer, compiled on the first call, and the number of calls with noise.
 
     Attributes
     ----------
     draws : int
-        Calls as in training: noise depends on it.
+        Number of calls with ``training=True``; noise depends on it.
     """
 
     def __init__(self) -> None:
-        # What the network was made for, it, and the layer that it was made of.
+        # The key for which the network was compiled, the network, and the layer that it was compiled from.
         self._network: tuple[Any, CompiledNetwork, _Callable] | None = None
         self.draws = 0
 
@@ -63,11 +63,11 @@ class Alone:
         return self._network[1]
 
     def forget_network(self) -> None:
-        """Compile the network anew when next called."""
+        """Drop the network; the next call compiles a new one."""
         self._network = None
 
     def next_draw(self, once: Once) -> int:
-        """Count a call with noise; `once` is the layer's lock."""
+        """Count a call with noise and return the count; `once` is the layer's lock."""
         with once:
             self.draws += 1
             return self.draws

@@ -1,4 +1,4 @@
-"""Layer: what every layer is."""
+"""Layer: the base class of all layers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = ["Layer", "Pass"]
 Array = npt.NDArray[Any]
 
 
-# Attributes that compiled networks do not hold, or that they are asked for by themselves.
+# Attributes whose assignment does not count as a change: networks do not hold them, or compare them separately.
 _NOT_COMPILED = frozenset({"built", "changes", "input_row_shape", "once", "stored", "trainable", "wanted_input_shape"})
 
 
@@ -59,7 +59,7 @@ class Layer:
     Parameters
     ----------
     activity_regularizer : str, Regularizer or dict, optional
-        A penalty on the output, divided by the rows of the batch, that the loss contains.
+        Penalty on the output, divided by the number of rows in the batch; part of the loss.
     trainable : bool
         Whether training changes its parameters.
     dtype : {"float32", "float64"}, optional
@@ -69,7 +69,7 @@ class Layer:
     name : str, optional
         Unique in a model; made from the class name if omitted.
     input_shape : tuple of int, optional
-        Shape of one row, without the batch; builds a model that begins with this layer.
+        Shape of one row, without the batch; a model that begins with this layer is built at once.
     input_dim : int, optional
         The same for flat rows.
     """
@@ -106,18 +106,18 @@ class Layer:
             self.wanted_input_shape = check_row_shape(kind, (input_dim,))
         elif input_shape is not None:
             self.wanted_input_shape = check_row_shape(kind, input_shape)
-        self.once = Once()  # guards what is made on first use
+        self.once = Once()  # lock for everything that is made on first use
         self._built = False
         self._building = False
         self.stored: Stored | None = None  # where the parameters come from while the layer is loaded
         self.input_row_shape: Shape | None = None
         self._parameters = ParameterSet()
         self._alone = Alone()
-        self.changes = 0  # of what is compiled into networks and is neither a parameter nor an argument
+        self.changes = 0  # how often a value that is baked into compiled networks has changed
         self._activity_loss: float | None = None
 
     def check_computable(self) -> None:
-        """Raise where a subclass defines what fit and predict would not call, as Keras's `call` without `forward`."""
+        """Raise if a subclass defines methods that fit and predict do not call, as Keras's `call` without `forward`."""
         for name in ("call", "__call__", "compute_mask", "compute_output_spec"):
             if redefines(type(self), name, "forward") and redefines(type(self), name, "ops"):
                 raise KindError(
@@ -132,7 +132,7 @@ class Layer:
             )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; networks that hold the old value are compiled again."""
+        """Set an attribute, and invalidate compiled networks if it is an argument that they depend on."""
         kind = type(self).__name__
         if name in ("call", "compute_mask"):
             raise KindError(
@@ -147,13 +147,13 @@ class Layer:
                 )
         known = self.__dict__.get(name, self)
         super().__setattr__(name, value)
-        # Attributes of the layer's own, set before: arguments, which `ops` reads.
+        # A public attribute that had another value before: an argument, which `ops` reads.
         if known is not self and known is not value and not name.startswith("_") and name not in _NOT_COMPILED:
             self.note_change()
 
     @property
     def built(self) -> bool:
-        """Whether there is nothing left to make: there are parameters, or none are wanted."""
+        """Whether the parameters exist, or the layer has none to make."""
         return self._built or type(self).build is Layer.build
 
     @built.setter
@@ -162,7 +162,7 @@ class Layer:
 
     @property
     def placed(self) -> bool:
-        """Whether it is known which shape rows have; not while the layer is still being built."""
+        """Whether the shape of input rows is known and the layer is not just being built."""
         return self.input_row_shape is not None and not self._building
 
     def note_change(self) -> None:
@@ -185,12 +185,12 @@ class Layer:
         return batch_shape(f"{type(self).__name__} {self.name!r}", shape)
 
     def ops(self) -> list[Op]:
-        """Return what the layer compiles to; a layer that defines `forward` and `backward` is computed by these."""
+        """Return the ops that the layer compiles to; by default one op that calls `forward` and `backward`."""
         shape = tuple(size for size in self.output_shape[1:] if size is not None)
         return [HostOp(self, shape, Functions(self))]
 
     def all_ops(self) -> list[Op]:
-        """Return `ops`, or what a subclass computes in Python instead, and the penalty on the output if any."""
+        """Return `ops`, or the op that calls a subclass's `forward` and `backward`, and the activity penalty if any."""
         ops = Layer.ops(self) if redefines(type(self), "forward", "ops") else self.ops()
         if self.activity_regularizer is None:
             return ops
@@ -215,7 +215,7 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__}: a layer defines forward and backward.")
 
     def backward(self, dy: Array, step: Pass, *, need_dx: bool) -> tuple[Array | None, list[Array]]:
-        """Return the gradient with respect to the input, and those of the trainable parameters in their order.
+        """Return the gradients with respect to the input and to each of the `trainable_weights`.
 
         For layers written in Python.
 
@@ -226,7 +226,7 @@ class Layer:
         step : Pass
             What `forward` returned.
         need_dx : bool
-            Where False the first may be None.
+            If False, the gradient with respect to the input may be None.
         """
         raise NotImplementedError(f"{type(self).__name__}: a layer defines forward and backward.")
 
@@ -241,17 +241,17 @@ class Layer:
         return settings
 
     def own_state(self) -> dict[str, int]:
-        """Return whole numbers that a file holds beside parameters and arguments."""
+        """Return the ints that a file must hold besides parameters and arguments."""
         return {}
 
     def take_own_state(self, state: dict[str, int]) -> None:
-        """Take over what `own_state` returned; an empty one, of an older file, changes nothing."""
+        """Restore what `own_state` returned; an empty dict, from an older file, changes nothing."""
 
     # What all layers share.
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
-        """Return a layer from `get_config`."""
+        """Return a layer made from what `get_config` returned."""
         return cls(**arguments(cls, config))
 
     @property
@@ -268,7 +268,7 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """Unique in a model; fixed, for parameters are stored under it."""
+        """Unique in a model; cannot be assigned, because parameters are stored under it."""
         return self._name
 
     def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
@@ -280,12 +280,12 @@ class Layer:
         self.built = True
 
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool | None:
-        """Build, where nobody else has meanwhile; where that fails leave the layer as it was.
+        """Build the layer unless another thread has built it meanwhile; if building fails, leave it unchanged.
 
         Returns
         -------
         bool or None
-            Whether parameters were there before; None where the layer was built already, for such rows.
+            Whether the parameters existed before; None if the layer was already built for these rows.
         """
         with self.once:
             if self.placed:
@@ -313,7 +313,7 @@ class Layer:
     def _build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
         keeps = bool(self._parameters.variables)
         try:
-            if keeps:  # made before, for rows of any shape
+            if keeps:  # they were made before the shape of the rows was known
                 self.mark_built(input_shape)
             else:
                 self.build(input_shape)
@@ -325,7 +325,7 @@ class Layer:
         return keeps
 
     def unplace(self, keeps: bool) -> None:
-        """Forget for which rows the layer was built, and its parameters unless they were there before."""
+        """Drop the input shape, and the parameters unless they existed before the layer was built (`keeps`)."""
         if keeps:
             self.input_row_shape = None
             self._alone.forget_network()
@@ -333,7 +333,7 @@ class Layer:
             self.discard_weights()
 
     def discard_weights(self) -> None:
-        """Make the layer unbuilt again: what a failed build leaves behind is of no use."""
+        """Make the layer unbuilt again and drop its parameters, as after a failed build."""
         self._parameters = ParameterSet()
         self._alone.forget_network()
         self.input_row_shape = None
@@ -359,11 +359,11 @@ class Layer:
         Parameters
         ----------
         shape : tuple of int, optional
-            Of a single number, (), if omitted.
+            Default: (), a single number.
         initializer : str, Initializer, callable or dict, optional
-            Glorot uniform if omitted, as in Keras.
+            Default: Glorot uniform, as in Keras.
         dtype : optional
-            The layer's, and no other.
+            The layer's dtype; another one raises.
         trainable : bool
         autocast, aggregation
             Accepted as in Keras, where they choose how variables are stored and shared.
@@ -392,7 +392,7 @@ class Layer:
             raise RuntimeError(f"{who} must be called in build.")
         path = unique(f"{self.name}/{name}", {variable.path for variable in self._parameters.variables})
         if self.stored is None:
-            with _core.DefaultMode():  # the caller's may round otherwise
+            with _core.DefaultMode():  # the caller's floating-point mode may round differently
                 value = initializer(shape, self.dtype)
             source = f"the initializer of {name} must return"
         else:
@@ -404,14 +404,14 @@ class Layer:
         variable = Variable.holding(array, name, path, trainable)
         variable.regularizer, variable.constraint = regularizer, constraint
         if constraint is not None:
-            constraint.compiled(len(shape))  # raises where it does not fit
+            constraint.compiled(len(shape))  # raises if the constraint does not fit the rank
         self._parameters.add(variable, self)
         return variable
 
-    # Where the input is numbers of rows of a table: how many rows it has.
+    # Number of rows of the embedding table whose row indices are the input; None for other input.
     vocabulary: int | None = None
 
-    # A dense kernel and its bias lie in panels; other parameters one after the other.
+    # Whether the parameters are a dense kernel and its bias, stored in panels; others are stored one after the other.
     _dense_block = False
 
     def block(self) -> _core.Parameters:
@@ -472,7 +472,7 @@ class Layer:
 
     @property
     def losses(self) -> list[float]:
-        """Penalties of the regularizers on parameters, and of that on the last output of a call of the layer."""
+        """Penalties of the parameters' regularizers, and the activity penalty of the last call of the layer."""
         regularized = [
             v for v in self._parameters.variables if v.regularizer is not None and v.trainable and self.trainable
         ]
@@ -499,11 +499,11 @@ class Layer:
         """The layer's name: layers do not hold layers."""
         return self.name
 
-    # Masks of time steps are not known here.
+    # Masks of time steps are not supported.
     supports_masking = False
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """Return what `build_from_config` needs to make the parameters; None before the layer is built."""
+        """Return the argument of `build_from_config` that makes the parameters; None before the layer is built."""
         return None if self.input_row_shape is None else {"input_shape": [None, *self.input_row_shape]}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
@@ -538,7 +538,7 @@ class Layer:
         Parameters
         ----------
         weights : list of array_like
-            Of the number, order and shapes of `get_weights`.
+            In number, order and shapes as `get_weights` returns them.
 
         Raises
         ------
@@ -548,7 +548,7 @@ class Layer:
         self._require_variables()
         assign_all(f"{type(self).__name__} {self.name!r}", self._parameters.variables, weights)
 
-    # Whether elements do not depend on each other, nor on where they are: input may have any shape.
+    # Whether a call also accepts input of rank 0 or 1, which then counts as one row.
     any_rank = False
 
     def __call__(self, x: npt.ArrayLike, training: bool | None = None, mask: None = None) -> Array:
@@ -557,12 +557,13 @@ class Layer:
         Parameters
         ----------
         x : array_like, shape (n, ...)
-            Of the shape that the layer was built for; where parameters belong to the last axis, that one suffices.
+            Must have the shape that the layer was built for; if the parameters depend on the last axis only, the last
+            size must be the same.
         training : bool, optional
-            As in training: noise is added, and batches are normalized by their own moments, of which running means are
-            kept.
+            Run as in training: noise is added, and batches are normalized by their own moments, which update the
+            running means.
         mask : None
-            Masks are not known here.
+            Masks are not supported.
         """
         who = f"{type(self).__name__} {self.name!r}"
         if isinstance(x, Layer):
@@ -578,7 +579,7 @@ class Layer:
         shape = array.shape
         if self.any_rank and array.ndim < 2:
             array = array.reshape(1, -1)
-        elif self.vocabulary is not None and array.ndim == 1:  # numbers of rows: a row of the table for each
+        elif self.vocabulary is not None and array.ndim == 1:  # row indices: a row of the table for each
             return self(array[:, np.newaxis], training)[:, 0]
         rows = self._rows_of(who, array)
         if self.vocabulary is not None:
@@ -597,7 +598,7 @@ class Layer:
         return output.reshape(len(batch), *compiled.output_shape)
 
     def _rows_of(self, who: str, array: Array) -> Array:
-        """Return a batch that fits what the layer was built for."""
+        """Return a batch whose shape fits the one that the layer was built for, or raise."""
         built = self.input_row_shape
         if built is None or not self._parameters.variables:
             return batch_array(who, "x", array, None)
@@ -605,11 +606,11 @@ class Layer:
             return array
         return batch_array(who, "x", array, built)
 
-    # Whether the shape of the parameters is a matter of the last axis of the input alone.
+    # Whether the parameters' shapes depend at most on the last axis of the input.
     last_axis_alone = False
 
     def __copy__(self) -> Layer:
-        """Copy the layer: with the same parameters where there are some; without any it is a layer of its own."""
+        """Copy the layer. Parameters are shared with the copy; if there are none yet, the copy is independent."""
         copied = type(self).__new__(type(self))
         vars(copied).update(self.__getstate__())
         copied._parameters, copied._alone = copy.copy(self._parameters), Alone()
@@ -626,5 +627,5 @@ class Layer:
 
 
 def warn_of_older_name(text: str) -> None:
-    """Warn, as Keras does, who calls a constructor with an argument of older versions."""
+    """Warn, as Keras does, about an argument's older name; called by a constructor."""
     warnings.warn(text, stacklevel=3)

@@ -28,11 +28,11 @@ class Dense(Layer):
     kernel_initializer, bias_initializer : str, Initializer or dict
         Defaults as in Keras: Glorot uniform, zeros.
     kernel_regularizer, bias_regularizer : str, Regularizer or dict, optional
-        Penalties that the loss contains.
+        Penalties; part of the loss.
     activity_regularizer : str, Regularizer or dict, optional
-        Penalty on the output, divided by the rows of the batch.
+        Penalty on the output, divided by the number of rows in the batch; part of the loss.
     kernel_constraint, bias_constraint : str, Constraint or dict, optional
-        What kernel and bias fulfil after every step.
+        Conditions that kernel and bias meet after every step.
     lora_rank, lora_alpha, quantization_config : None
         Kernels are neither quantized nor approximated; another value raises.
     input_dim, input_shape, name, dtype, trainable
@@ -156,7 +156,7 @@ class Dense(Layer):
     _dense_block = True
 
     def ops(self) -> list[Op]:
-        """Return the dense op, and those of a layer that is its activation."""
+        """Return the dense op, and the ops of the activation if that is a layer."""
         own: list[Op] = [DenseOp(self, self.units, self._kernel_of_activation)]
         layer = self._activation_layer
         if layer is None:

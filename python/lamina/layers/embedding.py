@@ -1,4 +1,4 @@
-"""Embedding: vectors looked up by whole numbers."""
+"""Embedding: looks up vectors by their indices."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ __all__ = ["Embedding"]
 
 
 class Embedding(Layer):
-    """Rows of a table: ``(n, length)`` whole numbers become ``(n, length, output_dim)``.
+    """Looks up rows of a table: indices of shape ``(n, length)`` become vectors, ``(n, length, output_dim)``.
 
-    It must be a model's first layer. The gradient of a row of the table is the sum over all places where it was looked
-    up. Followed by `Flatten` and `Dense` it makes a neural language model (Bengio et al. 2003).
+    It must be a model's first layer. The gradient of a row of the table is the sum over all look-ups of the row.
+    Followed by `Flatten` and `Dense` it makes a neural language model (Bengio et al. 2003).
 
     Parameters
     ----------
     input_dim : int, >= 1
-        Rows of the table: numbers must be in ``[0, input_dim)``.
+        Number of rows of the table; indices must be in ``[0, input_dim)``.
     output_dim : int, >= 1
         Length of a vector.
     embeddings_initializer : str, Initializer or dict
     embeddings_regularizer : str, Regularizer or dict, optional
     embeddings_constraint : str, Constraint or dict, optional
     mask_zero : bool
-        Accepted as in Keras where it changes nothing: where a `Flatten` or a `Reshape` follows, which read no masks.
-        Training raises where the mask would reach the loss or a `BatchNormalization`.
+        Accepted, but masks are not supported: training raises if in Keras the mask would reach the loss or a
+        `BatchNormalization`. A `Flatten` or a `Reshape` drops the mask.
     weights : ndarray, shape (input_dim, output_dim), or a list of one, optional
-        The table's first values.
+        The table's initial values.
     input_length : int, optional
         Accepted with a warning, as in Keras: the input tells its length.
     lora_rank, lora_alpha, quantization_config : None
@@ -50,7 +50,7 @@ class Embedding(Layer):
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong type or out of range; from a model's methods: a number is out of range.
+        An argument is of the wrong type or out of range; from a model's methods: an index is out of range.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class Embedding(Layer):
 
     @property
     def vocabulary(self) -> int:  # type: ignore[override]  # of each layer, instead of all
-        """How many rows the table has, which numbers are looked up in."""
+        """Number of rows of the table."""
         return self.input_dim
 
     @property
@@ -120,7 +120,7 @@ class Embedding(Layer):
         return self._embeddings
 
     def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        """Make the table; the shape of the numbers of rows may stay open."""
+        """Make the table; the shape of the input need not be known."""
         if self._embeddings is not None and self.weights:
             raise ValueError(f"Embedding {self.name!r}: build must be called once; the table is there.")
         if input_shape is not None:

@@ -1,4 +1,4 @@
-"""Layers that bring their input to mean 0 and deviation 1, by the batch or by the row."""
+"""Layers that normalize their input, by the moments of the batch or of each row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["BatchNormalization", "LayerNormalization", "RMSNormalization"]
 
 
 def checked_axis(who: str, name: str, axis: Any) -> int | list[int]:
-    """Return an axis, or several, or raise; a single one in a sequence stands for itself."""
+    """Return an axis, or a sorted list of several, or raise; a sequence of one axis becomes that axis."""
     if isinstance(axis, (list, tuple)):
         axes = sorted({integer(who, name, one, -(2**31)) for one in axis})
         if not axes:
@@ -33,7 +33,7 @@ def _one_axis(who: str, name: str, axis: Any) -> int:
 
 
 class _GammaBeta(Layer):
-    """What `BatchNormalization` and `LayerNormalization` share: a factor and a shift for each column."""
+    """Base of `BatchNormalization` and `LayerNormalization`: a factor and a shift for each column."""
 
     last_axis_alone = True
 
@@ -48,7 +48,7 @@ class _GammaBeta(Layer):
     beta_constraint = Rule()
     gamma_constraint = Rule()
 
-    # Arguments that are rules, in the order of the configuration.
+    # Names of the arguments that are a `Rule`, in the order of the configuration.
     _rules: tuple[str, ...] = (
         "beta_initializer", "gamma_initializer", "beta_regularizer", "gamma_regularizer", "beta_constraint",
         "gamma_constraint",
@@ -62,7 +62,7 @@ class _GammaBeta(Layer):
         self._beta: Variable | None = None
 
     def _weight_shape(self) -> tuple[int, ...]:
-        """Return the shape of gamma and beta: the row's along the axes."""
+        """Return the shape of gamma and beta: the sizes of a row along `axis`."""
         row = self._built_input()
         return row[-len(trailing_axes(f"{type(self).__name__} {self.name!r}", self.axis, len(row))) :]
 
@@ -109,14 +109,14 @@ class _GammaBeta(Layer):
 class BatchNormalization(_GammaBeta):
     """``gamma (x - mean) / sqrt(variance + epsilon) + beta`` of each column (Ioffe & Szegedy 2015).
 
-    While training mean and variance are those of the batch, and running means of them are kept,
-    ``m ← momentum m + (1 - momentum) batch``; otherwise, and where `trainable` is False, the running means are used.
+    In training, mean and variance are those of the batch, and update running means,
+    ``m ← momentum m + (1 - momentum) batch``. Otherwise, and if `trainable` is False, the running means are used.
     The variance is the mean square deviation.
 
     Parameters
     ----------
     axis : int
-        That of the columns: the last one.
+        Axis of the columns: the last one.
     momentum : float in [0, 1]
     epsilon : float, >= 0
     center, scale : bool
@@ -125,7 +125,7 @@ class BatchNormalization(_GammaBeta):
     beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint : optional
     synchronized : False
     renorm, renorm_clipping, renorm_momentum
-        Accepted as in Keras where they ask for nothing; another value raises.
+        For Keras's sake: `renorm` and `renorm_clipping` raise unless False and None, `renorm_momentum` is ignored.
     **layer_arguments
         As in `Layer`.
 
@@ -233,14 +233,14 @@ class LayerNormalization(_GammaBeta):
     Parameters
     ----------
     axis : int or sequence of int
-        What belongs together: the last axis, or the last few.
+        Axes over which the moments are taken: the last axis, or the last few.
     epsilon : float, >= 0
     center, scale : bool
         Whether there is a `beta`, a `gamma`.
     beta_initializer, gamma_initializer : str, Initializer or dict
     beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint : optional
     rms_scaling : False
-        There is `RMSNormalization`; True raises.
+        True raises; use `RMSNormalization`.
     **layer_arguments
         As in `Layer`.
 
@@ -303,7 +303,7 @@ class RMSNormalization(Layer):
     Parameters
     ----------
     axis : int or sequence of int
-        What belongs together: the last axis, or the last few.
+        Axes over which the mean square is taken: the last axis, or the last few.
     epsilon : float, >= 0
     **layer_arguments
         As in `Layer`.
@@ -348,7 +348,7 @@ class RMSNormalization(Layer):
 
 
 def trailing_axes(who: str, axis: int | list[int], row_axes: int) -> list[int]:
-    """Return axes of a batch as they count from 0, the batch being 0; raise unless they are the last ones."""
+    """Return axes as sorted indices >= 0 (0 is the batch); raise unless they are the last ones."""
     rank = row_axes + 1
     given = [axis] if isinstance(axis, int) else axis
     axes = sorted({one + rank if one < 0 else one for one in given})
@@ -358,7 +358,7 @@ def trailing_axes(who: str, axis: int | list[int], row_axes: int) -> list[int]:
 
 
 def along(op: Op, row: tuple[int, ...], axes: int) -> list[Op]:
-    """Return a step that works along the last axis, for it to work along the last few."""
+    """Return ops that apply `op`, which works along the last axis, along the last `axes` axes."""
     if axes == 1:
         return [op]
     return [ReshapeOp((*row[:-axes], math.prod(row[-axes:]))), op, ReshapeOp(row)]

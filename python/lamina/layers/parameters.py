@@ -1,4 +1,4 @@
-"""ParameterSet: the variables of a layer, and where their values lie."""
+"""ParameterSet: the variables of a layer, and the storage of their values."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class ParameterSet:
         with once:
             block = self._home.move(lambda: _core.Parameters(dtype, dense, shapes), self.variables)
         for variable in self.variables:
-            variable.owner = None  # it knows where its values are, and the layer may go
+            variable.owner = None  # not needed any more; the layer must not be kept alive
         return block
 
     def __copy__(self) -> ParameterSet:
-        """Return a set with the same variables, which are shared; an empty one has a place of its own."""
+        """Return a set that shares the variables; the copy of an empty set is independent."""
         copied = ParameterSet()
         if self.variables:
             copied.variables, copied._home = list(self.variables), self._home

@@ -1,4 +1,4 @@
-"""Layers that act while training only: noise, and penalties on what goes through."""
+"""Layers that act only in training: noise, and penalties on their input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNois
 
 
 class _Noise(Layer):
-    """Noise of one kind. What it does to an element of a batch is a function of seed, batch, row and column alone."""
+    """Noise of one kind. The noise of an element depends only on the seed and on its batch, row and column."""
 
     any_rank = True
 
@@ -28,7 +28,7 @@ class _Noise(Layer):
 
     @property
     def seed(self) -> int | None:
-        """What the noise begins with, None where it was drawn; may be assigned."""
+        """The seed that was given, None if it was drawn; may be assigned."""
         return self._seed
 
     @seed.setter
@@ -51,11 +51,11 @@ class _Noise(Layer):
         return [NoiseOp(self.kind, self._amount, self._key)] if self._amount else []
 
     def own_state(self) -> dict[str, int]:
-        """Return the key of the noise, and how often the layer was called by itself."""
+        """Return the key of the noise, and how often the layer was called with noise outside a model."""
         return {"key": self._key, "draws": self._alone.draws}
 
     def take_own_state(self, state: dict[str, int]) -> None:
-        """Go on with the noise of another layer."""
+        """Continue the noise of the layer that returned `state`."""
         if state:
             self._key, self._alone.draws = state["key"], state["draws"]
             self.note_change()
@@ -66,15 +66,15 @@ class _Noise(Layer):
 
 
 class Dropout(_Noise):
-    """While training each element is 0 with probability `rate`, else divided by ``1 - rate`` (Srivastava et al. 2014).
+    """Sets each element to 0 with probability `rate`, else divides it by ``1 - rate`` (Srivastava et al. 2014).
 
-    Otherwise it changes nothing.
+    Outside of training it changes nothing.
 
     Parameters
     ----------
     rate : float in [0, 1]
     noise_shape : None
-        Every element is drawn alone; another value raises.
+        Every element is drawn independently; another value raises.
     seed : int, optional
         Drawn from the global seeds if omitted.
     **layer_arguments
@@ -143,7 +143,7 @@ class GaussianDropout(_Noise):
 
 
 class ActivityRegularization(Layer):
-    """Adds ``l1 Σ|x| + l2 Σ x²``, divided by the rows of the batch, to the loss; passes its input on.
+    """Adds ``l1 Σ|x| + l2 Σ x²``, divided by the number of rows in the batch, to the loss; returns its input.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ class ActivityRegularization(Layer):
         return self._penalty.l2
 
     def ops(self) -> list[Op]:
-        """Return nothing: the penalty is that of every layer with an activity regularizer."""
+        """Return no ops: `all_ops` adds the penalty, as for every layer with an activity regularizer."""
         return []
 
     def get_config(self) -> dict[str, Any]:

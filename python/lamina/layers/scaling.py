@@ -1,4 +1,4 @@
-"""Layers that scale and shift their input by constants: given ones, or moments of data."""
+"""Layers that scale and shift their input by given constants or by moments of data."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["Normalization", "Rescaling"]
 
 Array = npt.NDArray[Any]
 
-# Rows whose moments are taken at a time.
+# Number of rows whose moments are computed at a time.
 _ROWS_TOGETHER = 8192
 
-# The least deviation that is divided by, as in Keras.
+# Lower bound of the standard deviation, as in Keras.
 _LEAST_DEVIATION = 1e-7
 
 
@@ -84,9 +84,9 @@ class Normalization(Layer):
     Parameters
     ----------
     axis : int, sequence of int, or None
-        Axes, the batch being 0, for each place along which there is a mean; None: one for all.
+        Axes (0 is the batch) that keep moments of their own for each index; None: one mean and variance for all.
     mean, variance : array_like, optional
-        Both or none; of the input's shape along the axes, or broadcast to it.
+        Both or none; of the input's shape along `axis`, or broadcast to it.
     invert : bool
         ``x * sqrt(variance) + mean`` instead.
     **layer_arguments
@@ -95,7 +95,7 @@ class Normalization(Layer):
     Attributes
     ----------
     mean, variance : ndarray
-        Of the input's shape along the axes, 1 along others.
+        Of the input's shape along `axis`, 1 along the other axes.
 
     Examples
     --------
@@ -135,7 +135,7 @@ class Normalization(Layer):
         self._moments: list[Variable] = []
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make mean, variance and count, where they are not given."""
+        """Make mean, variance and count, unless mean and variance were given."""
         self.mark_built(input_shape)
         kept = self._kept()
         if self.input_mean is None:
@@ -152,7 +152,7 @@ class Normalization(Layer):
         return (1, *self._built_input())
 
     def _kept(self) -> list[int]:
-        """Return the axes for whose places there is a mean, in ascending order."""
+        """Return `axis` as sorted indices >= 0; raise unless they are axes of the input other than the batch."""
         rank = len(self._shape())
         kept = sorted({axis + rank if axis < 0 else axis for axis in self.axis})
         if any(not 0 < axis < rank for axis in kept):
@@ -163,12 +163,12 @@ class Normalization(Layer):
         return kept
 
     def adapt(self, data: Any) -> None:
-        """Take mean and variance from data.
+        """Compute mean and variance from data.
 
         Parameters
         ----------
         data : array_like, shape (n, ...), or iterable of batches
-            A batch that is a tuple stands for its first part.
+            If a batch is a tuple, its first item is used.
 
         Raises
         ------
@@ -192,8 +192,8 @@ class Normalization(Layer):
             others = tuple(axis for axis in range(batch.ndim) if axis not in self._kept())
             for first in range(0, len(batch), _ROWS_TOGETHER):
                 rows = batch[first : first + _ROWS_TOGETHER]
-                # Moments of the parts make those of the whole (Chan et al. 1979); those of a part are taken from what
-                # its rows differ by from the first one.
+                # Combine the moments of the parts (Chan et al. 1979). Those of a part are computed from the
+                # differences between its rows and its first row.
                 size = float(math.prod(rows.shape[axis] for axis in others))
                 one = rows[tuple(slice(0, 1) if axis in others else slice(None) for axis in range(rows.ndim))]
                 apart_from_one = np.subtract(rows, one, dtype=np.float64)
@@ -238,7 +238,7 @@ class Normalization(Layer):
         return super()._rows_of(who, array)
 
     def ops(self) -> list[Op]:
-        """Return the scaling; moments along the last axis are read where they lie, others are compiled in."""
+        """Return the scaling; moments along the last axis are read as parameters, others are baked in as constants."""
         row, kept = self._built_input(), self._kept()
         if self._moments and not self.invert and kept == [len(row)]:
             return [BatchNormOp(self, [-1, -1, 0, 1], 1.0, 0.0, always_frozen=True, least=_LEAST_DEVIATION)]
@@ -258,7 +258,7 @@ class Normalization(Layer):
 
 
 def _batches(who: str, data: Any) -> Iterable[Array]:
-    """Yield batches: of one array itself, a vector being a column."""
+    """Yield the batches of `data`, which may be a single array; a vector becomes a column."""
 
     def read(batch: Any) -> Array:
         array = real_array(who, "data", batch)
@@ -281,7 +281,7 @@ def _first_part(batch: Any) -> Any:
 
 
 def _scaled(who: str, row: tuple[int, ...], scale: Any, shift: Any, centre: Any) -> list[Op]:
-    """Return ``(x - centre) * scale + shift`` for rows of a shape: by columns where possible, else by elements."""
+    """Return ``(x - centre) * scale + shift`` for rows of a shape: by columns if possible, else by elements."""
     constants = [np.asarray(values) for values in (scale, shift, centre)]
     try:
         wide = [np.broadcast_to(values, row) for values in constants]

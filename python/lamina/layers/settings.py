@@ -22,7 +22,7 @@ class Setting(Argument[T]):
     check, *limits, **named_limits
         As in `Argument`.
     fixed : bool
-        Whether it stays once the layer is built: parameters, or shapes of other layers, were made with it.
+        Whether it cannot change once the layer is built, because parameters or other layers' shapes depend on it.
     """
 
     def __init__(self, check: Callable[..., T], *limits: Any, fixed: bool = False, **named_limits: Any) -> None:
@@ -40,14 +40,14 @@ class Setting(Argument[T]):
 
     def who(self, instance: Any) -> str:
         """Return how messages begin."""
-        name = vars(instance).get("_name")  # not there yet where a subclass sets it before it calls Layer's constructor
+        name = vars(instance).get("_name")  # missing if a subclass sets arguments before it calls Layer's constructor
         return type(instance).__name__ if name is None else f"{type(instance).__name__} {name!r}"
 
 
 class Rule(Setting[Any]):
-    """The initializer, regularizer or constraint of a parameter, which one its name says: ``kernel_regularizer``.
+    """The initializer, regularizer or constraint of a parameter; its name says which one: ``kernel_regularizer``.
 
-    A regularizer or constraint that is set later is that of the parameter from then on.
+    Assigning a regularizer or constraint later replaces that of the parameter.
     """
 
     def __init__(self) -> None:

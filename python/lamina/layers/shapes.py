@@ -1,4 +1,4 @@
-"""Shapes that layers are given: checked, as tuples."""
+"""Checks of the shapes that are given to layers."""
 
 from __future__ import annotations
 

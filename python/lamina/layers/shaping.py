@@ -1,4 +1,4 @@
-"""Layers without arithmetic: where a model begins, and what shape its rows have."""
+"""Layers without arithmetic: the input layer, and layers that change the shape of rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint
 
 
 class InputLayer(Layer):
-    """Gives the shape of one row of input; passes it on. Not among a model's `layers`.
+    """Declares the shape of one input row; returns its input unchanged. Not among a model's `layers`.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class InputLayer(Layer):
     batch_size : int, >= 1, optional
         Accepted as in Keras; batches of any size are taken.
     dtype : str, optional
-        An integer type says that the rows are numbers which an `Embedding` looks up; rows of any type are converted.
+        An integer type declares that rows are indices for an `Embedding`; input of any type is converted.
     sparse : bool, optional
         Accepted as in Keras: sparse rows (SciPy's CSR) are taken either way.
     ragged : bool, optional
@@ -98,7 +98,7 @@ class InputLayer(Layer):
         return self.batch_shape
 
     def ops(self) -> list[Op]:
-        """Return nothing: rows go on as they are."""
+        """Return no ops: the rows are not changed."""
         return []
 
     def get_config(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _channels_last(who: str, name: str, value: Any) -> str:
 
 
 class Flatten(Layer):
-    """Makes each row flat: ``(n, a, b, ...)`` becomes ``(n, a * b * ...)``, without copying.
+    """Flattens each row: ``(n, a, b, ...)`` becomes ``(n, a * b * ...)``, without copying.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ class Flatten(Layer):
         return (batch, math.prod(size for size in sizes if size is not None))
 
     def ops(self) -> list[Op]:
-        """Return the rows' new shape."""
+        """Return the op that flattens the rows."""
         return [ReshapeOp((math.prod(self._built_input()),))]
 
 
@@ -191,7 +191,7 @@ class Reshape(Layer):
     Parameters
     ----------
     target_shape : tuple of int
-        Without the batch; one size may be -1, and is found from the others.
+        Without the batch; one size may be -1, and is computed from the others.
     **layer_arguments
         As in `Layer`.
 
@@ -224,7 +224,7 @@ class Reshape(Layer):
         self.mark_built(input_shape)
 
     def ops(self) -> list[Op]:
-        """Return the rows' new shape."""
+        """Return the op that gives the rows their new shape."""
         return [ReshapeOp(tuple(size for size in self.output_shape[1:] if size is not None))]
 
     def get_config(self) -> dict[str, Any]:
@@ -238,5 +238,5 @@ class Identity(Layer):
     any_rank = True
 
     def ops(self) -> list[Op]:
-        """Return nothing."""
+        """Return no ops."""
         return []

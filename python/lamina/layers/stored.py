@@ -1,4 +1,4 @@
-"""Values from a file, for layers that are made of its configuration."""
+"""Parameter values from a file, for the layers that are made from its configuration."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Array = npt.NDArray[Any]
 
 
 class Stored:
-    """The values of a file, for the layers that are made of its configuration, instead of what initializers draw.
+    """Parameter values from a file; layers made from its configuration use them instead of initializers.
 
     Parameters
     ----------
     config : dict
-        Of the model. Whatever else is built while it is loaded (models of a finalizer, helpers of a layer) is not made
-        of it, and takes nothing.
+        The model's configuration. Other models that are built while the file is loaded (by a finalizer, or inside a
+        layer) are not made from it, and do not use the values.
     values : dict of str to ndarray
         By the path of the variable.
     """
@@ -31,7 +31,7 @@ class Stored:
         self.taken: set[str] = set()
 
     def take(self, path: str, dtype: str) -> Array:
-        """Return the values of a variable; raise where they are of another dtype."""
+        """Return the values of a variable; raise if they are of another dtype."""
         value = self.values[path]
         self.taken.add(path)
         if value.dtype != dtype:
@@ -51,5 +51,5 @@ def _models_in(config: Any) -> Iterator[int]:
             yield from _models_in(layer.get("config") if isinstance(layer, dict) else None)
 
 
-# While a file is loaded.
+# The values of the file that is being loaded.
 loading: ContextVar[Stored | None] = ContextVar("loading", default=None)

@@ -1,7 +1,7 @@
 """Losses with Keras's names and values.
 
-A loss of ``n`` rows is the mean of the rows' losses (``"sum_over_batch_size"``); the formula of a row's loss is in each
-class. Arguments come as in Keras: ``y_true`` first.
+By default the loss of a batch is the mean of the rows' losses (``"sum_over_batch_size"``); the docstring of each class
+states the formula of a row's loss. As in Keras, ``y_true`` is the first argument.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def get(identifier: object) -> Loss | None:
     ValueError
         An unknown name; the message suggests the nearest.
     TypeError
-        A function of one's own, whose gradient is not known.
+        A user-defined function: its gradient is not known.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Loss: what every loss is."""
+"""Loss: the base class of losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Loss", "RowLosses"]
 
 Array = npt.NDArray[Any]
 
-# What the sum of the rows' losses is divided by, as the engine names it.
+# The divisor of the sum of the rows' losses, by its name in the engine.
 _DIVISORS = {
     "sum_over_batch_size": "rows",
     "mean": "rows",
@@ -34,35 +34,35 @@ def _dtype(who: str, name: str, value: Any) -> str:
 
 
 class RowLosses(NamedTuple):
-    """Loss of each row, weighted, and the gradient with respect to what the loss was given."""
+    """Weighted loss of each row, and the gradient with respect to the predictions or logits that were given."""
 
     values: Array
     gradient: Array | None
 
 
 class Loss(Configurable):
-    """Base class of losses. One written in Python defines `value_and_gradient`, or, never to train with, `call`.
+    """Base class of losses. One written in Python defines `value_and_gradient`; without training `call` suffices.
 
     Parameters
     ----------
     reduction : {"sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None}
-        What a call returns: the mean over rows (two names), the sum divided by that of the weights, the sum, or each
-        row's loss (two names).
+        The result of a call: the mean over rows (the first two), the sum divided by the sum of the weights, the sum, or
+        each row's loss (the last two).
     name : str, optional
     dtype : str, optional
         Accepted as in Keras: losses are computed in the dtype of the predictions.
     """
 
-    # Whether `targets` changes values, so that metrics need targets of their own.
+    # Whether `targets` changes values, so that metrics cannot share the loss's targets.
     converts_targets = False
 
-    # Name of the compiled loss, None for one that is written in Python; and of the one that takes logits.
+    # Name of the compiled loss, None if the loss is written in Python; and name of the compiled loss that takes logits.
     kernel: str | None = None
     logits_kernel: str | None = None
     # The output activation that the logits kernel includes.
     logits_activation: str | None = None
 
-    # Whether predictions are what the output activation would be applied to.
+    # Whether predictions are logits, to which the output activation would be applied.
     from_logits: Any = False
 
     name = Argument(text)
@@ -80,23 +80,23 @@ class Loss(Configurable):
         return ()
 
     def divisor(self) -> str:
-        """Return what the sum of the rows' losses is divided by, as the engine names it."""
+        """Return the divisor of the sum of the rows' losses, by its name in the engine."""
         return _DIVISORS[self.reduction]
 
     def value_and_gradient(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
         """Return each row's loss, shape (n,), and its gradient with respect to `y_pred`, shape (n, c).
 
-        For losses written in Python; neither takes weights or the reduction into account.
+        For losses written in Python. Weights and the reduction are applied afterwards.
         """
         raise NotImplementedError(f"{type(self).__name__}: a loss defines value_and_gradient.")
 
     @property
     def in_python(self) -> bool:
-        """Whether it is written in Python: alone, or as a subclass of a compiled one."""
+        """Whether the loss is written in Python, by itself or in a subclass of a compiled loss."""
         return self.kernel is None or redefines(type(self), "value_and_gradient", "kernel")
 
     def check_trainable(self) -> None:
-        """Raise where the loss has what training would not call, and no `value_and_gradient` that it would."""
+        """Raise if the loss overrides `__call__`, or `call` without `value_and_gradient`: training calls neither."""
         kind = type(self)
         if redefines(kind, "__call__", "kernel"):
             raise KindError(
@@ -110,10 +110,10 @@ class Loss(Configurable):
             )
 
     def check_rank(self, who: str, rank: int) -> None:
-        """Raise where the loss is not one of an output of so many axes."""
+        """Raise if the loss cannot be used for an output of `rank` axes."""
 
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
-        """Return targets as the kernel takes them, or raise: nothing is broadcast.
+        """Return targets in the form that the kernel takes, or raise; nothing is broadcast.
 
         Parameters
         ----------
@@ -132,12 +132,12 @@ class Loss(Configurable):
         need_gradient: bool = False,
         gradient_scale: float = 1.0,
     ) -> RowLosses:
-        """Return the rows' losses and gradients for arrays that are already as kernels take them.
+        """Return the rows' losses and gradients, for arrays in the form that kernels take.
 
         Parameters
         ----------
         logits : bool
-            Whether `y_pred` is what comes before the output activation.
+            Whether `y_pred` holds logits, the values before the output activation.
         gradient_scale : float
             Factor of the gradient alone.
         """
@@ -160,7 +160,7 @@ class Loss(Configurable):
         return found[0], found[1]
 
     def _checked_values(self, values: Any, gradient: Any, y_pred: Array) -> tuple[Array, Array]:
-        """Return what a loss written in Python returns, of the shapes that it must have."""
+        """Return the results of a loss written in Python, or raise if their shapes are wrong."""
         who = f"{type(self).__name__}: value_and_gradient"
         values, gradient = real_array(who, "the values", values), real_array(who, "the gradient", gradient)
         for what, array, shape in (("values", values, y_pred.shape[:1]), ("gradient", gradient, y_pred.shape)):
@@ -169,7 +169,7 @@ class Loss(Configurable):
         return values, gradient
 
     def rows_counted(self, y_true: Array, sample_weight: Array | None) -> float:
-        """Return what the sum of the rows' losses is divided by."""
+        """Return the divisor of the sum of the rows' losses."""
         if self.divisor() == "weights" and sample_weight is not None:
             return _core.sum(sample_weight, None)
         return 1.0 if self.divisor() == "one" else float(len(y_true))
@@ -181,7 +181,7 @@ class Loss(Configurable):
         ----------
         y_true : array_like, shape (..., c), or (...) where c is 1 or labels are class numbers
         y_pred : array_like, shape (..., c)
-            A single row, as shape (c,), too.
+            A single row may have shape (c,).
         sample_weight : array_like, optional
             Of the shape of the rows, or broadcast to it.
 
@@ -205,7 +205,7 @@ class Loss(Configurable):
         return _core.sum(np.ascontiguousarray(values), None) / counted if counted else 0.0
 
     def _reduced_call(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
-        """Return what the user's `call` returns for each row, weighted and reduced; for use without a model."""
+        """Return the result of the user's `call`, weighted and reduced; for use without a model."""
         who = type(self).__name__
         call: Any = self.call  # type: ignore[attr-defined]  # there is one
         true, predictions = of_one_rank(real_array(who, "y_true", y_true), float_array(who, "y_pred", y_pred))
@@ -231,7 +231,7 @@ class Loss(Configurable):
 
 
 class AlongAxis(Loss):
-    """A loss of what lies along an axis: the last one in training, any in calls."""
+    """A loss of the vectors along an axis: the last axis in training, any axis in calls."""
 
     axis: int
 
@@ -251,7 +251,7 @@ class AlongAxis(Loss):
 
 
 def along_last(who: str, y: Any, axis: int, rank: int) -> Any:
-    """Return an array with an axis moved to the end, where the array is of the predictions' rank."""
+    """Return an array with an axis moved to the end, unchanged if it has another rank than the predictions."""
     if rank == 0:
         return y
     if not -rank <= axis < rank:

@@ -156,7 +156,7 @@ def categorical_focal_crossentropy(
     )
 
 
-# What `compile(loss=function)` means.
+# The class that `compile(loss=function)` uses.
 CLASS_OF: dict[Any, type[Loss]] = {
     mean_squared_error: regression.MeanSquaredError,
     mean_absolute_error: regression.MeanAbsoluteError,

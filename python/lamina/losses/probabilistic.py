@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 
 def warn_of_one_class(name: str, columns: int) -> None:
-    """Warn where a loss of several classes is given one column, as Keras does: it is 0 whatever the output is."""
+    """Warn, as Keras does, if a loss of several classes is given one column: it is 0 for any output."""
     if columns == 1:
         warnings.warn(
             f"{name}: the output has one column, and so one class, of which the loss is always 0. For two classes in "
@@ -34,7 +34,7 @@ def warn_of_one_class(name: str, columns: int) -> None:
 
 
 class _ProbabilityLoss(AlongAxis):
-    """A loss of probabilities, or with `from_logits` of what becomes probabilities."""
+    """Base class of losses of probabilities, or of logits with `from_logits`."""
 
     axis = Argument(integer, -(2**31))
     from_logits = Argument(flag)
@@ -78,13 +78,13 @@ class _ProbabilityLoss(AlongAxis):
 class BinaryCrossentropy(_ProbabilityLoss):
     """``mean_j(-t_j log(p_j) - (1 - t_j) log(1 - p_j))`` of a row, for probabilities ``p`` and targets ``t``.
 
-    After a sigmoid output, and with `from_logits`, it is computed from the logits and exact; else ``p`` is kept within
+    After a sigmoid output, and with `from_logits`, it is computed exactly from the logits; else ``p`` is clipped to
     ``[1e-7, 1 - 1e-7]``.
 
     Parameters
     ----------
     from_logits : bool
-        Whether `y_pred` is what a sigmoid would be applied to.
+        Whether `y_pred` holds logits, to which a sigmoid would be applied.
     label_smoothing : float in [0, 1]
         ``s`` in ``t (1 - s) + s / 2``.
     axis : int
@@ -103,15 +103,15 @@ class BinaryCrossentropy(_ProbabilityLoss):
 
 
 class CategoricalCrossentropy(_ProbabilityLoss):
-    """``-Σ_j t_j log(p_j)`` of a row, for probabilities ``p`` and a target distribution ``t`` (one-hot, say).
+    """``-Σ_j t_j log(p_j)`` of a row, for probabilities ``p`` and a target distribution ``t``, such as one-hot.
 
-    After a softmax output, and with `from_logits`, it is computed from the logits and exact; else ``p`` is divided by
-    its sum and kept within ``[1e-7, 1 - 1e-7]``.
+    After a softmax output, and with `from_logits`, it is computed exactly from the logits; else ``p`` is divided by
+    its sum and clipped to ``[1e-7, 1 - 1e-7]``.
 
     Parameters
     ----------
     from_logits : bool
-        Whether `y_pred` is what a softmax would be applied to.
+        Whether `y_pred` holds logits, to which a softmax would be applied.
     label_smoothing : float in [0, 1]
         ``s`` in ``t (1 - s) + s / c``.
     axis : int
@@ -143,7 +143,7 @@ class SparseCategoricalCrossentropy(AlongAxis):
     ----------
     from_logits : bool
     ignore_class : int, optional
-        Rows of this class do not count, neither for the mean; it need not be one of the classes: -1, say.
+        Rows of this class have loss 0 and do not count for the mean. It need not be one of the classes, such as -1.
     reduction, axis, name, dtype
         As in `Loss`.
 
@@ -174,11 +174,11 @@ class SparseCategoricalCrossentropy(AlongAxis):
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
 
     def parameters(self) -> tuple[float, ...]:
-        """Return no label smoothing, whether a class is ignored, and which."""
+        """Return the label smoothing, 0, then 1 and the ignored class; nothing if no class is ignored."""
         return () if self.ignore_class is None else (0.0, 1.0, float(self.ignore_class))
 
     def rows_counted(self, y_true: Array, sample_weight: Array | None) -> float:
-        """Return what the sum of the rows' losses is divided by: rows of the ignored class do not count."""
+        """Return the divisor of the sum of the rows' losses; rows of the ignored class do not count."""
         if self.ignore_class is None or self.divisor() == "one":
             return super().rows_counted(y_true, sample_weight)
         counted = y_true != self.ignore_class
@@ -198,7 +198,7 @@ class SparseCategoricalCrossentropy(AlongAxis):
 
 
 class _FocalLoss(_ProbabilityLoss):
-    """What both focal losses share."""
+    """Base class of the focal losses."""
 
     alpha = Argument(number, least=0)
     gamma = Argument(number, least=0)
@@ -213,9 +213,9 @@ class _FocalLoss(_ProbabilityLoss):
 
 
 class BinaryFocalCrossentropy(_FocalLoss):
-    """Binary cross-entropy, less for what is right already: ``mean_j(w_j (1 - q_j)^gamma BCE_j)`` of a row.
+    """Binary cross-entropy, reduced for good predictions: ``mean_j(w_j (1 - q_j)^gamma BCE_j)`` of a row.
 
-    ``q = t p + (1 - t)(1 - p)`` is the probability that was given to the target; ``w`` is 1, or with class balancing
+    ``q = t p + (1 - t)(1 - p)`` is the predicted probability of the target; ``w`` is 1, or with class balancing
     ``t alpha + (1 - t)(1 - alpha)`` (Lin et al. 2017).
 
     Parameters
@@ -224,7 +224,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
     alpha : float, >= 0
     gamma : float, >= 0
     from_logits : bool
-        Whether `y_pred` is what a sigmoid would be applied to.
+        Whether `y_pred` holds logits, to which a sigmoid would be applied.
     label_smoothing : float in [0, 1]
         ``s`` in ``t (1 - s) + s / 2``.
     axis : int
@@ -260,7 +260,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
         self.apply_class_balancing = apply_class_balancing
 
     def parameters(self) -> tuple[float, ...]:
-        """Return label smoothing, gamma, alpha or -1, and whether logits are given."""
+        """Return label smoothing, gamma, alpha (-1 without class balancing), and whether logits are given."""
         alpha = self.alpha if self.apply_class_balancing else -1.0
         return (self.label_smoothing, self.gamma, alpha, float(self.from_logits))
 
@@ -277,7 +277,7 @@ class CategoricalFocalCrossentropy(_FocalLoss):
     alpha : float, >= 0
     gamma : float, >= 0
     from_logits : bool
-        Whether `y_pred` is what a softmax would be applied to.
+        Whether `y_pred` holds logits, to which a softmax would be applied.
     label_smoothing : float in [0, 1]
         ``s`` in ``t (1 - s) + s / c``.
     axis : int

@@ -1,4 +1,4 @@
-"""Losses of numbers: regression, counts, margins, directions. Each is a compiled kernel and a class."""
+"""Losses for regression, counts, margins and directions; each class names its compiled kernel."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class MeanSquaredLogarithmicError(Loss):
 class Huber(Loss):
     """Mean over a row of ``e² / 2`` where ``|e| <= delta``, else ``delta |e| - delta² / 2``, ``e = y_pred - y_true``.
 
-    Its gradient is ``e`` kept within ``[-delta, delta]`` (Huber 1964).
+    Its gradient is ``e`` clipped to ``[-delta, delta]``, divided by ``c`` (Huber 1964).
 
     Parameters
     ----------
@@ -171,8 +171,8 @@ class KLDivergence(Loss):
 class Quantile(Loss):
     """Mean over a row of ``max(q e, (q - 1) e)``, ``e = y_true - y_pred``, also known as pinball loss.
 
-    What minimizes it is the ``q``-quantile (Koenker & Bassett 1978); for 0.5 it is half the absolute error. Keras has
-    no such loss.
+    The ``q``-quantile minimizes it (Koenker & Bassett 1978); for 0.5 it is half the absolute error. Keras does not have
+    this loss.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ class Quantile(Loss):
 
 
 class _SignLoss(Loss):
-    """A loss of targets -1 and 1. Where all targets are 0 and 1, 0 stands for -1."""
+    """Base class of losses of targets -1 and 1. If all targets are 0 or 1, 0 stands for -1."""
 
     converts_targets = True
 
@@ -265,7 +265,7 @@ class CosineSimilarity(AlongAxis):
     Parameters
     ----------
     axis : int
-        Along the last axis.
+        The axis of the vectors; the last axis in training.
     reduction, name, dtype
         As in `Loss`.
 

@@ -1,4 +1,4 @@
-"""Metrics: how good predictions are, over all batches of an epoch; accumulated in float64."""
+"""Metrics: the quality of predictions over all batches of an epoch, accumulated in float64."""
 
 from __future__ import annotations
 
@@ -200,12 +200,12 @@ _BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
 
 
 def depends_on_shape(identifier: object) -> bool:
-    """Return whether a name stands for one of several metrics, which output and targets choose."""
+    """Return whether a name stands for one of several metrics, chosen by output and targets."""
     return isinstance(identifier, str) and identifier in _BY_SHAPE
 
 
 def metric_for(name: str, columns: int, class_numbers: bool) -> Metric:
-    """Return what such a name means for an output of `columns` units: binary for one, else sparse or categorical."""
+    """Return the metric of a name that depends on shape: binary for one column, else sparse or categorical."""
     binary, sparse, categorical = _BY_SHAPE[name]
     kind: Any = binary if columns == 1 else sparse if class_numbers else categorical
     found: Metric = kind(name)
@@ -215,7 +215,7 @@ def metric_for(name: str, columns: int, class_numbers: bool) -> Metric:
 def get(identifier: object) -> Metric | None:
     """Return a metric from a name, a configuration, a class, an instance or a function of `y_true` and `y_pred`.
 
-    None stays None. ``"accuracy"`` is `Accuracy` here, without a model that knows which one is meant.
+    None stays None. ``"accuracy"`` is `Accuracy` here, as there is no model whose output would choose another.
 
     Raises
     ------

@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 
 
 class _Accuracy(Metric):
-    """A metric of this family: its name is that of its class."""
+    """Base class of accuracies; the default name is that of the class, without a number."""
 
     numbered = False
     direction = "up"
@@ -79,13 +79,13 @@ class BinaryAccuracy(_Accuracy):
 
 
 class CategoricalAccuracy(_Accuracy):
-    """Share of rows whose largest output is where the target's is; one-hot targets, say."""
+    """Share of rows whose largest output is in the column of the largest target, such as of one-hot targets."""
 
     engine_kernel = "categorical_matches"
 
 
 class SparseCategoricalAccuracy(_Accuracy):
-    """Share of rows whose largest output is at the target's class number.
+    """Share of rows whose largest output is in the column of the target's class number.
 
     Examples
     --------
@@ -126,7 +126,7 @@ class TopKCategoricalAccuracy(_Accuracy):
 
     def parameters(self) -> tuple[float, ...]:
         """Return k."""
-        return (float(min(self.k, 2**53)),)  # more than any row has
+        return (float(min(self.k, 2**53)),)  # no row has as many columns
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -1,4 +1,4 @@
-"""Areas under curves of two rates."""
+"""AUC: the area under the ROC or the precision-recall curve."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class AUC(ThresholdCounts):
     Parameters
     ----------
     num_thresholds : int, > 1
-        Evenly from 0 to 1, both ends included.
+        Number of thresholds, evenly spaced from 0 to 1, both ends included.
     curve : {"ROC", "PR", "PRGAIN"}
     summation_method : {"interpolation", "minoring", "majoring"}
         Middle, lower or upper sums; for "PR" interpolation is that of Davis & Goadrich 2006. "PRGAIN" is the
@@ -38,15 +38,15 @@ class AUC(ThresholdCounts):
     name : str, optional
     dtype : None
     thresholds : sequence of float in [0, 1], optional
-        Instead of even ones; both ends are added.
+        Used instead of evenly spaced thresholds; both ends are added.
     multi_label : bool
-        Each column has an area, whose mean is returned.
+        Compute the area of each column and return the mean.
     num_labels : int, optional
         With `multi_label`: the number of columns.
     label_weights : sequence of float, optional
-        With `multi_label` of the columns' areas, else of the columns' outputs.
+        Weights of the columns' areas with `multi_label`, else of the columns' outputs.
     from_logits : bool
-        Whether `y_pred` is what a sigmoid would be applied to.
+        Whether `y_pred` holds logits, to which a sigmoid would be applied.
 
     Examples
     --------
@@ -91,13 +91,13 @@ class AUC(ThresholdCounts):
         self.check_together()
 
     def check_together(self) -> None:
-        """Raise where arguments do not go with each other."""
+        """Raise if the arguments contradict each other."""
         if self.num_labels is not None and not self.multi_label:
             raise ValueError("AUC: num_labels belongs to multi_label=True.")
 
     @property
     def num_thresholds(self) -> int:
-        """The number of thresholds, both ends included; counts were made at them, so it stays."""
+        """The number of thresholds, both ends included; fixed, as the counts belong to them."""
         return len(self._ascending)
 
     @property
@@ -110,7 +110,7 @@ class AUC(ThresholdCounts):
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
-        """Take a batch in: y_true and y_pred of shape (..., c)."""
+        """Add a batch: y_true and y_pred of shape (..., c)."""
         targets, predictions, weights, _ = scored_batch(
             "AUC", y_true, y_pred, sample_weight, self.targets, elements=True
         )
@@ -172,7 +172,7 @@ class AUC(ThresholdCounts):
 def _gains(tp: Array, fp: Array, tn: Array, fn: Array) -> tuple[Array, Array]:
     """Recall and precision gain, ``1 - P/N FN/TP`` and ``1 - P/N FP/TP`` (Flach & Kull 2015, definition 1).
 
-    Recall gain is not below 0, and 0 where nothing is found; precision gain is 1 there.
+    Recall gain is at least 0. Without true positives it is 0, and precision gain is 1.
     """
     ratio = divide(tp + fn, tn + fp)
     recall = np.where(tp > 0, np.maximum(1 - ratio * divide(fn, tp), 0), 0)
@@ -180,7 +180,7 @@ def _gains(tp: Array, fp: Array, tn: Array, fn: Array) -> tuple[Array, Array]:
 
 
 def _interpolated_area(tp: Array, fp: Array, fn: Array) -> Array:
-    """Area under the precision-recall curve, both counts linear between thresholds (Davis & Goadrich 2006, 3.2)."""
+    """Area under the precision-recall curve, both counts interpolated linearly (Davis & Goadrich 2006, 3.2)."""
     positive = tp + fp
     slope = divide(tp[:, :-1] - tp[:, 1:], np.maximum(positive[:, :-1] - positive[:, 1:], 0))
     intercept = tp[:, 1:] - slope * positive[:, 1:]

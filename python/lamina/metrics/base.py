@@ -1,4 +1,4 @@
-"""Metric: what every metric is, and means and sums of numbers."""
+"""Metric, the base class of metrics, and means and sums of numbers."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Array = npt.NDArray[Any]
 class Metric(Configurable):
     """Base class of metrics: a weighted mean of row values.
 
-    One of one's own defines `row_values`, whose mean it becomes; or, as in Keras, `update_state`, `result` and
-    `reset_state`, its state in variables from `add_variable`.
+    A custom metric defines `row_values`, whose mean it returns; or, as in Keras, `update_state`, `result` and
+    `reset_state`, with its state in variables from `add_variable`.
 
     Parameters
     ----------
     name : str, optional
     dtype : str, optional
-        Accepted as in Keras: row values come in the dtype of the predictions, sums are float64.
+        Accepted as in Keras: row values have the dtype of the predictions, sums are float64.
     """
 
-    # Whether a second one without a name is called ``name_1``, as Keras does for some, and for those of one's own.
+    # Whether the default name of a second instance is ``name_1``, as for custom metrics and for some of Keras's.
     numbered = True
 
-    # "up" where more is better, "down" where less is; None where nobody knows.
+    # "up" if more is better, "down" if less is; None if unknown.
     direction: str | None = None
 
     # Whether targets are class numbers, shape (n,); and whether `targets` changes values.
@@ -56,27 +56,27 @@ class Metric(Configurable):
 
     @property
     def dtype(self) -> str:
-        """What the metric was given as its dtype, `lamina.config.floatx` by default."""
+        """The dtype given to the constructor, `lamina.config.floatx` by default."""
         return self._dtype
 
     def check_rank(self, who: str, rank: int) -> None:
-        """Raise where the metric is not one of an output of so many axes."""
+        """Raise if the metric cannot be used for an output of `rank` axes."""
 
-    # Whether it compares targets and predictions, and so can belong to a model.
+    # Whether the metric compares targets with predictions; only then can a model use it.
     compares = True
 
-    # Whether each prediction is an observation of its own, which may have a weight of its own.
+    # Whether each prediction, not each row, is one observation, which may have its own weight.
     by_element = False
 
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
-        """Return targets as `row_values` takes them, or raise."""
+        """Return targets in the form that `row_values` takes, or raise."""
         return target_array(who, "y_true", y, columns, dtype)
 
-    # What the engine runs for `row_values`: the name of a match or of a loss.
+    # Name of the compiled kernel, a match or a loss, that the engine runs instead of `row_values`.
     engine_kernel: str | None = None
 
     def kernel(self) -> tuple[str, tuple[float, ...]] | None:
-        """Return the compiled kernel's name and parameters, None where `row_values` is written in Python."""
+        """Return the compiled kernel's name and parameters, None if the metric is computed in Python."""
         own = self.takes_batches or redefines(type(self), "row_values", "engine_kernel")
         return None if own or self.engine_kernel is None else (self.engine_kernel, self.parameters())
 
@@ -86,37 +86,37 @@ class Metric(Configurable):
 
     @property
     def takes_batches(self) -> bool:
-        """Whether it wants batches whole, in `update_state`, and is no mean of row values."""
+        """Whether `update_state` must see whole batches, as the metric is no mean of row values."""
         return redefines(type(self), "update_state", "takes_batches")
 
-    # Defined beside every `update_state` of the library's own, which takes targets as the engine holds them.
+    # Marks the library's own `update_state` methods (see `redefines`): they take targets in the engine's form.
     takes_engine_targets = True
 
     @property
     def reads_given(self) -> bool:
-        """Whether it is one of the user's own that wants targets as they were given."""
+        """Whether the user overrides `update_state`, which then gets targets as they were given."""
         return redefines(type(self), "update_state", "takes_engine_targets")
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
-        """Return one value a row, shape (n,), for arrays that are already as kernels take them."""
+        """Return one value per row, shape (n,), for arrays in the form that kernels take."""
         raise NotImplementedError(f"{type(self).__name__}: a metric defines row_values.")
 
     def add_rows(self, values: Array, sample_weight: Array | None = None) -> None:
-        """Take rows into the mean."""
+        """Add rows to the mean."""
         self.total += _core.sum(values, sample_weight)
         self.count += len(values) if sample_weight is None else _core.sum(sample_weight, None)
 
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
-        """Take a batch into the mean.
+        """Add a batch to the mean.
 
         Parameters
         ----------
         y_true : array_like, shape (..., c), or (...) where c is 1 or targets are class numbers
         y_pred : array_like, shape (..., c)
         sample_weight : array_like, optional
-            Of the rows' shape, or broadcast to it; where every prediction counts by itself, of their shape too.
+            The rows' shape, or broadcast to it; with `by_element` also the predictions' shape.
 
         Raises
         ------
@@ -133,11 +133,11 @@ class Metric(Configurable):
         self.add_rows(self.row_values(targets, predictions), weights)
 
     def result(self) -> Any:
-        """Return the mean so far; 0 where nothing was taken in."""
+        """Return the mean so far; 0 if nothing was added."""
         return self.total / self.count if self.count else 0.0
 
     def reset_state(self) -> None:
-        """Forget everything."""
+        """Set the state to zero."""
         self.total = self.count = 0.0
         for variable in self._variables:
             variable.assign(np.zeros(variable.shape))
@@ -150,14 +150,14 @@ class Metric(Configurable):
         aggregation: str | None = "sum",
         name: str | None = None,
     ) -> Variable:
-        """Return a variable for state of one's own; `reset_state` makes it zero.
+        """Return a new variable for the state of a custom metric; `reset_state` sets it to zero.
 
         Parameters
         ----------
         shape : tuple of int
         initializer : str, Initializer or dict
         dtype : str, optional
-            Of real numbers; `lamina.config.floatx` if omitted.
+            A dtype of real numbers; `lamina.config.floatx` if omitted.
         aggregation
             Accepted as in Keras, where it chooses how variables are shared.
         name : str, optional
@@ -183,7 +183,7 @@ class Metric(Configurable):
         return self.add_variable(shape, initializer, dtype, name=name)
 
     def state(self) -> dict[str, Any]:
-        """Return what the metric has summed so far, by name."""
+        """Return the metric's own sums by name, without variables of `add_variable`."""
         return {} if self.takes_batches else {"total": self.total, "count": self.count}
 
     def held(self) -> dict[str, Any]:
@@ -196,7 +196,7 @@ class Metric(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """The state: variables of `add_variable`, and what the metric itself keeps, of which sums may be assigned."""
+        """The state: the values of `state`, of which total and count may be assigned, and those of `add_variable`."""
         return [self._as_variable(name, value) for name, value in self.state().items()] + self._variables
 
     def _as_variable(self, name: str, value: Any) -> Variable:
@@ -211,7 +211,7 @@ class Metric(Configurable):
         return variable
 
     def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
-        """Take a batch in and return the result so far."""
+        """Add a batch and return the result so far."""
         self.update_state(y_true, y_pred, sample_weight)
         return self.result()
 
@@ -231,7 +231,7 @@ class _OfNumbers(Metric):
     numbered = False
 
     def state(self) -> dict[str, Any]:
-        """Return the sum, and how much was summed."""
+        """Return the sum and the total weight."""
         return {"total": self.total, "count": self.count}
 
     def _read(self, values: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> tuple[Array, Array | None]:
@@ -248,11 +248,11 @@ class _OfNumbers(Metric):
     takes_engine_targets = True
 
     def update_state(self, values: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> None:  # type: ignore[override]  # Keras's signature
-        """Take numbers in, each with its weight where weights are given."""
+        """Add numbers, each with its weight if weights are given."""
         self.add_rows(*self._read(values, sample_weight))
 
     def __call__(self, values: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:  # type: ignore[override]  # Keras's signature
-        """Take numbers in and return the result so far."""
+        """Add numbers and return the result so far."""
         self.update_state(values, sample_weight)
         return float(self.result())
 
@@ -288,14 +288,14 @@ class Sum(_OfNumbers):
 
 
 class MeanMetricWrapper(Metric):
-    """Mean of what a function returns.
+    """Mean of the values that a function returns.
 
     Parameters
     ----------
     fn : callable
-        Called with targets as they were given and with predictions, of one rank: where one lacks a last axis of size 1
-        that the other has, it gets it. Returns values whose first axis is the rows, of which the others are averaged;
-        or one number for the batch, each batch then counting once.
+        Called with the targets as they were given, and the predictions; targets get or lose a last axis of size 1 if
+        only one of the two has it. Returns values whose first axis is the rows (the mean is taken over the others), or
+        one number for the batch, which then counts once.
     name : str, optional
     dtype : str, optional
     **kwargs
@@ -316,7 +316,7 @@ class MeanMetricWrapper(Metric):
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
-        """Take a batch into the mean; weights are of the values' shape, or of its first axes."""
+        """Add a batch to the mean; weights have the shape of the function's values, or of their first axes."""
         who = type(self).__name__
         true, predictions = of_one_rank(real_array(who, "y_true", y_true), real_array(who, "y_pred", y_pred))
         found = self._fn(true, predictions, **self._kwargs)
@@ -338,11 +338,11 @@ class MeanMetricWrapper(Metric):
     reads_given = True
 
     def state(self) -> dict[str, Any]:
-        """Return the sum, and how much was summed."""
+        """Return the sum and the total weight."""
         return {"total": self.total, "count": self.count}
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments; a function must be registered, or the library's, to be found again."""
+        """Return the arguments; the function must be registered or lamina's, so that `from_config` finds it."""
         return super().get_config() | {"fn": serialize_keras_object(self._fn), **self._kwargs}
 
     @classmethod
@@ -368,5 +368,5 @@ def divide(a: Any, b: Any) -> Any:
 
 
 def scalar_or_array(values: Array) -> Any:
-    """Return the number where there is one, else the array."""
+    """Return an array of one element as a float, any other as it is."""
     return float(values[0]) if values.size == 1 else values

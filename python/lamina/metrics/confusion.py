@@ -1,4 +1,4 @@
-"""Metrics of right and wrong decisions: counts at thresholds, precision, recall."""
+"""Metrics of the confusion matrix: counts at thresholds, precision, recall."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TruePositives(AtThresholds):
     Parameters
     ----------
     thresholds : float or sequence of float in [0, 1], optional
-        0.5 if omitted; several give an array.
+        0.5 if omitted; the result for several is an array.
     name : str, optional
     dtype : None
 
@@ -98,9 +98,9 @@ class Precision(_Retrieval):
     Parameters
     ----------
     thresholds : float or sequence of float in [0, 1], optional
-        0.5 if omitted; several give an array.
+        0.5 if omitted; the result for several is an array.
     top_k : int, >= 1, optional
-        Only the `top_k` largest outputs of a row can be positive; without thresholds they are.
+        Only the `top_k` largest outputs of a row can be positive; without thresholds all of these are.
     class_id : int, optional
         Only this column counts.
     name : str, optional

@@ -37,7 +37,7 @@ Array = npt.NDArray[Any]
 
 
 class _LossMetric(Metric):
-    """Mean of a loss's rows."""
+    """Base class: the mean of a loss over rows."""
 
     numbered = False
     direction: str | None = "down"
@@ -58,14 +58,14 @@ class _LossMetric(Metric):
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
-        """Take a batch into the mean; arguments as `Metric.update_state`."""
+        """Add a batch to the mean; arguments as `Metric.update_state`."""
         who, axis = type(self).__name__, getattr(self._loss, "axis", -1)
         y_true, y_pred = real_array(who, "y_true", y_true), real_array(who, "y_pred", y_pred)
         y_true, y_pred = (along_last(who, y, axis, y_pred.ndim) for y in (y_true, y_pred))
         super().update_state(y_true, y_pred, sample_weight)
 
     def check_rank(self, who: str, rank: int) -> None:
-        """Raise unless the axis, where there is one, is the last one of a model's output."""
+        """Raise unless the loss's axis, if it has one, is the last axis of a model's output."""
         axis = getattr(self._loss, "axis", -1)
         if axis not in (-1, rank - 1):
             raise ValueError(
@@ -74,13 +74,13 @@ class _LossMetric(Metric):
 
     @property
     def takes_batches(self) -> bool:
-        """Whether a subclass has an `update_state` of its own: the one here only puts an axis last."""
+        """Whether a subclass overrides `update_state`: the one of this class only moves an axis to the end."""
         return redefines(type(self), "update_state", "takes_engine_targets")
 
     takes_engine_targets = True
 
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
-        """Return targets as the loss takes them."""
+        """Return targets in the form that the loss takes."""
         return self._loss.targets(who, y, columns, dtype)
 
     def row_values(self, y_true: Array, y_pred: Array) -> Array:
@@ -247,7 +247,7 @@ class SparseCategoricalCrossentropy(_LossMetric):
     dtype : None
     from_logits : bool
     ignore_class : int, optional
-        Rows of this class have loss 0; where there are weights, they do not count at all. Both as in Keras.
+        Rows of this class have loss 0; with sample weights they do not count at all. Both as in Keras.
     axis : int
     """
 
@@ -273,7 +273,7 @@ class SparseCategoricalCrossentropy(_LossMetric):
 
     @property
     def takes_batches(self) -> bool:
-        """Whether rows may be left out, which needs batches whole; or as its base class."""
+        """Whether a class is ignored, which `update_state` does, or a subclass overrides `update_state`."""
         return self.ignore_class is not None or super().takes_batches
 
     takes_engine_targets = True
@@ -281,7 +281,7 @@ class SparseCategoricalCrossentropy(_LossMetric):
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
-        """Take a batch into the mean; arguments as `Metric.update_state`."""
+        """Add a batch to the mean; arguments as `Metric.update_state`."""
         if self.ignore_class is None or sample_weight is None:
             return super().update_state(y_true, y_pred, sample_weight)
         targets, predictions, weights, _ = scored_batch(

@@ -22,14 +22,14 @@ Array = npt.NDArray[Any]
 class R2Score(Metric):
     """Coefficient of determination: ``1 - Σ w (y_true - y_pred)² / Σ w (y_true - mean)²`` of each column.
 
-    Of a column whose targets are all the same it is 1 where they are met exactly, else 0, as in scikit-learn.
+    For a column whose targets are all equal it is 1 if the predictions are exact, else 0, as in scikit-learn.
 
     Parameters
     ----------
     class_aggregation : {"uniform_average", "variance_weighted_average", None}
-        Mean of the columns, mean weighted by their variance, or an array of all.
+        Mean over columns, mean weighted by the columns' variance, or an array with the score of each column.
     num_regressors : int, >= 0
-        Where above 0, the score is adjusted for so many regressors.
+        If above 0, the score is adjusted for this number of regressors.
     name : str, optional
     dtype : None
 
@@ -53,7 +53,7 @@ class R2Score(Metric):
     ) -> None:
         super().__init__(name, dtype)
         self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
-        # Of each column: the sum of weights, the mean of y, the sums of w (y - mean)² and w (y - p)².
+        # For each column: the sum of weights, the mean of y, the sums of w (y - mean)² and w (y - p)².
         self._sums: Array | None = None
         self._samples = 0
 
@@ -62,7 +62,7 @@ class R2Score(Metric):
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
-        """Take a batch in: y_true and y_pred of shape (n, c)."""
+        """Add a batch: y_true and y_pred of shape (n, c)."""
         y_pred = real_array("R2Score", "y_pred", y_pred)
         if y_pred.ndim != 2:
             raise ValueError(f"R2Score: y_pred must have shape (n, c); got {y_pred.shape}.")
@@ -71,9 +71,9 @@ class R2Score(Metric):
         ones, difference = np.ones_like(y), y - p
         weight, residual = (_core.column_products(a, a, weights) for a in (ones, difference))
         self._samples += y.size
-        if not weight.any():  # nothing counts
+        if not weight.any():  # all weights are 0
             return
-        # In what rows differ by from the first one, equal targets are exactly 0.
+        # Subtract the first row: equal targets become exactly 0.
         first = y[0].astype(np.float64)
         apart, ones = y - first, np.ones(y.shape)
         weights = None if weights is None else weights.astype(np.float64)
@@ -83,7 +83,7 @@ class R2Score(Metric):
         self._sums = found if self._sums is None else _merged(self._sums, found)
 
     def reset_state(self) -> None:
-        """Forget everything."""
+        """Reset all sums."""
         super().reset_state()
         self._sums, self._samples = None, 0
 
@@ -121,7 +121,7 @@ class R2Score(Metric):
 
 
 def _same_columns(who: str, sums: Array | None, y: Array) -> None:
-    """Raise where a batch has other columns than those before it."""
+    """Raise if a batch has another number of columns than the batches before it."""
     if sums is not None and sums.shape[1] != y.shape[1]:
         raise ValueError(f"{who}: batches must have the same columns; got {y.shape[1]} after {sums.shape[1]}.")
 
@@ -141,10 +141,11 @@ class FBetaScore(Metric):
     Parameters
     ----------
     average : {None, "micro", "macro", "weighted"}
-        An array of all classes, the score of all together, their mean, or that weighted by how often a class occurs.
+        The result: an array of the classes' scores, the score of all classes together, the mean of the classes' scores,
+        or their mean weighted by how often a class occurs.
     beta : float, > 0
     threshold : float in (0, 1], optional
-        Outputs above it are positive; without one the largest of a row is.
+        Outputs above it are positive; if omitted, the largest output of each row is.
     name : str, optional
     dtype : None
 
@@ -170,14 +171,14 @@ class FBetaScore(Metric):
     ) -> None:
         super().__init__(name, dtype)
         self.average, self.beta, self.threshold = average, beta, threshold
-        self._sums: Array | None = None  # of both, of predictions, of targets; a row each
+        self._sums: Array | None = None  # rows: true, predicted and actual positives
 
     takes_engine_targets = True
 
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
-        """Take a batch in: y_true (one-hot, or 0 and 1) and y_pred of shape (n, c)."""
+        """Add a batch: y_true (one-hot, or 0 and 1) and y_pred of shape (n, c)."""
         who = type(self).__name__
         y_pred = real_array(who, "y_pred", y_pred)
         if y_pred.ndim != 2:
@@ -195,12 +196,12 @@ class FBetaScore(Metric):
         self._sums = found if self._sums is None else self._sums + found
 
     def reset_state(self) -> None:
-        """Forget everything."""
+        """Reset all sums."""
         super().reset_state()
         self._sums = None
 
     def state(self) -> dict[str, Array]:
-        """Return the sums of each class that the score is made of."""
+        """Return the sums of each class from which the score is computed."""
         sums = np.zeros((3, 1)) if self._sums is None else self._sums
         return dict(zip(("true_positives", "predicted", "actual"), sums, strict=True))
 

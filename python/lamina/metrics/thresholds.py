@@ -1,4 +1,4 @@
-"""Counts of right and wrong decisions at thresholds, of which metrics are made."""
+"""Counts of the confusion matrix at thresholds, from which metrics are computed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["MOST_THRESHOLDS", "AtThresholds", "ThresholdCounts", "evenly"]
 
 Array = npt.NDArray[Any]
 
-# Thresholds that are counted at; a wider table than any targets fill.
+# Largest number of thresholds: a larger table of counts than any data can fill.
 MOST_THRESHOLDS = 2**24
 
 
 def evenly(count: int) -> list[float]:
-    """Return thresholds between 0 and 1, both left out, of which there are `count` with both."""
+    """Return the inner ones of `count` evenly spaced thresholds from 0 to 1."""
     return [(i + 1) / (count - 1) for i in range(count - 2)]
 
 
@@ -33,13 +33,13 @@ class ThresholdCounts(Metric):
     def __init__(self, thresholds: Sequence[float], name: str | None, dtype: Any) -> None:
         super().__init__(name, dtype)
         self._ascending = np.asarray(thresholds, np.float64)
-        # (2, columns, thresholds + 1), negative and positive targets
+        # Shape (2, columns, thresholds + 1): counts of negative and of positive targets.
         self._counts: Array | None = None
         self.class_id: int | None = None
         self.top_k: int | None = None
 
     def _take(self, y_true: Array, y_pred: Array, weights: Array | None, each: bool = False) -> None:
-        """Add a batch, all of shape (n, c); with `each` every column has counts of its own."""
+        """Add a batch of arrays of shape (n, c); with `each` the columns are counted separately."""
         if self.top_k is not None:
             y_pred = _only_largest(y_pred, self.top_k)
         if self.class_id is not None:
@@ -73,7 +73,7 @@ class ThresholdCounts(Metric):
     def update_state(
         self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> None:
-        """Take a batch in: y_true and y_pred of shape (..., c)."""
+        """Add a batch: y_true and y_pred of shape (..., c)."""
         targets, predictions, weights, _ = scored_batch(
             type(self).__name__, y_true, y_pred, sample_weight, self.targets, elements=True
         )
@@ -84,12 +84,12 @@ class ThresholdCounts(Metric):
         self._take(targets, predictions, weights)
 
     def reset_state(self) -> None:
-        """Forget everything."""
+        """Reset all counts."""
         super().reset_state()
         if self._counts is not None:
             self._counts = np.zeros_like(self._counts)
 
-    # Which counts the metric is made of.
+    # The counts that the metric uses.
     _parts: tuple[str, ...] = ("true_positives", "true_negatives", "false_positives", "false_negatives")
 
     def state(self) -> dict[str, Array]:
@@ -131,7 +131,7 @@ class ThresholdCounts(Metric):
 
 
 class AtThresholds(ThresholdCounts):
-    """A metric with one value a threshold, in the order in which thresholds were given."""
+    """A metric with one value per threshold, in the order of the argument."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class AtThresholds(ThresholdCounts):
 
     @property
     def thresholds(self) -> list[float]:
-        """The thresholds, in the order in which they were given; counts were made with them, so they stay."""
+        """The thresholds, in the order of the argument; fixed, as the counts belong to them."""
         return list(self._thresholds)
 
     def _values(self) -> Array:
@@ -166,7 +166,7 @@ class AtThresholds(ThresholdCounts):
 
 
 def _of_columns(found: Array) -> Array:
-    """Return one number a threshold, shape (thresholds,), or (thresholds, columns) where columns are counted apart."""
+    """Return counts of shape (thresholds,), or (thresholds, columns) if columns are counted separately."""
     own: Array = found[0] if len(found) == 1 else found.T
     return own
 
@@ -183,7 +183,7 @@ def _threshold_list(who: str, thresholds: Any) -> list[float]:
 
 
 def _only_largest(scores: Array, k: int) -> Array:
-    """Return scores with all but the `k` largest of each row at -inf; of equal ones the first."""
+    """Return scores with all but the `k` largest of each row set to -inf; of equal scores the first are kept."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     kept = np.full_like(scores, -np.inf)
     np.put_along_axis(kept, order, np.take_along_axis(scores, order, axis=1), axis=1)

@@ -1,4 +1,4 @@
-"""The best value of one rate where another one is good enough."""
+"""Metrics: the best value of one rate among the thresholds at which another rate reaches a minimum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 class _AtValue(ThresholdCounts):
-    """The best value of one rate where another one is good enough."""
+    """Base class: the best value of one rate among the thresholds at which another rate reaches a minimum."""
 
     direction = "up"
 
@@ -37,20 +37,20 @@ class _AtValue(ThresholdCounts):
         setattr(self, self.argument, value)
         self.class_id = class_id
 
-    # Which rate must be good enough.
+    # Name of the constructor's argument: the rate that must reach a minimum.
     argument: str
 
     @property
     def num_thresholds(self) -> int:
-        """The number of thresholds; counts were made at them, so it stays."""
+        """The number of thresholds; fixed, as the counts belong to them."""
         return len(self._ascending)
 
     def _rates(self) -> tuple[Array, Array]:
-        """Return the rate that must be good enough, and the one that is wanted."""
+        """Return the rate that must reach a minimum, and the rate to maximize."""
         raise NotImplementedError
 
     def result(self) -> float:
-        """Return the best value so far, 0 where there is none."""
+        """Return the best value so far, 0 if no threshold reaches the minimum."""
         constrained, wanted = self._rates()
         return float(np.max(np.where(constrained >= getattr(self, self.argument), wanted, 0.0), initial=0.0))
 

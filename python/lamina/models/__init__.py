@@ -1,4 +1,4 @@
-"""Models, and functions of models: copies, files, text."""
+"""Models, and functions that copy, save and load them."""
 
 from __future__ import annotations
 

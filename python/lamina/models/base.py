@@ -1,4 +1,4 @@
-"""Model: what the methods that train a model and those that run it have in common."""
+"""Model: common base of the methods that train a model and those that run it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["Model"]
 
 
 class Model:
-    """A stack of layers and what runs it.
+    """A stack of layers and the executor that runs it.
 
     Attributes
     ----------
     stack : Stack
         The layers: composition, shapes and parameters.
     executor : Executor
-        What runs them in the engine, and where training stands.
+        Runs them in the engine, and holds the state of training.
     seed : int
-        What orders of rows depend on, beside the number of epochs.
+        Seed of the random orders of rows, which depend on the number of passes over the data, too.
     """
 
     stack: Stack
@@ -38,6 +38,6 @@ class Model:
         Raises
         ------
         ValueError
-            No shape, a wrong one, or the model has no layers. The model is as it was.
+            No shape, a wrong one, or the model has no layers. The model is unchanged.
         """
         self.stack.build(input_shape)

@@ -1,4 +1,4 @@
-"""Models from models, and from text."""
+"""Makes models from other models, and from JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["clone_model", "model_from_json"]
 
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Sequential:
-    """Return a model from `Sequential.to_json`, lamina's or Keras's, its parameters drawn anew.
+    """Return a model from the text of `Sequential.to_json`, lamina's or Keras's, with new initial parameters.
 
     Parameters
     ----------
     json_string : str
     custom_objects : dict, optional
-        Name → class or function, for what is not lamina's.
+        Name → class or function, for user-defined ones.
     """
     try:
         config = json.loads(text("model_from_json", "json_string", json_string))
@@ -47,17 +47,17 @@ def clone_model(
     call_function: None = None,
     recursive: bool = False,
 ) -> Sequential:
-    """Return a model of the same layers, compiled alike, its parameters drawn anew.
+    """Return a model with the same layers and compile arguments, but new initial parameters.
 
     Parameters
     ----------
     model : Sequential
     input_tensors, call_function : None
-        Of functional models, which there are not; another value raises.
+        For functional models, which are not supported; another value raises.
     clone_function : callable, optional
-        Called with each layer; returns the one to use. Without, it is one of the same configuration.
+        Called with each layer; returns the layer to use. Default: a new layer of the same configuration.
     recursive : bool
-        Whether models among the layers are cloned layer by layer; without, `clone_function` is called with them.
+        Whether nested models are cloned layer by layer; if not, `clone_function` is called with the nested model.
     """
     if not isinstance(model, Sequential):
         raise KindError(f"clone_model: model must be a Sequential; got {type(model).__name__}.")
@@ -68,14 +68,14 @@ def clone_model(
     copy = _cloned(model, Sequential, clone_function, layer_by_layer)
     if model.executor.compiled is not None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # compiling the model said it already
+            warnings.simplefilter("ignore")  # compiling `model` has warned already
             copy.compile(**model.executor.compiled.copied_arguments())
         copy.reset_metrics()
     return copy
 
 
 def _cloned(model: Sequential, kind: type[Sequential], clone_function: Any, recursive: bool) -> Sequential:
-    """Return a model of a class, its layers made from those of another one; models in it keep their class."""
+    """Return a model of class `kind` with clones of the layers of `model`; nested models keep their class."""
     make: Callable[[Any], Any] = clone_function or (lambda part: type(part).from_config(part.get_config()))
     copy = kind(name=model.name)
     if model.stack.input is not None:

@@ -1,4 +1,4 @@
-"""Compiled: what `compile` was given, resolved; its metrics, and their names in logs."""
+"""Compiled: the resolved arguments of `compile`; the metrics and their names in logs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Compiled:
     loss_tracker : Mean
         The loss, as a mean over batches.
     uses : list of MetricUse or None
-        None until the targets are known on which the meaning of names as "accuracy" depends.
+        None until data are seen: which metric a name like "accuracy" stands for depends on the targets.
     """
 
     def __init__(self, who: str, optimizer: Any, loss: Any, loss_weights: Any, given: Any, weighted: Any) -> None:
@@ -89,7 +89,7 @@ class Compiled:
     # Metrics.
 
     def resolved(self, targets: npt.NDArray[Any], columns: int) -> list[MetricUse]:
-        """Return the metrics for targets as the loss takes them and an output of so many columns."""
+        """Return the metrics, names like "accuracy" resolved for these targets (of the loss) and output columns."""
         class_numbers = targets.ndim == 1
         return [
             MetricUse(metrics.metric_for(one, columns, class_numbers) if isinstance(one, str) else one, weighted)
@@ -104,11 +104,11 @@ class Compiled:
 
     @property
     def knows_metrics(self) -> bool:
-        """Whether it is known which metrics there are: targets have been seen, or no name depends on them."""
+        """Whether all metrics are resolved: targets have been seen, or no metric's name depends on them."""
         return self.uses is not None or not any(isinstance(one, str) for one in (*self.metrics, *self.weighted_metrics))
 
     def direction_of(self, name: str) -> str | None:
-        """Return "up" or "down" for the name of a metric in logs: whether more or less is better; None: unknown."""
+        """Return "up" if larger values of the metric `name` in logs are better, "down" if smaller; None: unknown."""
         if self.uses is None:
             return None
         for count in range(len(self.uses)):  # the metric with which the name appears
@@ -122,11 +122,11 @@ class Compiled:
             metric.reset_state()
 
     def new_totals(self) -> _core.Totals:
-        """Return what a run of the engine sums of the loss and of each metric."""
+        """Return an object in which a run of the engine sums the loss and each metric."""
         return _core.Totals(len(self.uses or []))
 
     def add_totals(self, totals: _core.Totals) -> None:
-        """Add what a run of the engine has summed to the running means."""
+        """Add the sums of a run of the engine to the running means."""
         for tracker, total, count in zip(self.trackers, totals.sums, totals.counts, strict=True):
             if tracker is self.loss_tracker or not tracker.takes_batches:
                 tracker.total += total
@@ -156,13 +156,13 @@ class Compiled:
 
 
 def _plain(name: str, result: Any) -> Any:
-    """Return a metric's result as a number, or as an array that does not change any more."""
+    """Return a metric's result as a float, or as a copy of the array if it has several values."""
     array = real_array(f"metric {name!r}", "its result", result)
     return float(array.reshape(())) if array.size == 1 else array.copy()
 
 
 def _as_list(value: Any) -> list[Any]:
-    """Return metrics as a list; Keras's list of lists, one an output, is flattened."""
+    """Return metrics as a list; Keras's list of lists (one list for each output) is flattened."""
     if value is None:
         return []
     items = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -170,7 +170,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _of_output(who: str, name: str, value: Any) -> Any:
-    """Return metrics; of a dict by outputs those of the one output."""
+    """Return metrics; from a dict by output name, those of the only output."""
     if not isinstance(value, dict) or "class_name" in value:
         return value
     if len(value) > 1:
@@ -179,7 +179,7 @@ def _of_output(who: str, name: str, value: Any) -> Any:
 
 
 def _only(who: str, name: str, value: Any) -> Any:
-    """Return what belongs to a model's one output: the value itself, or that in a list or a dict of one."""
+    """Return the value for the model's only output: `value` itself, or the item of a list or dict of one."""
     values = list(value.values()) if isinstance(value, dict) and "class_name" not in value else value
     if not isinstance(values, (list, tuple)):
         return values
@@ -189,7 +189,7 @@ def _only(who: str, name: str, value: Any) -> Any:
 
 
 def _checked_metric(who: str, metric: Any) -> Any:
-    """Return a name like "accuracy" as it is, everything else as a metric; raises for unknown names."""
+    """Return a name that depends on targets, like "accuracy", unchanged, everything else as a Metric; or raise."""
     if metrics.depends_on_shape(metric):
         return metric
     found = required(who, "a metric", metrics.get(metric))

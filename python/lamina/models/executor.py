@@ -1,4 +1,4 @@
-"""Executor: what runs a model in the engine."""
+"""Executor: runs a model in the engine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Order = npt.NDArray[np.int64]
 
 
 class Executor:
-    """Owns what training and prediction need and nobody else sees.
+    """Owns the internal state of training and prediction.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ class Executor:
     Attributes
     ----------
     compiled : Compiled or None
-        What `compile` was given.
+        The arguments of `compile`, resolved; None before `compile` is called.
     fitting, running : Turn
-        Turns of `fit`, from its begin to its end, and of steps, between which callbacks run.
+        Locks: `fitting` is held during a whole `fit`, `running` while batches run, but not while callbacks run.
     shuffles : int
-        Orders of rows that were drawn.
+        Number of passes over the data (of epochs, for streams); the next random order depends on it.
     draws : Count
-        Batches that were trained in the model's life, on which noise depends.
+        Number of batches that ran as in training in the model's life; noise depends on it.
     epoch, row : int
-        The epoch that runs, and the row of its order at which the next batch begins.
+        The current epoch, and the position in its row order at which the next batch begins.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -63,25 +63,25 @@ class Executor:
         self.fitting, self.running = Turn(1), Turn(2)
         self.shuffles = self.epoch = self.row = 0
         self.draws = Count()
-        self.run: Run | None = None  # whose values the metrics hold
+        self.run: Run | None = None  # the run whose sums the metrics hold
         self._given = Given()
         self._hook: Callable[[int, Array | None], Any] | None = None
-        # By whether it gives logits, and the kind of rows that it reads: what a network was compiled for, and it.
+        # (returns logits, kind of input rows) → (`_structure` that it was compiled for, network).
         self._networks: dict[tuple[bool, str], tuple[list[Any], CompiledNetwork]] = {}
         self._trainer: tuple[list[Any], _core.Trainer] | None = None
-        # What predicts, for as long as the layers are these and constants stay.
+        # Fast path of predictions: the network, and the layers and `Constants.changes` for which it is valid.
         self._predictor: tuple[list[Layer], _core.Network, object] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is compiled, which is made again when needed, and what listens."""
+        """Leave out networks and trainer, which are made again when needed, the current run and the hook."""
         return self.__dict__ | {"_networks": {}, "_trainer": None, "_predictor": None, "run": None, "_hook": None}
 
     def in_use(self, who: str) -> str:
-        """Return the refusal of a call that must not come while the model is trained."""
+        """Return the error message of a call that is refused while the model is trained or evaluated."""
         return f"{who}: the model must not be in use; it is being trained or evaluated. Call it before or afterwards."
 
     def require_compiled(self, method: str) -> Compiled:
-        """Return what `compile` was given; raise where it was not called."""
+        """Return the resolved arguments of `compile`; raise if it was not called."""
         if self.compiled is None:
             raise NotCompiledError(
                 f"{self.stack.who(method)}: the model must be compiled first; call compile(optimizer, loss)."
@@ -89,32 +89,32 @@ class Executor:
         return self.compiled
 
     def compile(self, compiled: Compiled) -> None:
-        """Take over what `compile` was given; nobody may be training."""
+        """Store the resolved arguments of `compile`; the caller must hold both turns."""
         self.compiled = compiled
         self._trainer = None
 
     def forget_metrics(self) -> None:
-        """Resolve metrics anew with the next data: the output has changed."""
+        """Drop the resolved metrics, because the output has changed; the next data resolve them again."""
         if self.compiled is not None:
             self.compiled.uses = None
 
     def on_gradient(self, function: Callable[[int, Array | None], Any] | None) -> None:
-        """Call a function with each layer's gradient when it is complete, in this and in every later trainer.
+        """Set a function that trainers call with each op's gradient as soon as it is complete.
 
         Parameters
         ----------
         function : callable or None
-            Called with the number of the op and its gradient, a view of the engine's memory for the length of the call;
-            at the end of a step with -1 and None.
+            Called with the index of the op and its gradient, a view of the engine's memory that is valid only during
+            the call; at the end of a step with -1 and None.
         """
         self._hook = function
         if self._trainer is not None:
             self._trainer[1].on_gradient(function)
 
-    # Where training stands.
+    # State of training.
 
     def state(self, metrics: bool = True) -> TrainingState:
-        """Return where training stands, with or without what metrics have summed."""
+        """Return the state of training, with or without the sums of the metrics."""
         compiled = self.compiled
         return TrainingState(
             batches=0 if compiled is None else compiled.optimizer.batches,
@@ -126,7 +126,7 @@ class Executor:
         )
 
     def restore(self, state: TrainingState) -> None:
-        """Stand where `state` returned this; metrics are restored where it has them.
+        """Set the state of training to one that `state` returned; metrics are restored if it holds them.
 
         Raises
         ------
@@ -146,10 +146,10 @@ class Executor:
             compiled.optimizer.batches = state.batches
         self.shuffles, self.draws.value, self.epoch, self.row = state.shuffles, state.draws, state.epoch, state.row
 
-    # What is compiled.
+    # Compiled networks and trainers.
 
     def network(self, logits: bool = False, reads: str = "dense") -> CompiledNetwork:
-        """Return the compiled network, with or without the final activation, for a kind of rows."""
+        """Return the compiled network for a kind of rows; with `logits` it lacks the final activation."""
         row_shape = self.stack.row_shape
         assert row_shape is not None
         key = self._structure()
@@ -164,17 +164,17 @@ class Executor:
         return known[1]
 
     def training_network(self, prepared: Prepared) -> CompiledNetwork:
-        """Return the network that training runs on such data."""
+        """Return the network that trains on this kind of data."""
         return self.network(self.fuses_head(), kind_of_rows(prepared.data.x))
 
     def fuses_head(self) -> bool:
-        """Return whether the loss takes over the final activation: softmax or sigmoid before its cross-entropy."""
+        """Return whether the loss includes the final activation, as a cross-entropy does its softmax or sigmoid."""
         head = head_activation(self.stack.layers)
         loss = self.require_compiled("loss").loss
         return head is not None and not loss.in_python and head.name == loss.logits_activation
 
     def _structure(self) -> list[Any]:
-        """Return what a compiled network depends on: the layers, and what of them is trained."""
+        """Return what a compiled network depends on: the layers, their changes, and which variables train and how."""
         layers = self.stack.layers
         structure: list[Any] = list(layers)
         for layer in layers:
@@ -184,7 +184,7 @@ class Executor:
         return structure
 
     def trainer(self, prepared: Prepared) -> _core.Trainer:
-        """Return what takes steps on such data."""
+        """Return the engine's trainer for this kind of data; a new one if anything it depends on has changed."""
         with self.once:
             compiled = self.require_compiled("fit")
             optimizer, loss, uses = compiled.optimizer, compiled.loss, prepared.uses
@@ -221,9 +221,9 @@ class Executor:
         return trainer
 
     def commit(self, prepared: Prepared, build: Callable[[Any], None]) -> None:
-        """Build the model for data that passed all checks, keep the metrics that were chosen, make what takes steps.
+        """Build the model for data that passed all checks, store the resolved metrics, make the trainer.
 
-        Where that fails the model is as it was.
+        If one of these fails, the model is unchanged. Then prepare the optimizer.
         """
         compiled, was_built = self.require_compiled("fit"), self.stack.built
         before = compiled.uses
@@ -246,7 +246,7 @@ class Executor:
     # Steps.
 
     def train_rows(self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int) -> None:
-        """Take a step for each batch of `size` among `rows` rows of the order, from row `first` on."""
+        """Train on the rows [first, first + rows) of the order, a step for each batch of `size` rows."""
         try:
             self._take_steps(prepared, order, first, rows, min(size, max(1, rows)))
         finally:
@@ -275,11 +275,11 @@ class Executor:
         self, optimizer: Optimizer, trainer: _core.Trainer, prepared: Prepared, order: Order | None, first: int,
         rows: int, size: int,
     ) -> None:  # fmt: skip
-        """Take the steps where the optimizer, a regularizer or a constraint is written in Python."""
+        """Take the steps one by one, for an optimizer, a regularizer or a constraint written in Python."""
         for begin in range(first, first + rows, size):
             end = min(begin + size, first + rows)
             batch = prepared.take(slice(begin, end) if order is None else order[begin:end])
-            # What a forward pass moves: running moments, state of layers written in Python.
+            # Variables that a forward pass changes: running moments, state of layers written in Python.
             moving = [v for layer in self.stack.layers if layer.trainable for v in layer.non_trainable_weights]
             kept, batches, draws = [(v, v.numpy()) for v in moving], optimizer.batches, self.draws.value
             taken = False
@@ -287,7 +287,7 @@ class Executor:
                 gradients = self._gradients(trainer, batch)
                 self._add_host_penalties(end - begin, gradients)
                 variables = self.stack.trainable_weights
-                # Ctrl-C comes between two steps, or while code of the user's runs.
+                # Ctrl-C is handled between two steps, or while user code runs.
                 with one_moment(variables, write=True), interrupts_later():
                     optimizer.apply(gradients, variables)
                     taken = True
@@ -300,7 +300,7 @@ class Executor:
                 self.draws.value = draws + taken
 
     def _add_host_penalties(self, rows: int, gradients: list[Array] | None = None) -> None:
-        """Take the penalties of regularizers that are written in Python into a batch's loss, and their gradients."""
+        """Add the penalties of regularizers written in Python to a batch's loss, their gradients to `gradients`."""
         tracker = self.require_compiled("fit").loss_tracker
         for number, variable in enumerate(self.stack.trainable_weights):
             regularizer = variable.regularizer
@@ -314,7 +314,7 @@ class Executor:
     def gradients(self, batch: Prepared) -> list[Array]:
         """Return the gradients of the loss of a batch with respect to the trainable weights.
 
-        As in training: with noise, and by the moments of the batch. The batch goes into loss and metrics.
+        Runs as in training, with noise and the batch's own moments. The batch is added to loss and metrics.
         """
         return self._gradients(self.trainer(batch), batch)
 
@@ -336,7 +336,7 @@ class Executor:
         return found
 
     def evaluate_rows(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
-        """Take rows into loss and metrics."""
+        """Add the rows [first, first + rows) to loss and metrics, in batches of `size` rows."""
         try:
             self._evaluate(prepared, first, rows, min(size, max(1, rows)))
         finally:
@@ -355,7 +355,7 @@ class Executor:
     # Predictions.
 
     def predict_plain(self, x: Any, out: Any) -> Array | None:
-        """Return the output for a plain array, where nothing has to be checked, built or compiled; else None."""
+        """Return the output for a plain array if nothing has to be checked, built or compiled; else None."""
         known = self._predictor
         if known is not None and known[2] is Constants.changes and known[0] == self.stack.layers:
             return known[1].predict_plain(x, out)
@@ -364,7 +364,7 @@ class Executor:
     def predict(self, rows: Rows, out: Array | None = None) -> Array:
         """Return the output for rows."""
         reads = kind_of_rows(rows)
-        changes = Constants.changes  # before anything is compiled
+        changes = Constants.changes  # read before compiling: a change meanwhile makes the predictor invalid
         compiled = self.network(False, reads)
         if reads == "dense":
             self._predictor = (list(self.stack.layers), compiled.network, changes)
@@ -374,7 +374,7 @@ class Executor:
         return found if len(compiled.output_shape) == 1 else found.reshape(len(rows), *compiled.output_shape)
 
     def predict_as_in_training(self, rows: Rows) -> Array:
-        """Return the output for rows with noise, and by the moments of the batch, which running means take up."""
+        """Return the output for rows as in training: with noise and the batch's moments; updates the running means."""
         compiled = self.network(False, kind_of_rows(rows))
         with self.once:
             self.draws.value += 1
@@ -384,16 +384,16 @@ class Executor:
 
 
 class Run:
-    """An epoch of training, or an evaluation, which takes turns: ``with run.turn(): run.take_over(); …``.
+    """An epoch of training, or an evaluation, split into turns: ``with run.turn(): run.take_over(); …``.
 
-    Callbacks run between turns. Where another run, of another thread or of a callback, takes its turn there, each finds
+    Callbacks run between turns. Another run, of another thread or of a callback, may take a turn there; each run finds
     the metrics as it left them.
 
     Parameters
     ----------
     executor : Executor
     method : str
-        Whose run it is, for messages.
+        Name of the model's method, for messages.
     results : callable
         Returns loss and metrics so far, by name: the model's `get_metrics_result`, which users may override.
     """
@@ -401,7 +401,7 @@ class Run:
     def __init__(self, executor: Executor, method: str, results: Callable[[], dict[str, Any]]) -> None:
         self._executor, self._who = executor, executor.stack.who(method)
         self._results = results
-        self._kept: dict[int, dict[str, Any]] = {}  # of each metric what it held when another run took over
+        self._kept: dict[int, dict[str, Any]] = {}  # id of a metric → its attributes when another run took over
         self._begun = False
         self.active = True
 
@@ -422,7 +422,7 @@ class Run:
         return executor.running.of(self._who)
 
     def take_over(self) -> None:
-        """Have the metrics of this run; the first thing to do in a turn."""
+        """Put this run's sums into the metrics; must be called first in each turn."""
         executor = self._executor
         before = executor.run
         if before is self:
@@ -470,7 +470,7 @@ def _host_rules(variables: list[Variable]) -> bool:
 
 
 def _try_rules(variables: list[Variable]) -> None:
-    """Raise where a rule that is written in Python returns something else than it must, before the first step."""
+    """Call regularizers and constraints written in Python before the first step; raise if a result is invalid."""
     for variable in variables:
         if variable.regularizer is not None and variable.regularizer.compiled() is None:
             penalty_of(variable.path, variable.regularizer, variable.value)

@@ -1,4 +1,4 @@
-"""Models and their training as values that files hold, and back."""
+"""Converts models and their training to values that files hold, and back."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def save_model(model: Trainable, filepath: Any, overwrite: bool) -> None:
 
 
 def model_state(model: Trainable) -> ModelState:
-    """Return a model as a value, of one moment between two steps of training."""
+    """Return the state of a model at one moment, between two steps of training."""
     stack, executor = model.stack, model.executor
     with one_moment(stack.weights):
         state = ModelState(
@@ -81,9 +81,9 @@ def load_model(filepath: Any, compile: bool) -> Trainable:
 
 
 def model_from(state: ModelState, compile: bool = True) -> Trainable:
-    """Return the model of a state, compiled too if asked for."""
+    """Return a model made from a state; with `compile` it is compiled, too, if the state holds that."""
     stored, before = Stored(state.config["config"], state.weights), loading.get()
-    try:  # set within: Ctrl-C may come as soon as it is
+    try:  # set inside `try`: Ctrl-C may come right after it
         loading.set(stored)
         model: Any = LAYERS.get(state.config, "models", "layer")
     finally:
@@ -105,7 +105,7 @@ def model_from(state: ModelState, compile: bool = True) -> Trainable:
         foreign |= set(state.slots) ^ set(optimizer.slot_arrays(weights))
         if compile:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # compiling the model that was saved said it already
+                warnings.simplefilter("ignore")  # compiling the saved model has warned already
                 model.compile(**how)
     else:
         foreign |= set(state.slots)
@@ -116,7 +116,7 @@ def model_from(state: ModelState, compile: bool = True) -> Trainable:
 
 
 def _take_the_rest(model: Trainable, stored: Stored) -> None:
-    """Take values over that were not taken while the model was made: by a `from_config` of the user's own."""
+    """Assign the values that were not used while the model was made, as with a user-defined `from_config`."""
     rest = [variable for variable in model.stack.weights if variable.path not in stored.taken]
     for variable in rest:
         array = stored.values[variable.path]
@@ -126,7 +126,7 @@ def _take_the_rest(model: Trainable, stored: Stored) -> None:
 
 
 def check_classes(who: str, model: Trainable) -> None:
-    """Raise for what a reader of the file would not know: classes and functions that are not registered."""
+    """Raise if the model uses classes or functions that are not registered: loading would not find them."""
     stack, compiled = model.stack, model.executor.compiled
     held: list[Any] = [*stack.layers, model, *stack.all_models()]
     for layer in stack.layers:
@@ -212,7 +212,7 @@ def restore_weights(model: Trainable, filepath: Any, skip_mismatch: bool) -> Non
 
 
 def save_backup(model: Trainable, path: Path, epoch: int) -> None:
-    """Write all that training goes on from, but not what the model is made of."""
+    """Write the state from which training resumes, without the model's configuration."""
     stack, executor, optimizer = model.stack, model.executor, model.optimizer
     with one_moment(variables := stack.weights):
         state = BackupState(
@@ -228,12 +228,12 @@ def save_backup(model: Trainable, path: Path, epoch: int) -> None:
 
 
 def restore_backup(model: Trainable, path: Path) -> int:
-    """Bring a model to the state of a backup, of the same layers and optimizer; return the epoch to go on with.
+    """Restore a backup of a model with the same layers and optimizer; return the epoch to resume with.
 
     Raises
     ------
     ValueError
-        The file is no backup, or not one of such a model. The model is as it was.
+        The file is no backup, or belongs to another kind of model. The model is unchanged.
     """
     stack, executor, optimizer = model.stack, model.executor, model.optimizer
     who, variables = stack.who("restore"), stack.weights

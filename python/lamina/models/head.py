@@ -1,4 +1,4 @@
-"""The head of a network in training: loss and metrics as the engine calls them."""
+"""The head of a network in training: converts loss and metrics to the engine's form."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ Array = npt.NDArray[Any]
 
 
 class Given:
-    """Targets as the user gave them, for metrics of the user's own, which the engine tells of rows by their numbers."""
+    """The targets as the user gave them, for user-defined metrics; the engine passes row indices into them."""
 
     def __init__(self) -> None:
         self._y: Array = np.empty(0)
 
     def hold(self, y: Array) -> None:
-        """Take the targets of the run that begins."""
+        """Store the targets of the run that begins."""
         self._y = y
 
     def release(self) -> None:
-        """Let go of them: they are the user's."""
+        """Drop the targets, so that the user's memory is not kept alive."""
         self._y = np.empty(0)
 
     def __reduce__(self) -> Any:
         return Given, ()
 
     def rows(self, numbers: Array) -> Array:
-        """Return rows of the targets, a copy in native byte order."""
+        """Return the rows of the targets with these indices, copied, in native byte order."""
         found = self._y[numbers]
         return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
 
 
 def loss_spec(loss: Loss, weight: float, head: Kernel | None) -> LossSpec:
-    """Return a loss as the engine takes it; with `head` it includes the network's final activation."""
+    """Return the engine's form of a loss; with `head` it includes the network's final activation."""
     kernel: Any = loss.logits_kernel if head is not None or loss.from_logits else loss.kernel
     if loss.in_python or kernel is None:
         kernel = _host_loss(loss)
@@ -51,7 +51,7 @@ def loss_spec(loss: Loss, weight: float, head: Kernel | None) -> LossSpec:
 
 
 def _host_loss(loss: Loss) -> Any:
-    """Return a loss that is written in Python as the engine calls it."""
+    """Return the function that the engine calls for a loss that no kernel computes."""
 
     def evaluate(y_true: Array, y_pred: Array, weight: Array | None, need_gradient: bool) -> RowLosses:
         return loss.evaluate(y_true, y_pred, weight, need_gradient=need_gradient)
@@ -60,12 +60,12 @@ def _host_loss(loss: Loss) -> Any:
 
 
 def metric_spec(metric: Metric, weighted: bool, target: int, given: Given, output: Shape) -> MetricSpec:
-    """Return a metric as the engine takes it.
+    """Return the engine's form of a metric.
 
     Parameters
     ----------
     target : int
-        Number of its targets, 0 for those of the loss.
+        Index into the trainer's targets; 0 for those of the loss.
     output : tuple of int
         Shape of a row of the model's output.
     """
@@ -76,7 +76,7 @@ def metric_spec(metric: Metric, weighted: bool, target: int, given: Given, outpu
 
 
 def _host_metric(metric: Metric, weighted: bool, given: Given, output: Shape) -> Any:
-    """Return a metric that is written in Python as the engine calls it: its values of rows."""
+    """Return the function that the engine calls for a metric written in Python; it returns a value for each row."""
     who = f"{type(metric).__name__} {metric.name!r}"
     lines = math.prod(output[:-1])
 

@@ -1,4 +1,4 @@
-"""Models from files, and into files."""
+"""Functions that load and save models."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def load_model(
     filepath : str or Path
         Ends in ``.safetensors``.
     custom_objects : dict, optional
-        Name → class, for layers and rules of one's own; what is registered need not be named.
+        Name → class or function, for user-defined ones that are not registered.
     compile : bool
-        Whether to restore optimizer (state included), loss and metrics too.
+        Whether to restore optimizer (with its state), loss and metrics, too.
     safe_mode : bool
         Accepted as in Keras: files never hold code here.
 
@@ -35,7 +35,7 @@ def load_model(
     FileNotFoundError
         There is no such file.
     ValueError
-        The suffix, or the file is damaged or not lamina's.
+        The suffix is another one, or the file is damaged or not written by lamina.
     """
     with custom_object_scope(custom_objects):
         found: Any = files.load_model(filepath, flag("load_model", "compile", compile))

@@ -1,4 +1,4 @@
-"""Loops over epochs and batches, between the events that callbacks listen to."""
+"""Loops over epochs and batches, which call the callbacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Order = npt.NDArray[np.int64]
 
 
 class Stoppable(Protocol):
-    """A model as loops see it: what runs it, what its orders of rows depend on, and what callbacks may set."""
+    """The part of a model that the loops use: executor, seed, and the flags that callbacks may set."""
 
     seed: int
     stop_training: bool
@@ -38,14 +38,14 @@ class Stoppable(Protocol):
 
 
 class _Place(NamedTuple):
-    """Where an epoch of so many steps ended: the next row, and the order of rows that it is in."""
+    """Where an epoch with `steps_per_epoch` ended: position of the next row, and the row order that it indexes."""
 
     first: int
     order: Order | None
 
 
 class Loops:
-    """Goes through rows or batches of a call.
+    """Loops over the rows or batches of a call.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Loops:
     def train_epoch(
         self, run: Run, source: Prepared | Stream, size: int, steps: int | None, shuffle: bool, class_weight: Any
     ) -> None:
-        """Train one epoch: all rows, so many steps, or what yields batches."""
+        """Train one epoch: all rows, `steps` batches of them, or the batches of a stream."""
         if isinstance(source, Stream):
             self._train_stream(run, source, class_weight)
             self._executor.shuffles += 1
@@ -107,7 +107,7 @@ class Loops:
             events.advance(-(-rows // size), run.logs)
 
     def _train_one(self, run: Run, prepared: Prepared, order: Order | None, first: int, rows: int, index: int) -> None:
-        """Train one batch, between its events."""
+        """Train one batch, and call its callbacks."""
         self._call("on_train_batch_begin", index, {})
         with run.turn():
             run.take_over()
@@ -119,7 +119,7 @@ class Loops:
             self._events.advance(1, run.logs)
 
     def _train_steps(self, run: Run, prepared: Prepared, size: int, steps: int, shuffle: bool) -> None:
-        """Train so many batches, from where the last epoch ended, or what is left of the rows."""
+        """Train `steps` batches, beginning where the last epoch ended; fewer if the rows run out."""
         total = prepared.rows
         first, order = self._place
         for index in range(steps):
@@ -154,7 +154,7 @@ class Loops:
     # Evaluation.
 
     def evaluate(self, source: Prepared | Stream, size: int | None, steps: int | None, method: str) -> dict[str, Any]:
-        """Return loss and metrics on rows, or on what yields batches; without a size `steps` batches are all rows."""
+        """Return loss and metrics on rows or a stream; `steps` without `size` divides all rows into `steps` batches."""
         self._model.stop_evaluating = False
         if isinstance(source, Stream):
             return self._evaluate_stream(source, method)
@@ -187,7 +187,7 @@ class Loops:
         return logs
 
     def _evaluate_one(self, run: Run, prepared: Prepared, first: int, rows: int, size: int, index: int) -> None:
-        """Evaluate one batch, between its events."""
+        """Evaluate one batch, and call its callbacks."""
         self._call("on_test_batch_begin", index, {})
         with run.turn():
             run.take_over()

@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 
 class Predicting(Model):
-    """The methods of a model that run it, and what callbacks set."""
+    """The methods of a model that run it, and the flag by which callbacks stop them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,14 +46,14 @@ class Predicting(Model):
         Parameters
         ----------
         x : array_like, shape (n, ...), or iterable of batches
-            n may be 0. Of batches ``(x, y)`` the targets are left out.
+            n may be 0. In batches ``(x, y)`` the targets are ignored.
         batch_size : int, >= 1, optional
-            Rows that layers written in Python get at a time, and of a batch between callbacks; 32 if omitted. A row's
-            prediction has the same bits whatever it is.
+            Number of rows that layers written in Python get at a time, and of a batch with callbacks; 32 if omitted. A
+            row's prediction has the same bits for every batch size.
         verbose : {"auto", 0, 1, 2}
             Accepted as in Keras; nothing is printed.
         steps : int, >= 1, optional
-            Predict so many batches only.
+            Predict this many batches only.
         callbacks : list of Callback, optional
 
         Returns
@@ -97,7 +97,7 @@ class Predicting(Model):
         return any(isinstance(op, HostOp) for layer in self.stack.layers for op in layer.all_ops())
 
     def _predict_batches(self, events: CallbackList, batches: Iterable[Rows]) -> Iterator[Array]:
-        """Yield the outputs of batches, between their events."""
+        """Yield the outputs of batches, and call the callbacks."""
         self.stop_predicting = False
         events.call("on_predict_begin", {})
         for index, rows in enumerate(batches):
@@ -116,7 +116,7 @@ class Predicting(Model):
         ----------
         x : array_like, shape (n, ...)
         out : ndarray, shape (n, ...), of the model's dtype, optional
-            C-contiguous; receives the output, and nothing is allocated then. It must not share memory with `x`.
+            C-contiguous; the output is written there and no array is allocated. It must not share memory with `x`.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class Predicting(Model):
                 raise ValueError(f"{who}: out must not share memory with x.")
 
     def _rows_for(self, who: str, x: Any) -> Rows:
-        """Return a batch as rows, and make sure that there are parameters for it."""
+        """Return a batch as rows; build the model for them if it is not built."""
         rows = input_rows(who, x, self.stack.row_shape, self.stack.vocabulary)
         if not self.stack.built:
             self.build((None, *rows.shape[1:]))  # raises where another thread has built it for other rows
@@ -160,8 +160,8 @@ class Predicting(Model):
     def __call__(self, x: Any, training: bool | None = None) -> Array:
         """Return the output for one batch, as Keras's ``model(x)``.
 
-        With `training`, noise is added and batches are normalized by their own moments, which running means take up;
-        nothing is trained.
+        With `training`, noise is added, and batches are normalized by their own moments, which update the running
+        means; nothing is trained.
         """
         if training is not None and flag(self.stack.who("call"), "training", training):
             return self.executor.predict_as_in_training(self._rows_for(self.stack.who("call"), x))

@@ -1,4 +1,4 @@
-"""Prepared: the data of a call, checked against the model; nothing of the model changes here."""
+"""Prepared: the data of a call, checked against the model, which is not changed."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Prepared(NamedTuple):
     data : Data
     uses : list of MetricUse
     metric_targets : list of ndarray or None
-        Targets as each metric takes them, None where they are those of the loss.
+        For each metric the targets in the form that it reads; None if it shares those of the loss.
     labels : list of bool
-        Whether each of `targets` is class numbers, one for each row or line of output.
+        For each of `targets` whether it holds class numbers, one for each row or line of output.
     given : ndarray
         The targets as the user gave them.
     """
@@ -43,16 +43,16 @@ class Prepared(NamedTuple):
     given: Array
 
     def targets(self) -> list[Array]:
-        """Return the loss's targets, and those that metrics have of their own."""
+        """Return the targets of the loss, then those of the metrics that do not share them."""
         assert self.data.y is not None
         return [self.data.y, *(array for array in self.metric_targets if array is not None)]
 
     def arrays(self) -> dict[str, Any]:
-        """Return inputs, targets and weights as the engine's trainer takes them."""
+        """Return inputs, targets and weights as arguments of the engine's trainer."""
         return {"x": self.data.engine_input(), "targets": self.targets(), "sample_weight": self.data.sample_weight}
 
     def take(self, rows: Any) -> Prepared:
-        """Return some of the rows; metrics that read `given` find these by their numbers."""
+        """Return some of the rows. `given` is kept whole: metrics that read it index it with original row indices."""
         targets = [None if array is None else array[rows] for array in self.metric_targets]
         return Prepared(self.data.take(rows), self.uses, targets, self.labels, self.given)
 
@@ -84,7 +84,7 @@ def prepare(method: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sampl
         for use in uses:
             use.metric.check_rank(who, len(lines) + 2)
     metric_targets = [
-        np.repeat(np.arange(len(rows)), math.prod(lines))  # which row each line is of
+        np.repeat(np.arange(len(rows)), math.prod(lines))  # index of each line's row
         if use.metric.reads_given
         else _targets_of(who, use.metric, compiled.loss, y, targets, columns)
         for use in uses
@@ -99,7 +99,7 @@ def prepare(method: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sampl
 
 
 def _targets_of(who: str, metric: Metric, loss: Loss, y: Any, targets: Array, columns: int) -> Array | None:
-    """Return the targets as a metric takes them, None where they are those of the loss."""
+    """Return the targets in the form that a metric reads, None if it can share those of the loss."""
     if metric.wants_labels:
         return None if targets.ndim == 1 else label_array(who, "y", y, columns)
     shared = targets.ndim == 2 and not (metric.converts_targets or loss.converts_targets)
@@ -107,7 +107,7 @@ def _targets_of(who: str, metric: Metric, loss: Loss, y: Any, targets: Array, co
 
 
 def weighted_by_class(who: str, stack: Stack, prepared: Prepared, class_weight: Any, y: Any) -> Prepared:
-    """Return the rows, the first of `y`'s, weighted by their classes."""
+    """Return the rows with the weights of their classes; they are the first `prepared.rows` rows of `y`."""
     rows = prepared.rows
     columns = stack.planned_output(prepared.data.x.shape[1:])[-1]
     weights = data_module.class_weights(who, class_weight, real_array(who, "y", y)[:rows], columns)
@@ -116,6 +116,6 @@ def weighted_by_class(who: str, stack: Stack, prepared: Prepared, class_weight: 
 
 
 def split(who: str, prepared: Prepared, fraction: float) -> tuple[Prepared, Prepared]:
-    """Return the first rows, and the last `fraction` of them."""
+    """Return the rows without the last `fraction` of them, and that last part."""
     at = data_module.split_point(who, prepared.rows, fraction)
     return prepared.take(slice(0, at)), prepared.take(slice(at, None))

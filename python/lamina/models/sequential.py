@@ -30,7 +30,7 @@ __all__ = ["Sequential"]
 
 Array = npt.NDArray[Any]
 
-# What Keras calls in training and lamina would not.
+# Methods that Keras calls in training and lamina does not.
 _NOT_CALLED = frozenset(
     {
         "call", "compute_loss", "compute_mask", "compute_metrics", "make_predict_function", "make_test_function",
@@ -53,9 +53,9 @@ class Sequential(Trainable, Predicting):
     Parameters
     ----------
     layers : iterable of Layer or Sequential, optional
-        More can be added with `add`. Where the first gives an input shape, or is an `Input`, parameters are
-        made at once; otherwise when data are first seen, or by `build`. A `Sequential` among them shares its layers:
-        training either trains both.
+        More can be added with `add`. If the first layer has an input shape or is an `Input`, parameters are made at
+        once; otherwise when data are first seen, or by `build`. A nested `Sequential` shares its layers with this
+        model: training either trains both.
     trainable : bool
     name : str, optional
 
@@ -112,12 +112,12 @@ class Sequential(Trainable, Predicting):
 
     @property
     def layers(self) -> list[Part]:
-        """The layers, and models that are layers of this one, without the `Input`."""
+        """The layers and nested models, without the `Input`."""
         return list(self.stack.parts)
 
     @property
     def flat_layers(self) -> list[Layer]:
-        """The layers, with those of models among them in their place."""
+        """The layers; nested models are replaced by their layers."""
         return list(self.stack.layers)
 
     @property
@@ -136,15 +136,15 @@ class Sequential(Trainable, Predicting):
         ----------
         layer : Layer or Sequential
         rebuild : bool
-            Whether a subclass's own `build` is called where the input's shape is known. Layers are built anyway.
+            Whether to call `build` of a subclass if the input shape is known. Layers are built in any case.
 
         Raises
         ------
         TypeError
             Neither a layer nor a model.
         ValueError
-            Its name is taken, its dtype is not the model's, its input shape is not the output shape before it, or
-            it is an `Input` in the middle. The model stays as it was.
+            Its name is taken, its dtype is not the model's, its input shape is not the output shape of the layer
+            before it, or it is an `Input` and not the first layer. The model is unchanged.
         """
         who = self.stack.who("add")
         rebuild = flag(who, "rebuild", rebuild)
@@ -158,7 +158,7 @@ class Sequential(Trainable, Predicting):
             self._call_own_build()
 
     def _call_own_build(self) -> None:
-        """Call a subclass's `build` once the layers are built, which they are as they come."""
+        """Call `build` of a subclass if the layers are built, which `add` does if the input shape is known."""
         if self.built and type(self).build is not Sequential.build:
             self.build(self.input_shape)
 
@@ -273,7 +273,7 @@ class Sequential(Trainable, Predicting):
         Parameters
         ----------
         weights : list of array_like
-            Of the number, order and shapes of `get_weights`.
+            In number, order and shapes as `get_weights` returns them.
 
         Raises
         ------
@@ -322,7 +322,7 @@ class Sequential(Trainable, Predicting):
     # Saving.
 
     def get_config(self) -> dict[str, Any]:
-        """Return what makes the same model, without parameters' values, as Keras spells it."""
+        """Return the configuration that makes the same model, without parameters' values, in Keras's form."""
         stack = self.stack
         first = [] if stack.input is None else [stack.input]
         return {
@@ -342,7 +342,7 @@ class Sequential(Trainable, Predicting):
         ----------
         config : dict
         custom_objects : dict, optional
-            Name → class or function, for what is not lamina's.
+            Name → class or function, for user-defined ones.
         """
         who = f"{cls.__name__}.from_config"
         stored = loading.get()
@@ -365,36 +365,36 @@ class Sequential(Trainable, Predicting):
         return model
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: None = None) -> None:
-        """Write the model into one file: architecture, parameters, and how it was compiled, with its state.
+        """Write the model into one file: configuration, parameters, compile arguments, and the optimizer's state.
 
         Parameters
         ----------
         filepath : str or Path
-            Ends in ``.safetensors``. Keras's suffixes raise, for they promise Keras's format.
+            Ends in ``.safetensors``. Keras's suffixes raise, because Keras's formats are not written.
         overwrite : bool
-            False raises where the file exists.
+            False raises if the file exists.
         zipped : None
-            Keras's choice of its own format; another value raises.
+            An option of Keras's own format; another value raises.
 
         Raises
         ------
         ValueError
-            The suffix, an existing file, or the model is not built.
+            The suffix is another one, the file must not be overwritten, or the model is not built.
         """
         only_none(self.stack.who("save"), zipped=zipped)
         self.stack.require_built("save")
         files.save_model(self, filepath, overwrite)
 
     def check_saving(self, who: str) -> None:
-        """Raise where a file could not hold the model, for classes that a reader would not know."""
+        """Raise if the model cannot be saved because it uses classes or functions that are not registered."""
         files.check_classes(who, self)
 
     def save_backup(self, filepath: Any, epoch: int) -> None:
-        """Write all that training goes on from, but not what the model is made of; see `BackupAndRestore`."""
+        """Write the state from which training resumes, without the configuration; see `BackupAndRestore`."""
         files.save_backup(self, filepath, epoch)
 
     def restore_backup(self, filepath: Any) -> int:
-        """Bring the model to the state of a backup; return the epoch to go on with."""
+        """Restore the state of a backup; return the epoch to resume with."""
         return files.restore_backup(self, filepath)
 
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:
@@ -405,9 +405,9 @@ class Sequential(Trainable, Predicting):
         filepath : str or Path
             Ends in ``.safetensors``.
         overwrite : bool
-            False raises where the file exists.
+            False raises if the file exists.
         max_shard_size : None
-            There is one file; another value raises.
+            Files are not split; another value raises.
         """
         only_none(self.stack.who("save_weights"), max_shard_size=max_shard_size)
         self.stack.require_built("save_weights")
@@ -421,7 +421,7 @@ class Sequential(Trainable, Predicting):
         filepath : str or Path
             Ends in ``.safetensors``.
         skip_mismatch : bool
-            Leave parameters alone whose shape is another one in the file, instead of raising.
+            Skip parameters whose shape differs in the file, instead of raising.
 
         Raises
         ------
@@ -446,9 +446,9 @@ class Sequential(Trainable, Predicting):
             raise KindError(f"{self.stack.who('to_json')}: settings must be those of json.dumps; {error}.") from None
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Copy as usual; where another thread trains the model meanwhile, as it is at one moment between two steps.
+        """Copy as usual, or, if another thread is training the model, its state at one moment between two steps.
 
-        That copy is made apart: it does not share layers with other models that are copied or pickled together with it.
+        The latter is a separate pickle: it shares no layers with other models that are copied or pickled with it.
         """
         if _apart.get() is self:
             return super().__reduce_ex__(protocol)
@@ -460,7 +460,7 @@ class Sequential(Trainable, Predicting):
         return make, arguments, (state | {"_instead": witness} if isinstance(state, dict) else state), *others
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a state, or that of a copy that was made apart instead."""
+        """Take over a state, or that of the separate copy, if there is one in it."""
         instead = state.get("_instead")
         self.__dict__.update(instead.__dict__ if isinstance(instead, Sequential) else state)
         self.__dict__.pop("_instead", None)
@@ -470,9 +470,9 @@ class Sequential(Trainable, Predicting):
         return self.executor.fitting.taken_elsewhere() or self.executor.running.taken_elsewhere()
 
     def pickled_apart(self, protocol: Any) -> bytes:
-        """Return a pickle of the model alone, of one moment between two steps of training."""
+        """Return a pickle of the model alone, as it is at one moment between two steps of training."""
         before = _apart.get()
-        try:  # set within: Ctrl-C may come as soon as it is
+        try:  # set inside `try`: Ctrl-C may come right after it
             _apart.set(self)
             with self.stack.once, one_moment(self.weights):
                 return pickle.dumps(self, protocol)
@@ -484,7 +484,7 @@ class Sequential(Trainable, Predicting):
 
 
 class _Witness:
-    """The last part of a model's state that is pickled: None, or a copy of the model where it was trained meanwhile."""
+    """Last item of a model's pickled state: pickles as None, or as a new copy if the model was trained meanwhile."""
 
     def __init__(self, model: Sequential) -> None:
         self._model = model
@@ -500,7 +500,7 @@ class _Witness:
         return pickle.loads, (self._model.pickled_apart(protocol),)
 
 
-# The model that is being pickled apart from everything else.
+# The model of which `pickled_apart` is making a separate pickle.
 _apart: ContextVar[Any] = ContextVar("apart", default=None)
 
 

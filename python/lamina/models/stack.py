@@ -1,4 +1,4 @@
-"""Stack: what a model consists of, layer after layer: composition, shapes and building."""
+"""Stack: the layers of a model, their composition, shapes and building."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["NestedModel", "Part", "Stack"]
 
 
 class NestedModel(Protocol):
-    """A model as a part of another one."""
+    """A model that is a part of another model."""
 
     @property
     def name(self) -> str:
@@ -24,7 +24,7 @@ class NestedModel(Protocol):
 
     @property
     def stack(self) -> Stack:
-        """What the model consists of."""
+        """The model's layers."""
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -59,10 +59,10 @@ class Stack:
     ----------
     parts : list of Layer and model
     input : InputLayer or None
-        What says the shape of a row of input, once that is known.
+        Holds the shape of an input row, once that is known.
     built : bool
     once : Once
-        Guards building, and whatever else the model makes on first use.
+        Lock for building, and for everything else that the model makes on first use.
     """
 
     def __init__(self, kind: str, name: str) -> None:
@@ -73,7 +73,7 @@ class Stack:
         self.built = False
         self.once = Once()
         self._trainable = True
-        # Of the last `build`: the layers that it built and whether they kept parameters; the stacks, and their inputs.
+        # For `undo_build`: layers that the last `build` built and whether they kept parameters; stacks with inputs.
         self._before_build: tuple[list[tuple[Layer, bool]], list[tuple[Stack, InputLayer | None]]] = ([], [])
 
     def who(self, method: str | None = None) -> str:
@@ -85,13 +85,13 @@ class Stack:
 
     @property
     def layers(self) -> list[Layer]:
-        """All layers in the order in which they run, those of models among the parts in their place."""
+        """All layers in the order in which they run; nested models are replaced by their layers."""
         if not self._nested:
             return self.parts  # type: ignore[return-value]  # all of them are layers
         return [layer for part in self.parts for layer in _layers_of(part)]
 
     def all_models(self) -> list[NestedModel]:
-        """Return the models among the parts, and those in them."""
+        """Return all nested models, at any depth."""
         models = [part for part in self.parts if not isinstance(part, Layer)]
         return [one for model in models for one in (model, *model.stack.all_models())]
 
@@ -100,7 +100,7 @@ class Stack:
         return [self, *(model.stack for model in self.all_models())]
 
     def add(self, who: str, part: Part) -> None:
-        """Append a part; where that raises nothing has changed."""
+        """Append a part, or raise and change nothing."""
         if isinstance(part, InputLayer):
             if self.parts or self.input is not None:
                 raise ValueError(f"{who}: an Input must come first; the model has layers already.")
@@ -154,14 +154,14 @@ class Stack:
             part.trainable = value
 
     def remember_trainable(self, value: bool) -> None:
-        """Set `trainable` without telling the parts, which say so themselves in a configuration."""
+        """Set `trainable` of the model only: in a configuration each part has its own."""
         self._trainable = value
 
     # Shapes.
 
     @property
     def row_shape(self) -> Shape | None:
-        """Shape of one row of input, None where it is not known yet."""
+        """Shape of one row of input, None if it is not known yet."""
         return None if self.input is None else self.input.input_row_shape
 
     @property
@@ -171,7 +171,7 @@ class Stack:
 
     @property
     def default_dtype(self) -> str:
-        """The same, `lamina.config.floatx` where there are no layers."""
+        """The dtype of all layers, or `lamina.config.floatx` if there are none."""
         return self.dtype if self.parts else config.floatx()
 
     def require_layers(self) -> list[Layer]:
@@ -201,7 +201,7 @@ class Stack:
         return tuple(size for size in self.parts[-1].output_shape[1:] if size is not None) if self.built else None
 
     def planned_output(self, row_shape: Shape) -> Shape:
-        """Return the shape of one row of output for rows of a shape, built or not."""
+        """Return the shape of an output row for input rows of shape `row_shape`; the model need not be built."""
         self.require_layers()
         if self.built and row_shape == self.row_shape:
             shape = self.parts[-1].output_shape
@@ -211,11 +211,11 @@ class Stack:
 
     @property
     def vocabulary(self) -> int | None:
-        """How many rows the embedding table has whose indices the model reads; None where it reads numbers."""
+        """Number of rows of the embedding table whose row indices are the input; None for other input."""
         return self.layers[0].vocabulary if self.parts else None
 
     def check_masks(self, who: str) -> None:
-        """Raise where Keras would mask steps: in the loss, or in a normalization by the batch."""
+        """Raise if Keras would mask time steps, in the loss or in a BatchNormalization: masks are not supported."""
         masked = False
         for layer in self.layers:
             if isinstance(layer, Embedding):
@@ -250,7 +250,7 @@ class Stack:
     # Building.
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the parameters for a shape of input, batch first; where that fails nothing has changed."""
+        """Make the parameters for a shape of input, batch first; or raise and change nothing."""
         with self.once:
             self._build(input_shape)
 
@@ -282,7 +282,7 @@ class Stack:
         self.built = True
 
     def undo_build(self) -> None:
-        """Return to the state before the last `build`: without the parameters that were made then."""
+        """Undo the last `build`: drop the parameters that it made."""
         built, stacks = self._before_build
         for layer, keeps in built:
             layer.unplace(keeps)
@@ -292,7 +292,7 @@ class Stack:
 
     @property
     def built_last(self) -> list[tuple[Layer, bool]]:
-        """The layers that the last `build` built, and whether they kept parameters that they had."""
+        """The layers that the last `build` built, and whether each kept parameters that it had before."""
         return self._before_build[0]
 
 
@@ -301,17 +301,17 @@ def _layers_of(part: Part) -> list[Layer]:
 
 
 def _wanted_shape(part: Part) -> Shape | None:
-    """Return the shape of a row of input that a part says by itself, None where it says none."""
+    """Return the shape of an input row that a part was built with or given; None if it has none."""
     if isinstance(part, Layer):
         return part.input_row_shape if part.placed else part.wanted_input_shape
     return part.stack.row_shape
 
 
 def _build_part(who: str, part: Part, row_shape: Shape, built: list[tuple[Layer, bool]]) -> None:
-    """Build a part for rows of a shape; where it is built already, check that it is for these.
+    """Build a part for rows of a shape, or, if it is built already, check that the shape fits.
 
-    Layers that were built here, and not by another thread meanwhile, are added to `built`, with whether they kept
-    parameters.
+    Appends to `built` each layer that this call built (not another thread meanwhile), and whether it kept parameters
+    that it had before.
     """
     if isinstance(part, Layer):
         if part.placed:

@@ -74,9 +74,9 @@ def _trains(layer: Any) -> str:
 
 
 def _without_borders(widths: list[int], line_length: int) -> list[int]:
-    """Return the widths of the columns' contents where borders and padding take their part of the line, as in `rich`.
+    """Return the widths of the columns' contents, without borders and padding, computed as `rich` does.
 
-    A column has two places of padding and a border; what is too much is taken from all columns alike.
+    A column has two characters of padding and a border; the excess is taken from all columns equally.
     """
     over = sum(widths) + 3 * len(widths) + 1 - line_length
     found = []
@@ -112,7 +112,7 @@ def _in_range(stack: Stack, layer_range: Any) -> list[Part]:
 
 
 def _parts(layers: list[Part], expand_nested: bool, depth: int = 0) -> Iterator[tuple[Part, str]]:
-    """Yield layers with what is put before their names: a mark for those of a model that is a layer."""
+    """Yield layers and the prefix of their names: an indented mark for the layers of nested models."""
     for layer in layers:
         yield layer, "   " * depth + "└ " if depth else ""
         if expand_nested and not isinstance(layer, Layer):
@@ -127,7 +127,7 @@ def _cells(layer: Any, prefix: str) -> tuple[str, str, str]:
 
 
 def _wrap(row: tuple[str, ...], widths: list[int]) -> list[tuple[str, ...]]:
-    """Break cells that are too long over several lines, between words; a word that is too long is cut."""
+    """Return the lines of a row: long cells are wrapped between words; a word that is too long is cut."""
     parts = [_broken(cell, width) for cell, width in zip(row, widths, strict=True)]
     height = max(map(len, parts))
     return [tuple(part[i] if i < len(part) else "" for part in parts) for i in range(height)]

@@ -36,28 +36,28 @@ R = TypeVar("R")
 
 
 def _in_turn(fit: Callable[Concatenate[Trainable, P], R]) -> Callable[Concatenate[Trainable, P], R]:
-    """Let one thread after the other fit a model."""
+    """Make threads wait, so that only one at a time fits a model."""
 
     @functools.wraps(fit)
     def wait_and_fit(self: Trainable, *arguments: P.args, **settings: P.kwargs) -> R:
         with self.executor.fitting.of(self.stack.who(fit.__name__)):
             return fit(self, *arguments, **settings)
 
-    return wait_and_fit  # type: ignore[return-value]  # the same function, for which mypy has another spelling
+    return wait_and_fit  # type: ignore[return-value]  # the signature is unchanged; mypy cannot tell
 
 
 class Trainable(Model):
-    """The methods of a model that train and evaluate it, and what `compile` and callbacks set."""
+    """The methods of a model that train and evaluate it, and the attributes that `compile` and callbacks set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stop_training = self.stop_evaluating = False
-        # What `compile` was given, for code that looks at it: there is one way to execute.
+        # Arguments of `compile` for code that reads them; they have no effect.
         self.run_eagerly: bool = False
         self.jit_compile: Any = "auto"
         self.steps_per_execution: int = 1
-        self.fit_completed = False  # whether the last `fit` came to its end
-        self.initial_epoch: int | None = None  # where a callback wants `fit` to begin
+        self.fit_completed = False  # whether the last `fit` ended without an exception
+        self.initial_epoch: int | None = None  # a callback sets it to the epoch at which `fit` shall begin
         self.history: History | None = None
         self.validates = False  # whether the last `fit` had validation data
 
@@ -73,7 +73,7 @@ class Trainable(Model):
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
     ) -> None:
-        """Say how to train.
+        """Set optimizer, loss and metrics.
 
         Parameters
         ----------
@@ -82,16 +82,16 @@ class Trainable(Model):
         loss_weights : float, >= 0, or a list of one, optional
             Factor of the loss; penalties are not scaled.
         metrics : list of str or Metric, optional
-            ``"accuracy"`` becomes the accuracy that fits output and targets.
+            ``"accuracy"`` stands for the kind of accuracy that fits output and targets.
         weighted_metrics : list of str or Metric, optional
             The same, taking sample weights into account.
         run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
-            Accepted as in Keras, where they choose how to execute; here there is one way.
+            Accepted for Keras's sake; they have no effect.
 
         Raises
         ------
         TypeError, ValueError
-            An unknown name, with the nearest suggested. The model stays as it was.
+            A name is unknown; the message suggests the nearest. The model is unchanged.
         """
         who = self.stack.who("compile")
         run_eagerly = flag(who, "run_eagerly", run_eagerly)
@@ -139,11 +139,11 @@ class Trainable(Model):
 
     @property
     def knows_metrics(self) -> bool:
-        """Whether it is known which metrics there are: targets have been seen, or no name depends on them."""
+        """Whether all metrics are resolved: targets have been seen, or no metric's name depends on them."""
         return self.executor.compiled is not None and self.executor.compiled.knows_metrics
 
     def direction_of(self, name: str) -> str | None:
-        """Return "up" or "down" for the name of a metric in the logs: whether more or less is better; None: unknown."""
+        """Return "up" if larger values of the metric `name` in logs are better, "down" if smaller; None: unknown."""
         return None if self.executor.compiled is None else self.executor.compiled.direction_of(name)
 
     def reset_metrics(self) -> None:
@@ -156,11 +156,11 @@ class Trainable(Model):
         return {} if self.executor.compiled is None else self.executor.compiled.logs()
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Return how the model was compiled, as plain values; without the optimizer's state."""
+        """Return the arguments of `compile` as plain values, without the optimizer's state."""
         return self.executor.require_compiled("get_compile_config").config()
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as `get_compile_config` says."""
+        """Compile the model with the arguments that `get_compile_config` returned."""
         who = self.stack.who("compile_from_config")
         found = {name: deserialize_keras_object(value) for name, value in mapping(who, "config", config).items()}
         known = inspect.signature(self.compile).parameters
@@ -198,41 +198,39 @@ class Trainable(Model):
         Parameters
         ----------
         x : array_like, shape (n, ...), or iterable of batches
-            Rows of input. A C-ordered array of the model's dtype is read where it is; other dtypes are
-            converted batch by batch. Or what yields ``(x, y)`` or ``(x, y, sample_weight)``: a generator, a loader, a
-            sequence of batches.
+            Rows of input; a C-ordered array of the model's dtype is not copied, other dtypes are converted batch by
+            batch. Or a generator, a loader or a sequence of batches ``(x, y)`` or ``(x, y, sample_weight)``.
         y : array_like
-            Targets as the loss takes them; None where `x` yields batches.
+            Targets, in the form that the loss reads; None if `x` yields batches.
         batch_size : int, >= 1, optional
-            Rows of a step, 32 if omitted; the last batch of an epoch may be smaller.
+            Number of rows in a batch, 32 if omitted; the last batch of an epoch may be smaller.
         epochs : int, >= 0
-            Number of the epoch to stop before, counting from 0: with `initial_epoch` 0 how many there are.
+            Train the epochs from `initial_epoch` to ``epochs - 1``, counting from 0.
         verbose : {"auto", 0, 1, 2}
-            0 silent, 1 a progress bar an epoch, 2 a line an epoch; "auto" is 1 on a terminal or in a notebook, else 2.
+            0 silent, 1 a progress bar per epoch, 2 a line per epoch; "auto": 1 on a terminal or in a notebook, else 2.
         callbacks : list of Callback, optional
         validation_split : float in [0, 1)
-            Share of the last rows that is held back and evaluated after each epoch.
+            Fraction of the rows, the last ones, that is held back and evaluated after each epoch.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Evaluated after each epoch; overrides `validation_split`.
         shuffle : bool
             Whether each epoch takes the rows, or the batches of a sequence, in a new random order: a function of the
-            model's seed and of the number of epochs that it was trained for. The order of a generator or of another
-            iterable is its own.
+            model's seed and of the number of passes over data before. Generators and other iterables are not shuffled.
         class_weight : dict of int to float, or "balanced", optional
-            Factor of the loss of rows of a class, 1 for classes that are not named; "balanced" gives all classes the
-            same weight in all. Not together with `sample_weight`.
+            Class number → factor of the loss of its rows, 1 for classes that are not named; "balanced" gives all
+            classes the same total weight. Not together with `sample_weight`.
         sample_weight : array_like, shape (n,), optional
             Factor of each row's loss.
         initial_epoch : int, >= 0
             Number of the first epoch.
         steps_per_epoch, validation_steps : int, >= 1, optional
-            Batches of an epoch, and of an evaluation. An epoch goes on where the one before it ended; where the rows
-            run out it ends early, with a warning, and the next one begins anew. Without a batch size that many batches
-            are all rows.
+            Number of batches of an epoch, and of an evaluation. An epoch continues where the one before it ended; if
+            the rows run out it ends early, with a warning, and the next one begins anew. Without a batch size the rows
+            are divided into that many batches.
         validation_batch_size : int, >= 1, optional
             As `batch_size` if omitted.
         validation_freq : int, >= 1, or list of int
-            Evaluate after every so many epochs, or after those that are named, counting from 1.
+            Evaluate after every `validation_freq` epochs, or after the listed epochs, counting from 1.
 
         Returns
         -------
@@ -244,7 +242,7 @@ class Trainable(Model):
         RuntimeError
             The model is not compiled.
         TypeError, ValueError
-            Anything that does not fit. The model is as it was.
+            An argument does not fit. The model is unchanged.
         """
         who, executor = self.stack.who("fit"), self.executor
         compiled = executor.require_compiled("fit")
@@ -302,7 +300,7 @@ class Trainable(Model):
         try:
             if isinstance(source, Prepared):
                 executor.commit(source, self.build)
-                if isinstance(held_out, Prepared):  # raises where it cannot read them
+                if isinstance(held_out, Prepared):  # raises if the network cannot read them
                     executor.network(executor.fuses_head(), kind_of_rows(held_out.data.x))
             self.validates = held_out is not None
             events = CallbackList(listeners, model=self, verbose=level, epochs=end, steps=total or None)
@@ -348,7 +346,7 @@ class Trainable(Model):
         except KeyboardInterrupt:
             events.call("on_train_end", logs)
             raise
-        except BaseException:  # as in Keras, what is kept for the next try stays
+        except BaseException:  # as in Keras, `on_train_end` is not called, so that backups stay
             events.release()
             if executor.draws.value == draws and optimizer.batches == batches:
                 executor.shuffles = shuffles  # no step was taken
@@ -362,7 +360,7 @@ class Trainable(Model):
         return wanted if self.initial_epoch is None else self.initial_epoch
 
     def _order_of_batches(self, count: int) -> list[int]:
-        """Return the next order of a sequence of batches."""
+        """Return the next random order of a sequence of batches."""
         key = random.stream_key(self.seed, "batches")
         found: list[int] = random.permutation(key, self.executor.shuffles, count).tolist()
         return found
@@ -394,11 +392,11 @@ class Trainable(Model):
         x, y, sample_weight
             As in `fit`.
         batch_size : int, >= 1, optional
-            Bounds memory; 32 if omitted. Loss and metrics do not depend on it beyond rounding.
+            Bounds memory; 32 if omitted. The loss may depend on it, see Returns.
         verbose : {"auto", 0, 1, 2}
             2 prints the result; 0 and 1 do not.
         steps : int, >= 1, optional
-            Look at so many batches only.
+            Evaluate this many batches only.
         callbacks : list of Callback, optional
         return_dict : bool
 
@@ -406,8 +404,8 @@ class Trainable(Model):
         -------
         float, list of float, or dict
             The loss; with metrics a list that begins with it; with `return_dict` by name. The loss is the mean of the
-            batches' losses, weighted by their rows. So it depends on the batches, as in Keras, where its reduction is
-            "sum", or "mean_with_sample_weight" and there are weights.
+            batches' losses, weighted by their numbers of rows. So, as in Keras, it depends on the batch size if its
+            reduction is "sum", or "mean_with_sample_weight" and there are weights; else only up to rounding.
 
         Raises
         ------
@@ -486,7 +484,7 @@ class Trainable(Model):
         return self._as_result(logs, return_dict)
 
     def _prepared(self, method: str, x: Any, y: Any, sample_weight: Any) -> Prepared:
-        """Return data that passed all checks, the model built and ready for them."""
+        """Check the data of a call, build the model for them if need be, and return them."""
         prepared = prepare(method, self.stack, self.executor.require_compiled(method), x, y, sample_weight)
         self.executor.commit(prepared, self.build)
         return prepared
@@ -500,7 +498,7 @@ class Trainable(Model):
 
 
 def _same_rows(who: str, prepared: Prepared, held_out: Prepared) -> None:
-    """Raise unless the rows of validation data have the shape of the others."""
+    """Raise unless the rows of validation data have the shape of the training rows."""
     if held_out.data.x.shape[1:] != prepared.data.x.shape[1:]:
         raise ValueError(
             f"{who}: the rows of validation_data must have shape {prepared.data.x.shape[1:]} as those of x; "
@@ -509,7 +507,7 @@ def _same_rows(who: str, prepared: Prepared, held_out: Prepared) -> None:
 
 
 def _epochs_to_validate(who: str, validation_freq: Any) -> Callable[[int], bool]:
-    """Return whether to evaluate after an epoch, counting from 1: every so many, or those that are named."""
+    """Return a function that says whether to evaluate after an epoch, counting from 1."""
     if isinstance(validation_freq, (list, tuple, set)):
         named = {integer(who, "validation_freq", epoch) for epoch in validation_freq}
         return lambda epoch: epoch in named

@@ -29,7 +29,7 @@ __all__ = [
     "serialize",
 ]
 
-# By lower-case name: as in Keras, capitals do not count.
+# As in Keras, names are not case-sensitive.
 REGISTRY = Registry(
     "optimizers",
     "optimizer",
@@ -40,7 +40,7 @@ REGISTRY = Registry(
 
 
 def get(identifier: object) -> Optimizer | None:
-    """Return an optimizer from a name, a configuration, a class or an instance; in names capitals do not count.
+    """Return an optimizer from a name, a configuration, a class or an instance; names are not case-sensitive.
 
     None stays None.
 

@@ -16,7 +16,7 @@ class Adam(Optimizer):
 
     With ``t`` counting steps from 1: ``m ← β₁m + (1 - β₁)g``, ``v ← β₂v + (1 - β₂)g²`` and
     ``θ ← θ - η √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + ε)`` (Kingma & Ba 2015, algorithm 1 in the order of its section 2).
-    With AMSGrad the largest ``v`` so far takes its place (Reddi et al. 2018). Weight decay comes first:
+    With AMSGrad the largest ``v`` so far replaces ``v`` (Reddi et al. 2018). Weight decay comes first:
     ``θ ← θ - ηλθ``.
 
     Parameters
@@ -111,7 +111,7 @@ class AdamW(Adam):
 
 
 class _TwoMeans(Optimizer):
-    """What `Adamax` and `Nadam` share: their arguments."""
+    """Base class of `Adamax` and `Nadam`: their arguments."""
 
     beta_1 = Argument(number, 0, below=1)
     beta_2 = Argument(number, 0, below=1)

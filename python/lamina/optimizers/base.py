@@ -1,4 +1,4 @@
-"""Optimizer: what every optimizer is."""
+"""Optimizer: the base class of optimizers."""
 
 from __future__ import annotations
 
@@ -47,25 +47,26 @@ class Optimizer(Configurable):
     Parameters
     ----------
     learning_rate : float, >= 0, LearningRateSchedule or callable
-        A schedule is called with the number of batches seen, another callable with nothing, before each batch.
+        For each batch a schedule is called with the number of batches before it, another callable without arguments;
+        `fit` may call them for several batches ahead.
     weight_decay : float, >= 0, optional
-        Decoupled: before each step parameters shrink by ``learning_rate * weight_decay`` of themselves.
+        Decoupled: each step first multiplies parameters by ``1 - learning_rate * weight_decay``.
     clipnorm : float, > 0, optional
-        Each gradient whose norm is larger is scaled to that norm.
+        A gradient with a larger norm is scaled down to this norm.
     clipvalue : float, > 0, optional
-        Elements of gradients are kept within ``[-clipvalue, clipvalue]``.
+        Elements of gradients are clipped to ``[-clipvalue, clipvalue]``.
     global_clipnorm : float, > 0, optional
         All gradients are scaled together, so that the norm of all their elements is at most this.
     use_ema : bool
         Keep a running average of the parameters, ``a ← ema_momentum a + (1 - ema_momentum) θ`` after each batch; `fit`
-        ends by putting it in place of the parameters.
+        ends by replacing the parameters with it.
     ema_momentum : float in [0, 1]
     ema_overwrite_frequency : int, >= 1, optional
-        Put the average in place of the parameters also after every so many steps.
+        Also replace the parameters with the average every time after this number of steps.
     loss_scale_factor : float, >= 0, optional
-        What `apply` divides gradients by, for loops of one's own. `fit` scales nothing: there is no float16 to serve.
+        `apply` divides gradients by this, for custom loops. `fit` does not scale the loss, as there is no float16.
     gradient_accumulation_steps : int, >= 2, optional
-        Take a step only after so many batches, with the mean of their gradients.
+        Take one step per this number of batches, with the mean of their gradients.
     name : str, optional
 
     Attributes
@@ -122,7 +123,7 @@ class Optimizer(Configurable):
         self._slots = Slots(self.state_names())
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute: an argument as the constructor would take it."""
+        """Set an attribute; renew the slots if an argument now needs other state."""
         before = self.__dict__.get(name, self)
         super().__setattr__(name, value)
         if before is self or name.startswith("_") or "_slots" not in self.__dict__:
@@ -134,11 +135,11 @@ class Optimizer(Configurable):
             raise
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the step that another thread is taking."""
+        """Return the state without a step that another thread is taking."""
         return self.__dict__ | {"_step": _Step()}
 
     def check_together(self) -> None:
-        """Raise where arguments do not go with each other."""
+        """Raise if the arguments contradict each other."""
         limits = (self.clipnorm, self.clipvalue, self.global_clipnorm)
         if sum(limit is not None for limit in limits) > 1:
             raise ValueError(
@@ -146,7 +147,7 @@ class Optimizer(Configurable):
             )
 
     def _renew_slots(self, name: str, before: Any) -> None:
-        """Have the state that the arguments ask for; once training has begun it must be the state that there is."""
+        """Replace the slots if the arguments now need other state; raise if variables are being trained already."""
         wanted = self.state_names()
         if list(wanted) == self._slots.names:
             return
@@ -159,7 +160,7 @@ class Optimizer(Configurable):
 
     @property
     def batches(self) -> int:
-        """Batches seen so far: as many as steps, but for accumulation."""
+        """The number of batches seen so far; it equals the number of steps without gradient accumulation."""
         return self._batches.value
 
     @batches.setter
@@ -167,7 +168,7 @@ class Optimizer(Configurable):
         self._batches.value = value
 
     def counting(self, run: Steps | None) -> AbstractContextManager[None]:
-        """Return a context manager in which a run of the engine counts the batches, or nobody does."""
+        """Return a context manager in which `batches` follows a run of the engine; for None it stays as it is."""
         return nullcontext() if run is None else self._batches.during(run)
 
     @property
@@ -183,13 +184,13 @@ class Optimizer(Configurable):
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
-        """Say which variables do not decay; before the first step. A second call replaces what the first one said.
+        """Exclude variables from weight decay, before the first step. A second call replaces the first one.
 
         Parameters
         ----------
         var_list : iterable of Variable, optional
         var_names : iterable of str, optional
-            Regular expressions that are looked for in the variables' names, as "kernel" and "bias".
+            Regular expressions that are searched for in the variables' names, such as "kernel" and "bias".
         """
         if self.batches:
             raise ValueError(f"{type(self).__name__}: exclude_from_weight_decay must be called before the first step.")
@@ -206,7 +207,7 @@ class Optimizer(Configurable):
 
     @property
     def without_decay(self) -> tuple[list[str], list[str]]:
-        """Paths of variables, and patterns of their names, that weight decay leaves alone."""
+        """Paths and name patterns of the variables without weight decay."""
         return self._without_decay
 
     @without_decay.setter
@@ -252,11 +253,11 @@ class Optimizer(Configurable):
 
     @property
     def rate(self) -> Any:
-        """What the learning rate was set to: a number, a schedule or a function."""
+        """The learning rate as it was set: a number, a schedule or a function."""
         return self._learning_rate
 
     def rate_if_constant(self) -> float | None:
-        """Return the learning rate, None where it follows a schedule or a function."""
+        """Return the learning rate, None if it follows a schedule or a function."""
         return self._learning_rate if isinstance(self._learning_rate, float) else None
 
     def _rate_after(self, batches: int) -> float:
@@ -273,16 +274,19 @@ class Optimizer(Configurable):
     def slot_names(self) -> tuple[str | None, ...]:
         """Return the names of the arrays of state that the compiled optimizer keeps beside each variable, in order.
 
-        None stands for one that these arguments do not need.
+        None stands for an array that these arguments do not need.
         """
         return ()
 
     def initial_state(self, name: str) -> float:
-        """Return what all elements of one kind of state begin with."""
+        """Return the initial value of all elements of one kind of state."""
         return 0.0
 
     def _first_state(self, name: str) -> float | None:
-        """Return what state begins with; None for the parameters: a layer may be trained later than others."""
+        """Return the initial value of one kind of state, None for the parameters' values.
+
+        The average begins as the parameters, as the training of a layer may begin later than that of others.
+        """
         return None if name == "average" else self.initial_state(name)
 
     def state_names(self) -> tuple[str, ...]:
@@ -299,22 +303,22 @@ class Optimizer(Configurable):
 
     @property
     def in_python(self) -> bool:
-        """Whether steps go through `apply`: for what is written in Python, alone or as a subclass of a compiled one."""
+        """Whether `update` or `apply` is written in Python, also in a subclass of a compiled optimizer."""
         kind = type(self)
         return self.kernel is None or redefines(kind, "update", "kernel") or redefines(kind, "apply", "kernel")
 
     def settings(self, decay: bool = True) -> list[float]:
-        """Return what the compiled optimizer takes besides the learning rate, in its order; without decay if asked."""
+        """Return the compiled optimizer's settings besides the rate, in order; weight decay is 0 without `decay`."""
         return []
 
     def rates(self, steps: int) -> list[float]:
-        """Return the learning rates of the next batches; the last one holds from there on."""
+        """Return the learning rates of the next batches; the last one applies to all later batches too."""
         rate = self._learning_rate
         if isinstance(rate, float):
             return [rate]
         begun, found = self.batches, []
         for step in range(begun, begun + steps):
-            with self._batches.assumed(step):  # which a function of one's own may look at
+            with self._batches.assumed(step):  # a user's function may read `iterations`
                 found.append(self._rate_after(step))
         return found
 
@@ -342,7 +346,7 @@ class Optimizer(Configurable):
         return {f"{name}/{v.path}": self.slot(name, v).numpy() for name in self.state_names() for v in variables}
 
     def load_slot_arrays(self, arrays: dict[str, Array], variables: Sequence[Variable]) -> None:
-        """Take over state as `slot_arrays` returns it for the same variables."""
+        """Set the state of variables from arrays that `slot_arrays` returned."""
         for name in self.state_names():
             for variable in variables:
                 own, array = self.slot(name, variable), arrays[f"{name}/{variable.path}"]
@@ -352,7 +356,7 @@ class Optimizer(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """Batches seen, the learning rate where it follows no rule, then the state beside each trained variable."""
+        """Batches seen, the learning rate if it is a number, then the state of each trained variable."""
         own = [self._as_variable("iteration", np.array(self.batches, np.int32), self._set_batches)]
         if isinstance(self._learning_rate, float):
             rate = np.array(self._learning_rate, config.floatx())
@@ -360,7 +364,7 @@ class Optimizer(Configurable):
         return own + self._states(self._trained)
 
     def _as_variable(self, name: str, value: Array, take: Callable[[Any], None]) -> Variable:
-        """Return a variable that is of the optimizer's own: what is assigned to it is taken over."""
+        """Return a variable for a value of the optimizer; `take` is called with a value that is assigned to it."""
         variable = Variable.holding(value, name, name, False)
         variable.on_assign = lambda: take(variable.value.item())
         return variable
@@ -369,7 +373,7 @@ class Optimizer(Configurable):
         self.batches = integer(type(self).__name__, "iteration", value, 0)
 
     def build(self, variables: Sequence[Variable]) -> None:
-        """Say which variables will be trained; `fit` does.
+        """Set the variables to train; `fit` calls this.
 
         Raises
         ------
@@ -388,11 +392,11 @@ class Optimizer(Configurable):
 
     @property
     def built(self) -> bool:
-        """Whether it is known which variables are trained."""
+        """Whether the variables to train are set."""
         return bool(self._trained)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Take over batches seen, learning rate and state, as `variables` has them; after `build`.
+        """Set batches seen, learning rate and state, in the order of `variables`; call `build` before.
 
         Raises
         ------
@@ -420,11 +424,11 @@ class Optimizer(Configurable):
         store_arrays(type(self).__name__, store, [variable.numpy() for variable in self.variables])
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
-        """Take `variables` from a mapping that `save_own_variables` filled."""
+        """Set `variables` from a mapping that `save_own_variables` filled."""
         self.set_weights(stored_arrays(type(self).__name__, store, len(self.variables)))
 
     def check_trainable(self) -> None:
-        """Raise where a subclass defines Keras's `update_step`, which is not called here."""
+        """Raise if a subclass defines Keras's `update_step` or overrides `scale_loss`: `fit` calls neither."""
         if hasattr(type(self), "update_step"):
             raise KindError(
                 f"{type(self).__name__}: an optimizer written in Python defines update(variable, gradient); its "
@@ -437,7 +441,7 @@ class Optimizer(Configurable):
             )
 
     def spec_key(self) -> list[Any]:
-        """Return what `update_spec` depends on beside the blocks."""
+        """Return the values on which `update_spec` depends, besides the blocks."""
         return [
             self, self.settings(), self._without_decay, self.clipping, self.use_ema, self.ema_momentum,
             self.ema_overwrite_frequency, self.gradient_accumulation_steps,
@@ -446,13 +450,13 @@ class Optimizer(Configurable):
     def update_spec(
         self, blocks: Sequence[tuple[_core.Parameters, Sequence[Variable | None]] | None], penalties: bool = True
     ) -> UpdateSpec:
-        """Return what the engine needs to know to take steps.
+        """Return the specification of steps that the engine takes.
 
         Parameters
         ----------
         blocks : sequence
-            None for an op without parameters; else its block, and for each tensor in it the variable that is trained,
-            or None.
+            For each op its block and, for each tensor of the block, the variable to train or None; None for an op
+            without parameters.
         penalties : bool
             Whether the engine adds the gradients of the regularizers' penalties.
         """
@@ -502,7 +506,7 @@ class Optimizer(Configurable):
         GivenStep([variable], [ready], self._bare_spec).take(self.iterations, self.rates(1)[0], None)
 
     def _bare_spec(self, blocks: Blocks) -> UpdateSpec:
-        """Return the specification of the formula alone: nothing is clipped, accumulated, averaged or constrained."""
+        """Return the specification of the update formula alone, without clipping, accumulation, average, constraint."""
         assert self.kernel is not None
         layers = [
             LayerUpdateSpec(
@@ -519,7 +523,7 @@ class Optimizer(Configurable):
         Parameters
         ----------
         gradients : sequence of array_like or None
-            None where a variable has none: it stays as it is, and a warning names it.
+            None for a variable without a gradient: it stays unchanged, and a warning names it.
         variables : sequence of Variable, optional
             In the same order; those of `build` if omitted.
 
@@ -552,11 +556,11 @@ class Optimizer(Configurable):
             raise RuntimeError(f"{who}: apply must not be called from inside a step that the optimizer takes.")
         ready = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
         step = GivenStep(variables, ready, lambda blocks: self.update_spec(blocks, penalties=False))
-        # Where code of the user's runs it may fail between two of the variables.
+        # User code may fail between two variables: keep the values to restore them.
         may_fail = self.in_python or _host_constraint(variables)
         kept = [(v, v.numpy()) for v in (*variables, *self._states(variables))] if may_fail else []
         rate = self.rates(1)[0]
-        # A step is taken whole or not at all; others see the variables before it or after it.
+        # A step is atomic: it is undone if it fails, and other threads see the variables before or after it.
         with one_moment(variables, write=True), interrupts_later():
             try:
                 self._step.rate, self._step.thread = rate, threading.get_ident()
@@ -569,7 +573,7 @@ class Optimizer(Configurable):
                 self._step.rate = self._step.thread = None
 
     def _read_gradient(self, who: str, gradient: Any, variable: Variable) -> Array:
-        """Return a copy of a gradient, of its variable's dtype and not scaled."""
+        """Return a copy of a gradient in its variable's dtype, divided by the loss scale."""
         array = real_array(who, f"the gradient of {variable.path!r}", gradient)
         if array.shape != variable.shape:
             raise ValueError(
@@ -581,12 +585,12 @@ class Optimizer(Configurable):
         return copy
 
     def scale_loss(self, loss: Any) -> Any:
-        """Return the loss whose gradients `apply` takes: multiplied by `loss_scale_factor`."""
+        """Return the loss times `loss_scale_factor`; `apply` takes the gradients of this product."""
         real_array(type(self).__name__, "loss", loss)
         return loss * self.loss_scale_factor if self.loss_scale_factor else loss
 
     def finalize_variable_values(self, variables: Sequence[Variable]) -> None:
-        """Put the running averages, where they are kept, in place of the variables."""
+        """Replace the variables with their running averages if `use_ema` is set."""
         if self.use_ema and self.batches:
             with one_moment(variables, write=True):
                 for variable in variables:

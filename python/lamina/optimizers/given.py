@@ -1,4 +1,4 @@
-"""GivenStep: a step of an optimizer whose gradients come from outside the engine."""
+"""GivenStep: an optimizer step with gradients that come from outside the engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lamina._engine.variable import Variable
 __all__ = ["GivenStep", "constrained"]
 
 Array = npt.NDArray[Any]
-# Of each block of parameters: it, and for each of its tensors the variable that is trained, or None.
+# Blocks of parameters, each with the variable to train, or None, for each of its tensors.
 Blocks = Sequence[tuple[_core.Parameters, Sequence[Variable | None]]]
 
 
@@ -42,7 +42,7 @@ class GivenStep:
         self, variables: Sequence[Variable], gradients: Sequence[Array], spec_of: Callable[[Blocks], UpdateSpec]
     ) -> None:
         self._variables = variables
-        self._places: list[tuple[int, int]] = []  # of each variable its block's number and its tensor
+        self._places: list[tuple[int, int]] = []  # for each variable the index of its block and its tensor
         numbers: dict[_core.Parameters, int] = {}
         trained: list[list[Variable | None]] = []
         for variable in variables:
@@ -62,7 +62,7 @@ class GivenStep:
         Parameters
         ----------
         iteration : int
-            Batches before this one.
+            Number of batches before this one.
         rate : float
             Learning rate.
         update : callable or None
@@ -92,7 +92,7 @@ class GivenStep:
 
 
 def constrained(variable: Variable) -> Array:
-    """Return the values of a variable as its constraint makes them, or raise where that returns something else."""
+    """Return the values that a variable's constraint returns, or raise if they do not have its shape."""
     assert variable.constraint is not None
     found = real_array(f"the constraint of {variable.path!r}", "what it returns", variable.constraint(variable.numpy()))
     if found.shape != variable.shape:

@@ -62,7 +62,7 @@ class RMSprop(Optimizer):
         super().__init__(learning_rate, weight_decay, **shared)
 
     def slot_names(self) -> tuple[str | None, ...]:
-        """Return the names of the running mean, of the momentum and of the mean gradient, where there are these."""
+        """Return the names of the running mean, the momentum and the mean gradient; None for an unused one."""
         return (
             "velocity",
             "momentum" if self.momentum else None,
@@ -93,7 +93,7 @@ class Adagrad(Optimizer):
     learning_rate : float, >= 0, or LearningRateSchedule
         ``η``.
     initial_accumulator_value : float, >= 0
-        Where ``a`` begins.
+        Initial value of ``a``.
     epsilon : float, >= 0
         ``ε``, inside the root.
     weight_decay, **shared
@@ -126,7 +126,7 @@ class Adagrad(Optimizer):
         return ("accumulator",)
 
     def initial_state(self, name: str) -> float:
-        """Return where the sum begins."""
+        """Return the initial value of the sum."""
         return self.initial_accumulator_value if name == "accumulator" else super().initial_state(name)
 
     def settings(self, decay: bool = True) -> list[float]:

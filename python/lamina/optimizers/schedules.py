@@ -1,7 +1,7 @@
 """Learning rates that change with the number of batches seen.
 
-A schedule is called with the number of batches before this one, and returns the learning rate of the next step. One of
-one's own is a subclass of `LearningRateSchedule` that defines ``__call__`` and ``get_config``.
+A schedule is called with the number of batches before this one, and returns the learning rate of this batch. A custom
+schedule is a subclass of `LearningRateSchedule` that defines ``__call__`` and ``get_config``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def _steps(who: str, name: str, value: Any) -> float:
-    """Return a number of steps above 0, an int where it was one, or raise."""
+    """Return a number of batches above 0, as an int if it is whole, or raise."""
     found = number(who, name, value, above=0)
     return int(found) if found.is_integer() else found
 
@@ -42,7 +42,7 @@ class LearningRateSchedule(Configurable):
 
     def _checked(self, step: Any) -> float:
         """Return a number of batches as a float, or raise."""
-        step = step.numpy() if hasattr(step, "numpy") else step  # a Variable, as loops of one's own count in
+        step = step.numpy() if hasattr(step, "numpy") else step  # a Variable, with which custom loops may count
         return number(type(self).__name__, "step", step)
 
     def __call__(self, step: float) -> float:
@@ -51,7 +51,7 @@ class LearningRateSchedule(Configurable):
 
 
 class _Decay(LearningRateSchedule):
-    """A schedule with a first rate and a number of batches."""
+    """Base class of schedules with an initial rate and a number of batches."""
 
     name = Argument(text)
     initial_learning_rate = Argument(number, least=0)
@@ -171,7 +171,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         self.check_together()
 
     def check_together(self) -> None:
-        """Raise where arguments do not go with each other."""
+        """Raise if the arguments contradict each other."""
         who = type(self).__name__
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
@@ -196,11 +196,11 @@ class PolynomialDecay(_Decay):
     ----------
     initial_learning_rate : float, >= 0
     decay_steps : int, > 0
-        After which the rate stays at `end_learning_rate`.
+        Number of batches after which the rate stays at `end_learning_rate`.
     end_learning_rate : float, >= 0
     power : float, >= 0
     cycle : bool
-        Instead of staying there, go on with the next multiple of `decay_steps`.
+        Instead of staying there, decay until the next multiple of `decay_steps`, as if that were `decay_steps`.
     name : str
 
     Examples
@@ -245,10 +245,10 @@ class PolynomialDecay(_Decay):
 
 
 class CosineDecay(_Decay):
-    """A half wave of the cosine from a rate down to `alpha` times it, after a linear warm-up if asked for.
+    """Half a cosine wave from a rate down to `alpha` times this rate, after an optional linear warm-up.
 
     ``rate * ((1 - alpha) * (1 + cos(pi * step / decay_steps)) / 2 + alpha)`` (Loshchilov & Hutter 2017). With
-    `warmup_target` the rate first rises from `initial_learning_rate` to that in `warmup_steps`, and decays from there.
+    `warmup_target` the rate first rises from `initial_learning_rate` to this target in `warmup_steps`, then decays.
 
     Parameters
     ----------
@@ -304,7 +304,7 @@ class CosineDecay(_Decay):
 
 
 class CosineDecayRestarts(LearningRateSchedule):
-    """`CosineDecay` again and again, each time `t_mul` times as long and from `m_mul` times the rate.
+    """Repeats `CosineDecay`, each time `t_mul` times as long and from `m_mul` times the rate.
 
     Parameters
     ----------
@@ -313,7 +313,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     t_mul : float, >= 1
     m_mul : float, >= 0
     alpha : float, >= 0
-        Share of the first rate below which it does not go.
+        Share of the initial rate below which the rate does not fall.
     name : str
 
     Examples

@@ -12,7 +12,7 @@ __all__ = ["SGD"]
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if asked for.
+    """Stochastic gradient descent, with optional momentum.
 
     ``θ ← θ - ηg``; with momentum ``v ← μv - ηg`` and ``θ ← θ + v``, or for Nesterov ``θ ← θ + μv - ηg``
     (Sutskever et al. 2013). Weight decay comes first: ``θ ← θ - ηλθ``.
@@ -52,7 +52,7 @@ class SGD(Optimizer):
         super().__init__(learning_rate, weight_decay, **shared)
 
     def slot_names(self) -> tuple[str, ...]:
-        """Return the velocity's name, where there is momentum."""
+        """Return the velocity's name, if there is momentum."""
         return ("velocity",) if self.momentum else ()
 
     def settings(self, decay: bool = True) -> list[float]:

@@ -1,4 +1,4 @@
-"""Slots: what an optimizer keeps beside each variable."""
+"""Slots: the state that an optimizer keeps for each variable."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Slots"]
 
 
 class Slots:
-    """State beside variables, such as running means of gradients: for each name an array in each variable's shape.
+    """State of variables, such as running means of gradients: per name, one array in each variable's shape.
 
-    The arrays of the variables of one block lie in a block of the same layout, which is made when first asked for.
+    The state of one block of parameters is a block of the same layout, which is made on first use.
 
     Parameters
     ----------
     names : iterable of str
-        Of the kinds of state.
+        The kinds of state.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -30,7 +30,7 @@ class Slots:
         self._once = Once()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copy what grows while another thread trains."""
+        """Return the state with copies of the dicts, which grow while another thread trains."""
         return self.__dict__ | {"_blocks": {name: dict(blocks) for name, blocks in dict(self._blocks).items()}}
 
     @property
@@ -39,18 +39,18 @@ class Slots:
         return list(self._blocks)
 
     def block(self, name: str, parameters: _core.Parameters, initial: float | None) -> _core.Parameters:
-        """Return the state of one kind beside a block of parameters.
+        """Return one kind of state of a block of parameters.
 
         Parameters
         ----------
         initial : float or None
-            What all elements begin with; None for the values of the parameters.
+            Initial value of all elements; None for the values of the parameters.
         """
         blocks = self._blocks.setdefault(name, {})  # a setting that needs it may have been assigned since
         if parameters not in blocks:
             with self._once:
                 made = parameters.copy() if initial is None else parameters.like(initial)
-                blocks.setdefault(parameters, made)  # what interrupts this may have made it meanwhile
+                blocks.setdefault(parameters, made)  # a signal handler may have made it meanwhile
         return blocks[parameters]
 
     def blocks(self, name: str) -> list[_core.Parameters]:
@@ -58,7 +58,7 @@ class Slots:
         return list(self._blocks.get(name, {}).values())
 
     def of(self, name: str, variable: Variable, initial: float | None) -> Variable:
-        """Return the state of one kind beside a variable; arguments as of `block`."""
+        """Return one kind of state of a variable; arguments as of `block`."""
         block, tensor = variable.require_block()
         slot = Variable.holding(
             np.zeros(variable.shape, variable.dtype), f"{variable.name}_{name}", f"{name}/{variable.path}"

@@ -1,4 +1,4 @@
-"""What Keras's ``keras.preprocessing`` has of use here: sequences cut and filled to one length."""
+"""The part of ``keras.preprocessing`` that lamina has: padding and cutting sequences to equal length."""
 
 from __future__ import annotations
 

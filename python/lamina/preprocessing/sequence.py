@@ -1,4 +1,4 @@
-"""What Keras's ``keras.preprocessing.sequence`` has of use here."""
+"""The part of ``keras.preprocessing.sequence`` that lamina has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models and their parts as text and as files."""
+"""Saves models and their parameters in files, and objects as configurations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters into files and back, as functions."""
+"""Functions that save and load the parameters of a model."""
 
 from __future__ import annotations
 
