@@ -18,13 +18,13 @@ def set_num_threads(threads: SupportsIndex) -> None:
 
     Parameters
     ----------
-    threads : int, >= 1
+    threads : int in [1, 65535]
         May exceed the number of cores. Small computations use one thread in any case.
 
     Raises
     ------
     TypeError, ValueError
-        Not an integer, or less than 1.
+        Not an integer, or out of range.
     """
     count = integer("set_num_threads", "threads", threads)
     if count >= 65536:

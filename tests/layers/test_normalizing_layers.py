@@ -258,3 +258,30 @@ def test_saving_normalizing_layers_with_rules(tmp_path):
 def test_layers_refuse(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("kind", [layers.LayerNormalization, layers.RMSNormalization])
+def test_a_layer_over_several_axes_takes_rows_of_one_shape(kind, rng):
+    layer = kind(axis=(1, 2))
+    x = rng.standard_normal((2, 4, 3))
+    assert layer(x).shape == (2, 4, 3)
+    for shape in [(2, 5, 3), (2, 4, 4), (2, 2, 4, 3)]:
+        with pytest.raises(ValueError, match=r"x must have shape \(n, 4, 3\); got"):
+            layer(np.ones(shape))
+
+
+@pytest.mark.parametrize("kind", [layers.LayerNormalization, layers.RMSNormalization])
+def test_a_layer_over_the_last_axis_takes_any_number_of_steps(kind, rng):
+    layer = kind()
+    x = rng.standard_normal((2, 4, 3)).astype(np.float32)
+    np.testing.assert_array_equal(layer(x)[:, 0], layer(x[:, 0]))
+    counted = kind(axis=2)
+    np.testing.assert_array_equal(counted(x), layer(x))
+    assert counted(np.ones((2, 5, 3))).shape == (2, 5, 3)
+    with pytest.raises(ValueError, match="axis must be the last axis"):
+        counted(np.ones((2, 2, 4, 3)))
+
+
+def test_batch_normalization_checks_arguments_that_have_no_effect():
+    with pytest.raises(TypeError, match="renorm_momentum"):
+        layers.BatchNormalization(renorm_momentum="fast")

@@ -196,3 +196,22 @@ def test_a_step_that_fails_changes_nothing(where, threads, restore_threads):
     failing = False
     model.train_on_batch(x, y)
     assert not any(map(np.array_equal, model.get_weights(), before))
+
+
+class Failing(regularizers.Regularizer):
+    def value_and_gradient(self, w):
+        raise ZeroDivisionError("a rule")
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
+def test_a_rule_that_fails_in_its_trial_leaves_the_model_unbuilt(method):
+    model = lamina.Sequential([layers.Dense(2, kernel_regularizer=Failing())])
+    model.compile("sgd", "mse", metrics=["accuracy"])
+    settings = {} if "batch" in method else {"verbose": 0}
+    with pytest.raises(ZeroDivisionError, match="a rule"):
+        getattr(model, method)(np.ones((8, 3)), np.zeros((8, 2)), **settings)
+    assert not model.built
+    assert not model.optimizer.built
+    model.layers[0].kernel_regularizer = None
+    getattr(model, method)(np.ones((8, 4)), np.zeros((8, 1, 2))[:, 0], **settings)
+    assert model.layers[0].kernel.shape == (4, 2)

@@ -145,3 +145,40 @@ def test_schedules_take_numbers_and_variables():
     assert schedule(10) == schedule(np.int64(10)) == schedule(lamina.Variable(10.0)) == 0.05
     with pytest.raises(TypeError, match="ExponentialDecay: step must be a number; got str"):
         schedule("x")
+
+
+class Plain(optimizers.Optimizer):
+    def update(self, variable, gradient):
+        variable.assign(variable.numpy() - self.learning_rate * gradient)
+
+
+class Free(lamina.regularizers.Regularizer):
+    def value_and_gradient(self, w):
+        return 0.0, np.zeros_like(w)
+
+
+@pytest.mark.parametrize("scale", [8.0, 3.0])
+@pytest.mark.parametrize(
+    ("optimizer", "regularizer"), [(optimizers.SGD, None), (optimizers.SGD, Free), (Plain, None)], ids=str
+)
+def test_fit_takes_the_same_steps_with_a_loss_scale(optimizer, regularizer, scale, rng):
+    x, y = rng.standard_normal((20, 4)), rng.standard_normal((20, 2))
+
+    def weights_with(factor):
+        lamina.utils.set_random_seed(0)
+        rule = None if regularizer is None else regularizer()
+        model = lamina.Sequential([lamina.Input((4,)), layers.Dense(2, kernel_regularizer=rule)])
+        model.compile(optimizer(0.1, loss_scale_factor=factor), "mse")
+        model.fit(x, y, batch_size=7, verbose=0)
+        return model.get_weights()
+
+    for plain, scaled in zip(weights_with(None), weights_with(scale), strict=True):
+        np.testing.assert_allclose(scaled, plain, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["clipnorm", "clipvalue", "global_clipnorm"])
+def test_no_clipping_with_zero(name):
+    layer = layers.Dense(2, use_bias=False, kernel_initializer="zeros")
+    layer.build((None, 1))
+    optimizers.SGD(1.0, **{name: 0}).apply([np.array([[3.0, -4.0]])], layer.trainable_weights)
+    np.testing.assert_array_equal(layer.get_weights()[0], [[-3.0, 4.0]])

@@ -223,3 +223,27 @@ def test_functions_as_rules_go_through_configurations_and_files(registered, tmp_
         np.testing.assert_array_equal(twin.layers[0].kernel.numpy(), 0.5)
     with pytest.raises(TypeError, match="must have a name"):
         lamina.Sequential([lamina.layers.Dense(2, bias_constraint=lambda w: w)]).to_json()
+
+
+class Weightless(lamina.regularizers.Regularizer):
+    def get_config(self):
+        return {}
+
+    def value_and_gradient(self, w):
+        return 0.0, np.zeros_like(w)
+
+
+@pytest.mark.parametrize("name", ["Weightless", "another name"])
+def test_a_model_with_a_class_among_the_custom_objects_is_saved(name, tmp_path):
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(2, kernel_regularizer=Weightless())])
+    with pytest.raises(ValueError, match="Weightless must be a class of lamina's, or registered"):
+        model.save(tmp_path / "m.safetensors")
+    known = lamina.saving.get_custom_objects()
+    known[name] = Weightless
+    try:
+        assert lamina.saving.get_registered_name(Weightless) == name
+        model.save(tmp_path / "m.safetensors")
+        again = lamina.models.load_model(tmp_path / "m.safetensors")
+    finally:
+        del known[name]
+    assert type(again.layers[0].kernel_regularizer) is Weightless

@@ -63,12 +63,13 @@ def get_registered_name(obj: Any) -> str:
     """Return the name under which a class or function is registered; its own name if it is not."""
     if not callable(obj):
         raise KindError(f"get_registered_name: obj must be a class or a function; got {short(obj)}.")
-    return _names.get(obj) or str(getattr(obj, "__name__", obj))
+    assigned = (name for name, known in _objects.items() if known is obj)  # through `get_custom_objects`
+    return _names.get(obj) or next(assigned, None) or str(getattr(obj, "__name__", obj))
 
 
 def is_registered(item: Any) -> bool:
     """Return whether a class or function is registered, or in scope."""
-    return item in _names or any(item is known for known in _scope.get().values())
+    return item in _names or any(item is known for known in (*_objects.values(), *_scope.get().values()))
 
 
 def get_registered_object(

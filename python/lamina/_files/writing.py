@@ -91,7 +91,10 @@ def _take_over(handle: int, target: Path, before: os.stat_result) -> None:
 
 def _flush_directory(directory: Path) -> None:
     """Flush a folder to disk, so that a rename survives a crash of the machine, if the file system supports it."""
-    handle = os.open(directory, os.O_RDONLY)
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except PermissionError:  # files may be written into a folder that may not be read
+        return
     try:
         os.fsync(handle)
     except OSError as error:

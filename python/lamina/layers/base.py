@@ -606,8 +606,10 @@ class Layer:
             return array
         return batch_array(who, "x", array, built)
 
-    # Whether the parameters' shapes depend at most on the last axis of the input.
-    last_axis_alone = False
+    @property
+    def last_axis_alone(self) -> bool:
+        """Whether the parameters' shapes depend at most on the last axis of the input."""
+        return False
 
     def __copy__(self) -> Layer:
         """Copy the layer. Parameters are shared with the copy; if there are none yet, the copy is independent."""

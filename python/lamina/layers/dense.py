@@ -61,8 +61,6 @@ class Dense(Layer):
     array([[6., 6.]], dtype=float32)
     """
 
-    last_axis_alone = True
-
     units = Setting(integer, fixed=True)
     use_bias = Setting(flag, fixed=True)
     kernel_initializer = Rule()
@@ -133,6 +131,11 @@ class Dense(Layer):
         """The bias, shape (units,), or None where `use_bias` is False; for built layers."""
         self._built_input()
         return self._bias
+
+    @property
+    def last_axis_alone(self) -> bool:
+        """Whether the parameters' shapes depend on the last axis of the input alone."""
+        return True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make kernel and bias."""

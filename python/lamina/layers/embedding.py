@@ -59,8 +59,6 @@ class Embedding(Layer):
     [[[3.0, 4.0], [1.0, 2.0]]]
     """
 
-    last_axis_alone = True
-
     _dense_block = True
 
     input_dim = Setting(integer, fixed=True)
@@ -118,6 +116,11 @@ class Embedding(Layer):
         self._require_variables()
         assert self._embeddings is not None
         return self._embeddings
+
+    @property
+    def last_axis_alone(self) -> bool:
+        """Whether the parameters' shapes depend on the last axis of the input alone."""
+        return True
 
     def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
         """Make the table; the shape of the input need not be known."""

@@ -35,8 +35,6 @@ def _one_axis(who: str, name: str, axis: Any) -> int:
 class _GammaBeta(Layer):
     """Base of `BatchNormalization` and `LayerNormalization`: a factor and a shift for each column."""
 
-    last_axis_alone = True
-
     axis = Setting(checked_axis, fixed=True)
     epsilon = Setting(number, least=0)
     center = Setting(flag, fixed=True)
@@ -60,6 +58,11 @@ class _GammaBeta(Layer):
             setattr(self, name, value)
         self._gamma: Variable | None = None
         self._beta: Variable | None = None
+
+    @property
+    def last_axis_alone(self) -> bool:
+        """Whether the parameters' shapes depend on the last axis of the input alone."""
+        return isinstance(self.axis, int)
 
     def _weight_shape(self) -> tuple[int, ...]:
         """Return the shape of gamma and beta: the sizes of a row along `axis`."""
@@ -192,6 +195,7 @@ class BatchNormalization(_GammaBeta):
         super().__init__(arguments, layer_arguments)
         who = f"BatchNormalization {self.name!r}"
         only_none(who, renorm=flag(who, "renorm", renorm) or None, renorm_clipping=renorm_clipping)
+        number(who, "renorm_momentum", renorm_momentum)
         if flag(who, "synchronized", synchronized):
             raise ValueError(f"{who}: synchronized must be False: there is one process.")
         self._means: list[Variable] = []
@@ -313,8 +317,6 @@ class RMSNormalization(Layer):
     scale : Variable, of the row's shape along the axes
     """
 
-    last_axis_alone = True
-
     axis = Setting(checked_axis, fixed=True)
     epsilon = Setting(number, least=0)
 
@@ -323,6 +325,11 @@ class RMSNormalization(Layer):
         self.axis = axis
         self.epsilon = epsilon
         self._scale: Variable | None = None
+
+    @property
+    def last_axis_alone(self) -> bool:
+        """Whether the parameters' shapes depend on the last axis of the input alone."""
+        return isinstance(self.axis, int)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the scale."""
@@ -340,7 +347,9 @@ class RMSNormalization(Layer):
 
     def ops(self) -> list[Op]:
         """Return the normalization."""
-        return along(RowNormOp(self, 0, -1, False, self.epsilon), self._built_input(), self.scale.ndim)
+        row = self._built_input()
+        axes = trailing_axes(f"RMSNormalization {self.name!r}", self.axis, len(row))
+        return along(RowNormOp(self, 0, -1, False, self.epsilon), row, len(axes))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

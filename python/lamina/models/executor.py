@@ -221,12 +221,18 @@ class Executor:
         return trainer
 
     def commit(self, prepared: Prepared, build: Callable[[Any], None]) -> None:
-        """Build the model for data that passed all checks, store the resolved metrics, make the trainer.
+        """Build the model for data that passed all checks, store the resolved metrics, make trainer and optimizer state.
 
-        If one of these fails, the model is unchanged. Then prepare the optimizer.
+        If one of these fails, the model is unchanged.
         """
         compiled, was_built = self.require_compiled("fit"), self.stack.built
         before = compiled.uses
+
+        def undo() -> None:
+            compiled.uses = before
+            if not was_built:
+                self.stack.undo_build()
+
         with self.once:
             if not self.stack.built:
                 build((None, *prepared.data.x.shape[1:]))
@@ -234,14 +240,17 @@ class Executor:
             try:
                 self.trainer(prepared)
             except BaseException:
-                compiled.uses = before
-                if not was_built:
-                    self.stack.undo_build()
+                undo()
                 raise
         optimizer, variables = compiled.optimizer, self.stack.trainable_weights
-        if not optimizer.built:
-            _try_rules(variables)
-        optimizer.build(variables)
+        try:
+            if not optimizer.built:
+                _try_rules(variables)
+            optimizer.build(variables)
+        except BaseException:
+            with self.once:
+                undo()
+            raise
 
     # Steps.
 
@@ -286,6 +295,7 @@ class Executor:
             try:
                 gradients = self._gradients(trainer, batch)
                 self._add_host_penalties(end - begin, gradients)
+                optimizer.scale_gradients(gradients)
                 variables = self.stack.trainable_weights
                 # Ctrl-C is handled between two steps, or while user code runs.
                 with one_moment(variables, write=True), interrupts_later():

@@ -51,11 +51,11 @@ class Optimizer(Configurable):
         `fit` may call them for several batches ahead.
     weight_decay : float, >= 0, optional
         Decoupled: each step first multiplies parameters by ``1 - learning_rate * weight_decay``.
-    clipnorm : float, > 0, optional
-        A gradient with a larger norm is scaled down to this norm.
-    clipvalue : float, > 0, optional
+    clipnorm : float, >= 0, optional
+        A gradient with a larger norm is scaled down to this norm; 0 means no clipping, as below.
+    clipvalue : float, >= 0, optional
         Elements of gradients are clipped to ``[-clipvalue, clipvalue]``.
-    global_clipnorm : float, > 0, optional
+    global_clipnorm : float, >= 0, optional
         All gradients are scaled together, so that the norm of all their elements is at most this.
     use_ema : bool
         Keep a running average of the parameters, ``a ← ema_momentum a + (1 - ema_momentum) θ`` after each batch; `fit`
@@ -588,6 +588,12 @@ class Optimizer(Configurable):
         """Return the loss times `loss_scale_factor`; `apply` takes the gradients of this product."""
         real_array(type(self).__name__, "loss", loss)
         return loss * self.loss_scale_factor if self.loss_scale_factor else loss
+
+    def scale_gradients(self, gradients: Iterable[Array]) -> None:
+        """Multiply gradients in place by `loss_scale_factor`: they become those that `apply` expects."""
+        if self.loss_scale_factor:
+            for gradient in gradients:
+                _core.scale_and_clip(gradient, self.loss_scale_factor, math.inf)
 
     def finalize_variable_values(self, variables: Sequence[Variable]) -> None:
         """Replace the variables with their running averages if `use_ema` is set."""
