@@ -26,18 +26,18 @@ MODULES = [
     "saving", "preprocessing", "preprocessing.sequence",
 ]  # fmt: skip
 
-# Where no module says more: why names of a kind are not there.
+# By module: the reason for missing names that the module's `_ABSENT` does not list.
 REASONS = {
     "": "not part of dense sequential models",
     "models": "models are Sequential",
-    "layers": "not a layer of dense networks, or prepares data; see what lamina.layers says when asked for it",
+    "layers": "not a layer of dense networks, or prepares data",
     "activations": "changes the shape of its input, or takes arguments that a name cannot carry",
-    "initializers": "for other than dense layers",
+    "initializers": "for layers other than dense ones",
     "regularizers": "not there yet",
     "losses": "of whole images, sequences or batches, not of rows",
     "metrics": "of segmentations or correlations over whole batches",
     "optimizers": "not there yet",
-    "callbacks": "see what lamina.callbacks says when asked for it",
+    "callbacks": "there is ModelCheckpoint",
     "utils": "for models and data that lamina does not have",
     "config": "for backends, types and tracebacks that lamina does not have",
     "backend": "there is one backend",
@@ -50,42 +50,50 @@ REASONS = {
 DIFFERENCES = """\
 ## Where names are the same and something differs
 
-Keras's own tests, as installed with Keras, run against lamina: `python tests/peers/keras_suite`. Those that are not for
-lamina stand with the reason in `tests/peers/keras_suite/left_out.py`. Beyond that:
+Keras's own tests, as installed with Keras, run against lamina: `python tests/peers/keras_suite`. The tests that do
+not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/left_out.py`. Apart from these tests:
 
-* A layer, loss, regularizer or optimizer written in Python gives its gradient: `forward` and `backward`,
-  `value_and_gradient`, `update`. Keras's `call`, `train_step` and `update_step` raise, for they would not be called;
-  a loss with a `call` alone can be computed, not trained with. Constraints and metrics may be any function.
-* Models are stacks; a model may be a layer of another one, and no two layers of all of them have one name. Layers are
-  called with arrays, not with symbols.
-* Targets are not broadcast, those of cross-entropies lie in [0, 1], class numbers in range, and data are checked before
-  any weight moves. Errors are of Keras's kind; the words are lamina's.
+* A layer, loss, regularizer or optimizer written in Python computes its gradient itself, in `forward` and `backward`,
+  `value_and_gradient`, or `update`. Keras's `call`, `train_step` and `update_step` raise, because they would not be
+  called. A loss that defines only `call` can be computed, but a model cannot be trained with it. Constraints and
+  metrics may be any function.
+* Models are stacks. A model may be a layer of another one; the names of all layers must be unique. Layers are called
+  with arrays, not with symbols.
+* Targets are not broadcast. Targets of cross-entropies must lie in [0, 1], and class numbers in their range. Data are
+  checked before any weight changes. Errors are of the same type as Keras's; the messages are lamina's.
 * A cross-entropy after a softmax or sigmoid is computed from the logits, as by Keras on TensorFlow.
-* `AUC` and its kin compare scores outside [0, 1] as they are; Keras puts them into the nearest bucket.
-* Where a derivative has two sides, lamina takes that of TensorFlow and PyTorch (0 for |w| and ReLU at 0).
-* Files are safetensors; Keras's suffixes raise.
-* Ignored rows (`ignore_class`) may hold NaN. NaN goes through activations, also those that would clip it.
-* History and results of metrics are Python floats, accumulated in float64.
+* `AUC` and related metrics compare scores outside of [0, 1] as they are; Keras puts them into the nearest bucket.
+* At a point with two one-sided derivatives, lamina uses the value of TensorFlow and PyTorch (0 for |w| and ReLU at
+  0).
+* Files are safetensors; the suffixes of Keras's formats raise.
+* Ignored rows (`ignore_class`) may contain NaN. Activations pass NaN on, also those that clip.
+* The values in a `History` and the results of metrics are Python floats, accumulated in float64.
 * A NaN is never the best value: `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` count it as worse than any
   number.
-* `R2Score` of targets that are all the same is 1 where they are met, as in scikit-learn (Keras: NaN), and else 0.
-* Focal losses after a sigmoid or softmax, or with `from_logits`, are computed from the logits, and keep their digits
+* If all targets are equal, `R2Score` is 1 if the predictions equal them, and 0 otherwise, as in scikit-learn (Keras:
+  NaN).
+* Focal losses after a sigmoid or softmax, or with `from_logits`, are computed from the logits, and stay accurate
   where probabilities would be clipped.
-* Targets and predictions reach a metric that is a function with one rank: a last axis of size 1 is added where one
-  lacks it.
-* `class_weight` names classes that there are; missing values, masks and weights of no row raise instead of being NaN.
-* Callbacks look at their arguments before the first step. `CSVLogger` refuses a file whose columns are others;
-  `BackupAndRestore` keeps its folder where something else lies in it. Off a terminal an epoch is one line, not a bar.
-* What is assigned after construction (an optimizer's momentum, a loss's reduction, a layer's activation or
-  regularizer) is checked and acts, or raises where the state that it needs was not made; what parameters were made
-  with (`units`, `use_bias`, `axis`) stays once the layer is built. Keras takes the new value and goes on with the old.
-* `Optimizer.apply` takes variables that `build` was called with, and no others; `variables` of optimizers and metrics
-  take what is assigned to them, or say that it follows from something else.
-* Keras's warnings are given, but for these: `shuffle=True` with a generator (True is the default, and its order is its
-  own), a mask that gets lost (`mask_zero` says where it would count, and raises there), `input_shape` of a layer (an
-  argument like others), `run_eagerly` beside `jit_compile` (both are without effect), a `PyDataset` without
-  `super().__init__()` (nothing needs it), an overridden `compile` (loading calls it with what the file holds).
-* Axes of normalizing layers are the last ones, masks are not read, `Dropout` has no `noise_shape`.
+* A metric that is a function gets targets and predictions of the same rank: if only one of them has a last axis of
+  size 1, it is added to the targets or removed from them.
+* `class_weight` must name existing classes. Missing values, masked arrays and weights that belong to no row raise; in
+  Keras they lead to NaN.
+* Callbacks check their arguments before the first step. `CSVLogger` does not append to a file with other columns.
+  `BackupAndRestore` does not remove its folder if there are other files in it. If the output is not a terminal, an
+  epoch is printed as one line instead of a progress bar.
+* A value that is assigned after construction (an optimizer's momentum, a loss's reduction, a layer's activation or
+  regularizer) is checked and takes effect, or raises if the state that it needs does not exist. Arguments that
+  determine the parameters (`units`, `use_bias`, `axis`) cannot change once the layer is built. Keras accepts the new
+  value and continues with the old one.
+* `Optimizer.apply` accepts only variables that `build` was called with. A value can be assigned to `variables` of
+  optimizers and metrics; if it follows from other values, the assignment raises.
+* lamina warns where Keras does, with these exceptions: `shuffle=True` with a generator (True is the default, and a
+  generator has its own order), a mask that gets lost (`mask_zero` raises where the mask would count), `input_shape`
+  of a layer (an ordinary argument here), `run_eagerly` together with `jit_compile` (both have no effect), a
+  `PyDataset` without `super().__init__()` (nothing needs it), an overridden `compile` (loading calls it with the
+  contents of the file).
+* `BatchNormalization` works along the last axis, `LayerNormalization` and `RMSNormalization` along the last axis or
+  axes. Masks are not read. `Dropout` has no `noise_shape`.
 """
 
 
@@ -109,8 +117,8 @@ def table() -> str:
     lines = [
         "# Keras's names",
         "",
-        f"What of the public names of Keras {keras.__version__} lamina has, module by module, and why the others are "
-        "missing. Written by `tools/keras_names.py`.",
+        f"Which public names of Keras {keras.__version__} lamina has, module by module, and why it lacks the others. "
+        "Generated by `tools/keras_names.py`.",
         "",
     ]
     for path in MODULES:

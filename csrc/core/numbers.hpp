@@ -48,6 +48,8 @@ template <class Body>
       return body(NumberTag<std::int16_t>{});
     case NumberType::int32:
       return body(NumberTag<std::int32_t>{});
+    case NumberType::int64:
+      return body(NumberTag<std::int64_t>{});
     case NumberType::uint8:
       return body(NumberTag<std::uint8_t>{});
     case NumberType::uint16:
@@ -62,9 +64,8 @@ template <class Body>
       return body(NumberTag<float>{});
     case NumberType::float64:
       return body(NumberTag<double>{});
-    default:
-      return body(NumberTag<std::int64_t>{});
   }
+  __builtin_unreachable();
 }
 
 // The same for integer types. Callers pass no others; they would be treated as int64.

@@ -19,7 +19,7 @@ from helpers import forced_model
 
 import lamina
 from lamina import _core, layers, losses, metrics, optimizers
-from lamina.layers.base import Pass
+from lamina.layers import Pass
 
 # Wide, deep, one output, one input, a thousand inputs, widths around a vector and a panel.
 NETS = {
@@ -256,9 +256,9 @@ class OwnDense(layers.Layer):
     def forward(self, x, *, training):
         return Pass(np.tanh(x @ self.w.value + self.b.value), x)
 
-    def backward(self, dy, step, *, need_dx):
-        dz = dy * (1 - step.output**2)
-        return (dz @ self.w.value.T if need_dx else None), [step.saved.T @ dz, dz.sum(axis=0)]
+    def backward(self, dy, forward_pass, *, need_dx):
+        dz = dy * (1 - forward_pass.output**2)
+        return (dz @ self.w.value.T if need_dx else None), [forward_pass.saved.T @ dz, dz.sum(axis=0)]
 
 
 class OwnLoss(losses.Loss):
@@ -315,7 +315,7 @@ def test_an_error_in_a_users_layer_reaches_the_user(rng):
                 raise RuntimeError("forward broke")
             return Pass(x[:, :-1] if self.fails == "shape" else x)
 
-        def backward(self, dy, step, *, need_dx):
+        def backward(self, dy, forward_pass, *, need_dx):
             raise RuntimeError("backward broke")
 
     layer = Broken()

@@ -220,13 +220,13 @@ def test_a_process_ends_beside_threads_that_compute(call, host):
     code = f"""
 import threading, time, sys
 import numpy as np, lamina
-from lamina.layers.base import Pass
+from lamina.layers import Pass
 
 class Own(lamina.layers.Layer):
     def forward(self, x, *, training):
         return Pass(x.copy())
 
-    def backward(self, dy, step, *, need_dx):
+    def backward(self, dy, forward_pass, *, need_dx):
         return dy.copy(), []
 
 x, y = np.ones((256, 20), "f"), np.zeros((256, 2), "f")

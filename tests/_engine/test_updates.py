@@ -446,7 +446,7 @@ def test_an_optimizer_in_python_may_have_many_slots():
 
 
 def test_a_layer_in_python_is_called_once_a_step_also_in_long_ones():
-    from lamina.layers.base import Pass
+    from lamina.layers import Pass
 
     class Doubled(layers.Layer):
         calls = 0
@@ -455,7 +455,7 @@ def test_a_layer_in_python_is_called_once_a_step_also_in_long_ones():
             type(self).calls += 1
             return Pass(2 * x)
 
-        def backward(self, dy, step, *, need_dx):
+        def backward(self, dy, forward_pass, *, need_dx):
             return 2 * dy, []
 
     model = lamina.Sequential([lamina.Input((200,), dtype="float64"), layers.Dense(200, dtype="float64"),

@@ -406,10 +406,10 @@ def test_parameters_of_one_name_are_all_in_the_file(tmp_path):
             self.one, self.other = (self.add_weight((4,), start, name="w") for start in ("ones", "zeros"))
 
         def forward(self, x, *, training):
-            return layers.base.Pass(x * self.one.value + self.other.value, x)
+            return layers.Pass(x * self.one.value + self.other.value, x)
 
-        def backward(self, dy, step, *, need_dx):
-            return dy * self.one.value, [(dy * step.saved).sum(0), dy.sum(0)]
+        def backward(self, dy, forward_pass, *, need_dx):
+            return dy * self.one.value, [(dy * forward_pass.saved).sum(0), dy.sum(0)]
 
     model = lamina.Sequential([lamina.Input((4,)), Scaled(), layers.Dense(2)])
     model.compile(optimizers.Adam(0.1), "mse")

@@ -111,7 +111,7 @@ NEEDED = {
 # Base classes, and what takes anything by design.
 LEFT_OUT = {
     "Layer", "Loss", "Metric", "Optimizer", "Initializer", "Regularizer", "Constraint", "LearningRateSchedule",
-    "Callback", "CallbackList", "LambdaCallback", "Monitor", "Identity", "RowLosses",
+    "Callback", "CallbackList", "LambdaCallback", "Monitor", "Identity", "Pass", "RowLosses",
 }  # fmt: skip
 # Arguments that are documented as without effect, that hold what the user likes, or that are right and take days.
 FREE = {

@@ -7,7 +7,7 @@ import pytest
 
 import lamina
 from lamina import callbacks, constraints, layers, losses, metrics, optimizers, regularizers
-from lamina.layers.base import Pass
+from lamina.layers import Pass
 
 X = np.tile(np.random.default_rng(3).random((16, 5)).astype("f"), (4, 1))  # every batch of 16 is the same
 Y = np.zeros((64, 2), "f")
@@ -42,9 +42,9 @@ def user_model(failure, optimizer, rules):
             failure("forward")
             return Pass(x * self.factor.value, x)
 
-        def backward(self, dy, step, *, need_dx):
+        def backward(self, dy, forward_pass, *, need_dx):
             failure("backward")
-            return dy * self.factor.value, [np.array([(dy * step.saved).sum()])]
+            return dy * self.factor.value, [np.array([(dy * forward_pass.saved).sum()])]
 
     class Squares(losses.Loss):
         def value_and_gradient(self, y_true, y_pred):
@@ -176,7 +176,7 @@ def test_a_step_that_fails_changes_nothing(where, threads, restore_threads):
         def forward(self, x, *, training):
             return Pass(x.copy())
 
-        def backward(self, dy, step, *, need_dx):
+        def backward(self, dy, forward_pass, *, need_dx):
             if failing:
                 raise RuntimeError("here")
             return dy.copy(), []

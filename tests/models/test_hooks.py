@@ -9,7 +9,7 @@ import pytest
 
 import lamina
 from lamina import callbacks, layers, losses, metrics, optimizers, regularizers
-from lamina.layers.base import Pass
+from lamina.layers import Pass
 
 RNG = np.random.default_rng(11)
 X, Y = RNG.standard_normal((12, 4)).astype("f"), RNG.standard_normal((12, 3)).astype("f")
@@ -44,7 +44,7 @@ def test_a_subclass_of_a_compiled_layer_may_compute_in_python(name):
             calls["forward"] += 1
             return Pass(3 * x)
 
-        def backward(self, dy, step, *, need_dx):
+        def backward(self, dy, forward_pass, *, need_dx):
             calls["backward"] += 1
             return 3 * dy, [np.ones(v.shape, v.dtype) for v in self.trainable_weights]
 
@@ -70,7 +70,7 @@ def test_half_a_hook_is_refused():
         def forward(self, x, *, training):
             return Pass(x)
 
-        def backward(self, dy, step, *, need_dx):
+        def backward(self, dy, forward_pass, *, need_dx):
             return dy, []
 
     with pytest.raises(TypeError, match="its input be numbers to compute with"):

@@ -18,7 +18,7 @@ from lamina import layers, losses, optimizers
 from lamina._common.interrupts import interrupts_later
 from lamina._common.locks import Once, Turn
 from lamina._engine.variable import Home, Variable
-from lamina.layers.base import Pass
+from lamina.layers import Pass
 
 X, Y = np.ones((50, 3), "f"), np.zeros((50, 2), "f")
 
@@ -232,7 +232,7 @@ class Waits(layers.Layer):
             self.goes_on.wait(60)
         return Pass(x.copy())
 
-    def backward(self, dy, step, *, need_dx):
+    def backward(self, dy, forward_pass, *, need_dx):
         return dy.copy(), []
 
 
@@ -370,7 +370,7 @@ def test_models_built_while_a_file_is_loaded_take_nothing_of_it(tmp_path):
         def forward(self, x, *, training):
             return Pass(x.copy())
 
-        def backward(self, dy, step, *, need_dx):
+        def backward(self, dy, forward_pass, *, need_dx):
             return dy.copy(), []
 
     model = lamina.Sequential([lamina.Input((4,)), Helped(), layers.Dense(4, name="dense")])

@@ -14,7 +14,7 @@ from conftest import classification_model
 
 import lamina
 from lamina import _core, layers, losses, optimizers, utils
-from lamina.layers.base import Pass
+from lamina.layers import Pass
 
 
 def blobs(rng, n=90, inputs=8, classes=3):
@@ -300,7 +300,7 @@ def test_every_epoch_has_an_order_of_its_own():
             seen.append(x[:, 0].astype(int))
             return Pass(x)
 
-        def backward(self, dy, step, *, need_dx):
+        def backward(self, dy, forward_pass, *, need_dx):
             return dy, []
 
     model = lamina.Sequential([Spy(input_dim=1), layers.Dense(1)])

@@ -20,7 +20,7 @@ from scipy import sparse
 
 import lamina
 from lamina import _core, layers, losses, metrics, optimizers
-from lamina.layers.base import Pass
+from lamina.layers import Pass
 
 LONG = 60.0  # seconds after which something is taken to hang
 
@@ -359,8 +359,8 @@ class Scale(layers.Layer):
             self.calls.assign(self.calls.value + 1)
         return Pass(x * self.factor.value, x)
 
-    def backward(self, dy, step, *, need_dx):
-        return dy * self.factor.value, [np.array([(dy * step.saved).sum()])]
+    def backward(self, dy, forward_pass, *, need_dx):
+        return dy * self.factor.value, [np.array([(dy * forward_pass.saved).sum()])]
 
 
 @pytest.mark.parametrize("counts", [False, True])

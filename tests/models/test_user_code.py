@@ -10,7 +10,7 @@ import pytest
 
 import lamina
 from lamina import callbacks, layers, losses, metrics, optimizers
-from lamina.layers.base import Pass
+from lamina.layers import Pass
 
 RNG = np.random.default_rng(7)
 
@@ -177,8 +177,8 @@ class Scaled(layers.Layer):
         }  # fmt: skip
         return Pass(spoiled.get(self.change, y), x) if self.change != "bare" else y
 
-    def backward(self, dy, step, *, need_dx):
-        dx, dw = dy @ self.kernel.value.T, step.saved.T @ dy
+    def backward(self, dy, forward_pass, *, need_dx):
+        dx, dw = dy @ self.kernel.value.T, forward_pass.saved.T @ dy
         spoiled = {
             "dx": (dx.T, [dw]),
             "dw": (dx, [dw.T]),
@@ -585,7 +585,7 @@ class _Counted(layers.Layer):
         self.sizes.append(len(x))
         return Pass(2 * x, None)
 
-    def backward(self, dy, step, *, need_dx):
+    def backward(self, dy, forward_pass, *, need_dx):
         return 2 * dy, []
 
 

@@ -50,7 +50,7 @@ class HostLayer(Protocol):
     def forward(self, x: Array, *, training: bool) -> Pass:
         """Return the output for a batch, and what `backward` needs."""
 
-    def backward(self, dy: Array, step: Pass, *, need_dx: bool) -> tuple[Array | None, list[Array]]:
+    def backward(self, dy: Array, forward_pass: Pass, *, need_dx: bool) -> tuple[Array | None, list[Array]]:
         """Return the gradients of the input and of the trainable variables."""
 
 
@@ -70,13 +70,13 @@ class Functions:
         """Return the output for flat rows."""
         layer = self._alive()
         rows = x.reshape(-1, *layer.input_shape[1:])
-        step: Any = layer.forward(rows, training=training)
-        if not isinstance(step, Pass):
-            raise TypeError(f"{self._who()}: forward must return a Pass; got {type(step).__name__}.")
+        found: Any = layer.forward(rows, training=training)
+        if not isinstance(found, Pass):
+            raise TypeError(f"{self._who()}: forward must return a Pass; got {type(found).__name__}.")
         shape = tuple(size for size in layer.output_shape[1:] if size is not None)
-        output = self._checked("what forward returns", step.output, (len(rows), *shape))
+        output = self._checked("what forward returns", found.output, (len(rows), *shape))
         if training:
-            self.last = step
+            self.last = found
         return output
 
     def _who(self) -> str:

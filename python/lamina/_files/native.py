@@ -133,15 +133,18 @@ def read_backup(who: str, path: Path, slot_names: tuple[str, ...], weights: int)
         if set(tensors) != expected:
             raise ValueError("it belongs to a model of other layers")
         rate = settings["learning_rate"]
-        counters = {
-            name: integer("file", name, settings[name], 0) for name in ("batches", "shuffles", "draws", "epoch")
-        }
+
+        def counter(name: str) -> int:
+            return integer("file", name, settings[name], 0)
+
         return BackupState(
             weights=[tensors[f"weights/{i}"] for i in range(weights)],
             slots={name: [tensors[f"optimizer/{name}/{i}"] for i in range(weights)] for name in slot_names},
             optimizer=str(settings["optimizer"]),
             learning_rate=None if rate is None else number("file", "learning_rate", rate, least=0),
-            training=TrainingState(**counters),
+            training=TrainingState(
+                batches=counter("batches"), shuffles=counter("shuffles"), draws=counter("draws"), epoch=counter("epoch")
+            ),
             seed=integer("file", "seed", settings["seed"], -(2**63)),
             layer_states=[_checked(own) for own in settings["layers"]],
         )

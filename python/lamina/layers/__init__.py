@@ -8,7 +8,7 @@ from lamina._common.names import absences, required
 from lamina._common.objects import serialize as serialize
 from lamina._common.registry import Registry
 from lamina.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from lamina.layers.base import Layer
+from lamina.layers.base import Layer, Pass
 from lamina.layers.dense import Dense
 from lamina.layers.embedding import Embedding
 from lamina.layers.normalization import BatchNormalization, LayerNormalization, RMSNormalization
@@ -35,6 +35,7 @@ __all__ = [
     "LeakyReLU",
     "Normalization",
     "PReLU",
+    "Pass",
     "RMSNormalization",
     "ReLU",
     "Rescaling",

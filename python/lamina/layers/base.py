@@ -211,10 +211,22 @@ class Layer:
         ----------
         x : ndarray, shape (n, ...)
         training : bool
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> class Square(Layer):
+        ...     def forward(self, x, *, training):
+        ...         return Pass(x**2, x)
+        ...
+        ...     def backward(self, dy, forward_pass, *, need_dx):
+        ...         return 2 * forward_pass.saved * dy, []
+        >>> Square()(np.array([[1.0, -3.0]]))
+        array([[1., 9.]], dtype=float32)
         """
         raise NotImplementedError(f"{type(self).__name__}: a layer defines forward and backward.")
 
-    def backward(self, dy: Array, step: Pass, *, need_dx: bool) -> tuple[Array | None, list[Array]]:
+    def backward(self, dy: Array, forward_pass: Pass, *, need_dx: bool) -> tuple[Array | None, list[Array]]:
         """Return the gradients with respect to the input and to each of the `trainable_weights`.
 
         For layers written in Python.
@@ -223,7 +235,7 @@ class Layer:
         ----------
         dy : ndarray
             Gradient with respect to the output.
-        step : Pass
+        forward_pass : Pass
             What `forward` returned.
         need_dx : bool
             If False, the gradient with respect to the input may be None.

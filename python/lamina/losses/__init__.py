@@ -164,6 +164,10 @@ _ABSENT = {
     **dict.fromkeys(
         ("CTC", "Dice", "Tversky", "Circle", "ctc", "dice", "tversky", "circle"), "losses here are of rows"
     ),
+    **dict.fromkeys(
+        ("CategoricalGeneralizedCrossEntropy", "categorical_generalized_cross_entropy"),
+        "not there yet; subclass Loss and define value_and_gradient",
+    ),
 }
 
 

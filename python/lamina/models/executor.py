@@ -221,7 +221,7 @@ class Executor:
         return trainer
 
     def commit(self, prepared: Prepared, build: Callable[[Any], None]) -> None:
-        """Build the model for data that passed all checks, store the resolved metrics, make trainer and optimizer state.
+        """Build the model for data that passed all checks, store the resolved metrics, prepare trainer and optimizer.
 
         If one of these fails, the model is unchanged.
         """
