@@ -108,7 +108,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
     for axes, (name, series) in zip(all_axes[0], found["series"].items(), strict=True):
         rows = series["rows"]
         axes.loglog([r["size"] for r in rows], [r["us"] for r in rows], color="gray", linewidth=1, zorder=1)
-        for schedule, marker in (("stationary", "o"), ("chunked", "s"), ("by rows", "^")):
+        for schedule, marker in (("stationary", "o"), ("chunked", "s"), ("by_rows", "^")):
             for many, color in ((False, "tab:blue"), (True, "tab:orange")):
                 chosen = [r for r in rows if r["schedule"] == schedule and (r["threads"] > 1) == many]
                 if chosen:

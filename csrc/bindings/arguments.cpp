@@ -3,6 +3,8 @@
 #include <cmath>
 #include <type_traits>
 
+#include "bindings/names.hpp"
+
 namespace lamina::bindings {
 namespace {
 
@@ -224,18 +226,13 @@ double Arguments::not_negative(const py::handle& value, const char* name) const 
 Activation find_activation(const Arguments& arguments, const py::handle& activation, const py::handle& alpha,
                            const char* argument) {
   const std::string name = arguments.text(activation, argument);
-  const KernelTable& table = kernels();
-  for (int i = 0; i < table.activation_count; ++i) {
-    const ActivationInfo& info = table.f32.activations[i].info;
-    if (name != info.name) continue;
-    if (alpha.is_none()) return {i, info.default_alpha};
-    if (!info.has_alpha) arguments.fail_value("alpha must be None for activation '" + name + "', which has none.");
-    return {i, arguments.not_negative(alpha, "alpha")};
-  }
-  std::string choices;
-  for (int i = 0; i < table.activation_count; ++i)
-    choices += std::string(i ? ", '" : "'") + table.f32.activations[i].info.name + "'";
-  arguments.fail_value(std::string(argument) + " must be one of " + choices + "; got '" + name + "'.");
+  const int index = activation_index(name);
+  if (index < 0)
+    arguments.fail_value(std::string(argument) + " must be one of " + activation_names() + "; got '" + name + "'.");
+  const ActivationInfo& info = kernels().f32.activations[index].info;
+  if (alpha.is_none()) return {index, info.default_alpha};
+  if (!info.has_alpha) arguments.fail_value("alpha must be None for activation '" + name + "', which has none.");
+  return {index, arguments.not_negative(alpha, "alpha")};
 }
 
 }  // namespace lamina::bindings

@@ -1,14 +1,9 @@
 #include "bindings/engine.hpp"
 
+#include "bindings/names.hpp"
+
 namespace lamina::bindings {
 namespace {
-
-template <class Name>
-int find(int count, Name&& name_of, const std::string& name, const char* what) {
-  for (int i = 0; i < count; ++i)
-    if (name == name_of(i)) return i;
-  raise_value(std::string("engine: there is no ") + what + " '" + name + "'.");
-}
 
 NumberType require_number_type(const py::dtype& dtype, const char* name) {
   if (const std::optional<NumberType> found = number_type(dtype); found.has_value()) return *found;
@@ -18,25 +13,11 @@ NumberType require_number_type(const py::dtype& dtype, const char* name) {
 
 }  // namespace
 
-int activation_number(const std::string& name) {
-  return find(
-      kernels().activation_count, [](int i) { return kernels().f32.activations[i].info.name; }, name, "activation");
-}
-int loss_number(const std::string& name) {
-  return find(kernels().loss_count, [](int i) { return kernels().f32.losses[i].info.name; }, name, "loss");
-}
-int metric_number(const std::string& name) {
-  for (int i = 0; i < kernels().metric_count; ++i)
-    if (name == kernels().f32.metrics[i].info.name) return i;
-  return -1;
-}
-int optimizer_number(const std::string& name) {
-  return find(
-      kernels().optimizer_count, [](int i) { return kernels().f32.optimizers[i].info.name; }, name, "optimizer");
-}
-
-double alpha_of(const py::handle& alpha, int activation) {
-  return alpha.is_none() ? kernels().f32.activations[activation].info.default_alpha : alpha.cast<double>();
+ActivationChoice activation_choice(const py::handle& activation) {
+  const auto name = attribute<std::string>(activation, "name");
+  const int index = require_index(activation_index(name), "activation", name);
+  const py::object alpha = activation.attr("alpha");
+  return {index, alpha.is_none() ? kernels().f32.activations[index].info.default_alpha : alpha.cast<double>()};
 }
 
 RowsArgument rows_argument(const py::array& array, const char* name) {
@@ -63,19 +44,22 @@ RowsArgument rows_argument(const py::array& array, const char* name) {
       argument.offsets[static_cast<std::size_t>(k)] = offset;
     }
   }
-  argument.rows = {array.data(),
-                   array.shape(0),
-                   cols,
-                   array.strides(0),
-                   packed ? nullptr : argument.offsets.data(),
-                   require_number_type(array.dtype(), name)};
+  argument.rows = {.base = array.data(),
+                   .rows = array.shape(0),
+                   .cols = cols,
+                   .row_bytes = array.strides(0),
+                   .offsets = packed ? nullptr : argument.offsets.data(),
+                   .type = require_number_type(array.dtype(), name)};
   return argument;
 }
 
 InputArgument input_argument(const py::object& x, engine::InputKind kind, std::ptrdiff_t columns, const char* who) {
   InputArgument argument;
   if (kind != engine::InputKind::sparse) {
+    if (!py::isinstance<py::array>(x)) raise_type(std::string(who) + ": x must be an array.");
     argument.rows = rows_argument(py::reinterpret_borrow<py::array>(x), "x");
+    if (kind == engine::InputKind::indices && !is_integer(argument.rows.rows.type))
+      raise_type(std::string(who) + ": x must hold integers.");
     if (argument.rows.rows.cols != columns)
       raise_value(std::string(who) + ": x must have " + std::to_string(columns) + " numbers in each row; got " +
                   std::to_string(argument.rows.rows.cols) + ".");
@@ -94,9 +78,15 @@ InputArgument input_argument(const py::object& x, engine::InputKind kind, std::p
   const py::array starts = flat(0, true), columns_of = flat(1, true), values = flat(2, false);
   if (starts.size() < 1 || columns_of.size() != values.size())
     raise_value(std::string(who) + ": sparse rows do not fit.");
-  argument.input = engine::Input(SparseRows{starts.data(), columns_of.data(), values.data(), starts.itemsize() == 8,
-                                            columns_of.itemsize() == 8, require_number_type(values.dtype(), "x"),
-                                            starts.size() - 1, columns, columns_of.size()});
+  argument.input = engine::Input(SparseRows{.starts = starts.data(),
+                                            .columns = columns_of.data(),
+                                            .values = values.data(),
+                                            .wide_starts = starts.itemsize() == 8,
+                                            .wide_columns = columns_of.itemsize() == 8,
+                                            .type = require_number_type(values.dtype(), "x"),
+                                            .rows = starts.size() - 1,
+                                            .cols = columns,
+                                            .entries = columns_of.size()});
   return argument;
 }
 

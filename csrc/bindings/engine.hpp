@@ -67,12 +67,13 @@ void interruptible(Body&& body) {
   signals.raise();
 }
 
-// Runs body() inside gates: with the GIL if all of them are open, else waits for them and runs without it.
+// Runs body(), which computes and calls no Python, inside gates. If all of them are open, it keeps the GIL for little
+// work (see without_gil); else it waits for them and runs without the GIL.
 template <class Body>
-void inside(const std::vector<engine::Gate*>& gates, engine::Access access, Body&& body) {
+void inside(const std::vector<engine::Gate*>& gates, engine::Access access, double work, Body&& body) {
   {
     const engine::Passage passage(gates, access, engine::Passage::AtOnce{});
-    if (passage.entered()) return body();
+    if (passage.entered()) return without_gil(work, body);
   }
   interruptible([&](const engine::Poll& poll) {
     const engine::Passage passage(gates, access, &poll);
@@ -86,7 +87,7 @@ using OfEitherType = std::variant<std::shared_ptr<Object<float>>, std::shared_pt
 template <template <class> class Object, class T>
 std::shared_ptr<Object<T>> of_type(const OfEitherType<Object>& object, const char* what) {
   if (const auto* found = std::get_if<std::shared_ptr<Object<T>>>(&object)) return *found;
-  raise_type(std::string(what) + " must have the network's dtype.");
+  raise_type(std::string(what) + " must all have one dtype.");
 }
 
 // Calls body with a zero of the dtype.
@@ -104,11 +105,10 @@ struct PyParameters {
 // Checks that an array is C-contiguous, of dtype T and of the size of a tensor of the layout; runs body(its data).
 template <class T, class Body>
 void with_tensor(const engine::Layout& layout, int tensor, const py::array& array, Body&& body) {
-  if (tensor < 0 || tensor >= static_cast<int>(layout.tensors.size()))
-    raise_value("Parameters: there is no such tensor.");
+  if (tensor < 0 || tensor >= static_cast<int>(layout.tensors.size())) raise_value("there is no such tensor.");
   if (!py::isinstance<py::array_t<T>>(array) || (array.flags() & py::array::c_style) == 0 ||
       array.size() != layout.tensors[static_cast<std::size_t>(tensor)].size())
-    raise_value("Parameters: the array must be C-contiguous, of the block's dtype and the tensor's size.");
+    raise_value("the array must be C-contiguous, of the block's dtype and the tensor's size.");
   body(static_cast<T*>(const_cast<void*>(array.data())));
 }
 
@@ -116,18 +116,27 @@ struct PyNetwork {
   OfEitherType<engine::Network> object;
 };
 
-// Indices in the kernel table; an unknown name raises.
-int activation_number(const std::string& name);
-int loss_number(const std::string& name);
-int metric_number(const std::string& name);  // -1 if there is none
-int optimizer_number(const std::string& name);
-double alpha_of(const py::handle& alpha, int activation);  // the default if None
-
 // An attribute of an object that lamina's own Python code passes.
 template <class T>
 T attribute(const py::handle& object, const char* name) {
-  return object.attr(name).cast<T>();
+  const py::object value = object.attr(name);
+  try {
+    return value.cast<T>();
+  } catch (const py::cast_error&) {
+    raise_type(py::str(py::type::handle_of(object).attr("__name__")).cast<std::string>() + "." + name +
+               " is of a wrong type: " + py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>() +
+               ".");
+  }
 }
+
+// An activation: its index in the kernel table, and alpha.
+struct ActivationChoice {
+  int index;
+  double alpha;
+};
+
+// Reads a lamina._engine.ops.Kernel.
+ActivationChoice activation_choice(const py::handle& activation);
 
 // Rows of a user array, read in place.
 struct RowsArgument {

@@ -4,42 +4,19 @@
 #include <vector>
 
 #include "bindings/arguments.hpp"
+#include "bindings/names.hpp"
 #include "bindings/register.hpp"
 
 namespace lamina::bindings {
 namespace {
 
-int find_loss(const Arguments& arguments, const std::string& name) {
-  const KernelTable& table = kernels();
-  for (int i = 0; i < table.loss_count; ++i)
-    if (name == table.f32.losses[i].info.name) return i;
-  std::string choices;
-  for (int i = 0; i < table.loss_count; ++i) {
-    choices += std::string(i ? ", '" : "'") + table.f32.losses[i].info.name + "'";
-  }
-  arguments.fail_value("name must be one of " + choices + "; got '" + name + "'.");
-}
-
-// Reads all parameters from a tuple, or the label smoothing from a number, as the functions on arrays pass it.
-std::vector<double> read_parameters(const Arguments& arguments, const LossInfo& info, const py::handle& given) {
-  if (given.is_none()) return {info.default_parameter};
-  if (py::isinstance<py::tuple>(given)) {
-    auto values = given.cast<std::vector<double>>();
-    if (values.size() > kMostLossParameters) arguments.fail_value("there are too many parameters.");
-    return values;
-  }
-  const double value = arguments.number(given, "label_smoothing");
-  if (!(value >= 0 && value <= 1))
-    arguments.fail_value("label_smoothing must be in [0, 1]; got " + py::str(given).cast<std::string>() + ".");
-  return {value};
-}
-
 py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, const py::handle& targets,
-                        const py::handle& sample_weight, const py::handle& parameters, const py::handle& loss,
-                        const py::handle& gradient, const py::handle& need, double gradient_scale) {
+                        const py::handle& sample_weight, const py::dict& parameters, const py::handle& loss,
+                        const py::handle& gradient, const py::handle& need) {
   Arguments arguments(name.c_str());
   const bool need_gradient = arguments.flag(need, "need_grad");
-  const int index = find_loss(arguments, name);
+  const int index = loss_index(name);
+  if (index < 0) arguments.fail_value("name must be one of " + loss_names() + "; got '" + name + "'.");
   const LossInfo& info = kernels().f32.losses[index].info;
   const char* prediction_name = info.takes_labels || name == "sigmoid_cross_entropy" ? "logits" : "y_pred";
   if (name == "categorical_cross_entropy") prediction_name = "y_pred";
@@ -54,8 +31,9 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
   Argument ts{};
   const bool by_label =
       info.takes_labels && py::isinstance<py::array>(targets) && py::reinterpret_borrow<py::array>(targets).ndim() == 1;
-  const std::vector<double> values = read_parameters(arguments, info, parameters);
-  const bool ignores = info.takes_labels && values.size() > 1 && values[1] != 0;  // this label need not be a class
+  const std::vector<double> values =
+      values_by_name(info.parameters, parameters, /*optional=*/true, info.default_parameter);
+  const bool ignores = info.takes_labels && values[1] != 0;  // this label need not be a class
   if (by_label && ignores) {
     labels = arguments.unchecked_labels(targets, "labels");
     if (labels.size != n) arguments.fail_value("labels must have shape (n,).");
@@ -78,8 +56,7 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
                        .targets = {by_label ? nullptr : ts.data<T>(), n, c, c},
                        .labels = labels,
                        .sample_weight = sample_weight.is_none() ? nullptr : ws.data<T>(),
-                       .ignored_class = static_cast<std::int64_t>(values.size() > 2 ? values[2] : 0),
-                       .gradient_scale = static_cast<T>(gradient_scale),
+                       .ignored_class = static_cast<std::int64_t>(info.takes_labels ? values[2] : 0),
                        .loss = losses.mutable_data<T>(),
                        .gradient = {need_gradient ? gs.mutable_data<T>() : nullptr, n, c, c}};
     for (std::size_t i = 0; i < values.size(); ++i) a.parameters[i] = static_cast<T>(values[i]);
@@ -105,7 +82,7 @@ py::dict loss_table() {
 void register_losses(py::module_& module) {
   define(module, "evaluate_loss", evaluate_loss, py::arg("name"), py::arg("predictions"), py::arg("targets"),
          py::arg("sample_weight"), py::arg("parameters"), py::arg("loss"), py::arg("gradient"),
-         py::arg("need_gradient"), py::arg("gradient_scale"));
+         py::arg("need_gradient"));
   define(module, "loss_table", loss_table);
 }
 

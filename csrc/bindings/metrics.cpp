@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "bindings/arguments.hpp"
-#include "bindings/engine.hpp"
+#include "bindings/names.hpp"
 #include "bindings/register.hpp"
 
 namespace lamina::bindings {
@@ -21,9 +21,8 @@ Argument scores_of(Arguments& arguments, const py::handle& scores) {
 
 // The metric's value of each row, given predictions (n, c), and class labels (n,) or targets (n, c) as it requires.
 py::object metric_values(const std::string& name, const py::handle& targets, const py::handle& predictions,
-                         const std::vector<double>& parameters, const py::handle& out) {
-  const int number = metric_number(name);
-  if (number < 0) raise_value("metric_values: there is no metric '" + name + "'.");
+                         const py::dict& parameters, const py::handle& out) {
+  const int number = require_index(metric_index(name), "metric", name);
   Arguments arguments(name.c_str());
   const Argument p = scores_of(arguments, predictions);
   Argument t{};
@@ -32,7 +31,9 @@ py::object metric_values(const std::string& name, const py::handle& targets, con
     classes = arguments.labels(targets, "y_true", p.array.shape(0), p.array.shape(1));
   else
     t = arguments.input(targets, "y_true", p.shape(), "(n, c)");
-  const double parameter = parameters.empty() ? 0 : parameters.front();
+  const std::vector<double> given =
+      values_by_name(kernels().f32.metrics[number].info.parameter, parameters, /*optional=*/false);
+  const double parameter = given.empty() ? 0 : given.front();
   const Argument values = arguments.output(out, "out", {p.array.shape(0)}, "(n,)");
   arguments.refuse_overlaps();
   with_dtype(arguments.dtype(), [&](auto zero) {

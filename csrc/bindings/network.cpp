@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bindings/engine.hpp"
+#include "bindings/names.hpp"
 #include "bindings/ops.hpp"
 #include "bindings/register.hpp"
 
@@ -15,10 +16,9 @@ namespace {
 using namespace engine;
 
 InputKind input_named(const std::string& name) {
-  if (name == "dense") return InputKind::dense;
-  if (name == "sparse") return InputKind::sparse;
-  if (name == "indices") return InputKind::indices;
-  raise_value("Network: there is no input '" + name + "'.");
+  return enumerator<InputKind>(
+      name, "kind of input",
+      {{"dense", InputKind::dense}, {"sparse", InputKind::sparse}, {"indices", InputKind::indices}});
 }
 
 // `ops`: objects of lamina._engine.ops, in order. `reads`: the kind of input.

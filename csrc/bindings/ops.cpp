@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/names.hpp"
 #include "engine/layers/activation.hpp"
 #include "engine/layers/activity.hpp"
 #include "engine/layers/batch_norm.hpp"
@@ -23,24 +24,11 @@ namespace {
 
 using namespace engine;
 
-// The activation that an op's attribute `activation` names: its index in the kernel table, and alpha.
-struct ActivationChoice {
-  int number;
-  double alpha;
-};
-
-ActivationChoice activation_of(const py::handle& op) {
-  const py::object activation = op.attr("activation");
-  const int number = activation_number(attribute<std::string>(activation, "name"));
-  return {number, alpha_of(activation.attr("alpha"), number)};
-}
-
 NoiseKind noise_of(const py::handle& op) {
-  const auto name = attribute<std::string>(op, "noise");
-  if (name == "dropout") return NoiseKind::dropout;
-  if (name == "gaussian") return NoiseKind::gaussian;
-  if (name == "gaussian_dropout") return NoiseKind::gaussian_dropout;
-  raise_value("Network: there is no noise '" + name + "'.");
+  return enumerator<NoiseKind>(attribute<std::string>(op, "noise"), "noise",
+                               {{"dropout", NoiseKind::dropout},
+                                {"gaussian", NoiseKind::gaussian},
+                                {"gaussian_dropout", NoiseKind::gaussian_dropout}});
 }
 
 template <class T>
@@ -57,8 +45,8 @@ void require_tensor(const std::shared_ptr<Parameters<T>>& parameters, int tensor
     raise_value("Network: the parameters of a layer are not all there.");
 }
 
-// The attribute `functions` of an op has methods forward(x, training) → y and backward(dy, need_dx) → (dx or None, list
-// of gradients of all tensors, None for each that is not trained).
+// The attribute `functions` of an op has methods forward(x, training) → y and backward(dy, need_dx), which
+// returns a lamina._engine.host.Gradients.
 template <class T>
 HostFunctions<T> host_functions(const py::handle& op, std::shared_ptr<Parameters<T>> parameters) {
   const auto layer = kept(op.attr("functions"));
@@ -68,20 +56,20 @@ HostFunctions<T> host_functions(const py::handle& op, std::shared_ptr<Parameters
   };
   functions.backward = [layer, parameters](Matrix<const T> dy, Matrix<T> dx, T* gradients) {
     in_user_code([&] {
-      const py::tuple found = call(layer->attr("backward"), array_of<T>(dy), dx.data != nullptr);
-      if (dx.data != nullptr) copy_back<T>(found[0], dx, "backward's dx");
+      const py::object found = call(layer->attr("backward"), array_of<T>(dy), dx.data != nullptr);
+      if (dx.data != nullptr) copy_back<T>(found.attr("dx"), dx, "backward's dx");
       if (gradients == nullptr) return;
-      Parameters<T> packed(parameters->layout());
-      int tensor = 0;
-      for (const py::handle& gradient : found[1].template cast<py::list>()) {
-        const Layout::Tensor& shape = parameters->layout().tensors[static_cast<std::size_t>(tensor)];
-        if (!gradient.is_none()) {
-          std::vector<T> values(static_cast<std::size_t>(shape.size()));
-          copy_back<T>(py::reinterpret_borrow<py::object>(gradient),
-                       {values.data(), shape.rows, shape.cols, shape.cols}, "a gradient");
-          packed.write(tensor, values.data());
-        }
-        ++tensor;
+      const Layout& layout = parameters->layout();
+      const auto given = attribute<py::list>(found, "parameters");
+      if (given.size() != layout.tensors.size()) raise_value("backward must return a gradient for each tensor.");
+      Parameters<T> packed(layout);
+      for (std::size_t tensor = 0; tensor < given.size(); ++tensor) {
+        const Layout::Tensor& shape = layout.tensors[tensor];
+        const py::object gradient = given[tensor];
+        if (gradient.is_none()) continue;
+        std::vector<T> values(static_cast<std::size_t>(shape.size()));
+        copy_back<T>(gradient, {values.data(), shape.rows, shape.cols, shape.cols}, "a gradient");
+        packed.write(static_cast<int>(tensor), values.data());
       }
       std::copy(packed.data(), packed.data() + packed.size(), gradients);
     });
@@ -101,17 +89,31 @@ std::unique_ptr<Layer<T>> make_layer(const py::handle& op, InputKind input) {
 
   const auto kind = attribute<std::string>(op, "kind");
   if (kind == "dense") {
-    const ActivationChoice activation = activation_of(op);
-    return std::make_unique<Dense<T>>(parameters_of<T>(op), activation.number, activation.alpha, table, input);
+    const ActivationChoice activation = activation_choice(op.attr("activation"));
+    const auto parameters = parameters_of<T>(op);
+    if (parameters == nullptr || !parameters->layout().dense)
+      raise_value("Network: a dense op needs the parameters of a dense layer.");
+    if (table.activations[activation.index].info.rowwise)
+      raise_value("Network: a dense op takes an activation of each element.");
+    return std::make_unique<Dense<T>>(parameters, activation.index, activation.alpha, table, input);
   }
   if (kind == "activation") {
-    const ActivationChoice activation = activation_of(op);
-    return std::make_unique<engine::Activation<T>>(activation.number, activation.alpha, table);
+    const ActivationChoice activation = activation_choice(op.attr("activation"));
+    return std::make_unique<engine::Activation<T>>(activation.index, activation.alpha, table);
   }
-  if (kind == "reshape") return std::make_unique<Reshape<T>>(count("width"));
+  if (kind == "reshape") {
+    const std::ptrdiff_t width = count("width");
+    if (width < 1) raise_value("Network: a row must have a column.");
+    return std::make_unique<Reshape<T>>(width);
+  }
   if (kind == "noise")
     return std::make_unique<NoiseLayer<T>>(noise_of(op), number("rate"), attribute<std::uint64_t>(op, "key"));
-  if (kind == "scale") return std::make_unique<Scale<T>>(columns("center"), columns("scale"), columns("shift"));
+  if (kind == "scale") {
+    auto center = columns("center"), scale = columns("scale"), shift = columns("shift");
+    if (scale.size() != center.size() || shift.size() != center.size())
+      raise_value("Network: a scale op has a center, a scale and a shift for each column.");
+    return std::make_unique<Scale<T>>(std::move(center), std::move(scale), std::move(shift));
+  }
   if (kind == "clipped_relu")
     return std::make_unique<ClippedReluLayer<T>>(number("slope"), number("most"), number("threshold"));
   if (kind == "activity") return std::make_unique<Activity<T>>(number("l1"), number("l2"));
@@ -131,9 +133,9 @@ std::unique_ptr<Layer<T>> make_layer(const py::handle& op, InputKind input) {
         number("epsilon"), number("least"), attribute<bool>(op, "frozen"));
   }
   if (kind == "row_norm") {
-    for (const char* name : {"gamma", "beta"}) require_tensor(parameters, tensor(name));
-    return std::make_unique<RowNorm<T>>(parameters, tensor("gamma"), tensor("beta"), attribute<bool>(op, "centered"),
-                                        number("epsilon"));
+    const int gamma = tensor("gamma"), beta = tensor("beta");
+    for (const int index : {gamma, beta}) require_tensor(parameters, index);
+    return std::make_unique<RowNorm<T>>(parameters, gamma, beta, attribute<bool>(op, "centered"), number("epsilon"));
   }
   if (kind == "host")
     return std::make_unique<Host<T>>(parameters, count("width"), count("factor"), host_functions<T>(op, parameters));

@@ -1,19 +1,14 @@
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "bindings/arguments.hpp"
+#include "bindings/names.hpp"
 #include "bindings/register.hpp"
+#include "bindings/updates.hpp"
 
 namespace lamina::bindings {
 namespace {
-
-int find_optimizer(const char* name) {
-  for (int i = 0; i < kernels().optimizer_count; ++i)
-    if (std::strcmp(kernels().f32.optimizers[i].info.name, name) == 0) return i;
-  raise_value(std::string("unknown optimizer '") + name + "'.");
-}
 
 // The checked arrays of one optimizer step.
 struct StepArguments {
@@ -40,7 +35,7 @@ StepArguments read_arrays(Arguments& arguments, const py::handle& parameter, con
 
 void take_step(const Arguments& arguments, const char* optimizer, const StepArguments& step,
                const std::vector<double>& settings, double rate, std::int64_t number) {
-  const int index = find_optimizer(optimizer);
+  const int index = require_index(optimizer_index(optimizer), "optimizer", optimizer);
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const OptimizerKernel<T>& kernel = kernels_of<T>(kernels()).optimizers[index];
@@ -120,6 +115,7 @@ void constrain(const py::handle& w, const std::string& kind, double least, doubl
   Arguments arguments("constrain");
   const Argument values = arguments.in_place(w, "w");
   arguments.require_rank(values, 2, "(rows, columns)");
+  const engine::ConstraintKind constraint = constraint_kind(kind);
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const Kernels<T>& table = kernels_of<T>(kernels());
@@ -127,14 +123,16 @@ void constrain(const py::handle& w, const std::string& kind, double least, doubl
     const Panels<T> panels{m.data, m.rows, m.cols, kPanelWidth<T>, m.stride};
     const std::ptrdiff_t count = panel_count(m.cols, kPanelWidth<T>);
     const NormBounds<T> bounds{static_cast<T>(least), static_cast<T>(most), static_cast<T>(rate)};
-    if (kind == "not_negative")
-      table.bound_below_by_zero(panels, {0, count});
-    else if (kind == "column_norms")
-      table.bound_column_norms(panels, {0, count}, bounds);
-    else if (kind == "row_norms")
-      table.bound_row_norms(panels, {0, m.rows}, bounds);
-    else
-      arguments.fail_value("there is no constraint '" + kind + "'.");
+    switch (constraint) {
+      case engine::ConstraintKind::none:
+        return;
+      case engine::ConstraintKind::not_negative:
+        return table.bound_below_by_zero(panels, {0, count});
+      case engine::ConstraintKind::column_norms:
+        return table.bound_column_norms(panels, {0, count}, bounds);
+      case engine::ConstraintKind::row_norms:
+        return table.bound_row_norms(panels, {0, m.rows}, bounds);
+    }
   });
 }
 

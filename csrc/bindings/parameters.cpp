@@ -37,13 +37,15 @@ void with_tensor(const PyParameters& self, int tensor, const py::array& array, B
 
 void read_parameters(const PyParameters& self, int tensor, const py::array& out) {
   with_tensor(self, tensor, out, [&](auto& parameters, auto* data) {
-    inside({&parameters.gate()}, Access::shared, [&] { parameters.read(tensor, data); });
+    const std::vector<Gate*> gates{&parameters.gate()};
+    inside(gates, Access::shared, static_cast<double>(parameters.size()), [&] { parameters.read(tensor, data); });
   });
 }
 
 void write_parameters(const PyParameters& self, int tensor, const py::array& from) {
   with_tensor(self, tensor, from, [&](auto& parameters, auto* data) {
-    inside({&parameters.gate()}, Access::exclusive, [&] { parameters.write(tensor, data); });
+    const std::vector<Gate*> gates{&parameters.gate()};
+    inside(gates, Access::exclusive, static_cast<double>(parameters.size()), [&] { parameters.write(tensor, data); });
   });
 }
 
@@ -64,8 +66,7 @@ class PyPassage {
       keep_.push_back(block->object);
       gates_.push_back(std::visit([](const auto& parameters) { return &parameters->gate(); }, block->object));
     }
-    std::sort(gates_.begin(), gates_.end());
-    gates_.erase(std::unique(gates_.begin(), gates_.end()), gates_.end());
+    gates_ = sorted_gates(std::move(gates_));
   }
   void enter() {
     if (passage_ != nullptr) raise_value("Passage: it was entered already.");
@@ -110,7 +111,8 @@ void register_parameters(py::module_& module) {
              return std::visit(
                  [](const auto& p) -> PyParameters {
                    auto made = std::make_shared<std::remove_reference_t<decltype(*p)>>(p.get());
-                   inside({&p->gate()}, Access::shared,
+                   const std::vector<Gate*> gates{&p->gate()};
+                   inside(gates, Access::shared, static_cast<double>(p->size()),
                           [&] { std::copy(p->data(), p->data() + p->size(), made->data()); });
                    return {made};
                  },

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings/engine.hpp"
+#include "bindings/names.hpp"
 #include "bindings/register.hpp"
 #include "bindings/updates.hpp"
 #include "engine/training.hpp"
@@ -24,7 +25,7 @@ struct PyTrainer {
 };
 
 // Indexed by Schedule.
-constexpr const char* kScheduleNames[] = {"stationary", "chunked", "by rows"};
+constexpr const char* kScheduleNames[] = {"stationary", "chunked", "by_rows"};
 
 Schedule schedule_named(const std::string& name) {
   for (std::size_t i = 0; i < std::size(kScheduleNames); ++i)
@@ -32,28 +33,36 @@ Schedule schedule_named(const std::string& name) {
   raise_value("Trainer: there is no schedule '" + name + "'.");
 }
 
-HeadParameters head_parameters(const py::handle& spec) {
+HeadParameters head_parameters(const std::vector<double>& values) {
   HeadParameters parameters{};
-  const auto values = attribute<std::vector<double>>(spec, "parameters");
-  if (values.size() > parameters.size()) raise_value("Trainer: a loss or metric has too many parameters.");
   std::copy(values.begin(), values.end(), parameters.begin());
   return parameters;
 }
 
+HeadParameters loss_parameters(int loss, const py::handle& spec) {
+  const LossInfo& info = kernels().f32.losses[loss].info;
+  return head_parameters(values_by_name(info.parameters, attribute<py::dict>(spec, "parameters"), /*optional=*/true,
+                                        info.default_parameter));
+}
+
 Divisor divisor_of(const std::string& name) {
-  if (name == "one") return Divisor::one;
-  if (name == "rows") return Divisor::rows;
-  if (name == "weights") return Divisor::weights;
-  raise_value("Trainer: losses cannot be divided by '" + name + "'.");
+  return enumerator<Divisor>(name, "divisor of losses",
+                             {{"one", Divisor::one}, {"rows", Divisor::rows}, {"weights", Divisor::weights}});
 }
 
 // Reads a lamina._engine.specs.MetricSpec of a compiled metric: its kind is the name of a metric or of a loss.
 MetricSpec metric_spec(const py::handle& given) {
   const auto kind = attribute<std::string>(given, "kind");
   MetricSpec spec;
-  spec.metric = metric_number(kind);
-  if (spec.metric < 0) spec.loss = loss_number(kind);
-  spec.parameters = head_parameters(given);
+  spec.metric = metric_index(kind);
+  if (spec.metric >= 0) {
+    const char* name = kernels().f32.metrics[spec.metric].info.parameter;
+    spec.parameters =
+        head_parameters(values_by_name(name, attribute<py::dict>(given, "parameters"), /*optional=*/false));
+  } else {
+    spec.loss = require_index(loss_index(kind), "metric", kind);
+    spec.parameters = loss_parameters(spec.loss, given);
+  }
   return spec;
 }
 
@@ -84,26 +93,29 @@ PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const s
   return std::visit(
       [&](const auto& net) -> PyTrainer {
         using T = typename std::remove_reference_t<decltype(*net)>::Number;
-        const py::object kernel = loss.attr("kernel"), final = loss.attr("activation");
-        const int activation = activation_number(attribute<std::string>(final, "name"));
+        const py::object kernel = loss.attr("kernel");
+        const ActivationChoice activation = activation_choice(loss.attr("activation"));
         const bool host = py::isinstance<py::function>(kernel);
         HeadSpec<T> head{
-            .loss = host ? -1 : loss_number(kernel.cast<std::string>()),
-            .parameters = head_parameters(loss),
             .divisor = divisor_of(attribute<std::string>(loss, "divisor")),
             .weight = attribute<double>(loss, "weight"),
-            .activation = {activation, static_cast<T>(alpha_of(final.attr("alpha"), activation))},
+            .activation = {activation.index, static_cast<T>(activation.alpha)},
         };
+        if (!host) {
+          const auto name = attribute<std::string>(loss, "kernel");
+          head.loss = require_index(loss_index(name), "loss", name);
+          head.parameters = loss_parameters(head.loss, loss);
+        }
         if (host) {
           head.host_loss = [function = kept(kernel)](const HostBatch<T>& batch, T* losses, Matrix<T> gradient) {
             in_user_code([&] {
               const std::ptrdiff_t n = batch.predictions.rows;
               const py::object weights =
                   batch.sample_weight == nullptr ? py::object(py::none()) : py::array_t<T>(n, batch.sample_weight);
-              const py::tuple found =
+              const py::object found =  // a lamina.losses.RowLosses
                   call(*function, targets_of(batch), array_of<T>(batch.predictions), weights, gradient.data != nullptr);
-              copy_back<T>(found[0], Matrix<T>{losses, n, 1, 1}, "the losses");
-              if (gradient.data != nullptr) copy_back<T>(found[1], gradient, "the loss's gradient");
+              copy_back<T>(found.attr("values"), Matrix<T>{losses, n, 1, 1}, "the losses");
+              if (gradient.data != nullptr) copy_back<T>(found.attr("gradient"), gradient, "the loss's gradient");
             });
           };
         }
@@ -168,7 +180,7 @@ DataArgument<T> data_argument(const Trainer<T>& trainer, const py::object& x, co
         (labels && !is_integer(target.type)))
       raise_value("Trainer: a target does not fit the network or x.");
   }
-  argument.data = {argument.x.input, {}, nullptr, nullptr, 1};
+  argument.data = {.x = argument.x.input};
   for (std::size_t i = 0; i < targets.size(); ++i)
     argument.data.targets.push_back({argument.keep[i].rows, trainer.labels()[i]});
   const auto contiguous = [&](const py::object& object, const char* name, std::ptrdiff_t lines) {
@@ -221,7 +233,7 @@ void run_steps(const PyTrainer& self, const py::object& x, const py::list& targe
 }
 
 void check_batches(const Input& x, const Batches& batches) {
-  if (batches.first < 0 || batches.rows < 0 || batches.size < 1 || batches.first + batches.rows > x.rows())
+  if (batches.first < 0 || batches.rows < 0 || batches.size < 1 || batches.rows > x.rows() - batches.first)
     raise_value("Trainer: the batches must lie within the rows.");
 }
 

@@ -7,34 +7,34 @@
 #include <string>
 
 #include "bindings/engine.hpp"
+#include "bindings/names.hpp"
 #include "bindings/register.hpp"
 
 namespace lamina::bindings {
 
 using namespace engine;
 
-namespace {
-
 ConstraintKind constraint_kind(const std::string& name) {
-  if (name == "not_negative") return ConstraintKind::not_negative;
-  if (name == "column_norms") return ConstraintKind::column_norms;
-  if (name == "row_norms") return ConstraintKind::row_norms;
-  raise_value("update: there is no constraint '" + name + "'.");
+  return enumerator<ConstraintKind>(name, "constraint",
+                                    {{"not_negative", ConstraintKind::not_negative},
+                                     {"column_norms", ConstraintKind::column_norms},
+                                     {"row_norms", ConstraintKind::row_norms}});
 }
 
+namespace {
+
 Clip clip_of(const std::string& name) {
-  if (name == "none") return Clip::none;
-  if (name == "value") return Clip::value;
-  if (name == "norm") return Clip::norm;
-  if (name == "global_norm") return Clip::global_norm;
-  raise_value("update: there is no clipping by '" + name + "'.");
+  return enumerator<Clip>(
+      name, "clipping by",
+      {{"none", Clip::none}, {"value", Clip::value}, {"norm", Clip::norm}, {"global_norm", Clip::global_norm}});
 }
 
 Constraint constraint_of(const py::handle& projection) {
   if (projection.is_none()) return {};
-  return {constraint_kind(attribute<std::string>(projection, "kind")),
-          {attribute<double>(projection, "least"), attribute<double>(projection, "most"),
-           attribute<double>(projection, "rate")}};
+  return {.kind = constraint_kind(attribute<std::string>(projection, "kind")),
+          .bounds = {.least = attribute<double>(projection, "least"),
+                     .most = attribute<double>(projection, "most"),
+                     .rate = attribute<double>(projection, "rate")}};
 }
 
 // Reads a lamina._engine.specs.LayerUpdateSpec; `parameters` is null for a layer without any.
@@ -52,8 +52,10 @@ LayerUpdateSpec<T> layer_update_spec(const py::handle& spec, const Parameters<T>
   layer.accumulator = block(spec.attr("accumulator"));
   layer.average = block(spec.attr("average"));
   for (const py::handle tensor : spec.attr("tensors")) {
-    layer.tensors.push_back({attribute<int>(tensor, "group"), attribute<double>(tensor, "l1"),
-                             attribute<double>(tensor, "l2"), constraint_of(tensor.attr("constraint"))});
+    layer.tensors.push_back({.group = attribute<int>(tensor, "group"),
+                             .l1 = attribute<double>(tensor, "l1"),
+                             .l2 = attribute<double>(tensor, "l2"),
+                             .constraint = constraint_of(tensor.attr("constraint"))});
     if (layer.tensors.back().group >= groups) raise_value("update: there is no such group.");
   }
   return layer;
@@ -64,13 +66,17 @@ LayerUpdateSpec<T> layer_update_spec(const py::handle& spec, const Parameters<T>
 template <class T>
 UpdateSpec<T> update_spec(const std::vector<Parameters<T>*>& blocks, const py::handle& given) {
   UpdateSpec<T> spec;
-  spec.optimizer = optimizer_number(attribute<std::string>(given, "optimizer"));
-  spec.settings = attribute<std::vector<std::vector<double>>>(given, "settings");
-  for (std::vector<double>& group : spec.settings) group.resize(kMostSettings);
+  const auto name = attribute<std::string>(given, "optimizer");
+  spec.optimizer = require_index(optimizer_index(name), "optimizer", name);
+  const char* settings = kernels().f32.optimizers[spec.optimizer].info.settings;
+  for (const py::dict& group : attribute<std::vector<py::dict>>(given, "settings")) {
+    spec.settings.push_back(values_by_name(settings, group, /*optional=*/false));
+    spec.settings.back().resize(kMostSettings);
+  }
   spec.clip = clip_of(attribute<std::string>(given, "clip"));
   spec.limit = attribute<double>(given, "limit");
   spec.accumulate = attribute<std::int64_t>(given, "accumulate");
-  spec.average = attribute<std::optional<double>>(given, "momentum").value_or(-1);
+  spec.average_momentum = attribute<std::optional<double>>(given, "average_momentum").value_or(-1);
   spec.overwrite_every = attribute<std::int64_t>(given, "overwrite_every");
   const auto layers = attribute<std::vector<py::object>>(given, "layers");
   if (spec.accumulate < 1 || layers.size() != blocks.size())
@@ -80,8 +86,8 @@ UpdateSpec<T> update_spec(const std::vector<Parameters<T>*>& blocks, const py::h
     LayerUpdateSpec<T> layer = layer_update_spec<T>(layers[l], parameters, static_cast<int>(spec.settings.size()));
     const std::size_t tensors = parameters == nullptr ? 0 : parameters->layout().tensors.size();
     if (layer.slots.size() > kMostSlots || layer.tensors.size() != tensors ||
-        (parameters != nullptr &&
-         ((spec.accumulate > 1 && layer.accumulator == nullptr) || (spec.average >= 0 && layer.average == nullptr))))
+        (parameters != nullptr && ((spec.accumulate > 1 && layer.accumulator == nullptr) ||
+                                   (spec.average_momentum >= 0 && layer.average == nullptr))))
       raise_value("update: a layer's state or tensors do not fit it.");
     spec.layers.push_back(std::move(layer));
   }
@@ -104,18 +110,33 @@ class GivenUpdate {
         update_(update_spec<T>(raw(blocks_), spec), kernels_of<T>(kernels()), raw(blocks_)),
         gradients_(update_.gradient_size()) {
     for (const auto& block : blocks_) gates_.push_back(&block->gate());
+    gates_ = sorted_gates(std::move(gates_));
   }
 
   const std::vector<Gate*>& gates() const { return gates_; }
   const Layout& layout(std::size_t block) const { return blocks_[block]->layout(); }
-  std::size_t size() const { return blocks_.size(); }
+  std::size_t blocks() const { return blocks_.size(); }
+  std::ptrdiff_t size() const { return update_.gradient_size(); }
+  bool trains(std::size_t block, int tensor) const {
+    const auto& rules = update_.layer(static_cast<std::ptrdiff_t>(block)).rules;
+    return tensor >= 0 && static_cast<std::size_t>(tensor) < rules.size() &&
+           rules[static_cast<std::size_t>(tensor)].trained;
+  }
   T* gradient(std::size_t block) const {
     return gradients_.data() + update_.offset(static_cast<std::ptrdiff_t>(block));
   }
 
-  bool prepare(std::int64_t iteration, double rate) {
+  bool accumulate(std::int64_t iteration, double rate) {
     update_.begin_step(iteration, rate);
-    return update_.accumulate_and_clip(gradients_.data(), 0, 1, alone_);
+    return update_.accumulate(gradients_.data(), 0, 1);
+  }
+  double measure() {
+    update_.measure_norms(gradients_.data(), 0, 1);
+    return update_.squares();
+  }
+  void clip(double squares_of_others) {
+    update_.find_factors(squares_of_others);
+    update_.clip_all(gradients_.data(), 0, 1);
   }
   void step() { update_.step_all(gradients_.data(), 0, 1); }
   void finish() {
@@ -143,6 +164,8 @@ struct PyUpdate {
 
 PyUpdate make_update(const std::vector<const PyParameters*>& blocks, const py::object& spec) {
   if (blocks.empty()) raise_value("Update: there must be a block.");
+  for (const PyParameters* block : blocks)
+    if (block == nullptr) raise_type("Update: a block must not be None.");
   return std::visit(
       [&](const auto& first) -> PyUpdate {
         using T = std::remove_pointer_t<decltype(first->data())>;
@@ -160,7 +183,8 @@ void with_gradient(const PyUpdate& self, std::size_t block, int tensor, const py
   std::visit(
       [&](const auto& update) {
         using T = typename std::remove_reference_t<decltype(*update)>::Number;
-        if (block >= update->size()) raise_value("Update: there is no such block.");
+        if (block >= update->blocks() || !update->trains(block, tensor))
+          raise_value("Update: there is no such tensor that is trained.");
         with_tensor<T>(update->layout(block), tensor, array,
                        [&](T* data) { body(update->layout(block), update->gradient(block), data); });
       },
@@ -169,8 +193,11 @@ void with_gradient(const PyUpdate& self, std::size_t block, int tensor, const py
 
 template <class Body>
 auto with_gates(const PyUpdate& self, Body&& body) {
-  std::visit([&](const auto& update) { inside(update->gates(), Access::exclusive, [&] { body(*update); }); },
-             self.object);
+  std::visit(
+      [&](const auto& update) {
+        inside(update->gates(), Access::exclusive, static_cast<double>(update->size()), [&] { body(*update); });
+      },
+      self.object);
 }
 
 }  // namespace
@@ -193,13 +220,27 @@ void register_updates(py::module_& module) {
           },
           py::arg("block"), py::arg("tensor"), py::arg("out"))
       .def(
-          "prepare",
+          "accumulate",
           [](const PyUpdate& self, std::int64_t iteration, double learning_rate) {
             bool steps = false;
-            with_gates(self, [&](auto& update) { steps = update.prepare(iteration, learning_rate); });
+            with_gates(self, [&](auto& update) { steps = update.accumulate(iteration, learning_rate); });
             return steps;
           },
           Computes(), py::arg("iteration"), py::arg("learning_rate"))
+      .def(
+          "measure",
+          [](const PyUpdate& self) {
+            double squares = 0;
+            with_gates(self, [&](auto& update) { squares = update.measure(); });
+            return squares;
+          },
+          Computes())
+      .def(
+          "clip",
+          [](const PyUpdate& self, double squares_of_others) {
+            with_gates(self, [&](auto& update) { update.clip(squares_of_others); });
+          },
+          Computes(), py::arg("squares_of_others"))
       .def(
           "step", [](const PyUpdate& self) { with_gates(self, [](auto& update) { update.step(); }); }, Computes())
       .def("finish", [](const PyUpdate& self) { with_gates(self, [](auto& update) { update.finish(); }); }, Computes());

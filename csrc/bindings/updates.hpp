@@ -3,11 +3,14 @@
 
 #include <pybind11/pybind11.h>
 
+#include <string>
 #include <vector>
 
 #include "engine/update.hpp"
 
 namespace lamina::bindings {
+
+engine::ConstraintKind constraint_kind(const std::string& name);
 
 // Reads a lamina._engine.specs.UpdateSpec. `blocks` are the parameters of each layer, null for a layer without any.
 template <class T>

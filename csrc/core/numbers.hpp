@@ -20,7 +20,7 @@ enum class NumberType : std::uint8_t {
   float32,
   float64
 };
-constexpr int kNumberTypes = 11;
+constexpr int kNumberTypes = static_cast<int>(NumberType::float64) + 1;
 
 // IEEE binary16, for which C++20 has no type.
 struct Half {

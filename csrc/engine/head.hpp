@@ -38,8 +38,8 @@ enum class Divisor { one, rows, weights };
 
 template <class T>
 struct HeadSpec {
-  int loss;  // -1: host_loss
-  HeadParameters parameters;
+  int loss = -1;  // -1: host_loss
+  HeadParameters parameters{};
   Divisor divisor;
   double weight = 1;               // factor of the loss
   bool ignores = false;            // lines of class parameters[2] are ignored
@@ -62,10 +62,10 @@ struct Targets {
 template <class T>
 struct TrainingData {
   Input x;
-  std::vector<Targets> targets;    // the loss's first
-  const T* sample_weight;          // or null
-  const std::int64_t* order;       // or null
-  std::ptrdiff_t row_weights = 1;  // sample weights of a row: one, or one for each of its lines
+  std::vector<Targets> targets{};       // the loss's first
+  const T* sample_weight = nullptr;     // or null
+  const std::int64_t* order = nullptr;  // or null
+  std::ptrdiff_t row_weights = 1;       // sample weights of a row: one, or one for each of its lines
 };
 
 // Running sums of the loss and of each metric, in float64, over `steps` batches.

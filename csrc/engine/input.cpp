@@ -68,22 +68,42 @@ void fetch_indices(const Rows& from, std::ptrdiff_t row, const SparseBatch<T>& t
 
 }  // namespace
 
+std::ptrdiff_t Input::rows() const {
+  switch (kind) {
+    case InputKind::dense:
+    case InputKind::indices:
+      return dense.rows;
+    case InputKind::sparse:
+      return sparse.rows;
+  }
+  __builtin_unreachable();
+}
+
 Input Input::part(std::ptrdiff_t first, std::ptrdiff_t count) const {
   Input found = *this;
-  if (kind == InputKind::sparse) {
-    const std::ptrdiff_t bytes = sparse.wide_starts ? 8 : 4;
-    found.sparse.starts = static_cast<const char*>(sparse.starts) + first * bytes;
-    found.sparse.rows = count;
-  } else {
-    found.dense.base = static_cast<const char*>(dense.base) + first * dense.row_bytes;
-    found.dense.rows = count;
+  switch (kind) {
+    case InputKind::dense:
+    case InputKind::indices:
+      found.dense.base = static_cast<const char*>(dense.base) + first * dense.row_bytes;
+      found.dense.rows = count;
+      break;
+    case InputKind::sparse:
+      found.sparse.starts = static_cast<const char*>(sparse.starts) + first * (sparse.wide_starts ? 8 : 4);
+      found.sparse.rows = count;
+      break;
   }
   return found;
 }
 
 std::ptrdiff_t Input::most_entries(std::ptrdiff_t size) const {
-  if (!gives_entries(kind)) return 0;
-  if (kind == InputKind::indices) return size * dense.cols;
+  switch (kind) {
+    case InputKind::dense:
+      return 0;
+    case InputKind::indices:
+      return size * dense.cols;
+    case InputKind::sparse:
+      break;
+  }
   std::vector<std::ptrdiff_t> lengths(static_cast<std::size_t>(sparse.rows));
   for (std::ptrdiff_t i = 0; i < sparse.rows; ++i) lengths[static_cast<std::size_t>(i)] = length_of(sparse, i);
   const auto middle = lengths.begin() + std::min(size, sparse.rows);

@@ -21,7 +21,7 @@ struct Input {
   Input(InputKind of_kind, const Rows& rows) : kind(of_kind), dense(rows) {}
   explicit Input(const SparseRows& rows) : kind(InputKind::sparse), sparse(rows) {}
 
-  std::ptrdiff_t rows() const { return kind == InputKind::sparse ? sparse.rows : dense.rows; }
+  std::ptrdiff_t rows() const;
   Input part(std::ptrdiff_t first, std::ptrdiff_t count) const;
   // The largest number of entries in any `size` rows; 0 for dense rows.
   std::ptrdiff_t most_entries(std::ptrdiff_t size) const;

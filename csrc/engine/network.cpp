@@ -53,8 +53,7 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
       gates_.push_back(&parameters->gate());
     }
   }
-  std::sort(gates_.begin(), gates_.end());
-  gates_.erase(std::unique(gates_.begin(), gates_.end()), gates_.end());
+  gates_ = sorted_gates(std::move(gates_));
   boundaries_.back().row_major = true;
   for (const BoundaryShape& boundary : boundaries_)
     row_bytes_ += boundary.factor * boundary.width * static_cast<std::ptrdiff_t>(sizeof(T)) *
@@ -145,7 +144,13 @@ template <class T>
 void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
                               const std::uint64_t* draw, int index, int members, Barrier* barrier) const {
   constexpr std::ptrdiff_t size = sizeof(T), width = kPanelWidth<T>;
-  Pass<T> pass{kernels_, tape, false, draw != nullptr, draw == nullptr ? 0 : *draw, first, 0, nullptr, {}};
+  Pass<T> pass{.kernels = kernels_,
+               .tape = tape,
+               .training = false,
+               .random = draw != nullptr,
+               .draw = draw == nullptr ? 0 : *draw,
+               .offset = first,
+               .ahead = {}};
   const Rows& dense = rows.dense;
   const char* begin = static_cast<const char*>(dense.base) + first * dense.row_bytes;
   const bool in_place = rows.kind == InputKind::dense && dense.type == kNumberType<T> && dense.offsets == nullptr &&

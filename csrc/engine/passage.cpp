@@ -68,6 +68,12 @@ void enter_all(const std::vector<Entry>& sorted, const Poll* poll) {
 
 }  // namespace
 
+std::vector<Gate*> sorted_gates(std::vector<Gate*> gates) {
+  std::sort(gates.begin(), gates.end());
+  gates.erase(std::unique(gates.begin(), gates.end()), gates.end());
+  return gates;
+}
+
 void wait_until(const std::function<bool()>& holds, const Poll* poll) {
   auto asked = std::chrono::steady_clock::now();
   for (int tries = 0; !holds(); ++tries) {

@@ -28,11 +28,14 @@ struct Interrupted {};
 // Calls holds() repeatedly, with pauses, until it returns true. The poll may be null.
 void wait_until(const std::function<bool()>& holds, const Poll* poll);
 
+// Returns the gates in the order of their addresses, without duplicates, as a Passage takes them.
+std::vector<Gate*> sorted_gates(std::vector<Gate*> gates);
+
 class Passage {
  public:
   struct AtOnce {};
 
-  // Enters the gates. `gates` must be sorted, without duplicates, and outlive the passage.
+  // Enters the gates. `gates` must be as sorted_gates() returns them, and outlive the passage.
   Passage(const std::vector<Gate*>& gates, Access access, const Poll* poll);
   // The same without waiting: if a gate is not open, enters none, and entered() is false.
   Passage(const std::vector<Gate*>& gates, Access access, AtOnce);

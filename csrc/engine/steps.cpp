@@ -81,7 +81,14 @@ void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier
   Run& run = step.run;
   const bool test = run.mode == Mode::test;
   Tape<T>& tape = run.own_inputs ? own_tapes_[static_cast<std::size_t>(index)] : tape_;
-  Pass<T> pass{kernels_, tape, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
+  Pass<T> pass{.kernels = kernels_,
+               .tape = tape,
+               .training = !test,
+               .random = !test,
+               .draw = step.draw,
+               .batch = step.size,
+               .penalties = head_->penalties(),
+               .ahead = {}};
   const Range fetched = run.own_inputs ? Range{0, step.size} : rows;
   if (fetched.begin < fetched.end)
     fetch(kernels_, run.data.x, run.data.order, step.first, fetched, tape[0], network_->boundaries()[0].factor);
@@ -146,7 +153,14 @@ void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& b
   const std::ptrdiff_t segments = gradient_segments(step.size), depth = network_->depth();
   const std::ptrdiff_t lowest = test ? depth : network_->first_trained(), factor = network_->boundaries()[0].factor;
   member.sums.clear();
-  Pass<T> pass{kernels_, member.tape, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
+  Pass<T> pass{.kernels = kernels_,
+               .tape = member.tape,
+               .training = !test,
+               .random = !test,
+               .draw = step.draw,
+               .batch = step.size,
+               .penalties = head_->penalties(),
+               .ahead = {}};
   update_.measure_penalties(index, count);
   const double divisor = head_->divisor(run.data, step.first, step.size);
   const std::ptrdiff_t begin = segments * index / count, end = segments * (index + 1) / count;
@@ -211,7 +225,14 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
   Run& run = step.run;
   const bool test = run.mode == Mode::test;
   const std::ptrdiff_t depth = network_->depth(), lowest = test ? depth : network_->first_trained();
-  Pass<T> pass{kernels_, tape_, !test, !test, step.draw, 0, step.size, head_->penalties(), {}};
+  Pass<T> pass{.kernels = kernels_,
+               .tape = tape_,
+               .training = !test,
+               .random = !test,
+               .draw = step.draw,
+               .batch = step.size,
+               .penalties = head_->penalties(),
+               .ahead = {}};
   const auto lines = [&](std::ptrdiff_t l, Range of) -> Range {
     const std::ptrdiff_t factor = network_->boundaries()[static_cast<std::size_t>(l)].factor;
     return {of.begin * factor, of.end * factor};

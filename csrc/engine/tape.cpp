@@ -49,14 +49,14 @@ void Tape<T>::set_rows(std::ptrdiff_t rows) {
       return {buffer.data(), n, cols, padded<T>(n) * width, width};
     };
     const Memory& memory = memory_[i];
-    views_[i] = {view(memory.value),
-                 view(memory.pre),
-                 view(memory.gradient),
-                 {memory.transposed.data(), cols, n, cols * width, width},
-                 {memory.in_panels.data(), n, cols, padded<T>(n) * width, width},
-                 memory.row_notes.data(),
-                 memory.column_notes.data(),
-                 {}};
+    views_[i] = {.value = view(memory.value),
+                 .pre = view(memory.pre),
+                 .gradient = view(memory.gradient),
+                 .transposed = {memory.transposed.data(), cols, n, cols * width, width},
+                 .in_panels = {memory.in_panels.data(), n, cols, padded<T>(n) * width, width},
+                 .row_notes = memory.row_notes.data(),
+                 .column_notes = memory.column_notes.data(),
+                 .entries = {}};
     if (boundaries_[i].sparse)
       views_[i].entries = {starts_.data(), columns_.data(), entry_values_.data(), n, columns_.size()};
   }

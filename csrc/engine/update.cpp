@@ -23,18 +23,6 @@ bool LayerUpdate<T>::trained() const {
 }
 
 template <class T>
-void step_elements(const OptimizerKernel<T>& optimizer, const LayerUpdate<T>& layer, int tensor, const T* gradient,
-                   std::ptrdiff_t begin, std::ptrdiff_t count) {
-  OptimizerStep<T> update{.parameter = layer.parameters->data() + begin,
-                          .gradient = gradient,
-                          .size = count,
-                          .scalars = layer.rules[static_cast<std::size_t>(tensor)].scalars};
-  for (std::size_t i = 0; i < layer.beside.slots.size(); ++i)
-    update.slot[i] = layer.beside.slots[i] == nullptr ? nullptr : layer.beside.slots[i]->data() + begin;
-  optimizer.update(update);
-}
-
-template <class T>
 Update<T>::Update(UpdateSpec<T> spec, const Kernels<T>& kernels, const std::vector<Parameters<T>*>& parameters)
     : spec_(std::move(spec)),
       kernels_(kernels),
@@ -71,6 +59,19 @@ Update<T>::Update(UpdateSpec<T> spec, const Kernels<T>& kernels, const std::vect
   plain_ = !penalized_ && spec_.clip == Clip::none &&
            std::all_of(spec_.settings.begin(), spec_.settings.end(),
                        [&](const auto& group) { return optimizer_->adds_scaled_gradient(group.data()); });
+}
+
+// Takes the optimizer's step for elements begin … begin + count - 1 of a block, which belong to one tensor.
+template <class T>
+void Update<T>::take_step(const LayerUpdate<T>& layer, int tensor, const T* gradient, std::ptrdiff_t begin,
+                          std::ptrdiff_t count) const {
+  OptimizerStep<T> update{.parameter = layer.parameters->data() + begin,
+                          .gradient = gradient,
+                          .size = count,
+                          .scalars = layer.rules[static_cast<std::size_t>(tensor)].scalars};
+  for (std::size_t i = 0; i < layer.beside.slots.size(); ++i)
+    update.slot[i] = layer.beside.slots[i] == nullptr ? nullptr : layer.beside.slots[i]->data() + begin;
+  optimizer_->update(update);
 }
 
 template <class T>
@@ -148,7 +149,7 @@ void Update<T>::step(const LayerUpdate<T>& layer, int tensor, T* gradient, std::
                      std::ptrdiff_t count) const {
   add_penalty(layer, layer.rules[static_cast<std::size_t>(tensor)], gradient, begin, count);
   if (spec_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(spec_.limit), count);
-  step_elements(*optimizer_, layer, tensor, gradient, begin, count);
+  take_step(layer, tensor, gradient, begin, count);
 }
 
 template <class T>
@@ -161,14 +162,22 @@ void Update<T>::add_penalties(T* gradients, int index, int count) const {
 
 // Computes the factor by which each clipped norm scales its gradients, from the pieces' sums of squares.
 template <class T>
-void Update<T>::find_factors() {
-  std::fill(factors_.begin(), factors_.end(), 0.0);
+void Update<T>::find_factors(double squares_of_others) {
+  if (!clips_by_norm()) return;
+  std::fill(factors_.begin(), factors_.end(), spec_.clip == Clip::global_norm ? squares_of_others : 0.0);
   for (std::size_t i = 0; i < pieces_.size(); ++i) factors_[static_cast<std::size_t>(pieces_[i].norm)] += squares_[i];
   for (double& factor : factors_) {
     const double norm = std::sqrt(factor);
     factor = norm > spec_.limit ? spec_.limit / norm : (norm <= spec_.limit ? 1 : norm);  // NaN stays NaN
     if (spec_.clip == Clip::global_norm && std::isinf(norm)) factor = std::numeric_limits<double>::quiet_NaN();
   }
+}
+
+template <class T>
+double Update<T>::squares() const {
+  double sum = 0;
+  for (const double square : squares_) sum += square;
+  return sum;
 }
 
 // Adds the gradients to those of earlier batches. If this batch completes a step, they become the mean of all.
@@ -186,16 +195,13 @@ bool Update<T>::accumulate(T* gradients, int index, int count) const {
 }
 
 template <class T>
-void Update<T>::measure_norms(const T* gradients, int index, int count, Barrier& barrier) {
+void Update<T>::measure_norms(const T* gradients, int index, int count) {
   if (!clips_by_norm()) return;
   for_each_piece(index, count, [&](std::size_t i, const Piece& piece, const LayerUpdate<T>&, const auto&) {
     const T* gradient = gradients + offset(piece.layer) + piece.begin;
     squares_[i] = sum_of(
         piece, [&](std::ptrdiff_t at, std::ptrdiff_t n) { return kernels_.sum(gradient + at, gradient + at, n); });
   });
-  barrier.wait();
-  if (index == 0) find_factors();
-  barrier.wait();
 }
 
 template <class T>
@@ -210,29 +216,31 @@ template <class T>
 void Update<T>::apply(T* gradients, int index, int count, Barrier& barrier) {
   add_penalties(gradients, index, count);
   if (!accumulate(gradients, index, count)) return;
-  measure_norms(gradients, index, count, barrier);
+  if (clips_by_norm()) {
+    measure_norms(gradients, index, count);
+    barrier.wait();
+    if (index == 0) find_factors();
+    barrier.wait();
+  }
+  // clip_all() and step_all() in one pass over the gradients.
   for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
     T* gradient = gradients + offset(piece.layer) + piece.begin;
     clip(piece, gradient);
-    step_elements(*optimizer_, layer, piece.tensor, gradient, piece.begin, piece.count);
+    take_step(layer, piece.tensor, gradient, piece.begin, piece.count);
   });
 }
 
 template <class T>
-bool Update<T>::accumulate_and_clip(T* gradients, int index, int count, Barrier& barrier) {
-  if (!accumulate(gradients, index, count)) return false;
-  measure_norms(gradients, index, count, barrier);
+void Update<T>::clip_all(T* gradients, int index, int count) const {
   for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>&, const auto&) {
     clip(piece, gradients + offset(piece.layer) + piece.begin);
   });
-  return true;
 }
 
 template <class T>
 void Update<T>::step_all(const T* gradients, int index, int count) const {
   for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
-    step_elements(*optimizer_, layer, piece.tensor, gradients + offset(piece.layer) + piece.begin, piece.begin,
-                  piece.count);
+    take_step(layer, piece.tensor, gradients + offset(piece.layer) + piece.begin, piece.begin, piece.count);
   });
 }
 
@@ -253,9 +261,9 @@ void Update<T>::constrain(const LayerUpdate<T>& layer, int tensor, int index, in
 
 template <class T>
 void Update<T>::finish(int index, int count, Barrier& barrier) {
-  if (spec_.average >= 0) {
+  if (spec_.average_momentum >= 0) {
     barrier.wait();
-    const double momentum = first_ ? 0 : spec_.average;
+    const double momentum = first_ ? 0 : spec_.average_momentum;
     for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
       T *w = layer.parameters->data() + piece.begin, *mean = layer.beside.average->data() + piece.begin;
       kernels_.running_average(w, mean, momentum, piece.count);
@@ -284,10 +292,6 @@ void Update<T>::mark_changed() {
 
 template struct LayerUpdate<float>;
 template struct LayerUpdate<double>;
-template void step_elements(const OptimizerKernel<float>&, const LayerUpdate<float>&, int, const float*, std::ptrdiff_t,
-                            std::ptrdiff_t);
-template void step_elements(const OptimizerKernel<double>&, const LayerUpdate<double>&, int, const double*,
-                            std::ptrdiff_t, std::ptrdiff_t);
 template class Update<float>;
 template class Update<double>;
 

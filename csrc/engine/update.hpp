@@ -43,7 +43,7 @@ struct UpdateSpec {
   Clip clip = Clip::none;                     // of each element, each tensor's norm, or the norm of all tensors
   double limit = 0;
   std::int64_t accumulate = 1;       // batches whose mean gradient is used for one step
-  double average = -1;               // momentum of the running average of parameters; < 0: there is none
+  double average_momentum = -1;      // of the running average of parameters; < 0: there is none
   std::int64_t overwrite_every = 0;  // steps after which averages replace parameters; 0: never
   std::vector<LayerUpdateSpec<T>> layers;
 };
@@ -65,11 +65,6 @@ struct LayerUpdate {
   bool trained() const;
 };
 
-// Takes the optimizer's step for elements begin … begin + count - 1 of a block, which belong to one tensor.
-template <class T>
-void step_elements(const OptimizerKernel<T>& optimizer, const LayerUpdate<T>& layer, int tensor, const T* gradient,
-                   std::ptrdiff_t begin, std::ptrdiff_t count);
-
 // Calls part(tensor, begin, count) for each run of one tensor's elements within elements begin … end - 1 of a block.
 template <class T, class Part>
 void for_each_part(const Parameters<T>& parameters, std::ptrdiff_t begin, std::ptrdiff_t end, Part&& part);
@@ -85,7 +80,6 @@ class Update {
 
   const LayerUpdate<T>& layer(std::ptrdiff_t l) const { return layers_[static_cast<std::size_t>(l)]; }
   std::ptrdiff_t depth() const { return static_cast<std::ptrdiff_t>(layers_.size()); }
-  const OptimizerKernel<T>& optimizer() const { return *optimizer_; }
   std::ptrdiff_t gradient_size() const { return gradient_size_; }  // of all trained layers, one after the other
   std::ptrdiff_t offset(std::ptrdiff_t l) const { return offsets_[static_cast<std::size_t>(l)]; }
   // Whether step() only does parameter += scalars[0] gradient.
@@ -110,12 +104,19 @@ class Update {
   void add_penalties(T* gradients, int index, int count) const;
   // Updates all parameters from all gradients: adds the penalties' gradients, accumulates, clips and steps.
   void apply(T* gradients, int index, int count, Barrier& barrier);
-  // Accumulates and clips gradients; returns false if the step needs more batches.
-  bool accumulate_and_clip(T* gradients, int index, int count, Barrier& barrier);
-  // Takes the optimizer's step with accumulated and clipped gradients.
+  // The parts of apply(), for gradients that come from outside. accumulate() returns false if the step needs more
+  // batches; measure_norms() and find_factors() prepare clip_all().
+  bool accumulate(T* gradients, int index, int count) const;
+  void measure_norms(const T* gradients, int index, int count);
+  void clip_all(T* gradients, int index, int count) const;
   void step_all(const T* gradients, int index, int count) const;
   // Called after the optimizer's steps: updates averages and applies constraints.
   void finish(int index, int count, Barrier& barrier);
+
+  // Called on one thread after all members have measured. `squares_of_others`: the sum of squares of the gradients of
+  // other updates, which a global norm includes.
+  void find_factors(double squares_of_others = 0);
+  double squares() const;  // the sum of squares of all gradients that were measured
 
   void mark_changed();
 
@@ -132,9 +133,8 @@ class Update {
                    std::ptrdiff_t count) const;
   template <class Body>
   void for_each_piece(int index, int count, Body&& body) const;
-  bool accumulate(T* gradients, int index, int count) const;
-  void measure_norms(const T* gradients, int index, int count, Barrier& barrier);
-  void find_factors();
+  void take_step(const LayerUpdate<T>& layer, int tensor, const T* gradient, std::ptrdiff_t begin,
+                 std::ptrdiff_t count) const;
   void clip(const Piece& piece, T* gradient) const;
   void constrain(const LayerUpdate<T>& layer, int tensor, int index, int count) const;
 

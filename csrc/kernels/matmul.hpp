@@ -127,8 +127,8 @@ struct Rectangle {
 template <class T>
 void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end,
                       const Panels<const T>& b, std::ptrdiff_t segment_begin, std::ptrdiff_t segment_stop) {
-  const bool pack = end - begin >= kWideColumns && r.rows.end - r.rows.begin > kRowGrain;
-  const std::ptrdiff_t block = pack ? kRowBlock : r.rows.end - r.rows.begin;
+  const bool pack = end - begin >= kWideColumns && r.rows.size() > kRowGrain;
+  const std::ptrdiff_t block = pack ? kRowBlock : r.rows.size();
   const std::ptrdiff_t first = segment_begin * kSegment,
                        last = segment_end(p.depth(), segment_stop - 1, segment_count(p.depth()));
   for (std::ptrdiff_t row = r.rows.begin; row < r.rows.end; row += block) {
@@ -289,8 +289,13 @@ void multiply_gradient(const Matrix<const T>& x, const Matrix<const T>& dz, cons
           for (std::ptrdiff_t above = 0; above * width < left.cols; ++above)
             for (std::ptrdiff_t panel = 0; panel * width < right.cols; ++panel)
               for (std::ptrdiff_t row = 0; row == 0 || row < rows; row += kGradientDepth)
-                panel_gradient<T>({left, right, c, row, smaller(rows, row + kGradientDepth), above, above + 1, panel,
-                                   panel + 1, 0, 0, begin + row == 0 ? GradientEnd::store : GradientEnd::add, T(0)});
+                panel_gradient<T>({.x = left,
+                                   .dz = right,
+                                   .dw = c,
+                                   .rows = {row, smaller(rows, row + kGradientDepth)},
+                                   .x_panels = {above, above + 1},
+                                   .panels = {panel, panel + 1},
+                                   .end = begin + row == 0 ? GradientEnd::store : GradientEnd::add});
         }
       }
     }

@@ -108,7 +108,7 @@ def test_bits_do_not_depend_on_schedule_or_threads(net, size, optimizer, rng):
     sizes, n = NETS[net], 2 * size + min(size, 20)
     x, y = rng.standard_normal((n, sizes[0])).astype("f"), rng.standard_normal((n, sizes[-1])).astype("f")
     found = {}
-    for schedule in ("stationary", "chunked", "by rows"):
+    for schedule in ("stationary", "chunked", "by_rows"):
         for threads in (1, 2, 3, 8):
             for as_long in (False, True) if threads == 2 else (False,):
                 model = forced_model(
@@ -582,7 +582,7 @@ def test_wide_outputs_match_the_oracle_with_the_same_bits(sizes, size, dtype, rn
     n = 2 * size + 3
     x, y = rng.standard_normal((n, sizes[0])).astype(dtype), rng.standard_normal((n, sizes[-1])).astype(dtype)
     found = set()
-    for schedule in ("stationary", "chunked", "by rows"):
+    for schedule in ("stationary", "chunked", "by_rows"):
         for threads, as_long in ((1, False), (2, False), (2, True), (5, False)):
             model = forced_model(network(sizes, "tanh", dtype), schedule, threads, as_long)
             expected, _ = reference_fit(model, x, y, np.arange(n), size, 0.05)

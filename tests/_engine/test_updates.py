@@ -189,7 +189,7 @@ def test_a_step_through_apply_is_the_engines_step(rule):
 def test_bits_do_not_depend_on_schedule_or_threads(rule, optimizer, size):
     x, y = (np.tile(a, (3, 1)) for a in data("float32"))
     found = {}
-    for schedule in ("stationary", "chunked", "by rows"):
+    for schedule in ("stationary", "chunked", "by_rows"):
         for threads in (1, 2, 5):
             for as_long in (False, True) if threads == 2 else (False,):
                 model = model_for(rule, "float32", optimizer)
@@ -251,7 +251,7 @@ def test_regularizers_and_constraints_written_in_python_train():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("schedule", ["stationary", "chunked", "by rows"])
+@pytest.mark.parametrize("schedule", ["stationary", "chunked", "by_rows"])
 def test_the_hook_sees_each_layer_from_the_last_one_and_may_change_it(threads, schedule):
     x, y = data()
     model, doubled = model_for("clipnorm not reached"), model_for("clipnorm not reached")
@@ -274,7 +274,7 @@ def test_the_hook_sees_each_layer_from_the_last_one_and_may_change_it(threads, s
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
-@pytest.mark.parametrize("schedule", ["stationary", "chunked", "by rows"])
+@pytest.mark.parametrize("schedule", ["stationary", "chunked", "by_rows"])
 def test_a_failing_hook_ends_the_run_on_every_thread_and_changes_nothing(schedule):
     x, y = data()
     model = model_for("l2")

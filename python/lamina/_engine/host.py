@@ -12,7 +12,7 @@ from lamina._common.checks import short
 from lamina._data.arrays import real_array
 from lamina._engine.variable import Variable
 
-__all__ = ["Functions", "Pass"]
+__all__ = ["Functions", "Gradients", "Pass"]
 
 Array = npt.NDArray[Any]
 
@@ -22,6 +22,13 @@ class Pass(NamedTuple):
 
     output: Array
     saved: Any = None
+
+
+class Gradients(NamedTuple):
+    """Gradients with respect to the input, and to each parameter, which is None if it is not trained."""
+
+    dx: Array | None
+    parameters: list[Array | None]
 
 
 class HostLayer(Protocol):
@@ -90,8 +97,8 @@ class Functions:
             raise ValueError(f"{self._who()}: {what} must have shape {shape}; got {array.shape}.")
         return array
 
-    def backward(self, dy: Array, need_dx: bool) -> tuple[Array | None, list[Array | None]]:
-        """Return the gradients for the input and for each parameter, None for those that are not trained."""
+    def backward(self, dy: Array, need_dx: bool) -> Gradients:
+        """Return the gradients of the input and of the parameters."""
         assert self.last is not None
         layer, dy = self._alive(), dy.reshape(np.shape(self.last.output))
         found: Any = layer.backward(dy, self.last, need_dx=need_dx)
@@ -111,4 +118,4 @@ class Functions:
             id(variable): self._checked(f"backward's gradient of {variable.name!r}", gradient, variable.shape)
             for variable, gradient in zip(trained, gradients, strict=True)
         }
-        return dx, [by_variable.get(id(variable)) for variable in layer.weights]
+        return Gradients(dx, [by_variable.get(id(variable)) for variable in layer.weights])

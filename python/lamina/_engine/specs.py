@@ -24,7 +24,7 @@ class LossSpec:
     ----------
     kernel : str or function
         The compiled loss's name, or a function of targets, predictions, weights and whether a gradient is wanted.
-    parameters : tuple of float
+    parameters : dict of str to float
     divisor : {"one", "rows", "weights"}
         What the sum of the rows' losses is divided by.
     activation : Kernel
@@ -34,7 +34,7 @@ class LossSpec:
     """
 
     kernel: str | Callable[..., Any]
-    parameters: tuple[float, ...] = ()
+    parameters: dict[str, float] = field(default_factory=dict)
     divisor: str = "rows"
     activation: Kernel = LINEAR
     weight: float = 1.0
@@ -48,7 +48,7 @@ class MetricSpec:
     ----------
     kind : str
         The name of a compiled metric or loss; "host" for one that is written in Python.
-    parameters : tuple of float
+    parameters : dict of str to float
     target : int
         Index into the trainer's targets; 0 for those of the loss.
     weighted : bool
@@ -58,7 +58,7 @@ class MetricSpec:
     """
 
     kind: str
-    parameters: tuple[float, ...]
+    parameters: dict[str, float]
     target: int
     weighted: bool
     function: Callable[..., Any] | None = None
@@ -110,26 +110,26 @@ class UpdateSpec:
     ----------
     optimizer : str
         The compiled optimizer's name.
-    settings : list of list of float
-        The optimizer's arguments besides the learning rate, for each group of tensors.
+    settings : list of dict
+        The optimizer's arguments by name, without the learning rate, for each group of tensors.
     clip : {"none", "value", "norm", "global_norm"}
     limit : float
         Limit of clipping.
     accumulate : int
         Number of batches whose gradients are averaged before a step.
-    momentum : float or None
+    average_momentum : float or None
         Momentum of the running average of the parameters; None for no average.
     overwrite_every : int
-        Number of batches after which the average replaces the parameters; 0 for never.
+        Number of steps after which the average replaces the parameters; 0 for never.
     layers : list of LayerUpdateSpec
         One for each op of the network.
     """
 
     optimizer: str
-    settings: list[list[float]]
+    settings: list[dict[str, float]]
     clip: str = "none"
     limit: float = 0.0
     accumulate: int = 1
-    momentum: float | None = None
+    average_momentum: float | None = None
     overwrite_every: int = 0
     layers: list[LayerUpdateSpec] = field(default_factory=list)

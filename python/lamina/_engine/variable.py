@@ -200,7 +200,7 @@ class Variable(NDArrayOperatorsMixin):
                 if self.owner is not None:
                     block = self.owner.block()
                 else:
-                    block = self._home.move(lambda: _core.Parameters(self.dtype, False, [(1, self.size)]), [self])
+                    block = self._home.move(lambda: _core.Parameters(self.dtype, False, [self.matrix_shape]), [self])
             self.owner = None  # not needed any more; it must not be kept alive
         return block, self._tensor
 
@@ -255,6 +255,11 @@ class Variable(NDArrayOperatorsMixin):
     def ndim(self) -> int:
         """Number of dimensions."""
         return len(self._shape)
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """Shape of the values in the engine: a matrix, or one row of all elements."""
+        return (self._shape[0], self._shape[1]) if len(self._shape) == 2 else (1, self.size)
 
     @property
     def nbytes(self) -> int:

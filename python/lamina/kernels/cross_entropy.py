@@ -77,11 +77,10 @@ def softmax_cross_entropy(
         logits,
         labels,
         sample_weight,
-        _share("softmax_cross_entropy", label_smoothing),
+        _smoothing("softmax_cross_entropy", label_smoothing),
         loss,
         grad,
         need_grad,
-        1.0,
     )
 
 
@@ -126,11 +125,10 @@ def categorical_cross_entropy(
         y_pred,
         labels,
         sample_weight,
-        _share("categorical_cross_entropy", label_smoothing),
+        _smoothing("categorical_cross_entropy", label_smoothing),
         loss,
         grad,
         need_grad,
-        1.0,
     )
 
 
@@ -179,11 +177,10 @@ def sigmoid_cross_entropy(
         logits,
         targets,
         sample_weight,
-        _share("sigmoid_cross_entropy", label_smoothing),
+        _smoothing("sigmoid_cross_entropy", label_smoothing),
         loss,
         grad,
         need_grad,
-        1.0,
     )
 
 
@@ -211,11 +208,10 @@ def binary_cross_entropy(
         y_pred,
         y_true,
         sample_weight,
-        _share("binary_cross_entropy", label_smoothing),
+        _smoothing("binary_cross_entropy", label_smoothing),
         loss,
         grad,
         need_grad,
-        1.0,
     )
 
 
@@ -252,7 +248,7 @@ def binary_focal_cross_entropy(
     """
     parameters = _focal("binary_focal_cross_entropy", label_smoothing, gamma, alpha, from_logits)
     return _core.evaluate_loss(
-        "binary_focal_cross_entropy", y_pred, y_true, sample_weight, parameters, loss, grad, need_grad, 1.0
+        "binary_focal_cross_entropy", y_pred, y_true, sample_weight, parameters, loss, grad, need_grad
     )
 
 
@@ -289,16 +285,18 @@ def categorical_focal_cross_entropy(
     who = "categorical_focal_cross_entropy"
     parameters = _focal(who, label_smoothing, gamma, number(who, "alpha", alpha, least=0), from_logits)
     return _core.evaluate_loss(
-        "categorical_focal_cross_entropy", y_pred, y_true, sample_weight, parameters, loss, grad, need_grad, 1.0
+        "categorical_focal_cross_entropy", y_pred, y_true, sample_weight, parameters, loss, grad, need_grad
     )
 
 
-def _share(who: str, label_smoothing: Any) -> float:
-    return number(who, "label_smoothing", label_smoothing, 0, 1)
+def _smoothing(who: str, label_smoothing: Any) -> dict[str, float]:
+    return {"label_smoothing": number(who, "label_smoothing", label_smoothing, 0, 1)}
 
 
-def _focal(who: str, label_smoothing: Any, gamma: Any, alpha: Any, from_logits: Any) -> tuple[float, ...]:
+def _focal(who: str, label_smoothing: Any, gamma: Any, alpha: Any, from_logits: Any) -> dict[str, float]:
     """Return the kernel's parameters of a focal loss; an alpha below 0 means no class balancing."""
-    weight = -1.0 if alpha is None else number(who, "alpha", alpha, least=0)
-    smoothing, bend = _share(who, label_smoothing), number(who, "gamma", gamma, least=0)
-    return (smoothing, bend, weight, float(flag(who, "from_logits", from_logits)))
+    return _smoothing(who, label_smoothing) | {
+        "gamma": number(who, "gamma", gamma, least=0),
+        "alpha": -1.0 if alpha is None else number(who, "alpha", alpha, least=0),
+        "from_logits": float(flag(who, "from_logits", from_logits)),
+    }

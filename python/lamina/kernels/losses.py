@@ -64,7 +64,7 @@ def mse(
     >>> mse(np.array([[1.0, 2.0]]), np.array([[0.0, 0.0]]))
     (array([2.5]), array([[1., 2.]]))
     """
-    return _core.evaluate_loss("mse", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("mse", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def mae(
@@ -84,7 +84,7 @@ def mae(
     >>> mae(np.array([[1.0, 2.0]]), np.array([[0.0, 4.0]]))
     (array([1.5]), array([[ 0.5, -0.5]]))
     """
-    return _core.evaluate_loss("mae", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("mae", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def l2_norm(
@@ -104,7 +104,7 @@ def l2_norm(
     >>> l2_norm(np.array([[3.0, 4.0]]), np.array([[0.0, 0.0]]))
     (array([5.]), array([[0.6, 0.8]]))
     """
-    return _core.evaluate_loss("l2_norm", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("l2_norm", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def mape(
@@ -126,7 +126,7 @@ def mape(
     >>> mape(np.array([[1.0]]), np.array([[2.0]]))
     (array([50.]), array([[-50.]]))
     """
-    return _core.evaluate_loss("mape", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("mape", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def msle(
@@ -148,7 +148,7 @@ def msle(
     >>> msle(np.array([[0.0]]), np.array([[0.0]]))
     (array([0.]), array([[0.]]))
     """
-    return _core.evaluate_loss("msle", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("msle", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def huber(
@@ -178,7 +178,14 @@ def huber(
     (array([2.5]), array([[1.]]))
     """
     return _core.evaluate_loss(
-        "huber", y_pred, y_true, sample_weight, (number("huber", "delta", delta, least=0),), loss, grad, need_grad, 1.0
+        "huber",
+        y_pred,
+        y_true,
+        sample_weight,
+        {"delta": number("huber", "delta", delta, least=0)},
+        loss,
+        grad,
+        need_grad,
     )
 
 
@@ -199,7 +206,7 @@ def log_cosh(
     >>> log_cosh(np.array([[0.0]]), np.array([[0.0]]))
     (array([0.]), array([[0.]]))
     """
-    return _core.evaluate_loss("log_cosh", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("log_cosh", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def poisson(
@@ -219,7 +226,7 @@ def poisson(
     >>> poisson(np.array([[1.0]]), np.array([[0.0]]))
     (array([1.]), array([[1.]]))
     """
-    return _core.evaluate_loss("poisson", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("poisson", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def kl_divergence(
@@ -239,7 +246,7 @@ def kl_divergence(
     >>> kl_divergence(np.array([[0.5]]), np.array([[0.5]]))
     (array([0.]), array([[-1.]]))
     """
-    return _core.evaluate_loss("kl_divergence", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("kl_divergence", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def hinge(
@@ -259,7 +266,7 @@ def hinge(
     >>> hinge(np.array([[0.5]]), np.array([[1.0]]))
     (array([0.5]), array([[-1.]]))
     """
-    return _core.evaluate_loss("hinge", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("hinge", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def squared_hinge(
@@ -279,7 +286,7 @@ def squared_hinge(
     >>> squared_hinge(np.array([[0.5]]), np.array([[1.0]]))
     (array([0.25]), array([[-1.]]))
     """
-    return _core.evaluate_loss("squared_hinge", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("squared_hinge", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def categorical_hinge(
@@ -299,7 +306,7 @@ def categorical_hinge(
     >>> categorical_hinge(np.array([[0.5, 0.25]]), np.array([[1.0, 0.0]]))
     (array([0.75]), array([[-1.,  1.]]))
     """
-    return _core.evaluate_loss("categorical_hinge", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("categorical_hinge", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def cosine_similarity(
@@ -319,7 +326,7 @@ def cosine_similarity(
     >>> cosine_similarity(np.array([[2.0, 0.0]]), np.array([[1.0, 0.0]]))[0]
     array([-1.])
     """
-    return _core.evaluate_loss("cosine_similarity", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0)
+    return _core.evaluate_loss("cosine_similarity", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
 def quantile(
@@ -346,5 +353,5 @@ def quantile(
     (array([1.5]), array([[-0.75]]))
     """
     return _core.evaluate_loss(
-        "quantile", y_pred, y_true, sample_weight, (number("quantile", "q", q, 0, 1),), loss, grad, need_grad, 1.0
+        "quantile", y_pred, y_true, sample_weight, {"quantile": number("quantile", "q", q, 0, 1)}, loss, grad, need_grad
     )

@@ -49,7 +49,7 @@ class ParameterSet:
         """
         if self._home.block is not None:
             return self._home.block
-        shapes = [(v.shape[0], v.shape[1]) if v.ndim == 2 else (1, v.size) for v in self.variables]
+        shapes = [variable.matrix_shape for variable in self.variables]
         with once:
             block = self._home.move(lambda: _core.Parameters(dtype, dense, shapes), self.variables)
         for variable in self.variables:

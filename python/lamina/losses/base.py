@@ -75,9 +75,9 @@ class Loss(Configurable):
         self.dtype, self.reduction = dtype, reduction
         self.name = name if name is not None else snake_case(type(self).__name__)
 
-    def parameters(self) -> tuple[float, ...]:
-        """Return the kernel's parameters, in its order."""
-        return ()
+    def parameters(self) -> dict[str, float]:
+        """Return the kernel's parameters by name."""
+        return {}
 
     def divisor(self) -> str:
         """Return the divisor of the sum of the rows' losses, by its name in the engine."""
@@ -128,28 +128,18 @@ class Loss(Configurable):
         y_pred: Array,
         sample_weight: Array | None = None,
         *,
-        logits: bool = False,
         need_gradient: bool = False,
-        gradient_scale: float = 1.0,
     ) -> RowLosses:
-        """Return the rows' losses and gradients, for arrays in the form that kernels take.
-
-        Parameters
-        ----------
-        logits : bool
-            Whether `y_pred` holds logits, the values before the output activation.
-        gradient_scale : float
-            Factor of the gradient alone.
-        """
+        """Return the rows' losses and gradients, for arrays in the form that kernels take."""
         if self.in_python:
             values, gradient = self._checked_values(*self._found(y_true, y_pred), y_pred)
             if sample_weight is not None:
                 values, gradient = values * sample_weight, gradient * sample_weight[:, np.newaxis]
-            return RowLosses(values, gradient * gradient_scale if need_gradient else None)
-        kernel = self.logits_kernel if logits or self.from_logits else self.kernel
+            return RowLosses(values, gradient if need_gradient else None)
+        kernel = self.logits_kernel if self.from_logits else self.kernel
         assert kernel is not None
         values, gradient = _core.evaluate_loss(
-            kernel, y_pred, y_true, sample_weight, self.parameters(), None, None, need_gradient, gradient_scale
+            kernel, y_pred, y_true, sample_weight, self.parameters(), None, None, need_gradient
         )
         return RowLosses(values, gradient)
 

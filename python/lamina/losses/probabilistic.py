@@ -52,9 +52,9 @@ class _ProbabilityLoss(AlongAxis):
         super().__init__(reduction, name, dtype)
         self.axis, self.from_logits, self.label_smoothing = axis, from_logits, label_smoothing
 
-    def parameters(self) -> tuple[float, ...]:
-        """Return the label smoothing."""
-        return (self.label_smoothing,)
+    def parameters(self) -> dict[str, float]:
+        """Return the kernel's parameters by name."""
+        return {"label_smoothing": self.label_smoothing}
 
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return target probabilities."""
@@ -173,9 +173,9 @@ class SparseCategoricalCrossentropy(AlongAxis):
         super().__init__(reduction, name, dtype)
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
 
-    def parameters(self) -> tuple[float, ...]:
-        """Return the label smoothing, 0, then 1 and the ignored class; nothing if no class is ignored."""
-        return () if self.ignore_class is None else (0.0, 1.0, float(self.ignore_class))
+    def parameters(self) -> dict[str, float]:
+        """Return the kernel's parameters by name."""
+        return {} if self.ignore_class is None else {"ignores": 1.0, "ignored_class": float(self.ignore_class)}
 
     def rows_counted(self, y_true: Array, sample_weight: Array | None) -> float:
         """Return the divisor of the sum of the rows' losses; rows of the ignored class do not count."""
@@ -206,6 +206,15 @@ class _FocalLoss(_ProbabilityLoss):
     def __init__(self, alpha: float, gamma: float, **others: Any) -> None:
         super().__init__(**others)
         self.alpha, self.gamma = alpha, gamma
+
+    def parameters(self) -> dict[str, float]:
+        """Return the kernel's parameters by name."""
+        smoothing = super().parameters()
+        return smoothing | {"gamma": self.gamma, "alpha": self.balance(), "from_logits": float(self.from_logits)}
+
+    def balance(self) -> float:
+        """Return alpha, or -1 for no class balancing."""
+        return self.alpha
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -259,10 +268,9 @@ class BinaryFocalCrossentropy(_FocalLoss):
         )  # fmt: skip
         self.apply_class_balancing = apply_class_balancing
 
-    def parameters(self) -> tuple[float, ...]:
-        """Return label smoothing, gamma, alpha (-1 without class balancing), and whether logits are given."""
-        alpha = self.alpha if self.apply_class_balancing else -1.0
-        return (self.label_smoothing, self.gamma, alpha, float(self.from_logits))
+    def balance(self) -> float:
+        """Return alpha, or -1 for no class balancing."""
+        return self.alpha if self.apply_class_balancing else -1.0
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -312,7 +320,3 @@ class CategoricalFocalCrossentropy(_FocalLoss):
             alpha, gamma, from_logits=from_logits, label_smoothing=label_smoothing, axis=axis, reduction=reduction,
             name=name, dtype=dtype,
         )  # fmt: skip
-
-    def parameters(self) -> tuple[float, ...]:
-        """Return label smoothing, gamma, alpha, and whether logits are given."""
-        return (self.label_smoothing, self.gamma, self.alpha, float(self.from_logits))

@@ -123,9 +123,9 @@ class Huber(Loss):
         super().__init__(reduction, name, dtype)
         self.delta = delta
 
-    def parameters(self) -> tuple[float, ...]:
-        """Return delta."""
-        return (self.delta,)
+    def parameters(self) -> dict[str, float]:
+        """Return the kernel's parameters by name."""
+        return {"delta": self.delta}
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -201,9 +201,9 @@ class Quantile(Loss):
         super().__init__(reduction, name, dtype)
         self.quantile = quantile
 
-    def parameters(self) -> tuple[float, ...]:
-        """Return the quantile."""
-        return (self.quantile,)
+    def parameters(self) -> dict[str, float]:
+        """Return the kernel's parameters by name."""
+        return {"quantile": self.quantile}
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

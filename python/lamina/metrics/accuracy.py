@@ -69,9 +69,9 @@ class BinaryAccuracy(_Accuracy):
         super().__init__(name, dtype)
         self.threshold = threshold
 
-    def parameters(self) -> tuple[float, ...]:
-        """Return the threshold."""
-        return (self.threshold,)
+    def parameters(self) -> dict[str, float]:
+        """Return the compiled kernel's parameters by name."""
+        return {"threshold": self.threshold}
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -124,9 +124,9 @@ class TopKCategoricalAccuracy(_Accuracy):
         super().__init__(name, dtype)
         self.k = k
 
-    def parameters(self) -> tuple[float, ...]:
-        """Return k."""
-        return (float(min(self.k, 2**53)),)  # no row has as many columns
+    def parameters(self) -> dict[str, float]:
+        """Return the compiled kernel's parameters by name."""
+        return {"k": float(min(self.k, 2**53))}  # no row has as many columns
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

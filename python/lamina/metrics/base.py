@@ -75,14 +75,14 @@ class Metric(Configurable):
     # Name of the compiled kernel, a match or a loss, that the engine runs instead of `row_values`.
     engine_kernel: str | None = None
 
-    def kernel(self) -> tuple[str, tuple[float, ...]] | None:
+    def kernel(self) -> tuple[str, dict[str, float]] | None:
         """Return the compiled kernel's name and parameters, None if the metric is computed in Python."""
         own = self.takes_batches or redefines(type(self), "row_values", "engine_kernel")
         return None if own or self.engine_kernel is None else (self.engine_kernel, self.parameters())
 
-    def parameters(self) -> tuple[float, ...]:
-        """Return the compiled kernel's parameters."""
-        return ()
+    def parameters(self) -> dict[str, float]:
+        """Return the compiled kernel's parameters by name."""
+        return {}
 
     @property
     def takes_batches(self) -> bool:

@@ -51,7 +51,7 @@ class _LossMetric(Metric):
         self.converts_targets = self._loss.converts_targets
         self.engine_kernel = self._loss.logits_kernel if self._loss.from_logits else self._loss.kernel
 
-    def parameters(self) -> tuple[float, ...]:
+    def parameters(self) -> dict[str, float]:
         """Return the loss's parameters."""
         return self._loss.parameters()
 

@@ -72,7 +72,7 @@ def metric_spec(metric: Metric, weighted: bool, target: int, given: Given, outpu
     kernel = metric.kernel()
     if kernel is not None:
         return MetricSpec(*kernel, target, weighted)
-    return MetricSpec("host", (), target, weighted, _host_metric(metric, weighted, given, output))
+    return MetricSpec("host", {}, target, weighted, _host_metric(metric, weighted, given, output))
 
 
 def _host_metric(metric: Metric, weighted: bool, given: Given, output: Shape) -> Any:

@@ -40,6 +40,7 @@ class Adam(Optimizer):
     """
 
     kernel = "adam"
+    setting_names = ("beta_1", "beta_2", "epsilon", "amsgrad")
 
     beta_1 = Argument(number, 0, below=1)
     beta_2 = Argument(number, 0, below=1)
@@ -62,10 +63,6 @@ class Adam(Optimizer):
     def slot_names(self) -> tuple[str, ...]:
         """Return the names of the running means, and of the largest ``v`` for AMSGrad."""
         return ("momentum", "velocity", "velocity_hat") if self.amsgrad else ("momentum", "velocity")
-
-    def settings(self, decay: bool = True) -> list[float]:
-        """Return both betas, epsilon, whether AMSGrad, and weight decay."""
-        return [self.beta_1, self.beta_2, self.epsilon, float(self.amsgrad), decay * (self.weight_decay or 0.0)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -113,6 +110,8 @@ class AdamW(Adam):
 class _TwoMeans(Optimizer):
     """Base class of `Adamax` and `Nadam`: their arguments."""
 
+    setting_names = ("beta_1", "beta_2", "epsilon")
+
     beta_1 = Argument(number, 0, below=1)
     beta_2 = Argument(number, 0, below=1)
     epsilon = Argument(number, least=0)
@@ -128,10 +127,6 @@ class _TwoMeans(Optimizer):
     ) -> None:
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         super().__init__(learning_rate, weight_decay, **shared)
-
-    def settings(self, decay: bool = True) -> list[float]:
-        """Return both betas, epsilon and weight decay."""
-        return [self.beta_1, self.beta_2, self.epsilon, decay * (self.weight_decay or 0.0)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

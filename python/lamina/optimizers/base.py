@@ -307,9 +307,13 @@ class Optimizer(Configurable):
         kind = type(self)
         return self.kernel is None or redefines(kind, "update", "kernel") or redefines(kind, "apply", "kernel")
 
-    def settings(self, decay: bool = True) -> list[float]:
-        """Return the compiled optimizer's settings besides the rate, in order; weight decay is 0 without `decay`."""
-        return []
+    # Names of the compiled optimizer's settings that are attributes; besides these it takes the weight decay.
+    setting_names: tuple[str, ...] = ()
+
+    def settings(self, decay: bool = True) -> dict[str, float]:
+        """Return the compiled optimizer's settings by name, without the rate; weight decay is 0 without `decay`."""
+        found = {name: float(getattr(self, name)) for name in self.setting_names}
+        return found | {"weight_decay": (self.weight_decay or 0.0) if decay else 0.0}
 
     def rates(self, steps: int) -> list[float]:
         """Return the learning rates of the next batches; the last one applies to all later batches too."""
@@ -461,13 +465,16 @@ class Optimizer(Configurable):
             Whether the engine adds the gradients of the regularizers' penalties.
         """
         clip, limit = self.clipping
+        kernel, settings = self.kernel, [self.settings(), self.settings(decay=False)]
+        if self.in_python or kernel is None:  # `update` takes the step; the engine's formula is not used
+            kernel, settings = "sgd", [{"momentum": 0.0, "nesterov": 0.0, "weight_decay": 0.0}] * 2
         return UpdateSpec(
-            optimizer="sgd" if self.in_python or self.kernel is None else self.kernel,
-            settings=[self.settings(), self.settings(decay=False)],
+            optimizer=kernel,
+            settings=settings,
             clip=clip,
             limit=limit,
             accumulate=self.gradient_accumulation_steps or 1,
-            momentum=self.ema_momentum if self.use_ema else None,
+            average_momentum=self.ema_momentum if self.use_ema else None,
             overwrite_every=self.ema_overwrite_frequency or 0,
             layers=[LayerUpdateSpec() if found is None else self._layer_spec(*found, penalties) for found in blocks],
         )
@@ -552,6 +559,8 @@ class Optimizer(Configurable):
             if id(variable) not in known:
                 raise ValueError(f"{who}: {variable.path} must be one of the variables that build was called with.")
         variables = [variable for _, variable in pairs]
+        if len({id(variable) for variable in variables}) < len(variables):
+            raise ValueError(f"{who}: variables must be different; add the gradients of one that is there twice.")
         if self._step.thread == threading.get_ident():
             raise RuntimeError(f"{who}: apply must not be called from inside a step that the optimizer takes.")
         ready = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]

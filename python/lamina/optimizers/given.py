@@ -27,34 +27,43 @@ class GivenStep:
     Parameters
     ----------
     variables : sequence of Variable
+        Different ones, of any dtypes.
     gradients : sequence of array
         C-contiguous, each of its variable's shape and dtype; they are copied.
     spec_of : callable
         Returns the `UpdateSpec` for blocks of parameters.
-
-    Raises
-    ------
-    TypeError
-        The variables are not all of one dtype.
     """
 
     def __init__(
         self, variables: Sequence[Variable], gradients: Sequence[Array], spec_of: Callable[[Blocks], UpdateSpec]
     ) -> None:
         self._variables = variables
-        self._places: list[tuple[int, int]] = []  # for each variable the index of its block and its tensor
+        by_dtype: dict[str, list[Variable]] = {}
+        for variable in variables:
+            by_dtype.setdefault(variable.dtype, []).append(variable)
+        self._updates: list[_core.Update] = []
+        self._places: dict[Variable, tuple[_core.Update, int, int]] = {}  # its update, and its block and tensor there
+        for alike in by_dtype.values():
+            self._add(alike, spec_of)
+        for variable, gradient in zip(variables, gradients, strict=True):
+            update, block, tensor = self._places[variable]
+            update.write_gradient(block, tensor, gradient)
+
+    def _add(self, variables: Sequence[Variable], spec_of: Callable[[Blocks], UpdateSpec]) -> None:
+        """Make the update of variables of one dtype."""
         numbers: dict[_core.Parameters, int] = {}
         trained: list[list[Variable | None]] = []
+        places = []
         for variable in variables:
             block, tensor = variable.require_block()
             if block not in numbers:
                 numbers[block] = len(numbers)
                 trained.append([None] * block.tensors)
             trained[numbers[block]][tensor] = variable
-            self._places.append((numbers[block], tensor))
-        self._update = _core.Update(list(numbers), spec_of(list(zip(numbers, trained, strict=True))))
-        for (number, tensor), gradient in zip(self._places, gradients, strict=True):
-            self._update.write_gradient(number, tensor, gradient)
+            places.append((numbers[block], tensor))
+        update = _core.Update(list(numbers), spec_of(list(zip(numbers, trained, strict=True))))
+        self._updates.append(update)
+        self._places |= {v: (update, *place) for v, place in zip(variables, places, strict=True)}
 
     def take(self, iteration: int, rate: float, update: Callable[[Variable, Array], None] | None) -> None:
         """Take the step.
@@ -68,25 +77,36 @@ class GivenStep:
         update : callable or None
             Called with each variable and its gradient, accumulated and clipped; None for the engine's own formula.
         """
-        if self._update.prepare(iteration, rate):
+        complete = [part.accumulate(iteration, rate) for part in self._updates]
+        if all(complete):
+            self._clip()
             if update is None:
-                self._update.step()
+                for part in self._updates:
+                    part.step()
             else:
                 with interrupts_now():
                     for variable, gradient in zip(self._variables, self._gradients(), strict=True):
                         update(variable, gradient)
-        self._update.finish()
+        for part in self._updates:
+            part.finish()
         for variable in self._variables:
             if variable.constraint is not None and variable.constraint.compiled(variable.ndim) is None:
                 with interrupts_now():
                     values = constrained(variable)
                 variable.assign(values)
 
+    def _clip(self) -> None:
+        """Clip all gradients; a global norm is that of all dtypes together."""
+        squares = [part.measure() for part in self._updates]
+        for i, part in enumerate(self._updates):
+            part.clip(sum(squares[:i] + squares[i + 1 :]))
+
     def _gradients(self) -> list[Array]:
         found = []
-        for variable, (number, tensor) in zip(self._variables, self._places, strict=True):
+        for variable in self._variables:
+            update, block, tensor = self._places[variable]
             gradient = np.empty(variable.shape, variable.dtype)
-            self._update.read_gradient(number, tensor, gradient)
+            update.read_gradient(block, tensor, gradient)
             found.append(gradient)
         return found
 

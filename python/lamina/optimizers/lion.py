@@ -34,6 +34,7 @@ class Lion(Optimizer):
     """
 
     kernel = "lion"
+    setting_names = ("beta_1", "beta_2")
 
     beta_1 = Argument(number, above=0, most=1)
     beta_2 = Argument(number, 0, below=1)
@@ -52,10 +53,6 @@ class Lion(Optimizer):
     def slot_names(self) -> tuple[str, ...]:
         """Return the name of the running mean."""
         return ("momentum",)
-
-    def settings(self, decay: bool = True) -> list[float]:
-        """Return both betas and weight decay."""
-        return [self.beta_1, self.beta_2, decay * (self.weight_decay or 0.0)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

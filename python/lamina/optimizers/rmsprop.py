@@ -42,6 +42,7 @@ class RMSprop(Optimizer):
     """
 
     kernel = "rmsprop"
+    setting_names = ("rho", "momentum", "epsilon", "centered")
 
     rho = Argument(number, 0, below=1)
     momentum = Argument(number, 0, 1)
@@ -68,10 +69,6 @@ class RMSprop(Optimizer):
             "momentum" if self.momentum else None,
             "average_gradient" if self.centered else None,
         )
-
-    def settings(self, decay: bool = True) -> list[float]:
-        """Return rho, momentum, epsilon, whether centered, and weight decay."""
-        return [self.rho, self.momentum, self.epsilon, float(self.centered), decay * (self.weight_decay or 0.0)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -106,6 +103,7 @@ class Adagrad(Optimizer):
     """
 
     kernel = "adagrad"
+    setting_names = ("epsilon",)
 
     initial_accumulator_value = Argument(number, least=0)
     epsilon = Argument(number, least=0)
@@ -128,10 +126,6 @@ class Adagrad(Optimizer):
     def initial_state(self, name: str) -> float:
         """Return the initial value of the sum."""
         return self.initial_accumulator_value if name == "accumulator" else super().initial_state(name)
-
-    def settings(self, decay: bool = True) -> list[float]:
-        """Return epsilon and weight decay."""
-        return [self.epsilon, decay * (self.weight_decay or 0.0)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -165,6 +159,7 @@ class Adadelta(Optimizer):
     """
 
     kernel = "adadelta"
+    setting_names = ("rho", "epsilon")
 
     rho = Argument(number, 0, below=1)
     epsilon = Argument(number, least=0)
@@ -183,10 +178,6 @@ class Adadelta(Optimizer):
     def slot_names(self) -> tuple[str, ...]:
         """Return the names of the running means of squared gradients and squared steps."""
         return ("accumulated_grad", "accumulated_delta_var")
-
-    def settings(self, decay: bool = True) -> list[float]:
-        """Return rho, epsilon and weight decay."""
-        return [self.rho, self.epsilon, decay * (self.weight_decay or 0.0)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -36,6 +36,7 @@ class SGD(Optimizer):
     """
 
     kernel = "sgd"
+    setting_names = ("momentum", "nesterov")
 
     momentum = Argument(number, 0, 1)
     nesterov = Argument(flag)
@@ -54,10 +55,6 @@ class SGD(Optimizer):
     def slot_names(self) -> tuple[str, ...]:
         """Return the velocity's name, if there is momentum."""
         return ("velocity",) if self.momentum else ()
-
-    def settings(self, decay: bool = True) -> list[float]:
-        """Return momentum, whether Nesterov's, and weight decay."""
-        return [self.momentum, float(self.nesterov), decay * (self.weight_decay or 0.0)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -1,0 +1,58 @@
+#include "bindings/names.hpp"
+
+#include <sstream>
+
+namespace lamina::bindings {
+namespace {
+
+template <class Entry>
+int find(const Entry* entries, int count, const std::string& name) {
+  for (int i = 0; i < count; ++i)
+    if (name == entries[i].info.name) return i;
+  return -1;
+}
+
+template <class Entry>
+std::string quoted(const Entry* entries, int count) {
+  std::string names;
+  for (int i = 0; i < count; ++i) names += std::string(i ? ", '" : "'") + entries[i].info.name + "'";
+  return names;
+}
+
+}  // namespace
+
+int activation_index(const std::string& name) {
+  return find(kernels().f32.activations, kernels().activation_count, name);
+}
+int loss_index(const std::string& name) { return find(kernels().f32.losses, kernels().loss_count, name); }
+int metric_index(const std::string& name) { return find(kernels().f32.metrics, kernels().metric_count, name); }
+int optimizer_index(const std::string& name) { return find(kernels().f32.optimizers, kernels().optimizer_count, name); }
+
+int require_index(int index, const char* what, const std::string& name) {
+  if (index < 0) raise_value(std::string("there is no ") + what + " '" + name + "'.");
+  return index;
+}
+
+std::string activation_names() { return quoted(kernels().f32.activations, kernels().activation_count); }
+std::string loss_names() { return quoted(kernels().f32.losses, kernels().loss_count); }
+
+std::vector<double> values_by_name(const char* names, const py::dict& given, bool optional, double first) {
+  std::vector<double> values;
+  std::size_t found = 0;
+  std::istringstream list(names == nullptr ? "" : names);
+  for (std::string name; list >> name;) {
+    if (given.contains(name)) {
+      values.push_back(given[name.c_str()].cast<double>());
+      ++found;
+    } else if (optional) {
+      values.push_back(values.empty() ? first : 0);
+    } else {
+      raise_value("the parameter '" + name + "' must be given.");
+    }
+  }
+  if (found != given.size())
+    raise_value("there are other parameters than '" + std::string(names == nullptr ? "" : names) + "'.");
+  return values;
+}
+
+}  // namespace lamina::bindings
