@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
+from conftest import classification_model
 
 import lamina
-from lamina import layers
+from lamina import callbacks, layers, optimizers
 from lamina.models.prepared import prepare
 
 not_sanitized = pytest.mark.skipif(
     os.environ.get("LAMINA_SANITIZED") == "1", reason="a sanitizer takes 20 TB of address space, and more time"
 )
+
+# Rows and targets of `new_model`, and of `trained`.
+REGRESSION = (
+    np.random.default_rng(0).standard_normal((32, 4)).astype("f"),
+    np.random.default_rng(1).standard_normal((32, 2)).astype("f"),
+)
+CLASSES = (
+    np.random.default_rng(0).standard_normal((40, 8)).astype("f"),
+    np.random.default_rng(1).integers(0, 3, 40),
+)
+
+# Of `language_model`, and of its like.
+OPTIMIZERS = {
+    "sgd": lambda: optimizers.SGD(0.3),
+    "momentum": lambda: optimizers.SGD(0.3, momentum=0.9),
+    "adam": lambda: optimizers.Adam(0.01),
+    "clipped": lambda: optimizers.SGD(0.3, global_clipnorm=0.1),
+}
 
 
 def forced_model(model, schedule, threads, as_long=False):
@@ -41,4 +61,87 @@ def small_model(units=1, activation=None, inputs=3, **compiled):
     lamina.utils.set_random_seed(0)
     model = lamina.Sequential([lamina.Input((inputs,)), layers.Dense(4, "tanh"), layers.Dense(units, activation)])
     model.compile(**({"optimizer": "sgd", "loss": "mse"} | compiled))
+    return model
+
+
+def model_and_data(rng, dtype="float64", rate=0.1):
+    """A regression with dropout and metrics, and its data."""
+    x = rng.standard_normal((64, 5))
+    y = x @ rng.standard_normal((5, 2))
+    lamina.utils.set_random_seed(5)
+    model = lamina.Sequential(
+        [layers.Dense(7, "tanh", dtype=dtype), layers.Dropout(0.1, dtype=dtype), layers.Dense(2, dtype=dtype)]
+    )
+    model.compile(optimizers.SGD(rate, momentum=0.9), "mse", metrics=["mae", "R2Score"])
+    return model, x, y
+
+
+class Fixed(callbacks.Callback):
+    """Writes values of its own into the logs."""
+
+    def __init__(self, **values):
+        super().__init__()
+        self.values, self.weights = values, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, series in self.values.items():
+            logs[name] = series[epoch]
+        self.weights.append(self.model.get_weights())
+
+
+def blobs(rng, n=90, inputs=8, classes=3):
+    """Rows around a centre for each class, and the classes' numbers."""
+    centres = rng.standard_normal((classes, inputs)) * 3
+    labels = rng.integers(0, classes, n)
+    return (centres[labels] + rng.standard_normal((n, inputs))).astype("f"), labels
+
+
+def language_model(optimizer="sgd", dtype="float32", dim=33, penalty=None):
+    """A classifier of six words, which are looked up in a table of 50."""
+    lamina.utils.set_random_seed(4)
+    model = lamina.Sequential(
+        [
+            lamina.Input((6,), dtype="int32"),
+            layers.Embedding(50, dim, dtype=dtype, embeddings_regularizer=penalty),
+            layers.Flatten(dtype=dtype),
+            layers.Dense(40, "tanh", dtype=dtype),
+            layers.Dense(3, "softmax", dtype=dtype),
+        ]
+    )
+    model.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy")
+    return model
+
+
+def network(sizes, activation="relu", dtype="float32", head=None, optimizer=None, loss="mse", seed=3):
+    """Compile a network of these sizes, input first, whose biases are not zero."""
+    lamina.utils.set_random_seed(seed)
+    stack = [layers.Dense(units, activation, dtype=dtype) for units in sizes[1:-1]]
+    model = lamina.Sequential([*stack, layers.Dense(sizes[-1], head, dtype=dtype)])
+    model.build((None, sizes[0]))
+    for variable in model.weights:
+        if variable.name == "bias":
+            variable.assign(np.linspace(-0.5, 0.5, variable.size))
+    model.compile(optimizer or optimizers.SGD(0.05), loss)
+    return model
+
+
+def new_model(seed=3, optimizer=None, noise=False):
+    """Compile a regression of two layers, with noise between them if wanted."""
+    lamina.utils.set_random_seed(seed)
+    stack = [layers.Dense(5, "tanh"), *([layers.Dropout(0.4), layers.GaussianNoise(0.1)] if noise else [])]
+    model = lamina.Sequential([lamina.Input((4,)), *stack, layers.Dense(2)], name="m")
+    model.compile(optimizer or optimizers.Adam(0.01), "mse")
+    return model
+
+
+def same(a, b):
+    """Whether arrays are equal, bit for bit."""
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def trained():
+    """A classifier after two epochs, with momentum."""
+    model = classification_model(metrics=["accuracy"])
+    model.compile(optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(*CLASSES, epochs=2, verbose=0)
     return model

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,10 @@ import lamina
 
 ROOT = Path(lamina.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
+TESTED = [
+    "callbacks", "constraints", "initializers", "layers", "losses", "metrics", "optimizers", "optimizers.schedules",
+    "regularizers", "utils",
+]  # fmt: skip
 # The members of named tuples that Python itself begins with an underscore, and of its locks.
 PYTHONS_OWN = {"_replace", "_asdict", "_fields", "_make", "_is_owned", "_exit"}
 
@@ -92,3 +98,39 @@ def test_tests_lie_where_their_room_is():
     assert public <= folders
     for folder in folders - {"additions", "cpp", "fuzz", "peers"}:
         assert list((here / folder).glob("test_*.py")), folder
+
+
+def names_used(tree, module):
+    """Yield the names that a file reads of a module or imports from it, and the strings by which it may read others."""
+    last = module.split(".")[-1]
+    nodes = list(ast.walk(tree))
+    by_string = any(
+        isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "getattr"
+        and ast.unparse(node.args[0]).split(".")[-1] == last
+        for node in nodes
+    )
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == last:
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom) and node.module == f"lamina.{module}":
+            yield from (name.name for name in node.names)
+        elif by_string and isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+@pytest.mark.parametrize("module", TESTED)
+def test_public_names_are_used_in_the_tests_of_their_room(module):
+    held = importlib.import_module(f"lamina.{module}")
+    public = {name for name in held.__all__ if not inspect.ismodule(getattr(held, name))}
+    files = (Path(__file__).parent / module.split(".")[0]).rglob("test_*.py")
+    used = {name for _, tree in trees(files) for name in names_used(tree, module)}
+    assert len(public) > 4
+    assert public - used == set()
+
+
+def test_the_check_of_names_finds_what_is_used_of_the_module_alone():
+    text = "from lamina.layers import A\nfrom lamina.losses import B\nlayers.C()\nlamina.layers.D\nlosses.E\nF = 'G'\n"
+    assert set(names_used(ast.parse(text), "layers")) == {"A", "C", "D"}
+    assert "G" in set(names_used(ast.parse(text + "getattr(layers, F)\n"), "layers"))
+    assert "G" not in set(names_used(ast.parse(text + "getattr(losses, F)\n"), "layers"))

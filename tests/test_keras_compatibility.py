@@ -270,24 +270,6 @@ def test_an_error_in_a_callback_leaves_the_end_of_training_out(rng):
         )
 
 
-def test_clones_are_compiled_alike_and_may_have_other_layers():
-    model = small_model(metrics=["mae"], loss=lamina.losses.Huber(0.5), loss_weights=0.5)
-    clone = lamina.models.clone_model(model)
-    assert clone.compiled
-    assert clone.get_compile_config() == model.get_compile_config() | {
-        "optimizer": clone.get_compile_config()["optimizer"]
-    }
-    assert clone.optimizer is not model.optimizer
-
-    def wider(layer):
-        config = layer.get_config()
-        return (
-            type(layer).from_config(config | {"units": 7}) if config["units"] == 4 else type(layer).from_config(config)
-        )
-
-    assert lamina.models.clone_model(model, clone_function=wider).layers[0].units == 7
-
-
 def test_an_activation_may_be_assigned():
     model = lamina.Sequential([lamina.Input((3,)), layers.Dense(3, "relu", kernel_initializer="identity")])
     x = np.array([[-1.0, 0, 1]], "f")

@@ -1,4 +1,4 @@
-"""Batches that somebody else makes, epochs of so many steps, weights of classes, clones."""
+"""Batches that somebody else makes, epochs of so many steps, weights of classes."""
 
 from __future__ import annotations
 
@@ -134,22 +134,6 @@ def test_frames(rng):
     np.testing.assert_array_equal(model.predict(pandas.DataFrame(x)), expected)
     np.testing.assert_array_equal(model.predict(x.tolist()), expected)
     model.fit(pandas.DataFrame(x), pandas.Series(y), verbose=0)
-
-
-def test_clones_and_json(rng, tmp_path):
-    model, x, _ = model_and_data(rng)
-    for other in (lamina.models.clone_model(model), lamina.models.model_from_json(model.to_json())):
-        assert [type(layer) for layer in other.layers] == [type(layer) for layer in model.layers]
-        assert [w.shape for w in other.get_weights()] == [w.shape for w in model.get_weights()]
-        assert (other.get_weights()[0] != model.get_weights()[0]).any()
-        other.set_weights(model.get_weights())
-        np.testing.assert_array_equal(other.predict(x), model.predict(x))
-    model.save_weights(tmp_path / "w.safetensors")
-    other = lamina.models.clone_model(model)
-    other.load_weights(tmp_path / "w.safetensors")
-    np.testing.assert_array_equal(other.predict(x), model.predict(x))
-    with pytest.raises(ValueError, match="must not exist where overwrite is False"):
-        model.save_weights(tmp_path / "w.safetensors", overwrite=False)
 
 
 def test_names_that_are_not_there_say_what_is():

@@ -15,7 +15,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from helpers import forced_model
+from helpers import forced_model, network
 
 import lamina
 from lamina import _core, layers, losses, metrics, optimizers
@@ -30,18 +30,6 @@ NETS = {
     "wide": (33, 300, 31),
     "deep": (20, 16, 15, 17, 32, 33, 64, 65, 4),
 }
-
-
-def network(sizes, activation="relu", dtype="float32", head=None, optimizer=None, loss="mse", seed=3):
-    lamina.utils.set_random_seed(seed)
-    stack = [layers.Dense(units, activation, dtype=dtype) for units in sizes[1:-1]]
-    model = lamina.Sequential([*stack, layers.Dense(sizes[-1], head, dtype=dtype)])
-    model.build((None, sizes[0]))
-    for variable in model.weights:
-        if variable.name == "bias":
-            variable.assign(np.linspace(-0.5, 0.5, variable.size))
-    model.compile(optimizer or optimizers.SGD(0.05), loss)
-    return model
 
 
 def fingerprint(model):
@@ -211,31 +199,6 @@ def test_memory_stays_flat(rng):
     del model
     gc.collect()  # model and History know each other
     assert _core.engine_bytes() < held
-
-
-def test_predict_on_batch_into_an_array(rng):
-    model = network((20, 30, 2))
-    x = rng.standard_normal((7, 20)).astype("f")
-    expected, out = model.predict(x), np.empty((7, 2), "f")
-    assert model.predict_on_batch(x, out=out) is out
-    np.testing.assert_array_equal(out, expected)
-    held = _core.engine_bytes()
-    gc.collect()
-    tracemalloc.start()
-    for _ in range(100):
-        model.predict_on_batch(x, out=out)
-    assert tracemalloc.get_traced_memory()[1] < 4000
-    tracemalloc.stop()
-    assert _core.engine_bytes() == held
-    read_only = np.empty((7, 2), "f")
-    read_only.flags.writeable = False
-    wrong = (np.empty((7, 3), "f"), np.empty((2, 7), "f").T, read_only, x[:, :2])
-    for array in wrong:
-        with pytest.raises(ValueError, match="out must"):
-            model.predict_on_batch(x, out=array)
-    for array in (np.empty((7, 2)), [[0.0] * 2] * 7):
-        with pytest.raises(TypeError, match="out must be an array of dtype float32"):
-            model.predict_on_batch(x, out=array)
 
 
 class OwnDense(layers.Layer):

@@ -305,22 +305,6 @@ def test_nan_gradients_are_not_clipped_away():
         assert np.isnan(model.get_weights()[0]).any(), rule
 
 
-@pytest.mark.parametrize(
-    ("settings", "error", "words"),
-    [
-        ({"clipnorm": 1, "clipvalue": 1}, ValueError, "only one"),
-        ({"clipnorm": -1}, ValueError, "clipnorm must be >= 0"),
-        ({"gradient_accumulation_steps": 1}, ValueError, ">= 2"),
-        ({"ema_momentum": 2}, ValueError, "ema_momentum"),
-        ({"loss_scale_factor": -8}, ValueError, "loss_scale_factor"),
-        ({"nonsense": 1}, TypeError, "nonsense"),
-    ],
-)
-def test_nonsense_settings_raise(settings, error, words):
-    with pytest.raises(error, match=words):
-        optimizers.SGD(0.1, **settings)
-
-
 def test_configurations_make_the_same():
     for optimizer in (optimizers.SGD(0.1, clipnorm=2.0), optimizers.Adam(use_ema=True, gradient_accumulation_steps=4)):
         again = optimizers.get(optimizers.serialize(optimizer))
@@ -419,16 +403,6 @@ def test_settings_may_be_changed_between_steps():
     model.fit(x, y, verbose=0)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-9)
-
-
-def test_exclusion_looks_at_names_and_the_last_call_counts():
-    optimizer = optimizers.SGD(0.1, weight_decay=0.5)
-    layer = layers.Dense(2, name="debias", input_shape=(3,))
-    lamina.Sequential([layer])
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
-    assert [optimizer.decays(v) for v in layer.weights] == [True, False]
-    optimizer.exclude_from_weight_decay(var_list=[layer.weights[0]])
-    assert [optimizer.decays(v) for v in layer.weights] == [False, True]
 
 
 def test_an_optimizer_in_python_may_have_many_slots():

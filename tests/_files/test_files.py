@@ -1,4 +1,4 @@
-"""Files: nothing that belonged to one is lost, interruptions leave the old one, backups go on where they were made."""
+"""Files: nothing that belonged to one is lost, interruptions leave the old one."""
 
 from __future__ import annotations
 
@@ -12,28 +12,13 @@ import time
 
 import numpy as np
 import pytest
-from helpers import not_sanitized
+from helpers import new_model, not_sanitized, same
 from safetensors import safe_open
 
 import lamina
-from lamina import callbacks, layers, losses, optimizers
+from lamina import layers
 from lamina._files import safetensors as tensor_files
 from lamina._files import writing
-
-X = np.random.default_rng(0).standard_normal((32, 4)).astype("f")
-Y = np.random.default_rng(1).standard_normal((32, 2)).astype("f")
-
-
-def new_model(seed=3, optimizer=None, noise=False):
-    lamina.utils.set_random_seed(seed)
-    stack = [layers.Dense(5, "tanh"), *([layers.Dropout(0.4), layers.GaussianNoise(0.1)] if noise else [])]
-    model = lamina.Sequential([lamina.Input((4,)), *stack, layers.Dense(2)], name="m")
-    model.compile(optimizer or optimizers.Adam(0.01), "mse")
-    return model
-
-
-def same(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 @pytest.mark.parametrize("save", ["save", "save_weights"])
@@ -260,95 +245,6 @@ def test_files_are_safetensors(tmp_path):
             assert file.get_tensor(name).shape == array.shape
 
 
-# State.
-
-
-@pytest.mark.parametrize("way", ["save", "backup"])
-def test_unseeded_noise_goes_on_where_it_was(way, tmp_path):
-    path = tmp_path / "m.safetensors"
-    model = new_model(noise=True)
-    model.fit(X, Y, epochs=2, verbose=0)
-    model.layers[1](np.ones((2, 3)), training=True)
-    if way == "save":
-        model.save(path)
-        again = lamina.models.load_model(path)
-    else:
-        model.save_backup(path, 2)
-        again = new_model(seed=99, noise=True)
-        assert again.restore_backup(path) == 2
-    np.testing.assert_array_equal(
-        again.layers[1](np.ones((5, 3)), training=True), model.layers[1](np.ones((5, 3)), training=True)
-    )
-    assert again.fit(X, Y, epochs=2, verbose=0).history == model.fit(X, Y, epochs=2, verbose=0).history
-    assert same(again.get_weights(), model.get_weights())
-    clone = lamina.models.clone_model(model)
-    assert clone.layers[1].own_state()["key"] != model.layers[1].own_state()["key"]
-
-
-class Stop(callbacks.Callback):
-    def __init__(self, at):
-        super().__init__()
-        self.at = at
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.at:
-            raise RuntimeError("stopped here")
-
-
-class OwnLoss(losses.Loss):  # which nobody has registered
-    def value_and_gradient(self, y_true, y_pred):
-        return ((y_pred - y_true) ** 2).mean(axis=1), 2 * (y_pred - y_true) / y_pred.shape[1]
-
-
-def test_a_backup_needs_no_registered_classes(tmp_path):
-    def fit(stop, **settings):
-        model = new_model(optimizer=optimizers.SGD(lambda: 0.05, momentum=0.5))
-        model.compile(model.optimizer, OwnLoss(), metrics=[lambda y, p: np.abs(y - p)])
-        model.fit(X, Y, epochs=4, verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path / "b"), *stop], **settings)
-        return model
-
-    with pytest.raises(RuntimeError, match="stopped here"):
-        fit([Stop(2)])
-    resumed = fit([])
-    whole = new_model(optimizer=optimizers.SGD(lambda: 0.05, momentum=0.5))
-    whole.compile(whole.optimizer, OwnLoss())
-    whole.fit(X, Y, epochs=4, verbose=0)
-    assert same(resumed.get_weights(), whole.get_weights())
-    assert not (tmp_path / "b").exists()
-
-
-def test_a_backup_of_another_training_changes_nothing(tmp_path):
-    folder = tmp_path / "b"
-    with pytest.raises(RuntimeError, match="stopped here"):
-        new_model().fit(X, Y, epochs=4, verbose=0, callbacks=[callbacks.BackupAndRestore(folder), Stop(2)])
-    others = {
-        "another optimizer": new_model(5, optimizers.SGD(0.1)),
-        "another optimizer, Adam": new_model(5, optimizers.Adam(0.1, amsgrad=True)),
-        "other layers": lamina.Sequential([lamina.Input((4,)), layers.Dense(2)]),
-        "'dense/kernel' is float32 of shape": lamina.Sequential([lamina.Input((4,)), layers.Dense(7), layers.Dense(2)]),
-    }
-    for match, model in others.items():
-        if not model.compiled:
-            model.compile("adam", "mse")
-        before, seed = model.get_weights(), model.seed
-        with pytest.raises(ValueError, match="damaged, of a newer lamina, or of another kind"):
-            model.fit(X, Y, epochs=4, verbose=0, callbacks=[callbacks.BackupAndRestore(folder)])
-        assert same(model.get_weights(), before), match
-        assert (model.seed, model.optimizer.iterations) == (seed, 0)
-    path = folder / "backup.safetensors"
-    lamina.Sequential([lamina.Input((4,)), layers.Dense(2)]).save(path)
-    with pytest.raises(ValueError, match="of another kind"):
-        new_model().fit(X, Y, epochs=4, verbose=0, callbacks=[callbacks.BackupAndRestore(folder)])
-
-
-def test_a_backups_directory_keeps_what_others_put_there(tmp_path):
-    folder = tmp_path / "b"
-    folder.mkdir()
-    (folder / "mine.txt").write_text("mine")
-    new_model().fit(X, Y, verbose=0, callbacks=[callbacks.BackupAndRestore(folder)])
-    assert [p.name for p in folder.iterdir()] == ["mine.txt"]
-
-
 def test_weights_of_damaged_files(tmp_path):
     model = new_model()
     path = tmp_path / "w.safetensors"
@@ -369,16 +265,6 @@ def test_weights_of_damaged_files(tmp_path):
             model.set_weights(before)
 
 
-def test_loading_says_what_it_left_out(tmp_path):
-    path = tmp_path / "w.safetensors"
-    new_model().save_weights(path)
-    other = lamina.Sequential([lamina.Input((4,)), layers.Dense(5), layers.Dense(3)])
-    with pytest.warns(UserWarning, match="2 of 4 parameters were left as they are"):
-        other.load_weights(path, skip_mismatch=True)
-    with pytest.raises(ValueError, match="must have shape"):
-        other.load_weights(path)
-
-
 def test_settings_in_a_file_are_looked_at(tmp_path):
     path = tmp_path / "m.safetensors"
     new_model(noise=True).save(path)
@@ -396,31 +282,6 @@ def test_settings_in_a_file_are_looked_at(tmp_path):
         "", path, tensors, {"lamina": json.dumps({k: v for k, v in settings.items() if k != "layers"})}
     )
     lamina.models.load_model(path)  # as written before there were such states
-
-
-def test_parameters_of_one_name_are_all_in_the_file(tmp_path):
-    @lamina.saving.register_keras_serializable("test_files")
-    class Scaled(layers.Layer):
-        def build(self, input_shape):
-            self.mark_built(input_shape)
-            self.one, self.other = (self.add_weight((4,), start, name="w") for start in ("ones", "zeros"))
-
-        def forward(self, x, *, training):
-            return layers.Pass(x * self.one.value + self.other.value, x)
-
-        def backward(self, dy, forward_pass, *, need_dx):
-            return dy * self.one.value, [(dy * forward_pass.saved).sum(0), dy.sum(0)]
-
-    model = lamina.Sequential([lamina.Input((4,)), Scaled(), layers.Dense(2)])
-    model.compile(optimizers.Adam(0.1), "mse")
-    model.fit(X, Y, epochs=2, verbose=0)
-    model.save(tmp_path / "m.safetensors")
-    loaded = lamina.models.load_model(tmp_path / "m.safetensors")
-    assert same(loaded.get_weights(), model.get_weights())
-    assert len({variable.path for variable in model.weights}) == 4
-    for one in (model, loaded):
-        one.fit(X, Y, verbose=0)
-    assert same(loaded.get_weights(), model.get_weights())
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_one_or_the_other(tmp_path):

@@ -294,6 +294,15 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
             ('    "Normalization",\n', '    "Negate",\n    "Normalization",\n'),
             ("LeakyReLU, Normalization, PReLU,", "LeakyReLU, Negate, Normalization, PReLU,"),
         ],
+        "tests/layers/test_negate.py": (
+            '"""Negate."""\n\n'
+            "from __future__ import annotations\n\n"
+            "import numpy as np\n\n"
+            "from lamina import layers\n\n\n"
+            "def test_negate(rng):\n"
+            "    x = rng.standard_normal((4, 5)).astype('f')\n"
+            "    np.testing.assert_array_equal(layers.Negate()(x), -x)\n"
+        ),
     },
     "a kind of input": {
         "csrc/engine/input.hpp": [
@@ -431,7 +440,10 @@ def main(folder: Path) -> int:
     subprocess.run([python, "-m", "pip", "install", "-q", ".[test]"], cwd=folder / "source", check=True)
     added = folder / "source" / "tests" / "additions" / "test_added.py"
     shutil.copy2(Path(__file__).with_name("added.py"), added)
-    tests = ["kernels", "activations", "losses", "metrics", "optimizers", "test_architecture.py", "additions"]
+    tests = [
+        "kernels", "activations", "losses", "metrics", "optimizers", "layers/test_negate.py", "test_architecture.py",
+        "additions",
+    ]  # fmt: skip
     return subprocess.run(
         [python, "-m", "pytest", "-q", *(str(Path("tests") / name) for name in tests)],
         cwd=folder / "source", env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},

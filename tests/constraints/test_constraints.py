@@ -62,3 +62,18 @@ def test_refusals():
         constraints.MaxNorm(axis=2)(np.ones((2, 2)))
     with pytest.raises(ValueError, match="max_value must be >= min_value"):
         constraints.MinMaxNorm(2, 1)
+
+
+def test_a_constraint_of_ones_own_is_called_after_each_step():
+    class Rounded(constraints.Constraint):
+        def __call__(self, w):
+            return np.round(w)
+
+    w = np.array([[0.6, -1.4]])
+    plain = constraints.Constraint()(w)
+    np.testing.assert_array_equal(plain, w)  # the base class changes nothing
+    assert plain is not w
+    layer = layers.Dense(2, kernel_constraint=Rounded(), use_bias=False, kernel_initializer="zeros", input_dim=1)
+    layer.build((None, 1))
+    lamina.optimizers.SGD(1.0).apply([-w], [layer.kernel])
+    np.testing.assert_array_equal(layer.kernel, [[1, -1]])

@@ -76,3 +76,35 @@ def test_initializers_of_matrices(dtype):
     np.testing.assert_array_equal(layer.kernel, 7)
     with pytest.raises(ValueError, match="matrix"):
         initializers.Identity()((3,))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("zeros", initializers.Zeros), ("ones", initializers.Ones), ("constant", initializers.Constant),
+        ("glorot_uniform", initializers.GlorotUniform), ("glorot_normal", initializers.GlorotNormal),
+        ("he_uniform", initializers.HeUniform), ("he_normal", initializers.HeNormal),
+        ("lecun_uniform", initializers.LecunUniform), ("lecun_normal", initializers.LecunNormal),
+        ("random_uniform", initializers.RandomUniform), ("random_normal", initializers.RandomNormal),
+        ("truncated_normal", initializers.TruncatedNormal), ("variance_scaling", initializers.VarianceScaling),
+        ("orthogonal", initializers.Orthogonal), ("identity", initializers.Identity),
+    ],
+)  # fmt: skip
+def test_names_stand_for_their_classes(name, kind):
+    assert issubclass(kind, initializers.Initializer)
+    for identifier in (name, kind.__name__, kind, kind()):
+        made = initializers.get(identifier)
+        assert type(made) is kind
+        assert made.clone().get_config() == kind().get_config()
+
+
+def test_an_initializer_of_ones_own_fills_a_parameter():
+    class Counted(initializers.Initializer):
+        def __call__(self, shape, dtype=None):
+            return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+
+    layer = layers.Dense(3, kernel_initializer=Counted())
+    layer.build((None, 2))
+    np.testing.assert_array_equal(layer.kernel, [[0, 1, 2], [3, 4, 5]])
+    with pytest.raises(NotImplementedError, match="a subclass of Initializer defines __call__"):
+        initializers.Initializer()((2,))

@@ -1,9 +1,14 @@
-"""What an executor gives and takes: where training stands, and gradients as they are complete."""
+"""What an executor gives and takes: where training stands, gradients as they are complete, which steps count."""
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
+
 import numpy as np
 import pytest
+from helpers import small_model
 
 import lamina
 from lamina import layers
@@ -130,3 +135,124 @@ def test_the_gradient_hook_stays_for_every_later_trainer(again):
     count = len(heard)
     model.train_on_batch(x, y)
     assert len(heard) == count
+
+
+@pytest.mark.filterwarnings("ignore:.*no trainable weights")
+def test_frozen_models_count_no_steps():
+    model = small_model()
+    model.trainable = False
+    model.fit(np.zeros((8, 3)), np.zeros(8), verbose=0)
+    assert model.optimizer.iterations == 0
+
+
+class Places(lamina.callbacks.Callback):
+    """Notes where training stands at each event."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.batches = [], []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun.append(self.model.executor.state()[3:5])
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches.append(self.model.executor.state()[3:5])
+
+
+def test_state_follows_batches_of_a_generator():
+    x, y = rows()
+    places, model = Places(), model_of()
+    batches = [(x[:16], y[:16]), (x[16:20], y[16:20]), (x[20:], y[20:])]
+    model.fit(iter(batches), verbose=0, callbacks=[places])
+    assert places.begun == [(0, 0)]
+    assert places.batches == [(0, 16), (0, 20), (0, 48)]
+
+
+def test_state_follows_epochs_that_continue_a_pass_over_the_rows():
+    x, y = rows(64)
+    places, model = Places(), model_of()
+    model.fit(x, y, batch_size=16, steps_per_epoch=2, epochs=3, verbose=0, callbacks=[places])
+    assert places.begun == [(0, 0), (1, 32), (2, 64)]
+    assert places.batches == [(0, 16), (0, 32), (1, 48), (1, 64), (2, 16), (2, 32)]
+    model.fit(x, y, batch_size=16, verbose=0, callbacks=[places])  # a new `fit` begins a new pass
+    assert places.begun[-1] == (0, 0)
+
+
+def test_state_counts_the_batches_before_an_interrupt():
+    x, y = rows(64_000)
+    model = model_of()
+
+    class Limit(lamina.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                timer.start()
+
+    timer = threading.Timer(0.02, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, batch_size=4, epochs=10_000, verbose=0, callbacks=[Limit()])
+    state = model.executor.state(metrics=False)
+    batches = 64_000 // 4
+    assert (state.epoch, state.row) in [
+        divmod(state.batches * 4, 64_000), (state.batches // batches - 1, 64_000)
+    ]  # fmt: skip
+    assert state.batches == state.draws == model.optimizer.batches
+
+
+def test_a_state_without_steps_is_restored_after_a_failure():
+    x, y = rows()
+    model = model_of()
+    model.fit(x, y, batch_size=16, verbose=0)
+    before = model.executor.state()
+
+    class Fail(lamina.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            raise RuntimeError("before the first step")
+
+    with pytest.raises(RuntimeError, match="before the first step"):
+        model.fit(x, y, batch_size=16, verbose=0, callbacks=[Fail()])
+    after = model.executor.state()
+    assert after[:5] == before[:5]
+
+
+def test_sums_of_a_custom_metric_are_those_of_its_variables():
+    class Twice(lamina.metrics.Metric):
+        def __init__(self, name="twice"):
+            super().__init__(name)
+            self.seen = self.add_variable((2,), name="seen")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.seen.assign(self.seen.numpy() + np.array([1, 2]) * len(y_pred))
+
+        def result(self):
+            return float(self.seen.numpy()[1])
+
+    x, y = rows()
+    model = model_of(metrics=[Twice()])
+    held = model.executor.require_compiled("test").metrics[0].seen
+    model.train_on_batch(x, y)
+    state = model.executor.state()
+    np.testing.assert_array_equal(state.metrics[1]["twice/seen"], [48, 96])
+    model.fit(x, y, verbose=0, epochs=2)
+    model.executor.restore(state)
+    np.testing.assert_array_equal(held.numpy(), [48, 96])
+    assert model.get_metrics_result()["twice"] == 96
+
+
+def test_a_hook_set_while_a_trainer_is_made_is_called():
+    x, y = rows()
+    model, heard, begun = model_of(), [], threading.Event()
+
+    class Slow(lamina.regularizers.Regularizer):
+        def factors(self):
+            begun.set()
+            time.sleep(0.2)
+            return 0.0, 0.0
+
+    model.layers[0].kernel.regularizer = Slow()
+    thread = threading.Thread(target=model.train_on_batch, args=(x, y))
+    thread.start()
+    begun.wait()
+    model.executor.on_gradient(lambda op, gradient: heard.append(op))
+    thread.join()
+    model.train_on_batch(x, y)
+    assert heard[-3:] == [2, 0, -1]

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import re
-import sys
 import tracemalloc
 
 import numpy as np
@@ -11,16 +9,10 @@ import oracles
 import pytest
 import tolerances
 from conftest import classification_model
+from helpers import blobs
 
 import lamina
 from lamina import _core, layers, losses, optimizers, utils
-from lamina.layers import Pass
-
-
-def blobs(rng, n=90, inputs=8, classes=3):
-    centres = rng.standard_normal((classes, inputs)) * 3
-    labels = rng.integers(0, classes, n)
-    return (centres[labels] + rng.standard_normal((n, inputs))).astype("f"), labels
 
 
 def test_model_builds_late_and_early():
@@ -157,23 +149,6 @@ def test_gradients_of_every_activation(activation, rng):
     assert min(utils.check_gradients(model, x, y) for x, y in draws) < 1e-5
 
 
-def test_check_gradients_sees_a_wrong_gradient(rng):
-    class Wrong(losses.Loss):
-        def value_and_gradient(self, y_true, y_pred):
-            return ((y_pred - y_true) ** 2).mean(axis=1), (y_true - y_pred) * 2 / y_pred.shape[1]
-
-    model = classification_model()
-    x, y = blobs(rng, 6)
-    assert utils.check_gradients(model, x, y) < 1e-6
-    model.compile(loss=Wrong())
-    assert utils.check_gradients(model, x, np.eye(3)[y]) > 0.5
-    model.compile(loss="sparse_categorical_crossentropy")
-    counter = lamina.random.global_seeds.counter
-    model.layers[0].bias.assign(np.full(5, np.nan))
-    assert np.isnan(utils.check_gradients(model, x, y))
-    assert lamina.random.global_seeds.counter == counter
-
-
 def test_loss_after_softmax_or_sigmoid_is_stable():
     """A wrong prediction of a saturated output keeps its gradient and its loss, as with logits."""
     model = lamina.Sequential([layers.Dense(2, activation="softmax", input_dim=1, use_bias=False)])
@@ -212,32 +187,6 @@ def test_from_logits_with_linear_output_equals_softmax(rng):
     np.testing.assert_array_equal(results[0][1][0], results[1][1][0])
 
 
-def test_metrics_are_chosen_by_output_and_targets(rng):
-    x, y = blobs(rng)
-    for model, targets in (
-        (classification_model(metrics=["accuracy"]), y),
-        (classification_model(metrics=["acc"]), y[:, np.newaxis]),
-        (classification_model(loss="categorical_crossentropy", metrics=["accuracy"]), utils.to_categorical(y)),
-    ):
-        history = model.fit(x, targets, epochs=8, verbose=0)
-        name = "acc" if "acc" in history.history else "accuracy"
-        assert history.history[name][-1] > 0.8
-        loss, accuracy = model.evaluate(x, targets, verbose=0)
-        assert accuracy == pytest.approx((model.predict(x).argmax(axis=1) == y).mean(), abs=1e-12)
-        assert model.evaluate(x, targets, verbose=0, return_dict=True) == {"loss": loss, name: accuracy}
-    model = lamina.Sequential([layers.Dense(1, activation="sigmoid", input_dim=8)])
-    model.compile("sgd", "bce", metrics=["accuracy", "mae", "mse"])
-    target = (y == 0).astype(int)
-    history = model.fit(x, target, epochs=2, verbose=0)
-    assert list(history.history) == ["accuracy", "loss", "mae", "mse"]  # in alphabetical order, as in Keras
-    p = model.predict(x)[:, 0]
-    values = model.evaluate(x, target, verbose=0)
-    np.testing.assert_allclose(
-        values[1:], [((p > 0.5) == target).mean(), np.abs(p - target).mean(), ((p - target) ** 2).mean()], rtol=1e-5
-    )
-    assert model.metrics_names == ["loss", "accuracy", "mae", "mse"]
-
-
 def test_sample_weights_weigh_loss_and_gradient(rng):
     x, y = blobs(rng, 30)
     weight = rng.integers(0, 3, 30)
@@ -273,55 +222,6 @@ def test_validation(rng):
     weight = np.arange(10)
     history = model.fit(x, y, validation_data=(x[:10], y[:10], weight), verbose=0)
     assert history.history["val_loss"] == [model.evaluate(x[:10], y[:10], sample_weight=weight, verbose=0)[0]]
-
-
-def test_shuffling_is_repeatable_and_new_each_epoch(rng):
-    x, y = blobs(rng)
-
-    def train(seed, calls=1, shuffle=True):
-        utils.set_random_seed(seed)
-        model = classification_model()
-        for _ in range(calls):
-            model.fit(x, y, epochs=2 // calls, shuffle=shuffle, verbose=0)
-        return model.get_weights()[0]
-
-    np.testing.assert_array_equal(train(1), train(1))
-    np.testing.assert_array_equal(train(1), train(1, calls=2))
-    assert not np.array_equal(train(1), train(2))
-    assert not np.array_equal(train(1), train(1, shuffle=False))
-
-
-def test_every_epoch_has_an_order_of_its_own():
-    x = np.arange(50, dtype="f")[:, np.newaxis]
-    seen = []
-
-    class Spy(layers.Layer):
-        def forward(self, x, *, training):
-            seen.append(x[:, 0].astype(int))
-            return Pass(x)
-
-        def backward(self, dy, forward_pass, *, need_dx):
-            return dy, []
-
-    model = lamina.Sequential([Spy(input_dim=1), layers.Dense(1)])
-    model.compile(optimizers.SGD(0.0), "mse")
-    model.fit(x, x, epochs=3, batch_size=50, verbose=0)
-    model.fit(x, x, batch_size=50, verbose=0)
-    for order in seen:
-        np.testing.assert_array_equal(np.sort(order), np.arange(50))
-    assert len({tuple(order) for order in seen}) == 4
-
-
-def test_predictions_have_same_bits_for_any_batch_size(rng):
-    model = classification_model((8, 20, 3))
-    x, _ = blobs(rng, 50)
-    expected = model.predict(x)
-    for size in (1, 7, 32, 50, 1000):
-        np.testing.assert_array_equal(model.predict(x, batch_size=size), expected)
-    np.testing.assert_array_equal(model(x), expected)
-    np.testing.assert_array_equal(model.predict_on_batch(x), expected)
-    np.testing.assert_array_equal(np.concatenate([model.predict_on_batch(row[np.newaxis]) for row in x]), expected)
-    assert model.predict(x[:0]).shape == (0, 3)
 
 
 def test_train_on_batch_returns_the_batchs_values(rng):
@@ -500,76 +400,3 @@ def test_interruption_leaves_a_usable_model(rng):
     assert model.history.epoch == []
     assert np.isfinite(model.predict(x)).all()
     model.fit(x, y, verbose=0)
-
-
-def test_callbacks_are_called_in_order(rng):
-    x, y = blobs(rng, 40)
-    seen = []
-
-    class Spy(lamina.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            seen.append("train_begin")
-
-        def on_epoch_begin(self, epoch, logs=None):
-            seen.append(f"epoch_begin {epoch}")
-
-        def on_train_batch_begin(self, batch, logs=None):
-            seen.append(f"batch_begin {batch}")
-
-        def on_train_batch_end(self, batch, logs=None):
-            assert set(logs) == {"loss", "accuracy"}
-            seen.append(f"batch_end {batch}")
-
-        def on_epoch_end(self, epoch, logs=None):
-            assert "val_loss" in logs
-            self.model.stop_training = epoch == 1
-
-        def on_train_end(self, logs=None):
-            seen.append("train_end")
-
-    spy = Spy()
-    model = classification_model(metrics=["accuracy"])
-    model.fit(x, y, epochs=5, batch_size=20, validation_split=0.25, callbacks=[spy], verbose=0)
-    epoch = ["batch_begin 0", "batch_end 0", "batch_begin 1", "batch_end 1"]
-    assert seen == ["train_begin", "epoch_begin 0", *epoch, "epoch_begin 1", *epoch, "train_end"]
-    assert spy.params == {"epochs": 5, "steps": 2, "verbose": 0}
-    listener = lamina.callbacks.Callback()
-    tested = []
-    listener.on_test_end = tested.append
-    listener.on_train_end = tested.append
-    history = model.fit(x, y, validation_data=(x, y), callbacks=listener, verbose=0)
-    assert [set(logs) for logs in tested] == [{"loss", "accuracy"}, set(history.history)]
-    model.evaluate(x, y, callbacks=[listener], verbose=0)
-    assert len(tested) == 3
-    listener.on_predict_batch_end = lambda batch, logs: tested.append(batch)
-    model.predict(x, batch_size=30, callbacks=[listener])
-    assert tested[3:] == [0, 1]
-
-
-def test_progress(rng, capsys, monkeypatch):
-    x, y = blobs(rng)
-    model = classification_model(metrics=["accuracy"])
-    model.fit(x, y, epochs=2, verbose=1)  # off a terminal: one line an epoch, no carriage returns
-    found = capsys.readouterr()
-    assert found.err == ""
-    lines = found.out.splitlines()
-    assert len(lines) == 2
-    assert re.match(r"Epoch 2/2: 3/3 - 0s - \d+ms/step - accuracy: .* - loss: ", lines[1])
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    model.fit(x, y, epochs=2, verbose=1, validation_split=0.2)
-    found = capsys.readouterr()
-    assert found.out == ""
-    assert "Epoch 2/2:" in found.err
-    assert re.search(
-        r"\nEpoch 2/2: \d/\d - .* - loss: .* - val_accuracy: .* - val_loss: .*\n", found.err.replace("\r", "\n")
-    )
-    monkeypatch.undo()
-    model.fit(x, y, epochs=2, verbose=2, validation_split=0.2)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[2] == "Epoch 2/2"
-    assert re.match(r"3/3 - 0s - \d+ms/step - accuracy: .* - loss: .* - val_accuracy: .* - val_loss: ", lines[3])
-    model.evaluate(x, y, verbose=2)
-    assert "loss: " in capsys.readouterr().out
-    model.fit(x, y, verbose=0)
-    model.evaluate(x, y, verbose=0)
-    assert capsys.readouterr() == ("", "")

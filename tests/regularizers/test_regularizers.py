@@ -52,3 +52,19 @@ def test_names_and_refusals():
         regularizers.L2(-1)
     with pytest.raises(AttributeError, match="subclass Regularizer"):
         regularizers.OrthogonalRegularizer  # noqa: B018
+
+
+def test_a_regularizer_of_ones_own_is_in_the_loss(rng):
+    class Cubed(regularizers.Regularizer):
+        def value_and_gradient(self, w):
+            return float((w**3).sum()), 3 * w**2
+
+    assert Cubed()([[2.0, -1.0]]) == 7
+    layer = layers.Dense(3, kernel_regularizer=Cubed(), use_bias=False, dtype="float64")
+    model = lamina.Sequential([lamina.Input((5,)), layer])
+    model.compile(lamina.optimizers.SGD(0.1), "mse")
+    w, x = layer.kernel.numpy(), np.zeros((8, 5))
+    assert model.train_on_batch(x, np.zeros((8, 3))) == pytest.approx((w**3).sum(), rel=1e-12)
+    np.testing.assert_allclose(layer.kernel.numpy(), w - 0.1 * 3 * w**2, rtol=1e-12)
+    with pytest.raises(NotImplementedError, match="a regularizer defines value_and_gradient"):
+        regularizers.Regularizer()(w)

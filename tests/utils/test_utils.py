@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import classification_model
+from helpers import blobs
 
 import lamina
-from lamina import layers, utils
+from lamina import layers, losses, utils
 
 
 def test_to_categorical():
@@ -113,3 +115,81 @@ def test_classes_are_registered_under_a_name():
     utils.get_custom_objects().clear()
     with pytest.raises(ValueError, match="regularizer must be one of"):
         lamina.regularizers.get("Ball")
+
+
+def test_check_gradients_sees_a_wrong_gradient(rng):
+    class Wrong(losses.Loss):
+        def value_and_gradient(self, y_true, y_pred):
+            return ((y_pred - y_true) ** 2).mean(axis=1), (y_true - y_pred) * 2 / y_pred.shape[1]
+
+    model = classification_model()
+    x, y = blobs(rng, 6)
+    assert utils.check_gradients(model, x, y) < 1e-6
+    model.compile(loss=Wrong())
+    assert utils.check_gradients(model, x, np.eye(3)[y]) > 0.5
+    model.compile(loss="sparse_categorical_crossentropy")
+    counter = lamina.random.global_seeds.counter
+    model.layers[0].bias.assign(np.full(5, np.nan))
+    assert np.isnan(utils.check_gradients(model, x, y))
+    assert lamina.random.global_seeds.counter == counter
+
+
+def test_sequences_are_datasets_of_batches(rng):
+    class Rows(utils.Sequence):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return x[3 * index : 3 * index + 3], y[3 * index : 3 * index + 3]
+
+    assert utils.Sequence is utils.PyDataset
+    x, y = rng.standard_normal((12, 2)), rng.standard_normal((12, 1))
+    found = []
+    for data in ((Rows(),), (x, y)):
+        utils.set_random_seed(0)
+        model = lamina.Sequential([lamina.Input((2,)), layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(*data, batch_size=None if len(data) == 1 else 3, shuffle=False, verbose=0)
+        found.append(model.get_weights())
+    assert all(map(np.array_equal, *found))
+
+
+def test_objects_are_known_within_their_scope():
+    class Sphere(lamina.regularizers.L2):
+        pass
+
+    class Cube(lamina.regularizers.L1):
+        pass
+
+    def known():
+        return [utils.get_registered_object(name) for name in ("Body", "Other")]
+
+    assert utils.CustomObjectScope is utils.custom_object_scope
+    with utils.CustomObjectScope({"Body": Sphere}):
+        assert known() == [Sphere, None]
+        with utils.CustomObjectScope({"Body": Cube, "Other": Sphere}):  # the inner one counts
+            assert known() == [Cube, Sphere]
+            assert type(lamina.regularizers.get("Body")) is Cube
+        assert known() == [Sphere, None]
+        with pytest.raises(ZeroDivisionError), utils.CustomObjectScope({"Other": Cube}):
+            raise ZeroDivisionError
+        assert known() == [Sphere, None]
+    assert known() == [None, None]
+    with pytest.raises(TypeError, match="custom_objects must be"), utils.CustomObjectScope([Sphere]):
+        pass
+
+
+def test_sequences_of_numbers_are_padded_and_cut():
+    rows = [[1], [2, 3, 4], []]
+    np.testing.assert_array_equal(utils.pad_sequences(rows), [[0, 0, 1], [2, 3, 4], [0, 0, 0]])
+    assert utils.pad_sequences(rows).dtype == np.int32
+    found = utils.pad_sequences(rows, 2, "float64", padding="post", truncating="post", value=-1.5)
+    np.testing.assert_array_equal(found, [[1, -1.5], [2, 3], [-1.5, -1.5]])
+    np.testing.assert_array_equal(utils.pad_sequences(rows, 2, truncating="pre"), [[0, 1], [3, 4], [0, 0]])
+
+
+def test_a_new_session_counts_names_from_the_beginning():
+    first, second = layers.Dense(1), layers.Dense(1)
+    assert second.name != first.name
+    utils.clear_session()
+    assert layers.Dense(1).name == first.name

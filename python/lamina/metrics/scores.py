@@ -44,6 +44,8 @@ class R2Score(Metric):
     class_aggregation = Argument(one_of(None, "uniform_average", "variance_weighted_average"))
     num_regressors = Argument(integer, 0)
 
+    summed = ("total", "count", "_sums", "_samples")
+
     def __init__(
         self,
         class_aggregation: str | None = "uniform_average",
@@ -160,6 +162,8 @@ class FBetaScore(Metric):
     average = Argument(one_of(None, "micro", "macro", "weighted"))
     beta = Argument(number, above=0)
     threshold = Argument(optional(number), above=0, most=1)
+
+    summed = ("total", "count", "_sums")
 
     def __init__(
         self,

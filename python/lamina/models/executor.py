@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lamina import _core
+from lamina import _core, random
 from lamina._common.checks import NotCompiledError
 from lamina._common.counts import Count
 from lamina._common.interrupts import interrupts_later
@@ -28,10 +28,18 @@ from lamina.optimizers import Optimizer
 from lamina.optimizers.given import constrained
 from lamina.regularizers import penalty_of
 
-__all__ = ["Executor", "Run"]
+__all__ = ["Executor", "Order"]
 
 Array = npt.NDArray[Any]
 Order = npt.NDArray[np.int64]
+
+
+class _Stretch(NamedTuple):
+    """Rows that are being trained, in batches of `size`, and the value of `draws` before the first."""
+
+    draws: int
+    rows: int
+    size: int
 
 
 class Executor:
@@ -52,8 +60,12 @@ class Executor:
         Number of passes over the data (of epochs, for streams); the next random order depends on it.
     draws : Count
         Number of batches that ran as in training in the model's life; noise depends on it.
-    epoch, row : int
-        The current epoch, and the position in its row order at which the next batch begins.
+    epoch : int
+        The current epoch.
+    order : ndarray or None
+        The order of rows of the current pass; None for the order in which they lie.
+    run : Run or None
+        The run whose values the metrics hold.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -61,9 +73,12 @@ class Executor:
         self.once = stack.once
         self.compiled: Compiled | None = None
         self.fitting, self.running = Turn(1), Turn(2)
-        self.shuffles = self.epoch = self.row = 0
+        self.shuffles = self.epoch = 0
         self.draws = Count()
-        self.run: Run | None = None  # the run whose sums the metrics hold
+        self.order: Order | None = None
+        self._row = 0  # rows of the pass that were trained before `_stretch`
+        self._stretch = _Stretch(0, 0, 1)
+        self.run: object = None  # the run whose sums the metrics hold
         self._given = Given()
         self._hook: Callable[[int, Array | None], Any] | None = None
         # (returns logits, kind of input rows) → (`_structure` that it was compiled for, network).
@@ -107,9 +122,10 @@ class Executor:
             Called with the index of the op and its gradient, a view of the engine's memory that is valid only during
             the call; at the end of a step with -1 and None.
         """
-        self._hook = function
-        if self._trainer is not None:
-            self._trainer[1].on_gradient(function)
+        with self.once:
+            self._hook = function
+            if self._trainer is not None:
+                self._trainer[1].on_gradient(function)
 
     # State of training.
 
@@ -122,7 +138,7 @@ class Executor:
             draws=self.draws.value,
             epoch=self.epoch,
             row=self.row,
-            metrics=[] if compiled is None or not metrics else [copy.deepcopy(m.held()) for m in compiled.trackers],
+            metrics=[] if compiled is None or not metrics else [metric.sums() for metric in compiled.trackers],
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -141,10 +157,53 @@ class Executor:
                     f"{self.stack.who('restore')}: the state must be one of {len(trackers)} metrics, the loss "
                     f"included; it has {len(state.metrics)}."
                 )
-            for metric, held in zip(trackers, state.metrics, strict=bool(state.metrics)):
-                metric.hold(copy.deepcopy(held))
+            for metric, sums in zip(trackers, state.metrics, strict=bool(state.metrics)):
+                metric.check_sums(sums)
+            for metric, sums in zip(trackers, state.metrics, strict=bool(state.metrics)):
+                metric.take_sums(sums)
             compiled.optimizer.batches = state.batches
-        self.shuffles, self.draws.value, self.epoch, self.row = state.shuffles, state.draws, state.epoch, state.row
+        self.shuffles, self.draws.value, self.epoch = state.shuffles, state.draws, state.epoch
+        self._row, self._stretch = state.row, _Stretch(0, 0, 1)
+
+    @property
+    def row(self) -> int:
+        """Number of rows of the current pass that were trained: where in `order` the next batch begins."""
+        begun, rows, size = self._stretch
+        return self._row + min((self.draws.value - begun) * size, rows)
+
+    def begin_fit(self) -> TrainingState:
+        """Begin a `fit`, with a new pass over the data; return the state before, without metrics."""
+        before = self.state(metrics=False)
+        self._begin_pass(None)
+        return before
+
+    def end_fit(self) -> None:
+        """End a `fit`: the order of its rows is no longer needed."""
+        self.order = None
+
+    def begin_epoch(self, epoch: int, continues: bool) -> None:
+        """Begin an epoch; it starts a new pass over the data unless it `continues` that of the epoch before."""
+        self.epoch = epoch
+        if not continues:
+            self._begin_pass(None)
+
+    def next_order(self, seed: int, rows: int, shuffle: bool) -> Order | None:
+        """Begin a pass over rows and return their order, random with `shuffle`."""
+        key = random.stream_key(seed, "shuffle")
+        self._begin_pass(random.permutation(key, self.shuffles, rows) if shuffle else None)
+        self.count_order()
+        return self.order
+
+    def count_order(self) -> None:
+        """Count a pass over the data: the next random order is another one."""
+        self.shuffles += 1
+
+    def _begin_pass(self, order: Order | None) -> None:
+        self.order, self._row, self._stretch = order, 0, _Stretch(0, 0, 1)
+
+    def stepped_since(self, before: TrainingState) -> bool:
+        """Return whether a step was taken since the executor was in a state."""
+        return self.draws.value != before.draws or self.require_compiled("fit").optimizer.batches != before.batches
 
     # Compiled networks and trainers.
 
@@ -220,45 +279,55 @@ class Executor:
             trainer.on_gradient(self._hook)
         return trainer
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """If the block fails, undo what it has built, and keep the metrics that were resolved before."""
+        compiled, was_built = self.require_compiled("fit"), self.stack.built
+        uses, prepared = compiled.uses, compiled.optimizer.built
+        try:
+            yield
+        except BaseException:
+            with self.once:
+                compiled.uses = uses
+                if self.stack.built and not was_built:
+                    self.undo_build()
+                if compiled.optimizer.built and not prepared:
+                    compiled.optimizer.build([])
+            raise
+
+    def undo_build(self) -> None:
+        """Undo the last build of the model, and forget what was compiled from it."""
+        self.stack.undo_build()
+        self._networks.clear()
+        self._trainer = self._predictor = None
+
     def commit(self, prepared: Prepared, build: Callable[[Any], None]) -> None:
         """Build the model for data that passed all checks, store the resolved metrics, prepare trainer and optimizer.
 
         If one of these fails, the model is unchanged.
         """
-        compiled, was_built = self.require_compiled("fit"), self.stack.built
-        before = compiled.uses
-
-        def undo() -> None:
-            compiled.uses = before
-            if not was_built:
-                self.stack.undo_build()
-
-        with self.once:
-            if not self.stack.built:
-                build((None, *prepared.data.x.shape[1:]))
-            compiled.uses = prepared.uses
-            try:
+        compiled = self.require_compiled("fit")
+        with self.transaction():
+            with self.once:
+                if not self.stack.built:
+                    build((None, *prepared.data.x.shape[1:]))
+                compiled.uses = prepared.uses
                 self.trainer(prepared)
-            except BaseException:
-                undo()
-                raise
-        optimizer, variables = compiled.optimizer, self.stack.trainable_weights
-        try:
+            optimizer, variables = compiled.optimizer, self.stack.trainable_weights
             if not optimizer.built:
                 _try_rules(variables)
             optimizer.build(variables)
-        except BaseException:
-            with self.once:
-                undo()
-            raise
 
     # Steps.
 
     def train_rows(self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int) -> None:
         """Train on the rows [first, first + rows) of the order, a step for each batch of `size` rows."""
+        size = min(size, max(1, rows))
+        self._stretch = _Stretch(self.draws.value, rows, size)
         try:
-            self._take_steps(prepared, order, first, rows, min(size, max(1, rows)))
+            self._take_steps(prepared, order, first, rows, size)
         finally:
+            self._row, self._stretch = self.row, _Stretch(0, 0, 1)
             self._given.release()
 
     def _take_steps(self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int) -> None:
@@ -391,78 +460,6 @@ class Executor:
             draw = self.draws.value
         output = compiled.network.predict(engine_input(rows), None, draw)
         return output.reshape(len(rows), *compiled.output_shape)
-
-
-class Run:
-    """An epoch of training, or an evaluation, split into turns: ``with run.turn(): run.take_over(); …``.
-
-    Callbacks run between turns. Another run, of another thread or of a callback, may take a turn there; each run finds
-    the metrics as it left them.
-
-    Parameters
-    ----------
-    executor : Executor
-    method : str
-        Name of the model's method, for messages.
-    results : callable
-        Returns loss and metrics so far, by name: the model's `get_metrics_result`, which users may override.
-    """
-
-    def __init__(self, executor: Executor, method: str, results: Callable[[], dict[str, Any]]) -> None:
-        self._executor, self._who = executor, executor.stack.who(method)
-        self._results = results
-        self._kept: dict[int, dict[str, Any]] = {}  # id of a metric → its attributes when another run took over
-        self._begun = False
-        self.active = True
-
-    def turn(self) -> Any:
-        """Return a context manager that waits for the model's turn and holds it.
-
-        Raises
-        ------
-        RuntimeError
-            The thread is in a turn of another run of the model: code of the user's in a step, or the handler of a
-            signal, calls this. Nothing has changed.
-        """
-        executor = self._executor
-        if executor.running.held and executor.run is not self:
-            raise RuntimeError(
-                f"{self._who}: a model cannot be trained or evaluated from inside a step that uses its layers."
-            )
-        return executor.running.of(self._who)
-
-    def take_over(self) -> None:
-        """Put this run's sums into the metrics; must be called first in each turn."""
-        executor = self._executor
-        before = executor.run
-        if before is self:
-            return
-        compiled = executor.require_compiled("fit")
-        metrics = compiled.trackers
-        running = before is not None and before.active
-        if before is not None and running:
-            before._kept = {id(metric): metric.held() for metric in metrics}
-        executor.run = self
-        for metric in metrics:
-            if id(metric) in self._kept:
-                metric.hold(self._kept[id(metric)])
-            elif running:
-                metric.hold(copy.deepcopy(metric.held()))
-        if not self._begun:
-            compiled.reset_metrics()
-        self._begun = True
-
-    def logs(self) -> dict[str, Any]:
-        """Return loss and metrics so far, names in alphabetical order as in Keras."""
-        with self.turn():
-            self.take_over()
-            return self._results()
-
-    def end(self) -> dict[str, Any]:
-        """Return loss and metrics at the end; they stay with the model until its next run."""
-        logs = self.logs()
-        self.active = False
-        return logs
 
 
 def _trains(owner: Any, variable: Variable) -> bool:

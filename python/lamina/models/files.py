@@ -32,7 +32,7 @@ from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
 from lamina.layers.stored import Stored, loading
 from lamina.metrics import MeanMetricWrapper
-from lamina.models.training import Trainable
+from lamina.models.model import Model
 from lamina.optimizers import Optimizer
 from lamina.regularizers import Regularizer
 
@@ -44,7 +44,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 
-def save_model(model: Trainable, filepath: Any, overwrite: bool) -> None:
+def save_model(model: Model, filepath: Any, overwrite: bool) -> None:
     """Write a model; see `lamina.models.Sequential.save`."""
     who = model.stack.who("save")
     path, form = format_of(who, filepath, overwrite)
@@ -52,7 +52,7 @@ def save_model(model: Trainable, filepath: Any, overwrite: bool) -> None:
     form.write(who, path, model_state(model))
 
 
-def model_state(model: Trainable) -> ModelState:
+def model_state(model: Model) -> ModelState:
     """Return the state of a model at one moment, between two steps of training."""
     stack, executor = model.stack, model.executor
     with one_moment(stack.weights):
@@ -72,7 +72,7 @@ def model_state(model: Trainable) -> ModelState:
         )
 
 
-def load_model(filepath: Any, compile: bool) -> Trainable:
+def load_model(filepath: Any, compile: bool) -> Model:
     """Read a model; see `lamina.models.load_model`."""
     path, form = format_of("load_model", filepath)
     state = form.read("load_model", path)
@@ -80,7 +80,7 @@ def load_model(filepath: Any, compile: bool) -> Trainable:
         return model_from(state, compile)
 
 
-def model_from(state: ModelState, compile: bool = True) -> Trainable:
+def model_from(state: ModelState, compile: bool = True) -> Model:
     """Return a model made from a state; with `compile` it is compiled, too, if the state holds that."""
     stored, before = Stored(state.config["config"], state.weights), loading.get()
     try:  # set inside `try`: Ctrl-C may come right after it
@@ -88,7 +88,7 @@ def model_from(state: ModelState, compile: bool = True) -> Trainable:
         model: Any = LAYERS.get(state.config, "models", "layer")
     finally:
         loading.set(before)
-    if not isinstance(model, Trainable):
+    if not isinstance(model, Model):
         raise ValueError("it holds a layer instead of a model")
     for layer in model.stack.layers:
         layer.stored = None
@@ -115,7 +115,7 @@ def model_from(state: ModelState, compile: bool = True) -> Trainable:
     return model
 
 
-def _take_the_rest(model: Trainable, stored: Stored) -> None:
+def _take_the_rest(model: Model, stored: Stored) -> None:
     """Assign the values that were not used while the model was made, as with a user-defined `from_config`."""
     rest = [variable for variable in model.stack.weights if variable.path not in stored.taken]
     for variable in rest:
@@ -125,7 +125,7 @@ def _take_the_rest(model: Trainable, stored: Stored) -> None:
     assign_together(rest, [stored.values[variable.path] for variable in rest])
 
 
-def check_classes(who: str, model: Trainable) -> None:
+def check_classes(who: str, model: Model) -> None:
     """Raise if the model uses classes or functions that are not registered: loading would not find them."""
     stack, compiled = model.stack, model.executor.compiled
     held: list[Any] = [*stack.layers, model, *stack.all_models()]
@@ -179,7 +179,7 @@ def _check_hooks(who: str, items: list[Any]) -> None:
                 )
 
 
-def save_weights(model: Trainable, filepath: Any, overwrite: bool) -> None:
+def save_weights(model: Model, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
     who = model.stack.who("save_weights")
     path = check_path(who, filepath, [SUFFIX], overwrite)
@@ -188,7 +188,7 @@ def save_weights(model: Trainable, filepath: Any, overwrite: bool) -> None:
     write_weights(who, path, weights)
 
 
-def restore_weights(model: Trainable, filepath: Any, skip_mismatch: bool) -> None:
+def restore_weights(model: Model, filepath: Any, skip_mismatch: bool) -> None:
     """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
     who, variables = model.stack.who("load_weights"), model.stack.weights
     path = check_path(who, filepath, [SUFFIX])
@@ -211,7 +211,7 @@ def restore_weights(model: Trainable, filepath: Any, skip_mismatch: bool) -> Non
     return None
 
 
-def save_backup(model: Trainable, path: Path, epoch: int) -> None:
+def save_backup(model: Model, path: Path, epoch: int) -> None:
     """Write the state from which training resumes, without the model's configuration."""
     stack, executor, optimizer = model.stack, model.executor, model.optimizer
     with one_moment(variables := stack.weights):
@@ -227,7 +227,7 @@ def save_backup(model: Trainable, path: Path, epoch: int) -> None:
     write_backup(stack.who("backup"), path, state)
 
 
-def restore_backup(model: Trainable, path: Path) -> int:
+def restore_backup(model: Model, path: Path) -> int:
     """Restore a backup of a model with the same layers and optimizer; return the epoch to resume with.
 
     Raises

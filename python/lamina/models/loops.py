@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from lamina import random
 from lamina._data.streams import Stream
 from lamina.callbacks import CallbackList
-from lamina.models.executor import Executor, Run
+from lamina.models.base import BaseModel
+from lamina.models.executor import Order
 from lamina.models.prepared import Prepared, prepare, weighted_by_class
+from lamina.models.run import Run
 
-__all__ = ["Loops", "Stoppable"]
-
-Order = npt.NDArray[np.int64]
-
-
-class Stoppable(Protocol):
-    """The part of a model that the loops use: executor, seed, and the flags that callbacks may set."""
-
-    seed: int
-    stop_training: bool
-    stop_evaluating: bool
-
-    @property
-    def executor(self) -> Executor:
-        """What runs the model."""
-
-    def build(self, input_shape: Any = None) -> None:
-        """Make the parameters."""
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Return loss and metrics so far, by name."""
-
-
-class _Place(NamedTuple):
-    """Where an epoch with `steps_per_epoch` ended: position of the next row, and the row order that it indexes."""
-
-    first: int
-    order: Order | None
+__all__ = ["Loops"]
 
 
 class Loops:
@@ -49,15 +20,14 @@ class Loops:
 
     Parameters
     ----------
-    model : model
+    model : BaseModel
     events : CallbackList or None
         None for calls without callbacks.
     """
 
-    def __init__(self, model: Stoppable, events: CallbackList | None) -> None:
+    def __init__(self, model: BaseModel, events: CallbackList | None) -> None:
         self._model, self._executor = model, model.executor
         self._events = events
-        self._place = _Place(0, None)
 
     def _call(self, hook: str, *arguments: Any) -> None:
         if self._events is not None:
@@ -71,26 +41,18 @@ class Loops:
     def train_epoch(
         self, run: Run, source: Prepared | Stream, size: int, steps: int | None, shuffle: bool, class_weight: Any
     ) -> None:
-        """Train one epoch: all rows, `steps` batches of them, or the batches of a stream."""
+        """Train one epoch: all rows, `steps` batches of them, or what yields batches."""
         if isinstance(source, Stream):
             self._train_stream(run, source, class_weight)
-            self._executor.shuffles += 1
+            self._executor.count_order()
         elif steps is not None:
             self._train_steps(run, source, size, steps, shuffle)
         else:
             self._train_rows(run, source, size, shuffle)
 
-    def _order(self, rows: int, shuffle: bool) -> Order | None:
-        """Return the next order of rows."""
-        executor, order = self._executor, None
-        if shuffle:
-            order = random.permutation(random.stream_key(self._model.seed, "shuffle"), executor.shuffles, rows)
-        executor.shuffles += 1
-        return order
-
     def _train_rows(self, run: Run, prepared: Prepared, size: int, shuffle: bool) -> None:
         total = prepared.rows
-        order = self._order(total, shuffle)
+        order = self._executor.next_order(self._model.seed, total, shuffle)
         events = self._events
         assert events is not None
         if events.wants_batches("train"):
@@ -103,40 +65,37 @@ class Loops:
             with run.turn():
                 run.take_over()
                 self._executor.train_rows(prepared, order, first, rows, size)
-                self._executor.row = first + rows
             events.advance(-(-rows // size), run.logs)
 
     def _train_one(self, run: Run, prepared: Prepared, order: Order | None, first: int, rows: int, index: int) -> None:
-        """Train one batch, and call its callbacks."""
+        """Train one batch, between its events."""
         self._call("on_train_batch_begin", index, {})
         with run.turn():
             run.take_over()
             self._executor.train_rows(prepared, order, first, rows, rows)
-            self._executor.row = first + rows
             logs = self._executor.require_compiled("fit").logs()
         self._call("on_train_batch_end", index, logs)
         if self._events is not None:
             self._events.advance(1, run.logs)
 
     def _train_steps(self, run: Run, prepared: Prepared, size: int, steps: int, shuffle: bool) -> None:
-        """Train `steps` batches, beginning where the last epoch ended; fewer if the rows run out."""
-        total = prepared.rows
-        first, order = self._place
+        """Train a number of batches, or the rest of the rows, from where the last epoch ended."""
+        executor, total = self._executor, prepared.rows
+        first = executor.row % total
         for index in range(steps):
             if first == total:
                 warnings.warn(
                     f"{self._who('fit')}: the rows ran out after {index} of {steps} batches of this epoch.",
-                    stacklevel=5,
+                    stacklevel=7,
                 )
                 break
             if first == 0:
-                order = self._order(total, shuffle)
+                executor.next_order(self._model.seed, total, shuffle)
             rows = min(size, total - first)
-            self._train_one(run, prepared, order, first, rows, index)
+            self._train_one(run, prepared, executor.order, first, rows, index)
             first += rows
             if self._model.stop_training:
                 break
-        self._place = _Place(first % total, order)
 
     def _train_stream(self, run: Run, stream: Stream, class_weight: Any) -> None:
         who, executor = self._who("fit"), self._executor

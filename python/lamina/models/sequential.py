@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lamina import config, random
+from lamina import config
 from lamina._common.checks import KindError, flag, function, integer, listed, mapping, only_none, text
 from lamina._common.custom import custom_object_scope
 from lamina._common.names import required, snake_case, unique_name
@@ -20,11 +20,9 @@ from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
 from lamina.layers.stored import loading
 from lamina.models import files
-from lamina.models.executor import Executor
-from lamina.models.prediction import Predicting
-from lamina.models.stack import Part, Stack
+from lamina.models.model import Model
+from lamina.models.stack import Part
 from lamina.models.summary import format_summary
-from lamina.models.training import Trainable
 
 __all__ = ["Sequential"]
 
@@ -47,7 +45,7 @@ def _would_not_be_called(kind: type, method: str) -> KindError:
     )
 
 
-class Sequential(Trainable, Predicting):
+class Sequential(Model):
     """A stack of layers, each taking the output of the one before.
 
     Parameters
@@ -73,7 +71,6 @@ class Sequential(Trainable, Predicting):
     """
 
     def __init__(self, layers: Iterable[Part] | None = None, trainable: bool = True, name: str | None = None) -> None:
-        super().__init__()
         for method in _NOT_CALLED:
             if hasattr(type(self), method):
                 raise _would_not_be_called(type(self), method)
@@ -85,9 +82,7 @@ class Sequential(Trainable, Predicting):
                 )
         kind = type(self).__name__
         name = text(kind, "name", name) if name is not None else unique_name(snake_case(kind))
-        self.seed = random.global_seeds.next_seed()
-        self.stack = Stack(kind, name)
-        self.executor = Executor(self.stack)
+        super().__init__(kind, name)
         for layer in [] if layers is None else listed(kind, "layers", layers):
             self.add(layer, rebuild=False)
         self._call_own_build()

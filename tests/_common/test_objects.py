@@ -1,0 +1,105 @@
+"""Configurations: objects as plain values, and back."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import lamina
+from lamina import initializers, layers, losses, optimizers, regularizers
+from lamina.saving import deserialize_keras_object, register_keras_serializable, serialize_keras_object
+
+
+def through_json(value):
+    return deserialize_keras_object(json.loads(json.dumps(serialize_keras_object(value))))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 3, 2.5, "text", [1, [2.5, None]], {"a": [1, "b"], "c": {}}, b"bytes \xc3\xa4", ..., slice(1, None, 2)],
+    ids=repr,
+)
+def test_plain_values_come_back(value):
+    found = through_json(value)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_numbers_and_arrays_of_numpy_come_back():
+    assert type(serialize_keras_object(np.float32(0.5))) is float
+    assert type(serialize_keras_object(np.int64(3))) is int
+    assert serialize_keras_object((1, np.int8(2))) == (1, 2)
+    for dtype in ("float32", "float64", "int8", "bool"):
+        array = np.array([[0, 1], [1, 0]], dtype)
+        found = through_json(array)
+        assert found.dtype == array.dtype
+        np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    ("item", "module"),
+    [
+        (regularizers.L2(0.25), "keras.regularizers"),
+        (initializers.RandomNormal(0.5, 0.25, seed=3), "keras.initializers"),
+        (losses.Huber(0.5), "keras.losses"),
+        (losses.L2Norm(), "lamina.losses"),
+        (optimizers.Adam(0.5), "keras.optimizers"),
+        (layers.Dense(3, "relu", kernel_regularizer="l1"), "keras.layers"),
+    ],
+    ids=lambda item: type(item).__name__,
+)
+def test_objects_of_the_library_come_back_from_their_configurations(item, module):
+    spelled = serialize_keras_object(item)
+    assert set(spelled) == {"module", "class_name", "config", "registered_name"}
+    assert spelled["module"] == module
+    assert spelled["class_name"] == type(item).__name__
+    assert spelled["registered_name"] is None
+    found = through_json({"held": [item]})["held"][0]
+    assert type(found) is type(item)
+    assert found.get_config() == item.get_config()
+
+
+def test_classes_and_functions_of_the_users_come_back_where_they_are_registered():
+    class KeptPenalty(regularizers.L1):
+        pass
+
+    def kept_half(w):
+        return w / 2
+
+    with pytest.raises(TypeError, match="kept_half must be registered"):
+        serialize_keras_object(kept_half)
+    with pytest.raises(ValueError, match="class must be one of .*; got 'KeptPenalty'"):
+        through_json(KeptPenalty())
+    spelled = serialize_keras_object(KeptPenalty(0.5))
+    found = deserialize_keras_object(spelled, custom_objects={"KeptPenalty": KeptPenalty})
+    assert (type(found), found.l1) == (KeptPenalty, 0.5)
+    register_keras_serializable("test_objects")(KeptPenalty)
+    register_keras_serializable("test_objects")(kept_half)
+    assert type(through_json(KeptPenalty())) is KeptPenalty
+    assert serialize_keras_object(KeptPenalty())["registered_name"] == "test_objects>KeptPenalty"
+    assert through_json(kept_half) is kept_half
+    assert through_json(lamina.activations.gelu) is lamina.activations.gelu
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, regularizers.L2, print], ids=str)
+def test_what_has_no_configuration_is_refused(value):
+    with pytest.raises(TypeError, match="serialize_keras_object: obj must be plain or have get_config"):
+        serialize_keras_object(value)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"class_name": "Dence", "config": {}}, "class must be one of .*Did you mean 'Dense'"),
+        ({"class_name": "function", "config": "nobodys"}, "function must be one of|function .*nobodys"),
+        (
+            {"module": "keras.layers", "class_name": "Dense", "config": {}, "registered_name": "own>Dense"},
+            "'own>Dense' cannot stand for keras.layers.Dense",
+        ),
+    ],
+)
+def test_configurations_of_nothing_known_are_refused(config, message):
+    with pytest.raises(ValueError, match=message):
+        deserialize_keras_object(config)

@@ -1,0 +1,89 @@
+"""Dense: values, shapes, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+
+import lamina
+from lamina import activations, layers
+
+
+@pytest.mark.parametrize("name", [n for n in activations.__all__ if n not in ("get", "serialize")])
+def test_dense_activation_by_name_and_function(name, rng):
+    x = rng.standard_normal((3, 4))
+    by_name = layers.Dense(5, activation=name, dtype="float64")
+    y = by_name(x)
+    expected = oracles.dense_forward(x, by_name.kernel.numpy(), by_name.bias.numpy(), name)
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-14)
+    by_function = layers.Dense(5, activation=getattr(activations, name), dtype="float64")
+    by_function.build((None, 4))
+    by_function.set_weights(by_name.get_weights())
+    np.testing.assert_array_equal(by_function(x), y)
+    layer = layers.Activation(name, dtype="float64")
+    np.testing.assert_allclose(layer(x), oracles.activation(name, x), rtol=1e-12, atol=1e-14)
+
+
+def test_dense_shapes_and_initial_values():
+    layer = layers.Dense(3, kernel_initializer="ones", bias_initializer=lamina.initializers.Constant(2))
+    assert not layer.built
+    assert layer.weights == []
+    y = layer(np.ones((2, 4)))
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, np.full((2, 3), 6))
+    assert layer.kernel.shape == (4, 3)
+    assert layer.bias.shape == (3,)
+    assert layer.count_params() == 15
+    assert layer.input_shape == (None, 4)
+    assert layer.output_shape == (None, 3)
+    assert [w.path for w in layer.weights] == ["dense/kernel", "dense/bias"]
+    no_bias = layers.Dense(3, use_bias=False)
+    no_bias.build((None, 4))
+    assert no_bias.bias is None
+    assert no_bias.count_params() == 12
+
+
+def test_dense_applies_to_the_last_axis(rng):
+    x = rng.standard_normal((2, 5, 4))
+    layer = layers.Dense(3, activation="tanh", dtype="float64")
+    y = layer(x)
+    assert y.shape == (2, 5, 3)
+    flat = layers.Dense(3, activation="tanh", dtype="float64")
+    flat.build((None, 4))
+    flat.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(y.reshape(10, 3), flat(x.reshape(10, 4)))
+    model = lamina.Sequential(
+        [layers.Dense(6, activation="tanh"), layers.Dense(3, activation="gelu"), layers.Flatten(), layers.Dense(2)]
+    )
+    model.build((None, 5, 4))
+    model.compile(loss="mse")
+    assert lamina.utils.check_gradients(model, rng.standard_normal((3, 5, 4)), np.ones((3, 2))) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"units": 0}, ValueError, "Dense 'dense.*': units must be >= 1; got 0"),
+        ({"units": -3}, ValueError, "units must be >= 1"),
+        ({"units": 2.5}, TypeError, "units must be an int; got float"),
+        ({"units": "3"}, TypeError, "units must be an int; got str"),
+        ({"units": True}, TypeError, "units must be an int; got bool"),
+        ({"units": 3, "activation": "rellu"}, ValueError, "activation must be one of .*Did you mean 'relu'"),
+        ({"units": 3, "activation": np.sin}, ValueError, "must be one of lamina.activations"),
+        ({"units": 3, "kernel_initializer": "glorot"}, ValueError, "initializer must be one of"),
+        ({"units": 3, "dtype": "float16"}, ValueError, "dtype must be 'float32' or 'float64'"),
+        ({"units": 3, "input_dim": 0}, ValueError, "input shape must hold positive ints"),
+        ({"units": 3, "input_shape": (None,)}, ValueError, "input shape must hold positive ints"),
+        ({"units": 3, "input_dim": 2, "input_shape": (2,)}, ValueError, "give input_dim or input_shape"),
+        ({"units": 3, "bogus": 1}, TypeError, "unknown argument 'bogus'"),
+        ({"units": 3, "name": 7}, TypeError, "name must be a str"),
+    ],
+)
+def test_dense_refuses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        layers.Dense(**arguments)
+
+
+def test_numpy_integers_are_units():
+    assert layers.Dense(np.int32(3), input_dim=np.int64(2)).units == 3

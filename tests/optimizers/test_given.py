@@ -1,0 +1,45 @@
+"""Steps with gradients that come from outside: `Optimizer.apply`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lamina
+from lamina import constraints, optimizers
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("rule", [constraints.MaxNorm, constraints.UnitNorm, constraints.MinMaxNorm])
+def test_apply_constrains_a_variable_without_a_layer_as_the_matrix_that_it_is(rule, axis):
+    start = np.array([[3.0, 0, 1], [4, 2, 1]])
+    variable = lamina.Variable(start, dtype="float64")
+    variable.constraint = rule(axis=axis)
+    optimizers.SGD(1.0).apply([np.zeros((2, 3))], [variable])
+    np.testing.assert_allclose(variable.numpy(), rule(axis=axis)(start), rtol=1e-12)
+
+
+@pytest.mark.parametrize("settings", [{}, {"clipnorm": 0.5}, {"clipvalue": 0.1}, {"use_ema": True}], ids=str)
+def test_apply_takes_variables_of_several_dtypes(settings, rng):
+    values = [rng.standard_normal((2, 3)).astype(dtype) for dtype in ("float32", "float64", "float32")]
+    gradients = [rng.standard_normal((2, 3)) for _ in values]
+    together = [lamina.Variable(value) for value in values]
+    optimizers.Adam(0.1, **settings).apply(gradients, together)
+    for value, gradient, variable in zip(values, gradients, together, strict=True):
+        alone = lamina.Variable(value)
+        optimizers.Adam(0.1, **settings).apply([gradient], [alone])
+        assert variable.dtype == str(value.dtype)
+        np.testing.assert_array_equal(variable.numpy(), alone.numpy())
+
+
+def test_a_global_norm_is_that_of_all_dtypes():
+    variables = [lamina.Variable(np.zeros(1, dtype)) for dtype in ("float32", "float64")]
+    optimizers.SGD(1.0, global_clipnorm=1.0).apply([np.array([3.0]), np.array([4.0])], variables)
+    np.testing.assert_allclose([float(v.numpy()[0]) for v in variables], [-0.6, -0.8], rtol=1e-6)
+
+
+def test_apply_refuses_a_variable_twice():
+    variable = lamina.Variable(np.zeros(2))
+    with pytest.raises(ValueError, match="variables must be different; add the gradients"):
+        optimizers.SGD(1.0).apply([np.ones(2), np.ones(2)], [variable, variable])
+    np.testing.assert_array_equal(variable.numpy(), 0)
