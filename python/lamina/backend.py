@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from lamina._common.checks import text
+from lamina._common.checks import flag, text
 from lamina._common.names import reset_names
 from lamina._data.arrays import any_array
 from lamina.config import backend, epsilon, floatx, image_data_format, set_epsilon, set_floatx
@@ -19,7 +19,14 @@ _uids: dict[str, itertools.count[int]] = {}
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Restart the numbering of automatic names. Models need no clearing: they are freed with their last reference."""
+    """Restart the numbering of automatic names. Models need no clearing: they are freed with their last reference.
+
+    Parameters
+    ----------
+    free_memory : bool
+        Accepted as in Keras, where it collects garbage.
+    """
+    flag("clear_session", "free_memory", free_memory)
     reset_names()
     _uids.clear()
 

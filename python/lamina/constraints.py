@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lamina import _core, config
+from lamina import _core
 from lamina._common.arguments import Argument
 from lamina._common.checks import integer, number
 from lamina._common.names import redefines
 from lamina._common.objects import Configurable, OfFunction
 from lamina._common.objects import serialize as serialize
 from lamina._common.registry import Registry
-from lamina._data.arrays import float_array, real_array
+from lamina._data.arrays import float_array, float_dtype_of
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "serialize"]
 
@@ -38,7 +38,7 @@ class Constraint(Configurable):
         """Return the compiled constraint for a parameter of `ndim` axes; None if it is written in Python."""
         return None
 
-    def compiled(self, ndim: int) -> Projection | None:
+    def engine_projection(self, ndim: int) -> Projection | None:
         """Return `projection`, or None if a subclass overrides `__call__`, which is called instead."""
         return None if redefines(type(self), "__call__", "projection") else self.projection(ndim)
 
@@ -55,10 +55,7 @@ class Constraint(Configurable):
         ndarray
             A new array of the same shape.
         """
-        array = np.array(real_array(type(self).__name__, "w", w))
-        if array.dtype not in (np.float32, np.float64):
-            array = array.astype(config.floatx())
-        array = float_array(type(self).__name__, "w", array, str(array.dtype))
+        array = np.array(float_array(type(self).__name__, "w", w, float_dtype_of(w)))
         projection = self.projection(array.ndim)
         if projection is None:
             return array

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lamina import _core, config
+from lamina import _core
 from lamina._common.arguments import Argument
 from lamina._common.checks import KindError, number, short
 from lamina._common.names import absences, redefines
 from lamina._common.objects import Configurable
 from lamina._common.objects import serialize as serialize
 from lamina._common.registry import Registry
-from lamina._data.arrays import float_array, real_array
+from lamina._data.arrays import float_array, float_dtype_of, real_array
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
 
@@ -28,7 +28,7 @@ class Regularizer(Configurable):
         """Return ``l1, l2`` of a penalty ``l1 Σ|w| + l2 Σ w²``; None if the penalty is written in Python."""
         return None
 
-    def compiled(self) -> tuple[float, float] | None:
+    def engine_factors(self) -> tuple[float, float] | None:
         """Return `factors`, or None if a subclass computes the penalty in Python."""
         kind = type(self)
         own = redefines(kind, "value_and_gradient", "factors") or redefines(kind, "__call__", "factors")
@@ -91,7 +91,7 @@ class L1L2(Regularizer):
 
     def value_and_gradient(self, w: Array) -> tuple[float, Array]:
         """Return the penalty and its gradient."""
-        array = float_array(type(self).__name__, "w", np.asarray(w), _dtype_of(w))
+        array = float_array(type(self).__name__, "w", np.asarray(w), float_dtype_of(w))
         gradient = np.zeros_like(array)
         return _core.penalty(array, self.l1, self.l2, gradient), gradient
 
@@ -140,11 +140,6 @@ class L2(L1L2):
     def get_config(self) -> dict[str, Any]:
         """Return the argument."""
         return {"l2": self.l2}
-
-
-def _dtype_of(w: Any) -> str:
-    dtype = np.asarray(w).dtype
-    return str(dtype) if dtype in (np.float32, np.float64) else config.floatx()
 
 
 REGISTRY = Registry("regularizers", "regularizer", Regularizer, (L1L2, "l1_l2 l1l2"), (L1, "l1"), (L2, "l2"))

@@ -22,7 +22,7 @@ from lamina._common.names import absences
 from lamina._common.objects import deserialize_keras_object as deserialize_keras_object
 from lamina._common.objects import serialize
 from lamina._common.objects import serialize_keras_object as serialize_keras_object
-from lamina._data.arrays import any_array, real_array
+from lamina._data.arrays import any_array, real_array, whole_numbers
 from lamina.models import Sequential
 from lamina.models.prepared import prepare
 
@@ -80,9 +80,7 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> npt.NDAr
     array([[1., 0., 0.],
            [0., 0., 1.]])
     """
-    labels = real_array("to_categorical", "x", x)
-    if labels.dtype.kind == "f" and not np.array_equal(labels, np.trunc(labels)):
-        raise ValueError("to_categorical: x must be whole class numbers; got fractions or NaN.")
+    labels = whole_numbers("to_categorical", "x", real_array("to_categorical", "x", x), "whole class numbers")
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     labels = labels.astype(np.int64)

@@ -103,3 +103,46 @@ def test_what_has_no_configuration_is_refused(value):
 def test_configurations_of_nothing_known_are_refused(config, message):
     with pytest.raises(ValueError, match=message):
         deserialize_keras_object(config)
+
+
+@pytest.mark.parametrize("module", ["laminated.stuff", "keras_tools.layers", "my.layers", "keras.losses", "", None])
+def test_a_registered_class_is_found_wherever_it_lies(module):
+    @lamina.saving.register_keras_serializable("mine", "Steep")
+    class Slope(lamina.losses.MeanSquaredError):
+        pass
+
+    config = lamina.saving.serialize_keras_object(Slope()) | {"module": module}
+    assert type(lamina.saving.deserialize_keras_object(config)) is Slope
+
+
+@pytest.mark.parametrize(
+    ("module", "room"),
+    [
+        ("keras.losses", lamina.losses),
+        ("keras.src.losses.losses", lamina.losses),
+        ("keras.metrics", lamina.metrics),
+        ("keras.src.metrics.regression_metrics", lamina.metrics),
+        ("lamina.metrics", lamina.metrics),
+    ],
+)
+def test_a_module_says_which_class_of_a_name_is_meant(module, room):
+    config = {"module": module, "class_name": "MeanSquaredError", "config": {}, "registered_name": None}
+    assert type(lamina.saving.deserialize_keras_object(config)) is room.MeanSquaredError
+
+
+def test_a_name_of_several_rooms_needs_a_module():
+    with pytest.raises(ValueError, match=r"'module' must say which MeanSquaredError.*keras\.losses or keras\.metrics"):
+        lamina.saving.deserialize_keras_object({"class_name": "MeanSquaredError", "config": {}})
+    assert (
+        type(lamina.saving.deserialize_keras_object({"class_name": "Dense", "config": {"units": 1}})).__name__
+        == "Dense"
+    )
+
+
+def test_keywords_of_deserialize_keras_object():
+    config = {"class_name": "Own", "config": {}}
+    own = type("Own", (lamina.regularizers.L2,), {})
+    for keyword in ("custom_objects", "module_objects"):
+        assert type(lamina.saving.deserialize_keras_object(config, **{keyword: {"Own": own}})) is own
+    with pytest.raises(TypeError, match="custom_object"):
+        lamina.saving.deserialize_keras_object(config, custom_object={})

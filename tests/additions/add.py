@@ -96,7 +96,7 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
              ") -> tuple[Array, Array | None]:\n"
              '    """Return ``mean_j(sqrt((p_j - t_j)² + 1) - 1)`` of each row; parameters and result as in `mse`."""\n'
              '    return _core.evaluate_loss(\n'
-             '        "charbonnier", y_pred, y_true, sample_weight, None, loss, grad, need_grad, 1.0\n'
+             '        "charbonnier", y_pred, y_true, sample_weight, {}, loss, grad, need_grad\n'
              "    )\n\n\n"
              "def mae(\n"),
         ],
@@ -197,7 +197,8 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
             '__all__ = ["Signum"]\n\n\n'
             "class Signum(Optimizer):\n"
             '    """``m ← βm + (1 - β)g``, ``θ ← θ - η sign(m)`` (Bernstein et al. 2018)."""\n\n'
-            '    kernel = "signum"\n\n'
+            '    kernel = "signum"\n'
+            '    setting_names = ("beta",)\n\n'
             "    beta = Argument(number, 0, below=1)\n\n"
             "    def __init__(\n"
             "        self, learning_rate: Any = 0.001, beta: float = 0.9, weight_decay: float | None = None, **shared: Any\n"
@@ -207,9 +208,6 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
             "    def slot_names(self) -> tuple[str, ...]:\n"
             '        """Return the name of the running mean."""\n'
             '        return ("momentum",)\n\n'
-            "    def settings(self, decay: bool = True) -> list[float]:\n"
-            '        """Return beta and weight decay."""\n'
-            "        return [self.beta, decay * (self.weight_decay or 0.0)]\n\n"
             "    def get_config(self) -> dict[str, Any]:\n"
             '        """Return the arguments."""\n'
             '        return super().get_config() | {"beta": self.beta}\n'
@@ -309,6 +307,12 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
             ("enum class InputKind { dense, sparse, indices };", "enum class InputKind { dense, sparse, indices, bits };"),
         ],
         "csrc/engine/input.cpp": [
+            ("    case InputKind::indices:\n      return dense.rows;\n",
+             "    case InputKind::indices:\n    case InputKind::bits:\n      return dense.rows;\n"),
+            ("    case InputKind::indices:\n      found.dense",
+             "    case InputKind::indices:\n    case InputKind::bits:\n      found.dense"),
+            ("    case InputKind::dense:\n      return 0;\n",
+             "    case InputKind::dense:\n    case InputKind::bits:\n      return 0;\n"),
             ("  const auto row_of = [&]",
              "  if (input.kind == InputKind::bits) {\n"
              "    for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i) {\n"
@@ -334,14 +338,14 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
              "  if (kind != engine::InputKind::sparse) {\n"),
         ],
         "csrc/bindings/network.cpp": [
-            ('  if (name == "sparse") return', '  if (name == "bits") return InputKind::bits;\n  if (name == "sparse") return'),
+            ('{{"dense", InputKind::dense}', '{{"bits", InputKind::bits}, {"dense", InputKind::dense}'),
         ],
         "python/lamina/_data/bits.py": (
             '"""Rows of bits, eight in a byte."""\n\n'
             "from __future__ import annotations\n\n"
             "from typing import Any\n\n"
             "import numpy as np\n\n"
-            "from lamina._data.rows import CompactRows\n\n"
+            "from lamina._data.compact import CompactRows\n\n"
             '__all__ = ["PackedBits"]\n\n\n'
             "class PackedBits(CompactRows):\n"
             '    """Rows of 0 and 1 as `numpy.packbits` packs them: `packed` (n, ceil(columns / 8)) of uint8."""\n\n'
@@ -394,13 +398,20 @@ def lists() -> dict[str, str]:
 
 
 def check_lists() -> None:
-    """Raise where an addition touches a place that its list does not name."""
+    """Raise if an addition changes a place that its list does not name, or a text that does not stand there once."""
     known = lists()
     for what, edits in ADDITIONS.items():
         for path, edit in edits.items():
             place = str(Path(path).parent) + "/" if isinstance(edit, str) else path
             if f"`{place}`" not in known[what]:
                 raise SystemExit(f"CONTRIBUTING.md, 'How to add {what}': {place} is missing")
+            for old, _ in [] if isinstance(edit, str) else edit:
+                _require_once(path, (ROOT / path).read_text(), old)
+
+
+def _require_once(path: str, text: str, old: str) -> None:
+    if text.count(old) != 1:
+        raise SystemExit(f"{path}: {old!r} must stand there once; it does {text.count(old)} times")
 
 
 def add(root: Path) -> None:
@@ -413,8 +424,7 @@ def add(root: Path) -> None:
                 continue
             text = file.read_text()
             for old, new in edit:
-                if text.count(old) != 1:
-                    raise SystemExit(f"{path}: {old!r} must stand there once; it does {text.count(old)} times")
+                _require_once(path, text, old)
                 text = text.replace(old, new)
             file.write_text(text)
 

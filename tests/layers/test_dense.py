@@ -87,3 +87,40 @@ def test_dense_refuses(arguments, error, message):
 
 def test_numpy_integers_are_units():
     assert layers.Dense(np.int32(3), input_dim=np.int64(2)).units == 3
+
+
+def test_a_changed_argument_of_an_activation_layer_acts():
+    relu = layers.ReLU(max_value=1.0)
+    model = lamina.Sequential([lamina.Input((1,)), layers.Dense(1, relu, kernel_initializer="ones")])
+    model.compile("sgd", "mae")
+    x, y = np.array([[4.0]]), np.array([[0.0]])
+    assert (model.predict(x), model.layers[0](x), model.evaluate(x, y, verbose=0)) == (1.0, 1.0, 1.0)
+    relu.max_value = 2.0
+    assert (model.predict(x), model.layers[0](x), model.evaluate(x, y, verbose=0)) == (2.0, 2.0, 2.0)
+    model.train_on_batch(x, y)
+    relu.max_value = 3.0
+    assert model.train_on_batch(x, y) == 3.0
+
+
+def test_files_hold_the_noise_of_an_activation_layer(tmp_path):
+    def weights_after(model):
+        x = np.random.default_rng(0).standard_normal((32, 3))
+        model.fit(x, x[:, :2], verbose=0)
+        return model.get_weights()
+
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(2, layers.Dropout(0.5))])
+    model.compile("sgd", "mse")
+    weights_after(model)
+    model.save(tmp_path / "m.safetensors")
+    again = lamina.models.load_model(tmp_path / "m.safetensors")
+    for ours, theirs in zip(weights_after(again), weights_after(model), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_model_with_an_unregistered_activation_layer_is_not_saved(tmp_path):
+    class Own(layers.ReLU):
+        pass
+
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(2, Own())])
+    with pytest.raises(ValueError, match="Own must be a class of lamina's, or registered"):
+        model.save(tmp_path / "m.safetensors")

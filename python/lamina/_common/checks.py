@@ -12,7 +12,8 @@ import numpy as np
 
 __all__ = [
     "KindError", "NotBuiltError", "NotCompiledError", "arguments", "choice", "flag", "function", "integer", "integers",
-    "listed", "mapping", "number", "numbers", "only_none", "short", "sizes", "store_arrays", "stored_arrays", "text",
+    "is_sparse", "listed", "mapping", "number", "numbers", "only_none", "short", "sizes", "store_arrays",
+    "stored_arrays", "text",
 ]  # fmt: skip
 
 
@@ -114,10 +115,15 @@ def function(who: str, name: str, value: Any) -> Any:
     return value
 
 
+def is_sparse(value: Any) -> bool:
+    """Return whether `value` is one of SciPy's sparse matrices or arrays."""
+    return type(value).__module__.startswith("scipy.sparse")
+
+
 def listed(who: str, name: str, value: Any) -> list[Any]:
     """Return the items of an iterable that is no text, mapping or sparse matrix as a list, or raise."""
     single = isinstance(value, (str, bytes, Mapping)) or (isinstance(value, np.ndarray) and not value.ndim)
-    if single or not isinstance(value, Iterable) or type(value).__module__.startswith("scipy.sparse"):
+    if single or not isinstance(value, Iterable) or is_sparse(value):
         raise KindError(f"{who}: {name} must be a list; got {short(value)}.")
     return list(value)
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from lamina._common import custom
-from lamina._common.checks import KindError, arguments, short, text
+from lamina._common.checks import KindError, arguments, flag, short, text
 from lamina._common.names import unknown_name
 from lamina._common.registry import find_function, is_public, module_of, registries
 
@@ -142,15 +142,18 @@ def serialize_keras_object(obj: Any) -> Any:
 
 
 def deserialize_keras_object(
-    config: Any, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True, **_: Any
+    config: Any,
+    custom_objects: dict[str, Any] | None = None,
+    safe_mode: bool = True,
+    module_objects: dict[str, Any] | None = None,
 ) -> Any:
     """Return the object of a configuration that `serialize_keras_object`, lamina's or Keras's, returned.
 
     Parameters
     ----------
     config : object
-    custom_objects : dict, optional
-        Name → class or function, for user-defined ones.
+    custom_objects, module_objects : dict, optional
+        Name → class or function, for user-defined ones; `custom_objects` come first.
     safe_mode : bool
         Accepted as in Keras: a configuration never holds code here.
 
@@ -159,7 +162,8 @@ def deserialize_keras_object(
     TypeError, ValueError
         A class or function is not known.
     """
-    with custom.custom_object_scope(custom_objects):
+    flag("deserialize_keras_object", "safe_mode", safe_mode)
+    with custom.custom_object_scope(module_objects), custom.custom_object_scope(custom_objects):
         return _restore(config)
 
 
@@ -201,16 +205,34 @@ def _object(config: dict[str, Any]) -> Any:
     who = "deserialize_keras_object"
     name, module = text(who, "'class_name'", config["class_name"]), str(config.get("module") or "")
     registered = str(config.get("registered_name") or name)
-    own = module.startswith(("keras", "lamina"))
-    if own and registered != name:
-        raise ValueError(f"{who}: {registered!r} cannot stand for {module}.{name}.")
-    rooms = [room for path, room in registries.items() if own and module.endswith(f".{path}")] or registries.values()
-    classes: dict[str, Any] = {}
-    for room in reversed(list(rooms)):
-        classes |= room.classes()
-    found = custom.get_registered_object(registered) or classes.get(name) or custom.find(registered)
+    found = custom.get_registered_object(registered)
+    if found is None and registered == name:
+        found = _library_class(who, name, module)
     if found is None:
-        raise unknown_name(who, "class", name, classes)
+        found = custom.find(registered)
+    if found is None and registered != name and module.startswith(("keras.", "lamina.")):
+        raise ValueError(f"{who}: {registered!r} cannot stand for {module}.{name}.")
+    if found is None:
+        raise unknown_name(who, "class", registered, {kind for room in registries.values() for kind in room.classes()})
     if not hasattr(found, "from_config"):
         raise KindError(f"{who}: class must be a class with from_config; {name!r} is {found!r}.")
     return found.from_config(config.get("config", {}))
+
+
+def _library_class(who: str, name: str, module: str) -> Any:
+    """Return the library's class of a name in the room that a module of lamina or Keras names; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        `module` names no room, and several rooms have different classes of that name.
+    """
+    parts = f".{module}."
+    inside = parts.startswith((".keras.", ".lamina."))
+    rooms = [room for path, room in registries.items() if f".{path}." in parts] if inside else []
+    found = {room.classes().get(name): None for room in rooms or registries.values()}
+    found.pop(None, None)
+    if len(found) > 1:
+        modules = sorted(str(module_of(kind)) for kind in found)
+        raise ValueError(f"{who}: 'module' must say which {name} is meant: that of {' or '.join(modules)}.")
+    return next(iter(found), None)

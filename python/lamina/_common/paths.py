@@ -17,7 +17,10 @@ def path(who: str, name: str, value: Any) -> Path:
         raise KindError(f"{who}: {name} must be a path; got {type(value).__name__}.")
     if not os.fspath(value):
         raise ValueError(f"{who}: {name} must be a path; got an empty one.")
-    return Path(os.path.expanduser(os.fsdecode(value)))  # an unknown ``~user`` stays as it is
+    found = Path(os.path.expanduser(os.fsdecode(value)))  # an unknown ``~user`` stays as it is
+    if "\0" in str(found):
+        raise ValueError(f"{who}: {name} must not contain a null byte; got {str(found)!r}.")
+    return found
 
 
 def writable_folder(who: str, name: str, folder: Path) -> None:

@@ -142,17 +142,28 @@ def batch_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | No
     return array
 
 
+def whole_numbers(who: str, name: str, array: Array, wanted: str) -> Array:
+    """Return whole numbers as an array of an integer dtype; raise for fractions and NaN. Integers are not copied."""
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8)
+    if array.dtype.kind != "f":
+        return array
+    whole = array.astype(np.int64) if np.isfinite(array).all() else None
+    if whole is None or not np.array_equal(whole, array):
+        raise ValueError(f"{who}: {name} must be {wanted}; got fractions or NaN.")
+    return whole
+
+
+def float_dtype_of(value: npt.ArrayLike) -> str:
+    """Return the dtype of an array if it is float32 or float64, else the default dtype."""
+    dtype = np.asarray(value).dtype
+    return str(dtype) if dtype in (np.float32, np.float64) else config.floatx()
+
+
 def index_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None, count: int) -> Array:
     """Return row indices of an embedding table as the engine reads them; raise if one is not in ``[0, count)``."""
     array = batch_array(who, name, value, row_shape)
-    flat = array.reshape(-1)
-    if array.dtype.kind == "f":
-        whole = flat.astype(np.int64) if np.isfinite(flat).all() else None
-        if whole is None or not np.array_equal(whole, flat):
-            raise ValueError(f"{who}: {name} must be whole numbers, which an Embedding looks up; got fractions or NaN.")
-        flat = whole
-    elif array.dtype.kind == "b":
-        flat = flat.astype(np.uint8)
+    flat = whole_numbers(who, name, array.reshape(-1), "whole numbers, which an Embedding looks up")
     flat = np.require(flat, flat.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
     bad = _core.first_label_outside(flat, count)
     if bad >= 0:
@@ -177,13 +188,7 @@ def label_array(who: str, name: str, value: Any, classes: int, ignored: int | No
             f"{who}: {name} must be class numbers of shape (n,); got {array.shape}. "
             "One-hot rows belong to the loss 'categorical_crossentropy'."
         )
-    if array.dtype.kind == "f":
-        whole = array.astype(np.int64, copy=True) if np.isfinite(array).all() else None
-        if whole is None or not np.array_equal(whole, array):
-            raise ValueError(f"{who}: {name} must be whole class numbers; got fractions or NaN.")
-        array = whole
-    elif array.dtype.kind == "b":
-        array = array.astype(np.uint8)
+    array = whole_numbers(who, name, array, "whole class numbers")
     if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
         array = np.require(array, array.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
     checked = array if ignored is None else array[array != ignored]

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lamina._common.checks import KindError, integer, number, short
+from lamina._common.checks import KindError, integer, is_sparse, number, short
 from lamina._data.arrays import batch_array, index_array, native_array, real_array, weight_array
 from lamina._data.compact import CompactRows, Rows
-from lamina._data.sparse import is_sparse, sparse_array
+from lamina._data.sparse import sparse_array
 
 __all__ = [
     "Data",

@@ -12,7 +12,7 @@ from lamina._common.checks import KindError
 from lamina._data.arrays import native_array
 from lamina._data.compact import CompactRows
 
-__all__ = ["SparseRows", "is_sparse", "sparse_array"]
+__all__ = ["SparseRows", "sparse_array"]
 
 Array = npt.NDArray[Any]
 
@@ -50,11 +50,6 @@ class SparseRows(CompactRows):
         ends = np.concatenate([[0], np.cumsum(sizes)]).astype(starts.dtype)
         entries = np.arange(ends[-1]) + np.repeat(starts[numbers] - ends[:-1], sizes)
         return SparseRows(ends, columns[entries], values[entries], (len(numbers), self.shape[1]))
-
-
-def is_sparse(value: Any) -> bool:
-    """Return whether `value` is one of SciPy's sparse matrices or arrays."""
-    return type(value).__module__.startswith("scipy.sparse")
 
 
 def _index_type(array: Array) -> type[np.signedinteger[Any]]:

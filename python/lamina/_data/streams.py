@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import array
 import itertools
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lamina._common.checks import integer
+from lamina._common.checks import integer, is_sparse
+from lamina._common.warn import warn
 from lamina._data.compact import CompactRows
-from lamina._data.sparse import is_sparse
 
 __all__ = ["Batch", "Stream", "is_stream"]
 
@@ -107,9 +106,7 @@ class Stream:
             except StopIteration:
                 self._iterator = None
                 if self.steps is not None and (taken or not self._served or not self._once):
-                    warnings.warn(
-                        f"{self._who}: the batches ran out after {taken} of {self.steps} of this epoch.", stacklevel=2
-                    )
+                    warn(f"{self._who}: the batches ran out after {taken} of {self.steps} of this epoch.")
                 break
             taken += 1
             yield self._batch(item)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lamina._common.checks import short
 from lamina._data.arrays import real_array
+from lamina._engine.ops import row_of
 from lamina._engine.variable import Variable
 
 __all__ = ["Functions", "Gradients", "Pass"]
@@ -80,7 +81,7 @@ class Functions:
         found: Any = layer.forward(rows, training=training)
         if not isinstance(found, Pass):
             raise TypeError(f"{self._who()}: forward must return a Pass; got {type(found).__name__}.")
-        shape = tuple(size for size in layer.output_shape[1:] if size is not None)
+        shape = row_of(layer.output_shape)
         output = self._checked("what forward returns", found.output, (len(rows), *shape))
         if training:
             self.last = found
@@ -112,7 +113,7 @@ class Functions:
                 f"{len(gradients)}."
             )
         if need_dx:
-            row = tuple(size for size in layer.input_shape[1:] if size is not None)
+            row = row_of(layer.input_shape)
             dx = self._checked("backward's dx", dx, (len(dy), *row))
         by_variable = {
             id(variable): self._checked(f"backward's gradient of {variable.name!r}", gradient, variable.shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from lamina import _core
+from lamina._common.warn import warn
 from lamina._engine.ops import LINEAR, ActivationOp, DenseOp, EmbeddingOp, Kernel, Op, Owner, ReshapeOp, Shape
 from lamina._engine.variable import Variable
 
@@ -107,10 +107,9 @@ def _warn_of_one_class(ops: Sequence[Op], row_shape: Shape) -> None:
     """Warn, as Keras does, about a softmax over one column: its output is always 1, so nothing is learnt."""
     for op in ops:
         if isinstance(op, ActivationOp) and op.activation.name == "softmax" and row_shape[-1] == 1:
-            warnings.warn(
+            warn(
                 "A softmax of one column is always 1, and nothing is learnt through it; for two classes in one column "
-                "take a sigmoid.",
-                stacklevel=6,
+                "take a sigmoid."
             )
         row_shape = op.output_shape(row_shape)
 

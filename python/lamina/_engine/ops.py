@@ -15,12 +15,17 @@ from lamina._engine.variable import Variable
 
 __all__ = [
     "LINEAR", "ActivationOp", "ActivityOp", "BatchNormOp", "ClippedReluOp", "DenseOp", "EmbeddingOp", "HostOp",
-    "Kernel", "NoiseOp", "Op", "Owner", "PreluOp", "ReshapeOp", "RowNormOp", "ScaleOp", "Shape", "relu_op",
+    "Kernel", "NoiseOp", "Op", "Owner", "PreluOp", "ReshapeOp", "RowNormOp", "ScaleOp", "Shape", "relu_op", "row_of",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
 
 _TABLE = _core.activation_table()
+
+
+def row_of(batch_shape: tuple[int | None, ...]) -> Shape:
+    """Return the shape of a row, given the shape of a batch, whose first size is that of the rows."""
+    return tuple(size for size in batch_shape[1:] if size is not None)
 
 
 class Kernel(NamedTuple):
@@ -33,11 +38,6 @@ class Kernel(NamedTuple):
     def rowwise(self) -> bool:
         """Whether an output depends on all elements along the last axis, as with softmax."""
         return bool(_TABLE[self.name]["rowwise"])
-
-    @property
-    def needs_input(self) -> bool:
-        """Whether its derivative is computed from its input; else from its output."""
-        return bool(_TABLE[self.name]["derivative_of"] == "input")
 
 
 LINEAR = Kernel("linear")

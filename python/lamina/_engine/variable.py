@@ -18,8 +18,8 @@ from lamina.constraints import Constraint
 from lamina.regularizers import Regularizer
 
 __all__ = [
-    "Count", "Home", "Scalar", "Variable", "assign_all", "assign_together", "check_aggregation", "one_moment",
-    "put_back",
+    "AssignableFloat", "AssignableInt", "Home", "Variable", "assign_all", "assign_together", "check_aggregation",
+    "one_moment", "put_back",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -31,56 +31,57 @@ _OWN, _CHANGING = -2, -3
 _alone = Once()  # lock of variables that no layer owns
 
 
-class Scalar(float):
-    """A setting as Keras shows it: a number that also has `numpy` and `assign`."""
+class _Assignable:
+    """A setting as Keras shows it: a number that also has `numpy`, `value` and `assign`."""
+
+    _assign: Callable[[Any], None]
+
+    def numpy(self) -> Any:
+        """Return a NumPy scalar."""
+        raise NotImplementedError
+
+    @property
+    def value(self) -> Any:
+        """The same as `numpy`."""
+        return self.numpy()
+
+    def assign(self, value: Any) -> None:
+        """Set it."""
+        self._assign(value)
+
+
+class AssignableFloat(_Assignable, float):
+    """A float that can be assigned to; `numpy` returns a scalar of the default dtype."""
 
     def __new__(cls, value: float, assign: Callable[[Any], None]) -> Self:
         """Return the number `value`, assigned to by `assign`."""
         made = super().__new__(cls, value)
-        made._assign = assign  # type: ignore[attr-defined]  # a float's attributes come after it was made
+        made._assign = assign
         return made
 
     def numpy(self) -> Any:
         """Return a NumPy scalar of the default dtype."""
         return np.dtype(config.floatx()).type(self)
 
-    @property
-    def value(self) -> Any:
-        """The same as `numpy`."""
-        return self.numpy()
-
-    def assign(self, value: Any) -> None:
-        """Set it."""
-        self._assign(value)  # type: ignore[attr-defined]  # as above
-
     def __reduce__(self) -> Any:
         return float, (float(self),)
 
 
-class Count(int):
-    """A counter as Keras shows it: a number that also has `numpy` and `assign`."""
+class AssignableInt(_Assignable, int):
+    """An int that can be assigned to."""
 
     def __new__(cls, value: int, assign: Callable[[Any], None]) -> Self:
         """Return the number `value`, assigned to by `assign`."""
         made = super().__new__(cls, value)
-        made._assign = assign  # type: ignore[attr-defined]  # an int's attributes come after it was made
+        made._assign = assign
         return made
-
-    def assign(self, value: Any) -> None:
-        """Set it."""
-        self._assign(value)  # type: ignore[attr-defined]  # as above
-
-    def __reduce__(self) -> Any:
-        return int, (int(self),)
 
     def numpy(self) -> Any:
         """Return a NumPy scalar."""
         return np.int64(self)
 
-    @property
-    def value(self) -> Any:
-        """The same as `numpy`."""
-        return self.numpy()
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
 
 
 class Home:
@@ -255,6 +256,18 @@ class Variable(NDArrayOperatorsMixin):
     def ndim(self) -> int:
         """Number of dimensions."""
         return len(self._shape)
+
+    @property
+    def host_regularizer(self) -> Regularizer | None:
+        """The regularizer if it is written in Python, else None."""
+        rule = self.regularizer
+        return rule if rule is not None and rule.engine_factors() is None else None
+
+    @property
+    def host_constraint(self) -> Constraint | None:
+        """The constraint if it is written in Python, else None."""
+        rule = self.constraint
+        return rule if rule is not None and rule.engine_projection(self.ndim) is None else None
 
     @property
     def matrix_shape(self) -> tuple[int, int]:

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from lamina._common.checks import KindError, flag
+from lamina._common.checks import flag
+from lamina._common.paths import path as checked_path
 from lamina._files.writing import what_is_at
 
 __all__ = ["check_path", "require_file"]
@@ -21,11 +22,7 @@ def check_path(who: str, filepath: Any, suffixes: Collection[str], overwrite: An
     TypeError, ValueError
         `filepath` is no path, has another suffix, or exists although `overwrite` is False.
     """
-    if not isinstance(filepath, (str, os.PathLike)):
-        raise KindError(f"{who}: filepath must be a path; got {type(filepath).__name__}.")
-    path = Path(os.path.expanduser(os.fsdecode(filepath)))  # an unknown ``~user`` stays as it is
-    if "\0" in str(path):
-        raise ValueError(f"{who}: filepath must not contain a null byte; got {str(path)!r}.")
+    path = checked_path(who, "filepath", filepath)
     if not path.name.endswith(tuple(suffixes)):
         wanted = " or ".join(f"'{suffix}'" for suffix in suffixes)
         hint = " Keras's own formats are not written or read yet." if path.suffix in (".keras", ".h5") else ""

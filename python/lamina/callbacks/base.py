@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from typing import Any
 
 import numpy as np
 
 from lamina._common.arguments import Argument, one_of
 from lamina._common.checks import choice, integer, number, short, text
+from lamina._common.warn import warn
 from lamina.callbacks.model import TrainedModel
 
 __all__ = [
@@ -177,16 +177,10 @@ class Monitor(Callback):
         """Return the watched value; warn and return None if it is missing or not a single number."""
         found = (logs or {}).get(self.monitor)
         if found is None:
-            warnings.warn(
-                f"{type(self).__name__}: there is no {self.monitor!r} to watch; there are {', '.join(logs or {})}.",
-                stacklevel=3,
-            )
+            warn(f"{type(self).__name__}: there is no {self.monitor!r} to watch; there are {', '.join(logs or {})}.")
             return None
         if np.size(found) != 1 or np.asarray(found).dtype.kind not in "biuf":
-            warnings.warn(
-                f"{type(self).__name__}: {self.monitor!r} must be one number to be watched; it is {short(found)}.",
-                stacklevel=3,
-            )
+            warn(f"{type(self).__name__}: {self.monitor!r} must be one number to be watched; it is {short(found)}.")
             return None
         return float(np.reshape(found, ()))
 

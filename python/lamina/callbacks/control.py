@@ -10,6 +10,7 @@ from typing import Any
 from lamina._common.arguments import Argument, optional
 from lamina._common.checks import KindError, flag, function, integer, number
 from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
+from lamina.callbacks.model import TrainedModel
 
 __all__ = ["EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN"]
 
@@ -296,7 +297,7 @@ class LambdaCallback(Callback):
                 setattr(self, hook, given_one)
 
 
-def _check_settable(who: str, model: Any) -> None:
+def _check_settable(who: str, model: TrainedModel) -> None:
     """Raise if the learning rate of a model's optimizer cannot be set to a number."""
     if model.optimizer.rate_if_constant() is None:
         raise KindError(

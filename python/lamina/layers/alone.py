@@ -17,7 +17,10 @@ class _Callable(CompiledLayer, Protocol):
     """A layer that may be called by itself."""
 
     input_row_shape: Shape | None
-    changes: int
+
+    @property
+    def version(self) -> Any:
+        """A value that changes whenever a value that is baked into compiled networks does."""
 
     @property
     def trainable(self) -> bool:
@@ -51,11 +54,10 @@ class Alone:
 
     def network(self, layer: _Callable, row_shape: Shape) -> CompiledNetwork:
         """Return the layer as a network of its own, for rows of a shape."""
-        key = (row_shape, layer.trainable, layer.changes)
+        key = (row_shape, layer.trainable, layer.version)
         if self._network is None or self._network[0] != key:
-            if (
-                row_shape != layer.input_row_shape
-            ):  # a view of the layer, built for these rows, over the same parameters
+            if row_shape != layer.input_row_shape:
+                # A view of the layer, built for these rows, over the same parameters.
                 layer.block()
                 layer = copy.copy(layer)
                 layer.input_row_shape = row_shape

@@ -8,7 +8,7 @@ from typing import Any
 from lamina import config
 from lamina._common.arguments import optional
 from lamina._common.checks import KindError, choice, flag, integer, integers, only_none, short
-from lamina._engine.ops import Op, ReshapeOp
+from lamina._engine.ops import Op, ReshapeOp, row_of
 from lamina.layers.base import Layer, warn_of_older_name
 from lamina.layers.settings import Setting
 
@@ -225,7 +225,7 @@ class Reshape(Layer):
 
     def ops(self) -> list[Op]:
         """Return the op that gives the rows their new shape."""
-        return [ReshapeOp(tuple(size for size in self.output_shape[1:] if size is not None))]
+        return [ReshapeOp(row_of(self.output_shape))]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy.typing as npt
 
 from lamina._common.arguments import Argument, optional
 from lamina._common.checks import flag, integer, number
+from lamina._common.warn import warn
 from lamina._data.arrays import label_array
 from lamina.losses.base import AlongAxis
 
@@ -26,10 +26,9 @@ Array = npt.NDArray[Any]
 def warn_of_one_class(name: str, columns: int) -> None:
     """Warn, as Keras does, if a loss of several classes is given one column: it is 0 for any output."""
     if columns == 1:
-        warnings.warn(
+        warn(
             f"{name}: the output has one column, and so one class, of which the loss is always 0. For two classes in "
-            "one column take 'binary_crossentropy'.",
-            stacklevel=6,
+            "one column take 'binary_crossentropy'."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from lamina import _core, config
 from lamina._common.arguments import Argument, one_of, optional
 from lamina._common.checks import integer, number
+from lamina._common.warn import warn
 from lamina._data.arrays import real_array, scored_batch
 from lamina.metrics.base import Metric
 
@@ -111,7 +111,7 @@ class R2Score(Metric):
         if self.num_regressors and left > 0:
             scores = 1 - (1 - scores) * (self._samples - 1) / left
         elif self.num_regressors:
-            warnings.warn("R2Score: too few rows for so many regressors; the score is not adjusted.", stacklevel=2)
+            warn("R2Score: too few rows for so many regressors; the score is not adjusted.")
         return float(scores) if np.ndim(scores) == 0 else scores
 
     def get_config(self) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +39,28 @@ class _Stretch(NamedTuple):
     draws: int
     rows: int
     size: int
+
+
+class _Transaction:
+    """A block that, if it fails, leaves the model as it was: what it has built is undone, metrics stay resolved."""
+
+    def __init__(self, executor: Executor, compiled: Compiled) -> None:
+        self._executor, self._compiled = executor, compiled
+        self._built, self._uses, self._prepared = executor.stack.built, compiled.uses, compiled.optimizer.built
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is None:
+            return
+        executor, compiled = self._executor, self._compiled
+        with executor.once:
+            compiled.uses = self._uses
+            if executor.stack.built and not self._built:
+                executor.undo_build()
+            if compiled.optimizer.built and not self._prepared:
+                compiled.optimizer.build([])
 
 
 class Executor:
@@ -238,6 +259,8 @@ class Executor:
         structure: list[Any] = list(layers)
         for layer in layers:
             structure += [layer.trainable, layer.activity_regularizer, layer.changes]
+            if layer.inner:
+                structure.append(layer.version)
             for variable in layer.weights:
                 structure += [variable.trainable, variable.regularizer, variable.constraint]
         return structure
@@ -279,21 +302,9 @@ class Executor:
             trainer.on_gradient(self._hook)
         return trainer
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """If the block fails, undo what it has built, and keep the metrics that were resolved before."""
-        compiled, was_built = self.require_compiled("fit"), self.stack.built
-        uses, prepared = compiled.uses, compiled.optimizer.built
-        try:
-            yield
-        except BaseException:
-            with self.once:
-                compiled.uses = uses
-                if self.stack.built and not was_built:
-                    self.undo_build()
-                if compiled.optimizer.built and not prepared:
-                    compiled.optimizer.build([])
-            raise
+    def transaction(self) -> _Transaction:
+        """Return a context manager that undoes what its block has built and resolved if the block fails."""
+        return _Transaction(self, self.require_compiled("fit"))
 
     def undo_build(self) -> None:
         """Undo the last build of the model, and forget what was compiled from it."""
@@ -301,38 +312,48 @@ class Executor:
         self._networks.clear()
         self._trainer = self._predictor = None
 
-    def commit(self, prepared: Prepared, build: Callable[[Any], None]) -> None:
-        """Build the model for data that passed all checks, store the resolved metrics, prepare trainer and optimizer.
+    def commit(self, prepared: Prepared, build: Callable[[Any], None]) -> _core.Trainer:
+        """Build the model for data that passed all checks, store the resolved metrics, prepare the optimizer.
 
-        If one of these fails, the model is unchanged.
+        If one of these fails, the model is unchanged. Returns the trainer, for a step that is taken at once.
         """
         compiled = self.require_compiled("fit")
-        with self.transaction():
+        with _Transaction(self, compiled):
             with self.once:
                 if not self.stack.built:
                     build((None, *prepared.data.x.shape[1:]))
                 compiled.uses = prepared.uses
-                self.trainer(prepared)
+                trainer = self.trainer(prepared)
             optimizer, variables = compiled.optimizer, self.stack.trainable_weights
             if not optimizer.built:
                 _try_rules(variables)
             optimizer.build(variables)
+        return trainer
 
     # Steps.
 
-    def train_rows(self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int) -> None:
-        """Train on the rows [first, first + rows) of the order, a step for each batch of `size` rows."""
+    def train_rows(
+        self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int,
+        trainer: _core.Trainer | None = None,
+    ) -> None:  # fmt: skip
+        """Train on the rows [first, first + rows) of the order, a step for each batch of `size` rows.
+
+        `trainer` may be what `commit` returned, if nothing can have changed since.
+        """
         size = min(size, max(1, rows))
         self._stretch = _Stretch(self.draws.value, rows, size)
         try:
-            self._take_steps(prepared, order, first, rows, size)
+            trainer = self.trainer(prepared) if trainer is None else trainer
+            self._take_steps(trainer, prepared, order, first, rows, size)
         finally:
             self._row, self._stretch = self.row, _Stretch(0, 0, 1)
             self._given.release()
 
-    def _take_steps(self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int) -> None:
+    def _take_steps(
+        self, trainer: _core.Trainer, prepared: Prepared, order: Order | None, first: int, rows: int, size: int
+    ) -> None:
         compiled = self.require_compiled("fit")
-        trainer, optimizer = self.trainer(prepared), compiled.optimizer
+        optimizer = compiled.optimizer
         if optimizer.in_python or _host_rules(self.stack.trainable_weights):
             return self._take_host_steps(optimizer, trainer, prepared, order, first, rows, size)
         self._given.hold(prepared.given)
@@ -382,8 +403,8 @@ class Executor:
         """Add the penalties of regularizers written in Python to a batch's loss, their gradients to `gradients`."""
         tracker = self.require_compiled("fit").loss_tracker
         for number, variable in enumerate(self.stack.trainable_weights):
-            regularizer = variable.regularizer
-            if regularizer is None or regularizer.compiled() is not None:
+            regularizer = variable.host_regularizer
+            if regularizer is None:
                 continue
             value, gradient = penalty_of(variable.path, regularizer, variable.value)
             tracker.total += value * rows
@@ -469,17 +490,14 @@ def _trains(owner: Any, variable: Variable) -> bool:
 
 def _host_rules(variables: list[Variable]) -> bool:
     """Return whether a regularizer or a constraint is written in Python."""
-    return any(
-        (v.regularizer is not None and v.regularizer.compiled() is None)
-        or (v.constraint is not None and v.constraint.compiled(v.ndim) is None)
-        for v in variables
-    )
+    ruled = [v for v in variables if v.regularizer is not None or v.constraint is not None]
+    return any(v.host_regularizer is not None or v.host_constraint is not None for v in ruled)
 
 
 def _try_rules(variables: list[Variable]) -> None:
     """Call regularizers and constraints written in Python before the first step; raise if a result is invalid."""
     for variable in variables:
-        if variable.regularizer is not None and variable.regularizer.compiled() is None:
-            penalty_of(variable.path, variable.regularizer, variable.value)
-        if variable.constraint is not None and variable.constraint.compiled(variable.ndim) is None:
+        if variable.host_regularizer is not None:
+            penalty_of(variable.path, variable.host_regularizer, variable.value)
+        if variable.host_constraint is not None:
             constrained(variable)

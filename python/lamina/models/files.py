@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lamina._common.interrupts import interrupts_later
 from lamina._common.names import required
 from lamina._common.objects import OfFunction, deserialize_keras_object, name_of, serialize
 from lamina._common.registry import is_public
+from lamina._common.warn import warn
 from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
 from lamina._files.formats import format_of
 from lamina._files.native import (
@@ -26,15 +28,12 @@ from lamina._files.native import (
 )
 from lamina._files.paths import check_path
 from lamina._files.state import BackupState, ModelState, damaged_where_wrong
-from lamina.constraints import Constraint
-from lamina.initializers import Initializer
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
 from lamina.layers.stored import Stored, loading
 from lamina.metrics import MeanMetricWrapper
 from lamina.models.model import Model
 from lamina.optimizers import Optimizer
-from lamina.regularizers import Regularizer
 
 __all__ = [
     "check_classes", "model_from", "model_state", "restore_backup", "restore_weights", "save_backup", "save_model",
@@ -60,7 +59,7 @@ def model_state(model: Model) -> ModelState:
             config=serialize(model),
             weights={variable.path: variable.numpy() for variable in stack.weights},
             training=executor.state(metrics=False),
-            layer_states={layer.name: own for layer in stack.layers if (own := layer.own_state())},
+            layer_states={layer.name: own for layer in stack.layers if (own := layer.whole_state())},
         )
         compiled = executor.compiled
         if compiled is None:
@@ -95,7 +94,7 @@ def model_from(state: ModelState, compile: bool = True) -> Model:
     _take_the_rest(model, stored)
     weights = model.stack.weights
     for layer in model.stack.layers:
-        layer.take_own_state(state.layer_states.get(layer.name, {}))
+        layer.take_whole_state(state.layer_states.get(layer.name, {}))
     foreign = set(state.weights) - {variable.path for variable in weights}
     if state.compile_config is not None:
         how = {name: deserialize_keras_object(value) for name, value in state.compile_config.items()}
@@ -128,9 +127,10 @@ def _take_the_rest(model: Model, stored: Stored) -> None:
 def check_classes(who: str, model: Model) -> None:
     """Raise if the model uses classes or functions that are not registered: loading would not find them."""
     stack, compiled = model.stack, model.executor.compiled
-    held: list[Any] = [*stack.layers, model, *stack.all_models()]
-    for layer in stack.layers:
-        rules = [one for one in vars(layer).values() if isinstance(one, (Initializer, Regularizer, Constraint))]
+    layers = _with_inner(stack.layers)
+    held: list[Any] = [*layers, model, *stack.all_models()]
+    for layer in layers:
+        rules = layer.rules()
         held += rules
         for variable in layer.weights:
             _check_rules_are_arguments(who, variable, rules)
@@ -144,7 +144,7 @@ def check_classes(who: str, model: Model) -> None:
                 held.append(metric)
             if isinstance(metric, MeanMetricWrapper):
                 metric.get_config()  # raises where the function could not be found again
-    _check_hooks(who, [*stack.layers, *([] if compiled is None else [compiled.optimizer])])
+    _check_hooks(who, [*layers, *([] if compiled is None else [compiled.optimizer])])
     for item in held:
         if isinstance(item, OfFunction):
             if not is_registered(item.function):
@@ -157,6 +157,14 @@ def check_classes(who: str, model: Model) -> None:
                 f"{who}: {type(item).__name__} must be a class of lamina's, or registered with "
                 "lamina.saving.register_keras_serializable: a file holds names, not code."
             )
+
+
+def _with_inner(layers: Sequence[Layer]) -> list[Layer]:
+    """Return layers, each followed by the layers that are its arguments."""
+    found: list[Layer] = []
+    for layer in layers:
+        found += [layer, *_with_inner(list(layer.inner.values()))]
+    return found
 
 
 def _check_rules_are_arguments(who: str, variable: Variable, rules: list[Any]) -> None:
@@ -203,10 +211,9 @@ def restore_weights(model: Model, filepath: Any, skip_mismatch: bool) -> None:
     assign_together([variable for variable, _ in fitting], [array for _, array in fitting])
     left_out = len(variables) - len(fitting)
     if left_out or len(held) != len(variables):
-        warnings.warn(
+        warn(
             f"{who}: {left_out} of {len(variables)} parameters were left as they are: {path} holds "
-            f"{len(held)}, and others have another shape there.",
-            stacklevel=4,
+            f"{len(held)}, and others have another shape there."
         )
     return None
 
@@ -222,7 +229,7 @@ def save_backup(model: Model, path: Path, epoch: int) -> None:
             learning_rate=optimizer.rate_if_constant(),
             training=executor.state(metrics=False)._replace(epoch=epoch),
             seed=model.seed,
-            layer_states=[layer.own_state() for layer in stack.layers],
+            layer_states=[layer.whole_state() for layer in stack.layers],
         )
     write_backup(stack.who("backup"), path, state)
 
@@ -250,7 +257,7 @@ def restore_backup(model: Model, path: Path) -> int:
         if state.learning_rate is not None and optimizer.rate_if_constant() is not None:
             optimizer.learning_rate = state.learning_rate
         for layer, own in zip(stack.layers, state.layer_states, strict=True):
-            layer.take_own_state(own)
+            layer.take_whole_state(own)
     return state.training.epoch
 
 

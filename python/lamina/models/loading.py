@@ -37,6 +37,7 @@ def load_model(
     ValueError
         The suffix is another one, or the file is damaged or not written by lamina.
     """
+    flag("load_model", "safe_mode", safe_mode)
     with custom_object_scope(custom_objects):
         found: Any = files.load_model(filepath, flag("load_model", "compile", compile))
     if not isinstance(found, Sequential):

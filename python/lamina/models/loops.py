@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
+from lamina._common.warn import warn
 from lamina._data.streams import Stream
 from lamina.callbacks import CallbackList
 from lamina.models.base import BaseModel
@@ -84,10 +84,7 @@ class Loops:
         first = executor.row % total
         for index in range(steps):
             if first == total:
-                warnings.warn(
-                    f"{self._who('fit')}: the rows ran out after {index} of {steps} batches of this epoch.",
-                    stacklevel=7,
-                )
+                warn(f"{self._who('fit')}: the rows ran out after {index} of {steps} batches of this epoch.")
                 break
             if first == 0:
                 executor.next_order(self._model.seed, total, shuffle)
@@ -121,10 +118,7 @@ class Loops:
             size = 32 if steps is None else -(-source.rows // steps)
         if steps is not None:
             if -(-source.rows // size) < steps:
-                warnings.warn(
-                    f"{self._who('evaluate')}: the rows ran out after {-(-source.rows // size)} of {steps} batches.",
-                    stacklevel=4,
-                )
+                warn(f"{self._who('evaluate')}: the rows ran out after {-(-source.rows // size)} of {steps} batches.")
             source = source.take(slice(0, steps * size))
         return self._evaluate_rows(source, size)
 
@@ -165,10 +159,9 @@ class Loops:
             if self._model.stop_evaluating:
                 break
         if stream.exhausted:
-            warnings.warn(
+            warn(
                 f"{self._who('fit')}: validation_data ran out: a generator serves one pass. There are no values of it "
-                "from this epoch on.",
-                stacklevel=5,
+                "from this epoch on."
             )
             self._call("on_test_end", {})
             return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from lamina._common.checks import choice, flag, integer, mapping
 from lamina._common.objects import deserialize_keras_object
+from lamina._common.warn import warn
 from lamina.callbacks import Callback, History
 from lamina.losses import Loss
 from lamina.metrics import Metric
@@ -79,10 +79,9 @@ class Model(BaseModel):
             self.run_eagerly, self.jit_compile = run_eagerly, jit_compile
             self.steps_per_execution = steps_per_execution
         if compiled.loss.from_logits and self.stack.parts and executor.fuses_head():
-            warnings.warn(
+            warn(
                 f"{who}: the loss has from_logits=True, but the model ends in {compiled.loss.logits_activation}; the "
-                "loss is computed from what comes before.",
-                stacklevel=2,
+                "loss is computed from what comes before."
             )
 
     @property

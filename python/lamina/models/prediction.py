@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._common.checks import integer
+from lamina._common.warn import warn
 from lamina._data.compact import Rows, kind_of_rows
 from lamina._data.rows import input_rows
 from lamina._data.streams import Stream, is_stream
@@ -42,7 +42,7 @@ def predict(model: BaseModel, x: Any, batch_size: Any, verbose: Any, steps: Any,
     if limit is not None:
         size = size if batch_size is not None else -(-len(rows) // limit)
         if len(rows) and -(-len(rows) // size) < limit:
-            warnings.warn(f"{who}: the rows ran out after {-(-len(rows) // size)} of {limit} batches.", stacklevel=3)
+            warn(f"{who}: the rows ran out after {-(-len(rows) // size)} of {limit} batches.")
         rows = rows[: limit * size]
     if not listeners and (len(rows) <= size or not _has_host_ops(model)):
         return model.executor.predict(rows)

@@ -16,6 +16,7 @@ from lamina._common.custom import custom_object_scope
 from lamina._common.names import required, snake_case, unique_name
 from lamina._common.objects import serialize
 from lamina._engine.variable import Variable, assign_all, one_moment
+from lamina.callbacks.model import TrainedModel
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
 from lamina.layers.stored import loading
@@ -497,6 +498,10 @@ class _Witness:
 
 # The model of which `pickled_apart` is making a separate pickle.
 _apart: ContextVar[Any] = ContextVar("apart", default=None)
+
+
+def _as_callbacks_see_it(model: Sequential) -> TrainedModel:
+    return model  # type checkers verify here that a model has all that callbacks use
 
 
 LAYERS.add(Sequential, package="keras", room="")

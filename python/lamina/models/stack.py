@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from lamina import config
 from lamina._common.checks import NotBuiltError
 from lamina._common.locks import Once
-from lamina._engine.ops import Shape
+from lamina._engine.ops import Shape, row_of
 from lamina._engine.variable import Variable
 from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape
 from lamina.layers.shapes import batch_shape, check_row_shape
@@ -198,7 +198,7 @@ class Stack:
     @property
     def output_row_shape(self) -> Shape | None:
         """Shape of one row of output, None before the model is built."""
-        return tuple(size for size in self.parts[-1].output_shape[1:] if size is not None) if self.built else None
+        return row_of(self.parts[-1].output_shape) if self.built else None
 
     def planned_output(self, row_shape: Shape) -> Shape:
         """Return the shape of an output row for input rows of shape `row_shape`; the model need not be built."""
@@ -207,7 +207,7 @@ class Stack:
             shape = self.parts[-1].output_shape
         else:
             shape = self.compute_output_shape((None, *row_shape))
-        return tuple(size for size in shape[1:] if size is not None)
+        return row_of(shape)
 
     @property
     def vocabulary(self) -> int | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from lamina import random
 from lamina._common.checks import flag, integer, number
+from lamina._common.warn import warn
 from lamina._data import rows as data_module
 from lamina._data.compact import kind_of_rows
 from lamina._data.streams import Stream, is_stream
@@ -73,7 +73,7 @@ def _checked(
 def fit(
     model: BaseModel, x: Any, y: Any, sample_weight: Any, validation_data: Any, *, class_weight: Any, **arguments: Any
 ) -> History:
-    """Train a model; see `lamina.models.model.Model.fit`, which checks nothing."""
+    """Train a model; see `lamina.models.model.Model.fit`."""
     who, executor = model.stack.who("fit"), model.executor
     with executor.fitting.of(who):
         executor.require_compiled("fit")
@@ -208,10 +208,9 @@ def _one_epoch(
     run = Run(executor, "fit", model.get_metrics_result)
     loops.train_epoch(run, source, given.size, given.steps, given.shuffle, class_weight)
     if isinstance(source, Stream) and source.exhausted:
-        warnings.warn(
+        warn(
             f"{model.stack.who('fit')}: the batches ran out after {epoch} of {given.end} epochs; a generator serves "
-            "one pass.",
-            stacklevel=5,
+            "one pass."
         )
         return logs, True
     logs = run.end()
@@ -234,19 +233,19 @@ def train_on_batch(
     prepared = prepare("train_on_batch", model.stack, compiled, x, y, sample_weight)
     if class_weight is not None:
         prepared = weighted_by_class(who, model.stack, prepared, class_weight, y)
-    executor.commit(prepared, model.build)
+    trainer = executor.commit(prepared, model.build)
     _warn_if_nothing_trains(model, who)
     run = Run(executor, "train_on_batch", model.get_metrics_result)
     with run.turn():
         run.take_over()
-        executor.train_rows(prepared, None, 0, prepared.rows, prepared.rows)
+        executor.train_rows(prepared, None, 0, prepared.rows, prepared.rows, trainer)
         logs = run.end()
     return as_result(model, logs, return_dict)
 
 
 def _warn_if_nothing_trains(model: BaseModel, who: str) -> None:
     if model.stack.built and not model.stack.trainable_weights:
-        warnings.warn(f"{who}: the model has no trainable weights: nothing is learnt.", stacklevel=4)
+        warn(f"{who}: the model has no trainable weights: nothing is learnt.")
 
 
 def _same_rows(who: str, prepared: Prepared, held_out: Prepared) -> None:

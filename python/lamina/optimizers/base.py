@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,14 +15,14 @@ import numpy.typing as npt
 from lamina import _core, config
 from lamina._common.arguments import Argument, optional
 from lamina._common.checks import KindError, flag, integer, listed, number, short, store_arrays, stored_arrays, text
-from lamina._common.counts import Count as Seen
-from lamina._common.counts import Steps
+from lamina._common.counts import Count, Steps
 from lamina._common.interrupts import interrupts_later
 from lamina._common.names import redefines, snake_case, unique_name
 from lamina._common.objects import Configurable
+from lamina._common.warn import warn
 from lamina._data.arrays import converted, real_array
 from lamina._engine.specs import LayerUpdateSpec, TensorUpdateSpec, UpdateSpec
-from lamina._engine.variable import Count, Scalar, Variable, assign_together, one_moment, put_back
+from lamina._engine.variable import AssignableFloat, AssignableInt, Variable, assign_together, one_moment, put_back
 from lamina.optimizers import schedules
 from lamina.optimizers.given import Blocks, GivenStep
 from lamina.optimizers.schedules import LearningRateSchedule
@@ -103,7 +102,7 @@ class Optimizer(Configurable):
     ) -> None:
         who = type(self).__name__
         if older.pop("decay", None):
-            warnings.warn(f"{who}: decay is no longer an argument, and ignored; use a schedule.", stacklevel=3)
+            warn(f"{who}: decay is no longer an argument, and ignored; use a schedule.")
         if older:
             raise TypeError(f"{who}: unknown argument {sorted(older)[0]!r}.")
         self.name = name if name is not None else unique_name(snake_case(who))
@@ -118,7 +117,7 @@ class Optimizer(Configurable):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self._without_decay: tuple[list[str], list[str]] = ([], [])  # paths, patterns of names
         self._trained: list[Variable] = []
-        self._batches = Seen()
+        self._batches = Count()
         self._step = _Step()
         self._slots = Slots(self.state_names())
 
@@ -172,14 +171,14 @@ class Optimizer(Configurable):
         return nullcontext() if run is None else self._batches.during(run)
 
     @property
-    def iterations(self) -> Count:
+    def iterations(self) -> AssignableInt:
         """Steps taken."""
         every = self.gradient_accumulation_steps or 1
 
         def assign(value: Any) -> None:
             self.batches = integer(type(self).__name__, "iterations", value, 0) * every
 
-        return Count(self.batches // every, assign)
+        return AssignableInt(self.batches // every, assign)
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
@@ -228,9 +227,9 @@ class Optimizer(Configurable):
         return next(((kind, float(limit)) for kind, limit in limits.items() if limit), ("none", 0.0))
 
     @property
-    def learning_rate(self) -> Scalar:
+    def learning_rate(self) -> AssignableFloat:
         """Step size of the next batch. May be assigned at any time, unless it follows a schedule."""
-        return Scalar(self._rate_after(self.batches), self._set_rate)
+        return AssignableFloat(self._rate_after(self.batches), self._set_rate)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
@@ -325,10 +324,6 @@ class Optimizer(Configurable):
             with self._batches.assumed(step):  # a user's function may read `iterations`
                 found.append(self._rate_after(step))
         return found
-
-    def state_blocks(self, name: str) -> list[_core.Parameters]:
-        """Return all blocks of one kind of state."""
-        return self._slots.blocks(name)
 
     def _state_block(self, name: str, block: _core.Parameters) -> _core.Parameters:
         return self._slots.block(name, block, self._first_state(name))
@@ -493,8 +488,8 @@ class Optimizer(Configurable):
         if variable is None:
             return TensorUpdateSpec(group=-1)
         regularizer = variable.regularizer if penalties else None
-        l1, l2 = (None if regularizer is None else regularizer.compiled()) or (0.0, 0.0)
-        projection = None if variable.constraint is None else variable.constraint.compiled(variable.ndim)
+        l1, l2 = (None if regularizer is None else regularizer.engine_factors()) or (0.0, 0.0)
+        projection = None if variable.constraint is None else variable.constraint.engine_projection(variable.ndim)
         return TensorUpdateSpec(self._group(variable), l1, l2, projection)
 
     def _group(self, variable: Variable) -> int:
@@ -551,7 +546,7 @@ class Optimizer(Configurable):
             raise ValueError(f"{who}: there must be a gradient for at least one variable; got None for all.")
         if len(pairs) < len(variables):
             without = [v.path for g, v in zip(gradients, variables, strict=True) if g is None]
-            warnings.warn(f"{who}: {', '.join(without)} have no gradient and stay as they are.", stacklevel=2)
+            warn(f"{who}: {', '.join(without)} have no gradient and stay as they are.")
         if not self._trained:
             self.build(variables)
         known = {id(variable) for variable in self._trained}
@@ -566,7 +561,7 @@ class Optimizer(Configurable):
         ready = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
         step = GivenStep(variables, ready, lambda blocks: self.update_spec(blocks, penalties=False))
         # User code may fail between two variables: keep the values to restore them.
-        may_fail = self.in_python or _host_constraint(variables)
+        may_fail = self.in_python or any(variable.host_constraint is not None for variable in variables)
         kept = [(v, v.numpy()) for v in (*variables, *self._states(variables))] if may_fail else []
         rate = self.rates(1)[0]
         # A step is atomic: it is undone if it fails, and other threads see the variables before or after it.
@@ -655,8 +650,3 @@ def _variables(who: str, name: str, value: Any) -> list[Variable]:
         if not isinstance(variable, Variable):
             raise KindError(f"{who}: {name} must be variables; got {type(variable).__name__}.")
     return found
-
-
-def _host_constraint(variables: Iterable[Variable]) -> bool:
-    """Return whether a constraint is written in Python."""
-    return any(v.constraint is not None and v.constraint.compiled(v.ndim) is None for v in variables)

@@ -90,7 +90,7 @@ class GivenStep:
         for part in self._updates:
             part.finish()
         for variable in self._variables:
-            if variable.constraint is not None and variable.constraint.compiled(variable.ndim) is None:
+            if variable.host_constraint is not None:
                 with interrupts_now():
                     values = constrained(variable)
                 variable.assign(values)

@@ -49,13 +49,10 @@ class Slots:
         blocks = self._blocks.setdefault(name, {})  # a setting that needs it may have been assigned since
         if parameters not in blocks:
             with self._once:
-                made = parameters.copy() if initial is None else parameters.like(initial)
-                blocks.setdefault(parameters, made)  # a signal handler may have made it meanwhile
+                if parameters not in blocks:
+                    made = parameters.copy() if initial is None else parameters.like(initial)
+                    blocks.setdefault(parameters, made)  # a signal handler may have made it meanwhile
         return blocks[parameters]
-
-    def blocks(self, name: str) -> list[_core.Parameters]:
-        """Return all blocks of one kind of state."""
-        return list(self._blocks.get(name, {}).values())
 
     def of(self, name: str, variable: Variable, initial: float | None) -> Variable:
         """Return one kind of state of a variable; arguments as of `block`."""
