@@ -33,7 +33,7 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
       info.takes_labels && py::isinstance<py::array>(targets) && py::reinterpret_borrow<py::array>(targets).ndim() == 1;
   const std::vector<double> values =
       values_by_name(info.parameters, parameters, /*optional=*/true, info.default_parameter);
-  const bool ignores = info.takes_labels && values[1] != 0;  // this label need not be a class
+  const bool ignores = values.size() > 2 && values[1] != 0;  // this label need not be a class
   if (by_label && ignores) {
     labels = arguments.unchecked_labels(targets, "labels");
     if (labels.size != n) arguments.fail_value("labels must have shape (n,).");
@@ -56,7 +56,7 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
                        .targets = {by_label ? nullptr : ts.data<T>(), n, c, c},
                        .labels = labels,
                        .sample_weight = sample_weight.is_none() ? nullptr : ws.data<T>(),
-                       .ignored_class = static_cast<std::int64_t>(info.takes_labels ? values[2] : 0),
+                       .ignored_class = static_cast<std::int64_t>(ignores ? values[2] : 0),
                        .loss = losses.mutable_data<T>(),
                        .gradient = {need_gradient ? gs.mutable_data<T>() : nullptr, n, c, c}};
     for (std::size_t i = 0; i < values.size(); ++i) a.parameters[i] = static_cast<T>(values[i]);

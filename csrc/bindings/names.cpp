@@ -1,6 +1,6 @@
 #include "bindings/names.hpp"
 
-#include <sstream>
+#include <cstring>
 
 namespace lamina::bindings {
 namespace {
@@ -39,16 +39,21 @@ std::string loss_names() { return quoted(kernels().f32.losses, kernels().loss_co
 std::vector<double> values_by_name(const char* names, const py::dict& given, bool optional, double first) {
   std::vector<double> values;
   std::size_t found = 0;
-  std::istringstream list(names == nullptr ? "" : names);
-  for (std::string name; list >> name;) {
-    if (given.contains(name)) {
-      values.push_back(given[name.c_str()].cast<double>());
+  for (const char* name = names; name != nullptr && *name != '\0';) {
+    const char* const end = std::strchr(name, ' ');
+    const std::size_t length = end == nullptr ? std::strlen(name) : static_cast<std::size_t>(end - name);
+    PyObject* const value = given.empty() ? nullptr : PyDict_GetItemWithError(given.ptr(), py::str(name, length).ptr());
+    if (value != nullptr) {
+      values.push_back(py::handle(value).cast<double>());
       ++found;
+    } else if (PyErr_Occurred() != nullptr) {
+      throw py::error_already_set();
     } else if (optional) {
       values.push_back(values.empty() ? first : 0);
     } else {
-      raise_value("the parameter '" + name + "' must be given.");
+      raise_value("the parameter '" + std::string(name, length) + "' must be given.");
     }
+    name = end == nullptr ? nullptr : end + 1;
   }
   if (found != given.size())
     raise_value("there are other parameters than '" + std::string(names == nullptr ? "" : names) + "'.");

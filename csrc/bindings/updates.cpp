@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -85,7 +86,11 @@ UpdateSpec<T> update_spec(const std::vector<Parameters<T>*>& blocks, const py::h
     const Parameters<T>* parameters = blocks[l];
     LayerUpdateSpec<T> layer = layer_update_spec<T>(layers[l], parameters, static_cast<int>(spec.settings.size()));
     const std::size_t tensors = parameters == nullptr ? 0 : parameters->layout().tensors.size();
-    if (layer.slots.size() > kMostSlots || layer.tensors.size() != tensors ||
+    const auto slots = static_cast<std::size_t>(kernels().f32.optimizers[spec.optimizer].info.slots);
+    const bool trained = std::any_of(layer.tensors.begin(), layer.tensors.end(),
+                                     [](const TensorUpdateSpec& tensor) { return tensor.group >= 0; });
+    if (layer.slots.size() > kMostSlots || (trained && layer.slots.size() != slots) ||
+        layer.tensors.size() != tensors ||
         (parameters != nullptr && ((spec.accumulate > 1 && layer.accumulator == nullptr) ||
                                    (spec.average_momentum >= 0 && layer.average == nullptr))))
       raise_value("update: a layer's state or tensors do not fit it.");

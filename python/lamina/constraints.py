@@ -15,7 +15,7 @@ from lamina._common.names import redefines
 from lamina._common.objects import Configurable, OfFunction
 from lamina._common.objects import serialize as serialize
 from lamina._common.registry import Registry
-from lamina._data.arrays import float_array, float_dtype_of
+from lamina._data.arrays import float_array, float_dtype_of, real_array
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "serialize"]
 
@@ -55,7 +55,8 @@ class Constraint(Configurable):
         ndarray
             A new array of the same shape.
         """
-        array = np.array(float_array(type(self).__name__, "w", w, float_dtype_of(w)))
+        given = real_array(type(self).__name__, "w", w)
+        array = np.array(float_array(type(self).__name__, "w", given, float_dtype_of(given)))
         projection = self.projection(array.ndim)
         if projection is None:
             return array

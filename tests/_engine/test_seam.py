@@ -67,8 +67,9 @@ def test_indices_that_are_no_integers_raise():
         net.predict(np.zeros((2, 1), np.float16), None)
 
 
-def spec(settings, tensors=(0, 0), optimizer="sgd"):
-    return UpdateSpec(optimizer, [settings], layers=[LayerUpdateSpec(tensors=[TensorUpdateSpec(t) for t in tensors])])
+def spec(settings, tensors=(0, 0), optimizer="sgd", slots=(None,)):
+    layer = LayerUpdateSpec(slots=slots, tensors=[TensorUpdateSpec(t) for t in tensors])
+    return UpdateSpec(optimizer, [settings], layers=[layer])
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,7 @@ def test_settings_are_read_by_name(settings, message):
     [
         (spec(SGD, optimizer="fast"), "there is no optimizer 'fast'"),
         (spec(SGD, tensors=(0,)), "state or tensors do not fit"),
+        (spec(SGD, slots=()), "state or tensors do not fit"),
         (spec(SGD, tensors=(0, 1)), "there is no such group"),
     ],
 )

@@ -188,8 +188,12 @@ def test_state_counts_the_batches_before_an_interrupt():
                 timer.start()
 
     timer = threading.Timer(0.02, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(x, y, batch_size=4, epochs=10_000, verbose=0, callbacks=[Limit()])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process may be started to ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(x, y, batch_size=4, epochs=1000, verbose=0, callbacks=[Limit()])
+    finally:
+        signal.signal(signal.SIGINT, before)
     state = model.executor.state(metrics=False)
     batches = 64_000 // 4
     assert (state.epoch, state.row) in [
@@ -256,3 +260,44 @@ def test_a_hook_set_while_a_trainer_is_made_is_called():
     thread.join()
     model.train_on_batch(x, y)
     assert heard[-3:] == [2, 0, -1]
+
+
+@pytest.mark.parametrize("steps", [2, None])
+@pytest.mark.parametrize("inner", ["train_on_batch", "fit"])
+@pytest.mark.parametrize("event", ["on_epoch_begin", "on_train_batch_end", "on_epoch_end"])
+def test_what_callbacks_train_leaves_the_rows_of_the_outer_fit(inner, event, steps):
+    """The inputs of a layer written in Python tell which rows were trained, and in which order."""
+    seen = []
+
+    class Look(layers.Layer):
+        def forward(self, x, *, training):
+            if training:
+                seen.append(x[:, 0].tolist())
+            return layers.Pass(x)
+
+        def backward(self, dy, forward_pass, *, need_dx):
+            return dy, []
+
+    def train(callback):
+        seen.clear()
+        lamina.utils.set_random_seed(3)
+        model = lamina.Sequential([lamina.Input((1,)), Look(), layers.Dense(1)])
+        model.seed = 5
+        model.compile("sgd", "mse")
+        x = np.arange(8.0).reshape(8, 1)
+        model.fit(x, x, batch_size=2, steps_per_epoch=steps, epochs=4, verbose=0, callbacks=[callback])
+        return [batch for batch in seen if batch[0] >= 0]
+
+    class Trains(lamina.callbacks.Callback):
+        def train(self, *_):
+            x, executor = -np.ones((3, 1)), self.model.executor
+            shuffles = executor.shuffles
+            if inner == "fit":
+                self.model.fit(x, x, verbose=0)
+            else:
+                self.model.train_on_batch(x, x)
+            executor.shuffles = shuffles  # of a `fit`: the next random order is that of a training without it
+
+    trains = Trains()
+    setattr(trains, event, trains.train)
+    assert train(trains) == train(lamina.callbacks.Callback())

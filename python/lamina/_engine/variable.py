@@ -248,6 +248,11 @@ class Variable(NDArrayOperatorsMixin):
         return str(self._dtype)
 
     @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return self._dtype.itemsize
+
+    @property
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self._shape, dtype=np.int64))

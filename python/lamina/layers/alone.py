@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from lamina import _core
 from lamina._common.locks import Once
-from lamina._engine.network import CompiledLayer, CompiledNetwork, compile_network
+from lamina._engine.network import CompiledLayer, CompiledNetwork, Constants, compile_network
 from lamina._engine.ops import Shape
 
 __all__ = ["Alone"]
@@ -17,10 +17,6 @@ class _Callable(CompiledLayer, Protocol):
     """A layer that may be called by itself."""
 
     input_row_shape: Shape | None
-
-    @property
-    def version(self) -> Any:
-        """A value that changes whenever a value that is baked into compiled networks does."""
 
     @property
     def trainable(self) -> bool:
@@ -54,7 +50,7 @@ class Alone:
 
     def network(self, layer: _Callable, row_shape: Shape) -> CompiledNetwork:
         """Return the layer as a network of its own, for rows of a shape."""
-        key = (row_shape, layer.trainable, layer.version)
+        key = (row_shape, layer.trainable, Constants.changes)
         if self._network is None or self._network[0] != key:
             if row_shape != layer.input_row_shape:
                 # A view of the layer, built for these rows, over the same parameters.

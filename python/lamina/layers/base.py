@@ -114,8 +114,6 @@ class Layer:
         self._parameters = ParameterSet()
         self._alone = Alone()
         self.changes = 0  # how often a value that is baked into compiled networks has changed
-        # Layers that are arguments of this one, by argument; they have no parameters. Replaced, never changed.
-        self.inner: dict[str, Layer] = {}
         self._activity_loss: float | None = None
 
     def check_computable(self) -> None:
@@ -123,13 +121,13 @@ class Layer:
         for name in ("call", "__call__", "compute_mask", "compute_output_spec"):
             if redefines(type(self), name, "forward") and redefines(type(self), name, "ops"):
                 raise KindError(
-                    f"{self.who()}: a layer written in Python defines forward and backward, and "
+                    f"{self._who()}: a layer written in Python defines forward and backward, and "
                     f"compute_output_shape where that differs; its {name} would not be called."
                 )
         one, other = (redefines(type(self), name, "ops") for name in ("forward", "backward"))
         if type(self).ops is not Layer.ops and (one != other or (one and self.vocabulary is not None)):
             raise KindError(
-                f"{self.who()}: a subclass that computes in Python must define both forward and "
+                f"{self._who()}: a subclass that computes in Python must define both forward and "
                 "backward, and its input be numbers to compute with."
             )
 
@@ -153,7 +151,7 @@ class Layer:
         if known is not self and known is not value and not name.startswith("_") and name not in _NOT_COMPILED:
             self.note_change()
 
-    def who(self) -> str:
+    def _who(self) -> str:
         """Return how messages about the layer begin: its class and name."""
         return f"{type(self).__name__} {self.name!r}"
 
@@ -177,16 +175,6 @@ class Layer:
             self.changes += 1
         Constants.changes = object()
 
-    def rules(self) -> list[initializers.Initializer | regularizers.Regularizer | constraints.Constraint]:
-        """Return the initializers, regularizers and constraints that are arguments."""
-        kinds = (initializers.Initializer, regularizers.Regularizer, constraints.Constraint)
-        return [one for one in vars(self).values() if isinstance(one, kinds)]
-
-    @property
-    def version(self) -> tuple[Any, ...]:
-        """A value that changes whenever a value that is baked into compiled networks does."""
-        return (self.changes, *(layer.version for layer in self.inner.values()))
-
     # What a subclass defines.
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -198,7 +186,7 @@ class Layer:
         return self._input_shape(input_shape)
 
     def _input_shape(self, shape: Any) -> tuple[int | None, ...]:
-        return batch_shape(self.who(), shape)
+        return batch_shape(self._who(), shape)
 
     def ops(self) -> list[Op]:
         """Return the ops that the layer compiles to; by default one op that calls `forward` and `backward`."""
@@ -213,7 +201,7 @@ class Layer:
         factors = self.activity_regularizer.engine_factors()
         if factors is None:
             raise ValueError(
-                f"{self.who()}: activity_regularizer must be one of lamina.regularizers, not "
+                f"{self._who()}: activity_regularizer must be one of lamina.regularizers, not "
                 f"written in Python; it is {self.activity_regularizer!r}."
             )
         return [*ops, ActivityOp(*factors)]
@@ -272,21 +260,6 @@ class Layer:
         """Return the ints that a file must hold besides parameters and arguments."""
         return {}
 
-    def whole_state(self) -> dict[str, int]:
-        """Return `own_state`, and that of the inner layers with their argument's name before it."""
-        found = self.own_state()
-        for argument, inner in self.inner.items():
-            found = found | {f"{argument}/{name}": value for name, value in inner.whole_state().items()}
-        return found
-
-    def take_whole_state(self, state: dict[str, int]) -> None:
-        """Continue from what `whole_state` returned."""
-        self.take_own_state({name: value for name, value in state.items() if "/" not in name})
-        for argument, inner in self.inner.items():
-            start = f"{argument}/"
-            own = {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
-            inner.take_whole_state(own)
-
     def take_own_state(self, state: dict[str, int]) -> None:
         """Restore what `own_state` returned; an empty dict, from an older file, changes nothing."""
 
@@ -304,7 +277,7 @@ class Layer:
 
     @dtype.setter
     def dtype(self, value: Any) -> None:
-        who = self.who()
+        who = self._who()
         if self.placed or self._parameters.variables:
             raise ValueError(f"{who}: dtype must be set before the layer is built; it is {self._dtype}.")
         self._dtype = config.check_float_type(who, value)
@@ -316,7 +289,7 @@ class Layer:
 
     def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
         """Remember the input shape."""
-        who = self.who()
+        who = self._who()
         if self._parameters.variables and self.placed and not redefines(type(self), "build", "ops"):
             raise ValueError(f"{who}: build must be called once; it was, for rows of shape {self.input_row_shape}.")
         self.input_row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
@@ -332,11 +305,11 @@ class Layer:
         """
         with self.once:
             if self.placed:
-                self.check_row(self.who(), tuple(input_shape)[1:])
+                self.check_row(self._who(), tuple(input_shape)[1:])
                 return None
             if self._building:
                 raise RuntimeError(
-                    f"{self.who()}: the layer must be built before it is used; it is being "
+                    f"{self._who()}: the layer must be built before it is used; it is being "
                     "built by what this call interrupts, or is called by."
                 )
             try:
@@ -416,7 +389,7 @@ class Layer:
             Another value raises.
         name : str, optional
         """
-        who = f"{self.who()}: add_weight"
+        who = f"{self._who()}: add_weight"
         if flag(who, "overwrite_with_gradient", overwrite_with_gradient):
             raise ValueError(f"{who}: overwrite_with_gradient must be False.")
         shape = () if shape is None else sizes(who, "shape", shape)
@@ -478,7 +451,7 @@ class Layer:
     def _built_input(self) -> Shape:
         if self.input_row_shape is None:
             raise NotBuiltError(
-                f"{self.who()}: the layer must be built; it has not seen an input shape. "
+                f"{self._who()}: the layer must be built; it has not seen an input shape. "
                 "Give input_shape, or call the model's build() or fit()."
             )
         return self.input_row_shape
@@ -556,12 +529,12 @@ class Layer:
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Put the parameters into a mapping, as ``"0"``, ``"1"``, … in their order."""
-        who = f"{self.who()}: save_own_variables"
+        who = f"{self._who()}: save_own_variables"
         store_arrays(who, store, [variable.numpy() for variable in self._parameters.variables])
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
         """Take the parameters from a mapping that `save_own_variables` filled."""
-        who = f"{self.who()}: load_own_variables"
+        who = f"{self._who()}: load_own_variables"
         self.set_weights(stored_arrays(who, store, len(self._parameters.variables)))
 
     def count_params(self) -> int:
@@ -589,7 +562,7 @@ class Layer:
             Number or shapes differ. Nothing is written then.
         """
         self._require_variables()
-        assign_all(self.who(), self._parameters.variables, weights)
+        assign_all(self._who(), self._parameters.variables, weights)
 
     # Whether a call also accepts input of rank 0 or 1, which then counts as one row.
     any_rank = False
@@ -608,7 +581,7 @@ class Layer:
         mask : None
             Masks are not supported.
         """
-        who = self.who()
+        who = self._who()
         if isinstance(x, Layer):
             raise TypeError(
                 f"{who}: a layer is called with an array; got a {type(x).__name__}. Models are stacks: "

@@ -35,7 +35,7 @@ class _Noise(Layer):
     def seed(self, value: Any) -> None:
         if isinstance(value, random.SeedGenerator):
             value = value.next_seed()
-        who = self.who()
+        who = self._who()
         self._seed = None if value is None else integer(who, "seed", value, least=-(2**63))
         own = random.global_seeds.next_seed() if self._seed is None else self._seed
         self._key = random.stream_key(own, "noise")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -187,34 +186,8 @@ class Metric(Configurable):
         """Return the metric's own sums by name, without variables of `add_variable`."""
         return {} if self.takes_batches else {"total": self.total, "count": self.count}
 
-    # Names of the attributes that sum up what was seen.
-    summed: tuple[str, ...] = ("total", "count")
-
-    def sums(self) -> dict[str, Any]:
-        """Return copies of what was summed up so far, by name, and of the values of `add_variable`'s variables."""
-        own = {name.lstrip("_"): copy.deepcopy(getattr(self, name)) for name in self.summed}
-        return own | {variable.path: variable.numpy() for variable in self._variables}
-
-    def check_sums(self, sums: dict[str, Any]) -> None:
-        """Raise ValueError if `sums` are not those of such a metric."""
-        if set(sums) != set(self.sums()):
-            raise ValueError(f"{type(self).__name__}: sums must be {sorted(self.sums())}; got {sorted(sums)}.")
-
-    def take_sums(self, sums: dict[str, Any]) -> None:
-        """Continue from what `sums` returned."""
-        self.check_sums(sums)
-        for name in self.summed:
-            setattr(self, name, copy.deepcopy(sums[name.lstrip("_")]))
-        for variable in self._variables:
-            variable.assign(sums[variable.path])
-
-    def contents(self) -> dict[str, Any]:
-        """Return all attributes: a shallow copy."""
-        return dict(vars(self))
-
-    def replace_contents(self, contents: dict[str, Any]) -> None:
-        """Replace all attributes at once, because other threads may read the metric at any moment."""
-        object.__setattr__(self, "__dict__", contents)
+    # Names of the attributes that sum up what was seen; see `lamina.metrics.sums`.
+    summed_attributes: tuple[str, ...] = ("total", "count")
 
     @property
     def variables(self) -> list[Variable]:

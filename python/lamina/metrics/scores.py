@@ -44,7 +44,7 @@ class R2Score(Metric):
     class_aggregation = Argument(one_of(None, "uniform_average", "variance_weighted_average"))
     num_regressors = Argument(integer, 0)
 
-    summed = ("total", "count", "_sums", "_samples")
+    summed_attributes = ("total", "count", "_sums", "_samples")
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class FBetaScore(Metric):
     beta = Argument(number, above=0)
     threshold = Argument(optional(number), above=0, most=1)
 
-    summed = ("total", "count", "_sums")
+    summed_attributes = ("total", "count", "_sums")
 
     def __init__(
         self,

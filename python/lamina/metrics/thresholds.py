@@ -30,7 +30,7 @@ def evenly(count: int) -> list[float]:
 class ThresholdCounts(Metric):
     """True and false positives and negatives at ascending thresholds: an output is positive above the threshold."""
 
-    summed = ("total", "count", "_counts")
+    summed_attributes = ("total", "count", "_counts")
 
     def __init__(self, thresholds: Sequence[float], name: str | None, dtype: Any) -> None:
         super().__init__(name, dtype)

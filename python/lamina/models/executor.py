@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from lamina._engine.network import CompiledNetwork, Constants, compile_network, 
 from lamina._engine.variable import Variable, one_moment, put_back
 from lamina._files.state import TrainingState
 from lamina.layers import Layer
+from lamina.layers.inner import version_of
+from lamina.metrics.sums import check_sums, sums_of, take_sums
 from lamina.models.compiled import Compiled
 from lamina.models.head import Given, loss_spec, metric_spec
 from lamina.models.prepared import Prepared
@@ -27,18 +29,51 @@ from lamina.optimizers import Optimizer
 from lamina.optimizers.given import constrained
 from lamina.regularizers import penalty_of
 
-__all__ = ["Executor", "Order"]
+__all__ = ["Executor", "Order", "Place"]
 
 Array = npt.NDArray[Any]
 Order = npt.NDArray[np.int64]
 
 
-class _Stretch(NamedTuple):
-    """Rows that are being trained, in batches of `size`, and the value of `draws` before the first."""
+class Place:
+    """Where a `fit` is in its pass over the data.
 
-    draws: int
-    rows: int
-    size: int
+    Attributes
+    ----------
+    order : ndarray or None
+        The order of rows of the pass; None for the order in which they lie.
+    active : bool
+        Whether the `fit` goes on.
+    """
+
+    def __init__(self, draws: Count, row: int = 0) -> None:
+        self.order: Order | None = None
+        self.active = False
+        self._draws = draws
+        # Rows that were trained before a stretch, its draws before, its rows, its batch size: replaced at once.
+        self._at = (row, 0, 0, 1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the order, which is as long as the data, and the stretch that is being trained."""
+        return {"order": None, "active": False, "_draws": self._draws, "_at": (self.row, 0, 0, 1)}
+
+    @property
+    def row(self) -> int:
+        """Number of rows of the pass that were trained: where in `order` the next batch begins."""
+        before, begun, rows, size = self._at
+        return before + min((self._draws.value - begun) * size, rows)
+
+    def begin_pass(self, order: Order | None) -> None:
+        """Begin a pass over the data."""
+        self.order, self._at = order, (0, 0, 0, 1)
+
+    def begin_stretch(self, rows: int, size: int) -> None:
+        """Begin to train rows, in batches."""
+        self._at = (self.row, self._draws.value, rows, size)
+
+    def end_stretch(self) -> None:
+        """End the stretch, all of it or in its midst."""
+        self._at = (self.row, 0, 0, 1)
 
 
 class _Transaction:
@@ -83,8 +118,8 @@ class Executor:
         Number of batches that ran as in training in the model's life; noise depends on it.
     epoch : int
         The current epoch.
-    order : ndarray or None
-        The order of rows of the current pass; None for the order in which they lie.
+    place : Place
+        Where the innermost `fit` is in its pass over the data, or where the last one has ended.
     run : Run or None
         The run whose values the metrics hold.
     """
@@ -96,9 +131,7 @@ class Executor:
         self.fitting, self.running = Turn(1), Turn(2)
         self.shuffles = self.epoch = 0
         self.draws = Count()
-        self.order: Order | None = None
-        self._row = 0  # rows of the pass that were trained before `_stretch`
-        self._stretch = _Stretch(0, 0, 1)
+        self.place = Place(self.draws)
         self.run: object = None  # the run whose sums the metrics hold
         self._given = Given()
         self._hook: Callable[[int, Array | None], Any] | None = None
@@ -158,8 +191,8 @@ class Executor:
             shuffles=self.shuffles,
             draws=self.draws.value,
             epoch=self.epoch,
-            row=self.row,
-            metrics=[] if compiled is None or not metrics else [metric.sums() for metric in compiled.trackers],
+            row=self.place.row,
+            metrics=[] if compiled is None or not metrics else [sums_of(metric) for metric in compiled.trackers],
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -179,48 +212,42 @@ class Executor:
                     f"included; it has {len(state.metrics)}."
                 )
             for metric, sums in zip(trackers, state.metrics, strict=bool(state.metrics)):
-                metric.check_sums(sums)
+                check_sums(metric, sums)
             for metric, sums in zip(trackers, state.metrics, strict=bool(state.metrics)):
-                metric.take_sums(sums)
+                take_sums(metric, sums)
             compiled.optimizer.batches = state.batches
         self.shuffles, self.draws.value, self.epoch = state.shuffles, state.draws, state.epoch
-        self._row, self._stretch = state.row, _Stretch(0, 0, 1)
+        self.place = Place(self.draws, state.row)
 
-    @property
-    def row(self) -> int:
-        """Number of rows of the current pass that were trained: where in `order` the next batch begins."""
-        begun, rows, size = self._stretch
-        return self._row + min((self.draws.value - begun) * size, rows)
+    def begin_fit(self) -> tuple[TrainingState, Place]:
+        """Begin a `fit`, with a new pass over the data; return the state (without metrics) and the place before."""
+        before, outer = self.state(metrics=False), self.place
+        self.place = Place(self.draws)
+        self.place.active = True
+        return before, outer
 
-    def begin_fit(self) -> TrainingState:
-        """Begin a `fit`, with a new pass over the data; return the state before, without metrics."""
-        before = self.state(metrics=False)
-        self._begin_pass(None)
-        return before
-
-    def end_fit(self) -> None:
-        """End a `fit`: the order of its rows is no longer needed."""
-        self.order = None
+    def end_fit(self, outer: Place) -> None:
+        """End a `fit`; one in which it was called goes on at its own place."""
+        self.place.active, self.place.order = False, None
+        if outer.active:
+            self.place = outer
 
     def begin_epoch(self, epoch: int, continues: bool) -> None:
         """Begin an epoch; it starts a new pass over the data unless it `continues` that of the epoch before."""
         self.epoch = epoch
         if not continues:
-            self._begin_pass(None)
+            self.place.begin_pass(None)
 
-    def next_order(self, seed: int, rows: int, shuffle: bool) -> Order | None:
+    def next_order(self, place: Place, seed: int, rows: int, shuffle: bool) -> Order | None:
         """Begin a pass over rows and return their order, random with `shuffle`."""
         key = random.stream_key(seed, "shuffle")
-        self._begin_pass(random.permutation(key, self.shuffles, rows) if shuffle else None)
+        place.begin_pass(random.permutation(key, self.shuffles, rows) if shuffle else None)
         self.count_order()
-        return self.order
+        return place.order
 
     def count_order(self) -> None:
         """Count a pass over the data: the next random order is another one."""
         self.shuffles += 1
-
-    def _begin_pass(self, order: Order | None) -> None:
-        self.order, self._row, self._stretch = order, 0, _Stretch(0, 0, 1)
 
     def stepped_since(self, before: TrainingState) -> bool:
         """Return whether a step was taken since the executor was in a state."""
@@ -258,9 +285,7 @@ class Executor:
         layers = self.stack.layers
         structure: list[Any] = list(layers)
         for layer in layers:
-            structure += [layer.trainable, layer.activity_regularizer, layer.changes]
-            if layer.inner:
-                structure.append(layer.version)
+            structure += [layer.trainable, layer.activity_regularizer, version_of(layer)]
             for variable in layer.weights:
                 structure += [variable.trainable, variable.regularizer, variable.constraint]
         return structure
@@ -312,10 +337,10 @@ class Executor:
         self._networks.clear()
         self._trainer = self._predictor = None
 
-    def commit(self, prepared: Prepared, build: Callable[[Any], None]) -> _core.Trainer:
-        """Build the model for data that passed all checks, store the resolved metrics, prepare the optimizer.
+    def commit(self, prepared: Prepared, build: Callable[[Any], None]) -> None:
+        """Build the model for data that passed all checks, store the resolved metrics, prepare trainer and optimizer.
 
-        If one of these fails, the model is unchanged. Returns the trainer, for a step that is taken at once.
+        If one of these fails, the model is unchanged.
         """
         compiled = self.require_compiled("fit")
         with _Transaction(self, compiled):
@@ -323,37 +348,33 @@ class Executor:
                 if not self.stack.built:
                     build((None, *prepared.data.x.shape[1:]))
                 compiled.uses = prepared.uses
-                trainer = self.trainer(prepared)
+                self.trainer(prepared)
             optimizer, variables = compiled.optimizer, self.stack.trainable_weights
             if not optimizer.built:
                 _try_rules(variables)
             optimizer.build(variables)
-        return trainer
 
     # Steps.
 
     def train_rows(
-        self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int,
-        trainer: _core.Trainer | None = None,
-    ) -> None:  # fmt: skip
+        self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int, place: Place | None = None
+    ) -> None:
         """Train on the rows [first, first + rows) of the order, a step for each batch of `size` rows.
 
-        `trainer` may be what `commit` returned, if nothing can have changed since.
+        `place` advances with the steps.
         """
         size = min(size, max(1, rows))
-        self._stretch = _Stretch(self.draws.value, rows, size)
+        place = Place(self.draws) if place is None else place
+        place.begin_stretch(rows, size)
         try:
-            trainer = self.trainer(prepared) if trainer is None else trainer
-            self._take_steps(trainer, prepared, order, first, rows, size)
+            self._take_steps(prepared, order, first, rows, size)
         finally:
-            self._row, self._stretch = self.row, _Stretch(0, 0, 1)
+            place.end_stretch()
             self._given.release()
 
-    def _take_steps(
-        self, trainer: _core.Trainer, prepared: Prepared, order: Order | None, first: int, rows: int, size: int
-    ) -> None:
+    def _take_steps(self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int) -> None:
         compiled = self.require_compiled("fit")
-        optimizer = compiled.optimizer
+        trainer, optimizer = self.trainer(prepared), compiled.optimizer
         if optimizer.in_python or _host_rules(self.stack.trainable_weights):
             return self._take_host_steps(optimizer, trainer, prepared, order, first, rows, size)
         self._given.hold(prepared.given)

@@ -30,6 +30,7 @@ from lamina._files.paths import check_path
 from lamina._files.state import BackupState, ModelState, damaged_where_wrong
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
+from lamina.layers.inner import inner_layers, rules_of, take_whole_state, whole_state
 from lamina.layers.stored import Stored, loading
 from lamina.metrics import MeanMetricWrapper
 from lamina.models.model import Model
@@ -59,7 +60,7 @@ def model_state(model: Model) -> ModelState:
             config=serialize(model),
             weights={variable.path: variable.numpy() for variable in stack.weights},
             training=executor.state(metrics=False),
-            layer_states={layer.name: own for layer in stack.layers if (own := layer.whole_state())},
+            layer_states={layer.name: own for layer in stack.layers if (own := whole_state(layer))},
         )
         compiled = executor.compiled
         if compiled is None:
@@ -94,7 +95,7 @@ def model_from(state: ModelState, compile: bool = True) -> Model:
     _take_the_rest(model, stored)
     weights = model.stack.weights
     for layer in model.stack.layers:
-        layer.take_whole_state(state.layer_states.get(layer.name, {}))
+        take_whole_state(layer, state.layer_states.get(layer.name, {}))
     foreign = set(state.weights) - {variable.path for variable in weights}
     if state.compile_config is not None:
         how = {name: deserialize_keras_object(value) for name, value in state.compile_config.items()}
@@ -130,7 +131,7 @@ def check_classes(who: str, model: Model) -> None:
     layers = _with_inner(stack.layers)
     held: list[Any] = [*layers, model, *stack.all_models()]
     for layer in layers:
-        rules = layer.rules()
+        rules = rules_of(layer)
         held += rules
         for variable in layer.weights:
             _check_rules_are_arguments(who, variable, rules)
@@ -163,7 +164,7 @@ def _with_inner(layers: Sequence[Layer]) -> list[Layer]:
     """Return layers, each followed by the layers that are its arguments."""
     found: list[Layer] = []
     for layer in layers:
-        found += [layer, *_with_inner(list(layer.inner.values()))]
+        found += [layer, *_with_inner(list(inner_layers(layer).values()))]
     return found
 
 
@@ -229,7 +230,7 @@ def save_backup(model: Model, path: Path, epoch: int) -> None:
             learning_rate=optimizer.rate_if_constant(),
             training=executor.state(metrics=False)._replace(epoch=epoch),
             seed=model.seed,
-            layer_states=[layer.whole_state() for layer in stack.layers],
+            layer_states=[whole_state(layer) for layer in stack.layers],
         )
     write_backup(stack.who("backup"), path, state)
 
@@ -257,7 +258,7 @@ def restore_backup(model: Model, path: Path) -> int:
         if state.learning_rate is not None and optimizer.rate_if_constant() is not None:
             optimizer.learning_rate = state.learning_rate
         for layer, own in zip(stack.layers, state.layer_states, strict=True):
-            layer.take_whole_state(own)
+            take_whole_state(layer, own)
     return state.training.epoch
 
 

@@ -28,6 +28,7 @@ class Loops:
     def __init__(self, model: BaseModel, events: CallbackList | None) -> None:
         self._model, self._executor = model, model.executor
         self._events = events
+        self._place = model.executor.place
 
     def _call(self, hook: str, *arguments: Any) -> None:
         if self._events is not None:
@@ -52,7 +53,7 @@ class Loops:
 
     def _train_rows(self, run: Run, prepared: Prepared, size: int, shuffle: bool) -> None:
         total = prepared.rows
-        order = self._executor.next_order(self._model.seed, total, shuffle)
+        order = self._executor.next_order(self._place, self._model.seed, total, shuffle)
         events = self._events
         assert events is not None
         if events.wants_batches("train"):
@@ -64,7 +65,7 @@ class Loops:
         for first, rows in events.stretches(total, size) if not self._model.stop_training else [(0, min(size, total))]:
             with run.turn():
                 run.take_over()
-                self._executor.train_rows(prepared, order, first, rows, size)
+                self._executor.train_rows(prepared, order, first, rows, size, self._place)
             events.advance(-(-rows // size), run.logs)
 
     def _train_one(self, run: Run, prepared: Prepared, order: Order | None, first: int, rows: int, index: int) -> None:
@@ -72,7 +73,7 @@ class Loops:
         self._call("on_train_batch_begin", index, {})
         with run.turn():
             run.take_over()
-            self._executor.train_rows(prepared, order, first, rows, rows)
+            self._executor.train_rows(prepared, order, first, rows, rows, self._place)
             logs = self._executor.require_compiled("fit").logs()
         self._call("on_train_batch_end", index, logs)
         if self._events is not None:
@@ -80,16 +81,16 @@ class Loops:
 
     def _train_steps(self, run: Run, prepared: Prepared, size: int, steps: int, shuffle: bool) -> None:
         """Train a number of batches, or the rest of the rows, from where the last epoch ended."""
-        executor, total = self._executor, prepared.rows
-        first = executor.row % total
+        total, place = prepared.rows, self._place
+        first = place.row % total
         for index in range(steps):
             if first == total:
                 warn(f"{self._who('fit')}: the rows ran out after {index} of {steps} batches of this epoch.")
                 break
             if first == 0:
-                executor.next_order(self._model.seed, total, shuffle)
+                self._executor.next_order(place, self._model.seed, total, shuffle)
             rows = min(size, total - first)
-            self._train_one(run, prepared, executor.order, first, rows, index)
+            self._train_one(run, prepared, place.order, first, rows, index)
             first += rows
             if self._model.stop_training:
                 break

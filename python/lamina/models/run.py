@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+from lamina.metrics.sums import contents_of, replace_contents
 from lamina.models.executor import Executor
 
 __all__ = ["Run"]
@@ -59,13 +60,13 @@ class Run:
         metrics = compiled.trackers
         running = isinstance(before, Run) and before.active
         if isinstance(before, Run) and running:
-            before._kept = {id(metric): metric.contents() for metric in metrics}
+            before._kept = {id(metric): contents_of(metric) for metric in metrics}
         executor.run = self
         for metric in metrics:
             if id(metric) in self._kept:
-                metric.replace_contents(self._kept[id(metric)])
+                replace_contents(metric, self._kept[id(metric)])
             elif running:
-                metric.replace_contents(copy.deepcopy(metric.contents()))
+                replace_contents(metric, copy.deepcopy(contents_of(metric)))
         if not self._begun:
             compiled.reset_metrics()
         self._begun = True

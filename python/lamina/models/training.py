@@ -166,7 +166,7 @@ def _train(
     model.history = given.history
     model.stop_training = model.fit_completed = False
     model.initial_epoch = None
-    before = executor.begin_fit()
+    before, outer = executor.begin_fit()
     logs: dict[str, float] | None = None
     try:
         events.call("on_train_begin", {})
@@ -187,7 +187,7 @@ def _train(
             model.history, model.fit_completed = kept
         raise
     finally:
-        executor.end_fit()
+        executor.end_fit(outer)
     events.call("on_train_end", logs)
     return given.history
 
@@ -233,12 +233,12 @@ def train_on_batch(
     prepared = prepare("train_on_batch", model.stack, compiled, x, y, sample_weight)
     if class_weight is not None:
         prepared = weighted_by_class(who, model.stack, prepared, class_weight, y)
-    trainer = executor.commit(prepared, model.build)
+    executor.commit(prepared, model.build)
     _warn_if_nothing_trains(model, who)
     run = Run(executor, "train_on_batch", model.get_metrics_result)
     with run.turn():
         run.take_over()
-        executor.train_rows(prepared, None, 0, prepared.rows, prepared.rows, trainer)
+        executor.train_rows(prepared, None, 0, prepared.rows, prepared.rows)
         logs = run.end()
     return as_result(model, logs, return_dict)
 

@@ -60,9 +60,9 @@ class Adam(Optimizer):
         self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
         super().__init__(learning_rate, weight_decay, **shared)
 
-    def slot_names(self) -> tuple[str, ...]:
-        """Return the names of the running means, and of the largest ``v`` for AMSGrad."""
-        return ("momentum", "velocity", "velocity_hat") if self.amsgrad else ("momentum", "velocity")
+    def slot_names(self) -> tuple[str | None, ...]:
+        """Return the names of the running means and of the largest ``v``, None for the last without AMSGrad."""
+        return ("momentum", "velocity", "velocity_hat" if self.amsgrad else None)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -478,7 +478,7 @@ class Optimizer(Configurable):
         self, block: _core.Parameters, trained: Sequence[Variable | None], penalties: bool
     ) -> LayerUpdateSpec:
         return LayerUpdateSpec(
-            slots=[] if self.in_python else self.slot_blocks(block),
+            slots=[None] if self.in_python else self.slot_blocks(block),  # "sgd" has one
             accumulator=self._state_block("gradient_accumulator", block) if self.gradient_accumulation_steps else None,
             average=self._state_block("average", block) if self.use_ema else None,
             tensors=[self._tensor_spec(variable, penalties) for variable in trained],
@@ -547,6 +547,8 @@ class Optimizer(Configurable):
         if len(pairs) < len(variables):
             without = [v.path for g, v in zip(gradients, variables, strict=True) if g is None]
             warn(f"{who}: {', '.join(without)} have no gradient and stay as they are.")
+        if len({id(variable) for variable in variables}) < len(variables):
+            raise ValueError(f"{who}: variables must be different; add the gradients of one that is there twice.")
         if not self._trained:
             self.build(variables)
         known = {id(variable) for variable in self._trained}
@@ -554,8 +556,6 @@ class Optimizer(Configurable):
             if id(variable) not in known:
                 raise ValueError(f"{who}: {variable.path} must be one of the variables that build was called with.")
         variables = [variable for _, variable in pairs]
-        if len({id(variable) for variable in variables}) < len(variables):
-            raise ValueError(f"{who}: variables must be different; add the gradients of one that is there twice.")
         if self._step.thread == threading.get_ident():
             raise RuntimeError(f"{who}: apply must not be called from inside a step that the optimizer takes.")
         ready = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]

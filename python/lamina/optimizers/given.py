@@ -38,9 +38,9 @@ class GivenStep:
         self, variables: Sequence[Variable], gradients: Sequence[Array], spec_of: Callable[[Blocks], UpdateSpec]
     ) -> None:
         self._variables = variables
-        by_dtype: dict[str, list[Variable]] = {}
+        by_dtype: dict[int, list[Variable]] = {}
         for variable in variables:
-            by_dtype.setdefault(variable.dtype, []).append(variable)
+            by_dtype.setdefault(variable.itemsize, []).append(variable)
         self._updates: list[_core.Update] = []
         self._places: dict[Variable, tuple[_core.Update, int, int]] = {}  # its update, and its block and tensor there
         for alike in by_dtype.values():
@@ -61,7 +61,9 @@ class GivenStep:
                 trained.append([None] * block.tensors)
             trained[numbers[block]][tensor] = variable
             places.append((numbers[block], tensor))
-        update = _core.Update(list(numbers), spec_of(list(zip(numbers, trained, strict=True))))
+        spec = spec_of(list(zip(numbers, trained, strict=True)))
+        self._clips = spec.clip != "none"
+        update = _core.Update(list(numbers), spec)
         self._updates.append(update)
         self._places |= {v: (update, *place) for v, place in zip(variables, places, strict=True)}
 
@@ -97,6 +99,8 @@ class GivenStep:
 
     def _clip(self) -> None:
         """Clip all gradients; a global norm is that of all dtypes together."""
+        if not self._clips:
+            return
         squares = [part.measure() for part in self._updates]
         for i, part in enumerate(self._updates):
             part.clip(sum(squares[:i] + squares[i + 1 :]))

@@ -52,9 +52,9 @@ class SGD(Optimizer):
         self.momentum, self.nesterov = momentum, nesterov
         super().__init__(learning_rate, weight_decay, **shared)
 
-    def slot_names(self) -> tuple[str, ...]:
-        """Return the velocity's name, if there is momentum."""
-        return ("velocity",) if self.momentum else ()
+    def slot_names(self) -> tuple[str | None, ...]:
+        """Return the velocity's name, None without momentum."""
+        return ("velocity" if self.momentum else None,)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
