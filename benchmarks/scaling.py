@@ -84,7 +84,7 @@ def measure(
 
     executor = model.executor
     prepared = prepare("fit", model.stack, executor.require_compiled("fit"), x, y, None)
-    schedule, used = executor.trainer(prepared).plan(batch)
+    schedule, used = executor.trainer(prepared).engine.plan(batch)
     return timing.median / steps, schedule, used
 
 

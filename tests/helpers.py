@@ -42,7 +42,7 @@ def forced_model(model, schedule, threads, as_long=False):
 
     def choose(prepared):
         trainer = trainer_of(prepared)
-        trainer.force_schedule(schedule, threads, as_long)
+        trainer.engine.force_schedule(schedule, threads, as_long)
         return trainer
 
     executor.trainer = choose

@@ -96,8 +96,16 @@ def test_what_has_no_configuration_is_refused(value):
         ({"class_name": "function", "config": "nobodys"}, "function must be one of|function .*nobodys"),
         (
             {"module": "keras.layers", "class_name": "Dense", "config": {}, "registered_name": "own>Dense"},
-            "'own>Dense' cannot stand for keras.layers.Dense",
+            "class 'own>Dense' must be registered",
         ),
+        (
+            {"class_name": "function", "config": "relu", "registered_name": "own>relu"},
+            "function 'own>relu' must be registered",
+        ),
+        ({"module": "my.layers", "class_name": "Dense", "config": {}}, "class must be one of .*got 'Dense'"),
+        ({"module": "my", "class_name": "function", "config": "relu", "registered_name": "relu"}, "got 'relu'"),
+        # Only the module's own classes are proposed.
+        ({"module": "keras.constraints", "class_name": "MaxNorn", "config": {}}, "one of MaxNorm(, [^,]*){3};"),
     ],
 )
 def test_configurations_of_nothing_known_are_refused(config, message):

@@ -108,6 +108,29 @@ def test_objects_of_the_users_come_first_in_scope_and_last_without_their_package
         animals.get("Rock")
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"registered_name": "mine>Cat"}, "animal 'mine>Cat' must be registered, with lamina.saving"),
+        ({"module": "my.animals"}, "animal must be one of .*; got 'Cat'"),
+        ({"module": "my.animals", "registered_name": "Cat"}, "animal must be one of .*; got 'Cat'"),
+    ],
+)
+def test_a_class_of_the_users_is_never_taken_for_the_librarys_of_that_name(animals, config, message):
+    class Mine(Cat):
+        pass
+
+    with pytest.raises(ValueError, match=message):
+        animals.get(config | {"class_name": "Cat", "config": {}})
+    with custom_object_scope({config.get("registered_name", "Cat"): Mine}):
+        assert type(animals.get(config | {"class_name": "Cat", "config": {}})) is Mine
+
+
+@pytest.mark.parametrize("module", ["keras.animals", "lamina.animals", "tensorflow.keras.animals", None, ""])
+def test_modules_of_keras_stand_for_the_librarys_classes(animals, module):
+    assert type(animals.get({"module": module, "class_name": "Cat", "config": {}})) is Cat
+
+
 def test_classes_that_are_added_are_accepted(animals):
     with pytest.raises(TypeError, match="must be a name or a Animal"):
         animals.get(Stone())

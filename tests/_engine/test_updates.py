@@ -264,7 +264,7 @@ def test_the_hook_sees_each_layer_from_the_last_one_and_may_change_it(threads, s
             gradient *= 0.5
 
     prepared = prepared_for(doubled, x, y)
-    trainer = doubled.executor.trainer(prepared)
+    trainer = doubled.executor.trainer(prepared).engine
     trainer.force_schedule(schedule, threads)
     trainer.on_gradient(halve)
     doubled.fit(x, y, batch_size=N, shuffle=False, verbose=0)
@@ -279,7 +279,7 @@ def test_a_failing_hook_ends_the_run_on_every_thread_and_changes_nothing(schedul
     x, y = data()
     model = model_for("l2")
     prepared = prepared_for(model, x, y)
-    trainer = model.executor.trainer(prepared)
+    trainer = model.executor.trainer(prepared).engine
     trainer.force_schedule(schedule, 3)
 
     def fail(layer, gradient):
@@ -365,7 +365,7 @@ def test_a_failure_keeps_what_was_done_before():
     x, y = data()
     model = model_for("l2")
     prepared = prepared_for(model, x, y)
-    trainer = model.executor.trainer(prepared)
+    trainer = model.executor.trainer(prepared).engine
     before, seen = model.get_weights()[0], []
 
     def fail(layer, gradient):
@@ -438,7 +438,7 @@ def test_a_layer_in_python_is_called_once_a_step_also_in_long_ones():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((10, 200)), rng.standard_normal((10, 3))
     prepared = prepared_for(model, x, y)
-    model.executor.trainer(prepared).force_schedule("stationary", 0, True)
+    model.executor.trainer(prepared).engine.force_schedule("stationary", 0, True)
     Doubled.calls = 0
     model.fit(x, y, batch_size=10, verbose=0)
     assert Doubled.calls == 1

@@ -454,8 +454,10 @@ def main(folder: Path) -> int:
         "kernels", "activations", "losses", "metrics", "optimizers", "layers/test_negate.py", "test_architecture.py",
         "additions",
     ]  # fmt: skip
+    # The lists are checked above; in the copy what they name has been replaced.
+    but = "--deselect=tests/test_architecture.py::test_lists_of_how_to_add_something_are_complete"
     return subprocess.run(
-        [python, "-m", "pytest", "-q", *(str(Path("tests") / name) for name in tests)],
+        [python, "-m", "pytest", "-q", but, *(str(Path("tests") / name) for name in tests)],
         cwd=folder / "source", env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
     ).returncode  # fmt: skip
 

@@ -144,3 +144,18 @@ def test_arguments_of_compile_are_plain_values_and_copies():
     assert copied["loss"].delta == 0.5
     assert copied["loss_weights"] == 2.0
     assert copied["metrics"][1] is not found.metrics[1]
+
+
+def test_a_configuration_without_module_is_one_of_its_argument():
+    spelled = {"class_name": "MeanSquaredError", "config": {"name": "mine"}}  # a loss and a metric
+    model = lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(1)])
+    model.compile_from_config(
+        {"optimizer": {"class_name": "SGD", "config": {}}, "loss": spelled, "metrics": [spelled, "mae"]}
+    )
+    assert type(model.loss) is lamina.losses.MeanSquaredError
+    model.train_on_batch(np.ones((2, 3)), np.ones((2, 1)))
+    assert [type(metric).__name__ for metric in model.metrics[1:]] == ["MeanSquaredError", "MeanAbsoluteError"]
+    with pytest.raises(ValueError, match="'module' must say which MeanSquaredError"):
+        lamina.saving.deserialize_keras_object(spelled)
+    with pytest.raises(ValueError, match="config must hold arguments of compile; 'los' is none"):
+        model.compile_from_config({"los": "mse"})

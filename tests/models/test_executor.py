@@ -98,6 +98,46 @@ def test_state_of_other_metrics_is_refused():
     assert other.executor.state() == before
 
 
+def test_state_of_a_metric_with_other_arguments_is_refused():
+    x, y = rows()
+    fine, coarse = (
+        model_of(metrics=["mae", lamina.metrics.AUC(count, multi_label=True, name="auc")]) for count in (200, 50)
+    )
+    for model in (fine, coarse):
+        model.train_on_batch(x, (y > 0).astype(np.float32))
+    before, logs = coarse.executor.state(), coarse.get_metrics_result()
+    with pytest.raises(ValueError, match=r"counts must have shape \(2, 2, 51\); got \(2, 2, 201\)"):
+        coarse.executor.restore(fine.executor.state())
+    assert coarse.get_metrics_result() == logs
+    assert coarse.executor.state()[:5] == before[:5]
+
+
+def test_what_changes_while_a_call_waits_for_its_turn_is_seen_by_it():
+    x, y = rows()
+    model, inside, go_on = model_of(), threading.Event(), threading.Event()
+
+    class Held(lamina.regularizers.Regularizer):
+        def value_and_gradient(self, weights):
+            inside.set()
+            assert go_on.wait(20)
+            return 0.0, np.zeros_like(weights)
+
+    model.train_on_batch(x, y)
+    model.layers[0].kernel.regularizer = Held()
+    threads = [threading.Thread(target=model.train_on_batch, args=(x, y)) for _ in range(2)]
+    threads[0].start()
+    assert inside.wait(20)
+    threads[1].start()
+    time.sleep(0.2)  # by now it waits for the first
+    model.layers[0].trainable = False
+    go_on.set()
+    threads[0].join()
+    kernel = model.layers[0].get_weights()[0]
+    threads[1].join()
+    np.testing.assert_array_equal(model.layers[0].get_weights()[0], kernel)
+    assert model.optimizer.batches == 3
+
+
 def test_state_of_a_model_that_is_not_compiled():
     model = lamina.Sequential([lamina.Input((5,)), layers.Dropout(0.5)])
     model(np.ones((2, 5), np.float32), training=True)

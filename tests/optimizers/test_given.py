@@ -19,15 +19,30 @@ def test_apply_constrains_a_variable_without_a_layer_as_the_matrix_that_it_is(ru
     np.testing.assert_allclose(variable.numpy(), rule(axis=axis)(start), rtol=1e-12)
 
 
-@pytest.mark.parametrize("settings", [{}, {"clipnorm": 0.5}, {"clipvalue": 0.1}, {"use_ema": True}], ids=str)
-def test_apply_takes_variables_of_several_dtypes(settings, rng):
+class InPython(optimizers.Optimizer):
+    """SGD whose steps grow."""
+
+    def update(self, variable, gradient):
+        variable.assign(variable.numpy() - self.learning_rate.numpy() * gradient * (1 + self.iterations))
+
+
+@pytest.mark.parametrize("kind", [optimizers.Adam, InPython])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"clipnorm": 0.5}, {"clipvalue": 0.1}, {"use_ema": True}, {"gradient_accumulation_steps": 2}],
+    ids=str,
+)
+def test_apply_takes_variables_of_several_dtypes(kind, settings, rng):
     values = [rng.standard_normal((2, 3)).astype(dtype) for dtype in ("float32", "float64", "float32")]
-    gradients = [rng.standard_normal((2, 3)) for _ in values]
+    gradients = [[rng.standard_normal((2, 3)) for _ in values] for _ in range(4)]
     together = [lamina.Variable(value) for value in values]
-    optimizers.Adam(0.1, **settings).apply(gradients, together)
-    for value, gradient, variable in zip(values, gradients, together, strict=True):
-        alone = lamina.Variable(value)
-        optimizers.Adam(0.1, **settings).apply([gradient], [alone])
+    optimizer = kind(0.1, **settings)
+    for step in gradients:
+        optimizer.apply(step, together)
+    for i, (value, variable) in enumerate(zip(values, together, strict=True)):
+        alone, single = lamina.Variable(value), kind(0.1, **settings)
+        for step in gradients:
+            single.apply([step[i]], [alone])
         assert variable.dtype == str(value.dtype)
         np.testing.assert_array_equal(variable.numpy(), alone.numpy())
 

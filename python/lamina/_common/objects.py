@@ -13,12 +13,11 @@ import numpy as np
 
 from lamina._common import custom
 from lamina._common.checks import KindError, arguments, flag, short, text
-from lamina._common.names import unknown_name
-from lamina._common.registry import find_function, is_public, module_of, registries
+from lamina._common.registry import find_function, find_item, is_public, module_of, registries, unknown_item
 
 __all__ = [
-    "Configurable", "OfFunction", "deserialize_keras_object", "name_of", "serialize", "serialize_keras_object",
-    "serialize_optional",
+    "Configurable", "OfFunction", "deserialize_keras_object", "name_of", "restored", "serialize",
+    "serialize_keras_object", "serialize_optional",
 ]  # fmt: skip
 
 
@@ -164,22 +163,27 @@ def deserialize_keras_object(
     """
     flag("deserialize_keras_object", "safe_mode", safe_mode)
     with custom.custom_object_scope(module_objects), custom.custom_object_scope(custom_objects):
-        return _restore(config)
+        return restored(config)
 
 
-def _restore(config: Any) -> Any:
+def restored(config: Any, room: str = "") -> Any:
+    """Return the object of a configuration, as `deserialize_keras_object` does.
+
+    Where the configuration of an object, or of one in a list or dict, names no module, it is one of `room`
+    (``"losses"``).
+    """
     if isinstance(config, str):
         return custom.get_registered_object(config) or config
     if isinstance(config, (list, tuple)):
-        return type(config)(_restore(item) for item in config)
+        return type(config)(restored(item, room) for item in config)
     if not isinstance(config, dict):
         return config
     if "class_name" not in config or "config" not in config:
-        return {key: _restore(value) for key, value in config.items()}
+        return {key: restored(value, room) for key, value in config.items()}
     name, inner = config["class_name"], config["config"]
     if isinstance(name, str) and name in _PLAIN:
         return _PLAIN[name](inner)
-    return _function(config) if name == "function" else _object(config)
+    return _function(config) if name == "function" else _object(config, room)
 
 
 _PLAIN: dict[str, Any] = {
@@ -187,50 +191,41 @@ _PLAIN: dict[str, Any] = {
     "__numpy__": lambda inner: np.array(inner["value"], inner["dtype"]),
     "__ellipsis__": lambda inner: Ellipsis,
     "__slice__": lambda inner: slice(inner["start"], inner["stop"], inner["step"]),
-    "__tuple__": lambda inner: tuple(_restore(item) for item in inner["value"]),
+    "__tuple__": lambda inner: tuple(restored(item) for item in inner["value"]),
 }
 
 
 def _function(config: dict[str, Any]) -> Any:
     """Return the function that a configuration names: a registered one, or one of the library."""
-    name = str(config.get("registered_name") or config["config"])
-    found = custom.find(name) or find_function(str(config["config"]))
+    who = "deserialize_keras_object"
+    name = text(who, "'config' of a function", config["config"])
+    found = find_item(name, config, find_function)
     if found is None:
-        raise unknown_name("deserialize_keras_object", "function", name, custom.get_custom_objects())
+        raise unknown_item(who, "function", name, config, custom.get_custom_objects())
     return found
 
 
-def _object(config: dict[str, Any]) -> Any:
+def _object(config: dict[str, Any], room: str) -> Any:
     """Return an object of a user-defined class, or of the library's class in the module that `config` names."""
     who = "deserialize_keras_object"
-    name, module = text(who, "'class_name'", config["class_name"]), str(config.get("module") or "")
-    registered = str(config.get("registered_name") or name)
-    found = custom.get_registered_object(registered)
-    if found is None and registered == name:
-        found = _library_class(who, name, module)
+    name = text(who, "'class_name'", config["class_name"])
+    rooms = _rooms(str(config.get("module") or f"lamina.{room}"))
+    found = find_item(name, config, lambda known: _only_class(who, known, rooms))
     if found is None:
-        found = custom.find(registered)
-    if found is None and registered != name and module.startswith(("keras.", "lamina.")):
-        raise ValueError(f"{who}: {registered!r} cannot stand for {module}.{name}.")
-    if found is None:
-        raise unknown_name(who, "class", registered, {kind for room in registries.values() for kind in room.classes()})
+        raise unknown_item(who, "class", name, config, {kind for one in rooms for kind in registries[one].classes()})
     if not hasattr(found, "from_config"):
         raise KindError(f"{who}: class must be a class with from_config; {name!r} is {found!r}.")
     return found.from_config(config.get("config", {}))
 
 
-def _library_class(who: str, name: str, module: str) -> Any:
-    """Return the library's class of a name in the room that a module of lamina or Keras names; None if there is none.
+def _rooms(module: str) -> list[str]:
+    """Return the room that a module of lamina or Keras names; all rooms where it names none."""
+    return [room for room in registries if f".{room}." in f".{module}."] or list(registries)
 
-    Raises
-    ------
-    ValueError
-        `module` names no room, and several rooms have different classes of that name.
-    """
-    parts = f".{module}."
-    inside = parts.startswith((".keras.", ".lamina."))
-    rooms = [room for path, room in registries.items() if f".{path}." in parts] if inside else []
-    found = {room.classes().get(name): None for room in rooms or registries.values()}
+
+def _only_class(who: str, name: str, rooms: list[str]) -> Any:
+    """Return the library's class of a name in some rooms, None if there is none; raise if several rooms have one."""
+    found = {registries[room].classes().get(name): None for room in rooms}
     found.pop(None, None)
     if len(found) > 1:
         modules = sorted(str(module_of(kind)) for kind in found)

@@ -13,13 +13,18 @@ from lamina._common import custom
 from lamina._common.checks import KindError, short, text
 from lamina._common.names import unknown_name
 
-__all__ = ["Registry", "find_function", "is_public", "module_of", "register_functions", "registries"]
+__all__ = [
+    "Registry", "find_function", "find_item", "is_public", "module_of", "register_functions", "registries",
+    "unknown_item",
+]  # fmt: skip
 
 T = TypeVar("T")
 
 registries: dict[str, Registry[Any]] = {}  # by room
 _functions: dict[str, dict[str, Callable[..., Any]]] = {}  # by room, then by name
 _modules: dict[Any, str] = {}  # class or function → its "module" in configurations
+# First parts of "module" in configurations of Keras's classes and functions, and of lamina's.
+_LIBRARIES = ("lamina", "keras", "tensorflow", "tf_keras", "builtins")
 
 
 class Registry(Generic[T]):
@@ -125,7 +130,7 @@ class Registry(Generic[T]):
     def _resolve(self, who: str, what: str, identifier: object) -> Any:
         """Return the object or function that an identifier stands for; the caller checks its kind."""
         if isinstance(identifier, str):
-            found = self._known(identifier, identifier)
+            found = find_item(identifier, {}, self.class_named)
             if found is None:
                 raise unknown_name(who, what, identifier, self)
             return self._checked(who, what, found()) if isinstance(found, type) else found
@@ -136,9 +141,9 @@ class Registry(Generic[T]):
                 if not isinstance(function, str):
                     raise KindError(f"{who}: {what} must name its function in 'config'; got {short(function)}.")
                 return self._resolve(who, what, function)
-            found = self._known(str(identifier.get("registered_name") or name), name)
+            found = find_item(name, identifier, self.class_named)
             if found is None:
-                raise unknown_name(who, what, name, self)
+                raise unknown_item(who, what, name, identifier, self)
             if not hasattr(found, "from_config"):
                 raise KindError(f"{who}: {what} must be a class with from_config; {name!r} is {found!r}.")
             return self._checked(who, what, found.from_config(identifier.get("config", {})))
@@ -146,13 +151,40 @@ class Registry(Generic[T]):
             return identifier()
         return identifier
 
-    def _known(self, registered: str, name: str) -> Any:
-        """Return the class or function of a name, None if there is none.
 
-        Searched in this order: objects that users registered under this full name (``"package>name"``) or put in scope,
-        the library's classes, objects that users registered under this name in any package.
-        """
-        return custom.get_registered_object(registered) or self.class_named(name) or custom.find(registered)
+def find_item(name: str, config: Mapping[str, Any], library: Callable[[str], Any]) -> Any:
+    """Return the class or function that a configuration names, None if there is none.
+
+    Searched in this order: objects that users registered under this full name (``"package>name"``) or put in scope,
+    the library's, objects that users registered under this name in any package. Where ``"registered_name"`` is
+    another one, or ``"module"`` is neither lamina's nor Keras's, a user's is meant: the library's class or function of
+    the same name never stands for it.
+
+    Parameters
+    ----------
+    name : str
+        The configuration's ``"class_name"``, or the name of its function.
+    config : mapping
+        Only ``"registered_name"`` and ``"module"`` are read; both may be missing.
+    library : callable
+        Returns the library's class or function of a name, or None.
+    """
+    registered, module = str(config.get("registered_name") or name), str(config.get("module") or "lamina")
+    found = custom.get_registered_object(registered)
+    if found is None and registered == name and module.split(".")[0] in _LIBRARIES:
+        found = library(name)
+    return custom.find(registered) if found is None else found
+
+
+def unknown_item(who: str, what: str, name: str, config: Mapping[str, Any], choices: Iterable[str]) -> ValueError:
+    """Return the error for a configuration whose class or function `find_item` has not found among `choices`."""
+    registered = str(config.get("registered_name") or name)
+    if registered == name:
+        return unknown_name(who, what, name, choices)
+    return ValueError(
+        f"{who}: {what} {registered!r} must be registered, with lamina.saving.register_keras_serializable, "
+        "or be in custom_objects."
+    )
 
 
 def register_functions(room: str, functions: Mapping[str, Callable[..., Any]]) -> None:

@@ -81,9 +81,9 @@ def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelSt
     return state._replace(training=training._replace(batches=batches), without_decay=settings["without_decay"])
 
 
-def _checked(own_state: Any) -> dict[str, int]:
-    """Return a layer's own state, as `Layer.own_state` returns it; raise if it holds other values than ints >= 0."""
-    return {str(name): integer("file", str(name), value, 0, most=2**64 - 1) for name, value in dict(own_state).items()}
+def _checked(state: Any) -> dict[str, int]:
+    """Return a layer's state (`lamina.layers.inner.whole_state`); raise if it holds other values than ints >= 0."""
+    return {str(name): integer("file", str(name), value, 0, most=2**64 - 1) for name, value in dict(state).items()}
 
 
 def write_weights(who: str, path: Path, weights: dict[str, Array]) -> None:

@@ -52,7 +52,7 @@ class ModelState(NamedTuple):
     training : TrainingState
         Files hold its batches, shuffles and draws.
     layer_states : dict of str to dict
-        What `Layer.own_state` returns, by the name of the layer; layers without such a state are left out.
+        What `lamina.layers.inner.whole_state` returns, by the name of the layer; without layers that have no state.
     compile_config : dict or None
         The arguments of `compile`, None for a model that is not compiled; then the following are empty.
     without_decay : object
@@ -86,7 +86,7 @@ class BackupState(NamedTuple):
         Its `epoch` is the one to resume with; files do not hold `row` and `metrics`.
     seed : int
     layer_states : list of dict
-        What `Layer.own_state` returns, for each layer.
+        What `lamina.layers.inner.whole_state` returns, for each layer.
     """
 
     weights: list[Array]

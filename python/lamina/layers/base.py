@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -72,8 +74,15 @@ class Layer:
         Shape of one row, without the batch; a model that begins with this layer is built at once.
     input_dim : int, optional
         The same for flat rows.
+
+    Attributes
+    ----------
+    argument_layers : mapping of str to Layer
+        Layers that are arguments of this one, as the activation of a `Dense` can be, by the argument's name. They have
+        no parameters.
     """
 
+    argument_layers: Mapping[str, Layer] = MappingProxyType({})
     trainable = Setting(flag)
     autocast = Setting(flag)
     activity_regularizer = Setting(_compiled_regularizer)

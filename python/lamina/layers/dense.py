@@ -115,7 +115,7 @@ class Dense(Layer):
             layer.check_computable()
         function = activations.linear if layer is not None else activations.get(value)
         self._kernel_of_activation = activations.kernel_of(function, f"Dense {self.name!r}")
-        self._activation_layer = layer
+        self.argument_layers = {} if layer is None else {"activation": layer}
         self._activation = layer if layer is not None else function
         self.note_change()
 
@@ -161,7 +161,7 @@ class Dense(Layer):
     def ops(self) -> list[Op]:
         """Return the dense op, and the ops of the activation if that is a layer."""
         own: list[Op] = [DenseOp(self, self.units, self._kernel_of_activation)]
-        layer = self._activation_layer
+        layer = self.argument_layers.get("activation")
         if layer is None:
             return own
         if not layer.placed:
@@ -177,9 +177,9 @@ class Dense(Layer):
         return super().get_config() | {
             "units": self.units,
             "activation": (
-                activations.serialize(self.activation)
-                if self._activation_layer is None
-                else serialize(self._activation_layer)
+                serialize(self.activation)
+                if isinstance(self.activation, Layer)
+                else activations.serialize(self.activation)
             ),
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),

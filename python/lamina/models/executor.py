@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,7 @@ class Place:
     def row(self) -> int:
         """Number of rows of the pass that were trained: where in `order` the next batch begins."""
         before, begun, rows, size = self._at
-        return before + min((self._draws.value - begun) * size, rows)
+        return before if rows == 0 else before + min((self._draws.value - begun) * size, rows)
 
     def begin_pass(self, order: Order | None) -> None:
         """Begin a pass over the data."""
@@ -74,6 +74,27 @@ class Place:
     def end_stretch(self) -> None:
         """End the stretch, all of it or in its midst."""
         self._at = (self.row, 0, 0, 1)
+
+
+class Trainer(NamedTuple):
+    """A trainer of the engine, and what it was made for.
+
+    Attributes
+    ----------
+    key : list
+        All that it depends on.
+    engine : _core.Trainer
+    trained : list of list
+        For each op its variables, None for one that is not trained.
+    """
+
+    key: list[Any]
+    engine: _core.Trainer
+    trained: list[list[Variable | None]]
+
+    def variables(self) -> list[Variable]:
+        """Return the variables that it trains."""
+        return [variable for op in self.trained for variable in op if variable is not None]
 
 
 class _Transaction:
@@ -137,7 +158,7 @@ class Executor:
         self._hook: Callable[[int, Array | None], Any] | None = None
         # (returns logits, kind of input rows) → (`_structure` that it was compiled for, network).
         self._networks: dict[tuple[bool, str], tuple[list[Any], CompiledNetwork]] = {}
-        self._trainer: tuple[list[Any], _core.Trainer] | None = None
+        self._trainer: Trainer | None = None
         # Fast path of predictions: the network, and the layers and `Constants.changes` for which it is valid.
         self._predictor: tuple[list[Layer], _core.Network, object] | None = None
 
@@ -179,7 +200,7 @@ class Executor:
         with self.once:
             self._hook = function
             if self._trainer is not None:
-                self._trainer[1].on_gradient(function)
+                self._trainer.engine.on_gradient(function)
 
     # State of training.
 
@@ -285,25 +306,28 @@ class Executor:
         layers = self.stack.layers
         structure: list[Any] = list(layers)
         for layer in layers:
-            structure += [layer.trainable, layer.activity_regularizer, version_of(layer)]
+            version = version_of(layer) if layer.argument_layers else layer.changes
+            structure += [layer.trainable, layer.activity_regularizer, version]
             for variable in layer.weights:
                 structure += [variable.trainable, variable.regularizer, variable.constraint]
         return structure
 
-    def trainer(self, prepared: Prepared) -> _core.Trainer:
-        """Return the engine's trainer for this kind of data; a new one if anything it depends on has changed."""
+    def trainer(self, prepared: Prepared) -> Trainer:
+        """Return the trainer for this kind of data; a new one if anything it depends on has changed."""
         with self.once:
             compiled = self.require_compiled("fit")
             optimizer, loss, uses = compiled.optimizer, compiled.loss, prepared.uses
             key = [
                 *self._structure(), *optimizer.spec_key(), loss.parameters(), loss.divisor(), *uses,
-                *(use.metric.kernel() for use in uses), prepared.labels, kind_of_rows(prepared.data.x),
+                prepared.labels, kind_of_rows(prepared.data.x),
             ]  # fmt: skip
-            if self._trainer is None or self._trainer[0] != key:
-                self._trainer = (key, self._new_trainer(compiled, prepared))
-            return self._trainer[1]
+            for metric, _ in uses:
+                key += [metric.engine_kernel, metric.parameters()]
+            if self._trainer is None or self._trainer.key != key:
+                self._trainer = self._new_trainer(key, compiled, prepared)
+            return self._trainer
 
-    def _new_trainer(self, compiled: Compiled, prepared: Prepared) -> _core.Trainer:
+    def _new_trainer(self, key: list[Any], compiled: Compiled, prepared: Prepared) -> Trainer:
         network = self.training_network(prepared)
         head = head_activation(self.stack.layers) if self.fuses_head() else None
         numbers = iter(range(1, len(prepared.labels)))
@@ -312,9 +336,13 @@ class Executor:
             metric_spec(use.metric, use.weighted, target, self._given, network.output_shape)
             for use, target in zip(prepared.uses, targets, strict=True)
         ]
-        blocks = [
-            None if owner is None else (owner.block(), [v if _trains(owner, v) else None for v in owner.weights])
+        trained = [
+            [] if owner is None else [v if owner.trainable and v.trainable else None for v in owner.weights]
             for owner in network.owners
+        ]
+        blocks = [
+            None if owner is None else (owner.block(), variables)
+            for owner, variables in zip(network.owners, trained, strict=True)
         ]
         trainer = _core.Trainer(
             network.network,
@@ -325,7 +353,7 @@ class Executor:
         )
         if self._hook is not None:
             trainer.on_gradient(self._hook)
-        return trainer
+        return Trainer(key, trainer, trained)
 
     def transaction(self) -> _Transaction:
         """Return a context manager that undoes what its block has built and resolved if the block fails."""
@@ -374,16 +402,17 @@ class Executor:
 
     def _take_steps(self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int) -> None:
         compiled = self.require_compiled("fit")
-        trainer, optimizer = self.trainer(prepared), compiled.optimizer
-        if optimizer.in_python or _host_rules(self.stack.trainable_weights):
-            return self._take_host_steps(optimizer, trainer, prepared, order, first, rows, size)
+        held, optimizer = self.trainer(prepared), compiled.optimizer
+        variables = held.variables()
+        if optimizer.in_python or _host_rules(variables):
+            return self._take_host_steps(optimizer, held, prepared, order, first, rows, size)
         self._given.hold(prepared.given)
         totals = compiled.new_totals()
         rates = optimizer.rates(-(-rows // size))
         iteration, draw = optimizer.batches, self.draws.value
         try:
-            with self.draws.during(totals), optimizer.counting(totals if self.stack.trainable_weights else None):
-                trainer.train(
+            with self.draws.during(totals), optimizer.counting(totals if variables else None):
+                held.engine.train(
                     **prepared.arrays(), order=order, first=first, rows=rows, batch_size=size, rates=rates,
                     iteration=iteration, draw=draw, totals=totals,
                 )  # fmt: skip
@@ -392,10 +421,11 @@ class Executor:
         return None
 
     def _take_host_steps(
-        self, optimizer: Optimizer, trainer: _core.Trainer, prepared: Prepared, order: Order | None, first: int,
-        rows: int, size: int,
+        self, optimizer: Optimizer, held: Trainer, prepared: Prepared, order: Order | None, first: int, rows: int,
+        size: int,
     ) -> None:  # fmt: skip
         """Take the steps one by one, for an optimizer, a regularizer or a constraint written in Python."""
+        variables = held.variables()
         for begin in range(first, first + rows, size):
             end = min(begin + size, first + rows)
             batch = prepared.take(slice(begin, end) if order is None else order[begin:end])
@@ -404,10 +434,9 @@ class Executor:
             kept, batches, draws = [(v, v.numpy()) for v in moving], optimizer.batches, self.draws.value
             taken = False
             try:
-                gradients = self._gradients(trainer, batch)
-                self._add_host_penalties(end - begin, gradients)
+                gradients = self._gradients(held, batch)
+                self._add_host_penalties(end - begin, variables, gradients)
                 optimizer.scale_gradients(gradients)
-                variables = self.stack.trainable_weights
                 # Ctrl-C is handled between two steps, or while user code runs.
                 with one_moment(variables, write=True), interrupts_later():
                     optimizer.apply(gradients, variables)
@@ -420,10 +449,10 @@ class Executor:
             finally:
                 self.draws.value = draws + taken
 
-    def _add_host_penalties(self, rows: int, gradients: list[Array] | None = None) -> None:
+    def _add_host_penalties(self, rows: int, variables: list[Variable], gradients: list[Array] | None = None) -> None:
         """Add the penalties of regularizers written in Python to a batch's loss, their gradients to `gradients`."""
         tracker = self.require_compiled("fit").loss_tracker
-        for number, variable in enumerate(self.stack.trainable_weights):
+        for number, variable in enumerate(variables):
             regularizer = variable.host_regularizer
             if regularizer is None:
                 continue
@@ -439,18 +468,16 @@ class Executor:
         """
         return self._gradients(self.trainer(batch), batch)
 
-    def _gradients(self, trainer: _core.Trainer, batch: Prepared) -> list[Array]:
+    def _gradients(self, held: Trainer, batch: Prepared) -> list[Array]:
         self._given.hold(batch.given)
         compiled = self.require_compiled("fit")
         totals = compiled.new_totals()
-        blocks = trainer.gradients(**batch.arrays(), draw=self.draws.value, totals=totals)
+        blocks = held.engine.gradients(**batch.arrays(), draw=self.draws.value, totals=totals)
         compiled.add_totals(totals)
         found = []
-        for owner, block in zip(self.training_network(batch).owners, blocks, strict=True):
-            if owner is None or block is None:
-                continue
-            for tensor, variable in enumerate(owner.weights):
-                if _trains(owner, variable):
+        for trained, block in zip(held.trained, blocks, strict=True):
+            for tensor, variable in enumerate(trained):
+                if block is not None and variable is not None:
                     gradient = np.empty(variable.shape, variable.dtype)
                     block.read(tensor, gradient)
                     found.append(gradient)
@@ -467,9 +494,10 @@ class Executor:
         compiled = self.require_compiled("evaluate")
         self._given.hold(prepared.given)
         totals = compiled.new_totals()
-        self._add_host_penalties(rows)
+        held = self.trainer(prepared)
+        self._add_host_penalties(rows, self.stack.trainable_weights)
         try:
-            self.trainer(prepared).test(**prepared.arrays(), first=first, rows=rows, batch_size=size, totals=totals)
+            held.engine.test(**prepared.arrays(), first=first, rows=rows, batch_size=size, totals=totals)
         finally:
             compiled.add_totals(totals)
 
@@ -502,11 +530,6 @@ class Executor:
             draw = self.draws.value
         output = compiled.network.predict(engine_input(rows), None, draw)
         return output.reshape(len(rows), *compiled.output_shape)
-
-
-def _trains(owner: Any, variable: Variable) -> bool:
-    """Return whether training changes a variable of a layer."""
-    return bool(owner.trainable and variable.trainable)
 
 
 def _host_rules(variables: list[Variable]) -> bool:

@@ -30,7 +30,7 @@ from lamina._files.paths import check_path
 from lamina._files.state import BackupState, ModelState, damaged_where_wrong
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
-from lamina.layers.inner import inner_layers, rules_of, take_whole_state, whole_state
+from lamina.layers.inner import rules_of, take_whole_state, whole_state
 from lamina.layers.stored import Stored, loading
 from lamina.metrics import MeanMetricWrapper
 from lamina.models.model import Model
@@ -164,7 +164,7 @@ def _with_inner(layers: Sequence[Layer]) -> list[Layer]:
     """Return layers, each followed by the layers that are its arguments."""
     found: list[Layer] = []
     for layer in layers:
-        found += [layer, *_with_inner(list(inner_layers(layer).values()))]
+        found += [layer, *_with_inner(list(layer.argument_layers.values()))]
     return found
 
 

@@ -21,18 +21,13 @@ class Loops:
     Parameters
     ----------
     model : BaseModel
-    events : CallbackList or None
-        None for calls without callbacks.
+    events : CallbackList
     """
 
-    def __init__(self, model: BaseModel, events: CallbackList | None) -> None:
+    def __init__(self, model: BaseModel, events: CallbackList) -> None:
         self._model, self._executor = model, model.executor
         self._events = events
         self._place = model.executor.place
-
-    def _call(self, hook: str, *arguments: Any) -> None:
-        if self._events is not None:
-            self._events.call(hook, *arguments)
 
     def _who(self, method: str) -> str:
         return self._executor.stack.who(method)
@@ -55,7 +50,6 @@ class Loops:
         total = prepared.rows
         order = self._executor.next_order(self._place, self._model.seed, total, shuffle)
         events = self._events
-        assert events is not None
         if events.wants_batches("train"):
             for index, first in enumerate(range(0, total, size)):
                 self._train_one(run, prepared, order, first, min(size, total - first), index)
@@ -70,14 +64,13 @@ class Loops:
 
     def _train_one(self, run: Run, prepared: Prepared, order: Order | None, first: int, rows: int, index: int) -> None:
         """Train one batch, between its events."""
-        self._call("on_train_batch_begin", index, {})
+        self._events.call("on_train_batch_begin", index, {})
         with run.turn():
             run.take_over()
             self._executor.train_rows(prepared, order, first, rows, rows, self._place)
             logs = self._executor.require_compiled("fit").logs()
-        self._call("on_train_batch_end", index, logs)
-        if self._events is not None:
-            self._events.advance(1, run.logs)
+        self._events.call("on_train_batch_end", index, logs)
+        self._events.advance(1, run.logs)
 
     def _train_steps(self, run: Run, prepared: Prepared, size: int, steps: int, shuffle: bool) -> None:
         """Train a number of batches, or the rest of the rows, from where the last epoch ended."""
@@ -125,9 +118,9 @@ class Loops:
 
     def _evaluate_rows(self, prepared: Prepared, size: int) -> dict[str, Any]:
         total = prepared.rows
-        self._call("on_test_begin", {})
+        self._events.call("on_test_begin", {})
         run = Run(self._executor, "evaluate", self._model.get_metrics_result)
-        if self._events is not None and self._events.wants_batches("test"):
+        if self._events.wants_batches("test"):
             for index, first in enumerate(range(0, total, size)):
                 self._evaluate_one(run, prepared, first, min(size, total - first), size, index)
                 if self._model.stop_evaluating:
@@ -137,21 +130,21 @@ class Loops:
                 run.take_over()
                 self._executor.evaluate_rows(prepared, 0, total, size)
         logs = run.end()
-        self._call("on_test_end", logs)
+        self._events.call("on_test_end", logs)
         return logs
 
     def _evaluate_one(self, run: Run, prepared: Prepared, first: int, rows: int, size: int, index: int) -> None:
         """Evaluate one batch, and call its callbacks."""
-        self._call("on_test_batch_begin", index, {})
+        self._events.call("on_test_batch_begin", index, {})
         with run.turn():
             run.take_over()
             self._executor.evaluate_rows(prepared, first, rows, size)
             logs = self._executor.require_compiled("evaluate").logs()
-        self._call("on_test_batch_end", index, logs)
+        self._events.call("on_test_batch_end", index, logs)
 
     def _evaluate_stream(self, stream: Stream, method: str) -> dict[str, Any]:
         executor = self._executor
-        self._call("on_test_begin", {})
+        self._events.call("on_test_begin", {})
         run = Run(executor, "evaluate", self._model.get_metrics_result)
         for index, batch in enumerate(stream.epoch(from_start=True)):
             prepared = prepare(method, executor.stack, executor.require_compiled("evaluate"), *batch)
@@ -164,8 +157,8 @@ class Loops:
                 f"{self._who('fit')}: validation_data ran out: a generator serves one pass. There are no values of it "
                 "from this epoch on."
             )
-            self._call("on_test_end", {})
+            self._events.call("on_test_end", {})
             return {}
         logs = run.end()
-        self._call("on_test_end", logs)
+        self._events.call("on_test_end", logs)
         return logs

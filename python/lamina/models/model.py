@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from lamina._common.checks import choice, flag, integer, mapping
-from lamina._common.objects import deserialize_keras_object
+from lamina._common.objects import restored
 from lamina._common.warn import warn
 from lamina.callbacks import Callback, History
 from lamina.losses import Loss
@@ -125,7 +125,8 @@ class Model(BaseModel):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile the model with the arguments that `get_compile_config` returned."""
         who = self.stack.who("compile_from_config")
-        found = {name: deserialize_keras_object(value) for name, value in mapping(who, "config", config).items()}
+        rooms = {"optimizer": "optimizers", "loss": "losses", "metrics": "metrics", "weighted_metrics": "metrics"}
+        found = {name: restored(value, rooms.get(name, "")) for name, value in mapping(who, "config", config).items()}
         known = inspect.signature(self.compile).parameters
         for name in found:
             if name not in known:

@@ -453,13 +453,13 @@ class Sequential(Model):
         witness = _Witness(self)
         reduced: Any = super().__reduce_ex__(protocol)
         make, arguments, state, *others = reduced
-        return make, arguments, (state | {"_instead": witness} if isinstance(state, dict) else state), *others
+        return make, arguments, (state | {_SEPARATE: witness} if isinstance(state, dict) else state), *others
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a state, or that of the separate copy, if there is one in it."""
-        instead = state.get("_instead")
+        instead = state.get(_SEPARATE)
         self.__dict__.update(instead.__dict__ if isinstance(instead, Sequential) else state)
-        self.__dict__.pop("_instead", None)
+        self.__dict__.pop(_SEPARATE, None)
 
     def trains_elsewhere(self) -> bool:
         """Return whether another thread trains or evaluates the model."""
@@ -498,6 +498,8 @@ class _Witness:
 
 # The model of which `pickled_apart` is making a separate pickle.
 _apart: ContextVar[Any] = ContextVar("apart", default=None)
+# Where a model's state holds that pickle, taken apart.
+_SEPARATE = "separate copy"
 
 
 def _as_callbacks_see_it(model: Sequential) -> TrainedModel:
