@@ -12,6 +12,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from helpers import not_sanitized
 
 import lamina
 
@@ -53,6 +54,7 @@ def test_import_pulls_in_nothing_heavy():
     assert run("-c", code).stdout.strip() == "[]"
 
 
+@not_sanitized
 def test_import_is_quick(tmp_path):
     """50 ms beyond NumPy is the promise; the best of six, the first of which compiles.
 

@@ -258,6 +258,7 @@ void register_trainer(py::module_& module) {
              const py::object& order, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t batch_size,
              const std::vector<double>& rates, std::int64_t iteration, std::uint64_t draw, Totals& totals) {
             if (rates.empty()) raise_value("Trainer: there must be a learning rate.");
+            require_iteration(iteration);
             run_steps(self, x, targets, sample_weight, order, totals,
                       [&](auto& trainer, const auto& data, auto signals) {
                         check_batches(data.x, {first, rows, batch_size});

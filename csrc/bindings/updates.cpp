@@ -64,6 +64,10 @@ LayerUpdateSpec<T> layer_update_spec(const py::handle& spec, const Parameters<T>
 
 }  // namespace
 
+void require_iteration(std::int64_t iteration) {
+  if (iteration < 0) raise_value("update: iteration must be >= 0.");
+}
+
 template <class T>
 UpdateSpec<T> update_spec(const std::vector<Parameters<T>*>& blocks, const py::handle& given) {
   UpdateSpec<T> spec;
@@ -89,8 +93,11 @@ UpdateSpec<T> update_spec(const std::vector<Parameters<T>*>& blocks, const py::h
     const auto slots = static_cast<std::size_t>(kernels().f32.optimizers[spec.optimizer].info.slots);
     const bool trained = std::any_of(layer.tensors.begin(), layer.tensors.end(),
                                      [](const TensorUpdateSpec& tensor) { return tensor.group >= 0; });
-    if (layer.slots.size() > kMostSlots || (trained && layer.slots.size() != slots) ||
-        layer.tensors.size() != tensors ||
+    if (layer.slots.size() > kMostSlots || (trained && layer.slots.size() != slots))
+      raise_value("update: " + name + " has " + std::to_string(slots) +
+                  " arrays of state for a layer (None where one is not needed); got " +
+                  std::to_string(layer.slots.size()) + ".");
+    if (layer.tensors.size() != tensors ||
         (parameters != nullptr && ((spec.accumulate > 1 && layer.accumulator == nullptr) ||
                                    (spec.average_momentum >= 0 && layer.average == nullptr))))
       raise_value("update: a layer's state or tensors do not fit it.");
@@ -227,6 +234,7 @@ void register_updates(py::module_& module) {
       .def(
           "accumulate",
           [](const PyUpdate& self, std::int64_t iteration, double learning_rate) {
+            require_iteration(iteration);
             bool steps = false;
             with_gates(self, [&](auto& update) { steps = update.accumulate(iteration, learning_rate); });
             return steps;

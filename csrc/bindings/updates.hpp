@@ -16,4 +16,7 @@ engine::ConstraintKind constraint_kind(const std::string& name);
 template <class T>
 engine::UpdateSpec<T> update_spec(const std::vector<engine::Parameters<T>*>& blocks, const pybind11::handle& given);
 
+// Raises ValueError if the number of batches before a step is negative.
+void require_iteration(std::int64_t iteration);
+
 }  // namespace lamina::bindings

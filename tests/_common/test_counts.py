@@ -62,3 +62,15 @@ def test_a_copy_holds_the_value_of_the_moment(copied):
         twin = copied(count)
         run.steps = 3
     assert (twin.value, count.value) == (7, 8)
+
+
+def test_what_is_added_while_a_run_counts_is_kept():
+    count, run = Count(5), SimpleNamespace(steps=0)
+    with count.during(run):
+        run.steps = 2
+        assert count.add(1) == 8
+        run.steps = 3
+    assert count.value == 9
+    assert pickle.loads(pickle.dumps(count)).value == 9
+    count.value = 4
+    assert count.value == 4

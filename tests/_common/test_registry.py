@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lamina import losses
+from lamina import losses, metrics
 from lamina._common import registry
 from lamina._common.custom import custom_object_scope
 from lamina._common.objects import Configurable
@@ -112,8 +112,8 @@ def test_objects_of_the_users_come_first_in_scope_and_last_without_their_package
     ("config", "message"),
     [
         ({"registered_name": "mine>Cat"}, "animal 'mine>Cat' must be registered, with lamina.saving"),
-        ({"module": "my.animals"}, "animal must be one of .*; got 'Cat'"),
-        ({"module": "my.animals", "registered_name": "Cat"}, "animal must be one of .*; got 'Cat'"),
+        ({"module": "my.animals"}, "animal 'Cat' of the module 'my.animals' must be registered"),
+        ({"module": "my.animals", "registered_name": "Cat"}, "'Cat' of the module 'my.animals' must be registered"),
     ],
 )
 def test_a_class_of_the_users_is_never_taken_for_the_librarys_of_that_name(animals, config, message):
@@ -122,8 +122,32 @@ def test_a_class_of_the_users_is_never_taken_for_the_librarys_of_that_name(anima
 
     with pytest.raises(ValueError, match=message):
         animals.get(config | {"class_name": "Cat", "config": {}})
-    with custom_object_scope({config.get("registered_name", "Cat"): Mine}):
-        assert type(animals.get(config | {"class_name": "Cat", "config": {}})) is Mine
+    for name in (config.get("registered_name", "Cat"), "Cat"):
+        with custom_object_scope({name: Mine}):
+            assert type(animals.get(config | {"class_name": "Cat", "config": {}})) is Mine
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"registered_name": "mine>mean_squared_error"}, "metric 'mine>mean_squared_error' must be registered"),
+        ({"module": "my"}, "metric 'mean_squared_error' of the module 'my' must be registered"),
+        ({"module": "my", "registered_name": "mean_squared_error"}, "of the module 'my' must be registered"),
+    ],
+)
+def test_a_function_of_the_users_is_never_taken_for_the_librarys_of_that_name(config, message):
+    def mine(y_true, y_pred):
+        return y_true - y_pred
+
+    config = config | {"class_name": "function", "config": "mean_squared_error"}
+    with pytest.raises(ValueError, match=message):
+        metrics.get(config)
+    for name in (config.get("registered_name", "mean_squared_error"), "mean_squared_error"):
+        with custom_object_scope({name: mine}):
+            assert metrics.get(config).name == "mine"
+    for module in ("builtins", "keras.losses", None):
+        found = metrics.get(config | {"module": module, "registered_name": None})
+        assert type(found) is metrics.MeanSquaredError
 
 
 @pytest.mark.parametrize("module", ["keras.animals", "lamina.animals", "tensorflow.keras.animals", None, ""])

@@ -72,6 +72,15 @@ def spec(settings, tensors=(0, 0), optimizer="sgd", slots=(None,)):
     return UpdateSpec(optimizer, [settings], layers=[layer])
 
 
+def test_a_negative_iteration_raises():
+    nadam = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.0}
+    update = _core.Update([kernel_block()], spec(nadam, optimizer="nadam", slots=(kernel_block(), kernel_block())))
+    for wrong in (-1, -(10**12)):
+        with pytest.raises(ValueError, match="iteration must be >= 0"):
+            update.accumulate(wrong, 0.1)
+    assert update.accumulate(0, 0.1)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -89,7 +98,9 @@ def test_settings_are_read_by_name(settings, message):
     [
         (spec(SGD, optimizer="fast"), "there is no optimizer 'fast'"),
         (spec(SGD, tensors=(0,)), "state or tensors do not fit"),
-        (spec(SGD, slots=()), "state or tensors do not fit"),
+        (spec(SGD, slots=()), r"sgd has 1 arrays of state for a layer .*; got 0\."),
+        (spec(SGD, slots=(None, None)), r"sgd has 1 arrays of state for a layer .*; got 2\."),
+        (spec(SGD, slots=(None,) * 9), r"sgd has 1 arrays of state for a layer .*; got 9\."),
         (spec(SGD, tensors=(0, 1)), "there is no such group"),
     ],
 )

@@ -102,7 +102,7 @@ def test_classes_of_the_users_are_given_to_a_models_text():
         pass
 
     text = lamina.Sequential([lamina.Input((3,)), OnlyInText(2)]).to_json()
-    with pytest.raises(ValueError, match="got 'OnlyInText'"):
+    with pytest.raises(ValueError, match="layer 'OnlyInText' of the module .* must be registered"):
         lamina.models.model_from_json(text)
     model = lamina.models.model_from_json(text, custom_objects={"OnlyInText": OnlyInText})
     assert type(model.layers[0]) is OnlyInText

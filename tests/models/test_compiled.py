@@ -155,6 +155,10 @@ def test_a_configuration_without_module_is_one_of_its_argument():
     assert type(model.loss) is lamina.losses.MeanSquaredError
     model.train_on_batch(np.ones((2, 3)), np.ones((2, 1)))
     assert [type(metric).__name__ for metric in model.metrics[1:]] == ["MeanSquaredError", "MeanAbsoluteError"]
+    both = {"class_name": "__tuple__", "config": {"value": [spelled]}}
+    model.compile_from_config({"optimizer": {"class_name": "sgd", "config": {}}, "loss": "mse", "metrics": both})
+    model.compile_from_config({"optimizer": "sgd", "loss": {"class_name": "mse", "config": {}}})
+    assert type(model.loss) is lamina.losses.MeanSquaredError
     with pytest.raises(ValueError, match="'module' must say which MeanSquaredError"):
         lamina.saving.deserialize_keras_object(spelled)
     with pytest.raises(ValueError, match="config must hold arguments of compile; 'los' is none"):

@@ -341,3 +341,19 @@ def test_what_callbacks_train_leaves_the_rows_of_the_outer_fit(inner, event, ste
     trains = Trains()
     setattr(trains, event, trains.train)
     assert train(trains) == train(lamina.callbacks.Callback())
+
+
+def test_noise_of_direct_calls_beside_a_fit_is_counted():
+    x, y = rows()
+    model = model_of()
+    model.train_on_batch(x, y)
+    before, calls = model.executor.draws.value, 0
+    thread = threading.Thread(target=lambda: model.fit(x, y, batch_size=4, epochs=60, verbose=0))
+    thread.start()
+    while thread.is_alive():
+        model(x[:2], training=True)
+        calls += 1
+    thread.join()
+    assert calls > 0
+    assert model.executor.draws.value == before + calls + 60 * 12
+    assert model.executor.state(metrics=False)[3:5] == (59, 48)

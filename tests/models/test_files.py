@@ -284,7 +284,7 @@ def test_a_file_is_loaded_with_the_classes_that_are_given(tmp_path):
     with lamina.saving.custom_object_scope({"Given": Given}):
         model = lamina.Sequential([lamina.Input((3,)), Given(2)])
         model.save(tmp_path / "m.safetensors")
-    with pytest.raises(ValueError, match="got 'Given'"):
+    with pytest.raises(ValueError, match="layer 'Given' of the module .* must be registered"):
         lamina.models.load_model(tmp_path / "m.safetensors")
     again = lamina.models.load_model(tmp_path / "m.safetensors", custom_objects={"Given": Given})
     assert type(again.layers[0]) is Given

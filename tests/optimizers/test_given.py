@@ -58,3 +58,24 @@ def test_apply_refuses_a_variable_twice():
     with pytest.raises(ValueError, match="variables must be different; add the gradients"):
         optimizers.SGD(1.0).apply([np.ones(2), np.ones(2)], [variable, variable])
     np.testing.assert_array_equal(variable.numpy(), 0)
+
+
+def test_a_refused_first_step_leaves_the_optimizer_unbuilt():
+    optimizer, variable = optimizers.SGD(1.0), lamina.Variable(np.zeros(2))
+    with pytest.raises(ValueError, match="must have shape"):
+        optimizer.apply([np.ones(3)], [variable])
+    assert not optimizer.built
+    optimizer.apply([np.ones(2)], [variable])
+    np.testing.assert_array_equal(variable.numpy(), -1)
+
+
+def test_a_number_of_batches_is_checked():
+    optimizer = optimizers.Nadam()
+    for wrong, message in (
+        (-1, "must be >= 0"),
+        (2**63, "must be <= "),
+        ("x", "must be an int"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=f"batches {message}"):
+            optimizer.batches = wrong
+    assert optimizer.batches == 0

@@ -21,6 +21,8 @@ class Steps(Protocol):
 class Count:
     """A counter that stays up to date while the engine runs and counts.
 
+    `during`, `add` and assignments are called by one thread at a time; each may be called while a run counts on.
+
     Attributes
     ----------
     value : int
@@ -31,6 +33,7 @@ class Count:
     def __init__(self, value: int = 0) -> None:
         # The count before the engine's run, and the run that counts on from there: one tuple, replaced at once.
         self._state: tuple[int, Steps | None] = (value, None)
+        self._added = 0  # by `add`
 
     @property
     def value(self) -> int:
@@ -39,21 +42,26 @@ class Count:
         if count is self:
             return assumed
         before, run = self._state
-        return before if run is None else before + run.steps
+        return before + self._added if run is None else before + self._added + run.steps
 
     @value.setter
     def value(self, value: int) -> None:
-        self._state = (value, None)
+        self._state, self._added = (value, None), 0
+
+    def add(self, number: int) -> int:
+        """Add to the count; return it."""
+        self._added += number
+        return self.value
 
     @contextmanager
     def during(self, run: Steps) -> Iterator[None]:
         """Add the steps of a run of the engine to the count, within the block."""
-        before = self.value
-        self._state = (before, run)
-        try:
+        before, _ = self._state
+        try:  # set inside `try`: Ctrl-C may come right after it
+            self._state = (before, run)
             yield
         finally:
-            self.value = before + run.steps
+            self._state = (before + run.steps, None)
 
     @contextmanager
     def assumed(self, value: int) -> Iterator[None]:

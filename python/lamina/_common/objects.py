@@ -13,7 +13,15 @@ import numpy as np
 
 from lamina._common import custom
 from lamina._common.checks import KindError, arguments, flag, short, text
-from lamina._common.registry import find_function, find_item, is_public, module_of, registries, unknown_item
+from lamina._common.registry import (
+    find_function,
+    find_item,
+    function_names,
+    is_public,
+    module_of,
+    registries,
+    unknown_item,
+)
 
 __all__ = [
     "Configurable", "OfFunction", "deserialize_keras_object", "name_of", "restored", "serialize",
@@ -181,6 +189,8 @@ def restored(config: Any, room: str = "") -> Any:
     if "class_name" not in config or "config" not in config:
         return {key: restored(value, room) for key, value in config.items()}
     name, inner = config["class_name"], config["config"]
+    if name == "__tuple__":
+        return tuple(restored(item, room) for item in inner["value"])
     if isinstance(name, str) and name in _PLAIN:
         return _PLAIN[name](inner)
     return _function(config) if name == "function" else _object(config, room)
@@ -191,7 +201,6 @@ _PLAIN: dict[str, Any] = {
     "__numpy__": lambda inner: np.array(inner["value"], inner["dtype"]),
     "__ellipsis__": lambda inner: Ellipsis,
     "__slice__": lambda inner: slice(inner["start"], inner["stop"], inner["step"]),
-    "__tuple__": lambda inner: tuple(restored(item) for item in inner["value"]),
 }
 
 
@@ -201,7 +210,7 @@ def _function(config: dict[str, Any]) -> Any:
     name = text(who, "'config' of a function", config["config"])
     found = find_item(name, config, find_function)
     if found is None:
-        raise unknown_item(who, "function", name, config, custom.get_custom_objects())
+        raise unknown_item(who, "function", name, config, function_names())
     return found
 
 
@@ -224,7 +233,15 @@ def _rooms(module: str) -> list[str]:
 
 
 def _only_class(who: str, name: str, rooms: list[str]) -> Any:
-    """Return the library's class of a name in some rooms, None if there is none; raise if several rooms have one."""
+    """Return the library's class of a name in some rooms (of one room: or alias), None if there is none.
+
+    Raises
+    ------
+    ValueError
+        Several rooms have different classes of that name.
+    """
+    if len(rooms) == 1:
+        return registries[rooms[0]].class_named(name)
     found = {registries[room].classes().get(name): None for room in rooms}
     found.pop(None, None)
     if len(found) > 1:

@@ -14,8 +14,8 @@ from lamina._common.checks import KindError, short, text
 from lamina._common.names import unknown_name
 
 __all__ = [
-    "Registry", "find_function", "find_item", "is_public", "module_of", "register_functions", "registries",
-    "unknown_item",
+    "Registry", "find_function", "find_item", "function_names", "is_public", "module_of", "register_functions",
+    "registries", "unknown_item",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -130,17 +130,14 @@ class Registry(Generic[T]):
     def _resolve(self, who: str, what: str, identifier: object) -> Any:
         """Return the object or function that an identifier stands for; the caller checks its kind."""
         if isinstance(identifier, str):
-            found = find_item(identifier, {}, self.class_named)
-            if found is None:
-                raise unknown_name(who, what, identifier, self)
-            return self._checked(who, what, found()) if isinstance(found, type) else found
+            return self._named(who, what, identifier, {})
         if isinstance(identifier, dict) and "class_name" in identifier:
             name = text(who, f"'class_name' of {what}", identifier["class_name"])
             if name == "function":
-                function = identifier.get("registered_name") or identifier.get("config")
+                function = identifier.get("config") or identifier.get("registered_name")
                 if not isinstance(function, str):
                     raise KindError(f"{who}: {what} must name its function in 'config'; got {short(function)}.")
-                return self._resolve(who, what, function)
+                return self._named(who, what, function, identifier)
             found = find_item(name, identifier, self.class_named)
             if found is None:
                 raise unknown_item(who, what, name, identifier, self)
@@ -151,14 +148,21 @@ class Registry(Generic[T]):
             return identifier()
         return identifier
 
+    def _named(self, who: str, what: str, name: str, config: Mapping[str, Any]) -> Any:
+        """Return an object of the class, or the function, that a name stands for, or a configuration of that name."""
+        found = find_item(name, config, self.class_named)
+        if found is None:
+            raise unknown_item(who, what, name, config, self)
+        return self._checked(who, what, found()) if isinstance(found, type) else found
+
 
 def find_item(name: str, config: Mapping[str, Any], library: Callable[[str], Any]) -> Any:
     """Return the class or function that a configuration names, None if there is none.
 
     Searched in this order: objects that users registered under this full name (``"package>name"``) or put in scope,
-    the library's, objects that users registered under this name in any package. Where ``"registered_name"`` is
-    another one, or ``"module"`` is neither lamina's nor Keras's, a user's is meant: the library's class or function of
-    the same name never stands for it.
+    the library's, objects that users registered under this name in any package, and at last objects in scope under the
+    name without its package. Where ``"registered_name"`` is another one, or ``"module"`` is neither lamina's nor
+    Keras's, a user's is meant: the library's class or function of the same name never stands for it.
 
     Parameters
     ----------
@@ -169,21 +173,30 @@ def find_item(name: str, config: Mapping[str, Any], library: Callable[[str], Any
     library : callable
         Returns the library's class or function of a name, or None.
     """
-    registered, module = str(config.get("registered_name") or name), str(config.get("module") or "lamina")
+    registered = str(config.get("registered_name") or name)
     found = custom.get_registered_object(registered)
-    if found is None and registered == name and module.split(".")[0] in _LIBRARIES:
+    if found is None and not _is_users(name, config):
         found = library(name)
-    return custom.find(registered) if found is None else found
+    if found is None:
+        found = custom.find(registered)
+    return custom.get_registered_object(name) if found is None else found
+
+
+def _is_users(name: str, config: Mapping[str, Any]) -> bool:
+    """Return whether a configuration says that its class or function is a user's."""
+    registered, module = config.get("registered_name") or name, str(config.get("module") or "lamina")
+    return registered != name or module.split(".")[0] not in _LIBRARIES
 
 
 def unknown_item(who: str, what: str, name: str, config: Mapping[str, Any], choices: Iterable[str]) -> ValueError:
     """Return the error for a configuration whose class or function `find_item` has not found among `choices`."""
-    registered = str(config.get("registered_name") or name)
-    if registered == name:
+    if not _is_users(name, config):
         return unknown_name(who, what, name, choices)
+    registered, module = config.get("registered_name") or name, config.get("module")
+    of_module = f" of the module {module!r}" if registered == name else ""
     return ValueError(
-        f"{who}: {what} {registered!r} must be registered, with lamina.saving.register_keras_serializable, "
-        "or be in custom_objects."
+        f"{who}: {what} {registered!r}{of_module} must be registered, with "
+        "lamina.saving.register_keras_serializable, or be in custom_objects."
     )
 
 
@@ -192,6 +205,11 @@ def register_functions(room: str, functions: Mapping[str, Callable[..., Any]]) -
     _functions.setdefault(room, {}).update(functions)
     for function in functions.values():
         _modules.setdefault(function, f"keras.{room}")
+
+
+def function_names() -> list[str]:
+    """Return the names of the library's functions."""
+    return [name for known in _functions.values() for name in known]
 
 
 def find_function(name: str) -> Callable[..., Any] | None:

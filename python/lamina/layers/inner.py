@@ -14,8 +14,9 @@ __all__ = ["rules_of", "take_whole_state", "version_of", "whole_state"]
 
 def version_of(layer: Layer) -> Any:
     """Return a value that changes whenever a value that is baked into compiled networks does, also in inner layers."""
-    inner = layer.argument_layers
-    return (layer.changes, *map(version_of, inner.values())) if inner else layer.changes
+    penalty = layer.activity_regularizer
+    factors = None if penalty is None else penalty.engine_factors()
+    return (layer.changes, factors, *map(version_of, layer.argument_layers.values()))
 
 
 def whole_state(layer: Layer) -> dict[str, int]:

@@ -23,57 +23,16 @@ from lamina.layers.inner import version_of
 from lamina.metrics.sums import check_sums, sums_of, take_sums
 from lamina.models.compiled import Compiled
 from lamina.models.head import Given, loss_spec, metric_spec
+from lamina.models.place import Order, Place, Taken
 from lamina.models.prepared import Prepared
 from lamina.models.stack import Stack
 from lamina.optimizers import Optimizer
 from lamina.optimizers.given import constrained
 from lamina.regularizers import penalty_of
 
-__all__ = ["Executor", "Order", "Place"]
+__all__ = ["Executor"]
 
 Array = npt.NDArray[Any]
-Order = npt.NDArray[np.int64]
-
-
-class Place:
-    """Where a `fit` is in its pass over the data.
-
-    Attributes
-    ----------
-    order : ndarray or None
-        The order of rows of the pass; None for the order in which they lie.
-    active : bool
-        Whether the `fit` goes on.
-    """
-
-    def __init__(self, draws: Count, row: int = 0) -> None:
-        self.order: Order | None = None
-        self.active = False
-        self._draws = draws
-        # Rows that were trained before a stretch, its draws before, its rows, its batch size: replaced at once.
-        self._at = (row, 0, 0, 1)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the order, which is as long as the data, and the stretch that is being trained."""
-        return {"order": None, "active": False, "_draws": self._draws, "_at": (self.row, 0, 0, 1)}
-
-    @property
-    def row(self) -> int:
-        """Number of rows of the pass that were trained: where in `order` the next batch begins."""
-        before, begun, rows, size = self._at
-        return before if rows == 0 else before + min((self._draws.value - begun) * size, rows)
-
-    def begin_pass(self, order: Order | None) -> None:
-        """Begin a pass over the data."""
-        self.order, self._at = order, (0, 0, 0, 1)
-
-    def begin_stretch(self, rows: int, size: int) -> None:
-        """Begin to train rows, in batches."""
-        self._at = (self.row, self._draws.value, rows, size)
-
-    def end_stretch(self) -> None:
-        """End the stretch, all of it or in its midst."""
-        self._at = (self.row, 0, 0, 1)
 
 
 class Trainer(NamedTuple):
@@ -137,10 +96,8 @@ class Executor:
         Number of passes over the data (of epochs, for streams); the next random order depends on it.
     draws : Count
         Number of batches that ran as in training in the model's life; noise depends on it.
-    epoch : int
-        The current epoch.
     place : Place
-        Where the innermost `fit` is in its pass over the data, or where the last one has ended.
+        Where the innermost `fit` is in its epochs and its pass over the data, or where the last one has ended.
     run : Run or None
         The run whose values the metrics hold.
     """
@@ -150,21 +107,29 @@ class Executor:
         self.once = stack.once
         self.compiled: Compiled | None = None
         self.fitting, self.running = Turn(1), Turn(2)
-        self.shuffles = self.epoch = 0
+        self.shuffles = 0
         self.draws = Count()
-        self.place = Place(self.draws)
+        self.place = Place()
         self.run: object = None  # the run whose sums the metrics hold
         self._given = Given()
         self._hook: Callable[[int, Array | None], Any] | None = None
         # (returns logits, kind of input rows) → (`_structure` that it was compiled for, network).
         self._networks: dict[tuple[bool, str], tuple[list[Any], CompiledNetwork]] = {}
         self._trainer: Trainer | None = None
+        self._built_for: Trainer | None = None  # the one for whose variables the optimizer was built last
         # Fast path of predictions: the network, and the layers and `Constants.changes` for which it is valid.
         self._predictor: tuple[list[Layer], _core.Network, object] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out networks and trainer, which are made again when needed, the current run and the hook."""
-        return self.__dict__ | {"_networks": {}, "_trainer": None, "_predictor": None, "run": None, "_hook": None}
+        return self.__dict__ | {
+            "_networks": {},
+            "_trainer": None,
+            "_built_for": None,
+            "_predictor": None,
+            "run": None,
+            "_hook": None,
+        }
 
     def in_use(self, who: str) -> str:
         """Return the error message of a call that is refused while the model is trained or evaluated."""
@@ -211,7 +176,7 @@ class Executor:
             batches=0 if compiled is None else compiled.optimizer.batches,
             shuffles=self.shuffles,
             draws=self.draws.value,
-            epoch=self.epoch,
+            epoch=self.place.epoch,
             row=self.place.row,
             metrics=[] if compiled is None or not metrics else [sums_of(metric) for metric in compiled.trackers],
         )
@@ -237,13 +202,13 @@ class Executor:
             for metric, sums in zip(trackers, state.metrics, strict=bool(state.metrics)):
                 take_sums(metric, sums)
             compiled.optimizer.batches = state.batches
-        self.shuffles, self.draws.value, self.epoch = state.shuffles, state.draws, state.epoch
-        self.place = Place(self.draws, state.row)
+        self.shuffles, self.draws.value = state.shuffles, state.draws
+        self.place.go_to(state.epoch, state.row)
 
     def begin_fit(self) -> tuple[TrainingState, Place]:
         """Begin a `fit`, with a new pass over the data; return the state (without metrics) and the place before."""
         before, outer = self.state(metrics=False), self.place
-        self.place = Place(self.draws)
+        self.place = Place()
         self.place.active = True
         return before, outer
 
@@ -255,7 +220,7 @@ class Executor:
 
     def begin_epoch(self, epoch: int, continues: bool) -> None:
         """Begin an epoch; it starts a new pass over the data unless it `continues` that of the epoch before."""
-        self.epoch = epoch
+        self.place.epoch = epoch
         if not continues:
             self.place.begin_pass(None)
 
@@ -306,10 +271,15 @@ class Executor:
         layers = self.stack.layers
         structure: list[Any] = list(layers)
         for layer in layers:
-            version = version_of(layer) if layer.argument_layers else layer.changes
-            structure += [layer.trainable, layer.activity_regularizer, version]
+            simple = layer.activity_regularizer is None and not layer.argument_layers
+            structure += [layer.trainable, layer.changes if simple else version_of(layer)]
             for variable in layer.weights:
-                structure += [variable.trainable, variable.regularizer, variable.constraint]
+                regularizer, constraint = variable.regularizer, variable.constraint
+                structure += [variable.trainable, regularizer, constraint]
+                if regularizer is not None:
+                    structure.append(regularizer.engine_factors())
+                if constraint is not None:
+                    structure.append(constraint.engine_projection(variable.ndim))
         return structure
 
     def trainer(self, prepared: Prepared) -> Trainer:
@@ -318,11 +288,12 @@ class Executor:
             compiled = self.require_compiled("fit")
             optimizer, loss, uses = compiled.optimizer, compiled.loss, prepared.uses
             key = [
-                *self._structure(), *optimizer.spec_key(), loss.parameters(), loss.divisor(), *uses,
+                *self._structure(), *optimizer.spec_key(), loss.parameters(), loss.divisor(), loss.from_logits, *uses,
                 prepared.labels, kind_of_rows(prepared.data.x),
             ]  # fmt: skip
             for metric, _ in uses:
-                key += [metric.engine_kernel, metric.parameters()]
+                if metric.engine_kernel is not None:
+                    key += [metric.engine_kernel, metric.parameters()]
             if self._trainer is None or self._trainer.key != key:
                 self._trainer = self._new_trainer(key, compiled, prepared)
             return self._trainer
@@ -376,11 +347,12 @@ class Executor:
                 if not self.stack.built:
                     build((None, *prepared.data.x.shape[1:]))
                 compiled.uses = prepared.uses
-                self.trainer(prepared)
-            optimizer, variables = compiled.optimizer, self.stack.trainable_weights
+                trainer = self.trainer(prepared)
+            optimizer, variables = compiled.optimizer, trainer.variables()
             if not optimizer.built:
                 _try_rules(variables)
             optimizer.build(variables)
+            self._built_for = trainer
 
     # Steps.
 
@@ -392,27 +364,35 @@ class Executor:
         `place` advances with the steps.
         """
         size = min(size, max(1, rows))
-        place = Place(self.draws) if place is None else place
-        place.begin_stretch(rows, size)
+        place = Place() if place is None else place
         try:
-            self._take_steps(prepared, order, first, rows, size)
+            self._take_steps(prepared, order, first, rows, size, place)
         finally:
             place.end_stretch()
             self._given.release()
 
-    def _take_steps(self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int) -> None:
+    def _take_steps(
+        self, prepared: Prepared, order: Order | None, first: int, rows: int, size: int, place: Place
+    ) -> None:
         compiled = self.require_compiled("fit")
-        held, optimizer = self.trainer(prepared), compiled.optimizer
-        variables = held.variables()
+        trainer, optimizer = self.trainer(prepared), compiled.optimizer
+        variables = trainer.variables()
+        if trainer is not self._built_for:
+            optimizer.build(variables)
+            self._built_for = trainer
         if optimizer.in_python or _host_rules(variables):
-            return self._take_host_steps(optimizer, held, prepared, order, first, rows, size)
+            taken = Taken()
+            place.begin_stretch(rows, size, taken)
+            with self.draws.during(taken):
+                return self._take_host_steps(optimizer, trainer, prepared, order, first, rows, size, taken)
         self._given.hold(prepared.given)
         totals = compiled.new_totals()
+        place.begin_stretch(rows, size, totals)
         rates = optimizer.rates(-(-rows // size))
         iteration, draw = optimizer.batches, self.draws.value
         try:
             with self.draws.during(totals), optimizer.counting(totals if variables else None):
-                held.engine.train(
+                trainer.engine.train(
                     **prepared.arrays(), order=order, first=first, rows=rows, batch_size=size, rates=rates,
                     iteration=iteration, draw=draw, totals=totals,
                 )  # fmt: skip
@@ -421,33 +401,32 @@ class Executor:
         return None
 
     def _take_host_steps(
-        self, optimizer: Optimizer, held: Trainer, prepared: Prepared, order: Order | None, first: int, rows: int,
-        size: int,
+        self, optimizer: Optimizer, trainer: Trainer, prepared: Prepared, order: Order | None, first: int, rows: int,
+        size: int, taken: Taken,
     ) -> None:  # fmt: skip
         """Take the steps one by one, for an optimizer, a regularizer or a constraint written in Python."""
-        variables = held.variables()
+        variables = trainer.variables()
         for begin in range(first, first + rows, size):
             end = min(begin + size, first + rows)
             batch = prepared.take(slice(begin, end) if order is None else order[begin:end])
             # Variables that a forward pass changes: running moments, state of layers written in Python.
             moving = [v for layer in self.stack.layers if layer.trainable for v in layer.non_trainable_weights]
-            kept, batches, draws = [(v, v.numpy()) for v in moving], optimizer.batches, self.draws.value
-            taken = False
+            kept, batches, complete = [(v, v.numpy()) for v in moving], optimizer.batches, False
             try:
-                gradients = self._gradients(held, batch)
+                gradients = self._gradients(trainer, batch)
                 self._add_host_penalties(end - begin, variables, gradients)
                 optimizer.scale_gradients(gradients)
                 # Ctrl-C is handled between two steps, or while user code runs.
                 with one_moment(variables, write=True), interrupts_later():
                     optimizer.apply(gradients, variables)
-                    taken = True
+                    complete = True
             except BaseException:
-                taken = taken or optimizer.batches != batches
-                if not taken:
+                complete = complete or optimizer.batches != batches
+                if not complete:
                     put_back(kept)
                 raise
             finally:
-                self.draws.value = draws + taken
+                taken.steps += complete
 
     def _add_host_penalties(self, rows: int, variables: list[Variable], gradients: list[Array] | None = None) -> None:
         """Add the penalties of regularizers written in Python to a batch's loss, their gradients to `gradients`."""
@@ -468,14 +447,14 @@ class Executor:
         """
         return self._gradients(self.trainer(batch), batch)
 
-    def _gradients(self, held: Trainer, batch: Prepared) -> list[Array]:
+    def _gradients(self, trainer: Trainer, batch: Prepared) -> list[Array]:
         self._given.hold(batch.given)
         compiled = self.require_compiled("fit")
         totals = compiled.new_totals()
-        blocks = held.engine.gradients(**batch.arrays(), draw=self.draws.value, totals=totals)
+        blocks = trainer.engine.gradients(**batch.arrays(), draw=self.draws.value, totals=totals)
         compiled.add_totals(totals)
         found = []
-        for trained, block in zip(held.trained, blocks, strict=True):
+        for trained, block in zip(trainer.trained, blocks, strict=True):
             for tensor, variable in enumerate(trained):
                 if block is not None and variable is not None:
                     gradient = np.empty(variable.shape, variable.dtype)
@@ -494,10 +473,10 @@ class Executor:
         compiled = self.require_compiled("evaluate")
         self._given.hold(prepared.given)
         totals = compiled.new_totals()
-        held = self.trainer(prepared)
+        trainer = self.trainer(prepared)
         self._add_host_penalties(rows, self.stack.trainable_weights)
         try:
-            held.engine.test(**prepared.arrays(), first=first, rows=rows, batch_size=size, totals=totals)
+            trainer.engine.test(**prepared.arrays(), first=first, rows=rows, batch_size=size, totals=totals)
         finally:
             compiled.add_totals(totals)
 
@@ -526,8 +505,7 @@ class Executor:
         """Return the output for rows as in training: with noise and the batch's moments; updates the running means."""
         compiled = self.network(False, kind_of_rows(rows))
         with self.once:
-            self.draws.value += 1
-            draw = self.draws.value
+            draw = self.draws.add(1)
         output = compiled.network.predict(engine_input(rows), None, draw)
         return output.reshape(len(rows), *compiled.output_shape)
 

@@ -8,7 +8,7 @@ from lamina._common.warn import warn
 from lamina._data.streams import Stream
 from lamina.callbacks import CallbackList
 from lamina.models.base import BaseModel
-from lamina.models.executor import Order
+from lamina.models.place import Order
 from lamina.models.prepared import Prepared, prepare, weighted_by_class
 from lamina.models.run import Run
 

@@ -79,7 +79,7 @@ def fit(
         executor.require_compiled("fit")
         given = _checked(who, **arguments)
         source, held_out, given = _sources(model, given, x, y, sample_weight, class_weight, validation_data)
-        validated = model.validates
+        before, nested = _kept(model), executor.place.active  # called by a callback of another fit
         try:
             with executor.transaction():
                 if isinstance(source, Prepared):
@@ -94,10 +94,28 @@ def fit(
                 for listener in given.listeners:
                     listener.check()
         except BaseException:
-            model.validates = validated
+            _put_back(model, before)
             raise
         _warn_if_nothing_trains(model, who)
-        return _train(model, given, source, held_out, events, class_weight)
+        try:
+            return _train(model, given, source, held_out, events, class_weight, before)
+        finally:
+            if nested:
+                _put_back(model, before)
+
+
+def _kept(model: BaseModel) -> dict[str, Any]:
+    """Return the attributes of a model that say how its last `fit` went, or how the current one goes."""
+    return {name: getattr(model, name) for name in _OF_FIT}
+
+
+def _put_back(model: BaseModel, kept: dict[str, Any]) -> None:
+    """Set the attributes to what `_kept` returned."""
+    for name, value in kept.items():
+        setattr(model, name, value)
+
+
+_OF_FIT = ("history", "stop_training", "initial_epoch", "fit_completed", "validates")
 
 
 def _sources(
@@ -157,12 +175,14 @@ def _validation_source(model: BaseModel, who: str, validation_data: Any, steps: 
 
 def _train(
     model: BaseModel, given: _Arguments, source: Source, held_out: Source | None, events: CallbackList,
-    class_weight: Any,
+    class_weight: Any, kept: dict[str, Any],
 ) -> History:  # fmt: skip
-    """Go through the epochs, between the events that callbacks listen to."""
+    """Go through the epochs, between the events that callbacks listen to.
+
+    `kept` are the model's attributes before, for a failure before the first step.
+    """
     executor = model.executor
     optimizer = executor.require_compiled("fit").optimizer
-    kept = model.history, model.fit_completed
     model.history = given.history
     model.stop_training = model.fit_completed = False
     model.initial_epoch = None
@@ -184,7 +204,7 @@ def _train(
         events.release()
         if not executor.stepped_since(before):
             executor.restore(before)
-            model.history, model.fit_completed = kept
+            _put_back(model, kept)
         raise
     finally:
         executor.end_fit(outer)

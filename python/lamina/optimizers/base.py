@@ -164,7 +164,7 @@ class Optimizer(Configurable):
 
     @batches.setter
     def batches(self, value: int) -> None:
-        self._batches.value = value
+        self._batches.value = integer(type(self).__name__, "batches", value, 0, 2**62)
 
     def counting(self, run: Steps | None) -> AbstractContextManager[None]:
         """Return a context manager in which `batches` follows a run of the engine; for None it stays as it is."""
@@ -549,6 +549,9 @@ class Optimizer(Configurable):
             warn(f"{who}: {', '.join(without)} have no gradient and stay as they are.")
         if len({id(variable) for variable in variables}) < len(variables):
             raise ValueError(f"{who}: variables must be different; add the gradients of one that is there twice.")
+        if self._step.thread == threading.get_ident():
+            raise RuntimeError(f"{who}: apply must not be called from inside a step that the optimizer takes.")
+        ready = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
         if not self._trained:
             self.build(variables)
         known = {id(variable) for variable in self._trained}
@@ -556,9 +559,6 @@ class Optimizer(Configurable):
             if id(variable) not in known:
                 raise ValueError(f"{who}: {variable.path} must be one of the variables that build was called with.")
         variables = [variable for _, variable in pairs]
-        if self._step.thread == threading.get_ident():
-            raise RuntimeError(f"{who}: apply must not be called from inside a step that the optimizer takes.")
-        ready = [self._read_gradient(who, gradient, variable) for gradient, variable in pairs]
         step = GivenStep(variables, ready, lambda blocks: self.update_spec(blocks, penalties=False))
         # User code may fail between two variables: keep the values to restore them.
         may_fail = self.in_python or any(variable.host_constraint is not None for variable in variables)
@@ -569,7 +569,7 @@ class Optimizer(Configurable):
             try:
                 self._step.rate, self._step.thread = rate, threading.get_ident()
                 step.take(self.batches, rate, self.update if self.in_python else None)
-                self.batches += 1
+                self._batches.add(1)
             except BaseException:
                 put_back(kept)
                 raise
