@@ -35,8 +35,8 @@ __all__ = ["Executor"]
 Array = npt.NDArray[Any]
 
 
-class Trainer(NamedTuple):
-    """A trainer of the engine, and what it was made for.
+class CompiledTrainer(NamedTuple):
+    """A trainer of the engine, and what it was compiled for.
 
     Attributes
     ----------
@@ -115,8 +115,8 @@ class Executor:
         self._hook: Callable[[int, Array | None], Any] | None = None
         # (returns logits, kind of input rows) → (`_structure` that it was compiled for, network).
         self._networks: dict[tuple[bool, str], tuple[list[Any], CompiledNetwork]] = {}
-        self._trainer: Trainer | None = None
-        self._built_for: Trainer | None = None  # the one for whose variables the optimizer was built last
+        self._trainer: CompiledTrainer | None = None
+        self._built_for: CompiledTrainer | None = None  # the one for whose variables the optimizer was built last
         # Fast path of predictions: the network, and the layers and `Constants.changes` for which it is valid.
         self._predictor: tuple[list[Layer], _core.Network, object] | None = None
 
@@ -282,7 +282,7 @@ class Executor:
                     structure.append(constraint.engine_projection(variable.ndim))
         return structure
 
-    def trainer(self, prepared: Prepared) -> Trainer:
+    def trainer(self, prepared: Prepared) -> CompiledTrainer:
         """Return the trainer for this kind of data; a new one if anything it depends on has changed."""
         with self.once:
             compiled = self.require_compiled("fit")
@@ -298,7 +298,7 @@ class Executor:
                 self._trainer = self._new_trainer(key, compiled, prepared)
             return self._trainer
 
-    def _new_trainer(self, key: list[Any], compiled: Compiled, prepared: Prepared) -> Trainer:
+    def _new_trainer(self, key: list[Any], compiled: Compiled, prepared: Prepared) -> CompiledTrainer:
         network = self.training_network(prepared)
         head = head_activation(self.stack.layers) if self.fuses_head() else None
         numbers = iter(range(1, len(prepared.labels)))
@@ -324,7 +324,7 @@ class Executor:
         )
         if self._hook is not None:
             trainer.on_gradient(self._hook)
-        return Trainer(key, trainer, trained)
+        return CompiledTrainer(key, trainer, trained)
 
     def transaction(self) -> _Transaction:
         """Return a context manager that undoes what its block has built and resolved if the block fails."""
@@ -401,8 +401,8 @@ class Executor:
         return None
 
     def _take_host_steps(
-        self, optimizer: Optimizer, trainer: Trainer, prepared: Prepared, order: Order | None, first: int, rows: int,
-        size: int, taken: Taken,
+        self, optimizer: Optimizer, trainer: CompiledTrainer, prepared: Prepared, order: Order | None, first: int,
+        rows: int, size: int, taken: Taken,
     ) -> None:  # fmt: skip
         """Take the steps one by one, for an optimizer, a regularizer or a constraint written in Python."""
         variables = trainer.variables()
@@ -447,7 +447,7 @@ class Executor:
         """
         return self._gradients(self.trainer(batch), batch)
 
-    def _gradients(self, trainer: Trainer, batch: Prepared) -> list[Array]:
+    def _gradients(self, trainer: CompiledTrainer, batch: Prepared) -> list[Array]:
         self._given.hold(batch.given)
         compiled = self.require_compiled("fit")
         totals = compiled.new_totals()
