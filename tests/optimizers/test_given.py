@@ -7,6 +7,7 @@ import pytest
 
 import lamina
 from lamina import constraints, optimizers
+from lamina.optimizers.given import clipped
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -79,3 +80,30 @@ def test_a_number_of_batches_is_checked():
         with pytest.raises((ValueError, TypeError), match=f"batches {message}"):
             optimizer.batches = wrong
     assert optimizer.batches == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, ([3.0, -4.0], [12.0])),
+        ({"clipvalue": 3.5}, ([3.0, -3.5], [3.5])),
+        ({"clipnorm": 1.0}, ([0.6, -0.8], [1.0])),
+        ({"clipnorm": 6.0}, ([3.0, -4.0], [6.0])),
+        ({"global_clipnorm": 1.3}, ([0.3, -0.4], [1.2])),
+        ({"global_clipnorm": 20.0}, ([3.0, -4.0], [12.0])),
+    ],
+    ids=str,
+)
+def test_gradients_are_clipped_without_a_step(settings, expected):
+    def clip(gradients):
+        return clipped("Adam", gradients, *optimizers.Adam(**settings).clipping)
+
+    given = [np.array([3.0, -4.0]), None, np.array([12.0], np.float32)]
+    found = clip(given)
+    assert found[1] is None
+    assert [one.dtype for one in (found[0], found[2])] == [np.float64, np.float32]
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)
+    np.testing.assert_allclose(found[2], expected[1], rtol=1e-6)
+    np.testing.assert_array_equal(given[0], [3.0, -4.0])
+    assert clip([]) == []
+    assert np.isnan(clip([np.array([np.nan, 1.0])])[0][0])

@@ -24,7 +24,7 @@ from lamina._data.arrays import converted, real_array
 from lamina._engine.specs import LayerUpdateSpec, TensorUpdateSpec, UpdateSpec
 from lamina._engine.variable import AssignableFloat, AssignableInt, Variable, assign_together, one_moment, put_back
 from lamina.optimizers import schedules
-from lamina.optimizers.given import Blocks, GivenStep
+from lamina.optimizers.given import PLAIN_SGD, Blocks, GivenStep, clipped
 from lamina.optimizers.schedules import LearningRateSchedule
 from lamina.optimizers.slots import Slots
 
@@ -462,7 +462,7 @@ class Optimizer(Configurable):
         clip, limit = self.clipping
         kernel, settings = self.kernel, [self.settings(), self.settings(decay=False)]
         if self.in_python or kernel is None:  # `update` takes the step; the engine's formula is not used
-            kernel, settings = "sgd", [{"momentum": 0.0, "nesterov": 0.0, "weight_decay": 0.0}] * 2
+            kernel, settings = "sgd", [PLAIN_SGD] * 2
         return UpdateSpec(
             optimizer=kernel,
             settings=settings,
@@ -598,6 +598,11 @@ class Optimizer(Configurable):
         if self.loss_scale_factor:
             for gradient in gradients:
                 _core.scale_and_clip(gradient, self.loss_scale_factor, math.inf)
+
+    def _clip_gradients(self, gradients: Sequence[Any]) -> list[Array | None]:
+        """Return copies of gradients, clipped as in a step; `apply` does it by itself. Keras's name."""
+        who = type(self).__name__
+        return clipped(who, listed(who, "gradients", gradients), *self.clipping)
 
     def finalize_variable_values(self, variables: Sequence[Variable]) -> None:
         """Replace the variables with their running averages if `use_ema` is set."""

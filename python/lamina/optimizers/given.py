@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from lamina import _core
 from lamina._common.interrupts import interrupts_now
-from lamina._data.arrays import real_array
-from lamina._engine.specs import UpdateSpec
+from lamina._data.arrays import float_array, real_array
+from lamina._engine.specs import LayerUpdateSpec, TensorUpdateSpec, UpdateSpec
 from lamina._engine.variable import Variable
 
-__all__ = ["GivenStep", "constrained"]
+__all__ = ["PLAIN_SGD", "GivenStep", "clipped", "constrained"]
 
 Array = npt.NDArray[Any]
 # Blocks of parameters, each with the variable to train, or None, for each of its tensors.
@@ -41,6 +41,7 @@ class GivenStep:
         by_dtype: dict[int, list[Variable]] = {}
         for variable in variables:
             by_dtype.setdefault(variable.itemsize, []).append(variable)
+        self._clips = False
         self._updates: list[_core.Update] = []
         self._places: dict[Variable, tuple[_core.Update, int, int]] = {}  # its update, and its block and tensor there
         for alike in by_dtype.values():
@@ -87,7 +88,7 @@ class GivenStep:
                     part.step()
             else:
                 with interrupts_now():
-                    for variable, gradient in zip(self._variables, self._gradients(), strict=True):
+                    for variable, gradient in zip(self._variables, self.gradients(), strict=True):
                         update(variable, gradient)
         for part in self._updates:
             part.finish()
@@ -97,6 +98,12 @@ class GivenStep:
                     values = constrained(variable)
                 variable.assign(values)
 
+    def clip(self) -> None:
+        """Clip the gradients, without taking the step."""
+        for part in self._updates:
+            part.accumulate(0, 0.0)
+        self._clip()
+
     def _clip(self) -> None:
         """Clip all gradients; a global norm is that of all dtypes together."""
         if not self._clips:
@@ -105,7 +112,8 @@ class GivenStep:
         for i, part in enumerate(self._updates):
             part.clip(sum(squares[:i] + squares[i + 1 :]))
 
-    def _gradients(self) -> list[Array]:
+    def gradients(self) -> list[Array]:
+        """Return the gradients as they are now, one a variable."""
         found = []
         for variable in self._variables:
             update, block, tensor = self._places[variable]
@@ -113,6 +121,28 @@ class GivenStep:
             update.read_gradient(block, tensor, gradient)
             found.append(gradient)
         return found
+
+
+def clipped(who: str, gradients: Sequence[npt.ArrayLike | None], kind: str, limit: float) -> list[Array | None]:
+    """Return copies of gradients, clipped by value, norm or global norm (`UpdateSpec.clip`); None stays None."""
+    arrays = [float_array(who, "a gradient", one) for one in gradients if one is not None]
+    stand_ins = [Variable(array) for array in arrays]
+
+    def spec_of(blocks: Blocks) -> UpdateSpec:
+        layers = [
+            LayerUpdateSpec([None], tensors=[TensorUpdateSpec(-1 if variable is None else 0) for variable in trained])
+            for _, trained in blocks
+        ]
+        return UpdateSpec("sgd", [PLAIN_SGD], kind, limit, layers=layers)
+
+    step = GivenStep(stand_ins, [np.ascontiguousarray(array) for array in arrays], spec_of)
+    step.clip()
+    found = iter(step.gradients())
+    return [None if one is None else next(found) for one in gradients]
+
+
+# Settings of the step that the engine is told where Python takes it, or none is taken.
+PLAIN_SGD = {"momentum": 0.0, "nesterov": 0.0, "weight_decay": 0.0}
 
 
 def constrained(variable: Variable) -> Array:
