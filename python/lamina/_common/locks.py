@@ -52,7 +52,7 @@ class _Lock:
     @property
     def held(self) -> bool:
         """Whether the calling thread holds the lock."""
-        return bool(self.lock._is_owned())
+        return bool(self.lock._is_owned())  # Python has no public name for it; its Condition asks the same way
 
     def __reduce__(self) -> Any:
         return type(self), ()

@@ -118,14 +118,17 @@ class Registry(Generic[T]):
         if self._from_function is not None and callable(found) and not isinstance(found, type):
             return self._from_function(found)
         if isinstance(identifier, (str, dict)):
-            return self._checked(who, what, found)  # type: ignore[no-any-return]  # it raises
+            raise self._of_another_kind(who, what, found)
         raise KindError(f"{who}: {what} must be a name or a {self._kind.__name__}; got {type(found).__name__}.")
 
     def _checked(self, who: str, what: str, made: Any) -> Any:
         """Return an object that was made by name, or raise if it is of the wrong kind."""
         if not isinstance(made, self._kinds):
-            raise KindError(f"{who}: {what} must be a {self._kind.__name__}; the name stands for {short(made)}.")
+            raise self._of_another_kind(who, what, made)
         return made
+
+    def _of_another_kind(self, who: str, what: str, made: Any) -> KindError:
+        return KindError(f"{who}: {what} must be a {self._kind.__name__}; the name stands for {short(made)}.")
 
     def _resolve(self, who: str, what: str, identifier: object) -> Any:
         """Return the object or function that an identifier stands for; the caller checks its kind."""

@@ -38,7 +38,7 @@ class _Assignable:
 
     def numpy(self) -> Any:
         """Return a NumPy scalar."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: a setting defines numpy.")
 
     @property
     def value(self) -> Any:

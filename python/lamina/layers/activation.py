@@ -22,7 +22,8 @@ class _ActivationLayer(Layer):
     any_rank = True
 
     def _kernel(self) -> Kernel:
-        raise NotImplementedError
+        """Return the compiled activation with its parameter."""
+        raise NotImplementedError(f"{type(self).__name__}: a layer of one activation defines _kernel.")
 
     def ops(self) -> list[Op]:
         """Return the activation."""

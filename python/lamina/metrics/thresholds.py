@@ -155,7 +155,8 @@ class AtThresholds(ThresholdCounts):
         return list(self._thresholds)
 
     def _values(self) -> Array:
-        raise NotImplementedError
+        """Return the metric at each threshold, from the counts."""
+        raise NotImplementedError(f"{type(self).__name__}: a metric at thresholds defines _values.")
 
     def result(self) -> Any:
         """Return the value, or one for each threshold."""

@@ -47,7 +47,7 @@ class _AtValue(ThresholdCounts):
 
     def _rates(self) -> tuple[Array, Array]:
         """Return the rate that must reach a minimum, and the rate to maximize."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: a trade-off between two rates defines _rates.")
 
     def result(self) -> float:
         """Return the best value so far, 0 if no threshold reaches the minimum."""
