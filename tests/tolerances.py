@@ -40,8 +40,8 @@ def product_bound(a, b, extra=0.0):
 
 
 def column_sum_bound(a):
-    """Bound on the error of a.sum(axis=0): a chain of at most 256 terms, and one chain of the parts."""
-    factor = min(len(a), 256) + len(a) / 256 + 2
+    """Bound on the error of a.sum(axis=0): a chain of at most 128 terms, and one chain of the parts."""
+    factor = min(len(a), 128) + len(a) / 128 + 2
     return factor * EPS[a.dtype] * np.abs(a.astype(np.float64)).sum(axis=0) + np.finfo(a.dtype).tiny
 
 

@@ -120,6 +120,12 @@ struct DenseBackward {
 // The products of a dense layer on panels, on the calling thread. The order of a sum depends on its length alone
 // (kernels/panels.hpp).
 
+// Memory that is read soon and therefore prefetched: `rows` rows of `bytes` bytes.
+struct Upcoming {
+  const void* data = nullptr;
+  std::ptrdiff_t rows = 0, bytes = 0, row_bytes = 0;  // row_bytes: from row to row
+};
+
 // c = a b (+ bias) for rows and panels of c.
 template <class T>
 struct PanelProduct {
@@ -135,6 +141,8 @@ struct PanelProduct {
   Range segments{0, -1};
   // The segment at which the data of a and b begins; a.cols is still the length of the whole sum.
   std::ptrdiff_t data_segment = 0;
+  // What is read after each segment of b; without data: the next segment, which follows in memory.
+  Upcoming next{};
 };
 
 enum class GradientEnd : std::uint8_t { store, add, add_scaled };

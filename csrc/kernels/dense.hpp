@@ -30,7 +30,7 @@ void dense_forward(const DenseForward<T>& d) {
   activate({.rows = {0, z.rows}, .columns = {0, z.cols}});
 }
 
-// db = Σ_rows dz, in segments of 256 rows, each one chain, added in order.
+// db = Σ_rows dz, in the order of multiply_gradient, which computes it by the way if dw is requested too.
 template <class T>
 void sum_rows(Matrix<const T> dz, T* db) {
   parallel_ranges(dz.cols, 4 * kLanes<T>, 0.1 * static_cast<double>(dz.rows + 1),
@@ -38,11 +38,11 @@ void sum_rows(Matrix<const T> dz, T* db) {
                     for_each_vector<T>(end - begin, [&](std::ptrdiff_t offset, std::ptrdiff_t count) {
                       const std::ptrdiff_t j = begin + offset;
                       Vec<T> total{};
-                      for (std::ptrdiff_t i0 = 0; i0 < dz.rows; i0 += 256) {
+                      for (std::ptrdiff_t i0 = 0; i0 < dz.rows; i0 += kGradientDepth) {
                         Vec<T> part{};
-                        for (std::ptrdiff_t i = i0; i < smaller(dz.rows, i0 + 256); ++i)
+                        for (std::ptrdiff_t i = i0; i < smaller(dz.rows, i0 + kGradientDepth); ++i)
                           part += load_lanes(dz.data + i * dz.stride + j, count, T(0));
-                        total += part;
+                        total = i0 == 0 ? part : total + part;
                       }
                       store_lanes(db + j, total, count);
                     });
@@ -60,8 +60,9 @@ void dense_backward(const DenseBackward<T>& d) {
     d.activation->backward(d.v, d.dy, {data, d.dy.rows, d.dy.cols, d.dy.cols}, d.alpha);
     dz = {data, d.dy.rows, d.dy.cols, d.dy.cols};
   }
-  if (d.db != nullptr) sum_rows(dz, d.db);
-  if (d.dw.data != nullptr) multiply_gradient(d.x, dz, d.dw);
+  const bool together = d.dw.data != nullptr && d.dw.rows > 0 && dz.rows > 0;
+  if (d.db != nullptr && !together) sum_rows(dz, d.db);
+  if (d.dw.data != nullptr) multiply_gradient(d.x, dz, d.dw, d.db);
   if (d.dx.data != nullptr) multiply<T>({.a = dz, .b = d.w, .transposed = true, .c = d.dx}, [](const Rectangle<T>&) {});
 }
 

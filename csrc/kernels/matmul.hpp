@@ -15,25 +15,21 @@
 
 namespace lamina::LAMINA_ISA {
 
-// Segments of the sums that are computed at a time: kRowBlock rows of A then take half of a second-level cache of 1 MB
-// (float32), and stay there for all columns of B.
-constexpr std::ptrdiff_t kDepthSegments = 4;
-// Bytes of a packed block of B. All rows of A are multiplied by it, in blocks that are packed too if the block of B has
-// at least kWideColumns columns.
-constexpr std::ptrdiff_t kPackedBytes = 4 << 20;
-constexpr std::ptrdiff_t kWideColumns = 192;
-// Bytes of that block if A has fewer than kManyRows rows: it then stays in a second-level cache.
-constexpr std::ptrdiff_t kManyRows = 64, kNearBytes = 256 << 10;
+// Bytes of a packed block of A, a segment deep: it stays in the second-level cache for all columns of B.
+constexpr std::ptrdiff_t kPackedBytes = 256 << 10;
+// A is packed if B has at least so many columns.
+constexpr std::ptrdiff_t kWideColumns = 32;
+// Panels of a segment of B that are packed at a time: its rows may be a page apart, so each is read for both.
+constexpr std::ptrdiff_t kPanelsAtOnce = 2;
 // B is read in place for at most one tile of rows, or for at most kRowsInPlace rows if it takes more than kNearMatrix
 // bytes and so comes from beyond a second-level cache: its rows may be a page apart, which only packing reads well.
 constexpr std::ptrdiff_t kNearMatrix = 1 << 20, kRowsInPlace = kVectorRegisters == 32 ? 2 : 1;
 // Threads divide rows at multiples of this: whole tiles.
 constexpr std::ptrdiff_t kRowGrain = 12;
-// Most bytes of each packed operand of a gradient: half of a second-level cache of 1 MB.
-constexpr std::ptrdiff_t kGradientBytes = 512 << 10;
-// Rows that a gradient sums in one chain, and rows that are packed at a time.
+// Rows that a gradient sums in one chain; they are packed at a time.
 constexpr std::ptrdiff_t kGradientDepth = 128;
-constexpr std::ptrdiff_t kGradientRows = 4 * kGradientDepth;
+// Most bytes of the packed operands of a gradient: of dz, and of x, which all panels of dz read again.
+constexpr std::ptrdiff_t kGradientAcross = 256 << 10, kGradientDown = 128 << 10;
 // Fewer rows than this are propagated as dot products. The choice depends on the shape alone.
 constexpr std::ptrdiff_t kDotRows = 12;
 
@@ -52,40 +48,50 @@ template <class T>
   return static_cast<T*>(scratch(which, static_cast<std::size_t>(panels * rows * kPanelBytes)));
 }
 
-// Copies columns begin … end - 1 of rows first … first + rows - 1 into panels, padded with zeros.
+// Copies a row of `Count` panels of which `used` columns are used.
+template <class T, int Count>
+[[gnu::always_inline]] inline void copy_panels(const T* from, std::ptrdiff_t used, const Panels<T>& to,
+                                               std::ptrdiff_t panel, std::ptrdiff_t row) {
+#pragma GCC unroll 4
+  for (std::ptrdiff_t i = 0; i < Count; ++i)
+#pragma GCC unroll 8
+    for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v)
+      store(to.data + (panel + i) * to.panel_stride + row * kPanelWidth<T> + v * kLanes<T>,
+            load(from + i * used + v * kLanes<T>));
+}
+
+// Copies columns begin … end - 1 of rows first … first + rows - 1 into panels of `used` columns. The last one is padded
+// with zeros; what follows the used columns of the others is undefined.
 template <class T>
 Panels<T> pack_columns(const Matrix<const T>& m, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t begin,
-                       std::ptrdiff_t end, Scratch memory) {
-  constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  const std::ptrdiff_t panels = ceil_div(end - begin, width);
+                       std::ptrdiff_t end, Scratch memory, std::ptrdiff_t used = kPanelWidth<T>) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, lanes = kLanes<T>;
+  const std::ptrdiff_t panels = ceil_div(end - begin, used);
   const Panels<T> packed{pack_memory<T>(memory, panels, rows), rows, end - begin, rows * width, width};
   // A few panels at once: rows may be a page apart.
   for (std::ptrdiff_t group = 0; group < panels; group += kPanelsTogether) {
-    const std::ptrdiff_t group_end = smaller(panels, group + kPanelsTogether);
-    const std::ptrdiff_t column = begin + group * width, left = end - column;
+    const std::ptrdiff_t column = begin + group * used, left = end - column;
+    // Panels whose rows can be read as whole vectors.
+    const std::ptrdiff_t whole = left < width ? 0 : smaller(kPanelsTogether, (left - width) / used + 1);
     for (std::ptrdiff_t i = 0; i < rows; ++i) {
       const T* from = m.data + (first + i) * m.stride + column;
-      T* to = packed.data + group * packed.panel_stride + i * width;
-      if (left >= kPanelsTogether * width) {
+      if (whole == kPanelsTogether) {
         const T* later = from + (i + kRowsEarly < rows ? kRowsEarly * m.stride : 0);
-#pragma GCC unroll 4
-        for (std::ptrdiff_t panel = 0; panel < kPanelsTogether; ++panel) {
-#pragma GCC unroll 2
-          for (std::ptrdiff_t line = 0; line < kPanelBytes / kLineBytes; ++line)
-            __builtin_prefetch(later + panel * width + line * kLineElements<T>);
 #pragma GCC unroll 8
-          for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v)
-            store(to + panel * packed.panel_stride + v * kLanes<T>, load(from + panel * width + v * kLanes<T>));
-        }
+        for (std::ptrdiff_t line = 0; line < kPanelsTogether * kPanelBytes / kLineBytes; ++line)
+          __builtin_prefetch(later + line * kLineElements<T>);
+        copy_panels<T, kPanelsTogether>(from, used, packed, group, i);
         continue;
       }
-      for (std::ptrdiff_t panel = 0; panel < group_end - group; ++panel) {
-        const std::ptrdiff_t count = smaller(width, left - panel * width);
+      for (std::ptrdiff_t panel = 0; panel < whole; ++panel)
+        copy_panels<T, 1>(from + panel * used, used, packed, group + panel, i);
+      for (std::ptrdiff_t panel = whole; panel < kPanelsTogether && panel * used < left; ++panel) {
+        T* to = packed.data + (group + panel) * packed.panel_stride + i * width;
 #pragma GCC unroll 8
-        for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v)
-          store(to + panel * packed.panel_stride + v * kLanes<T>,
-                load_lanes(from + panel * width + v * kLanes<T>, smaller(kLanes<T>, larger(0, count - v * kLanes<T>)),
-                           T(0)));
+        for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v) {
+          const std::ptrdiff_t rest = left - panel * used - v * lanes;
+          store(to + v * lanes, load_lanes(from + panel * used + v * lanes, smaller(lanes, larger(0, rest)), T(0)));
+        }
       }
     }
   }
@@ -121,31 +127,69 @@ struct Rectangle {
   Range rows, columns;
 };
 
-// Computes segments segment_begin … segment_stop - 1 of the sums in columns begin … end - 1 and the rectangle's rows.
-// `b` holds these columns and segments of B. A wide product reads its rows of A many times, so it packs them: rows
-// whose distance is a power of two would push each other out of the caches.
+// Columns begin … end - 1 of a rectangle, for few rows: A and B are read in place.
 template <class T>
-void multiply_columns(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end,
-                      const Panels<const T>& b, std::ptrdiff_t segment_begin, std::ptrdiff_t segment_stop) {
+void multiply_in_place(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  panel_product<T>({.a = as_panels(Matrix<const T>{p.a.data, p.a.rows, p.a.cols, p.a.stride}),
+                    .b = as_panels(Matrix<const T>{p.b.data + begin, p.b.rows, end - begin, p.b.stride}),
+                    .c = as_panels(Matrix<T>{p.c.data + begin, p.c.rows, end - begin, p.c.stride}),
+                    .bias = p.bias == nullptr ? nullptr : p.bias + begin,
+                    .bias_panel = kPanelWidth<T>,
+                    .rows = r.rows,
+                    .panels = {0, ceil_div(end - begin, kPanelWidth<T>)}});
+}
+
+// Packs a segment of B, columns begin … end - 1.
+template <class T>
+Panels<const T> pack_segment(const Product<T>& p, std::ptrdiff_t segment, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  const std::ptrdiff_t k = segment * kSegment, depth = segment_end(p.depth(), segment, segment_count(p.depth())) - k;
+  return p.transposed ? pack_transposed(p.b, k, depth, begin, end, Scratch::packed_b)
+                      : pack_columns(p.b, k, depth, begin, end, Scratch::packed_b);
+}
+
+// The memory that pack_segment will read.
+template <class T>
+Upcoming segment_memory(const Product<T>& p, std::ptrdiff_t segment, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  constexpr std::ptrdiff_t size = static_cast<std::ptrdiff_t>(sizeof(T));
+  const std::ptrdiff_t k = segment * kSegment, depth = segment_end(p.depth(), segment, segment_count(p.depth())) - k;
+  if (p.transposed) return {p.b.data + begin * p.b.stride + k, end - begin, depth * size, p.b.stride * size};
+  return {p.b.data + k * p.b.stride + begin, depth, (end - begin) * size, p.b.stride * size};
+}
+
+// Columns begin … end - 1 of a rectangle, segment by segment. A few panels of a segment of B are packed just before all
+// rows of a block of A are multiplied by them: they then lie in a near cache, and the memory of the next ones is
+// prefetched meanwhile. The block of A is packed too, because it is read for each panel: rows whose distance is a power
+// of two would push each other out of the caches.
+template <class T>
+void multiply_packed(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  constexpr std::ptrdiff_t width = kPanelsAtOnce * kPanelWidth<T>;
+  constexpr std::ptrdiff_t most = kPackedBytes / kSegment / static_cast<std::ptrdiff_t>(sizeof(T));
+  const std::ptrdiff_t segments = segment_count(p.depth());
   const bool pack = end - begin >= kWideColumns && r.rows.size() > kRowGrain;
-  const std::ptrdiff_t block = pack ? kRowBlock : r.rows.size();
-  const std::ptrdiff_t first = segment_begin * kSegment,
-                       last = segment_end(p.depth(), segment_stop - 1, segment_count(p.depth()));
-  for (std::ptrdiff_t row = r.rows.begin; row < r.rows.end; row += block) {
-    const std::ptrdiff_t rows = smaller(block, r.rows.end - row);
-    const Matrix<const T> part{p.a.data + row * p.a.stride + first, rows, last - first, p.a.stride};
-    const Matrix<T> c{p.c.data + row * p.c.stride + begin, rows, end - begin, p.c.stride};
-    Panels<const T> a = pack ? pack_columns(part, 0, rows, 0, part.cols, Scratch::packed_a) : as_panels(part);
-    a.cols = p.depth();
-    panel_product<T>({.a = a,
-                      .b = b,
-                      .c = as_panels(c),
-                      .bias = p.bias == nullptr ? nullptr : p.bias + begin,
-                      .bias_panel = kPanelWidth<T>,
-                      .rows = {0, rows},
-                      .panels = {0, ceil_div(end - begin, kPanelWidth<T>)},
-                      .segments = {segment_begin, segment_stop},
-                      .data_segment = segment_begin});
+  const std::ptrdiff_t blocks = pack ? ceil_div(r.rows.size(), most) : 1;
+  const std::ptrdiff_t block = ceil_div(ceil_div(r.rows.size(), blocks), kRowGrain) * kRowGrain;
+  for (std::ptrdiff_t s = 0; s < segments; ++s) {
+    const std::ptrdiff_t k = s * kSegment, depth = segment_end(p.depth(), s, segments) - k;
+    for (std::ptrdiff_t row = r.rows.begin; row < r.rows.end; row += block) {
+      const std::ptrdiff_t rows = smaller(block, r.rows.end - row);
+      const Matrix<const T> part{p.a.data + row * p.a.stride + k, rows, depth, p.a.stride};
+      Panels<const T> a = pack ? pack_columns(part, 0, rows, 0, depth, Scratch::packed_a) : as_panels(part);
+      a.cols = p.depth();
+      for (std::ptrdiff_t column = begin; column < end; column += width) {
+        const std::ptrdiff_t column_end = smaller(end, column + width);
+        const Matrix<T> c{p.c.data + row * p.c.stride + column, rows, column_end - column, p.c.stride};
+        panel_product<T>({.a = a,
+                          .b = pack_segment(p, s, column, column_end),
+                          .c = as_panels(c),
+                          .bias = p.bias == nullptr ? nullptr : p.bias + column,
+                          .bias_panel = kPanelWidth<T>,
+                          .rows = {0, rows},
+                          .panels = {0, ceil_div(c.cols, kPanelWidth<T>)},
+                          .segments = {s, s + 1},
+                          .data_segment = s,
+                          .next = segment_memory(p, s, column_end, smaller(end, column_end + width))});
+      }
+    }
   }
 }
 
@@ -200,27 +244,13 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
   }
   std::ptrdiff_t begin = r.columns.begin;
   const std::ptrdiff_t b_bytes = p.depth() * (r.columns.end - begin) * static_cast<std::ptrdiff_t>(sizeof(T));
-  if (!p.transposed && r.rows.end - r.rows.begin <= (b_bytes <= kNearMatrix ? kMostTileRows : kRowsInPlace)) {
+  if (!p.transposed && r.rows.size() <= (b_bytes <= kNearMatrix ? kMostTileRows : kRowsInPlace)) {
     // Columns that fill whole vectors are read in place; the others are packed.
     const std::ptrdiff_t whole = r.columns.end - (r.columns.end - begin) % kLanes<T>;
-    const Matrix<const T> b{p.b.data + begin, p.b.rows, whole - begin, p.b.stride};
-    if (begin < whole) multiply_columns(p, r, begin, whole, as_panels(b), 0, segment_count(p.depth()));
+    if (begin < whole) multiply_in_place(p, r, begin, whole);
     begin = whole;
   }
-  const std::ptrdiff_t segments = segment_count(p.depth()), blocks = ceil_div(segments, kDepthSegments);
-  const std::ptrdiff_t bytes = r.rows.end - r.rows.begin < kManyRows ? kNearBytes : kPackedBytes;
-  const std::ptrdiff_t panels = bytes / kPanelBytes / (kDepthSegments * kSegment);
-  while (begin < r.columns.end) {
-    const std::ptrdiff_t end = smaller(r.columns.end, begin + panels * kPanelWidth<T>);
-    for (std::ptrdiff_t i = 0; i < blocks; ++i) {
-      const std::ptrdiff_t segment_begin = segments * i / blocks, segment_stop = segments * (i + 1) / blocks;
-      const std::ptrdiff_t k = segment_begin * kSegment, depth = segment_end(p.depth(), segment_stop - 1, segments) - k;
-      const Panels<T> b = p.transposed ? pack_transposed(p.b, k, depth, begin, end, Scratch::packed_b)
-                                       : pack_columns(p.b, k, depth, begin, end, Scratch::packed_b);
-      multiply_columns<T>(p, r, begin, end, b, segment_begin, segment_stop);
-    }
-    begin = end;
-  }
+  if (begin < r.columns.end) multiply_packed(p, r, begin, r.columns.end);
 }
 
 // Returns into how many parts the rows are divided; the columns are divided into `threads` / that many. A division
@@ -268,34 +298,57 @@ void multiply(const Product<T>& p, Finish&& finish) {
   });
 }
 
-// dw = xᵀ dz. A block of dw, a panel by a panel, stays in the nearest cache while the sums of all packed rows are added
-// to it.
+// Stores the sums of the columns of a panel, or adds them to `to`.
 template <class T>
-void multiply_gradient(const Matrix<const T>& x, const Matrix<const T>& dz, const Matrix<T>& dw) {
-  constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  const std::ptrdiff_t packed_rows = larger(1, smaller(kGradientRows, x.rows));
-  const std::ptrdiff_t block = larger(1, kGradientBytes / kPanelBytes / packed_rows) * width;
+void add_column_sums(const Panels<const T>& dz, std::ptrdiff_t panel, bool add, T* to) {
+  alignas(kLineBytes) T sums[kPanelWidth<T>];
+  panel_column_sums<T>(dz, {0, dz.rows}, panel, sums);
+  for_each_vector<T>(smaller(kPanelWidth<T>, dz.cols - panel * kPanelWidth<T>),
+                     [&](std::ptrdiff_t j, std::ptrdiff_t count) {
+                       Vec<T> sum = load(sums + j);
+                       if (add) sum = load_lanes(static_cast<const T*>(to) + j, count, T(0)) + sum;
+                       store_lanes(to + j, sum, count);
+                     });
+}
+
+// Columns of a panel of x that a gradient uses: whole tiles, if the last one would otherwise have fewer rows than hide
+// the latency of a multiply-add.
+template <class T>
+constexpr std::ptrdiff_t kGradientColumns =
+    kTileRows < 4 ? kPanelWidth<T> - kPanelWidth<T> % kTileRows : kPanelWidth<T>;
+
+// dw = xᵀ dz, and db = Σ_rows dz unless db is null.
+template <class T>
+void multiply_gradient(const Matrix<const T>& x, const Matrix<const T>& dz, const Matrix<T>& dw, T* db) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, used = kGradientColumns<T>;
+  const std::ptrdiff_t row_bytes = larger(1, smaller(kGradientDepth, x.rows)) * kPanelBytes;
+  const std::ptrdiff_t across = larger(1, kGradientAcross / row_bytes) * width,
+                       down = larger(1, kGradientDown / row_bytes) * used;
   divide_product<T>(dw.rows, dw.cols, x.rows, [&](const Rectangle<T>& r) {
-    for (std::ptrdiff_t begin = 0; begin == 0 || begin < x.rows; begin += kGradientRows) {
-      const std::ptrdiff_t rows = smaller(kGradientRows, x.rows - begin);
-      for (std::ptrdiff_t column = r.columns.begin; column < r.columns.end; column += block) {
-        const std::ptrdiff_t column_end = smaller(r.columns.end, column + block);
-        const Panels<T> right = pack_columns(dz, begin, rows, column, column_end, Scratch::packed_b);
-        for (std::ptrdiff_t in = r.rows.begin; in < r.rows.end; in += block) {
-          const std::ptrdiff_t in_end = smaller(r.rows.end, in + block);
-          const Panels<T> left = pack_columns(x, begin, rows, in, in_end, Scratch::packed_a);
-          const Panels<T> c =
-              as_panels(Matrix<T>{dw.data + in * dw.stride + column, in_end - in, column_end - column, dw.stride});
-          for (std::ptrdiff_t above = 0; above * width < left.cols; ++above)
-            for (std::ptrdiff_t panel = 0; panel * width < right.cols; ++panel)
-              for (std::ptrdiff_t row = 0; row == 0 || row < rows; row += kGradientDepth)
-                panel_gradient<T>({.x = left,
-                                   .dz = right,
-                                   .dw = c,
-                                   .rows = {row, smaller(rows, row + kGradientDepth)},
-                                   .x_panels = {above, above + 1},
-                                   .panels = {panel, panel + 1},
-                                   .end = begin + row == 0 ? GradientEnd::store : GradientEnd::add});
+    for (std::ptrdiff_t begin = 0; begin == 0 || begin < x.rows; begin += kGradientDepth) {
+      const std::ptrdiff_t rows = smaller(kGradientDepth, x.rows - begin);
+      for (std::ptrdiff_t column = r.columns.begin; column < r.columns.end; column += across) {
+        const std::ptrdiff_t columns = smaller(r.columns.end - column, across), panels = ceil_div(columns, width);
+        const Panels<T> right = pack_columns(dz, begin, rows, column, column + columns, Scratch::packed_b);
+        for (std::ptrdiff_t panel = 0; db != nullptr && r.rows.begin == 0 && panel < panels; ++panel)
+          add_column_sums<T>(right, panel, begin > 0, db + column + panel * width);
+        for (std::ptrdiff_t in = r.rows.begin; in < r.rows.end; in += down) {
+          const std::ptrdiff_t in_end = smaller(r.rows.end, in + down);
+          const Panels<T> left = pack_columns(x, begin, rows, in, in_end, Scratch::packed_a, used);
+          // A panel of dz stays in the nearest cache while the panels of x follow each other.
+          for (std::ptrdiff_t panel = 0; panel < panels; ++panel) {
+            for (std::ptrdiff_t i = in; i < in_end; i += used) {
+              T* to = dw.data + i * dw.stride + column;
+              panel_gradient<T>({.x = {left.data + (i - in) / used * left.panel_stride, rows, smaller(used, in_end - i),
+                                       left.panel_stride, width},
+                                 .dz = right,
+                                 .dw = as_panels(Matrix<T>{to, smaller(used, in_end - i), columns, dw.stride}),
+                                 .rows = {0, rows},
+                                 .x_panels = {0, 1},
+                                 .panels = {panel, panel + 1},
+                                 .end = begin == 0 ? GradientEnd::store : GradientEnd::add});
+            }
+          }
         }
       }
     }

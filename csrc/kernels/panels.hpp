@@ -45,9 +45,43 @@ template <class T, class Body>
   }
 }
 
+// Divides memory that is needed next among the tiles of a product. A tile prefetches a few neighbouring cache lines of
+// each of kRowsPrefetched rows.
+class Prefetching {
+ public:
+  // `height`: rows of a tile.
+  [[gnu::always_inline]] Prefetching(const Upcoming& next, std::ptrdiff_t height)
+      : next_(next), bytes_(prefetched_lines(static_cast<int>(height)) * kLineBytes) {}
+
+  template <class T>
+  [[gnu::always_inline]] void give(PanelTile<T>& t) {
+    t.ahead = static_cast<const char*>(next_.data) + row_ * next_.row_bytes + byte_;
+    t.ahead_step = next_.row_bytes;
+    if (byte_ >= next_.bytes) {  // nothing is left
+      t.ahead_step = 0;
+      t.ahead = static_cast<const char*>(next_.data);
+    } else if ((row_ += kRowsPrefetched) >= next_.rows) {
+      row_ = 0;
+      byte_ += bytes_;
+    }
+  }
+
+ private:
+  static constexpr std::ptrdiff_t kRowsPrefetched = kSegment / kUnrolled;
+
+  Upcoming next_;
+  std::ptrdiff_t bytes_, row_ = 0, byte_ = 0;
+};
+
+// `size` contiguous numbers, as rows of as many lines as a tile of that height prefetches at a time.
+template <class T>
+[[gnu::always_inline]] inline Upcoming contiguous(const T* data, std::ptrdiff_t size, std::ptrdiff_t height) {
+  const std::ptrdiff_t bytes = prefetched_lines(static_cast<int>(height)) * kLineBytes;
+  return {data, ceil_div(size * static_cast<std::ptrdiff_t>(sizeof(T)), bytes), bytes, bytes};
+}
+
 template <class T>
 void panel_product(const PanelProduct<T>& p) {
-  constexpr std::ptrdiff_t size = static_cast<std::ptrdiff_t>(sizeof(T));
   const std::ptrdiff_t depth = p.a.cols;
   const std::ptrdiff_t segments = segment_count(depth), last = p.segments.end < 0 ? segments : p.segments.end;
   PanelTile<T> t{};
@@ -59,35 +93,48 @@ void panel_product(const PanelProduct<T>& p) {
   t.c_panel = p.c.panel_stride;
   t.bias_panel = p.bias_panel;
   t.floor = p.floor;
+  Prefetching ahead({}, 1);
+  bool given = false;
   for (std::ptrdiff_t block = p.rows.begin; block < p.rows.end; block += kRowBlock) {
     const std::ptrdiff_t rows = smaller(kRowBlock, p.rows.end - block);
     const int most = rows <= kMostTileRows ? panel_vectors(static_cast<int>(rows)) : kTileVectors;
     for_each_group<T>(p.panels.begin, p.panels.end, p.c.cols, most,
                       [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
-                        const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors));
-                        // Each tile prefetches its share of B's next segment, which follows in memory.
-                        t.ahead_step = smaller(kLineBytes, ceil_div(p.b.row_stride * size, tiles));
+                        const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors)), low = rows / tiles,
+                                             taller = rows % tiles;
                         t.b = p.b.data + panel * p.b.panel_stride + offset;
                         t.bias = p.bias == nullptr ? nullptr : p.bias + panel * p.bias_panel + offset;
                         t.cols = columns;
+                        t.streams = tiles == 1;
+                        if (p.next.data != nullptr && !given) ahead = Prefetching(p.next, low);
+                        given = true;
                         for (std::ptrdiff_t s = p.segments.begin; s < last; ++s) {
                           t.k_begin = (s - p.data_segment) * kSegment;
                           t.k_end = segment_end(depth, s, segments) - p.data_segment * kSegment;
                           t.end = s == 0 ? TileEnd::store : TileEnd::add;
                           t.clamp = p.clamp && s + 1 == segments;
-                          t.ahead = t.b + t.k_end * p.b.row_stride;
-                          T* c = p.c.data + panel * p.c.panel_stride + offset;
+                          t.a = p.a.data + block * p.a.row_stride;
+                          t.c = p.c.data + panel * p.c.panel_stride + offset + block * p.c.row_stride;
+                          if (p.next.data == nullptr)
+                            ahead = Prefetching(contiguous(t.b + t.k_end * t.b_row, kSegment * t.b_row, low), low);
                           for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
-                            const std::ptrdiff_t begin = rows * tile / tiles,
-                                                 height = rows * (tile + 1) / tiles - begin;
-                            t.a = p.a.data + (block + begin) * p.a.row_stride;
-                            t.c = c + (block + begin) * p.c.row_stride;
+                            const std::ptrdiff_t height = tile < taller ? low + 1 : low;
+                            ahead.give(t);
                             kPanelTiles<T>.plain[height - 1][log2_of(vectors)](t);
-                            t.ahead += kSegment * t.ahead_step / size;
+                            t.a += height * t.a_row;
+                            t.c += height * t.c_row;
                           }
                         }
                       });
   }
+}
+
+// Prefetches rows of at most a panel's width, to be written.
+template <class T>
+[[gnu::always_inline]] inline void prefetch_rows(const T* first, std::ptrdiff_t stride, std::ptrdiff_t rows,
+                                                 std::ptrdiff_t cols) {
+  for (std::ptrdiff_t i = 0; i < rows; ++i)
+    for (std::ptrdiff_t j = 0; j < cols; j += kLineElements<T>) __builtin_prefetch(first + i * stride + j, 1);
 }
 
 template <class T>
@@ -101,25 +148,36 @@ void panel_gradient(const PanelGradient<T>& p) {
   t.k_end = p.rows.end;
   t.end = p.end == GradientEnd::store ? TileEnd::store : p.end == GradientEnd::add ? TileEnd::add : TileEnd::add_scaled;
   t.factor = p.factor;
-  // A tile prefetches the part of dw that the next tile adds to.
-  t.ahead_step = smaller(kLineBytes, ceil_div(kTileRows * kPanelBytes, larger(1, p.rows.end - p.rows.begin)));
+  const bool contiguous_rows = p.dw.row_stride == width;
+  const auto block = [&](std::ptrdiff_t panel, std::ptrdiff_t above) {
+    return p.dw.data + (panel - p.dw_panel) * p.dw.panel_stride + (above - p.dw_x_panel) * width * p.dw.row_stride;
+  };
   for (std::ptrdiff_t panel = p.panels.begin; panel < p.panels.end; ++panel) {
     for (std::ptrdiff_t above = p.x_panels.begin; above < p.x_panels.end; ++above) {
       const std::ptrdiff_t rows = smaller(width, p.x.cols - above * width);
       for_each_group<T>(panel, panel + 1, p.dz.cols, kTileVectors,
                         [&](std::ptrdiff_t, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
-                          const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors));
+                          const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors)), low = rows / tiles,
+                                               taller = rows % tiles;
+                          t.a = p.x.data + above * p.x.panel_stride;
                           t.b = p.dz.data + panel * p.dz.panel_stride + offset;
+                          t.c = block(panel, above) + offset;
                           t.cols = columns;
-                          const T* x = p.x.data + above * p.x.panel_stride;
-                          T* dw = p.dw.data + (panel - p.dw_panel) * p.dw.panel_stride +
-                                  (above - p.dw_x_panel) * width * p.dw.row_stride + offset;
                           for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
-                            const std::ptrdiff_t begin = rows * tile / tiles, end = rows * (tile + 1) / tiles;
-                            t.a = x + begin;
-                            t.c = dw + begin * p.dw.row_stride;
-                            t.ahead = dw + end * p.dw.row_stride;
-                            kPanelTiles<T>.transposed[end - begin - 1][log2_of(vectors)](t);
+                            const std::ptrdiff_t height = tile < taller ? low + 1 : low;
+                            // The rows of the next tile, which may be the first of the next panel.
+                            const T* next = t.c + height * t.c_row;
+                            if (tile + 1 == tiles && above + 1 == p.x_panels.end && panel + 1 < p.panels.end)
+                              next = block(panel + 1, p.x_panels.begin);
+                            if (contiguous_rows) {
+                              Prefetching(contiguous(next, height * width, height), height).give(t);
+                            } else {
+                              t.ahead = reinterpret_cast<const char*>(next);
+                              prefetch_rows(next, t.c_row, height, columns);
+                            }
+                            kPanelTiles<T>.transposed[height - 1][log2_of(vectors)](t);
+                            t.a += height;
+                            t.c += height * t.c_row;
                           }
                         });
     }

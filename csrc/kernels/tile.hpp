@@ -57,79 +57,163 @@ struct PanelTile {
   T factor;
   bool clamp;  // C = max(C, floor) at the end
   T floor;
-  // Memory that is needed next: one cache line of it is prefetched for each k, `ahead_step` bytes after the one for
-  // the k before.
-  const T* ahead;
+  bool streams;  // B is read for this tile alone
+  // Memory that is needed next: for every kUnrolled values of k, prefetched_lines(R) cache lines of it are
+  // prefetched, each time `ahead_step` bytes after the time before.
+  const char* ahead;
   std::ptrdiff_t ahead_step;
 };
+
+// Keeps the compiler from replacing a pointer by several, which it would have to advance one by one.
+template <class T>
+[[gnu::always_inline]] inline void keep(const T*& pointer) {
+  __asm__("" : "+r"(pointer));
+}
+
+// Adds the products for `Steps` values of k to the sums; left(i, u) and right(v, u) are the operands for the u-th of
+// them. It keeps the operand that needs fewer registers.
+template <class T, int R, int V, int Steps, class Left, class Right>
+[[gnu::always_inline]] inline void add_products(Vec<T> (&sum)[R][V], const Left& left, const Right& right) {
+#pragma GCC unroll 8
+  for (int u = 0; u < Steps; ++u) {
+    if constexpr (V <= R) {
+      Vec<T> kept[V];
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) kept[v] = right(v, u);
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const Vec<T> one = left(i, u);
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[i][v] = fma(one, kept[v], sum[i][v]);
+      }
+    } else {
+      Vec<T> kept[R];
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) kept[i] = left(i, u);
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        const Vec<T> one = right(v, u);
+#pragma GCC unroll 16
+        for (int i = 0; i < R; ++i) sum[i][v] = fma(kept[i], one, sum[i][v]);
+      }
+    }
+  }
+}
+
+// In tiles that are at least half as large as possible k is unrolled, so that pointers, prefetches and the loop cost
+// little beside the multiply-adds. Instruction sets without fused multiply-adds (before 2013) do without.
+constexpr int kUnrolled = 4;
+constexpr int unrolled_steps(int rows, int vectors) {
+  return kFusedMultiplyAdd && 2 * rows * vectors >= kAccumulators ? kUnrolled : 1;
+}
+// Cache lines that a tile prefetches at a time: more if it has more rows, because fewer tiles share the work.
+constexpr int prefetched_lines(int rows) { return (rows + 3) / 4; }
+
+template <int Lines>
+[[gnu::always_inline]] inline void prefetch_lines(const char* first) {
+#pragma GCC unroll 12
+  for (int line = 0; line < Lines; ++line) __builtin_prefetch(first + line * kLineBytes);
+}
+
+// The sums of a tile whose rows of A and B follow each other in panels: all operands for several values of k have
+// constant distances from one pointer each.
+template <class T, int R, int V, bool Transposed>
+[[gnu::always_inline]] inline void sum_packed(const PanelTile<T>& t, Vec<T> (&sum)[R][V]) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  constexpr std::ptrdiff_t across = Transposed ? 1 : width, along = Transposed ? width : 1;  // of A
+  constexpr int steps = unrolled_steps(R, V);
+  const T* a;
+  const T* b = t.b + t.k_begin * width;
+  const char* ahead = t.ahead;
+  // The next tile reads the rows of A below this tile's. They are prefetched too: the few lines of a small tile at the
+  // beginning of a panel, those of a large one evenly. Tiles of few rows have none below.
+  constexpr bool fetch_below = !Transposed && 2 * R >= tile_rows(V), evenly = kVectorRegisters == 32;
+  const auto left = [&](int i, int u) { return broadcast<T>(a[i * across + u * along]); };
+  const auto right = [&](int v, int u) { return load(b + u * width + v * kLanes<T>); };
+  // The range of k begins with a panel of A, where k runs along it.
+  const T* first = Transposed ? t.a + t.k_begin * width : t.a + t.k_begin / width * t.a_panel;
+  const std::ptrdiff_t most = Transposed ? t.k_end - t.k_begin : width;
+  for (std::ptrdiff_t rest = t.k_end - t.k_begin; rest > 0; rest -= most, first += t.a_panel) {
+    const std::ptrdiff_t count = smaller(rest, most);
+    a = first;
+    [[maybe_unused]] const char* below = reinterpret_cast<const char*>(first + R * width);
+    if constexpr (fetch_below && !evenly) prefetch_lines<2 * R>(below);
+    for (std::ptrdiff_t whole = count / steps; whole > 0; --whole) {
+      if constexpr (steps > 1) {
+        prefetch_lines<prefetched_lines(R)>(ahead);
+        ahead += t.ahead_step;
+      }
+      if constexpr (fetch_below && evenly) {
+        prefetch_lines<prefetched_lines(R)>(below);
+        below += steps * R * static_cast<std::ptrdiff_t>(sizeof(T));
+      }
+      add_products<T, R, V, steps>(sum, left, right);
+      a += steps * along;
+      b += steps * width;
+      keep(a);
+      keep(b);
+    }
+#pragma GCC unroll 1
+    for (std::ptrdiff_t last = count % steps; last > 0; --last) {
+      add_products<T, R, V, 1>(sum, left, right);
+      a += along;
+      b += width;
+    }
+  }
+}
+
+// The sums of any tile. Reading B from memory limits a product of a few rows, so rows of B are prefetched early.
+template <class T, int R, int V, bool Transposed>
+[[gnu::always_inline]] inline void sum_strided(const PanelTile<T>& t, Vec<T> (&sum)[R][V]) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, lanes = kLanes<T>;
+  constexpr int span = V * lanes > width ? static_cast<int>(V * lanes / width) : 1, groups = (R + 2) / 3;
+  constexpr int line = static_cast<int>(larger(1, kLineElements<T> / lanes));  // vectors of a cache line
+  const std::ptrdiff_t a_row = t.a_row, b_row = t.b_row;
+  const std::ptrdiff_t across = Transposed ? 1 : a_row, along = Transposed ? a_row : 1;
+  const T *a[groups], *b[span];
+#pragma GCC unroll 8
+  for (int s = 0; s < span; ++s) b[s] = t.b + s * t.b_panel + t.k_begin * b_row;
+  const auto place = [&](int v) { return b[v * lanes / width] + v * lanes % width; };
+  const T* first = Transposed ? t.a + t.k_begin * a_row : t.a + t.k_begin / width * t.a_panel;
+  const std::ptrdiff_t most = Transposed ? t.k_end - t.k_begin : width;
+  for (std::ptrdiff_t rest = t.k_end - t.k_begin; rest > 0; rest -= most, first += t.a_panel) {
+#pragma GCC unroll 16
+    for (int g = 0; g < groups; ++g) a[g] = first + 3 * g * across;
+#pragma GCC unroll 1
+    for (std::ptrdiff_t last = smaller(rest, most); last > 0; --last) {
+      if constexpr (!Transposed) {
+#pragma GCC unroll 8
+        for (int v = 0; v < V; v += line) __builtin_prefetch(place(v) + kRowsAhead * b_row);
+      }
+      add_products<T, R, V, 1>(
+          sum, [&](int i, int) { return broadcast<T>(a[i / 3][i % 3 * across]); },
+          [&](int v, int) { return load(place(v)); });
+#pragma GCC unroll 16
+      for (int g = 0; g < groups; ++g) a[g] += along;
+#pragma GCC unroll 8
+      for (int s = 0; s < span; ++s) b[s] += b_row;
+    }
+  }
+}
 
 template <class T, int R, int V, bool Transposed>
 void panel_tile(const PanelTile<T>& t) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>, lanes = kLanes<T>;
-  constexpr int span = V * lanes > width ? static_cast<int>(V * lanes / width) : 1;
   const auto place = [](int v, std::ptrdiff_t panel) { return v * lanes / width * panel + v * lanes % width; };
   Vec<T> sum[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) sum[i][v] = Vec<T>{};
-
-  const T* b[span];
-#pragma GCC unroll 8
-  for (int s = 0; s < span; ++s) b[s] = t.b + s * t.b_panel + t.k_begin * t.b_row;
-  const char* ahead = reinterpret_cast<const char*>(t.ahead);
-  constexpr int groups = (R + 2) / 3;
-  // Prefetches the rows of A below this tile's, which the next tile reads: R elements for each k, so that R rows of a
-  // panel are complete after a panel. Tiles of few rows have no tile below them.
-  constexpr bool fetch_below = !Transposed && 2 * R >= tile_rows(V);
-  const std::ptrdiff_t row = Transposed ? 1 : t.a_row, step = Transposed ? t.a_row : 1;
-  const std::ptrdiff_t below_step = t.a_row == width ? R : 0;  // rows that are not contiguous are left to the hardware
-  for (std::ptrdiff_t k = t.k_begin; k < t.k_end;) {
-    const std::ptrdiff_t stop = Transposed ? t.k_end : smaller(t.k_end, (k / width + 1) * width);
-    const T* first = Transposed ? t.a + k * t.a_row : t.a + k / width * t.a_panel + k % width;
-    const T* a[groups];
-#pragma GCC unroll 16
-    for (int g = 0; g < groups; ++g) a[g] = first + 3 * g * row;
-    const T* below = first + R * t.a_row;
-    for (; k < stop; ++k) {
-      if constexpr (fetch_below) {
-        __builtin_prefetch(below);
-        below += below_step;
-      }
-      if constexpr (V == kWidestTile) {  // limited by reading B from memory: fetches rows of B early
-#pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) __builtin_prefetch(b[v * lanes / width] + v * lanes % width + kRowsAhead * t.b_row);
-      } else {
-        __builtin_prefetch(ahead);
-        ahead += t.ahead_step;
-      }
-      if constexpr (V <= R) {  // keeps the operand that needs fewer registers
-        Vec<T> right[V];
-#pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) right[v] = load(b[v * lanes / width] + v * lanes % width);
-#pragma GCC unroll 16
-        for (int i = 0; i < R; ++i) {
-          const Vec<T> left = broadcast<T>(a[i / 3][(i % 3) * row]);
-#pragma GCC unroll 16
-          for (int v = 0; v < V; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
-        }
-      } else {
-        Vec<T> left[R];
-#pragma GCC unroll 16
-        for (int i = 0; i < R; ++i) left[i] = broadcast<T>(a[i / 3][(i % 3) * row]);
-#pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) {
-          const Vec<T> right = load(b[v * lanes / width] + v * lanes % width);
-#pragma GCC unroll 16
-          for (int i = 0; i < R; ++i) sum[i][v] = fma(left[i], right, sum[i][v]);
-        }
-      }
-#pragma GCC unroll 16
-      for (int g = 0; g < groups; ++g) a[g] += step;
-#pragma GCC unroll 8
-      for (int s = 0; s < span; ++s) b[s] += t.b_row;
+  constexpr bool unrolled = V * lanes <= width && unrolled_steps(R, V) > 1;
+  bool summed = false;
+  if constexpr (unrolled) {
+    if (t.a_row == width && t.b_row == width && !t.streams) {
+      sum_packed<T, R, V, Transposed>(t, sum);
+      summed = true;
     }
   }
+  if (!summed) sum_strided<T, R, V, Transposed>(t, sum);
 
   // Finishes the sums. Each branch is taken once for the whole tile, not for every element.
   const std::ptrdiff_t last = t.cols - (V - 1) * lanes;
