@@ -13,9 +13,12 @@ elseif(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   list(APPEND lamina_kernel_flags -Wno-pass-failed -Wno-unknown-pragmas)
 endif()
 
+# -O2 for float64: a seventh smaller, and 1 to 4 % more instructions, where few users are.
 function(lamina_add_isa name)
-  target_sources(lamina_kernels PRIVATE csrc/isa/${name}.cpp)
+  target_sources(lamina_kernels PRIVATE csrc/isa/${name}.cpp csrc/isa/${name}_float64.cpp)
   set_source_files_properties(csrc/isa/${name}.cpp PROPERTIES COMPILE_OPTIONS "${lamina_kernel_flags};${ARGN}")
+  set_source_files_properties(csrc/isa/${name}_float64.cpp PROPERTIES COMPILE_OPTIONS
+                              "${lamina_kernel_flags};${ARGN};$<$<CONFIG:Release>:-O2>")
 endfunction()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")

@@ -154,7 +154,7 @@ template <class T>
 struct PanelGradient {
   Panels<const T> x;   // (n, in)
   Panels<const T> dz;  // (n, out), last panel padded
-  Panels<T> dw;        // row_stride == width
+  Panels<T> dw;        // (in, out)
   Range rows, x_panels, panels;
   std::ptrdiff_t dw_x_panel = 0, dw_panel = 0;
   GradientEnd end = GradientEnd::store;
@@ -350,7 +350,7 @@ struct KernelTable {
   int vector_bytes;
   int activation_count, loss_count, metric_count, optimizer_count;
   Kernels<float> f32;
-  Kernels<double> f64;
+  const Kernels<double>& f64;
   // The first row whose label is not in [0, classes), or -1.
   std::ptrdiff_t (*first_label_outside)(Labels labels, std::ptrdiff_t classes);
   // A uniformly random order of 0 … size - 1.

@@ -4,8 +4,12 @@
 
 namespace lamina {
 
+namespace avx2 {
+extern const Kernels<double> kFloat64;  // in avx2_float64.cpp
+}
+
 const KernelTable& avx2_table() {
-  static constexpr KernelTable table = avx2::make_table("avx2");
+  static constexpr KernelTable table = avx2::make_table("avx2", avx2::kFloat64);
   return table;
 }
 

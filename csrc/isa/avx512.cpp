@@ -4,8 +4,12 @@
 
 namespace lamina {
 
+namespace avx512 {
+extern const Kernels<double> kFloat64;  // in avx512_float64.cpp
+}
+
 const KernelTable& avx512_table() {
-  static constexpr KernelTable table = avx512::make_table("avx512");
+  static constexpr KernelTable table = avx512::make_table("avx512", avx512::kFloat64);
   return table;
 }
 

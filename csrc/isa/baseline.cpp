@@ -4,8 +4,12 @@
 
 namespace lamina {
 
+namespace baseline {
+extern const Kernels<double> kFloat64;  // in baseline_float64.cpp
+}
+
 const KernelTable& baseline_table() {
-  static constexpr KernelTable table = baseline::make_table("baseline");
+  static constexpr KernelTable table = baseline::make_table("baseline", baseline::kFloat64);
   return table;
 }
 

@@ -4,8 +4,12 @@
 
 namespace lamina {
 
+namespace neon {
+extern const Kernels<double> kFloat64;  // in neon_float64.cpp
+}
+
 const KernelTable& neon_table() {
-  static constexpr KernelTable table = neon::make_table("neon");
+  static constexpr KernelTable table = neon::make_table("neon", neon::kFloat64);
   return table;
 }
 

@@ -462,18 +462,31 @@ template <class Activation, class T>
     });
 }
 
+// The division among threads exists once for all activations.
+template <class T>
+[[gnu::noinline]] void forward_in_parts(const Matrix<const T>& x, const Matrix<T>& y, T alpha,
+                                        void (*activate_part)(Matrix<const T>, Matrix<T>, T)) {
+  for_each_part<T>(x.rows, x.cols, x.stride == x.cols && y.stride == x.cols,
+                   [&](auto... part) { activate_part(part_of(x, part...), part_of(y, part...), alpha); });
+}
+template <class T>
+[[gnu::noinline]] void backward_in_parts(const Matrix<const T>& v, const Matrix<const T>& dy, const Matrix<T>& dx,
+                                         T alpha,
+                                         void (*propagate_part)(Matrix<const T>, Matrix<const T>, Matrix<T>, T)) {
+  const bool packed = v.stride == v.cols && dy.stride == v.cols && dx.stride == v.cols;
+  for_each_part<T>(v.rows, v.cols, packed, [&](auto... part) {
+    propagate_part(part_of(v, part...), part_of(dy, part...), part_of(dx, part...), alpha);
+  });
+}
+
 template <class Activation, class T>
 void activation_forward(Matrix<const T> x, Matrix<T> y, T alpha) {
-  for_each_part<T>(x.rows, x.cols, x.stride == x.cols && y.stride == x.cols,
-                   [&](auto... part) { activate<Activation, T>(part_of(x, part...), part_of(y, part...), alpha); });
+  forward_in_parts<T>(x, y, alpha, activate<Activation, T>);
 }
 
 template <class Activation, class T>
 void activation_backward(Matrix<const T> v, Matrix<const T> dy, Matrix<T> dx, T alpha) {
-  const bool packed = v.stride == v.cols && dy.stride == v.cols && dx.stride == v.cols;
-  for_each_part<T>(v.rows, v.cols, packed, [&](auto... part) {
-    propagate<Activation, T>(part_of(v, part...), part_of(dy, part...), part_of(dx, part...), alpha);
-  });
+  backward_in_parts<T>(v, dy, dx, alpha, propagate<Activation, T>);
 }
 
 }  // namespace lamina::LAMINA_ISA

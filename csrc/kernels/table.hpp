@@ -134,20 +134,19 @@ constexpr Kernels<T> make_kernels() {
   return k;
 }
 
-constexpr KernelTable make_table(const char* isa) {
-  KernelTable table{};
-  table.isa = isa;
-  table.vector_bytes = static_cast<int>(kVectorBytes);
-  table.activation_count = ElementActivations::size + RowActivations::size;
-  table.loss_count = ElementLosses::size + RowLosses::size;
-  table.metric_count = Metrics::size;
-  table.optimizer_count = Optimizers::size;
-  table.f32 = make_kernels<float>();
-  table.f64 = make_kernels<double>();
-  table.first_label_outside = first_label_outside;
-  table.permutation = permutation;
-  table.multiply_add_peak = multiply_add_peak;
-  return table;
+// The kernels for float64 lie in a translation unit of their own, so that two cores can compile an instruction set.
+constexpr KernelTable make_table(const char* isa, const Kernels<double>& float64) {
+  return {.isa = isa,
+          .vector_bytes = static_cast<int>(kVectorBytes),
+          .activation_count = ElementActivations::size + RowActivations::size,
+          .loss_count = ElementLosses::size + RowLosses::size,
+          .metric_count = Metrics::size,
+          .optimizer_count = Optimizers::size,
+          .f32 = make_kernels<float>(),
+          .f64 = float64,
+          .first_label_outside = first_label_outside,
+          .permutation = permutation,
+          .multiply_add_peak = multiply_add_peak};
 }
 
 }  // namespace lamina::LAMINA_ISA

@@ -26,7 +26,8 @@ def main() -> int:
     checked = offenders = 0
     for line in listing.splitlines():
         if header := re.match(r"(\w+)\.cpp\.o(bj)?:$", line):
-            isa = header[1] if header[1] in ISAS else None
+            unit = header[1].removesuffix("_float64")
+            isa = unit if unit in ISAS else None
         parts = line.split(maxsplit=2)
         if isa is None or len(parts) != 3 or parts[1] not in "TtWwVvuBbDdRr":
             continue

@@ -1,0 +1,9 @@
+#define LAMINA_ISA avx512
+#include "kernels/table.hpp"
+
+namespace lamina::avx512 {
+
+extern const Kernels<double> kFloat64;
+constinit const Kernels<double> kFloat64 = make_kernels<double>();
+
+}  // namespace lamina::avx512
