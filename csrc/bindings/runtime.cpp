@@ -5,6 +5,7 @@
 
 #include "bindings/arguments.hpp"
 #include "bindings/register.hpp"
+#include "core/caches.hpp"
 #include "core/cpu.hpp"
 #include "core/threads.hpp"
 #include "core/workspace.hpp"
@@ -47,6 +48,7 @@ void register_runtime(py::module_& module) {
       .def("__enter__", [](DefaultMode& self) { self.mode.emplace(); })
       .def("__exit__", [](DefaultMode& self, const py::args&) { self.mode.reset(); });
   kernels();  // chooses the table now, so that a wrong LAMINA_ISA raises at import
+  check_caches();
   initialize_threads();
   module.def("isa", [] { return std::string(kernels().isa); });
   module.def("available_isas", available_isas);
@@ -54,6 +56,12 @@ void register_runtime(py::module_& module) {
   module.def("vector_bytes", [] { return kernels().vector_bytes; });
   module.def("compiler", compiler);
   module.def("usable_cpus", usable_cpus);
+  module.def("caches", [] {
+    py::list levels;
+    for (const Cache& cache : {caches().first, caches().second, caches().last})
+      levels.append(py::make_tuple(cache.bytes, cache.cpus));
+    return levels;
+  });
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("threads"));
   module.def("scratch_bytes", scratch_bytes);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/caches.hpp"
 #include "engine/gradients.hpp"
 
 namespace lamina::engine {
@@ -10,25 +11,26 @@ namespace {
 // Measured on a Zen 4 EPYC (2 cores); they need to be right only within a factor of two.
 constexpr double kShareOfPeak = 0.6;  // of one multiply-add a cycle and lane, at kGigahertz
 constexpr double kGigahertz = 3.5;
-constexpr double kBarrier = 350;      // ns, two threads: two cache lines go from core to core
-constexpr double kWake = 3000;        // ns to start a team that looks for work
-constexpr double kLayer = 800;        // ns for each layer of a prediction by a team
-constexpr double kNearBytes = 40;     // bytes a ns from the second-level cache
-constexpr double kFarBytes = 12;      // bytes a ns from beyond it
-constexpr double kForeignBytes = 10;  // bytes a ns from a cache of the core that has written them
-constexpr std::ptrdiff_t kNearCache = 1 << 20;
+constexpr double kBarrier = 350;           // ns, two threads: two cache lines go from core to core
+constexpr double kWake = 3000;             // ns to start a team that looks for work
+constexpr double kLayer = 800;             // ns for each layer of a prediction by a team
+constexpr double kNearBytes = 40;          // bytes a ns from the second-level cache
+constexpr double kFarBytes = 12;           // bytes a ns from beyond it
+constexpr double kForeignBytes = 10;       // bytes a ns from a cache of the core that has written them
 constexpr std::ptrdiff_t kHalfPanel = 16;  // rows; fewer are not divided
-// For predictions: bytes a ns of weights read from caches and from memory, the size of the caches, the fewest rows of a
-// member, and the share of one thread's time below which a team is used.
+// For predictions: bytes a ns of weights read from caches and from memory, the share of the last cache that weights may
+// take, the fewest rows of a member, and the share of one thread's time below which a team is used.
 constexpr double kCacheBytes = 75, kMemoryBytes = 18;
-constexpr std::ptrdiff_t kLastCache = 24 << 20;
+constexpr double kShareOfLast = 0.75;
 constexpr double kFewestRows = 4, kWorthwhile = 0.8;
 
 double nanoseconds(double multiply_adds, int vector_bytes) {
   return multiply_adds / (kShareOfPeak * kGigahertz * vector_bytes / 4.0);
 }
 
-double transfer(double bytes) { return bytes / (bytes > kNearCache ? kFarBytes : kNearBytes); }
+double transfer(double bytes) {
+  return bytes / (bytes > static_cast<double>(caches().second.share()) ? kFarBytes : kNearBytes);
+}
 
 // Nanoseconds that a step of a team loses to barriers and to reading bytes that other members have written.
 double lost(int threads, double barriers, double bytes) {
@@ -80,7 +82,7 @@ StepPlan plan_prediction(const StepShape& shape, int most_threads) {
   const double rows = static_cast<double>(shape.rows), weights = static_cast<double>(shape.parameter_bytes);
   const double work = nanoseconds(shape.work * rows, shape.vector_bytes);
   // Reads from caches overlap with computation; reads from memory do not.
-  const bool far = shape.parameter_bytes > kLastCache;
+  const bool far = weights > kShareOfLast * static_cast<double>(caches().last.bytes);
   const double read = weights / (far ? kMemoryBytes : kCacheBytes);
   const auto time = [&](double computing, double reading) {
     return far ? computing + reading : std::max(computing, reading);

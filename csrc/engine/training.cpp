@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "core/caches.hpp"
 #include "core/dispatch.hpp"
 #include "core/threads.hpp"
 
@@ -17,9 +18,9 @@ constexpr double kCautious = 2;
 // A run of shorter time stays on the calling thread.
 constexpr double kWorthATeam = 60e3;  // ns, by the same guess: about 100 µs
 
-// Each member copies a batch's whole input itself if there are at most so many members and bytes.
+// Each member copies a batch's whole input itself if there are at most so many members, and if it takes at most half of
+// the second-level cache.
 constexpr int kMostCopies = 4;
-constexpr std::ptrdiff_t kMostCopied = 512 << 10;
 
 template <class Function>
 class AtEnd {
@@ -126,7 +127,7 @@ bool Trainer<T>::worth_own_inputs(const StepPlan& plan, std::ptrdiff_t rows) con
   const BoundaryShape& input = network_->boundaries()[0];
   const std::ptrdiff_t bytes = rows * input.factor * input.width * static_cast<std::ptrdiff_t>(sizeof(T));
   return plan.schedule == Schedule::stationary && plan.threads > 1 && plan.threads <= kMostCopies &&
-         bytes <= kMostCopied && !gives_entries(network_->input()) && !host() &&
+         bytes <= caches().second.share() / 2 && !gives_entries(network_->input()) && !host() &&
          !network_->layer(0).forward_by_rows(rows, plan.threads);
 }
 

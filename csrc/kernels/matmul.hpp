@@ -9,6 +9,7 @@
 // buffers: there is no barrier and nothing is shared.
 #pragma once
 
+#include "core/caches.hpp"
 #include "core/workspace.hpp"
 #include "kernels/dots.hpp"
 #include "kernels/panels.hpp"
@@ -16,20 +17,21 @@
 namespace lamina::LAMINA_ISA {
 
 // Bytes of a packed block of A, a segment deep: it stays in the second-level cache for all columns of B.
-constexpr std::ptrdiff_t kPackedBytes = 256 << 10;
+[[gnu::always_inline]] inline std::ptrdiff_t packed_bytes() { return caches().second.share() / 4; }
 // A is packed if B has at least so many columns.
 constexpr std::ptrdiff_t kWideColumns = 32;
 // Panels of a segment of B that are packed at a time: its rows may be a page apart, so each is read for both.
 constexpr std::ptrdiff_t kPanelsAtOnce = 2;
-// B is read in place for at most one tile of rows, or for at most kRowsInPlace rows if it takes more than kNearMatrix
-// bytes and so comes from beyond a second-level cache: its rows may be a page apart, which only packing reads well.
-constexpr std::ptrdiff_t kNearMatrix = 1 << 20, kRowsInPlace = kVectorRegisters == 32 ? 2 : 1;
+// B is read in place for at most one tile of rows, or for at most kRowsInPlace rows if it comes from beyond the
+// second-level cache: its rows may be a page apart, which only packing reads well.
+constexpr std::ptrdiff_t kRowsInPlace = kVectorRegisters == 32 ? 2 : 1;
 // Threads divide rows at multiples of this: whole tiles.
 constexpr std::ptrdiff_t kRowGrain = 12;
 // Rows that a gradient sums in one chain; they are packed at a time.
 constexpr std::ptrdiff_t kGradientDepth = 128;
-// Most bytes of the packed operands of a gradient: of dz, and of x, which all panels of dz read again.
-constexpr std::ptrdiff_t kGradientAcross = 256 << 10, kGradientDown = 128 << 10;
+// Shares of the second-level cache that the packed operands of a gradient may take: dz, and x, which all panels of dz
+// read again.
+constexpr std::ptrdiff_t kShareOfDz = 4, kShareOfX = 8;
 // Fewer rows than this are propagated as dot products. The choice depends on the shape alone.
 constexpr std::ptrdiff_t kDotRows = 12;
 
@@ -163,7 +165,7 @@ Upcoming segment_memory(const Product<T>& p, std::ptrdiff_t segment, std::ptrdif
 template <class T>
 void multiply_packed(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end) {
   constexpr std::ptrdiff_t width = kPanelsAtOnce * kPanelWidth<T>;
-  constexpr std::ptrdiff_t most = kPackedBytes / kSegment / static_cast<std::ptrdiff_t>(sizeof(T));
+  const std::ptrdiff_t most = larger(kRowGrain, packed_bytes() / kSegment / static_cast<std::ptrdiff_t>(sizeof(T)));
   const std::ptrdiff_t segments = segment_count(p.depth());
   const bool pack = end - begin >= kWideColumns && r.rows.size() > kRowGrain;
   const std::ptrdiff_t blocks = pack ? ceil_div(r.rows.size(), most) : 1;
@@ -244,7 +246,7 @@ void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
   }
   std::ptrdiff_t begin = r.columns.begin;
   const std::ptrdiff_t b_bytes = p.depth() * (r.columns.end - begin) * static_cast<std::ptrdiff_t>(sizeof(T));
-  if (!p.transposed && r.rows.size() <= (b_bytes <= kNearMatrix ? kMostTileRows : kRowsInPlace)) {
+  if (!p.transposed && r.rows.size() <= (b_bytes <= caches().second.share() ? kMostTileRows : kRowsInPlace)) {
     // Columns that fill whole vectors are read in place; the others are packed.
     const std::ptrdiff_t whole = r.columns.end - (r.columns.end - begin) % kLanes<T>;
     if (begin < whole) multiply_in_place(p, r, begin, whole);
@@ -322,8 +324,9 @@ template <class T>
 void multiply_gradient(const Matrix<const T>& x, const Matrix<const T>& dz, const Matrix<T>& dw, T* db) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>, used = kGradientColumns<T>;
   const std::ptrdiff_t row_bytes = larger(1, smaller(kGradientDepth, x.rows)) * kPanelBytes;
-  const std::ptrdiff_t across = larger(1, kGradientAcross / row_bytes) * width,
-                       down = larger(1, kGradientDown / row_bytes) * used;
+  const std::ptrdiff_t near_bytes = caches().second.share();
+  const std::ptrdiff_t across = larger(1, near_bytes / kShareOfDz / row_bytes) * width,
+                       down = larger(1, near_bytes / kShareOfX / row_bytes) * used;
   divide_product<T>(dw.rows, dw.cols, x.rows, [&](const Rectangle<T>& r) {
     for (std::ptrdiff_t begin = 0; begin == 0 || begin < x.rows; begin += kGradientDepth) {
       const std::ptrdiff_t rows = smaller(kGradientDepth, x.rows - begin);

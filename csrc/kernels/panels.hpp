@@ -11,6 +11,7 @@
 // Everything runs on one thread; the caller divides rows and panels. Nothing is packed or allocated.
 #pragma once
 
+#include "core/caches.hpp"
 #include "core/kernel_table.hpp"
 #include "kernels/tile.hpp"
 
@@ -80,6 +81,15 @@ template <class T>
   return {data, ceil_div(size * static_cast<std::ptrdiff_t>(sizeof(T)), bytes), bytes, bytes};
 }
 
+// Segments that `rows` rows of A go through before the next panel of B follows, so that these segments of A take at
+// most half of the second-level cache and stay there for all panels.
+template <class T>
+[[gnu::always_inline]] inline std::ptrdiff_t segments_together(std::ptrdiff_t rows, std::ptrdiff_t segments) {
+  const std::ptrdiff_t segment_bytes = rows * kSegment * static_cast<std::ptrdiff_t>(sizeof(T));
+  const std::ptrdiff_t most = larger(1, caches().second.share() / 2 / segment_bytes);
+  return ceil_div(segments, ceil_div(segments, most));
+}
+
 template <class T>
 void panel_product(const PanelProduct<T>& p) {
   const std::ptrdiff_t depth = p.a.cols;
@@ -95,37 +105,52 @@ void panel_product(const PanelProduct<T>& p) {
   t.floor = p.floor;
   Prefetching ahead({}, 1);
   bool given = false;
+  const auto segment_of_b = [&](std::ptrdiff_t panel, std::ptrdiff_t segment) {
+    return p.b.data + panel * p.b.panel_stride + (segment - p.data_segment) * kSegment * p.b.row_stride;
+  };
+  // One group of columns, all rows of a block, one segment.
+  const auto multiply = [&](std::ptrdiff_t row, std::ptrdiff_t rows, int vectors, std::ptrdiff_t s, const T* next) {
+    const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors)), low = rows / tiles, taller = rows % tiles;
+    t.k_begin = (s - p.data_segment) * kSegment;
+    t.k_end = segment_end(depth, s, segments) - p.data_segment * kSegment;
+    t.end = s == 0 ? TileEnd::store : TileEnd::add;
+    t.clamp = p.clamp && s + 1 == segments;
+    t.streams = tiles == 1;
+    t.a = p.a.data + row * t.a_row;
+    T* c = t.c;
+    if (p.next.data == nullptr)
+      ahead = Prefetching(contiguous(next, kSegment * t.b_row, low), low);
+    else if (!given)
+      ahead = Prefetching(p.next, low);
+    given = true;
+    for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
+      const std::ptrdiff_t height = tile < taller ? low + 1 : low;
+      ahead.give(t);
+      kPanelTiles<T>.plain[height - 1][log2_of(vectors)](t);
+      t.a += height * t.a_row;
+      t.c += height * t.c_row;
+    }
+    t.c = c;
+  };
   for (std::ptrdiff_t block = p.rows.begin; block < p.rows.end; block += kRowBlock) {
     const std::ptrdiff_t rows = smaller(kRowBlock, p.rows.end - block);
     const int most = rows <= kMostTileRows ? panel_vectors(static_cast<int>(rows)) : kTileVectors;
-    for_each_group<T>(p.panels.begin, p.panels.end, p.c.cols, most,
-                      [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
-                        const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors)), low = rows / tiles,
-                                             taller = rows % tiles;
-                        t.b = p.b.data + panel * p.b.panel_stride + offset;
-                        t.bias = p.bias == nullptr ? nullptr : p.bias + panel * p.bias_panel + offset;
-                        t.cols = columns;
-                        t.streams = tiles == 1;
-                        if (p.next.data != nullptr && !given) ahead = Prefetching(p.next, low);
-                        given = true;
-                        for (std::ptrdiff_t s = p.segments.begin; s < last; ++s) {
-                          t.k_begin = (s - p.data_segment) * kSegment;
-                          t.k_end = segment_end(depth, s, segments) - p.data_segment * kSegment;
-                          t.end = s == 0 ? TileEnd::store : TileEnd::add;
-                          t.clamp = p.clamp && s + 1 == segments;
-                          t.a = p.a.data + block * p.a.row_stride;
+    const std::ptrdiff_t together = segments_together<T>(rows, last - p.segments.begin);
+    for (std::ptrdiff_t first = p.segments.begin; first < last; first += together) {
+      const std::ptrdiff_t stop = smaller(last, first + together);
+      for_each_group<T>(p.panels.begin, p.panels.end, p.c.cols, most,
+                        [&](std::ptrdiff_t panel, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
+                          t.b = p.b.data + panel * p.b.panel_stride + offset;
                           t.c = p.c.data + panel * p.c.panel_stride + offset + block * p.c.row_stride;
-                          if (p.next.data == nullptr)
-                            ahead = Prefetching(contiguous(t.b + t.k_end * t.b_row, kSegment * t.b_row, low), low);
-                          for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
-                            const std::ptrdiff_t height = tile < taller ? low + 1 : low;
-                            ahead.give(t);
-                            kPanelTiles<T>.plain[height - 1][log2_of(vectors)](t);
-                            t.a += height * t.a_row;
-                            t.c += height * t.c_row;
-                          }
-                        }
-                      });
+                          t.bias = p.bias == nullptr ? nullptr : p.bias + panel * p.bias_panel + offset;
+                          t.cols = columns;
+                          for (std::ptrdiff_t s = first; s < stop; ++s)
+                            multiply(block, rows, vectors, s,
+                                     s + 1 < stop               ? segment_of_b(panel, s + 1)
+                                     : panel + 1 < p.panels.end ? segment_of_b(panel + 1, first)
+                                                                : segment_of_b(p.panels.begin, stop));
+                        });
+    }
   }
 }
 

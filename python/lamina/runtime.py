@@ -42,7 +42,10 @@ def get_num_threads() -> int:
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
-    """Print or return the instruction set, the number of threads and the versions in use.
+    """Print or return the instruction set, the number of threads, the caches and the versions in use.
+
+    `caches` are the data caches of the first, the second and the last level, as blocks and schedules take them into
+    account. ``LAMINA_CACHES=32K,512K,32M`` overrides what was read. Results do not depend on them.
 
     Parameters
     ----------
@@ -58,8 +61,16 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     if choice("show_config", "mode", mode, ("stdout", "dicts")) == "dicts":
         return facts
     for name, value in facts.items():
-        print(f"{name:15} {', '.join(value) if isinstance(value, list) else value}")
+        print(f"{name:15} {'; '.join(value) if isinstance(value, list) else value}")
     return None
+
+
+def _cache(size: int, cpus: int) -> str:
+    unit = 0
+    while size % 1024 == 0 and unit < 3:
+        size, unit = size // 1024, unit + 1
+    shared = f", shared by {cpus} CPUs" if cpus > 1 else ""
+    return f"{size} {('bytes', 'KB', 'MB', 'GB')[unit]}{shared}"
 
 
 def config_facts() -> dict[str, Any]:
@@ -71,6 +82,7 @@ def config_facts() -> dict[str, Any]:
         "vector_bits": 8 * _core.vector_bytes(),
         "threads": _core.num_threads(),
         "cpus": _core.usable_cpus(),
+        "caches": [_cache(size, cpus) for size, cpus in _core.caches()],
         "compiler": _core.compiler(),
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/caches.hpp"
 #include "core/workspace.hpp"
 
 namespace lamina::engine {
@@ -11,8 +12,9 @@ namespace {
 // panel, many times.
 constexpr std::ptrdiff_t kWideOutput = 4096;
 
-// Bytes of a 1 MB second-level cache that the operands of backward may take, and those that the sums of dxᵀ may take.
-constexpr std::ptrdiff_t kNearBytes = 640 << 10, kSumBytes = 192 << 10;
+// What the operands of backward may take of the second-level cache, and what the sums of dxᵀ may take.
+std::ptrdiff_t operand_bytes() { return caches().second.share() * 5 / 8; }
+std::ptrdiff_t sum_bytes() { return caches().second.share() * 3 / 16; }
 
 // Panels computed before the activation is applied to them: their values are then still in a cache.
 constexpr std::ptrdiff_t kPanelsTogether = 4;
@@ -125,7 +127,7 @@ std::ptrdiff_t Dense<T>::backward_units(const Tape<T>&) const {
 template <class T>
 std::ptrdiff_t Dense<T>::segments_together(std::ptrdiff_t lines) const {
   const std::ptrdiff_t column = kPanelBytes + 2 * lines * static_cast<std::ptrdiff_t>(sizeof(T));
-  return std::max<std::ptrdiff_t>(1, kNearBytes / column / kSegment);
+  return std::max<std::ptrdiff_t>(1, operand_bytes() / column / kSegment);
 }
 
 // The number of panels of inputs that are processed with some segments of outputs before the next segments follow: a
@@ -133,7 +135,7 @@ std::ptrdiff_t Dense<T>::segments_together(std::ptrdiff_t lines) const {
 template <class T>
 std::ptrdiff_t Dense<T>::group_size(std::ptrdiff_t lines) const {
   if (segment_count(parameters_->layout().out()) <= segments_together(lines)) return 1;
-  return std::max<std::ptrdiff_t>(1, kSumBytes / (panel_count(lines, kPanelWidth<T>) * kPanelWidth<T> * kPanelBytes));
+  return std::max<std::ptrdiff_t>(1, sum_bytes() / (panel_count(lines, kPanelWidth<T>) * kPanelWidth<T> * kPanelBytes));
 }
 
 // Does not decrease with the number of rows: memory reserved for a full batch suffices for a smaller last one.
@@ -143,7 +145,7 @@ std::size_t Dense<T>::scratch_bytes(std::ptrdiff_t rows) const {
   if (!this->need_dx) return 0;
   const std::ptrdiff_t one = panel_count(lines, kPanelWidth<T>) * kPanelWidth<T> * kPanelBytes;
   const bool grouped = segment_count(parameters_->layout().out()) > segments_together(lines);
-  return static_cast<std::size_t>(grouped ? std::max(kSumBytes, one) : one);
+  return static_cast<std::size_t>(grouped ? std::max(sum_bytes(), one) : one);
 }
 
 template <class T>
