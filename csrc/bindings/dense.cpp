@@ -5,12 +5,12 @@ namespace lamina::bindings {
 namespace {
 
 // The arguments common to forward and backward: a batch and weights of matching shape.
-struct Layer {
+struct LayerArrays {
   Argument x, w;
   py::ssize_t n, in, units;
 };
 
-Layer read_layer(Arguments& arguments, const py::handle& x, const py::handle& w) {
+LayerArrays read_layer(Arguments& arguments, const py::handle& x, const py::handle& w) {
   Argument xs = arguments.input(x, "x");
   arguments.require_rank(xs, 2, "(n, in)");
   Argument ws = arguments.input(w, "w");
@@ -25,7 +25,7 @@ Layer read_layer(Arguments& arguments, const py::handle& x, const py::handle& w)
 py::object dense_forward(const py::handle& x, const py::handle& w, const py::handle& b, const py::handle& activation,
                          const py::handle& alpha, const py::handle& out, const py::handle& pre) {
   Arguments arguments("dense_forward");
-  const Layer layer = read_layer(arguments, x, w);
+  const LayerArrays layer = read_layer(arguments, x, w);
   const Argument &xs = layer.x, &ws = layer.w;
   const py::ssize_t n = layer.n, in = layer.in, units = layer.units;
   Argument bs{};
@@ -55,7 +55,7 @@ py::tuple dense_backward(const py::handle& x, const py::handle& w, const py::han
                          const py::handle& dx, const py::handle& dw, const py::handle& db, const py::handle& need) {
   Arguments arguments("dense_backward");
   const bool need_dx = arguments.flag(need, "need_dx");
-  const Layer layer = read_layer(arguments, x, w);
+  const LayerArrays layer = read_layer(arguments, x, w);
   const Argument &xs = layer.x, &ws = layer.w;
   const py::ssize_t n = layer.n, in = layer.in, units = layer.units;
   const Argument dys = arguments.input(dy, "dy", {n, units}, "(n, out)");

@@ -26,24 +26,24 @@ PyParameters make_parameters(const std::string& dtype, bool dense,
 
 // Checks that an array fits a tensor; runs body(parameters, the array's data).
 template <class Body>
-void with_tensor(const PyParameters& self, int tensor, const py::array& array, Body&& body) {
+void with_tensor_of(const PyParameters& self, int tensor, const py::array& array, Body&& body) {
   std::visit(
       [&](const auto& parameters) {
         using T = std::remove_pointer_t<decltype(parameters->data())>;
-        bindings::with_tensor<T>(parameters->layout(), tensor, array, [&](T* data) { body(*parameters, data); });
+        with_tensor<T>(parameters->layout(), tensor, array, [&](T* data) { body(*parameters, data); });
       },
       self.object);
 }
 
 void read_parameters(const PyParameters& self, int tensor, const py::array& out) {
-  with_tensor(self, tensor, out, [&](auto& parameters, auto* data) {
+  with_tensor_of(self, tensor, out, [&](auto& parameters, auto* data) {
     const std::vector<Gate*> gates{&parameters.gate()};
     inside(gates, Access::shared, static_cast<double>(parameters.size()), [&] { parameters.read(tensor, data); });
   });
 }
 
 void write_parameters(const PyParameters& self, int tensor, const py::array& from) {
-  with_tensor(self, tensor, from, [&](auto& parameters, auto* data) {
+  with_tensor_of(self, tensor, from, [&](auto& parameters, auto* data) {
     const std::vector<Gate*> gates{&parameters.gate()};
     inside(gates, Access::exclusive, static_cast<double>(parameters.size()), [&] { parameters.write(tensor, data); });
   });
@@ -52,7 +52,7 @@ void write_parameters(const PyParameters& self, int tensor, const py::array& fro
 // Checks all arrays, then writes them to tensors of any blocks. The caller holds the blocks' gates, so that no Python
 // code runs between the writes.
 void write_together(const std::vector<std::tuple<const PyParameters*, int, py::array>>& writes) {
-  for (const auto& [block, tensor, array] : writes) with_tensor(*block, tensor, array, [](auto&, auto*) {});
+  for (const auto& [block, tensor, array] : writes) with_tensor_of(*block, tensor, array, [](auto&, auto*) {});
   for (const auto& [block, tensor, array] : writes) write_parameters(*block, tensor, array);
 }
 

@@ -52,14 +52,14 @@ const KernelTable* initial() {
   return widest;
 }
 
-std::atomic<const KernelTable*>& current() {
+std::atomic<const KernelTable*>& selected() {
   static std::atomic<const KernelTable*> table{initial()};
   return table;
 }
 
 }  // namespace
 
-const KernelTable& kernels() { return *current().load(std::memory_order_relaxed); }
+const KernelTable& kernels() { return *selected().load(std::memory_order_relaxed); }
 
 std::vector<std::string> available_isas() {
   std::vector<std::string> names;
@@ -68,6 +68,6 @@ std::vector<std::string> available_isas() {
   return names;
 }
 
-void select_isa(const std::string& name) { current().store(find(name), std::memory_order_relaxed); }
+void select_isa(const std::string& name) { selected().store(find(name), std::memory_order_relaxed); }
 
 }  // namespace lamina
