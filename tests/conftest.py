@@ -45,6 +45,12 @@ def seeds():
     reset_names()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def whole_teams():
+    """Teams have as many members as asked for, whatever the machine has or others leave of it."""
+    _core.adapt_to_machine(False)
+
+
 @pytest.fixture
 def restore_threads():
     before = lamina.get_num_threads()

@@ -64,6 +64,8 @@ void register_runtime(py::module_& module) {
   });
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("threads"));
+  module.def("available_threads", available_threads, py::arg("wanted"));
+  module.def("adapt_to_machine", adapt_to_machine, py::arg("on"));
   module.def("scratch_bytes", scratch_bytes);
   module.def(
       "multiply_add_peak", [](std::int64_t iterations) { return kernels().multiply_add_peak(iterations); },

@@ -17,8 +17,8 @@ struct Caches {
   Cache first, second, last;  // data; `last` is the second one if there is no third
 };
 
-// Read at the first call: from LAMINA_CACHES ("32K,512K,32M", each for one thread), else from the operating system, else
-// from the CPU; what cannot be read is assumed to be small.
+// Read at the first call: from LAMINA_CACHES ("32K,512K,32M", each for one thread), else from the operating system,
+// else from the CPU; what cannot be read is assumed to be small.
 const Caches& caches();
 
 // Called when the library is loaded. Throws std::invalid_argument if LAMINA_CACHES is no list of three sizes.

@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/availability.hpp"
 #include "core/cpu.hpp"
 #include "core/floating_point.hpp"
 #include "core/pause.hpp"
@@ -37,6 +38,9 @@ constexpr auto kSpinTime = std::chrono::microseconds(200);
 // 6.18 with two cores calls then took the time of one thread, or exactly a tick of 4 ms.
 constexpr auto kPatience = std::chrono::microseconds(1000);
 constexpr auto kCrowdedPatience = std::chrono::microseconds(50);
+
+// The caller's share of a job can be judged if jobs take longer than this.
+constexpr auto kLongJob = std::chrono::milliseconds(2);
 
 // A worker is taken to be stuck if it has not begun when its caller has done its own share and waited this long.
 constexpr auto kGrace = std::chrono::microseconds(10);
@@ -179,8 +183,9 @@ struct alignas(64) Mailbox {
     return assigned_cpu >= 0;
   }
 
-  // Waits for a job and returns it. With `look` the worker looks for work for kSpinTime before it sleeps.
-  Job* wait_for_job(bool look) {
+  // Waits for a job and returns it. With `look` the worker looks for work for kSpinTime before it sleeps. Starts
+  // `watch` anew if it has slept.
+  Job* wait_for_job(bool look, Stopwatch& watch) {
     if (look && spin_until(kSpinTime, [this] { return job.load(std::memory_order_acquire) != nullptr; }))
       return job.load();
     std::unique_lock<std::mutex> lock(mutex);
@@ -189,9 +194,15 @@ struct alignas(64) Mailbox {
     asleep.store(false, std::memory_order_relaxed);
     if (narrowed) sched_setaffinity(0, sizeof before, &before);
     narrowed = false;
+    watch.start();
     return job.load(std::memory_order_acquire);
   }
 };
+
+Availability& availability() {
+  static Availability of_the_machine;
+  return of_the_machine;
+}
 
 struct Team {
   std::mutex busy;
@@ -200,14 +211,18 @@ struct Team {
   std::mutex finished_mutex;
   std::condition_variable finished;
   const int cpus = usable_cpus();
+  bool long_jobs = false;  // the last job took so long that the caller's share of it can be judged
 
   [[noreturn]] void serve(Mailbox& mailbox) {
     mailbox.thread.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
     DefaultFloatingPoint::fix();  // a thread inherits the mode of the one that started it
+    Stopwatch watch;
+    watch.start();
     for (bool look = true;;) {
-      Job* current = mailbox.wait_for_job(look);
+      Job* current = mailbox.wait_for_job(look, watch);
       mailbox.begin(*current);
       current->run_member(mailbox.index);
+      if (watch.is_due()) availability().note(current->count, watch.share());
       const bool last = current->unfinished.fetch_sub(1, std::memory_order_seq_cst) == 1;
       // The job may be gone from here on.
       look = true;
@@ -237,10 +252,12 @@ struct Team {
         crowded ? kCrowdedPatience
                 : std::max(kPatience, std::chrono::duration_cast<std::chrono::microseconds>(2 * own_share));
     if (spin_until(patience, finished_now)) return;
+    const auto begun = std::chrono::steady_clock::now();
     std::unique_lock<std::mutex> lock(finished_mutex);
     caller_asleep.store(true, std::memory_order_seq_cst);
     finished.wait(lock, [&job] { return job.unfinished.load(std::memory_order_seq_cst) == 0; });
     caller_asleep.store(false, std::memory_order_relaxed);
+    Stopwatch::add_sleep(std::chrono::steady_clock::now() - begun);
   }
 
   // Starts the threads that are missing. Returns how many members are available, at most `wanted`: fewer if a thread
@@ -319,6 +336,10 @@ int num_threads() {
   return initial;
 }
 
+int available_threads(int wanted) { return availability().members(wanted, team().cpus); }
+
+void adapt_to_machine(bool on) { availability().adapt(on); }
+
 std::uint32_t fork_generation() noexcept { return forks.load(std::memory_order_relaxed); }
 
 void set_num_threads(int threads) { chosen_threads.store(threads, std::memory_order_relaxed); }
@@ -328,13 +349,21 @@ void run_team(int threads, TeamBody body, void* context) {
   Team& current = team();
   std::unique_lock<std::mutex> lock(current.busy, std::try_to_lock);
   if (!lock.owns_lock()) return body(context, 0, 1);
-  const int count = current.grow_to(threads);
+  const int count = current.grow_to(availability().members(threads, current.cpus));
+  if (count == 1) {
+    lock.unlock();
+    return body(context, 0, 1);
+  }
   Job job{body, context, count, {count - 1}, {}, nullptr, {}};
   job.cpus.settle();
   for (int i = 1; i < count; ++i) current.mailboxes[static_cast<std::size_t>(i - 1)]->put(&job);
+  Stopwatch watch;
+  if (current.long_jobs) watch.start();
   const auto begun = std::chrono::steady_clock::now();
   job.run_member(0);
   current.wait_for_workers(job, std::chrono::steady_clock::now() - begun);
+  if (current.long_jobs && watch.is_due()) availability().note(count, watch.share());
+  current.long_jobs = std::chrono::steady_clock::now() - begun > kLongJob;
   if (job.failure) std::rethrow_exception(job.failure);
 }
 

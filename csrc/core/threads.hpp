@@ -28,6 +28,12 @@ void initialize_threads();
 int num_threads();
 void set_num_threads(int threads);
 
+// How many of `wanted` threads a team would use now: no more than there are CPUs, and fewer while other programs keep
+// some of them busy.
+int available_threads(int wanted);
+// For tests: whether teams adapt to the machine like that.
+void adapt_to_machine(bool on);
+
 // A counter that grows in the child of every fork. Locks taken in an earlier generation count as free, because the
 // threads that held them are gone.
 std::uint32_t fork_generation() noexcept;

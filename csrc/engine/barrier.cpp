@@ -1,5 +1,6 @@
 #include "engine/barrier.hpp"
 
+#include "core/availability.hpp"
 #include "core/cpu.hpp"
 #include "core/pause.hpp"
 
@@ -43,11 +44,13 @@ unsigned Barrier::wait(unsigned flags) {
     if (over(generation)) return agreed_[generation & 1];
     pause_briefly();
   }
+  const auto begun = std::chrono::steady_clock::now();
   std::unique_lock<std::mutex> lock(mutex_);
   asleep_.fetch_add(1, std::memory_order_seq_cst);
   // If over() throws, asleep_ is not decremented: after abandon() nobody reads it.
   wake_.wait(lock, [&] { return over(generation); });
   asleep_.fetch_sub(1, std::memory_order_relaxed);
+  Stopwatch::add_sleep(std::chrono::steady_clock::now() - begun);
   return agreed_[generation & 1];
 }
 

@@ -210,7 +210,7 @@ void Network<T>::predict_inside(const Input& rows, T* out, const std::uint64_t* 
                                          .layers = depth(),
                                          .vector_bytes = lamina::kernels().vector_bytes,
                                          .segmentable = alone},
-                                        host_ ? 1 : num_threads());
+                                        host_ ? 1 : available_threads(num_threads()));
   if (plan.schedule == Schedule::chunked && plan.threads > 1) {
     run_team(plan.threads, [&](int index, int count) {
       const Range mine = share_of(n, 1, index, count);

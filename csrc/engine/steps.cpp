@@ -35,6 +35,19 @@ void Trainer<T>::update_from(T* sums, Range mine) const {
   }
 }
 
+template <class T>
+Pass<T> Trainer<T>::pass_of(const Step& step, Tape<T>& tape) const {
+  const bool training = step.run.mode != Mode::test;
+  return {.kernels = kernels_,
+          .tape = tape,
+          .training = training,
+          .random = training,
+          .draw = step.draw,
+          .batch = step.size,
+          .penalties = head_->penalties(),
+          .ahead = {}};
+}
+
 // How often the first layer calls Ahead::some() in that many units of backward.
 template <class T>
 std::ptrdiff_t Trainer<T>::calls_ahead(std::ptrdiff_t units) const {
@@ -81,14 +94,7 @@ void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier
   Run& run = step.run;
   const bool test = run.mode == Mode::test;
   Tape<T>& tape = run.own_inputs ? own_tapes_[static_cast<std::size_t>(index)] : tape_;
-  Pass<T> pass{.kernels = kernels_,
-               .tape = tape,
-               .training = !test,
-               .random = !test,
-               .draw = step.draw,
-               .batch = step.size,
-               .penalties = head_->penalties(),
-               .ahead = {}};
+  Pass<T> pass = pass_of(step, tape);
   const Range fetched = run.own_inputs ? Range{0, step.size} : rows;
   if (fetched.begin < fetched.end)
     fetch(kernels_, run.data.x, run.data.order, step.first, fetched, tape[0], network_->boundaries()[0].factor);
@@ -153,14 +159,7 @@ void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& b
   const std::ptrdiff_t segments = gradient_segments(step.size), depth = network_->depth();
   const std::ptrdiff_t lowest = test ? depth : network_->first_trained(), factor = network_->boundaries()[0].factor;
   member.sums.clear();
-  Pass<T> pass{.kernels = kernels_,
-               .tape = member.tape,
-               .training = !test,
-               .random = !test,
-               .draw = step.draw,
-               .batch = step.size,
-               .penalties = head_->penalties(),
-               .ahead = {}};
+  Pass<T> pass = pass_of(step, member.tape);
   update_.measure_penalties(index, count);
   const double divisor = head_->divisor(run.data, step.first, step.size);
   const std::ptrdiff_t begin = segments * index / count, end = segments * (index + 1) / count;
@@ -225,14 +224,7 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
   Run& run = step.run;
   const bool test = run.mode == Mode::test;
   const std::ptrdiff_t depth = network_->depth(), lowest = test ? depth : network_->first_trained();
-  Pass<T> pass{.kernels = kernels_,
-               .tape = tape_,
-               .training = !test,
-               .random = !test,
-               .draw = step.draw,
-               .batch = step.size,
-               .penalties = head_->penalties(),
-               .ahead = {}};
+  Pass<T> pass = pass_of(step, tape_);
   const auto lines = [&](std::ptrdiff_t l, Range of) -> Range {
     const std::ptrdiff_t factor = network_->boundaries()[static_cast<std::size_t>(l)].factor;
     return {of.begin * factor, of.end * factor};

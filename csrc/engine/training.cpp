@@ -18,6 +18,8 @@ constexpr double kCautious = 2;
 // A run of shorter time stays on the calling thread.
 constexpr double kWorthATeam = 60e3;  // ns, by the same guess: about 100 µs
 
+constexpr auto kStretch = std::chrono::milliseconds(10);
+
 // Each member copies a batch's whole input itself if there are at most so many members, and if it takes at most half of
 // the second-level cache.
 constexpr int kMostCopies = 4;
@@ -74,7 +76,7 @@ StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
                         .vector_bytes = lamina::kernels().vector_bytes,
                         .segmentable = segmentable,
                         .separable = segmentable && separable()};
-  StepPlan plan = plan_step(shape, host() ? 1 : num_threads());
+  StepPlan plan = plan_step(shape, host() ? 1 : available_threads(num_threads()));
   if (forced_) {
     plan.schedule = forced_schedule_;
     if (plan.schedule == Schedule::by_rows && !shape.separable) plan.schedule = Schedule::stationary;
@@ -131,10 +133,13 @@ bool Trainer<T>::worth_own_inputs(const StepPlan& plan, std::ptrdiff_t rows) con
          !network_->layer(0).forward_by_rows(rows, plan.threads);
 }
 
-// Runs some steps of a run on a team of that many threads.
+// Runs some steps of a run on a team of that many threads, and returns how many: a team ends after kStretch, and finds
+// out before the next stretch whether all its members get a CPU.
 template <class T>
-void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
+std::ptrdiff_t Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
   const Batches& batches = run.batches;
+  const auto enough = std::chrono::steady_clock::now() + kStretch;
+  std::ptrdiff_t done = steps.size();
   const std::ptrdiff_t last = batches.first + batches.rows;
   run_together(threads, [&](int index, int count, Barrier& barrier) {
     network_->reserve_scratch(std::min(batches.size, batches.rows));
@@ -161,17 +166,25 @@ void Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
       }
       unsigned flags = index == 0 && run.stopped() ? kStop : 0u;
       if (index == 0 && (run.passage.is_wanted() || run.poll_is_due())) flags |= kPause;
+      if (index == 0 && count > 1 && std::chrono::steady_clock::now() >= enough) {
+        flags |= kEnough;
+        done = step + 1 - steps.begin;
+      }
       flags = barrier.wait(flags);
       if ((flags & kStop) != 0) return;
-      if ((flags & kPause) == 0) continue;
+      if ((flags & kPause) == 0) {
+        if ((flags & kEnough) != 0) return;
+        continue;
+      }
       if (index == 0) {  // all members have completed the step: parameters are consistent
         if (run.mode == Mode::train) update_.mark_changed();
         run.poll_if_due(index);
         run.passage.let_through();
       }
-      if ((barrier.wait(index == 0 && run.stopped() ? kStop : 0u) & kStop) != 0) return;
+      if ((barrier.wait(index == 0 && run.stopped() ? kStop : 0u) & kStop) != 0 || (flags & kEnough) != 0) return;
     }
   });
+  return done;
 }
 
 template <class T>
@@ -219,7 +232,7 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
     Pace::Stretch stretch{plan.threads, steps - step, false};
     if (forced_threads_ == 0) stretch = paces_[test].next(plan.threads, guess, steps - step);
     const auto begun = std::chrono::steady_clock::now();
-    run_stretch(run, {step, step + stretch.steps}, stretch.threads);
+    stretch.steps = run_stretch(run, {step, step + stretch.steps}, stretch.threads);
     const double took = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begun).count();
     paces_[test].note(stretch, took);
     if (!run.stopped()) measured_[test] = took / static_cast<double>(stretch.steps);

@@ -26,7 +26,7 @@ struct Batches {
 };
 
 // Flags that the members of a team combine at a barrier.
-constexpr unsigned kStop = 1, kPause = 2;
+constexpr unsigned kStop = 1, kPause = 2, kEnough = 4;
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
 
 template <class T>
@@ -120,12 +120,13 @@ class Trainer {
 
   void run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
            std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll);
-  void run_stretch(Run& run, Range steps, int threads);
+  std::ptrdiff_t run_stretch(Run& run, Range steps, int threads);
   void reserve(const Run& run, std::ptrdiff_t rows, int members);
   void take(const Step& step, int index, int count, Barrier& barrier);
   void step_stationary(const Step& step, int index, int count, Barrier& barrier);
   void step_chunked(const Step& step, int index, int count, Barrier& barrier);
   void step_by_rows(const Step& step, int index, int count, Barrier& barrier);
+  Pass<T> pass_of(const Step& step, Tape<T>& tape) const;
   GradientSink<T> sink(std::ptrdiff_t l, std::ptrdiff_t rows, T* sums, bool add) const;
   void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
   void update_from(T* sums, Range mine) const;

@@ -19,7 +19,8 @@ def set_num_threads(threads: SupportsIndex) -> None:
     Parameters
     ----------
     threads : int in [1, 65535]
-        May exceed the number of cores. Small computations use one thread in any case.
+        At most; a call uses no more threads than there are CPUs, and fewer while other programs keep some of them
+        busy. Small computations use one thread in any case.
 
     Raises
     ------

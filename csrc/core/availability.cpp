@@ -1,0 +1,82 @@
+#include "core/availability.hpp"
+
+#include <time.h>
+
+#include <algorithm>
+
+namespace lamina {
+namespace {
+
+// A busy program and a member take turns of some milliseconds, so shorter times tell nothing.
+constexpr auto kJudgedTime = std::chrono::milliseconds(4);
+// Without one of `count` members the others take count / (count - 1) times as long. So a member pays as long as it runs
+// for (count - 1) / count of the time, and somewhat more for the others' waiting for it.
+double paying_share(int count) { return std::min(0.9, (count - 1.0) / count + 0.15); }
+
+// One loss may be an accident, unless there were losses shortly before.
+constexpr int kLosses = 2, kPauseGrowth = 4;
+
+thread_local std::chrono::nanoseconds slept{0};
+
+}  // namespace
+
+std::chrono::nanoseconds thread_time() noexcept {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+void Stopwatch::start() {
+  wall_ = std::chrono::steady_clock::now();
+  ran_ = thread_time();
+  slept_ = slept;
+}
+
+bool Stopwatch::is_due() const { return std::chrono::steady_clock::now() - wall_ >= kJudgedTime; }
+
+double Stopwatch::share() {
+  const Stopwatch before = *this;
+  start();
+  const auto awake = wall_ - before.wall_ - (slept_ - before.slept_);
+  if (ran_ == before.ran_ || awake < kJudgedTime / 2) return 1;  // there is no such clock, or nothing to judge
+  return std::chrono::duration<double>(ran_ - before.ran_) / std::chrono::duration<double>(awake);
+}
+
+void Stopwatch::add_sleep(std::chrono::nanoseconds time) noexcept { slept += time; }
+
+std::int64_t Availability::now() const {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+int Availability::members(int wanted, int cpus) {
+  if (!adapts_.load(std::memory_order_relaxed)) return wanted;
+  wanted = std::min(wanted, std::max(1, cpus));
+  const int limit = limit_.load(std::memory_order_relaxed);
+  if (wanted <= limit) return wanted;
+  const std::int64_t time = now();
+  if (time < retry_at_.load(std::memory_order_relaxed)) return limit;
+  undisturbed_since_.store(time, std::memory_order_relaxed);
+  limit_.store(kAll, std::memory_order_relaxed);
+  return wanted;
+}
+
+void Availability::note(int count, double share) {
+  if (count < 2) return;
+  const std::int64_t time = now();
+  if (share >= paying_share(count)) {
+    lost_.store(0, std::memory_order_relaxed);
+    if (time - undisturbed_since_.load(std::memory_order_relaxed) > kLongestPause)
+      pause_.store(kFirstPause, std::memory_order_relaxed);
+    return;
+  }
+  const std::int64_t pause = pause_.load(std::memory_order_relaxed);
+  if (lost_.fetch_add(1, std::memory_order_relaxed) + 1 < kLosses && pause == kFirstPause) return;
+  lost_.store(0, std::memory_order_relaxed);
+  if (limit_.load(std::memory_order_relaxed) < count) return;  // another member has said so
+  retry_at_.store(time + pause, std::memory_order_relaxed);
+  pause_.store(std::min(kPauseGrowth * pause, kLongestPause), std::memory_order_relaxed);
+  limit_.store(count - 1, std::memory_order_relaxed);
+}
+
+}  // namespace lamina

@@ -1,0 +1,52 @@
+// Finds out how many CPUs a team really gets. Other programs may keep some of them busy, and a member that waits for a
+// CPU keeps all others waiting; then the team is faster without it.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace lamina {
+
+// The time that the calling thread has run on a CPU.
+std::chrono::nanoseconds thread_time() noexcept;
+
+// Measures how much of a thread's time awake it really ran.
+class Stopwatch {
+ public:
+  void start();
+  // Whether enough time has passed since start() to judge.
+  bool is_due() const;
+  // The share of the time since start() that the thread ran, without the time that it slept; starts anew.
+  double share();
+  // Called after the thread has slept on its own account.
+  static void add_sleep(std::chrono::nanoseconds time) noexcept;
+
+ private:
+  std::chrono::steady_clock::time_point wall_;
+  std::chrono::nanoseconds ran_{0}, slept_{0};
+};
+
+class Availability {
+ public:
+  // How many of `wanted` members to use, if there are that many CPUs. Lets the team try all of them again from time to
+  // time after it has had fewer.
+  int members(int wanted, int cpus);
+  // A member of a team of `count` reports the share of its time that it ran.
+  void note(int count, double share);
+
+  // For tests: all members are used, whatever the machine does, while this is off.
+  void adapt(bool on) { adapts_.store(on, std::memory_order_relaxed); }
+
+ private:
+  std::int64_t now() const;
+
+  std::atomic<bool> adapts_{true};
+  std::atomic<int> limit_{kAll}, lost_{0};
+  std::atomic<std::int64_t> retry_at_{0}, pause_{kFirstPause}, undisturbed_since_{0};
+
+  static constexpr int kAll = 1 << 30;
+  static constexpr std::int64_t kFirstPause = 50'000'000, kLongestPause = 2'000'000'000;  // ns
+};
+
+}  // namespace lamina
