@@ -52,14 +52,20 @@ const KernelTable* initial() {
   return widest;
 }
 
-std::atomic<const KernelTable*>& selected() {
-  static std::atomic<const KernelTable*> table{initial()};
-  return table;
+std::atomic<const KernelTable*> selected{nullptr};
+
+[[gnu::noinline]] const KernelTable& select_initial() {
+  const KernelTable* none = nullptr;
+  selected.compare_exchange_strong(none, initial(), std::memory_order_relaxed);
+  return *selected.load(std::memory_order_relaxed);
 }
 
 }  // namespace
 
-const KernelTable& kernels() { return *selected().load(std::memory_order_relaxed); }
+const KernelTable& kernels() {
+  const KernelTable* table = selected.load(std::memory_order_relaxed);
+  return table != nullptr ? *table : select_initial();
+}
 
 std::vector<std::string> available_isas() {
   std::vector<std::string> names;
@@ -68,6 +74,6 @@ std::vector<std::string> available_isas() {
   return names;
 }
 
-void select_isa(const std::string& name) { selected().store(find(name), std::memory_order_relaxed); }
+void select_isa(const std::string& name) { selected.store(find(name), std::memory_order_relaxed); }
 
 }  // namespace lamina

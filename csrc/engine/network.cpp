@@ -203,14 +203,15 @@ void Network<T>::predict_inside(const Input& rows, T* out, const std::uint64_t* 
   } const changed{*this, access_for(draw) == Access::exclusive};
   const bool alone = rows_alone_[draw != nullptr];
   const std::ptrdiff_t n = rows.rows(), entries = rows.most_entries(alone ? kPredictionRows : n);
-  const StepPlan plan = plan_prediction({.rows = n,
-                                         .work = work_,
-                                         .parameter_bytes = parameter_bytes_,
-                                         .row_bytes = row_bytes_,
-                                         .layers = depth(),
-                                         .vector_bytes = lamina::kernels().vector_bytes,
-                                         .segmentable = alone},
-                                        host_ ? 1 : available_threads(num_threads()));
+  StepPlan plan = plan_prediction({.rows = n,
+                                   .work = work_,
+                                   .parameter_bytes = parameter_bytes_,
+                                   .row_bytes = row_bytes_,
+                                   .layers = depth(),
+                                   .vector_bytes = lamina::kernels().vector_bytes,
+                                   .segmentable = alone},
+                                  host_ ? 1 : num_threads());
+  if (plan.threads > 1) plan.threads = available_threads(plan.threads);
   if (plan.schedule == Schedule::chunked && plan.threads > 1) {
     run_team(plan.threads, [&](int index, int count) {
       const Range mine = share_of(n, 1, index, count);

@@ -85,6 +85,7 @@ template <class T>
 // most half of the second-level cache and stay there for all panels.
 template <class T>
 [[gnu::always_inline]] inline std::ptrdiff_t segments_together(std::ptrdiff_t rows, std::ptrdiff_t segments) {
+  if (segments <= 1) return 1;
   const std::ptrdiff_t segment_bytes = rows * kSegment * static_cast<std::ptrdiff_t>(sizeof(T));
   const std::ptrdiff_t most = larger(1, caches().second.share() / 2 / segment_bytes);
   return ceil_div(segments, ceil_div(segments, most));
@@ -118,6 +119,10 @@ void panel_product(const PanelProduct<T>& p) {
     t.streams = tiles == 1;
     t.a = p.a.data + row * t.a_row;
     T* c = t.c;
+    if (t.streams) {  // it prefetches the rows of B itself
+      kPanelTiles<T>.plain[rows - 1][log2_of(vectors)](t);
+      return;
+    }
     if (p.next.data == nullptr)
       ahead = Prefetching(contiguous(next, kSegment * t.b_row, low), low);
     else if (!given)
