@@ -18,13 +18,14 @@ constexpr int kLosses = 2, kPauseGrowth = 4;
 
 thread_local std::chrono::nanoseconds slept{0};
 
-}  // namespace
-
+// The time that the calling thread has run on a CPU.
 std::chrono::nanoseconds thread_time() noexcept {
   timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
   return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
+
+}  // namespace
 
 void Stopwatch::start() {
   wall_ = std::chrono::steady_clock::now();
@@ -61,18 +62,18 @@ int Availability::members(int wanted, int cpus) {
   return wanted;
 }
 
-void Availability::note(int count, double share) {
+void Availability::note(int count, double share, int& losses) {
   if (count < 2) return;
   const std::int64_t time = now();
   if (share >= paying_share(count)) {
-    lost_.store(0, std::memory_order_relaxed);
+    losses = 0;
     if (time - undisturbed_since_.load(std::memory_order_relaxed) > kLongestPause)
       pause_.store(kFirstPause, std::memory_order_relaxed);
     return;
   }
   const std::int64_t pause = pause_.load(std::memory_order_relaxed);
-  if (lost_.fetch_add(1, std::memory_order_relaxed) + 1 < kLosses && pause == kFirstPause) return;
-  lost_.store(0, std::memory_order_relaxed);
+  if (++losses < kLosses && pause == kFirstPause) return;
+  losses = 0;
   if (limit_.load(std::memory_order_relaxed) < count) return;  // another member has said so
   retry_at_.store(time + pause, std::memory_order_relaxed);
   pause_.store(std::min(kPauseGrowth * pause, kLongestPause), std::memory_order_relaxed);

@@ -8,9 +8,6 @@
 
 namespace lamina {
 
-// The time that the calling thread has run on a CPU.
-std::chrono::nanoseconds thread_time() noexcept;
-
 // Measures how much of a thread's time awake it really ran.
 class Stopwatch {
  public:
@@ -32,8 +29,9 @@ class Availability {
   // How many of `wanted` members to use, if there are that many CPUs. Lets the team try all of them again from time to
   // time after it has had fewer.
   int members(int wanted, int cpus);
-  // A member of a team of `count` reports the share of its time that it ran.
-  void note(int count, double share);
+  // A member of a team of `count` reports the share of its time that it ran. `losses` is the member's own count of
+  // losses in a row: others that lose nothing must not hide them.
+  void note(int count, double share, int& losses);
 
   // For tests: all members are used, whatever the machine does, while this is off.
   void adapt(bool on) { adapts_.store(on, std::memory_order_relaxed); }
@@ -42,7 +40,7 @@ class Availability {
   std::int64_t now() const;
 
   std::atomic<bool> adapts_{true};
-  std::atomic<int> limit_{kAll}, lost_{0};
+  std::atomic<int> limit_{kAll};
   std::atomic<std::int64_t> retry_at_{0}, pause_{kFirstPause}, undisturbed_since_{0};
 
   static constexpr int kAll = 1 << 30;

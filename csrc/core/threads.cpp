@@ -211,18 +211,22 @@ struct Team {
   std::mutex finished_mutex;
   std::condition_variable finished;
   const int cpus = usable_cpus();
-  bool long_jobs = false;  // the last job took so long that the caller's share of it can be judged
+  // Guarded by `busy`: whether the last job took so long that the caller's share of it can be judged, and how often in
+  // a row callers have lost time.
+  bool long_jobs = false;
+  int losses = 0;
 
   [[noreturn]] void serve(Mailbox& mailbox) {
     mailbox.thread.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
     DefaultFloatingPoint::fix();  // a thread inherits the mode of the one that started it
     Stopwatch watch;
+    int losses = 0;
     watch.start();
     for (bool look = true;;) {
       Job* current = mailbox.wait_for_job(look, watch);
       mailbox.begin(*current);
       current->run_member(mailbox.index);
-      if (watch.is_due()) availability().note(current->count, watch.share());
+      if (watch.is_due()) availability().note(current->count, watch.share(), losses);
       const bool last = current->unfinished.fetch_sub(1, std::memory_order_seq_cst) == 1;
       // The job may be gone from here on.
       look = true;
@@ -362,7 +366,7 @@ void run_team(int threads, TeamBody body, void* context) {
   const auto begun = std::chrono::steady_clock::now();
   job.run_member(0);
   current.wait_for_workers(job, std::chrono::steady_clock::now() - begun);
-  if (current.long_jobs && watch.is_due()) availability().note(count, watch.share());
+  if (current.long_jobs && watch.is_due()) availability().note(count, watch.share(), current.losses);
   current.long_jobs = std::chrono::steady_clock::now() - begun > kLongJob;
   if (job.failure) std::rethrow_exception(job.failure);
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/availability.hpp"
 #include "core/dispatch.hpp"
 #include "core/threads.hpp"
 #include "engine/layers/dense.hpp"
@@ -290,8 +291,32 @@ void check_pace() {
   expect(steps_alone(far, 1, 300'000, {60e3, 20e3}) < 310'000, "pace: one thread becomes slower");
 }
 
+// One of many members waits for a CPU while the others report that they do not.
+void check_availability() {
+  constexpr int members = 16;
+  lamina::Availability availability;
+  expect(availability.members(members, members) == members, "all members at first");
+  expect(availability.members(members, 3) == 3, "no more members than CPUs");
+  int undisturbed = 0, disturbed = 0;
+  for (int report = 0; report < 2; ++report) {
+    expect(availability.members(members, members) == members, "one loss may be an accident");
+    availability.note(members, 0.5, disturbed);
+    for (int other = 1; other < members; ++other) availability.note(members, 1, undisturbed);
+  }
+  expect(availability.members(members, members) == members - 1, "a member that waits for a CPU is given up");
+  expect(availability.members(4, members) == 4, "fewer members than are left");
+  availability.adapt(false);
+  expect(availability.members(members, 3) == members, "all members if nothing adapts");
+  // A member of two is worth waiting for as long as it runs for most of the time.
+  lamina::Availability pair;
+  int losses = 0;
+  for (int report = 0; report < 4; ++report) pair.note(2, 0.7, losses);
+  expect(pair.members(2, 2) == 2, "a member of two that runs for 0.7 of the time");
+}
+
 int main() {
   check_pace();
+  check_availability();
   for (const std::string& isa : lamina::available_isas()) {
     lamina::select_isa(isa);
     for (const std::ptrdiff_t n : {1, 5, 13, 40})
