@@ -59,7 +59,8 @@ def test_import_is_quick(tmp_path):
     """50 ms beyond NumPy is the promise; the best of six, the first of which compiles.
 
     The importing thread's processor time: the threads that NumPy's BLAS has started wait busily, for tens of
-    milliseconds. On a machine that is busy with others NumPy's own import shows by how much: ours takes 0.7 times as long.
+    milliseconds. On a machine that is busy with others NumPy's own import shows by how
+    much: ours takes 0.7 times as long.
     """
     code = (
         "import time; s = time.thread_time(); import numpy; n = time.thread_time() - s; "
