@@ -157,6 +157,7 @@ struct Silu {
 // f(x) = 1 / (1 + exp(-x)), f' = y (1 - y).
 struct Sigmoid {
   static constexpr ActivationInfo info{.name = "sigmoid"};
+  static constexpr int together = 4;
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return sigmoid<T>(x);
@@ -184,6 +185,7 @@ struct HardSigmoid {
 // f' = 1 - y².
 struct Tanh {
   static constexpr ActivationInfo info{.name = "tanh"};
+  static constexpr int together = 4;
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return tanh<T>(x);
@@ -424,6 +426,14 @@ struct SparseSigmoid {
   }
 };
 
+// Vectors whose results are computed at a time. One chain of dependent operations after the other leaves a core idle,
+// but the code is larger: it pays for the activations that are used most.
+template <class Activation, class T>
+constexpr int kTogether = 1;
+template <class Activation>
+  requires(Activation::together > 1)
+constexpr int kTogether<Activation, float> = Activation::together;
+
 // Nanoseconds an element, from which the number of threads is chosen.
 constexpr double kElementNanoseconds = 0.25;
 
@@ -445,21 +455,83 @@ template <class T>
   return {m.data + row * m.stride + column, rows, cols, m.stride};
 }
 
-// Both run on one thread. They are not inlined, so that each activation's code exists once.
+// A number that the compiler knows.
+template <int N>
+struct Count {
+  static constexpr int value = N;
+};
+
+// Calls body(first, vectors) for `n` numbers, whole vectors: kTogether at a time, then one by one.
+template <class Activation, class T, class Body>
+[[gnu::always_inline]] inline void for_each_group_of_vectors(std::ptrdiff_t n, Body&& body) {
+  constexpr int together = kTogether<Activation, T>;
+  constexpr std::ptrdiff_t lanes = kLanes<T>;
+  std::ptrdiff_t first = 0;
+  if constexpr (together > 1)
+    for (; first + together * lanes <= n; first += together * lanes) body(first, Count<together>{});
+  for (; first < n; first += lanes) body(first, Count<1>{});
+}
+
+// Both run on one thread. They are not inlined, so that each activation's code exists once; for the same reason the
+// last numbers of a row go through the same loop, in a vector of their own.
 template <class Activation, class T>
 [[gnu::noinline]] void activate(Matrix<const T> x, Matrix<T> y, T alpha) {
-  for (std::ptrdiff_t i = 0; i < x.rows; ++i, x.data += x.stride, y.data += y.stride)
-    for_each_vector<T>(x.cols, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
-      store_lanes(y.data + j, Activation::template forward<T>(load_lanes(x.data + j, count, T(0)), alpha), count);
-    });
+  constexpr std::ptrdiff_t lanes = kLanes<T>;
+  const std::ptrdiff_t rest = x.cols % lanes, end = x.cols - rest;
+  T last[lanes];
+  for (std::ptrdiff_t i = 0; i < x.rows; ++i, x.data += x.stride, y.data += y.stride) {
+    const T* from = x.data;
+    T* to = y.data;
+    for (std::ptrdiff_t whole = end;;) {
+      for_each_group_of_vectors<Activation, T>(whole, [&](std::ptrdiff_t j, auto vectors) {
+        Vec<T> results[vectors.value];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors.value; ++v)
+          results[v] = Activation::template forward<T>(load(from + j + v * lanes), alpha);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors.value; ++v) store(to + j + v * lanes, results[v]);
+      });
+      if (rest == 0) break;
+      if (to == last) {
+        store_partial(y.data + end, load(last), rest);
+        break;
+      }
+      store(last, Vec<T>(load_partial(x.data + end, rest, T(0))));
+      from = to = last;
+      whole = lanes;
+    }
+  }
 }
 template <class Activation, class T>
 [[gnu::noinline]] void propagate(Matrix<const T> v, Matrix<const T> dy, Matrix<T> dx, T alpha) {
-  for (std::ptrdiff_t i = 0; i < v.rows; ++i, v.data += v.stride, dy.data += dy.stride, dx.data += dx.stride)
-    for_each_vector<T>(v.cols, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
-      const Vec<T> value = load_lanes(v.data + j, count, T(0)), gradient = load_lanes(dy.data + j, count, T(0));
-      store_lanes(dx.data + j, Activation::template backward<T>(value, gradient, alpha), count);
-    });
+  constexpr std::ptrdiff_t lanes = kLanes<T>;
+  const std::ptrdiff_t rest = v.cols % lanes, end = v.cols - rest;
+  T last[lanes], last_gradient[lanes];
+  for (std::ptrdiff_t i = 0; i < v.rows; ++i, v.data += v.stride, dy.data += dy.stride, dx.data += dx.stride) {
+    const T *value = v.data, *gradient = dy.data;
+    T* to = dx.data;
+    for (std::ptrdiff_t whole = end;;) {
+      for_each_group_of_vectors<Activation, T>(whole, [&](std::ptrdiff_t j, auto vectors) {
+        Vec<T> results[vectors.value];
+#pragma GCC unroll 4
+        for (int u = 0; u < vectors.value; ++u)
+          results[u] =
+              Activation::template backward<T>(load(value + j + u * lanes), load(gradient + j + u * lanes), alpha);
+#pragma GCC unroll 4
+        for (int u = 0; u < vectors.value; ++u) store(to + j + u * lanes, results[u]);
+      });
+      if (rest == 0) break;
+      if (to == last_gradient) {
+        store_partial(dx.data + end, load(last_gradient), rest);
+        break;
+      }
+      store(last, Vec<T>(load_partial(v.data + end, rest, T(0))));
+      store(last_gradient, Vec<T>(load_partial(dy.data + end, rest, T(0))));
+      value = last;
+      gradient = to = last_gradient;
+      whole = lanes;
+    }
+  }
 }
 
 // The division among threads exists once for all activations.

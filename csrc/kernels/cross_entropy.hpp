@@ -177,59 +177,53 @@ struct SoftmaxCrossEntropy {
     const std::ptrdiff_t c = a.predictions.cols, stride = a.predictions.stride;
     const T* z = a.predictions.data + first * stride;
     const T smoothing = a.parameters[0];
+    using Bits = typename VectorTraits<T>::Bits;
+    // The classes in lanes; -1 for a row of the ignored class, or with a label that another thread has changed.
+    Bits chosen_lanes[kLanes<T>];
+    bool all = true;
+    for (std::ptrdiff_t i = 0; i < kLanes<T>; ++i) {
+      const std::ptrdiff_t label = i < rows ? label_at(a.labels, first + i) : 0;
+      const bool here = static_cast<std::size_t>(label) < static_cast<std::size_t>(c) && !ignored(a, label);
+      chosen_lanes[i] = here ? static_cast<Bits>(label) : Bits(-1);
+      all &= here;
+    }
+    IntVec<T> chosen;
+    __builtin_memcpy(&chosen, chosen_lanes, sizeof chosen);
     Vec<T> columns[kFewColumns];
     load_columns(z, stride, rows, c, columns);
     Vec<T> top = columns[0];
     for (std::ptrdiff_t j = 1; j < c; ++j) top = maximum(top, columns[j]);
-    Vec<T> total{}, sum{};
+    Vec<T> total{}, sum{}, own{};
     for (std::ptrdiff_t j = 0; j < c; ++j) {
       columns[j] -= top;
+      own = chosen == static_cast<Bits>(j) ? columns[j] : own;
       total += columns[j];
       columns[j] = exp<T>(columns[j]);
       sum += columns[j];
     }
     const Vec<T> rest = log<T>(sum);
-    T own[kLanes<T>] = {}, weight[kLanes<T>] = {};
-    std::ptrdiff_t label[kLanes<T>];
-    bool inside = true, skipped[kLanes<T>] = {};
-    for (std::ptrdiff_t i = 0; i < rows; ++i) {
-      label[i] = label_at(a.labels, first + i);
-      const bool here = static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c);
-      inside &= here;
-      own[i] = here ? z[i * stride + label[i]] : T(0);
-      weight[i] = a.sample_weight == nullptr ? T(1) : a.sample_weight[first + i];
-    }
-    if (a.parameters[1] != T(0)) {
-      inside = true;
-      for (std::ptrdiff_t i = 0; i < rows; ++i) {
-        skipped[i] = ignored(a, label[i]);
-        if (skipped[i]) label[i] = 0;
-        inside &= static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c);
-      }
-    }
-    const Vec<T> weights = load(weight);
+    const Vec<T> weights =
+        a.sample_weight == nullptr ? broadcast<T>(T(1)) : Vec<T>(load_lanes(a.sample_weight + first, rows, T(0)));
     if (a.loss != nullptr) {
-      Vec<T> loss = rest - (load(own) - top);
+      Vec<T> loss = rest - own;
       if (smoothing != T(0)) loss = (T(1) - smoothing) * loss + smoothing * (rest - total / static_cast<T>(c));
       store_lanes(a.loss + first, Vec<T>(loss * weights), rows);
     }
     if (a.gradient.data != nullptr) {
-      T* g = a.gradient.data + first * a.gradient.stride;
       const Vec<T> slope = weights * a.gradient_scale, scale = slope / sum;
-      const Vec<T> base = slope * (smoothing / static_cast<T>(c));
-      for (std::ptrdiff_t j = 0; j < c; ++j) columns[j] = columns[j] * scale - base;
-      store_columns(columns, rows, c, g, a.gradient.stride);
-      for (std::ptrdiff_t i = 0; i < rows; ++i)
-        if (static_cast<std::size_t>(label[i]) < static_cast<std::size_t>(c))
-          g[i * a.gradient.stride + label[i]] -= slope[i] * (T(1) - smoothing);
+      const Vec<T> base = slope * (smoothing / static_cast<T>(c)), hit = slope * (T(1) - smoothing);
+      for (std::ptrdiff_t j = 0; j < c; ++j)
+        columns[j] = columns[j] * scale - base - (chosen == static_cast<Bits>(j) ? hit : Vec<T>{});
+      store_columns(columns, rows, c, a.gradient.data + first * a.gradient.stride, a.gradient.stride);
     }
-    if (a.parameters[1] != T(0)) {
-      for (std::ptrdiff_t i = 0; i < rows; ++i)
-        if (skipped[i]) skip_row(a, first + i);
+    if (all) return;
+    for (std::ptrdiff_t i = 0; i < rows; ++i) {
+      if (chosen_lanes[i] >= 0) continue;
+      if (ignored(a, label_at(a.labels, first + i)))
+        skip_row(a, first + i);
+      else
+        spoil_row(a, first + i);
     }
-    if (inside) return;
-    for (std::ptrdiff_t i = 0; i < rows; ++i)
-      if (static_cast<std::size_t>(label[i]) >= static_cast<std::size_t>(c)) spoil_row(a, first + i);
   }
 
   template <class T>

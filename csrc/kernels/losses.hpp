@@ -71,35 +71,42 @@ template <class Loss, class T>
         (a.sample_weight == nullptr ? ones : load_lanes(a.sample_weight + first, rows, T(0))) / columns;
     T slopes[kLanes<T>];
     store(slopes, Vec<T>(share * a.gradient_scale));
-    Vec<T> values[kLanes<T>];
-    for (std::ptrdiff_t i = rows; i < kLanes<T>; ++i) values[i] = Vec<T>{};
-    for (std::ptrdiff_t i = 0; i < rows; ++i) {
-      const T *p = a.predictions.data + (first + i) * a.predictions.stride,
-              *t = a.targets.data + (first + i) * a.targets.stride;
-      T* gradient = a.gradient.data == nullptr ? nullptr : a.gradient.data + (first + i) * a.gradient.stride;
-      Vec<T> total{};
-      for (std::ptrdiff_t j = 0; j < c; j += kLanes<T>) {
-        const std::ptrdiff_t count = smaller(kLanes<T>, c - j);
+    Vec<T> values[kLanes<T>] = {};
+    for (std::ptrdiff_t j = 0; j < c; j += kLanes<T>) {
+      const std::ptrdiff_t count = smaller(kLanes<T>, c - j);
+      const T *p = a.predictions.data + first * a.predictions.stride + j,
+              *t = a.targets.data + first * a.targets.stride + j;
+      T* gradient = a.gradient.data == nullptr ? nullptr : a.gradient.data + first * a.gradient.stride + j;
+      for (std::ptrdiff_t i = 0; i < rows; ++i) {
         const ValueAndGradient<T> r =
-            Loss::template evaluate<T>(load_lanes(p + j, count, T(0)), load_lanes(t + j, count, T(0)), a.parameters);
-        total += first_lanes_of<T>(r.value, count);
-        if (gradient != nullptr) store_lanes(gradient + j, Vec<T>(r.gradient * slopes[i]), count);
+            Loss::template evaluate<T>(load_lanes(p, count, T(0)), load_lanes(t, count, T(0)), a.parameters);
+        values[i] += first_lanes_of<T>(r.value, count);
+        p += a.predictions.stride;
+        t += a.targets.stride;
+        if (gradient == nullptr) continue;
+        store_lanes(gradient, Vec<T>(r.gradient * slopes[i]), count);
+        gradient += a.gradient.stride;
       }
-      values[i] = total;
     }
     if (a.loss != nullptr) store_lanes(a.loss + first, Vec<T>(sums_of_lanes<T>(values) * share), rows);
   }
 }
 
-// Evaluates an elementwise loss: the mean over the columns of a row, or the sum if Loss::sums.
-template <class Loss, class T>
-void evaluate_elementwise(const LossArguments<T>& a) {
+// The division among threads exists once for all losses.
+template <class T>
+[[gnu::noinline]] void evaluate_in_parts(const LossArguments<T>& a,
+                                         void (*evaluate_part)(const LossArguments<T>&, std::ptrdiff_t,
+                                                               std::ptrdiff_t)) {
   const std::ptrdiff_t c = a.predictions.cols;
   const double elements = static_cast<double>(c == 1 ? 1 : c + 8);
   parallel_ranges(a.predictions.rows, c <= kLanes<T> ? 4 * kLanes<T> : 1, kSoftmaxNanoseconds * elements,
-                  [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
-                    return c == 1 ? evaluate_column<Loss, T>(a, begin, end) : evaluate_rows<Loss, T>(a, begin, end);
-                  });
+                  [&](std::ptrdiff_t begin, std::ptrdiff_t end) { evaluate_part(a, begin, end); });
+}
+
+// Evaluates an elementwise loss: the mean over the columns of a row, or the sum if Loss::sums.
+template <class Loss, class T>
+void evaluate_elementwise(const LossArguments<T>& a) {
+  evaluate_in_parts<T>(a, a.predictions.cols == 1 ? evaluate_column<Loss, T> : evaluate_rows<Loss, T>);
 }
 
 }  // namespace lamina::LAMINA_ISA

@@ -121,11 +121,19 @@ template <class T>
   return fma(s * z, polynomial<T>(coefficients::Table<T>::log1p_remainder, z), s2);
 }
 
-// tanh(x). All x; 3 ULP.
+// tanh(x) = m / (m + 1), m = (exp(2 |x|) - 1) / 2, with x's sign. All x; 3 ULP. The result hardly depends on m where
+// |x| is large, so 2 |x| is reduced by a rounded ln 2 in one step.
 template <class T>
 [[gnu::always_inline]] inline Vec<T> tanh(Vec<T> x) {
-  const Vec<T> m = expm1<T>(minimum(broadcast<T>(T(44)), abs<T>(x) * T(2)));
-  return copy_sign<T>(m / (m + T(2)), x);
+  using C = MathConstants<T>;
+  constexpr T ln2 = T(0.693147180559945309417), end = T(44);
+  const Vec<T> size = abs<T>(x), twice = minimum(broadcast<T>(end), size + size);
+  const Vec<T> magic = broadcast<T>(C::kRoundMagic), shifted = fma(twice, broadcast<T>(C::kLog2E), magic);
+  const Vec<T> r = fma(shifted - magic, broadcast<T>(-ln2), twice);
+  const Vec<T> p = fma(polynomial<T>(coefficients::Table<T>::tanh_remainder, r), r * r, r);
+  const Vec<T> half_scale = power_of_two<T>(bits_of<T>(shifted) - (bits_of<T>(magic) + 1));
+  const Vec<T> m = fma(p, half_scale, half_scale - T(0.5));
+  return with_sign<T>(m / (m + T(1)), x);
 }
 
 // 1 / (1 + exp(-x)). All x; 2.5 ULP, also where the result is subnormal.
