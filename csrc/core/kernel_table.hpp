@@ -182,6 +182,28 @@ struct PanelTranspose {
   Range rows, columns;
 };
 
+// The products of narrow layers (kernels/narrow.hpp). Values lie transposed, in panels of rows of the batch: column c
+// of row r at data[r / width * panel_stride + c * width + r % width], so that Panels::rows are a layer's columns.
+
+// z = wᵀ x if `transposed`, else z = w x. w lies in one panel: its elements (i, j) at w[i * width + j].
+template <class T>
+struct NarrowProduct {
+  const T* w;
+  bool transposed;
+  Panels<const T> x;   // (k, n)
+  Panels<T> z;         // (m, n); whole vectors are written
+  bool clamp = false;  // z = max(z, 0)
+};
+
+// dw = x dzᵀ, or dw += x dzᵀ.
+template <class T>
+struct NarrowGradient {
+  Panels<const T> x;   // (k, n)
+  Panels<const T> dz;  // (m, n); rows up to a multiple of 4 are read
+  Panels<T> dw;        // (k, m), one panel
+  bool add;
+};
+
 // y = (x - centre_j) scale_j + shift_j for rows and panels. A null centre, scale or shift stands for 0, 1 or 0.
 template <class T>
 struct ColumnScale {
@@ -239,7 +261,8 @@ struct Noise {
 };
 
 // Copies rows `order[first] …` (or first … if order is null) of the source to rows to_begin … of `to` and converts
-// them. A row of the source becomes `factor` rows of `to`.
+// them. A row of the source becomes `factor` rows of `to`. If `transposed`, `to` is laid out as in NarrowProduct;
+// factor is 1 then, to_begin 0, and there is at most one panel's width of columns.
 template <class T>
 struct Gather {
   Rows source;
@@ -247,6 +270,7 @@ struct Gather {
   std::ptrdiff_t first = 0, count;
   Panels<T> to;
   std::ptrdiff_t to_begin = 0, factor = 1;
+  bool transposed = false;
 };
 
 constexpr int kMostSlots = 3;
@@ -310,6 +334,8 @@ struct Kernels {
   // sums[j] = Σ dz[i][j] over the rows, for the columns of one panel.
   void (*panel_column_sums)(Panels<const T> dz, Range rows, std::ptrdiff_t panel, T* sums);
   void (*panel_transpose)(const PanelTranspose<T>&);
+  void (*narrow_product)(const NarrowProduct<T>&);
+  void (*narrow_gradient)(const NarrowGradient<T>&);
   // kernels/sparse.hpp
   void (*sparse_product)(const SparseProduct<T>&);
   void (*sparse_gradient)(SparseBatch<T> x, Panels<const T> dz, Panels<T> gradient, Range panels);

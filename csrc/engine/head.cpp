@@ -44,7 +44,7 @@ void set_parameters(LossArguments<T>& arguments, const HeadParameters& parameter
 
 template <class T>
 Head<T>::Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryShape& output,
-              std::ptrdiff_t capacity)
+              std::ptrdiff_t capacity, bool penalized)
     : spec_(std::move(spec)),
       kernels_(kernels),
       columns_(output.width),
@@ -53,7 +53,7 @@ Head<T>::Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> lab
       targets_(labels.size()),
       weights_(capacity * lines_),
       losses_(capacity * lines_),
-      penalties_(capacity) {
+      penalties_(penalized ? capacity : 0) {
   const std::ptrdiff_t lines = capacity * lines_;
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i])
@@ -92,7 +92,7 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
                        .factor = lines_});
     }
   }
-  std::fill(penalties_.data() + rows.begin, penalties_.data() + rows.end, 0.0);
+  if (penalties_.size() != 0) std::fill(penalties_.data() + rows.begin, penalties_.data() + rows.end, 0.0);
   const bool weighted = data.sample_weight != nullptr;
   __atomic_store_n(&weighted_, weighted, __ATOMIC_RELAXED);
   if (!weighted) return;
@@ -200,8 +200,8 @@ template <class T>
 void Head<T>::collect(std::ptrdiff_t size, double divisor, double penalty, Totals& totals) const {
   const std::ptrdiff_t lines = size * lines_;
   const double rows = static_cast<double>(size), share = divisor == 0 ? 0 : rows / divisor;
-  totals.sum[0] += kernels_.sum(losses_.data(), nullptr, lines) * share + penalty * rows +
-                   lamina::kernels().f64.sum(penalties_.data(), nullptr, size);
+  totals.sum[0] += kernels_.sum(losses_.data(), nullptr, lines) * share + penalty * rows;
+  if (penalties_.size() != 0) totals.sum[0] += lamina::kernels().f64.sum(penalties_.data(), nullptr, size);
   totals.count[0] += rows;
   for (std::size_t i = 0; i < metrics_.size(); ++i) {
     const bool weighted = spec_.metrics[i].weighted && this->weighted();

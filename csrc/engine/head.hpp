@@ -81,13 +81,14 @@ struct Totals {
 template <class T>
 class Head {
  public:
+  // `penalized`: whether layers add penalties to the rows' losses.
   Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryShape& output,
-       std::ptrdiff_t capacity);
+       std::ptrdiff_t capacity, bool penalized);
 
   // Copies the targets and weights of `rows` of the batch that begins at row `first` of the data.
   void gather(const TrainingData<T>& data, std::ptrdiff_t first, Range rows);
 
-  // Penalties on outputs, which layers add to each row's loss; gather() sets them to zero.
+  // Penalties on outputs, which layers add to each row's loss; gather() sets them to zero. Null if there are none.
   double* penalties() const { return penalties_.data(); }
 
   // The divisor of the losses of a batch of `size` rows that begins at row `first` of the data.

@@ -6,6 +6,7 @@
 #include "core/kernel_table.hpp"
 #include "engine/gradients.hpp"
 #include "engine/input.hpp"
+#include "engine/narrow.hpp"
 #include "engine/parameters.hpp"
 #include "engine/tape.hpp"
 
@@ -78,6 +79,16 @@ class Layer {
   virtual std::ptrdiff_t gradient_units() const { return 0; }
   virtual double gradient_work() const { return 0; }
   virtual void gradient(Pass<T>&, Range, const GradientSink<T>&) const {}
+
+  // The passes of a narrow layer, for all rows of the tape; forward() gives the same bits. narrow(): whether the layer
+  // has them, in training or in predictions. An activation of rows is not included, and left to finish_narrow_output(),
+  // for the last layer of a network. `sums` in backward_narrow(): memory for the gradient of the whole block, stored or
+  // added; null: not trained.
+  virtual bool narrow(bool) const { return false; }
+  virtual void forward_narrow(const NarrowPass<T>&) const {}
+  virtual void finish_narrow_output(const Kernels<T>&, const Panels<T>&) const {}
+  virtual void finish_narrow_gradient(const NarrowPass<T>&) const {}
+  virtual void backward_narrow(const NarrowPass<T>&, const Layer<T>*, T*, bool) const {}
 
   // Whether a row's output depends on this row alone, so that a batch may be divided; the argument: in training. A
   // layer that returns false for training only has running moments, which training changes.

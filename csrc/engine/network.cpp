@@ -16,6 +16,13 @@ namespace {
 // Rows of one forward pass of a prediction, at most, if rows are independent.
 constexpr std::ptrdiff_t kPredictionRows = 192;
 
+// A network is treated as narrow if its layers on panels would take so many times the multiply-adds that they need:
+// forward and gradients of the weights are padded to whole panels of outputs, propagation is not.
+constexpr double kWorthNarrow = 1.25;
+
+// Fewer rows leave most lanes empty if vectors run along them.
+constexpr std::ptrdiff_t kFewestNarrowRows = 8;
+
 // A member's share of lines, if each row of the batch has `factor` of them. It begins with the first line of a row, at
 // a multiple of half a panel's width.
 template <class T>
@@ -34,6 +41,7 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
   boundaries_[0].width = width;
   boundaries_[0].factor = factor;
   first_trained_ = depth();
+  double needed = 0, padded = 0;
   for (std::ptrdiff_t l = depth(); l-- > 0;)
     if (trained[static_cast<std::size_t>(l)]) first_trained_ = l;
   for (std::ptrdiff_t l = 0; l < depth(); ++l) {
@@ -46,13 +54,22 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
     layers_[i]->set_boundaries(boundaries_[i], boundaries_[i + 1], l > first_trained_);
     boundaries_[i].has_gradient = l > first_trained_;
     work_ += layers_[i]->work();
+    const std::ptrdiff_t in = boundaries_[i].width, out = boundaries_[i + 1].width,
+                         whole = panel_count(out, kPanelWidth<T>) * kPanelWidth<T>;
+    needed += static_cast<double>(in * 3 * out);
+    padded += static_cast<double>(in * (2 * whole + out));
     host_ |= layers_[i]->host();
-    for (const bool training : {false, true}) rows_alone_[training] &= layers_[i]->rows_alone(training);
+    penalizes_ |= layers_[i]->keeps_lines_together();
+    for (const bool training : {false, true}) {
+      rows_alone_[training] &= layers_[i]->rows_alone(training);
+      narrow_[training] &= layers_[i]->narrow(training || l + 1 < depth());
+    }
     if (Parameters<T>* parameters = layers_[i]->parameters()) {
       parameter_bytes_ += parameters->size() * static_cast<std::ptrdiff_t>(sizeof(T));
       gates_.push_back(&parameters->gate());
     }
   }
+  for (bool& narrow : narrow_) narrow &= padded >= kWorthNarrow * needed;
   gates_ = sorted_gates(std::move(gates_));
   boundaries_.back().row_major = true;
   for (const BoundaryShape& boundary : boundaries_)
@@ -113,31 +130,64 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) 
 }
 
 template <class T>
+void Network<T>::forward_narrow(const NarrowPass<T>& pass) const {
+  for (std::ptrdiff_t l = 0; l < depth(); ++l) layer(l).forward_narrow(pass);
+  pass.tape.read_output(kernels_);
+  layer(depth() - 1).finish_narrow_output(kernels_, pass.tape.output().value);
+}
+
+template <class T>
 void Network<T>::settle(Pass<T>& pass, int index, int count) const {
   for (std::ptrdiff_t l = 0; l < depth(); ++l)
     layer(l).settle(pass, share_of(panel_count(pass.tape[l + 1].value.cols, kPanelWidth<T>), 1, index, count));
 }
 
 template <class T>
-std::unique_ptr<Tape<T>> Network<T>::borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t entries) const {
-  const std::lock_guard<BriefLock> lock(tapes_lock_);
-  for (std::size_t i = tapes_.size(); i-- > 0;) {
-    if (tapes_[i]->capacity() < capacity) continue;
-    std::unique_ptr<Tape<T>> tape = std::move(tapes_[i]);
-    tapes_.erase(tapes_.begin() + static_cast<std::ptrdiff_t>(i));
-    if (gives_entries(input_)) tape->reserve_entries(entries);
-    return tape;
+std::unique_ptr<typename Network<T>::Tapes> Network<T>::borrow_tapes(std::ptrdiff_t capacity, std::ptrdiff_t entries,
+                                                                     bool narrow) const {
+  std::unique_ptr<Tapes> tapes;
+  {
+    const std::lock_guard<BriefLock> lock(tapes_lock_);
+    for (std::size_t i = tapes_.size(); i-- > 0 && tapes == nullptr;) {
+      if ((narrow ? tapes_[i]->narrow.capacity() : tapes_[i]->panels.capacity()) < capacity) continue;
+      tapes = std::move(tapes_[i]);
+      tapes_.erase(tapes_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
   }
-  auto tape = std::make_unique<Tape<T>>(boundaries_, capacity, false);
-  if (gives_entries(input_)) tape->reserve_entries(entries);
-  return tape;
+  if (tapes == nullptr) {
+    tapes = std::make_unique<Tapes>();
+    if (narrow)
+      tapes->narrow = NarrowTape<T>(boundaries_, capacity, false);
+    else
+      tapes->panels = Tape<T>(boundaries_, capacity, false);
+  }
+  if (gives_entries(input_)) tapes->panels.reserve_entries(entries);
+  return tapes;
 }
 
 template <class T>
-void Network<T>::return_tape(std::unique_ptr<Tape<T>> tape) const {
+void Network<T>::return_tapes(std::unique_ptr<Tapes> tapes) const {
   constexpr std::size_t most = 16;
   const std::lock_guard<BriefLock> lock(tapes_lock_);
-  if (tapes_.size() < most) tapes_.push_back(std::move(tape));
+  if (tapes_.size() < most) tapes_.push_back(std::move(tapes));
+}
+
+template <class T>
+void Network<T>::predict_narrow(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out,
+                                NarrowTape<T>& tape) const {
+  if (tape.rows() != count) tape.set_rows(count);
+  kernels_.gather({.source = rows.dense, .first = first, .count = count, .to = tape[0].value, .transposed = true});
+  forward_narrow({kernels_, tape, false});
+  const Panels<T>& output = tape.output().value;
+  constexpr std::ptrdiff_t size = sizeof(T);
+  const Rows from{.base = output.data,
+                  .rows = count,
+                  .cols = output.cols,
+                  .row_bytes = output.row_stride * size,
+                  .type = kNumberType<T>};
+  kernels_.gather({.source = from,
+                   .count = count,
+                   .to = {out + first * output.cols, count, output.cols, kPanelWidth<T>, output.cols}});
 }
 
 template <class T>
@@ -212,36 +262,36 @@ void Network<T>::predict_inside(const Input& rows, T* out, const std::uint64_t* 
                                    .segmentable = alone},
                                   host_ ? 1 : num_threads());
   if (plan.threads > 1) plan.threads = available_threads(plan.threads);
-  if (plan.schedule == Schedule::chunked && plan.threads > 1) {
-    run_team(plan.threads, [&](int index, int count) {
-      const Range mine = share_of(n, 1, index, count);
-      if (mine.begin >= mine.end) return;
-      const std::ptrdiff_t chunks = (mine.size() + kPredictionRows - 1) / kPredictionRows;
-      std::unique_ptr<Tape<T>> tape = borrow_tape((mine.size() + chunks - 1) / chunks, entries);
-      for (std::ptrdiff_t c = 0; c < chunks; ++c) {
-        const std::ptrdiff_t begin = mine.begin + mine.size() * c / chunks,
-                             end = mine.begin + mine.size() * (c + 1) / chunks;
-        predict_rows(rows, begin, end - begin, out, *tape, draw, 0, 1, nullptr);
-      }
-      return_tape(std::move(tape));
-    });
+  const bool narrow = this->narrow(false) && n >= kFewestNarrowRows;
+  const auto predict_share = [&](Range mine) {  // on the calling thread alone
+    if (mine.begin >= mine.end) return;
+    const std::ptrdiff_t chunks = alone ? (mine.size() + kPredictionRows - 1) / kPredictionRows : 1;
+    std::unique_ptr<Tapes> tapes = borrow_tapes((mine.size() + chunks - 1) / chunks, entries, narrow);
+    for (std::ptrdiff_t c = 0; c < chunks; ++c) {
+      const std::ptrdiff_t begin = mine.begin + mine.size() * c / chunks,
+                           end = mine.begin + mine.size() * (c + 1) / chunks;
+      if (narrow)
+        predict_narrow(rows, begin, end - begin, out, tapes->narrow);
+      else
+        predict_rows(rows, begin, end - begin, out, tapes->panels, draw, 0, 1, nullptr);
+    }
+    return_tapes(std::move(tapes));
+  };
+  if (plan.threads == 1) return predict_share({0, n});
+  if (plan.schedule == Schedule::chunked || narrow) {
+    run_team(plan.threads, [&](int index, int count) { predict_share(share_of(n, 1, index, count)); });
     return;
   }
   const std::ptrdiff_t chunks = alone ? (n + kPredictionRows - 1) / kPredictionRows : 1;
-  std::unique_ptr<Tape<T>> tape = borrow_tape((n + chunks - 1) / chunks, entries);
-  if (plan.threads == 1) {
-    for (std::ptrdiff_t c = 0; c < chunks; ++c)
-      predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, *tape, draw, 0, 1, nullptr);
-  } else {
-    run_together(plan.threads, [&](int index, int count, Barrier& barrier) {
-      for (std::ptrdiff_t c = 0; c < chunks; ++c) {
-        if (c > 0 && count > 1) barrier.wait();
-        predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, *tape, draw, index, count,
-                     &barrier);
-      }
-    });
-  }
-  return_tape(std::move(tape));
+  std::unique_ptr<Tapes> tapes = borrow_tapes((n + chunks - 1) / chunks, entries, false);
+  run_together(plan.threads, [&](int index, int count, Barrier& barrier) {
+    for (std::ptrdiff_t c = 0; c < chunks; ++c) {
+      if (c > 0 && count > 1) barrier.wait();
+      predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, tapes->panels, draw, index, count,
+                   &barrier);
+    }
+  });
+  return_tapes(std::move(tapes));
 }
 
 template class Network<float>;

@@ -39,6 +39,12 @@ class Network {
   std::ptrdiff_t first_trained() const { return first_trained_; }
   // Whether one of its layers must run on the thread that called the engine.
   bool host() const { return host_; }
+  // Whether a layer adds penalties to the losses of rows.
+  bool penalizes() const { return penalizes_; }
+  // Whether all layers are narrow (Layer::narrow) and much of a panel would be empty, in training or in predictions.
+  bool narrow(bool training) const { return depth() > 0 && narrow_[training]; }
+  // Runs the rows of a narrow tape forward through all layers, up to its output.
+  void forward_narrow(const NarrowPass<T>& pass) const;
   // Whether the rows of a batch are independent of each other, in training or in predictions.
   bool rows_alone(bool training) const { return rows_alone_[training]; }
   double work() const { return work_; }  // multiply-adds forward, for each row
@@ -67,11 +73,17 @@ class Network {
   bool try_predict(const Input& rows, T* out, const std::uint64_t* draw = nullptr) const;
 
  private:
-  std::unique_ptr<Tape<T>> borrow_tape(std::ptrdiff_t capacity, std::ptrdiff_t entries) const;
-  void return_tape(std::unique_ptr<Tape<T>> tape) const;
+  // One of the two is used.
+  struct Tapes {
+    Tape<T> panels;
+    NarrowTape<T> narrow;
+  };
+  std::unique_ptr<Tapes> borrow_tapes(std::ptrdiff_t capacity, std::ptrdiff_t entries, bool narrow) const;
+  void return_tapes(std::unique_ptr<Tapes> tapes) const;
   void predict_inside(const Input& rows, T* out, const std::uint64_t* draw) const;
   void predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
                     const std::uint64_t* draw, int index, int members, Barrier* barrier) const;
+  void predict_narrow(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, NarrowTape<T>& tape) const;
 
   const Kernels<T>& kernels_;
   std::vector<std::unique_ptr<Layer<T>>> layers_;
@@ -79,10 +91,10 @@ class Network {
   std::vector<Gate*> gates_;
   std::ptrdiff_t first_trained_ = 0, parameter_bytes_ = 0, row_bytes_ = 0;
   double work_ = 0;
-  bool host_ = false, rows_alone_[2] = {true, true};
+  bool host_ = false, rows_alone_[2] = {true, true}, narrow_[2] = {true, true}, penalizes_ = false;
   InputKind input_;
   mutable BriefLock tapes_lock_;
-  mutable std::vector<std::unique_ptr<Tape<T>>> tapes_;
+  mutable std::vector<std::unique_ptr<Tapes>> tapes_;
 };
 
 extern template class Network<float>;

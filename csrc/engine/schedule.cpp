@@ -45,7 +45,7 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
   const double compute = nanoseconds(3 * shape.work * rows, shape.vector_bytes);
   const double tape = rows * static_cast<double>(shape.row_bytes);
   const std::ptrdiff_t segments = gradient_segments(shape.rows);
-  StepPlan best{Schedule::stationary, 1};
+  StepPlan best{shape.narrow ? Schedule::chunked : Schedule::stationary, 1};
   double lowest = 0;
   const auto consider = [&](Schedule schedule, int threads, double cost) {
     if (lowest == 0 || cost < 0.95 * lowest) {
@@ -57,17 +57,18 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
        threads = threads < most_threads ? std::min(2 * threads, most_threads) : most_threads + 1) {
     // Values move from the owners of a layer's outputs to those of the next layer. Weights move too, since backward
     // divides their rows; only those of the lowest layer stay.
-    consider(Schedule::stationary, threads,
-             (compute + 3 * transfer(tape)) / threads + lost(threads, static_cast<double>(2 * shape.layers + 2),
-                                                             tape + static_cast<double>(shape.upper_bytes)));
+    if (!shape.narrow)
+      consider(Schedule::stationary, threads,
+               (compute + 3 * transfer(tape)) / threads + lost(threads, static_cast<double>(2 * shape.layers + 2),
+                                                               tape + static_cast<double>(shape.upper_bytes)));
     // Half of the values and gradients, and all weights, move between members. Only `members` members get rows.
     const auto members =
         static_cast<double>(std::min<std::ptrdiff_t>(threads, (shape.rows + kHalfPanel - 1) / kHalfPanel));
-    if (shape.separable && threads > 1)
+    if (shape.separable && !shape.narrow && threads > 1)
       consider(Schedule::by_rows, threads,
                (compute / 3 + 3 * transfer(tape)) / threads + compute * 2 / 3 / members +
                    lost(threads, 2, tape / 2 + parameters));
-    if (!shape.segmentable || segments < 2) continue;
+    if (!shape.narrow && (!shape.segmentable || segments < 2)) continue;
     // A segment reads all weights and writes all gradients; both move between members.
     const double rounds = static_cast<double>((segments + threads - 1) / threads),
                  share = 1 / static_cast<double>(segments);

@@ -21,6 +21,7 @@ struct StepShape {
   int vector_bytes;
   bool segmentable;        // segments of rows can be computed apart
   bool separable = false;  // gradients of parameters can be computed after all dx
+  bool narrow = false;     // segments are computed apart, even if there is only one (engine/narrow.hpp)
 };
 
 struct StepPlan {

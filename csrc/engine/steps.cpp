@@ -150,6 +150,49 @@ T* Trainer<T>::merged(Range mine, int members) const {
   return tree.finish();
 }
 
+// Runs rows of the batch forward through all layers, on the tape of one member; returns the output.
+template <class T>
+const Boundary<T>& Trainer<T>::forward_segment(const Step& step, Member& member, Pass<T>& pass, Range rows) {
+  const TrainingData<T>& data = step.run.data;
+  pass.offset = rows.begin;
+  if (narrow()) {
+    if (member.narrow.rows() != rows.size()) member.narrow.set_rows(rows.size());
+    kernels_.gather({.source = data.x.dense,
+                     .order = data.order,
+                     .first = step.first + rows.begin,
+                     .count = rows.size(),
+                     .to = member.narrow[0].value,
+                     .transposed = true});
+    network_->forward_narrow({kernels_, member.narrow, pass.training});
+    return member.narrow.output();
+  }
+  if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
+  fetch(kernels_, data.x, data.order, step.first + rows.begin, {0, rows.size()}, member.tape[0],
+        network_->boundaries()[0].factor);
+  network_->forward(pass, 0, 1, nullptr);
+  return member.tape[network_->depth()];
+}
+
+// Runs these rows backward, from the gradient of the output. The gradients of all layers are stored in `sums`, or
+// added.
+template <class T>
+void Trainer<T>::backward_segment(Member& member, Pass<T>& pass, T* sums, bool add) {
+  const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
+  if (narrow()) {
+    const NarrowPass<T> narrow_pass{kernels_, member.narrow, true};
+    member.narrow.write_gradient(kernels_);
+    network_->layer(depth - 1).finish_narrow_gradient(narrow_pass);
+    for (std::ptrdiff_t l = depth - 1; l >= lowest; --l)
+      network_->layer(l).backward_narrow(narrow_pass, l > 0 ? &network_->layer(l - 1) : nullptr,
+                                         update_.layer(l).trained() ? sums + update_.offset(l) : nullptr, add);
+    return;
+  }
+  const Panels<T>& scores = member.tape[depth].gradient;
+  network_->layer(depth - 1).finish_gradient(pass, {0, scores.rows}, {0, panel_count(scores.cols, kPanelWidth<T>)});
+  for (std::ptrdiff_t l = depth - 1; l >= lowest; --l)
+    backward(pass, l, {0, network_->layer(l).backward_units(member.tape)}, sums, add);
+}
+
 // Schedule::chunked: each member takes segments of rows through all layers.
 template <class T>
 void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& barrier) {
@@ -157,7 +200,7 @@ void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& b
   Run& run = step.run;
   const bool test = run.mode == Mode::test;
   const std::ptrdiff_t segments = gradient_segments(step.size), depth = network_->depth();
-  const std::ptrdiff_t lowest = test ? depth : network_->first_trained(), factor = network_->boundaries()[0].factor;
+  const std::ptrdiff_t lowest = test ? depth : network_->first_trained();
   member.sums.clear();
   Pass<T> pass = pass_of(step, member.tape);
   update_.measure_penalties(index, count);
@@ -169,26 +212,20 @@ void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& b
   };
   for (std::ptrdiff_t s = begin; s < end; ++s) {
     const Range rows = segment(step.size, s);
-    pass.offset = rows.begin;
-    if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
-    fetch(kernels_, run.data.x, run.data.order, step.first + rows.begin, {0, rows.size()}, member.tape[0], factor);
     head_->gather(run.data, step.first, rows);
-    network_->forward(pass, 0, 1, nullptr);
-    head_->evaluate(member.tape[depth], rows.begin, rows, divisor, !test);
+    const Boundary<T>& output = forward_segment(step, member, pass, rows);
+    head_->evaluate(output, rows.begin, rows, divisor, !test);
     if (run.interruptible) run.poll_if_due(index);
     if (run.given_up()) break;
     if (lowest == depth) continue;
-    const Panels<T>& scores = member.tape[depth].gradient;
-    network_->layer(depth - 1).finish_gradient(pass, {0, scores.rows}, {0, panel_count(scores.cols, kPanelWidth<T>)});
-    const auto [sums, add] = member.sums.open(s);
-    if (lowest == 0) {
+    if (lowest == 0 && !narrow()) {
       const bool here = s + 1 < end;
       pass.ahead = Ahead(run.data.x, run.data.order, here ? step.first : step.after(),
                          here ? segment(step.size, s + 1) : segment(step.size_after(), begin),
                          calls_ahead(network_->layer(0).backward_units(member.tape)));
     }
-    for (std::ptrdiff_t l = depth - 1; l >= lowest; --l)
-      backward(pass, l, {0, network_->layer(l).backward_units(member.tape)}, sums, add);
+    const auto [sums, add] = member.sums.open(s);
+    backward_segment(member, pass, sums, add);
     member.sums.close();
   }
   if (lowest == depth) return;

@@ -75,12 +75,14 @@ StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
                         .layers = network_->depth(),
                         .vector_bytes = lamina::kernels().vector_bytes,
                         .segmentable = segmentable,
-                        .separable = segmentable && separable()};
+                        .separable = segmentable && separable(),
+                        .narrow = narrow()};
   StepPlan plan = plan_step(shape, host() ? 1 : available_threads(num_threads()));
   if (forced_) {
     plan.schedule = forced_schedule_;
     if (plan.schedule == Schedule::by_rows && !shape.separable) plan.schedule = Schedule::stationary;
     if (plan.schedule == Schedule::chunked && !segmentable) plan.schedule = Schedule::stationary;
+    if (shape.narrow) plan.schedule = Schedule::chunked;
     if (forced_threads_ > 0 && !host()) plan.threads = forced_threads_;
   }
   return plan;
@@ -92,7 +94,8 @@ void Trainer<T>::reserve(const Run& run, std::ptrdiff_t rows, int members) {
   const std::ptrdiff_t entries = run.data.x.most_entries(rows);
   const std::ptrdiff_t before = static_cast<std::ptrdiff_t>(allocated_bytes());
   if (head_ == nullptr || rows > capacity_) {
-    head_ = std::make_unique<Head<T>>(head_spec_, kernels_, labels_, network_->boundaries().back(), rows);
+    head_ = std::make_unique<Head<T>>(head_spec_, kernels_, labels_, network_->boundaries().back(), rows,
+                                      network_->penalizes());
     capacity_ = rows;
   }
   if (chunked) {
@@ -102,8 +105,13 @@ void Trainer<T>::reserve(const Run& run, std::ptrdiff_t rows, int members) {
     std::ptrdiff_t most = 0;
     for (std::ptrdiff_t s = 0; s < segments; ++s)
       most = std::max(most, gradient_segment_begin(rows, s + 1, segments) - gradient_segment_begin(rows, s, segments));
-    for (const auto& member : members_)
-      if (member->tape.capacity() < most) member->tape = Tape<T>(network_->boundaries(), most, true);
+    for (const auto& member : members_) {
+      if (narrow()) {
+        if (member->narrow.capacity() < most) member->narrow = NarrowTape<T>(network_->boundaries(), most, true);
+      } else if (member->tape.capacity() < most) {
+        member->tape = Tape<T>(network_->boundaries(), most, true);
+      }
+    }
   } else if (tape_.capacity() < rows) {
     tape_ = Tape<T>(network_->boundaries(), rows, true);
   }

@@ -76,6 +76,7 @@ class Trainer {
   struct Member {
     Member(const Kernels<T>& kernels, std::ptrdiff_t size) : sums(kernels, size) {}
     Tape<T> tape;
+    NarrowTape<T> narrow;  // used instead of `tape` if the network is narrow
     SegmentSums<T> sums;
   };
   enum class Mode { train, test, store };
@@ -125,6 +126,9 @@ class Trainer {
   void take(const Step& step, int index, int count, Barrier& barrier);
   void step_stationary(const Step& step, int index, int count, Barrier& barrier);
   void step_chunked(const Step& step, int index, int count, Barrier& barrier);
+  const Boundary<T>& forward_segment(const Step& step, Member& member, Pass<T>& pass, Range rows);
+  void backward_segment(Member& member, Pass<T>& pass, T* sums, bool add);
+  bool narrow() const { return network_->narrow(true) && !head_spec_.host(); }
   void step_by_rows(const Step& step, int index, int count, Barrier& barrier);
   Pass<T> pass_of(const Step& step, Tape<T>& tape) const;
   GradientSink<T> sink(std::ptrdiff_t l, std::ptrdiff_t rows, T* sums, bool add) const;

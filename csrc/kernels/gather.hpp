@@ -85,12 +85,55 @@ template <class T, class Copy>
   }
 }
 
+// The same with `to` transposed, as many rows at a time as a vector has lanes: whole vectors are written.
+template <class T, class Copy>
+[[gnu::always_inline]] inline void gather_transposed(const Gather<T>& g, Copy&& copy) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, lanes = kLanes<T>;
+  const std::ptrdiff_t cols = g.source.cols;
+  const auto row_at = [&](std::ptrdiff_t i) {
+    const std::ptrdiff_t row = g.order == nullptr ? g.first + i : static_cast<std::ptrdiff_t>(g.order[g.first + i]);
+    return static_cast<const char*>(g.source.base) + row * g.source.row_bytes;
+  };
+  for (std::ptrdiff_t group = 0; group < g.count; group += lanes) {
+    const std::ptrdiff_t rows = smaller(lanes, g.count - group);
+    const char* from[lanes];
+    for (std::ptrdiff_t i = 0; i < lanes; ++i) from[i] = row_at(group + smaller(i, rows - 1));
+    T* to = g.to.data + group / width * g.to.panel_stride + group % width;
+    for (std::ptrdiff_t first = 0; first < cols; first += lanes, to += lanes * width) {
+      const std::ptrdiff_t count = smaller(lanes, cols - first);
+      Vec<T> block[lanes];
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < lanes; ++i) block[i] = copy(from[i], first, count);
+      transpose<T>(block);
+      for (std::ptrdiff_t i = 0; i < count; ++i) store(to + i * width, block[i]);
+    }
+  }
+}
+
+// Rows of at most a vector of numbers of type T, aligned.
+template <class T>
+void gather_short_rows(const Gather<T>& g) {
+  const std::ptrdiff_t cols = g.source.cols;
+  T* to = g.to.data + g.to_begin * g.to.row_stride;
+  for (std::ptrdiff_t i = 0; i < g.count; ++i, to += g.to.row_stride) {
+    const std::ptrdiff_t row = g.order == nullptr ? g.first + i : static_cast<std::ptrdiff_t>(g.order[g.first + i]);
+    const char* from = static_cast<const char*>(g.source.base) + row * g.source.row_bytes;
+    store_lanes(to, load_lanes(reinterpret_cast<const T*>(from), cols, T(0)), cols);
+  }
+}
+
 template <class T>
 void gather(const Gather<T>& g) {
   constexpr std::ptrdiff_t size = static_cast<std::ptrdiff_t>(sizeof(T));
   const bool aligned =
       g.source.row_bytes % size == 0 && reinterpret_cast<std::uintptr_t>(g.source.base) % sizeof(T) == 0;
-  if (g.source.type == kNumberType<T> && g.source.offsets == nullptr && aligned)
+  const bool direct = g.source.type == kNumberType<T> && g.source.offsets == nullptr && aligned;
+  if (direct && g.transposed)
+    return gather_transposed<T>(g, [](const char* from, std::ptrdiff_t first, std::ptrdiff_t count) -> Vec<T> {
+      return load_lanes(reinterpret_cast<const T*>(from) + first, count, T(0));
+    });
+  if (direct && g.source.cols <= kLanes<T> && g.factor == 1) return gather_short_rows(g);
+  if (direct)
     return gather_rows<T>(g, size, [](const char* from, std::ptrdiff_t first, std::ptrdiff_t count, T* to) {
       const T* numbers = reinterpret_cast<const T*>(from) + first;
       for_each_vector<T>(count, [&](std::ptrdiff_t k, std::ptrdiff_t lanes) {
@@ -101,6 +144,15 @@ void gather(const Gather<T>& g) {
       with_number_type(g.source.type, [](auto tag) { return &convert<T, typename decltype(tag)::Number>; });
   const std::ptrdiff_t from_size = size_of(g.source.type);
   const std::ptrdiff_t* offsets = g.source.offsets;
+  if (g.transposed)
+    return gather_transposed<T>(g, [&](const char* from, std::ptrdiff_t first, std::ptrdiff_t count) -> Vec<T> {
+      T numbers[kLanes<T>] = {};
+      if (offsets != nullptr)
+        convert_row(from, offsets + first, count, numbers);
+      else
+        convert_row(from + first * from_size, nullptr, count, numbers);
+      return load(numbers);
+    });
   gather_rows<T>(g, from_size, [&](const char* from, std::ptrdiff_t first, std::ptrdiff_t count, T* to) {
     if (offsets != nullptr)
       convert_row(from, offsets + first, count, to);

@@ -25,10 +25,6 @@ namespace lamina::LAMINA_ISA {
 // Rows that share one pass over a segment of B, so that their segment of A stays in the second-level cache.
 constexpr std::ptrdiff_t kRowBlock = 256;
 
-[[gnu::always_inline]] inline int log2_of(int vectors) {
-  return vectors == 8 ? 3 : (vectors == 4 ? 2 : (vectors == 2 ? 1 : 0));
-}
-
 // Calls body(panel, offset, columns, vectors) for groups of at most `most` vectors that cover the columns of panels
 // begin … end - 1 of a matrix of `cols` columns.
 template <class T, class Body>

@@ -9,6 +9,7 @@
 #include "kernels/element_losses.hpp"
 #include "kernels/gather.hpp"
 #include "kernels/metrics.hpp"
+#include "kernels/narrow.hpp"
 #include "kernels/noise.hpp"
 #include "kernels/normalization.hpp"
 #include "kernels/optimizers.hpp"
@@ -105,6 +106,8 @@ constexpr Kernels<T> make_kernels() {
   k.panel_gradient = panel_gradient<T>;
   k.panel_column_sums = panel_column_sums<T>;
   k.panel_transpose = panel_transpose<T>;
+  k.narrow_product = narrow_product<T>;
+  k.narrow_gradient = narrow_gradient<T>;
   k.sparse_product = sparse_product<T>;
   k.sparse_gradient = sparse_gradient<T>;
   k.sparse_step = sparse_step<T>;

@@ -34,6 +34,10 @@ constexpr int panel_vectors(int rows) {
   return fits >= kWidestTile ? kWidestTile : (fits >= 4 ? 4 : 2);
 }
 
+[[gnu::always_inline]] inline int log2_of(int vectors) {
+  return vectors == 8 ? 3 : (vectors == 4 ? 2 : (vectors == 2 ? 1 : 0));
+}
+
 constexpr std::ptrdiff_t kRowsAhead = 16;
 constexpr std::ptrdiff_t kLineBytes = 64;
 template <class T>

@@ -104,6 +104,90 @@ void check_dense(std::ptrdiff_t n, std::ptrdiff_t in, std::ptrdiff_t out) {
   expect(worst_db <= tolerance<T>(n), where + ": db");
 }
 
+// The products of narrow layers, and that what lies beyond the last row has no influence.
+template <class T>
+void check_narrow(std::ptrdiff_t n, std::ptrdiff_t in, std::ptrdiff_t out) {
+  constexpr std::ptrdiff_t width = lamina::kPanelWidth<T>;
+  const lamina::Kernels<T>& k = lamina::kernels_of<T>(lamina::kernels());
+  const std::string where = std::string(lamina::kernels().isa) + " narrow " + std::to_string(n) + "x" +
+                            std::to_string(in) + "x" + std::to_string(out) + " float" + std::to_string(8 * sizeof(T));
+  const auto memory = [&](unsigned seed) {
+    std::vector<T> values = numbers<T>(lamina::panel_count(n, width) * width * (width + 4), seed);
+    return values;
+  };
+  const auto view = [&](std::vector<T>& values, std::ptrdiff_t columns) -> lamina::Panels<T> {
+    return {values.data(), columns, n, (width + 4) * width, width};
+  };
+  const auto at = [](const lamina::Panels<T>& m, std::ptrdiff_t column, std::ptrdiff_t row) -> T& {
+    return m.data[row / width * m.panel_stride + column * width + row % width];
+  };
+  std::vector<T> x_memory = memory(1), z_memory = memory(2), dx_memory = memory(3), w = numbers<T>(in * width, 4),
+                 dw(w.size(), T(0));
+  const lamina::Panels<T> x = view(x_memory, in), z = view(z_memory, out), dx = view(dx_memory, in);
+  k.narrow_product({.w = w.data(), .transposed = true, .x = x, .z = z});
+  double worst_z = 0, worst_dx = 0, worst_dw = 0;
+  const auto weight = [&](std::ptrdiff_t i, std::ptrdiff_t j) { return static_cast<double>(w[i * width + j]); };
+  const auto number = [](T value) { return static_cast<double>(value); };
+  for (std::ptrdiff_t r = 0; r < n; ++r)
+    for (std::ptrdiff_t j = 0; j < out; ++j) {
+      double sum = 0;
+      for (std::ptrdiff_t i = 0; i < in; ++i) sum += number(at(x, i, r)) * weight(i, j);
+      worst_z = std::fmax(worst_z, std::fabs(sum - number(at(z, j, r))));
+    }
+  expect(worst_z <= tolerance<T>(in), where + ": z");
+  // The same bits as panel_product's.
+  std::vector<T> rows(static_cast<std::size_t>(n * width)), products(rows.size());
+  for (std::ptrdiff_t r = 0; r < n; ++r)
+    for (std::ptrdiff_t i = 0; i < in; ++i) rows[static_cast<std::size_t>(r * width + i)] = at(x, i, r);
+  k.panel_product({.a = {rows.data(), n, in, width, width},
+                   .b = {w.data(), in, out, width, width},
+                   .c = {products.data(), n, out, width, width},
+                   .rows = {0, n},
+                   .panels = {0, 1}});
+  bool same = true;
+  for (std::ptrdiff_t r = 0; r < n; ++r)
+    for (std::ptrdiff_t j = 0; j < out; ++j) same &= products[static_cast<std::size_t>(r * width + j)] == at(z, j, r);
+  expect(same, where + ": z has other bits than panel_product");
+
+  k.narrow_product({.w = w.data(), .transposed = false, .x = z, .z = dx});
+  for (std::ptrdiff_t r = 0; r < n; ++r)
+    for (std::ptrdiff_t i = 0; i < in; ++i) {
+      double sum = 0;
+      for (std::ptrdiff_t j = 0; j < out; ++j) sum += number(at(z, j, r)) * weight(i, j);
+      worst_dx = std::fmax(worst_dx, std::fabs(sum - number(at(dx, i, r))));
+    }
+  expect(worst_dx <= 8 * tolerance<T>(out), where + ": dx");
+
+  const auto spoil = [&](const lamina::Panels<T>& m, std::ptrdiff_t columns) {
+    for (std::ptrdiff_t r = n; r < lamina::panel_count(n, width) * width; ++r)
+      for (std::ptrdiff_t c = 0; c < columns; ++c) at(m, c, r) = T(NAN);
+  };
+  spoil(x, in);
+  spoil(z, out);
+  const lamina::NarrowGradient<T> gradient{.x = x, .dz = z, .dw = {dw.data(), in, out, width, width}, .add = false};
+  k.narrow_gradient(gradient);
+  lamina::NarrowGradient<T> twice = gradient;
+  twice.add = true;
+  std::vector<T> once = dw;
+  k.narrow_gradient(twice);
+  bool untouched = true, doubled = true;
+  for (std::ptrdiff_t i = 0; i < in; ++i)
+    for (std::ptrdiff_t j = 0; j < width; ++j) {
+      const auto place = static_cast<std::size_t>(i * width + j);
+      if (j >= out) {
+        untouched &= dw[place] == T(0);
+        continue;
+      }
+      double sum = 0;
+      for (std::ptrdiff_t r = 0; r < n; ++r) sum += number(at(x, i, r)) * number(at(z, j, r));
+      worst_dw = std::fmax(worst_dw, std::isnan(once[place]) ? 1 : std::fabs(sum - number(once[place])));
+      doubled &= dw[place] == once[place] + once[place];
+    }
+  expect(worst_dw <= 8 * tolerance<T>(n), where + ": dw");
+  expect(doubled, where + ": dw is not added");
+  expect(untouched, where + ": memory beyond dw is written");
+}
+
 template <class T>
 void check_activations() {
   const lamina::Kernels<T>& k = lamina::kernels_of<T>(lamina::kernels());
@@ -153,20 +237,26 @@ void check_threads() {
   }
 }
 
-// A 30-50-40-3 network: tanh, sigmoid, linear, mean squared error, Adam.
+// A network of three layers: tanh, sigmoid, linear, mean squared error, Adam.
+struct Sizes {
+  std::ptrdiff_t of[4];
+};
+constexpr Sizes kSmall{{30, 50, 40, 3}}, kNarrow{{5, 13, 7, 3}};
+
 template <class T>
 struct SmallNetwork {
   static constexpr std::ptrdiff_t kRows = 700;
+  Sizes sizes;
   std::vector<std::shared_ptr<lamina::engine::Parameters<T>>> parameters;
   std::shared_ptr<lamina::engine::Network<T>> network;
   std::unique_ptr<lamina::engine::Trainer<T>> trainer;
-  std::vector<T> x = numbers<T>(kRows * 30, 7), y = numbers<T>(kRows * 3, 8);
+  std::vector<T> x, y;
   std::vector<std::int64_t> order;
 
-  SmallNetwork() {
+  explicit SmallNetwork(const Sizes& of)
+      : sizes(of), x(numbers<T>(kRows * of.of[0], 7)), y(numbers<T>(kRows * of.of[3], 8)) {
     using namespace lamina::engine;
     const lamina::Kernels<T>& k = lamina::kernels_of<T>(lamina::kernels());
-    const std::ptrdiff_t sizes[] = {30, 50, 40, 3};
     const char* activations[] = {"tanh", "sigmoid", "linear"};
     std::vector<std::unique_ptr<Layer<T>>> layers;
     UpdateSpec<T> optimizer;
@@ -176,9 +266,10 @@ struct SmallNetwork {
     optimizer.accumulate = 2;
     optimizer.settings = {{0.9, 0.999, 1e-7, 0, 0, 0, 0, 0}};
     for (int l = 0; l < 3; ++l) {
-      const Layout layout{true, {{sizes[l], sizes[l + 1]}, {1, sizes[l + 1]}}};
+      const std::ptrdiff_t in = sizes.of[l], out = sizes.of[l + 1];
+      const Layout layout{true, {{in, out}, {1, out}}};
       parameters.push_back(std::make_shared<Parameters<T>>(layout));
-      std::vector<T> w = numbers<T>(sizes[l] * sizes[l + 1], 20u + static_cast<unsigned>(l));
+      std::vector<T> w = numbers<T>(in * out, 20u + static_cast<unsigned>(l));
       for (T& value : w) value *= T(0.3);
       parameters.back()->write(0, w.data());
       layers.push_back(std::make_unique<Dense<T>>(parameters.back(), index_of(activations[l]), 0.0, k));
@@ -187,7 +278,7 @@ struct SmallNetwork {
       optimizer.layers.push_back(
           {{state(), state(), nullptr}, state(), nullptr, {{0, 0.001, 0.002, most}, {0, 0, 0, {}}}});
     }
-    network = std::make_shared<Network<T>>(k, 30, 1, std::move(layers), std::vector<bool>(3, true));
+    network = std::make_shared<Network<T>>(k, sizes.of[0], 1, std::move(layers), std::vector<bool>(3, true));
     HeadSpec<T> head{.loss = 0, .parameters = {}, .divisor = Divisor::rows};
     trainer = std::make_unique<Trainer<T>>(network, head, std::vector<bool>{false}, std::move(optimizer));
     for (std::ptrdiff_t i = 0; i < kRows; ++i) order.push_back((i * 37) % kRows);
@@ -202,7 +293,10 @@ struct SmallNetwork {
             .type = type};
   }
   lamina::engine::TrainingData<T> data() const {
-    return {{lamina::engine::InputKind::dense, rows(x, 30)}, {{rows(y, 3), false}}, nullptr, order.data()};
+    return {{lamina::engine::InputKind::dense, rows(x, sizes.of[0])},
+            {{rows(y, sizes.of[3]), false}},
+            nullptr,
+            order.data()};
   }
   double epoch(std::ptrdiff_t batch) {
     lamina::engine::Totals totals{{0.0}, {0.0}};
@@ -222,28 +316,44 @@ struct SmallNetwork {
 };
 
 template <class T>
-void check_engine() {
+void check_engine(const Sizes& sizes) {
   using lamina::engine::Schedule;
-  const std::string where = std::string(lamina::kernels().isa) + " engine float" + std::to_string(8 * sizeof(T)) + " ";
+  const std::string where = std::string(lamina::kernels().isa) + " engine float" + std::to_string(8 * sizeof(T)) + " " +
+                            std::to_string(sizes.of[0]) + "-… ";
   for (const std::ptrdiff_t batch : {9, 130, 700}) {
     std::vector<T> expected;
     for (const Schedule schedule : {Schedule::stationary, Schedule::chunked})
       for (const int threads : {1, 2, 3}) {
-        SmallNetwork<T> small;
+        SmallNetwork<T> small(sizes);
         small.trainer->force(schedule, threads, threads == 3);
         const double first = small.epoch(batch), second = small.epoch(batch);
         expect(second < first, where + "does not learn");
         if (expected.empty()) expected = small.weights();
         expect(small.weights() == expected, where + std::to_string(batch) + " rows: other bits");
       }
+    // Rows have the same predictions alone and together.
+    SmallNetwork<T> small(sizes);
+    const std::ptrdiff_t in = sizes.of[0], out = sizes.of[3];
+    std::vector<T> together(static_cast<std::size_t>(batch * out)), alone(together.size());
+    const auto rows = [&](std::ptrdiff_t first, std::ptrdiff_t count) -> lamina::Rows {
+      lamina::Rows all = small.rows(small.x, in);
+      all.base = small.x.data() + first * in;
+      all.rows = count;
+      return all;
+    };
+    small.network->predict({lamina::engine::InputKind::dense, rows(0, batch)}, together.data(), nullptr);
+    for (std::ptrdiff_t i = 0; i < batch; ++i)
+      small.network->predict({lamina::engine::InputKind::dense, rows(i, 1)}, alone.data() + i * out, nullptr);
+    expect(together == alone, where + std::to_string(batch) + " rows: other predictions than one by one");
   }
   if (sizeof(T) == 4) return;
-  SmallNetwork<T> small;
+  SmallNetwork<T> small(sizes);
   lamina::engine::Totals totals{{0.0}, {0.0}};
   const auto gradients = small.trainer->gradients(small.data(), SmallNetwork<T>::kRows, 0, totals, {});
   for (std::size_t l = 0; l < 3; ++l) {
     T* values = small.parameters[l]->data();
-    for (const std::ptrdiff_t i : {0, 3, 17, 33}) {
+    for (const std::ptrdiff_t i :
+         {0, 3, static_cast<int>(lamina::kPanelWidth<T>) + 1, 2 * static_cast<int>(lamina::kPanelWidth<T>) + 1}) {
       const T kept = values[i], move = T(1e-5);
       values[i] = kept + move;
       const double above = small.loss();
@@ -328,8 +438,17 @@ int main() {
     check_activations<float>();
     check_activations<double>();
     check_threads();
-    check_engine<float>();
-    check_engine<double>();
+    for (const Sizes& sizes : {kSmall, kNarrow}) {
+      check_engine<float>(sizes);
+      check_engine<double>(sizes);
+    }
+    for (const std::ptrdiff_t n : {1, 7, 16, 33, 100, 128})
+      for (const std::ptrdiff_t in : {1, 5, 16})
+        for (const std::ptrdiff_t out : {1, 3, 7, 11, 16}) {
+          check_narrow<float>(n, in, out);
+          check_narrow<double>(n, in, out);
+        }
+    check_narrow<float>(128, 32, 32);
     std::printf("%s checked\n", isa.c_str());
   }
   std::printf("%d failures\n", failures);

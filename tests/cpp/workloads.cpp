@@ -47,32 +47,40 @@ int optimizer(const char* name) {
   return find(kernels().optimizer_count, [](int i) { return kernels().f32.optimizers[i].info.name; }, name);
 }
 
-// A ReLU network with softmax cross-entropy, trained on rows of floats or bytes.
+// What a network is trained with, and on.
+struct Kind {
+  const char *optimizer, *activation = "relu";
+  bool bytes = false;  // rows of bytes, else of floats
+  bool labels = true;  // softmax cross-entropy of labels, else mean squared error of numbers
+};
+
 class Training {
  public:
-  Training(const std::vector<std::ptrdiff_t>& sizes, std::ptrdiff_t batch, const char* by, bool bytes)
-      : sizes_(sizes), batch_(batch), bytes_(bytes) {
+  Training(const std::vector<std::ptrdiff_t>& sizes, std::ptrdiff_t batch, Kind kind)
+      : sizes_(sizes), batch_(batch), kind_(kind) {
     const Kernels<float>& k = kernels().f32;
     std::vector<std::unique_ptr<Layer<float>>> layers;
     UpdateSpec<float> update;
-    update.optimizer = optimizer(by);
-    update.settings = {std::strcmp(by, "adam") == 0 ? std::vector<double>{0.9, 0.999, 1e-7, 0, 0, 0, 0, 0}
-                                                    : std::vector<double>(8)};
+    update.optimizer = optimizer(kind.optimizer);
+    update.settings = {std::strcmp(kind.optimizer, "adam") == 0 ? std::vector<double>{0.9, 0.999, 1e-7, 0, 0, 0, 0, 0}
+                                                                : std::vector<double>(8)};
     for (std::size_t l = 0; l + 1 < sizes.size(); ++l) {
       const Layout layout{true, {{sizes[l], sizes[l + 1]}, {1, sizes[l + 1]}}};
       const auto block = [&] { return std::make_shared<Parameters<float>>(layout); };
       const auto parameters = block();
       parameters->write(0, numbers(sizes[l] * sizes[l + 1]).data());
       const bool last = l + 2 == sizes.size();
-      layers.push_back(std::make_unique<Dense<float>>(parameters, last ? 0 : activation("relu"), 0.0, k));
+      layers.push_back(std::make_unique<Dense<float>>(parameters, last ? 0 : activation(kind.activation), 0.0, k));
       held_.push_back(parameters);
       update.layers.push_back({{block(), block(), nullptr}, nullptr, nullptr, {{0, 0, 0, {}}, {0, 0, 0, {}}}});
     }
     network_ =
         std::make_shared<Network<float>>(k, sizes[0], 1, std::move(layers), std::vector<bool>(sizes.size() - 1, true));
     trainer_ = std::make_unique<Trainer<float>>(
-        network_, HeadSpec<float>{.loss = loss("softmax_cross_entropy"), .parameters = {}, .divisor = Divisor::rows},
-        std::vector<bool>{true}, std::move(update));
+        network_,
+        HeadSpec<float>{
+            .loss = loss(kind.labels ? "softmax_cross_entropy" : "mse"), .parameters = {}, .divisor = Divisor::rows},
+        std::vector<bool>{kind.labels}, std::move(update));
     const std::ptrdiff_t rows = 4 * batch;
     floats_ = numbers(rows * sizes[0]);
     small_.assign(static_cast<std::size_t>(rows * sizes[0]), 7);
@@ -86,16 +94,24 @@ class Training {
   void step() {
     const std::ptrdiff_t rows = 4 * batch_, cols = sizes_[0];
     const Rows x =
-        bytes_ ? Rows{.base = small_.data(), .rows = rows, .cols = cols, .row_bytes = cols, .type = NumberType::uint8}
-               : Rows{.base = floats_.data(),
-                      .rows = rows,
-                      .cols = cols,
-                      .row_bytes = 4 * cols,
-                      .type = NumberType::float32};
-    const Rows y{.base = labels_.data(), .rows = rows, .cols = 1, .row_bytes = 8, .type = NumberType::int64};
+        kind_.bytes
+            ? Rows{.base = small_.data(), .rows = rows, .cols = cols, .row_bytes = cols, .type = NumberType::uint8}
+            : Rows{.base = floats_.data(),
+                   .rows = rows,
+                   .cols = cols,
+                   .row_bytes = 4 * cols,
+                   .type = NumberType::float32};
+    const std::ptrdiff_t outputs = sizes_.back();
+    const Rows y =
+        kind_.labels ? Rows{.base = labels_.data(), .rows = rows, .cols = 1, .row_bytes = 8, .type = NumberType::int64}
+                     : Rows{.base = out_.data(),
+                            .rows = rows,
+                            .cols = outputs,
+                            .row_bytes = 4 * outputs,
+                            .type = NumberType::float32};
     Totals totals{{0.0}, {0.0}};
-    trainer_->train({{InputKind::dense, x}, {{y, true}}, nullptr, order_.data()}, {0, rows, batch_}, {1e-4}, 0, 0,
-                    totals, nullptr);
+    trainer_->train({{InputKind::dense, x}, {{y, kind_.labels}}, nullptr, order_.data()}, {0, rows, batch_}, {1e-4}, 0,
+                    0, totals, nullptr);
   }
 
   void predict(std::ptrdiff_t rows) {
@@ -110,7 +126,7 @@ class Training {
  private:
   std::vector<std::ptrdiff_t> sizes_;
   std::ptrdiff_t batch_;
-  bool bytes_;
+  Kind kind_;
   std::vector<std::shared_ptr<Parameters<float>>> held_;
   std::shared_ptr<Network<float>> network_;
   std::unique_ptr<Trainer<float>> trainer_;
@@ -124,23 +140,27 @@ std::map<std::string, std::function<void()>> cases() {
   const Kernels<float>& k = kernels().f32;
   std::map<std::string, std::function<void()>> found;
   const auto training = [&](const std::string& name, const std::vector<std::ptrdiff_t>& sizes, std::ptrdiff_t batch,
-                            const char* by, bool bytes) {
+                            Kind kind) {
     const auto made = std::make_shared<std::unique_ptr<Training>>();
     const auto once = [=]() -> Training& {
-      if (*made == nullptr) *made = std::make_unique<Training>(sizes, batch, by, bytes);
+      if (*made == nullptr) *made = std::make_unique<Training>(sizes, batch, kind);
       return **made;
     };
-    found["four steps " + name + " " + by] = [=] { once().step(); };
-    if (std::strcmp(by, "sgd") == 0 && !bytes) {
+    found["four steps " + name + " " + kind.optimizer] = [=] { once().step(); };
+    if (std::strcmp(kind.optimizer, "sgd") == 0 && !kind.bytes) {
       found["predict a row " + name] = [=] { once().predict(1); };
       found["predict a batch " + name] = [=] { once().predict(batch); };
     }
   };
-  training("64-32-10, 32", {64, 32, 10}, 32, "sgd", false);
-  training("64-32-10, 32", {64, 32, 10}, 32, "adam", false);
-  training("784-128-10, 32", {784, 128, 10}, 32, "sgd", false);
-  training("784-128-10, 32 of bytes", {784, 128, 10}, 32, "sgd", true);
-  training("20-64-64-2, 256", {20, 64, 64, 2}, 256, "sgd", false);
+  training("64-32-10, 32", {64, 32, 10}, 32, {"sgd"});
+  training("64-32-10, 32", {64, 32, 10}, 32, {"adam"});
+  training("784-128-10, 32", {784, 128, 10}, 32, {"sgd"});
+  training("784-128-10, 32 of bytes", {784, 128, 10}, 32, {.optimizer = "sgd", .bytes = true});
+  training("20-64-64-2, 256", {20, 64, 64, 2}, 256, {"sgd"});
+  training("20-64-64-2, 32", {20, 64, 64, 2}, 32, {"sgd"});
+  training("20-64-64-2, 32", {20, 64, 64, 2}, 32, {"adam"});
+  training("4-32-16-4, 1280", {4, 32, 16, 4}, 1280, {.optimizer = "adam", .activation = "tanh", .labels = false});
+  training("4-8-3, 32", {4, 8, 3}, 32, {"sgd"});
 
   const auto x = std::make_shared<std::vector<float>>(numbers(256 * 256));
   const auto w = std::make_shared<std::vector<float>>(numbers(256 * 256));

@@ -36,12 +36,39 @@ struct ActivationPart {
       kernel(kernels).forward(constant_block_of(from, rows, panel), block_of(to, rows, panel), alpha);
   }
 
+  // The same for transposed values (engine/narrow.hpp), with all that lies in their panels. backward_narrow() replaces
+  // the gradient of the output by the gradient of the input.
+  void forward_narrow(const Kernels<T>& kernels, const Panels<T>& from, const Panels<T>& to) const {
+    if (linear()) return;
+    for_each_narrow_panel(from, [&](std::ptrdiff_t panel, std::ptrdiff_t size) {
+      const Matrix<T> x = narrow_panel(from, panel, size);
+      kernel(kernels).forward({x.data, 1, size, size}, narrow_panel(to, panel, size), alpha);
+    });
+  }
+  void backward_narrow(const Kernels<T>& kernels, const Panels<T>& v, const Panels<T>& gradient) const {
+    if (linear()) return;
+    for_each_narrow_panel(v, [&](std::ptrdiff_t panel, std::ptrdiff_t size) {
+      const Matrix<T> dy = narrow_panel(gradient, panel, size);
+      kernel(kernels).backward({narrow_panel(v, panel, size).data, 1, size, size}, {dy.data, 1, size, size}, dy, alpha);
+    });
+  }
+
   // to = output.gradient f'(v), where v is the activation's input or output (see from_input).
   void backward(const Kernels<T>& kernels, const Boundary<T>& output, const Panels<T>& v, const Panels<T>& to,
                 Range rows, Range panels) const {
     for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel)
       kernel(kernels).backward(constant_block_of(v, rows, panel), constant_block_of(output.gradient, rows, panel),
                                block_of(to, rows, panel), alpha);
+  }
+
+ private:
+  template <class Body>
+  static void for_each_narrow_panel(const Panels<T>& m, Body&& body) {
+    constexpr std::ptrdiff_t width = kPanelWidth<T>;
+    for (std::ptrdiff_t panel = 0; panel * width < m.cols; ++panel) body(panel, m.rows * width);
+  }
+  static Matrix<T> narrow_panel(const Panels<T>& m, std::ptrdiff_t panel, std::ptrdiff_t size) {
+    return {m.data + panel * m.panel_stride, 1, size, size};
   }
 };
 

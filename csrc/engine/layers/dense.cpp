@@ -28,6 +28,7 @@ Dense<T>::Dense(std::shared_ptr<Parameters<T>> parameters, int activation, doubl
       activation_{activation, static_cast<T>(alpha)},
       relu_(std::strcmp(kernels.activations[activation].info.name, "relu") == 0),
       from_input_(activation_.from_input(kernels)),
+      rowwise_(activation_.kernel(kernels).info.rowwise),
       input_(input) {}
 
 template <class T>
@@ -264,6 +265,47 @@ void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gradi
     }
   }
   if (sink != nullptr) bias_gradient(dz, units, in_panels.end, *sink);
+}
+
+template <class T>
+bool Dense<T>::narrow(bool training) const {
+  const Layout& layout = parameters_->layout();
+  return !gives_entries(input_) && factor_ == 1 && layout.in() <= kPanelWidth<T> && layout.out() <= kPanelWidth<T> &&
+         !(training && rowwise_);
+}
+
+template <class T>
+void Dense<T>::forward_narrow(const NarrowPass<T>& pass) const {
+  const NarrowBoundary<T>& output = pass.tape[this->at + 1];
+  const Panels<T>& z = pass.training && from_input_ ? output.pre : output.value;
+  pass.kernels.narrow_product(
+      {.w = parameters_->data(), .transposed = true, .x = pass.tape[this->at].with_ones(), .z = z, .clamp = relu_});
+  if (!relu_ && !rowwise_) activation_.forward_narrow(pass.kernels, z, output.value);
+}
+
+template <class T>
+void Dense<T>::finish_narrow_output(const Kernels<T>& kernels, const Panels<T>& output) const {
+  if (rowwise_) activation_.forward(kernels, output, output, {0, output.rows}, {0, 1});
+}
+
+template <class T>
+void Dense<T>::finish_narrow_gradient(const NarrowPass<T>& pass) const {
+  const NarrowBoundary<T>& output = pass.tape[this->at + 1];
+  activation_.backward_narrow(pass.kernels, from_input_ ? output.pre : output.value, output.gradient);
+}
+
+template <class T>
+void Dense<T>::backward_narrow(const NarrowPass<T>& pass, const Layer<T>* below, T* sums, bool add) const {
+  const NarrowBoundary<T>& input = pass.tape[this->at];
+  const Panels<T>& dz = pass.tape[this->at + 1].gradient;
+  if (sums != nullptr) {
+    const Panels<T> x = parameters_->layout().has_bias() ? input.with_ones() : input.value;
+    const Panels<T> dw{sums, x.rows, dz.rows, parameters_->panel_stride(), kPanelWidth<T>};
+    pass.kernels.narrow_gradient({.x = x, .dz = dz, .dw = dw, .add = add});
+  }
+  if (!this->need_dx) return;
+  pass.kernels.narrow_product({.w = parameters_->data(), .transposed = false, .x = dz, .z = input.gradient});
+  if (below != nullptr) below->finish_narrow_gradient(pass);
 }
 
 template class Dense<float>;

@@ -26,6 +26,11 @@ class Dense final : public Layer<T> {
   std::ptrdiff_t gradient_units() const override { return panel_count(parameters_->layout().in(), kPanelWidth<T>); }
   double gradient_work() const override;
   void gradient(Pass<T>& pass, Range units, const GradientSink<T>& sink) const override;
+  bool narrow(bool training) const override;
+  void forward_narrow(const NarrowPass<T>& pass) const override;
+  void finish_narrow_output(const Kernels<T>& kernels, const Panels<T>& output) const override;
+  void finish_narrow_gradient(const NarrowPass<T>& pass) const override;
+  void backward_narrow(const NarrowPass<T>& pass, const Layer<T>* below, T* sums, bool add) const override;
   Parameters<T>* parameters() const override { return parameters_.get(); }
   std::size_t scratch_bytes(std::ptrdiff_t rows) const override;
   double work() const override;
@@ -43,7 +48,7 @@ class Dense final : public Layer<T> {
 
   std::shared_ptr<Parameters<T>> parameters_;
   ActivationPart<T> activation_;
-  bool relu_, from_input_;
+  bool relu_, from_input_, rowwise_;
   InputKind input_;
   std::ptrdiff_t factor_ = 1;
 };

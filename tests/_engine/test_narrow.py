@@ -1,0 +1,141 @@
+"""Networks whose layers are all narrower than a panel: their values lie transposed, vectors run along the rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+
+import lamina
+from lamina import kernels, layers, optimizers
+
+pytestmark = pytest.mark.usefixtures("restore_threads")
+
+SIZES = (5, 13, 7, 3)
+
+
+def network(activation, dtype="float32", sizes=SIZES, use_bias=True):
+    lamina.utils.set_random_seed(1)
+    return lamina.Sequential(
+        [layers.Input((sizes[0],), dtype=dtype)]
+        + [layers.Dense(size, activation, use_bias=use_bias, dtype=dtype) for size in sizes[1:-1]]
+        + [layers.Dense(sizes[-1], dtype=dtype)]
+    )
+
+
+def rows(count, sizes=SIZES):
+    rng = np.random.default_rng(count)
+    return rng.standard_normal((count, sizes[0])), rng.standard_normal((count, sizes[-1]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "leaky_relu"])
+@pytest.mark.parametrize("count", [1, 6, 31, 32, 129, 700])
+def test_a_step_follows_the_gradient(dtype, activation, count):
+    model = network(activation, dtype)
+    model.compile(optimizers.SGD(1.0), "mse")
+    x, y = (a.astype(dtype) for a in rows(count))
+    before = [w.astype(np.float64) for w in model.get_weights()]
+    values, inner = [x.astype(np.float64)], []
+    for w, b in zip(before[::2], before[1::2], strict=True):
+        inner.append(values[-1] @ w + b)
+        last = len(inner) == len(SIZES) - 1
+        values.append(inner[-1] if last else oracles.activation(activation, inner[-1], 0.2))
+    dz = 2 * (values[-1] - y) / y.size
+    expected = {}
+    for layer in reversed(range(len(inner))):
+        dx, expected[2 * layer], expected[2 * layer + 1] = oracles.dense_backward(values[layer], before[2 * layer], dz)
+        if layer == 0:
+            break
+        z, step = inner[layer - 1], 1e-6
+        slope = oracles.activation(activation, z + step, 0.2) - oracles.activation(activation, z - step, 0.2)
+        dz = dx * slope / (2 * step)
+    model.train_on_batch(x, y)
+    for i, (old, new) in enumerate(zip(before, model.get_weights(), strict=True)):
+        close = {"rtol": 2e-4, "atol": 2e-6} if dtype == "float32" else {"rtol": 1e-6, "atol": 1e-9}
+        np.testing.assert_allclose(old - new, expected[i], **close)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_bits_depend_neither_on_threads_nor_on_the_type_of_the_input(use_bias):
+    x, y = rows(1000)
+    x = np.round(2 * x)  # exact in every type
+    found = {}
+    for threads in (1, 2, 3, 8):
+        for name, given in {
+            "float32": x.astype("f"),
+            "float64": x,
+            "float16": x.astype(np.float16),
+            "int16, every second column": np.repeat(x.astype(np.int16), 2, axis=1)[:, ::2],
+            "Fortran": np.asfortranarray(x.astype("f")),
+        }.items():
+            lamina.set_num_threads(threads)
+            model = network("tanh", use_bias=use_bias)
+            model.compile("adam", "mse", metrics=["mae"])
+            history = model.fit(given, y.astype("f"), batch_size=300, epochs=3, verbose=0).history
+            found[threads, name] = [*(w.tobytes() for w in model.get_weights()), repr(history)]
+    assert len({repr(bits) for bits in found.values()}) == 1
+
+
+def test_without_a_bias_nothing_is_added():
+    model = network("tanh", use_bias=False, sizes=(4, 8, 2))
+    x = rows(50, (4, 2))[0].astype("f")
+    hidden = kernels.activation_forward("tanh", x @ model.get_weights()[0])
+    np.testing.assert_allclose(model.predict(x, verbose=0), hidden @ model.get_weights()[1] + 0.0, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid", None])
+@pytest.mark.parametrize("count", [1, 7, 8, 40, 193, 1000])
+def test_predictions_of_a_row_do_not_depend_on_its_batch(head, count):
+    model = lamina.Sequential([layers.Input((6,)), layers.Dense(11, "silu"), layers.Dense(5, head)])
+    x = np.random.default_rng(count).standard_normal((count, 6)).astype("f")
+    together = model.predict(x, verbose=0)
+    assert np.array_equal(together, np.concatenate([model.predict(row[None], verbose=0) for row in x]))
+    for threads in (1, 2, 5):
+        lamina.set_num_threads(threads)
+        assert np.array_equal(together, model.predict(x, batch_size=count, verbose=0))
+
+
+def test_rows_of_nan_spoil_no_other_prediction():
+    model = network("relu")
+    x = rows(45)[0].astype("f")
+    expected = model.predict(x, verbose=0)
+    x[17] = np.nan
+    found = model.predict(x, verbose=0)
+    assert np.isnan(found[17]).all()
+    assert np.array_equal(np.delete(found, 17, 0), np.delete(expected, 17, 0))
+
+
+def test_layers_that_are_not_trained_keep_their_weights():
+    x, y = (a.astype("f") for a in rows(200))
+    for frozen in range(3):
+        model = network("tanh")
+        model.layers[frozen].trainable = False
+        model.compile("sgd", "mse")
+        before = model.get_weights()
+        model.fit(x, y, batch_size=64, verbose=0)
+        changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+        assert changed == [i // 2 != frozen for i in range(6)]
+
+
+def test_classes_with_weights_and_an_ignored_class():
+    rng = np.random.default_rng(3)
+    x, labels = rng.standard_normal((260, 4)).astype("f"), rng.integers(-1, 3, 260)
+    weights = rng.random(260).astype("f")
+    losses = {}
+    for width in (8, 40):  # the second is not narrow
+        lamina.utils.set_random_seed(2)
+        model = lamina.Sequential([layers.Input((4,)), layers.Dense(8, "tanh"), layers.Dense(3), layers.Dense(3)])
+        if width > 32:
+            model = lamina.Sequential([layers.Input((4,)), *model.layers, layers.Dense(40), layers.Dense(3)])
+            model.layers[-2].set_weights([np.eye(3, 40, dtype="f"), np.zeros(40, "f")])
+            model.layers[-1].set_weights([np.eye(40, 3, dtype="f"), np.zeros(3, "f")])
+        model.compile(
+            optimizers.SGD(0.1),
+            lamina.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1),
+            weighted_metrics=["accuracy"],
+        )
+        losses[width] = model.evaluate(x, labels, sample_weight=weights, batch_size=100, verbose=0)
+        history = model.fit(x, labels, sample_weight=weights, batch_size=100, epochs=4, verbose=0).history["loss"]
+        assert history[-1] < history[0]
+    np.testing.assert_allclose(losses[8], losses[40], rtol=1e-5)
