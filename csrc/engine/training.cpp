@@ -34,22 +34,6 @@ class AtEnd {
   Function function_;
 };
 
-// Admits one run of a trainer at a time. A thread that is inside a step of any model raises instead of waiting, because
-// the other run may be waiting for it.
-class Turn {
- public:
-  Turn(Gate& gate, const Poll* poll) : gate_(gate) {
-    if (gate_.try_announce()) return;
-    if (Passage::is_inside())
-      throw std::logic_error("a model that is being trained cannot be trained or evaluated from inside a step.");
-    wait_until([this] { return gate_.try_announce(); }, poll);
-  }
-  ~Turn() { gate_.withdraw(); }
-
- private:
-  Gate& gate_;
-};
-
 }  // namespace
 
 template <class T>
@@ -161,8 +145,9 @@ std::ptrdiff_t Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
         rows_before = size;
       }
       if (index == 0 && run.rates != nullptr)  // first read after the next barrier
-        update_.begin_step(run.iteration + step,
-                           (*run.rates)[std::min(static_cast<std::size_t>(step), run.rates->size() - 1)]);
+        update_.begin_step(
+            run.iteration + step,
+            (*run.rates)[std::min(run.first_rate + static_cast<std::size_t>(step), run.rates->size() - 1)]);
       take({run, first, size, run.draw + static_cast<std::uint64_t>(step)}, index, count, barrier);
       const bool given_up = run.given_up();
       if (!run.settled) barrier.wait();
@@ -196,14 +181,45 @@ std::ptrdiff_t Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
 }
 
 template <class T>
-void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
-                     std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll) {
-  if (batches.rows == 0) return;
-  const Turn turn(turn_, &poll);
-  for (const Gate* gate : network_->gates())
+Trainer<T>::Admission::Turn::Turn(Gate& of, const Poll* poll) : gate(of) {
+  if (gate.try_announce()) return;
+  if (Passage::is_inside())
+    throw std::logic_error("a model that is being trained cannot be trained or evaluated from inside a step.");
+  wait_until([this] { return gate.try_announce(); }, poll);
+}
+template <class T>
+Trainer<T>::Admission::Turn::~Turn() {
+  gate.withdraw();
+}
+
+namespace {
+
+const std::vector<Gate*>& not_held(const std::vector<Gate*>& gates) {
+  for (const Gate* gate : gates)
     if (Passage::holds(gate))
       throw std::logic_error("a model cannot be trained or evaluated from inside a step that uses its layers.");
-  Passage passage(network_->gates(), Access::exclusive, &poll);
+  return gates;
+}
+
+}  // namespace
+
+template <class T>
+Trainer<T>::Admission::Admission(Trainer& trainer, const Poll& poll)
+    : turn(trainer.turn_, &poll), passage(not_held(trainer.network_->gates()), Access::exclusive, &poll) {}
+
+template <class T>
+void Trainer<T>::run(const Task& task, const Poll& poll) {
+  if (task.batches.rows == 0) return;
+  Admission admission(*this, poll);
+  run_batches(task, admission.passage, poll);
+}
+
+// Returns whether all batches were run; else `poll` has stopped them.
+template <class T>
+bool Trainer<T>::run_batches(const Task& task, Passage& passage, const Poll& poll) {
+  const Mode mode = task.mode;
+  const Batches& batches = task.batches;
+  if (batches.rows == 0) return true;
   const std::ptrdiff_t largest = std::min(batches.size, batches.rows);
   const std::ptrdiff_t steps = (batches.rows + batches.size - 1) / batches.size;
   StepPlan plan = this->plan(largest);
@@ -214,15 +230,7 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
   if (largest != measured_rows_[test]) measured_[test] = 0;
   measured_rows_[test] = largest;
   const bool maybe_long = kCautious * guess / plan.threads > kLongStep;
-  Run run{.mode = mode,
-          .data = data,
-          .batches = batches,
-          .rates = rates,
-          .iteration = iteration,
-          .draw = draw,
-          .totals = totals,
-          .poll = poll,
-          .passage = passage};
+  Run run{task, poll, passage};
   run.interruptible = (maybe_long && (measured_[test] == 0 || measured_[test] > kLongStep)) || forced_long_;
   if (run.interruptible && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
   run.schedule = plan.schedule;
@@ -247,24 +255,32 @@ void Trainer<T>::run(Mode mode, const TrainingData<T>& data, Batches batches, co
     step += stretch.steps;
   }
   stored_is_zero_ = !run.stores;
+  return !run.stopped();
 }
 
 template <class T>
 void Trainer<T>::train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates,
                        std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll) {
-  run(Mode::train, data, batches, &rates, iteration, draw, totals, poll);
+  run({.mode = Mode::train,
+       .data = data,
+       .batches = batches,
+       .rates = &rates,
+       .iteration = iteration,
+       .draw = draw,
+       .totals = totals},
+      poll);
 }
 
 template <class T>
 void Trainer<T>::test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll) {
-  run(Mode::test, data, batches, nullptr, 0, 0, totals, poll);
+  run({.mode = Mode::test, .data = data, .batches = batches, .totals = totals}, poll);
 }
 
 template <class T>
 std::vector<std::shared_ptr<Parameters<T>>> Trainer<T>::gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
                                                                   std::uint64_t draw, Totals& totals,
                                                                   const Poll& poll) {
-  run(Mode::store, data, {0, rows, rows}, nullptr, 0, draw, totals, poll);
+  run({.mode = Mode::store, .data = data, .batches = {0, rows, rows}, .draw = draw, .totals = totals}, poll);
   std::vector<std::shared_ptr<Parameters<T>>> found(static_cast<std::size_t>(update_.depth()));
   for (std::ptrdiff_t l = 0; l < update_.depth(); ++l) {
     if (!update_.layer(l).trained()) continue;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/epochs.hpp"
 #include "engine/gradients.hpp"
 #include "engine/head.hpp"
 #include "engine/network.hpp"
@@ -44,6 +45,8 @@ class Trainer {
   // totals contain the steps that were completed.
   void train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates, std::int64_t iteration,
              std::uint64_t draw, Totals& totals, const Poll& poll);
+  // Trains epochs, and evaluates after them, until one of the watches stops or the time is over.
+  void train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll& poll);
   // Computes losses and metrics without training.
   void test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll);
   // The gradient of one batch's loss, in the layers' layouts; null for layers that are not trained.
@@ -67,6 +70,7 @@ class Trainer {
   std::ptrdiff_t outputs() const { return network_->outputs(); }
   std::ptrdiff_t lines() const { return network_->boundaries().back().factor; }  // of the output, for each row
   const std::vector<bool>& labels() const { return labels_; }
+  bool host() const { return network_->host() || head_spec_.host(); }  // Python code runs in a step
   std::ptrdiff_t metrics() const { return static_cast<std::ptrdiff_t>(head_spec_.metrics.size()); }
   // Bytes allocated for tapes, gradients and targets.
   std::ptrdiff_t workspace_bytes() const { return workspace_bytes_; }
@@ -80,15 +84,19 @@ class Trainer {
     SegmentSums<T> sums;
   };
   enum class Mode { train, test, store };
-  // One call of run(): its arguments, and state that its members share.
-  struct Run {
+  // Batches to run, and how.
+  struct Task {
     Mode mode;
     const TrainingData<T>& data;
     Batches batches;
-    const std::vector<double>* rates;  // null where nothing is updated
-    std::int64_t iteration;
-    std::uint64_t draw;
+    const std::vector<double>* rates = nullptr;  // null where nothing is updated
+    std::size_t first_rate = 0;                  // index into rates of the first step
+    std::int64_t iteration = 0;
+    std::uint64_t draw = 0;
     Totals& totals;
+  };
+  // A task, and state that the members of its team share.
+  struct Run : Task {
     const Poll& poll;
     Passage& passage;
     Schedule schedule = Schedule::stationary;
@@ -118,9 +126,20 @@ class Trainer {
     std::ptrdiff_t size_after() const { return std::min(size, run.batches.first + run.batches.rows - after()); }
   };
   class Look;
+  // Admits one run of the trainer at a time, and enters the gates of its parameters. A thread that is inside a step of
+  // any model raises instead of waiting, because the other run may be waiting for it.
+  struct Admission {
+    Admission(Trainer& trainer, const Poll& poll);
+    struct Turn {
+      Turn(Gate& gate, const Poll* poll);
+      ~Turn();
+      Gate& gate;
+    } turn;
+    Passage passage;
+  };
 
-  void run(Mode mode, const TrainingData<T>& data, Batches batches, const std::vector<double>* rates,
-           std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll);
+  void run(const Task& task, const Poll& poll);
+  bool run_batches(const Task& task, Passage& passage, const Poll& poll);
   std::ptrdiff_t run_stretch(Run& run, Range steps, int threads);
   void reserve(const Run& run, std::ptrdiff_t rows, int members);
   void take(const Step& step, int index, int count, Barrier& barrier);
@@ -159,7 +178,6 @@ class Trainer {
   double measured_[2] = {0, 0};
   std::ptrdiff_t measured_rows_[2] = {0, 0};
   bool separable() const;
-  bool host() const { return network_->host() || head_spec_.host(); }
 
   bool forced_ = false, forced_long_ = false;
   Schedule forced_schedule_ = Schedule::stationary;

@@ -140,6 +140,40 @@ class Update:
     def step(self) -> None: ...
     def finish(self) -> None: ...
 
+class EpochRecord:
+    def __init__(self, metrics: int) -> None: ...
+    @property
+    def totals(self) -> Totals: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def sums(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def counts(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def held_out_sums(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def held_out_counts(self) -> npt.NDArray[np.float64]: ...
+
+class Watch:
+    best: float | None
+    best_epoch: int
+    stopped_epoch: int
+    wait: int
+    has_weights: bool
+    def __init__(
+        self,
+        *,
+        value: int,
+        held_out: bool,
+        more_is_better: bool,
+        min_delta: float,
+        baseline: float | None,
+        patience: int,
+        start: int,
+        keeps_weights: bool,
+    ) -> None: ...
+
 class Trainer:
     def __init__(
         self,
@@ -175,12 +209,34 @@ class Trainer:
         batch_size: int,
         totals: Totals,
     ) -> None: ...
+    def train_epochs(
+        self,
+        *,
+        x: Any,
+        targets: list[_Array],
+        sample_weight: _Array | None,
+        batch_size: int,
+        rates: list[float],
+        iteration: int,
+        draw: int,
+        shuffle_key: int | None,
+        shuffles: int,
+        first: int,
+        validates: list[bool],
+        held_out: tuple[Any, list[_Array], _Array | None, int] | None,
+        seconds: float,
+        watches: list[Watch],
+        kept: dict[int, list[Parameters | None]],
+        record: EpochRecord,
+    ) -> None: ...
     def gradients(
         self, *, x: Any, targets: list[_Array], sample_weight: _Array | None, draw: int, totals: Totals
     ) -> list[Parameters | None]: ...
     def on_gradient(self, function: Callable[[int, _Array | None], Any] | None) -> None: ...
     def force_schedule(self, schedule: str, threads: int, as_long: bool = False) -> None: ...
     def plan(self, rows: int) -> tuple[str, int]: ...
+    @property
+    def host(self) -> bool: ...
     @property
     def workspace_bytes(self) -> int: ...
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from lamina._common.warn import warn
 from lamina.callbacks.model import TrainedModel
 
 __all__ = [
-    "HOOKS", "OLDER_NAMES", "Callback", "Logs", "Monitor", "hooks_of", "resolve_verbose", "shows_bars", "spell",
-    "verbosity",
+    "HOOKS", "OLDER_NAMES", "Callback", "FinishedEpochs", "Logs", "Monitor", "hooks_of", "resolve_verbose",
+    "shows_bars", "spell", "verbosity",
 ]  # fmt: skip
 
 Logs = dict[str, float]
@@ -31,6 +32,38 @@ HOOKS = frozenset(
 )  # fmt: skip
 
 OLDER_NAMES = {"on_batch_begin": "on_train_batch_begin", "on_batch_end": "on_train_batch_end"}
+
+
+class FinishedEpochs(NamedTuple):
+    """Epochs that the engine trained one after the other.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first of them.
+    columns, held_out : dict of str to list of float
+        For each name the values of all epochs; of the validation data, those of the epochs that were validated.
+    validated : list of bool
+        For each epoch, whether it was validated.
+    seconds : float
+        That an epoch took, on average.
+    """
+
+    first: int
+    columns: dict[str, list[float]]
+    held_out: dict[str, list[float]]
+    validated: list[bool]
+    seconds: float
+
+    def each(self) -> Iterator[tuple[int, Logs]]:
+        """Yield the number and the logs of each epoch."""
+        tested = 0
+        for index, validated in enumerate(self.validated):
+            logs = {name: values[index] for name, values in self.columns.items()}
+            if validated:
+                logs |= {name: values[tested] for name, values in self.held_out.items()}
+                tested += 1
+            yield self.first + index, logs
 
 
 class Callback:
@@ -53,6 +86,13 @@ class Callback:
 
     def advance(self, batches: int, logs: Logs) -> None:
         """Receive the number of batches trained since the last call; called if `follows_batches` is true."""
+
+    def receive_epochs(self, epochs: FinishedEpochs) -> None:
+        """Receive several finished epochs at once, instead of `on_epoch_begin` and `on_epoch_end` for each.
+
+        Called on callbacks whose own class defines it, because the order of their calls and those of others, and the
+        model's state meanwhile, do not matter to them.
+        """
 
     def set_model(self, model: TrainedModel) -> None:
         """Remember the model."""

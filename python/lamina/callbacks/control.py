@@ -7,9 +7,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from lamina import _core
 from lamina._common.arguments import Argument, optional
 from lamina._common.checks import KindError, flag, function, integer, number
-from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
+from lamina.callbacks.base import Callback, FinishedEpochs, Logs, Monitor, verbosity
 from lamina.callbacks.model import TrainedModel
 
 __all__ = ["EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN"]
@@ -90,6 +93,38 @@ class EarlyStopping(Monitor):
         if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             model.stop_training = True
+
+    def watch(self, values: dict[str, tuple[int, bool]]) -> _core.Watch | None:
+        """Return what watches for this callback in the engine, None if the engine does not know the value.
+
+        Parameters
+        ----------
+        values : dict of str to (int, bool)
+            Names of the engine's values; the number of each, and whether it is one of the validation data.
+        """
+        if self.monitor not in values:
+            return None
+        number, held_out = values[self.monitor]
+        made = _core.Watch(
+            value=number, held_out=held_out, more_is_better=self.monitor_op is np.greater, min_delta=self.min_delta,
+            baseline=self.baseline, patience=self.patience, start=self.start_from_epoch,
+            keeps_weights=self.restore_best_weights,
+        )  # fmt: skip
+        made.best, made.best_epoch, made.wait = self.best, self.best_epoch, self.wait
+        made.has_weights = self.best_weights is not None
+        return made
+
+    def after_watch(self, watched: _core.Watch, weights: list[Any] | None) -> None:
+        """Take over what the engine has found, and the weights that it has kept."""
+        self.best, self.best_epoch, self.wait = watched.best, watched.best_epoch, watched.wait
+        if weights is not None:
+            self.best_weights = weights
+        if watched.stopped_epoch:
+            self.stopped_epoch = watched.stopped_epoch
+            self.required_model().stop_training = True
+
+    def receive_epochs(self, epochs: FinishedEpochs) -> None:
+        """Do nothing: the engine has watched."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Restore the best weights."""

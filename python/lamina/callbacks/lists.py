@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lamina._common.checks import KindError, flag
-from lamina.callbacks.base import HOOKS, OLDER_NAMES, Callback, Logs, hooks_of
+from lamina.callbacks.base import HOOKS, OLDER_NAMES, Callback, FinishedEpochs, Logs, hooks_of
 from lamina.callbacks.reporting import History, ProgbarLogger
 
 __all__ = ["CallbackList", "checked"]
@@ -105,6 +105,19 @@ class CallbackList:
         """Move the progress bars."""
         for bar in self._bars:
             bar.advance(batches, logs())
+
+    def take_epochs(self) -> bool:
+        """Return whether all callbacks can receive finished epochs together (`Callback.receive_epochs`)."""
+        return not any(
+            "receive_epochs" not in vars(type(callback))
+            or any(name in HOOKS or name in OLDER_NAMES for name in vars(callback))
+            for callback in self.callbacks
+        )
+
+    def receive_epochs(self, epochs: FinishedEpochs) -> None:
+        """Pass finished epochs to all callbacks."""
+        for callback in self.callbacks:
+            callback.receive_epochs(epochs)
 
     def release(self) -> None:
         """Make all callbacks close files and bars, when an error ends training."""

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from lamina._common.arguments import Argument, one_of, optional
-from lamina.callbacks.base import Callback, Logs, shows_bars, spell
+from lamina.callbacks.base import Callback, FinishedEpochs, Logs, shows_bars, spell
 
 __all__ = ["History", "ProgbarLogger"]
 
@@ -41,6 +41,14 @@ class History(Callback):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
+    def receive_epochs(self, epochs: FinishedEpochs) -> None:
+        """Append the values of several epochs."""
+        self.epoch.extend(range(epochs.first, epochs.first + len(epochs.validated)))
+        for columns in (epochs.columns, epochs.held_out):
+            for name, values in columns.items():
+                if values:
+                    self.history.setdefault(name, []).extend(values)
+
 
 class ProgbarLogger(Callback):
     """Shows a progress bar for each epoch (`tqdm`, on terminals and in notebooks), or prints one line per epoch.
@@ -72,15 +80,17 @@ class ProgbarLogger(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Open the epoch's bar, or print its heading."""
-        heading = f"Epoch {epoch + 1}/{self.params['epochs']}"
         self._begun = time.perf_counter()
         if self.follows_batches:
             from tqdm.auto import tqdm
 
-            steps = self.params["steps"]
+            heading, steps = self._heading(epoch), self.params["steps"]
             self._bar = tqdm(total=steps, desc=heading, unit="batch", leave=False, mininterval=0.1, dynamic_ncols=True)
         elif self._level == 2:
-            print(heading, flush=True)
+            print(self._heading(epoch), flush=True)
+
+    def _heading(self, epoch: int) -> str:
+        return f"Epoch {epoch + 1}/{self.params['epochs']}"
 
     def advance(self, batches: int, logs: Logs) -> None:
         """Move the bar, and update its numbers when it was redrawn."""
@@ -91,14 +101,27 @@ class ProgbarLogger(Callback):
         """Print the line with the epoch's numbers, in place of a bar."""
         if not self._level:
             return
-        seconds, steps = time.perf_counter() - self._begun, self.params["steps"]
-        numbers = "".join(f" - {name}: {value}" for name, value in spell(logs or {}).items())
+        self.on_train_end()  # close the bar, whose text would be cut off at the terminal's edge
+        self._print(epoch, logs or {}, time.perf_counter() - self._begun)
+
+    def _print(self, epoch: int, logs: Logs, seconds: float) -> None:
+        """Print the line of an epoch."""
+        steps = self.params["steps"]
+        numbers = "".join(f" - {name}: {value}" for name, value in spell(logs).items())
         step = f" - {1e3 * seconds / steps:.0f}ms/step" if steps else ""
         line = f"{f'{steps}/{steps}' if steps else 'all'} - {seconds:.0f}s{step}{numbers}"
         if self._level == 1:
-            line = f"Epoch {epoch + 1}/{self.params['epochs']}: {line}"
-        self.on_train_end()  # close the bar, whose text would be cut off at the terminal's edge
+            line = f"{self._heading(epoch)}: {line}"
         print(line, flush=True, file=sys.stderr if self.follows_batches else None)
+
+    def receive_epochs(self, epochs: FinishedEpochs) -> None:
+        """Print the lines of several epochs, which were too short for bars."""
+        if not self._level:
+            return
+        for epoch, logs in epochs.each():
+            if self._level == 2:
+                print(self._heading(epoch), flush=True)
+            self._print(epoch, logs, epochs.seconds)
 
     def release(self) -> None:
         """Close a bar that is open."""

@@ -11,7 +11,7 @@ import numpy as np
 from lamina._common.arguments import Argument
 from lamina._common.checks import flag, text
 from lamina._common.paths import path, writable_folder
-from lamina.callbacks.base import Callback, Logs
+from lamina.callbacks.base import Callback, FinishedEpochs, Logs
 
 __all__ = ["CSVLogger"]
 
@@ -80,6 +80,11 @@ class CSVLogger(Callback):
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # the last line was not finished
                     self._file.write("\n")
+
+    def receive_epochs(self, epochs: FinishedEpochs) -> None:
+        """Write the lines of several epochs."""
+        for epoch, logs in epochs.each():
+            self.on_epoch_end(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write the epoch's line."""

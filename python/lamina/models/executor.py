@@ -20,17 +20,18 @@ from lamina._engine.variable import Variable, one_moment, put_back
 from lamina._files.state import TrainingState
 from lamina.layers import Layer
 from lamina.layers.inner import version_of
+from lamina.metrics import Metric
 from lamina.metrics.sums import check_sums, sums_of, take_sums
 from lamina.models.compiled import Compiled
 from lamina.models.head import Given, loss_spec, metric_spec
-from lamina.models.place import Order, Place, Taken
+from lamina.models.place import Order, Passes, Place, Taken
 from lamina.models.prepared import Prepared
 from lamina.models.stack import Stack
 from lamina.optimizers import Optimizer
 from lamina.optimizers.given import constrained
 from lamina.regularizers import penalty_of
 
-__all__ = ["Executor"]
+__all__ = ["EpochsTask", "Executor"]
 
 Array = npt.NDArray[Any]
 
@@ -54,6 +55,39 @@ class CompiledTrainer(NamedTuple):
     def variables(self) -> list[Variable]:
         """Return the variables that it trains."""
         return [variable for op in self.trained for variable in op if variable is not None]
+
+
+class EpochsTask(NamedTuple):
+    """Epochs that the engine trains in one call.
+
+    Attributes
+    ----------
+    prepared : Prepared
+    size : int
+        Rows of a batch.
+    shuffle : bool
+    seed : int
+        The model's.
+    validates : list of bool
+        For each epoch, whether to evaluate `held_out` after it.
+    held_out : Prepared or None
+    held_out_size : int
+        Rows of its batches.
+    watches : list
+        What may stop the epochs.
+    seconds : float
+        No epoch begins after that time.
+    """
+
+    prepared: Prepared
+    size: int
+    shuffle: bool
+    seed: int
+    validates: list[bool]
+    held_out: Prepared | None
+    held_out_size: int
+    watches: list[_core.Watch]
+    seconds: float
 
 
 class _Transaction:
@@ -92,8 +126,6 @@ class Executor:
         The arguments of `compile`, resolved; None before `compile` is called.
     fitting, running : Turn
         Locks: `fitting` is held during a whole `fit`, `running` while batches run, but not while callbacks run.
-    shuffles : int
-        Number of passes over the data (of epochs, for streams); the next random order depends on it.
     draws : Count
         Number of batches that ran as in training in the model's life; noise depends on it.
     place : Place
@@ -107,7 +139,7 @@ class Executor:
         self.once = stack.once
         self.compiled: Compiled | None = None
         self.fitting, self.running = Turn(1), Turn(2)
-        self.shuffles = 0
+        self._shuffles = Count()
         self.draws = Count()
         self.place = Place()
         self.run: object = None  # the run whose sums the metrics hold
@@ -169,6 +201,15 @@ class Executor:
 
     # State of training.
 
+    @property
+    def shuffles(self) -> int:
+        """Number of passes over the data (of epochs, for streams); the next random order depends on it."""
+        return self._shuffles.value
+
+    @shuffles.setter
+    def shuffles(self, value: int) -> None:
+        self._shuffles.value = value
+
     def state(self, metrics: bool = True) -> TrainingState:
         """Return the state of training, with or without the sums of the metrics."""
         compiled = self.compiled
@@ -224,12 +265,20 @@ class Executor:
         if not continues:
             self.place.begin_pass(None)
 
-    def next_order(self, place: Place, seed: int, rows: int, shuffle: bool) -> Order | None:
+    def next_order(self, place: Place, seed: int, prepared: Prepared, size: int, shuffle: bool) -> Order | None:
         """Begin a pass over rows and return their order, random with `shuffle`."""
-        key = random.stream_key(seed, "shuffle")
-        place.begin_pass(random.permutation(key, self.shuffles, rows) if shuffle else None)
+        key = self.shuffle_key(seed, prepared, size, shuffle)
+        place.begin_pass(None if key is None else random.permutation(key, self.shuffles, prepared.rows))
         self.count_order()
         return place.order
+
+    def shuffle_key(self, seed: int, prepared: Prepared, size: int, shuffle: bool) -> int | None:
+        """Return the key of the random orders of rows; None if they keep their order.
+
+        They do if all of them are one batch, whose order nobody sees unless code written in Python runs in the step.
+        """
+        seen = prepared.rows > size or self.trainer(prepared).engine.host
+        return random.stream_key(seed, "shuffle") if shuffle and seen else None
 
     def count_order(self) -> None:
         """Count a pass over the data: the next random order is another one."""
@@ -399,6 +448,68 @@ class Executor:
         finally:
             compiled.add_totals(totals)
         return None
+
+    def trains_alone(self, prepared: Prepared) -> bool:
+        """Return whether no code written in Python takes part in the steps, and losses and metrics are plain means."""
+        compiled, trainer = self.require_compiled("fit"), self.trainer(prepared)
+        uses = compiled.uses or []
+        means = all(type(use.metric).result is Metric.result and not use.metric.takes_batches for use in uses)
+        python = compiled.optimizer.in_python or _host_rules(trainer.variables()) or trainer.engine.host
+        return means and not python and self._hook is None
+
+    def train_epochs(self, task: EpochsTask, record: _core.EpochRecord, weights: dict[int, list[Array]]) -> None:
+        """Train whole epochs in one call of the engine.
+
+        Parameters
+        ----------
+        task : EpochsTask
+        record : EpochRecord
+            Receives losses and metrics.
+        weights : dict
+            Receives, for the number of each watch that has kept the model's weights, these weights.
+        """
+        compiled, prepared, place = self.require_compiled("fit"), task.prepared, self.place
+        trainer, optimizer = self.trainer(prepared), compiled.optimizer
+        variables, rows = trainer.variables(), prepared.rows
+        size = min(task.size, rows)
+        batches, held_out = -(-rows // size), None
+        if task.held_out is not None:
+            arrays = task.held_out.arrays()
+            held_out = (
+                arrays["x"], arrays["targets"], arrays["sample_weight"], min(task.held_out_size, task.held_out.rows)
+            )  # fmt: skip
+        rates = optimizer.rates(batches * len(task.validates))
+        iteration, draw, shuffles, first = optimizer.batches, self.draws.value, self.shuffles, place.epoch
+        kept: dict[int, list[_core.Parameters | None]] = {}
+        place.begin_epochs(rows, size, record)
+        try:
+            with (
+                self.draws.during(record),
+                self._shuffles.during(Passes(record, batches)),
+                optimizer.counting(record if variables else None),
+            ):
+                trainer.engine.train_epochs(
+                    **prepared.arrays(), batch_size=size, rates=rates, iteration=iteration, draw=draw,
+                    shuffle_key=self.shuffle_key(task.seed, prepared, size, task.shuffle), shuffles=shuffles,
+                    first=first, validates=task.validates, held_out=held_out, seconds=task.seconds,
+                    watches=task.watches, kept=kept, record=record,
+                )  # fmt: skip
+        finally:
+            place.end_stretch()
+            compiled.add_totals(record.totals)
+            for number, blocks in kept.items():
+                weights[number] = self._weights_in(self.training_network(prepared), blocks)
+
+    def _weights_in(self, network: CompiledNetwork, blocks: list[_core.Parameters | None]) -> list[Array]:
+        """Return the model's weights, those of the network's ops from copies of their parameters."""
+        found: dict[int, Array] = {}
+        for owner, block in zip(network.owners, blocks, strict=True):
+            if owner is None or block is None:
+                continue
+            for tensor, variable in enumerate(owner.weights):
+                found[id(variable)] = np.empty(variable.shape, variable.dtype)
+                block.read(tensor, found[id(variable)])
+        return [found[id(variable)] if id(variable) in found else variable.numpy() for variable in self.stack.weights]
 
     def _take_host_steps(
         self, optimizer: Optimizer, trainer: CompiledTrainer, prepared: Prepared, order: Order | None, first: int,

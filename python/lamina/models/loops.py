@@ -48,7 +48,7 @@ class Loops:
 
     def _train_rows(self, run: Run, prepared: Prepared, size: int, shuffle: bool) -> None:
         total = prepared.rows
-        order = self._executor.next_order(self._place, self._model.seed, total, shuffle)
+        order = self._executor.next_order(self._place, self._model.seed, prepared, size, shuffle)
         events = self._events
         if events.wants_batches("train"):
             for index, first in enumerate(range(0, total, size)):
@@ -81,7 +81,7 @@ class Loops:
                 warn(f"{self._who('fit')}: the rows ran out after {index} of {steps} batches of this epoch.")
                 break
             if first == 0:
-                self._executor.next_order(place, self._model.seed, total, shuffle)
+                self._executor.next_order(place, self._model.seed, prepared, size, shuffle)
             rows = min(size, total - first)
             self._train_one(run, prepared, place.order, first, rows, index)
             first += rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
 from lamina.callbacks import base as callbacks_module
 from lamina.callbacks.lists import checked as checked_callbacks
 from lamina.models.base import BaseModel
+from lamina.models.epochs import EpochsTogether
 from lamina.models.evaluation import as_result
 from lamina.models.loops import Loops
 from lamina.models.prepared import Prepared, prepare, split, weighted_by_class
@@ -190,9 +192,18 @@ def _train(
     logs: dict[str, float] | None = None
     try:
         events.call("on_train_begin", {})
-        for epoch in range(_first_epoch(model, given), given.end):
-            logs, ran_out = _one_epoch(model, given, source, held_out, events, class_weight, epoch, logs)
-            if ran_out or model.stop_training:
+        together, epoch = _together(model, given, source, held_out, events), _first_epoch(model, given)
+        while epoch < given.end:
+            if together.ready():
+                epoch, logs = together.train(epoch, given.end)
+            else:
+                begun = time.perf_counter()
+                logs, ran_out = _one_epoch(model, given, source, held_out, events, class_weight, epoch, logs)
+                if ran_out:
+                    break
+                together.note(time.perf_counter() - begun)
+                epoch += 1
+            if model.stop_training:
                 break
         if optimizer.batches > before.batches:
             optimizer.finalize_variable_values(model.stack.trainable_weights)
@@ -210,6 +221,16 @@ def _train(
         executor.end_fit(outer)
     events.call("on_train_end", logs)
     return given.history
+
+
+def _together(
+    model: BaseModel, given: _Arguments, source: Source, held_out: Source | None, events: CallbackList
+) -> EpochsTogether:
+    return EpochsTogether(
+        model, events, source, held_out,
+        size=given.size, held_out_size=given.validation_size or 32, shuffle=given.shuffle,
+        validates_after=given.validates_after, whole=given.steps is None and given.validation_steps is None,
+    )  # fmt: skip
 
 
 def _first_epoch(model: BaseModel, given: _Arguments) -> int:

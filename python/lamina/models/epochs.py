@@ -1,0 +1,156 @@
+"""Short epochs, which the engine trains many at a time: what `fit` does where no Python is needed between epochs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core
+from lamina._common.interrupts import interrupts_later
+from lamina._data.streams import Stream
+from lamina.callbacks import CallbackList, EarlyStopping
+from lamina.callbacks.base import FinishedEpochs, Logs
+from lamina.models.base import BaseModel
+from lamina.models.executor import EpochsTask
+from lamina.models.prepared import Prepared
+from lamina.models.run import Run
+
+__all__ = ["SHORT_EPOCH", "SLICE", "EpochsTogether"]
+
+# Python between two epochs costs less than a hundredth of an epoch that takes longer than this, and progress bars move.
+SHORT_EPOCH = 0.01  # s
+# A call returns after about this time, to print lines and look at `stop_training`.
+SLICE = 0.1  # s
+
+
+class EpochsTogether:
+    """Trains short epochs many at a time.
+
+    Parameters
+    ----------
+    model : BaseModel
+    events : CallbackList
+    source, held_out : Prepared, Stream or None
+        Training and validation data of a `fit`.
+    size, held_out_size : int
+        Rows of their batches.
+    shuffle : bool
+    validates_after : callable
+        Says whether to validate after an epoch, counted from 1.
+    whole : bool
+        Whether epochs go through all rows, of the validation data too.
+    """
+
+    def __init__(
+        self, model: BaseModel, events: CallbackList, source: Prepared | Stream, held_out: Prepared | Stream | None, *,
+        size: int, held_out_size: int, shuffle: bool, validates_after: Any, whole: bool,
+    ) -> None:  # fmt: skip
+        self._model, self._executor, self._events = model, model.executor, events
+        self._source, self._held_out = source, held_out
+        self._size, self._held_out_size, self._shuffle = size, held_out_size, shuffle
+        self._validates_after = validates_after
+        self._seconds: float | None = None  # of the last epoch
+        plain_results = type(model).get_metrics_result is BaseModel.get_metrics_result
+        self._possible: bool | None = None if whole and plain_results else False
+
+    def note(self, seconds: float) -> None:
+        """Note how long an epoch took."""
+        self._seconds = seconds
+
+    def ready(self) -> bool:
+        """Return whether the next epochs are to be trained by `train`."""
+        if self._seconds is None or self._seconds > SHORT_EPOCH or self._possible is False:
+            return False
+        if self._possible is None:
+            self._possible = self._is_possible()
+        return self._possible
+
+    def _is_possible(self) -> bool:
+        source, held_out = self._source, self._held_out
+        if not isinstance(source, Prepared) or isinstance(held_out, Stream) or not self._events.take_epochs():
+            return False
+        if "get_metrics_result" in vars(self._model) or not self._executor.trains_alone(source):
+            return False
+        return self._watches(1) is not None
+
+    def _values(self) -> dict[str, tuple[int, bool]]:
+        """Return the names of loss and metrics, the number of each, and whether it is one of the validation data."""
+        names = list(self._executor.require_compiled("fit").results())
+        values = {name: (number, False) for number, name in enumerate(names)}
+        return values | {f"val_{name}": (number, True) for number, name in enumerate(names)}
+
+    def _watches(self, epoch: int) -> list[tuple[EarlyStopping, _core.Watch]] | None:
+        """Return what watches for callbacks in the engine; None if one of them cannot be served."""
+        found, values = [], self._values()
+        every = self._held_out is not None and all(self._validates_after(epoch + i) for i in range(8))
+        for callback in self._events.callbacks:
+            if not isinstance(callback, EarlyStopping):
+                continue
+            try:
+                watch = callback.watch(values)
+            except ValueError:  # it is not known whether more or less is better
+                return None
+            if watch is None or (values[callback.monitor][1] and not every):
+                return None
+            found.append((callback, watch))
+        return found
+
+    def train(self, epoch: int, end: int) -> tuple[int, Logs]:
+        """Train epochs from `epoch` on, to `end` at most; return the next epoch and the logs of the last one."""
+        model, executor = self._model, self._executor
+        assert isinstance(self._source, Prepared)
+        assert not isinstance(self._held_out, Stream)
+        assert self._seconds is not None
+        count = min(end - epoch, 1 + int(SLICE / self._seconds))
+        validates = [self._held_out is not None and self._validates_after(epoch + i + 1) for i in range(count)]
+        watched = self._watches(epoch + 1) or []
+        task = EpochsTask(
+            self._source, self._size, self._shuffle, model.seed, validates, self._held_out, self._held_out_size,
+            [watch for _, watch in watched], SLICE,
+        )  # fmt: skip
+        executor.begin_epoch(epoch, continues=False)
+        record = _core.EpochRecord(len(executor.require_compiled("fit").trackers) - 1)
+        run = Run(executor, "fit", model.get_metrics_result)
+        weights: dict[int, list[Any]] = {}
+        begun = time.perf_counter()
+        try:
+            with run.turn():
+                run.take_over()
+                executor.train_epochs(task, record, weights)
+        finally:
+            with interrupts_later():  # Ctrl-C must not lose epochs that were trained
+                sums = record.sums
+                finished = self._finished(epoch, record, validates[: len(sums)], time.perf_counter() - begun)
+                for number, (callback, watch) in enumerate(watched):
+                    callback.after_watch(watch, weights.get(number))
+                if len(sums):
+                    self._events.receive_epochs(finished)
+        self._seconds = finished.seconds
+        last = record.held_out_sums if validates[len(sums) - 1] else sums
+        counts = record.held_out_counts if validates[len(sums) - 1] else record.counts
+        with run.turn():
+            run.take_over()
+            for tracker, total, number_of in zip(
+                executor.require_compiled("fit").trackers, last[-1].tolist(), counts[-1].tolist(), strict=True
+            ):
+                tracker.total, tracker.count = total, number_of
+        run.end()
+        return epoch + len(sums), list(finished.each())[-1][1]
+
+    def _finished(self, first: int, record: _core.EpochRecord, validated: list[bool], seconds: float) -> FinishedEpochs:
+        names = list(self._executor.require_compiled("fit").results())
+        tested = np.array(validated, bool)
+
+        def columns(sums: npt.NDArray[Any], counts: npt.NDArray[Any], prefix: str) -> dict[str, list[float]]:
+            means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts != 0)
+            values = {f"{prefix}{name}": means[:, number].tolist() for number, name in enumerate(names)}
+            return dict(sorted(values.items()))
+
+        return FinishedEpochs(
+            first, columns(record.sums, record.counts, ""),
+            columns(record.held_out_sums[tested], record.held_out_counts[tested], "val_") if any(validated) else {},
+            validated, seconds / max(1, len(validated)),
+        )  # fmt: skip
