@@ -39,7 +39,7 @@ void take_step(const Arguments& arguments, const char* optimizer, const StepArgu
   with_dtype(arguments.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const OptimizerKernel<T>& kernel = kernels_of<T>(kernels()).optimizers[index];
-    T scalars[kMostSettings];
+    T scalars[kMostSettings] = {};
     kernel.prepare(settings.data(), rate, number, scalars);
     OptimizerStep<T> update{.parameter = step.parameter.mutable_data<T>(),
                             .gradient = step.gradient.data<T>(),

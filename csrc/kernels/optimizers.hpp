@@ -277,26 +277,65 @@ void add_scaled(const OptimizerStep<T>& u, T factor) {
   });
 }
 
+// Steps of `size` parameters on one thread. Pointers and scalars are copied first, because the compiler must assume
+// that a store changes them. The last parameters go through the same loop, in vectors of their own.
+template <class Optimizer, class T>
+[[gnu::noinline]] void optimizer_steps(const OptimizerStep<T>& u, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  constexpr int slots = Optimizer::info.slots;
+  constexpr std::ptrdiff_t lanes = kLanes<T>;
+  T scalars[kMostSettings];
+#pragma GCC unroll 8
+  for (int i = 0; i < kMostSettings; ++i) scalars[i] = u.scalars[i];
+  T last[2 + slots][lanes];
+  const std::ptrdiff_t rest = (end - begin) % lanes, first_of_rest = end - rest;
+  const T* gradient = u.gradient + begin;
+  T *parameter = u.parameter + begin, *slot[slots];
+#pragma GCC unroll 4
+  for (int s = 0; s < slots; ++s) slot[s] = u.slot[s] == nullptr ? nullptr : u.slot[s] + begin;
+  for (std::ptrdiff_t whole = end - begin - rest;;) {
+    for (std::ptrdiff_t i = 0; i < whole; i += lanes) {
+      OptimizerVectors<T> v;
+      v.gradient = load(gradient + i);
+      v.parameter = load(static_cast<const T*>(parameter) + i);
+#pragma GCC unroll 4
+      for (int s = 0; s < slots; ++s)
+        v.slot[s] = slot[s] == nullptr ? Vec<T>{} : Vec<T>(load(static_cast<const T*>(slot[s]) + i));
+      Optimizer::template apply<T>(v, scalars);
+      store(parameter + i, v.parameter);
+#pragma GCC unroll 4
+      for (int s = 0; s < slots; ++s)
+        if (slot[s] != nullptr) store(slot[s] + i, v.slot[s]);
+    }
+    if (rest == 0) return;
+    if (parameter == last[0]) break;
+    const auto copied = [&](const T* from, T* to) {
+      store(to, Vec<T>(load_partial(from, rest, T(0))));
+      return to;
+    };
+    parameter = copied(u.parameter + first_of_rest, last[0]);
+    gradient = copied(u.gradient + first_of_rest, last[1]);
+#pragma GCC unroll 4
+    for (int s = 0; s < slots; ++s)
+      if (slot[s] != nullptr) slot[s] = copied(u.slot[s] + first_of_rest, last[2 + s]);
+    whole = lanes;
+  }
+  store_partial(u.parameter + first_of_rest, load(static_cast<const T*>(last[0])), rest);
+#pragma GCC unroll 4
+  for (int s = 0; s < slots; ++s)
+    if (slot[s] != nullptr) store_partial(u.slot[s] + first_of_rest, load(static_cast<const T*>(last[2 + s])), rest);
+}
+
+template <class T>
+[[gnu::noinline]] void optimizer_steps_in_parts(const OptimizerStep<T>& u,
+                                                void (*steps)(const OptimizerStep<T>&, std::ptrdiff_t,
+                                                              std::ptrdiff_t)) {
+  parallel_ranges(u.size, 4 * kLanes<T>, 0.3, [&](std::ptrdiff_t begin, std::ptrdiff_t end) { steps(u, begin, end); });
+}
+
 template <class Optimizer, class T>
 void optimizer_update(const OptimizerStep<T>& u) {
   if (Optimizer::only_adds(u.scalars)) return add_scaled(u, u.scalars[0]);
-  parallel_ranges(u.size, 4 * kLanes<T>, 0.3, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
-    for_each_vector<T>(end - begin, [&](std::ptrdiff_t offset, std::ptrdiff_t count) {
-      const std::ptrdiff_t i = begin + offset;
-      OptimizerVectors<T> v;
-      v.gradient = load_lanes(u.gradient + i, count, T(0));
-      v.parameter = load_lanes(static_cast<const T*>(u.parameter) + i, count, T(0));
-#pragma GCC unroll 4
-      for (int s = 0; s < Optimizer::info.slots; ++s)
-        v.slot[s] =
-            u.slot[s] == nullptr ? Vec<T>{} : Vec<T>(load_lanes(static_cast<const T*>(u.slot[s]) + i, count, T(0)));
-      Optimizer::template apply<T>(v, u.scalars);
-      store_lanes(u.parameter + i, v.parameter, count);
-#pragma GCC unroll 4
-      for (int s = 0; s < Optimizer::info.slots; ++s)
-        if (u.slot[s] != nullptr) store_lanes(u.slot[s] + i, v.slot[s], count);
-    });
-  });
+  optimizer_steps_in_parts<T>(u, optimizer_steps<Optimizer, T>);
 }
 
 template <class T>
