@@ -9,6 +9,7 @@
 #include "core/cpu.hpp"
 #include "core/threads.hpp"
 #include "core/workspace.hpp"
+#include "engine/machine.hpp"
 
 // Called by threadpoolctl, which looks for these names in the loaded library.
 extern "C" {
@@ -61,6 +62,25 @@ void register_runtime(py::module_& module) {
     for (const Cache& cache : {caches().first, caches().second, caches().last})
       levels.append(py::make_tuple(cache.bytes, cache.cpus));
     return levels;
+  });
+  module.def("machine_times", [] {
+    engine::Speeds speeds;
+    engine::Meetings meetings;
+    {
+      const WithoutGil release;
+      speeds = engine::speeds();
+      if (num_threads() > 1) meetings = engine::meetings();
+    }
+    py::dict found;
+    found["multiply_adds"] = speeds.multiply_adds;
+    found["near_bytes"] = speeds.near_bytes;
+    found["far_bytes"] = speeds.far_bytes;
+    found["memory_bytes"] = speeds.memory_bytes;
+    if (num_threads() > 1) {
+      found["foreign_bytes"] = meetings.foreign_bytes;
+      found["meeting"] = meetings.nanoseconds;
+    }
+    return found;
   });
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("threads"));

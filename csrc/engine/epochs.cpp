@@ -70,14 +70,16 @@ void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll
               .first_rate = static_cast<std::size_t>(steps),
               .iteration = epochs.iteration + steps,
               .draw = epochs.draw + static_cast<std::uint64_t>(steps),
-              .totals = record.totals};
+              .totals = record.totals,
+              .repeats = epochs.count > 1};
     if (!run_batches(task, admission.passage, poll)) return;
     Totals held_out{std::vector<double>(values), std::vector<double>(values)};
     const bool validates = epochs.validates[static_cast<std::size_t>(i)];
     if (validates && !run_batches({.mode = Mode::test,
                                    .data = epochs.held_out,
                                    .batches = {0, epochs.held_out.x.rows(), epochs.held_out_batch_size},
-                                   .totals = held_out},
+                                   .totals = held_out,
+                                   .repeats = epochs.count > 1},
                                   admission.passage, poll))
       return;
     const std::vector<double> sums = record.totals.sum, counts = record.totals.count;

@@ -258,7 +258,6 @@ void Network<T>::predict_inside(const Input& rows, T* out, const std::uint64_t* 
                                    .parameter_bytes = parameter_bytes_,
                                    .row_bytes = row_bytes_,
                                    .layers = depth(),
-                                   .vector_bytes = lamina::kernels().vector_bytes,
                                    .segmentable = alone},
                                   host_ ? 1 : num_threads());
   if (plan.threads > 1) plan.threads = available_threads(plan.threads);

@@ -4,48 +4,50 @@
 
 #include "core/caches.hpp"
 #include "engine/gradients.hpp"
+#include "engine/machine.hpp"
 
 namespace lamina::engine {
 namespace {
 
-// Measured on a Zen 4 EPYC (2 cores); they need to be right only within a factor of two.
-constexpr double kShareOfPeak = 0.6;  // of one multiply-add a cycle and lane, at kGigahertz
-constexpr double kGigahertz = 3.5;
-constexpr double kBarrier = 350;           // ns, two threads: two cache lines go from core to core
-constexpr double kWake = 3000;             // ns to start a team that looks for work
-constexpr double kLayer = 800;             // ns for each layer of a prediction by a team
-constexpr double kNearBytes = 40;          // bytes a ns from the second-level cache
-constexpr double kFarBytes = 12;           // bytes a ns from beyond it
-constexpr double kForeignBytes = 10;       // bytes a ns from a cache of the core that has written them
+// How much of the machine's measured speeds a step reaches, and how much longer than a mere meeting it takes until all
+// members of a team are there. Fitted to steps of many networks on a Zen 4 server; they need to be right only within a
+// factor of two.
+constexpr double kShareOfPeak = 0.58;
+constexpr double kShareOfNear = 0.35, kShareOfFar = 0.125, kShareOfForeign = 0.16;
+constexpr double kMeetings = 4;
+constexpr double kWakes = 34;              // meetings in the time to start a team that looks for work
+constexpr double kLayers = 9;              // meetings in the time of a layer of a prediction by a team
 constexpr std::ptrdiff_t kHalfPanel = 16;  // rows; fewer are not divided
-// For predictions: bytes a ns of weights read from caches and from memory, the share of the last cache that weights may
+// For predictions: the shares of the speeds at which weights are read, the share of the last cache that weights may
 // take, the fewest rows of a member, and the share of one thread's time below which a team is used.
-constexpr double kCacheBytes = 75, kMemoryBytes = 18;
+constexpr double kShareOfCache = 0.65, kShareOfMemory = 0.55;
 constexpr double kShareOfLast = 0.75;
 constexpr double kFewestRows = 4, kWorthwhile = 0.8;
+constexpr double kLittle = 100e3;  // multiply-adds: less is not worth a team
 
-double nanoseconds(double multiply_adds, int vector_bytes) {
-  return multiply_adds / (kShareOfPeak * kGigahertz * vector_bytes / 4.0);
-}
+double nanoseconds(double multiply_adds) { return multiply_adds / (kShareOfPeak * speeds().multiply_adds); }
 
 double transfer(double bytes) {
-  return bytes / (bytes > static_cast<double>(caches().second.share()) ? kFarBytes : kNearBytes);
+  return bytes / (bytes > static_cast<double>(caches().second.share()) ? kShareOfFar * speeds().far_bytes
+                                                                       : kShareOfNear * speeds().near_bytes);
 }
 
 // Nanoseconds that a step of a team loses to barriers and to reading bytes that other members have written.
 double lost(int threads, double barriers, double bytes) {
   if (threads == 1) return 0;
-  return barriers * kBarrier * (0.5 + 0.25 * threads) + bytes * (threads - 1) / threads / kForeignBytes;
+  return barriers * kMeetings * meetings().nanoseconds * (0.5 + 0.25 * threads) +
+         bytes * (threads - 1) / threads / (kShareOfForeign * meetings().foreign_bytes);
 }
 
 }  // namespace
 
 StepPlan plan_step(const StepShape& shape, int most_threads) {
+  StepPlan best{shape.narrow ? Schedule::chunked : Schedule::stationary, 1};
+  if (most_threads == 1 && shape.narrow) return best;
   const double rows = static_cast<double>(shape.rows), parameters = static_cast<double>(shape.parameter_bytes);
-  const double compute = nanoseconds(3 * shape.work * rows, shape.vector_bytes);
+  const double compute = nanoseconds(3 * shape.work * rows);
   const double tape = rows * static_cast<double>(shape.row_bytes);
   const std::ptrdiff_t segments = gradient_segments(shape.rows);
-  StepPlan best{shape.narrow ? Schedule::chunked : Schedule::stationary, 1};
   double lowest = 0;
   const auto consider = [&](Schedule schedule, int threads, double cost) {
     if (lowest == 0 || cost < 0.95 * lowest) {
@@ -80,15 +82,18 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
 }
 
 StepPlan plan_prediction(const StepShape& shape, int most_threads) {
+  StepPlan best{Schedule::stationary, 1};
+  // A few microseconds of work on any machine: nothing is measured for them.
+  if (most_threads == 1 || shape.work * static_cast<double>(shape.rows) < kLittle) return best;
   const double rows = static_cast<double>(shape.rows), weights = static_cast<double>(shape.parameter_bytes);
-  const double work = nanoseconds(shape.work * rows, shape.vector_bytes);
+  const double work = nanoseconds(shape.work * rows);
   // Reads from caches overlap with computation; reads from memory do not.
+  const double wake = kWakes * meetings().nanoseconds;
   const bool far = weights > kShareOfLast * static_cast<double>(caches().last.bytes);
-  const double read = weights / (far ? kMemoryBytes : kCacheBytes);
+  const double read = weights / (far ? kShareOfMemory * speeds().memory_bytes : kShareOfCache * speeds().near_bytes);
   const auto time = [&](double computing, double reading) {
     return far ? computing + reading : std::max(computing, reading);
   };
-  StepPlan best{Schedule::stationary, 1};
   double lowest = kWorthwhile * time(work, read);
   const auto consider = [&](Schedule schedule, int threads, double cost) {
     if (cost >= lowest) return;
@@ -96,11 +101,11 @@ StepPlan plan_prediction(const StepShape& shape, int most_threads) {
     best = {schedule, threads};
   };
   // Members divide the rows if each gets enough of them to be worth waking it and reading all weights.
-  const int members =
-      static_cast<int>(std::min<double>(most_threads, std::min(work / (4 * kWake), rows / kFewestRows)));
-  if (members >= 2) consider(Schedule::chunked, members, time(work / members, read) + kWake);
+  const int members = static_cast<int>(std::min<double>(most_threads, std::min(work / (4 * wake), rows / kFewestRows)));
+  if (members >= 2) consider(Schedule::chunked, members, time(work / members, read) + wake);
   consider(Schedule::stationary, most_threads,
-           time(work, read) / most_threads + kWake + static_cast<double>(shape.layers) * kLayer +
+           time(work, read) / most_threads + wake +
+               static_cast<double>(shape.layers) * kLayers * meetings().nanoseconds +
                lost(most_threads, 0, rows * static_cast<double>(shape.row_bytes)));
   return best;
 }

@@ -18,7 +18,6 @@ struct StepShape {
   std::ptrdiff_t upper_bytes = 0;  // of these, all but the lowest one's
   std::ptrdiff_t row_bytes;        // of values and gradients, for each row
   std::ptrdiff_t layers;
-  int vector_bytes;
   bool segmentable;        // segments of rows can be computed apart
   bool separable = false;  // gradients of parameters can be computed after all dx
   bool narrow = false;     // segments are computed apart, even if there is only one (engine/narrow.hpp)

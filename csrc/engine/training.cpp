@@ -57,7 +57,6 @@ StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
                         .upper_bytes = upper * static_cast<std::ptrdiff_t>(sizeof(T)),
                         .row_bytes = network_->row_bytes(),
                         .layers = network_->depth(),
-                        .vector_bytes = lamina::kernels().vector_bytes,
                         .segmentable = segmentable,
                         .separable = segmentable && separable(),
                         .narrow = narrow()};
@@ -225,7 +224,7 @@ bool Trainer<T>::run_batches(const Task& task, Passage& passage, const Poll& pol
   StepPlan plan = this->plan(largest);
   const double guess = 3 * network_->work() * static_cast<double>(largest) / lamina::kernels().vector_bytes;
   // Waking a team costs more than a few small steps.
-  if (guess * static_cast<double>(steps) < kWorthATeam && forced_threads_ == 0) plan.threads = 1;
+  if (guess * static_cast<double>(steps) < kWorthATeam && !task.repeats && forced_threads_ == 0) plan.threads = 1;
   const bool test = mode == Mode::test;
   if (largest != measured_rows_[test]) measured_[test] = 0;
   measured_rows_[test] = largest;

@@ -94,6 +94,7 @@ class Trainer {
     std::int64_t iteration = 0;
     std::uint64_t draw = 0;
     Totals& totals;
+    bool repeats = false;  // the same batches follow at once, so that a team need not be woken for these alone
   };
   // A task, and state that the members of its team share.
   struct Run : Task {

@@ -203,10 +203,9 @@ def test_another_thread_can_stop_it(together):
     model = new_model()
     timer = threading.Timer(0.3, lambda: setattr(model, "stop_training", True))
     timer.start()
-    begun = time.perf_counter()
-    model.fit(ROWS, CLASSES, epochs=50_000_000, verbose=0)
+    model.fit(ROWS, CLASSES, epochs=500_000, verbose=0)
     timer.join()
-    assert time.perf_counter() - begun < 20
+    assert len(model.history.epoch) < 500_000
     assert len(model.history.epoch) == len(model.history.history["loss"])
 
 
@@ -214,11 +213,15 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(together):
     reference = new_model()
     interrupted = new_model()
     stopping = callbacks.EarlyStopping("loss", patience=10**9, restore_best_weights=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        interrupted.fit(ROWS, CLASSES, epochs=50_000_000, batch_size=90, verbose=0, callbacks=[stopping])
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted.fit(ROWS, CLASSES, epochs=500_000, batch_size=90, verbose=0, callbacks=[stopping])
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     done = len(interrupted.history.epoch)
     assert done > 2
     assert interrupted.history.epoch == list(range(done))
