@@ -46,10 +46,10 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """Print or return the instruction set, the number of threads, the caches and the versions in use.
 
     `caches` are the data caches of the first, the second and the last level, as blocks and schedules take them into
-    account. ``LAMINA_CACHES=32K,512K,32M`` overrides what was read. `speeds` are measured, once, in about a millisecond:
-    of one thread the float32 multiply-adds, and the reads from the second cache, from beyond it and from memory; of two
-    threads the time until they have met, and the reads of what the other one has written. Schedules follow from them.
-    Results depend on none of these.
+    account. ``LAMINA_CACHES=32K,512K,32M`` overrides what was read. `speeds` are measured, once, in about a
+    millisecond: of one thread the float32 multiply-adds, and the reads from the second cache, from beyond it and from
+    memory; of two threads the time until they have met, and the reads of what the other one has written. Schedules
+    follow from them. Results depend on none of these.
 
     Parameters
     ----------
