@@ -34,6 +34,10 @@ std::int64_t label_at(const Rows& from, std::ptrdiff_t row, std::ptrdiff_t place
   return label;
 }
 
+// Numbers of a cache line, at which rows of targets begin.
+template <class T>
+constexpr std::ptrdiff_t kLine = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
+
 template <class T>
 void set_parameters(LossArguments<T>& arguments, const HeadParameters& parameters) {
   for (std::size_t i = 0; i < parameters.size(); ++i) arguments.parameters[i] = static_cast<T>(parameters[i]);
@@ -48,7 +52,7 @@ Head<T>::Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> lab
     : spec_(std::move(spec)),
       kernels_(kernels),
       columns_(output.width),
-      padded_(panel_count(columns_, kPanelWidth<T>) * kPanelWidth<T>),
+      padded_(panel_count(columns_, kLine<T>) * kLine<T>),
       lines_(output.factor),
       targets_(labels.size()),
       weights_(capacity * lines_),

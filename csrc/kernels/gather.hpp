@@ -39,6 +39,16 @@ template <class S>
 // the group before them is copied.
 constexpr std::ptrdiff_t kRowsTogether = 8;
 
+// Short rows in a random order are prefetched so many rows before they are copied: each is a cache line of its own.
+constexpr std::ptrdiff_t kShortRowsAhead = 32;
+template <class T>
+[[gnu::always_inline]] inline void prefetch_short_row(const Gather<T>& g, std::ptrdiff_t i) {
+  if (g.order == nullptr || i >= g.count) return;
+  const char* row = static_cast<const char*>(g.source.base) + g.order[g.first + i] * g.source.row_bytes;
+  __builtin_prefetch(row);
+  if (g.source.row_bytes > kLineBytes) __builtin_prefetch(row + kLineBytes);
+}
+
 // Converts `count` numbers of a row, at most a panel's. They are contiguous, or at `offsets` (in bytes) if that is not
 // null.
 template <class T>
@@ -97,7 +107,10 @@ template <class T, class Copy>
   for (std::ptrdiff_t group = 0; group < g.count; group += lanes) {
     const std::ptrdiff_t rows = smaller(lanes, g.count - group);
     const char* from[lanes];
-    for (std::ptrdiff_t i = 0; i < lanes; ++i) from[i] = row_at(group + smaller(i, rows - 1));
+    for (std::ptrdiff_t i = 0; i < lanes; ++i) {
+      from[i] = row_at(group + smaller(i, rows - 1));
+      prefetch_short_row(g, group + i + kShortRowsAhead);
+    }
     T* to = g.to.data + group / width * g.to.panel_stride + group % width;
     for (std::ptrdiff_t first = 0; first < cols; first += lanes, to += lanes * width) {
       const std::ptrdiff_t count = smaller(lanes, cols - first);
@@ -118,6 +131,7 @@ void gather_short_rows(const Gather<T>& g) {
   for (std::ptrdiff_t i = 0; i < g.count; ++i, to += g.to.row_stride) {
     const std::ptrdiff_t row = g.order == nullptr ? g.first + i : static_cast<std::ptrdiff_t>(g.order[g.first + i]);
     const char* from = static_cast<const char*>(g.source.base) + row * g.source.row_bytes;
+    prefetch_short_row(g, i + kShortRowsAhead);
     store_lanes(to, load_lanes(reinterpret_cast<const T*>(from), cols, T(0)), cols);
   }
 }
