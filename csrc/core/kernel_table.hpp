@@ -61,11 +61,27 @@ struct LossInfo {
   double default_parameter = 0;      // default of the first parameter; the others default to 0
 };
 
+// The same for transposed values (NarrowProduct). Whole vectors of rows are read and written.
+template <class T>
+struct NarrowLoss {
+  Panels<const T> predictions;  // (c, n)
+  Panels<const T> targets{};    // (c, n); data is null if labels are given
+  Labels labels{};
+  const T* sample_weight = nullptr;
+  T parameters[kMostLossParameters] = {};
+  std::int64_t ignored_class = 0;
+  T gradient_scale = 1;
+  T* loss;
+  Panels<T> gradient{};  // or data null
+};
+
 template <class T>
 struct LossKernel {
   LossInfo info;
   // loss[i] = weight[i] L(predictions[i], targets[i]), gradient[i] = gradient_scale times its derivative.
   void (*evaluate)(const LossArguments<T>&);
+  // Null if the loss has none. `takes_labels` ones take labels only.
+  void (*evaluate_narrow)(const NarrowLoss<T>&) = nullptr;
 };
 
 // Arguments of a metric, which has one value for each row.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <type_traits>
 
 #include "core/dispatch.hpp"
 
@@ -38,8 +39,9 @@ std::int64_t label_at(const Rows& from, std::ptrdiff_t row, std::ptrdiff_t place
 template <class T>
 constexpr std::ptrdiff_t kLine = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
 
-template <class T>
-void set_parameters(LossArguments<T>& arguments, const HeadParameters& parameters) {
+template <class Arguments>
+void set_parameters(Arguments& arguments, const HeadParameters& parameters) {
+  using T = std::remove_reference_t<decltype(arguments.parameters[0])>;
   for (std::size_t i = 0; i < parameters.size(); ++i) arguments.parameters[i] = static_cast<T>(parameters[i]);
   arguments.ignored_class = static_cast<std::int64_t>(parameters[2]);
 }
@@ -48,7 +50,7 @@ void set_parameters(LossArguments<T>& arguments, const HeadParameters& parameter
 
 template <class T>
 Head<T>::Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryShape& output,
-              std::ptrdiff_t capacity, bool penalized)
+              std::ptrdiff_t capacity, bool penalized, bool transposed)
     : spec_(std::move(spec)),
       kernels_(kernels),
       columns_(output.width),
@@ -59,9 +61,16 @@ Head<T>::Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> lab
       losses_(capacity * lines_),
       penalties_(penalized ? capacity : 0) {
   const std::ptrdiff_t lines = capacity * lines_;
+  if (transposed && spec_.loss >= 0) {
+    const LossKernel<T>& loss = kernels_.losses[spec_.loss];
+    narrow_ = loss.evaluate_narrow != nullptr && loss.info.takes_labels == labels[0];
+    for (const MetricSpec& metric : spec_.metrics) narrow_ &= labels[static_cast<std::size_t>(metric.target)];
+  }
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i])
       targets_[i].labels = Buffer<std::int64_t>(lines);
+    else if (narrow_)
+      targets_[i].values = Buffer<T>(panel_count(capacity, kPanelWidth<T>) * kPanelWidth<T> * columns_);
     else
       targets_[i].values = Buffer<T>(lines * padded_);
   }
@@ -84,6 +93,13 @@ void Head<T>::gather(const TrainingData<T>& data, std::ptrdiff_t first, Range ro
     if (data.targets[i].labels) {
       gather_labels(data.targets[i].rows, data.order, first, rows, {0, lines_}, targets_[i].labels.data());
       if (i == 0 && spec_.loss >= 0) check_labels(lines_of(rows));
+    } else if (narrow_) {
+      kernels_.gather({.source = data.targets[i].rows,
+                       .order = data.order,
+                       .first = first + rows.begin,
+                       .count = rows.size(),
+                       .to = transposed_targets(rows),
+                       .transposed = true});
     } else {
       const Range lines = lines_of(rows);
       const Panels<T> to{targets_[i].values.data(), lines.end, columns_, kPanelWidth<T>, padded_};
@@ -137,35 +153,31 @@ double Head<T>::divisor(const TrainingData<T>& data, std::ptrdiff_t first, std::
 }
 
 template <class T>
-void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range batch_rows, double divisor,
-                       bool gradient) {
-  if (batch_rows.begin >= batch_rows.end) return;
-  const Range rows = lines_of(batch_rows);
-  const auto rows_of = [&](const Panels<T>& m) -> Matrix<T> {
-    return {m.data + (rows.begin - offset * lines_) * m.row_stride, rows.size(), m.cols, m.row_stride};
-  };
-  const auto constant = [](const Matrix<T>& m) -> Matrix<const T> { return {m.data, m.rows, m.cols, m.stride}; };
-  const Matrix<const T> scores = constant(rows_of(output.value));
+HostBatch<T> Head<T>::host_batch(const TargetMemory& target, const Matrix<const T>& shown, Range lines) const {
+  const bool by_label = target.values.size() == 0;
+  return {shown, by_label ? Matrix<const T>{} : values(target, lines), by_label ? labels(target, lines) : Labels{},
+          weighted() ? weights_.data() + lines.begin : nullptr};
+}
+
+template <class T>
+void Head<T>::evaluate_metrics(const Boundary<T>& output, std::ptrdiff_t offset, Range batch_rows) {
+  const Range lines = lines_of(batch_rows);
+  const Matrix<const T> scores = scores_of(output.value, lines, offset * lines_);
   Matrix<const T> predictions = scores;
   if (predictions_.size() != 0) {
-    const Matrix<T> applied{predictions_.data() + rows.begin * padded_, rows.size(), columns_, padded_};
+    const Matrix<T> applied{predictions_.data() + lines.begin * padded_, lines.size(), columns_, padded_};
     spec_.activation.kernel(kernels_).forward(scores, applied, spec_.activation.alpha);
-    predictions = constant(applied);
+    predictions = {applied.data, applied.rows, applied.cols, applied.stride};
   }
-  const auto host_batch = [&](const TargetMemory& target, const Matrix<const T>& shown) -> HostBatch<T> {
-    const bool by_label = target.values.size() == 0;
-    return {shown, by_label ? Matrix<const T>{} : values(target, rows), by_label ? labels(target, rows) : Labels{},
-            weighted() ? weights_.data() + rows.begin : nullptr};
-  };
   for (std::size_t i = 0; i < spec_.metrics.size(); ++i) {
     const MetricSpec& metric = spec_.metrics[i];
     const TargetMemory& target = targets_[static_cast<std::size_t>(metric.target)];
-    T* match = metrics_[i].data() + rows.begin;
+    T* match = metrics_[i].data() + lines.begin;
     const bool by_label = target.values.size() == 0;
-    const Matrix<const T> expected = by_label ? Matrix<const T>{} : values(target, rows);
-    const Labels classes = by_label ? labels(target, rows) : Labels{};
+    const Matrix<const T> expected = by_label ? Matrix<const T>{} : values(target, lines);
+    const Labels classes = by_label ? labels(target, lines) : Labels{};
     if (metric.host >= 0) {
-      spec_.host_metric(metric.host, host_batch(target, predictions), match);
+      spec_.host_metric(metric.host, host_batch(target, predictions, lines), match);
     } else if (metric.metric >= 0) {
       const MetricKernel<T>& kernel = kernels_.metrics[metric.metric];
       kernel.evaluate({.predictions = kernel.info.of_order ? scores : predictions,
@@ -179,25 +191,52 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
       kernels_.losses[metric.loss].evaluate(arguments);
     }
   }
+}
+
+template <class T>
+void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range batch_rows, double divisor,
+                       bool gradient) {
+  if (batch_rows.begin >= batch_rows.end) return;
+  evaluate_metrics(output, offset, batch_rows);
+  const Range lines = lines_of(batch_rows);
+  const Matrix<const T> scores = scores_of(output.value, lines, offset * lines_);
+  Matrix<T> slopes{};
+  if (gradient) {
+    const Panels<T>& m = output.gradient;
+    slopes = {m.data + (lines.begin - offset * lines_) * m.row_stride, lines.size(), m.cols, m.row_stride};
+  }
   const TargetMemory& target = targets_[0];
-  const T scale = static_cast<T>(divisor == 0 ? 0.0 : 1.0 / divisor);
+  const T scale = scale_for(divisor);
   if (spec_.loss < 0) {
-    const Matrix<T> slopes = gradient ? rows_of(output.gradient) : Matrix<T>{};
-    spec_.host_loss(host_batch(target, scores), losses_.data() + rows.begin, slopes);
+    spec_.host_loss(host_batch(target, scores, lines), losses_.data() + lines.begin, slopes);
     for (std::ptrdiff_t i = 0; gradient && i < slopes.rows; ++i)
       for (std::ptrdiff_t j = 0; j < slopes.cols; ++j) slopes.data[i * slopes.stride + j] *= scale;
     return;
   }
   const bool by_label = target.values.size() == 0;
   LossArguments<T> arguments{.predictions = scores,
-                             .targets = by_label ? Matrix<const T>{} : values(target, rows),
-                             .labels = by_label ? labels(target, rows) : Labels{},
-                             .sample_weight = weighted() ? weights_.data() + rows.begin : nullptr,
+                             .targets = by_label ? Matrix<const T>{} : values(target, lines),
+                             .labels = by_label ? labels(target, lines) : Labels{},
+                             .sample_weight = weighted() ? weights_.data() + lines.begin : nullptr,
                              .gradient_scale = scale,
-                             .loss = losses_.data() + rows.begin,
-                             .gradient = gradient ? rows_of(output.gradient) : Matrix<T>{}};
+                             .loss = losses_.data() + lines.begin,
+                             .gradient = slopes};
   set_parameters(arguments, spec_.parameters);
   kernels_.losses[spec_.loss].evaluate(arguments);
+}
+
+template <class T>
+void Head<T>::evaluate_narrow(const NarrowBoundary<T>& output, Range rows, double divisor, bool gradient) {
+  const bool by_label = targets_[0].values.size() == 0;
+  NarrowLoss<T> arguments{.predictions = output.value,
+                          .targets = by_label ? Panels<T>{} : transposed_targets(rows),
+                          .labels = by_label ? labels(targets_[0], rows) : Labels{},
+                          .sample_weight = weighted() ? weights_.data() + rows.begin : nullptr,
+                          .gradient_scale = scale_for(divisor),
+                          .loss = losses_.data() + rows.begin,
+                          .gradient = gradient ? output.gradient : Panels<T>{}};
+  set_parameters(arguments, spec_.parameters);
+  kernels_.losses[spec_.loss].evaluate_narrow(arguments);
 }
 
 template <class T>

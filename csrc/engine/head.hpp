@@ -9,6 +9,7 @@
 #include "core/memory.hpp"
 #include "engine/input.hpp"
 #include "engine/layers/activation_part.hpp"
+#include "engine/narrow.hpp"
 #include "engine/tape.hpp"
 
 namespace lamina::engine {
@@ -81,9 +82,10 @@ struct Totals {
 template <class T>
 class Head {
  public:
-  // `penalized`: whether layers add penalties to the rows' losses.
+  // `penalized`: whether layers add penalties to the rows' losses. `transposed`: whether the output comes from a narrow
+  // tape.
   Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryShape& output,
-       std::ptrdiff_t capacity, bool penalized);
+       std::ptrdiff_t capacity, bool penalized, bool transposed);
 
   // Copies the targets and weights of `rows` of the batch that begins at row `first` of the data.
   void gather(const TrainingData<T>& data, std::ptrdiff_t first, Range rows);
@@ -98,6 +100,13 @@ class Head {
   // batch. With `gradient` also writes dL/d(output) to the boundary.
   void evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range batch_rows, double divisor, bool gradient);
 
+  // The same from a narrow tape, if the loss can be computed there: losses and gradient from the transposed output. The
+  // metrics are computed from the row-major one.
+  bool narrow() const { return narrow_; }
+  bool has_metrics() const { return !metrics_.empty(); }
+  void evaluate_narrow(const NarrowBoundary<T>& output, Range rows, double divisor, bool gradient);
+  void evaluate_metrics(const Boundary<T>& output, std::ptrdiff_t offset, Range batch_rows);
+
   // Adds a batch of `size` rows to the totals, after all of them were evaluated; `penalty` is added to its loss.
   void collect(std::ptrdiff_t size, double divisor, double penalty, Totals& totals) const;
 
@@ -107,6 +116,17 @@ class Head {
     Buffer<T> values;
   };
 
+  // Targets of the loss, transposed as the output of a narrow tape is, from row `first` of the batch on.
+  Panels<T> transposed_targets(Range rows) const {
+    constexpr std::ptrdiff_t width = kPanelWidth<T>;
+    return {targets_[0].values.data() + rows.begin / width * columns_ * width, columns_, rows.size(), columns_ * width,
+            width};
+  }
+  HostBatch<T> host_batch(const TargetMemory& target, const Matrix<const T>& shown, Range lines) const;
+  static Matrix<const T> scores_of(const Panels<T>& m, Range lines, std::ptrdiff_t first_line) {
+    return {m.data + (lines.begin - first_line) * m.row_stride, lines.size(), m.cols, m.row_stride};
+  }
+  T scale_for(double divisor) const { return static_cast<T>(divisor == 0 ? 0.0 : 1.0 / divisor); }
   Range lines_of(Range rows) const { return {rows.begin * lines_, rows.end * lines_}; }
   Matrix<const T> values(const TargetMemory& target, Range lines) const {
     return {target.values.data() + lines.begin * padded_, lines.size(), columns_, padded_};
@@ -127,6 +147,7 @@ class Head {
   // Whether the data has sample weights. All members of a team store the same value in gather().
   bool weighted() const { return __atomic_load_n(&weighted_, __ATOMIC_RELAXED); }
   bool weighted_ = false;
+  bool narrow_ = false;
 };
 
 extern template class Head<float>;

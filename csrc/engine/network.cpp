@@ -130,8 +130,9 @@ void Network<T>::forward(Pass<T>& pass, int index, int count, Barrier* barrier) 
 }
 
 template <class T>
-void Network<T>::forward_narrow(const NarrowPass<T>& pass) const {
+void Network<T>::forward_narrow(const NarrowPass<T>& pass, bool row_major) const {
   for (std::ptrdiff_t l = 0; l < depth(); ++l) layer(l).forward_narrow(pass);
+  if (!row_major) return;
   pass.tape.read_output(kernels_);
   layer(depth() - 1).finish_narrow_output(kernels_, pass.tape.output().value);
 }
@@ -177,7 +178,7 @@ void Network<T>::predict_narrow(const Input& rows, std::ptrdiff_t first, std::pt
                                 NarrowTape<T>& tape) const {
   if (tape.rows() != count) tape.set_rows(count);
   kernels_.gather({.source = rows.dense, .first = first, .count = count, .to = tape[0].value, .transposed = true});
-  forward_narrow({kernels_, tape, false});
+  forward_narrow({kernels_, tape, false}, true);
   const Panels<T>& output = tape.output().value;
   constexpr std::ptrdiff_t size = sizeof(T);
   const Rows from{.base = output.data,

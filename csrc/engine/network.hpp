@@ -43,8 +43,8 @@ class Network {
   bool penalizes() const { return penalizes_; }
   // Whether all layers are narrow (Layer::narrow) and much of a panel would be empty, in training or in predictions.
   bool narrow(bool training) const { return depth() > 0 && narrow_[training]; }
-  // Runs the rows of a narrow tape forward through all layers, up to its output.
-  void forward_narrow(const NarrowPass<T>& pass) const;
+  // Runs the rows of a narrow tape forward through all layers, up to its row-major output if that is wanted.
+  void forward_narrow(const NarrowPass<T>& pass, bool row_major) const;
   // Whether the rows of a batch are independent of each other, in training or in predictions.
   bool rows_alone(bool training) const { return rows_alone_[training]; }
   double work() const { return work_; }  // multiply-adds forward, for each row

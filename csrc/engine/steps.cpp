@@ -150,27 +150,37 @@ T* Trainer<T>::merged(Range mine, int members) const {
   return tree.finish();
 }
 
-// Runs rows of the batch forward through all layers, on the tape of one member; returns the output.
+// Runs rows of the batch forward through all layers, on the tape of one member, and evaluates losses and metrics.
 template <class T>
-const Boundary<T>& Trainer<T>::forward_segment(const Step& step, Member& member, Pass<T>& pass, Range rows) {
+void Trainer<T>::forward_segment(const Step& step, Member& member, Pass<T>& pass, Range rows, double divisor) {
   const TrainingData<T>& data = step.run.data;
+  const bool gradient = step.run.mode != Mode::test;
   pass.offset = rows.begin;
+  head_->gather(data, step.first, rows);
   if (narrow()) {
-    if (member.narrow.rows() != rows.size()) member.narrow.set_rows(rows.size());
+    NarrowTape<T>& tape = member.narrow;
+    if (tape.rows() != rows.size()) tape.set_rows(rows.size());
     kernels_.gather({.source = data.x.dense,
                      .order = data.order,
                      .first = step.first + rows.begin,
                      .count = rows.size(),
-                     .to = member.narrow[0].value,
+                     .to = tape[0].value,
                      .transposed = true});
-    network_->forward_narrow({kernels_, member.narrow, pass.training});
-    return member.narrow.output();
+    network_->forward_narrow({kernels_, tape, pass.training}, !head_->narrow() || head_->has_metrics());
+    if (!head_->narrow()) {
+      head_->evaluate(tape.output(), rows.begin, rows, divisor, gradient);
+      if (gradient) tape.write_gradient(kernels_);
+      return;
+    }
+    head_->evaluate_narrow(tape[network_->depth()], rows, divisor, gradient);
+    if (head_->has_metrics()) head_->evaluate_metrics(tape.output(), rows.begin, rows);
+    return;
   }
   if (member.tape.rows() != rows.size()) member.tape.set_rows(rows.size());
   fetch(kernels_, data.x, data.order, step.first + rows.begin, {0, rows.size()}, member.tape[0],
         network_->boundaries()[0].factor);
   network_->forward(pass, 0, 1, nullptr);
-  return member.tape[network_->depth()];
+  head_->evaluate(member.tape[network_->depth()], rows.begin, rows, divisor, gradient);
 }
 
 // Runs these rows backward, from the gradient of the output. The gradients of all layers are stored in `sums`, or
@@ -180,7 +190,6 @@ void Trainer<T>::backward_segment(Member& member, Pass<T>& pass, T* sums, bool a
   const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
   if (narrow()) {
     const NarrowPass<T> narrow_pass{kernels_, member.narrow, true};
-    member.narrow.write_gradient(kernels_);
     network_->layer(depth - 1).finish_narrow_gradient(narrow_pass);
     for (std::ptrdiff_t l = depth - 1; l >= lowest; --l)
       network_->layer(l).backward_narrow(narrow_pass, l > 0 ? &network_->layer(l - 1) : nullptr,
@@ -212,9 +221,7 @@ void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& b
   };
   for (std::ptrdiff_t s = begin; s < end; ++s) {
     const Range rows = segment(step.size, s);
-    head_->gather(run.data, step.first, rows);
-    const Boundary<T>& output = forward_segment(step, member, pass, rows);
-    head_->evaluate(output, rows.begin, rows, divisor, !test);
+    forward_segment(step, member, pass, rows, divisor);
     if (run.interruptible) run.poll_if_due(index);
     if (run.given_up()) break;
     if (lowest == depth) continue;

@@ -78,7 +78,7 @@ void Trainer<T>::reserve(const Run& run, std::ptrdiff_t rows, int members) {
   const std::ptrdiff_t before = static_cast<std::ptrdiff_t>(allocated_bytes());
   if (head_ == nullptr || rows > capacity_) {
     head_ = std::make_unique<Head<T>>(head_spec_, kernels_, labels_, network_->boundaries().back(), rows,
-                                      network_->penalizes());
+                                      network_->penalizes(), narrow());
     capacity_ = rows;
   }
   if (chunked) {

@@ -146,7 +146,7 @@ class Trainer {
   void take(const Step& step, int index, int count, Barrier& barrier);
   void step_stationary(const Step& step, int index, int count, Barrier& barrier);
   void step_chunked(const Step& step, int index, int count, Barrier& barrier);
-  const Boundary<T>& forward_segment(const Step& step, Member& member, Pass<T>& pass, Range rows);
+  void forward_segment(const Step& step, Member& member, Pass<T>& pass, Range rows, double divisor);
   void backward_segment(Member& member, Pass<T>& pass, T* sums, bool add);
   bool narrow() const { return network_->narrow(true) && !head_spec_.host(); }
   void step_by_rows(const Step& step, int index, int count, Barrier& barrier);

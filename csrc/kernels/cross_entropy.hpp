@@ -12,6 +12,7 @@ namespace lamina::LAMINA_ISA {
 // is computed as (1 - t) - sigmoid(-z): sigmoid(z) near 1 loses the digits of its difference from 1.
 struct SigmoidCrossEntropy : MeanOfColumns {
   static constexpr LossInfo info{.name = "sigmoid_cross_entropy", .parameters = "label_smoothing"};
+  static constexpr bool narrow = true;
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> z, Vec<T> target, const T* parameters) {
     const T smoothing = parameters[0];
@@ -171,26 +172,27 @@ struct SoftmaxCrossEntropy {
     }
   }
 
-  // Evaluates `rows` rows with labels, from row `first` on, at most as many as a vector has lanes.
-  template <class T>
-  static void evaluate_few_columns(const LossArguments<T>& a, std::ptrdiff_t first, std::ptrdiff_t rows) {
-    const std::ptrdiff_t c = a.predictions.cols, stride = a.predictions.stride;
-    const T* z = a.predictions.data + first * stride;
-    const T smoothing = a.parameters[0];
+  // Evaluates `rows` rows with labels, from row `first` on, at most as many as a vector has lanes. columns[j] holds
+  // column j of the logits, and receives that of the gradient. `a` is a LossArguments or a NarrowLoss.
+  template <class T, class Arguments>
+  [[gnu::always_inline]] static void evaluate_columns(const Arguments& a, std::ptrdiff_t first, std::ptrdiff_t rows,
+                                                      std::ptrdiff_t c, Vec<T>* columns) {
     using Bits = typename VectorTraits<T>::Bits;
-    // The classes in lanes; -1 for a row of the ignored class, or with a label that another thread has changed.
+    const T smoothing = a.parameters[0];
+    const bool ignores = a.parameters[1] != T(0);
+    // The classes in lanes; -1 for a row of the ignored class, whose loss and gradient are 0, and -2 for a label that
+    // another thread has changed after the check: NaN.
     Bits chosen_lanes[kLanes<T>];
     bool all = true;
     for (std::ptrdiff_t i = 0; i < kLanes<T>; ++i) {
       const std::ptrdiff_t label = i < rows ? label_at(a.labels, first + i) : 0;
-      const bool here = static_cast<std::size_t>(label) < static_cast<std::size_t>(c) && !ignored(a, label);
-      chosen_lanes[i] = here ? static_cast<Bits>(label) : Bits(-1);
+      const bool skipped = ignores && label == static_cast<std::ptrdiff_t>(a.ignored_class);
+      const bool here = static_cast<std::size_t>(label) < static_cast<std::size_t>(c) && !skipped;
+      chosen_lanes[i] = here ? static_cast<Bits>(label) : Bits(skipped ? -1 : -2);
       all &= here;
     }
     IntVec<T> chosen;
     __builtin_memcpy(&chosen, chosen_lanes, sizeof chosen);
-    Vec<T> columns[kFewColumns];
-    load_columns(z, stride, rows, c, columns);
     Vec<T> top = columns[0];
     for (std::ptrdiff_t j = 1; j < c; ++j) top = maximum(top, columns[j]);
     Vec<T> total{}, sum{}, own{};
@@ -204,25 +206,44 @@ struct SoftmaxCrossEntropy {
     const Vec<T> rest = log<T>(sum);
     const Vec<T> weights =
         a.sample_weight == nullptr ? broadcast<T>(T(1)) : Vec<T>(load_lanes(a.sample_weight + first, rows, T(0)));
+    const Vec<T> none = chosen == Bits(-1) ? Vec<T>{} : broadcast<T>(T(__builtin_nan("")));
     if (a.loss != nullptr) {
       Vec<T> loss = rest - own;
       if (smoothing != T(0)) loss = (T(1) - smoothing) * loss + smoothing * (rest - total / static_cast<T>(c));
-      store_lanes(a.loss + first, Vec<T>(loss * weights), rows);
+      loss *= weights;
+      store_lanes(a.loss + first, Vec<T>(chosen < Bits(0) ? none : loss), rows);
     }
-    if (a.gradient.data != nullptr) {
-      const Vec<T> slope = weights * a.gradient_scale, scale = slope / sum;
-      const Vec<T> base = slope * (smoothing / static_cast<T>(c)), hit = slope * (T(1) - smoothing);
-      for (std::ptrdiff_t j = 0; j < c; ++j)
-        columns[j] = columns[j] * scale - base - (chosen == static_cast<Bits>(j) ? hit : Vec<T>{});
-      store_columns(columns, rows, c, a.gradient.data + first * a.gradient.stride, a.gradient.stride);
-    }
+    if (a.gradient.data == nullptr) return;
+    const Vec<T> slope = weights * a.gradient_scale, scale = slope / sum;
+    const Vec<T> base = slope * (smoothing / static_cast<T>(c)), hit = slope * (T(1) - smoothing);
+    for (std::ptrdiff_t j = 0; j < c; ++j)
+      columns[j] = columns[j] * scale - base - (chosen == static_cast<Bits>(j) ? hit : Vec<T>{});
     if (all) return;
-    for (std::ptrdiff_t i = 0; i < rows; ++i) {
-      if (chosen_lanes[i] >= 0) continue;
-      if (ignored(a, label_at(a.labels, first + i)))
-        skip_row(a, first + i);
-      else
-        spoil_row(a, first + i);
+    for (std::ptrdiff_t j = 0; j < c; ++j) columns[j] = chosen < Bits(0) ? none : columns[j];
+  }
+
+  template <class T>
+  static void evaluate_few_columns(const LossArguments<T>& a, std::ptrdiff_t first, std::ptrdiff_t rows) {
+    const std::ptrdiff_t c = a.predictions.cols, stride = a.predictions.stride;
+    Vec<T> columns[kFewColumns];
+    load_columns(a.predictions.data + first * stride, stride, rows, c, columns);
+    evaluate_columns<T>(a, first, rows, c, columns);
+    if (a.gradient.data != nullptr)
+      store_columns(columns, rows, c, a.gradient.data + first * a.gradient.stride, a.gradient.stride);
+  }
+
+  static constexpr bool narrow = true;
+  template <class T>
+  static void evaluate_transposed(const NarrowLoss<T>& a) {
+    constexpr std::ptrdiff_t width = kPanelWidth<T>, lanes = kLanes<T>;
+    const std::ptrdiff_t n = a.predictions.cols, c = a.predictions.rows;
+    for (std::ptrdiff_t first = 0; first < n; first += lanes) {
+      const auto place = [&](const auto& m) { return m.data + first / width * m.panel_stride + first % width; };
+      Vec<T> columns[kFewColumns];
+      for (std::ptrdiff_t j = 0; j < c; ++j) columns[j] = load(place(a.predictions) + j * width);
+      evaluate_columns<T>(a, first, smaller(lanes, n - first), c, columns);
+      if (a.gradient.data == nullptr) continue;
+      for (std::ptrdiff_t j = 0; j < c; ++j) store(place(a.gradient) + j * width, columns[j]);
     }
   }
 

@@ -15,6 +15,7 @@ template <class T>
 // (p - t)².
 struct SquaredError : MeanOfColumns {
   static constexpr LossInfo info{.name = "mse"};
+  static constexpr bool narrow = true;
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> d = p - t;
@@ -25,6 +26,7 @@ struct SquaredError : MeanOfColumns {
 // |p - t|; gradient sign(p - t), 0 at 0.
 struct AbsoluteError : MeanOfColumns {
   static constexpr LossInfo info{.name = "mae"};
+  static constexpr bool narrow = true;
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
     const Vec<T> d = p - t;

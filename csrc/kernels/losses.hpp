@@ -92,6 +92,38 @@ template <class Loss, class T>
   }
 }
 
+// Evaluates transposed rows: vectors run along them. The sum over a row's columns is one chain.
+template <class Loss, class T>
+void evaluate_narrow(const NarrowLoss<T>& a) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, lanes = kLanes<T>;
+  const std::ptrdiff_t n = a.predictions.cols, c = a.predictions.rows;
+  const T columns = Loss::sums ? T(1) : static_cast<T>(c);
+  for (std::ptrdiff_t first = 0; first < n; first += lanes) {
+    const std::ptrdiff_t rows = smaller(lanes, n - first);
+    const auto place = [&](const auto& m) { return m.data + first / width * m.panel_stride + first % width; };
+    const T *p = place(a.predictions), *t = place(a.targets);
+    T* gradient = a.gradient.data == nullptr ? nullptr : place(a.gradient);
+    const Vec<T> ones = broadcast<T>(T(1));
+    const Vec<T> share =
+        (a.sample_weight == nullptr ? ones : Vec<T>(load_lanes(a.sample_weight + first, rows, T(0)))) / columns;
+    const Vec<T> slope = share * a.gradient_scale;
+    Vec<T> total{};
+    for (std::ptrdiff_t j = 0; j < c; ++j) {
+      const ValueAndGradient<T> r = Loss::template evaluate<T>(load(p + j * width), load(t + j * width), a.parameters);
+      total += r.value;
+      if (gradient != nullptr) store(gradient + j * width, Vec<T>(r.gradient * slope));
+    }
+    store_lanes(a.loss + first, Vec<T>(total * share), rows);
+  }
+}
+
+// Losses that are often used in narrow networks have this form, in float32; each more would enlarge the library.
+template <class Loss, class T>
+constexpr auto kNarrowLoss = static_cast<void (*)(const NarrowLoss<T>&)>(nullptr);
+template <class Loss>
+  requires(Loss::narrow)
+constexpr auto kNarrowLoss<Loss, float> = &evaluate_narrow<Loss, float>;
+
 // The division among threads exists once for all losses.
 template <class T>
 [[gnu::noinline]] void evaluate_in_parts(const LossArguments<T>& a,

@@ -51,9 +51,18 @@ constexpr Array<ActivationKernel<T>, sizeof...(E) + sizeof...(R)> make_activatio
            {R::info, R::template forward<T>, R::template backward<T>}...}};
 }
 
+template <class Loss, class T>
+constexpr auto narrow_row_loss() -> void (*)(const NarrowLoss<T>&) {
+  if constexpr (sizeof(T) == 4 && requires { Loss::narrow; })
+    return Loss::template evaluate_transposed<T>;
+  else
+    return nullptr;
+}
+
 template <class T, class... E, class... R>
 constexpr Array<LossKernel<T>, sizeof...(E) + sizeof...(R)> make_losses(List<E...>, List<R...>) {
-  return {{{E::info, evaluate_elementwise<E, T>}..., {R::info, R::template evaluate<T>}...}};
+  return {{{E::info, evaluate_elementwise<E, T>, kNarrowLoss<E, T>}...,
+           {R::info, R::template evaluate<T>, narrow_row_loss<R, T>()}...}};
 }
 
 template <class T, class... M>

@@ -7,7 +7,7 @@ import oracles
 import pytest
 
 import lamina
-from lamina import kernels, layers, optimizers
+from lamina import kernels, layers, losses, optimizers
 
 pytestmark = pytest.mark.usefixtures("restore_threads")
 
@@ -122,7 +122,7 @@ def test_classes_with_weights_and_an_ignored_class():
     rng = np.random.default_rng(3)
     x, labels = rng.standard_normal((260, 4)).astype("f"), rng.integers(-1, 3, 260)
     weights = rng.random(260).astype("f")
-    losses = {}
+    found = {}
     for width in (8, 40):  # the second is not narrow
         lamina.utils.set_random_seed(2)
         model = lamina.Sequential([layers.Input((4,)), layers.Dense(8, "tanh"), layers.Dense(3), layers.Dense(3)])
@@ -132,10 +132,45 @@ def test_classes_with_weights_and_an_ignored_class():
             model.layers[-1].set_weights([np.eye(40, 3, dtype="f"), np.zeros(3, "f")])
         model.compile(
             optimizers.SGD(0.1),
-            lamina.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1),
+            losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1),
             weighted_metrics=["accuracy"],
         )
-        losses[width] = model.evaluate(x, labels, sample_weight=weights, batch_size=100, verbose=0)
+        found[width] = model.evaluate(x, labels, sample_weight=weights, batch_size=100, verbose=0)
         history = model.fit(x, labels, sample_weight=weights, batch_size=100, epochs=4, verbose=0).history["loss"]
         assert history[-1] < history[0]
-    np.testing.assert_allclose(losses[8], losses[40], rtol=1e-5)
+    np.testing.assert_allclose(found[8], found[40], rtol=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("count", [1, 30, 200])
+@pytest.mark.parametrize("name", ["mse", "mae", "huber", "sigmoid", "softmax of labels", "softmax of one-hot rows"])
+def test_losses_of_transposed_outputs(name, count, weighted):
+    """Some are computed from the transposed output, the others from a row-major copy."""
+    rng = np.random.default_rng(count)
+    x = rng.standard_normal((count, 5)).astype("f")
+    loss, y = {
+        "mse": (losses.MeanSquaredError(), rng.standard_normal((count, 3)).astype("f")),
+        "mae": (losses.MeanAbsoluteError(), rng.standard_normal((count, 3)).astype("f")),
+        "huber": (losses.Huber(), rng.standard_normal((count, 3)).astype("f")),
+        "sigmoid": (losses.BinaryCrossentropy(from_logits=True), rng.integers(0, 2, (count, 3)).astype("f")),
+        "softmax of labels": (losses.SparseCategoricalCrossentropy(from_logits=True), rng.integers(0, 3, count)),
+        "softmax of one-hot rows": (
+            losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+            np.eye(3, dtype="f")[rng.integers(0, 3, count)],
+        ),
+    }[name]
+    weights = rng.random(count).astype("f") if weighted else None
+    model = network("tanh")
+    model.compile("sgd", loss, weighted_metrics=[] if name == "softmax of labels" else ["mae"])
+    found = model.evaluate(x, y, sample_weight=weights, batch_size=count, verbose=0, return_dict=True)["loss"]
+    np.testing.assert_allclose(found, float(loss(y, model.predict(x, verbose=0), sample_weight=weights)), rtol=2e-5)
+    steps = {}
+    for dtype in ("float32", "float64"):
+        model = network("tanh", dtype)
+        model.set_weights([w.astype(dtype) for w in network("tanh").get_weights()])
+        model.compile(optimizers.SGD(1.0), loss)
+        before = model.get_weights()
+        model.train_on_batch(x.astype(dtype), y if y.ndim == 1 else y.astype(dtype), sample_weight=weights)
+        steps[dtype] = [a - b for a, b in zip(before, model.get_weights(), strict=True)]
+    for single, double in zip(steps["float32"], steps["float64"], strict=True):
+        np.testing.assert_allclose(single, double, rtol=1e-3, atol=1e-5)
