@@ -6,6 +6,7 @@ and weights(), which returns [w1, b1, w2, b2, …]; or None where it cannot do t
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -143,7 +144,7 @@ def make_cython(units, batch, weights, x, y, optimizer):
     return epoch, lambda: weights
 
 
-def make_torch(units, batch, weights, x, y, optimizer):
+def make_torch(units, batch, weights, x, y, optimizer, *, compiled=False):
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -163,13 +164,20 @@ def make_torch(units, batch, weights, x, y, optimizer):
     loss = torch.nn.CrossEntropyLoss()
     rows, labels = torch.from_numpy(x), torch.from_numpy(y)
 
+    def forward(x, y):
+        return loss(model(x), y)
+
+    step = chosen.step
+    if compiled:
+        forward, step = torch.compile(forward), torch.compile(step)
+
     def epoch(shuffle):
         order = torch.randperm(len(x)) if shuffle else torch.arange(len(x))
         for begin in range(0, len(x), batch):
             here = order[begin : begin + batch]
             chosen.zero_grad()
-            loss(model(rows[here]), labels[here]).backward()
-            chosen.step()
+            forward(rows[here], labels[here]).backward()
+            step()
 
     def current():
         values = [p.detach().numpy() for p in model.parameters()]
@@ -282,6 +290,7 @@ MAKERS: dict[str, Maker] = {
     "numpy": make_numpy,
     "cython": make_cython,
     "torch": make_torch,
+    "torch.compile": functools.partial(make_torch, compiled=True),
     "jax": make_jax,
     "keras": make_keras,
     "scikit-learn": make_sklearn,

@@ -24,10 +24,11 @@ import _harness
 CASES = [
     ((64, 32, 10), 32), ((20, 64, 64, 2), 32), ((20, 64, 64, 2), 256), ((784, 128, 10), 32), ((784, 128, 10), 128),
     ((784, 128, 10), 1024), ((784, 512, 512, 10), 32), ((784, 512, 512, 10), 256), ((1024, 2048, 2048, 1000), 32),
-    ((1024, 2048, 2048, 1000), 256), ((256, 50000), 64), ((256, 512, 50000), 64),
+    ((1024, 2048, 2048, 1000), 256), ((54, 128, 64, 7), 64), ((300, 1000, 1000, 20), 100), ((3000, 64, 5), 16),
+    ((256, 50000), 64), ((256, 512, 50000), 64),
 ]  # fmt: skip
 SHORT = [((64, 32, 10), 32)]
-PEERS = {"torch": "torch", "jax": "jax", "keras": "keras", "scikit-learn": "sklearn"}
+PEERS = {"torch": "torch", "torch.compile": "torch", "jax": "jax", "keras": "keras", "scikit-learn": "sklearn"}
 # Bytes of weights and state that may stay in the caches from step to step.
 CACHES = 100e6
 # Relative error of what four steps have moved: units of a ReLU network flip in float32 (OpenBLAS's AVX2 kernels came to
