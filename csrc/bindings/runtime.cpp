@@ -66,17 +66,18 @@ void register_runtime(py::module_& module) {
   module.def("machine_times", [] {
     engine::Speeds speeds;
     engine::Meetings meetings;
+    const bool team = num_threads() > 1;
     {
       const WithoutGil release;
       speeds = engine::speeds();
-      if (num_threads() > 1) meetings = engine::meetings();
+      if (team) meetings = engine::meetings();
     }
     py::dict found;
     found["multiply_adds"] = speeds.multiply_adds;
     found["near_bytes"] = speeds.near_bytes;
     found["far_bytes"] = speeds.far_bytes;
     found["memory_bytes"] = speeds.memory_bytes;
-    if (num_threads() > 1) {
+    if (team) {
       found["foreign_bytes"] = meetings.foreign_bytes;
       found["meeting"] = meetings.nanoseconds;
     }

@@ -30,20 +30,27 @@ Watch::Verdict Watch::look(std::int64_t epoch, double found) {
 
 namespace {
 
+// Copies parameters into blocks that are made at the first call.
 template <class T>
-std::vector<std::shared_ptr<Parameters<T>>> copies_of(const std::vector<Parameters<T>*>& all) {
-  std::vector<std::shared_ptr<Parameters<T>>> copies;
-  for (const Parameters<T>* parameters : all) {
-    copies.push_back(parameters == nullptr ? nullptr : std::make_shared<Parameters<T>>(parameters->layout()));
-    if (parameters != nullptr)
-      std::copy(parameters->data(), parameters->data() + parameters->size(), copies.back()->data());
+void keep(const std::vector<Parameters<T>*>& all, std::vector<std::shared_ptr<Parameters<T>>>& copies) {
+  copies.resize(all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i] == nullptr) continue;
+    if (copies[i] == nullptr) copies[i] = std::make_shared<Parameters<T>>(all[i]->layout());
+    std::copy(all[i]->data(), all[i]->data() + all[i]->size(), copies[i]->data());
   }
-  return copies;
 }
 
-double mean(const std::vector<double>& sums, const std::vector<double>& counts, std::size_t i) {
-  return counts[i] == 0 ? 0 : sums[i] / counts[i];
+void append(std::vector<double>& all, const std::vector<double>& numbers) {
+  all.insert(all.end(), numbers.begin(), numbers.end());
 }
+
+void clear(Totals& totals) {
+  std::fill(totals.sum.begin(), totals.sum.end(), 0.0);
+  std::fill(totals.count.begin(), totals.count.end(), 0.0);
+}
+
+double mean(const Totals& totals, std::size_t i) { return totals.count[i] == 0 ? 0 : totals.sum[i] / totals.count[i]; }
 
 }  // namespace
 
@@ -56,6 +63,8 @@ void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll
   std::vector<std::int64_t> order(epochs.shuffle_key ? static_cast<std::size_t>(rows) : 0);
   epochs.kept.resize(epochs.watches.size());
   TrainingData<T> data = epochs.data;
+  const std::vector<Parameters<T>*> parameters = network_->all_parameters();
+  Totals held_out{std::vector<double>(values), std::vector<double>(values)};
   for (std::ptrdiff_t i = 0; i < epochs.count; ++i) {
     if (epochs.shuffle_key) {
       lamina::kernels().permutation({*epochs.shuffle_key, epochs.shuffles + static_cast<std::uint64_t>(i)},
@@ -73,7 +82,7 @@ void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll
               .totals = record.totals,
               .repeats = epochs.count > 1};
     if (!run_batches(task, admission.passage, poll)) return;
-    Totals held_out{std::vector<double>(values), std::vector<double>(values)};
+    clear(held_out);
     const bool validates = epochs.validates[static_cast<std::size_t>(i)];
     if (validates && !run_batches({.mode = Mode::test,
                                    .data = epochs.held_out,
@@ -82,22 +91,19 @@ void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll
                                    .repeats = epochs.count > 1},
                                   admission.passage, poll))
       return;
-    const std::vector<double> sums = record.totals.sum, counts = record.totals.count;
-    record.sums.insert(record.sums.end(), sums.begin(), sums.end());
-    record.counts.insert(record.counts.end(), counts.begin(), counts.end());
-    record.held_out_sums.insert(record.held_out_sums.end(), held_out.sum.begin(), held_out.sum.end());
-    record.held_out_counts.insert(record.held_out_counts.end(), held_out.count.begin(), held_out.count.end());
-    std::fill(record.totals.sum.begin(), record.totals.sum.end(), 0.0);
-    std::fill(record.totals.count.begin(), record.totals.count.end(), 0.0);
+    append(record.sums, record.totals.sum);
+    append(record.counts, record.totals.count);
+    append(record.held_out_sums, held_out.sum);
+    append(record.held_out_counts, held_out.count);
     bool stop = false;
     for (std::size_t w = 0; w < epochs.watches.size(); ++w) {
       Watch& watch = *epochs.watches[w];
-      const double found =
-          watch.held_out ? mean(held_out.sum, held_out.count, watch.value) : mean(sums, counts, watch.value);
+      const double found = mean(watch.held_out ? held_out : record.totals, watch.value);
       const Watch::Verdict verdict = watch.look(epochs.first + i, found);
-      if (verdict == Watch::Verdict::keep) epochs.kept[w] = copies_of(network_->all_parameters());
+      if (verdict == Watch::Verdict::keep) keep(parameters, epochs.kept[w]);
       stop |= verdict == Watch::Verdict::stop;
     }
+    clear(record.totals);
     if (stop || std::chrono::steady_clock::now() >= until) return;
   }
 }

@@ -116,7 +116,7 @@ class Head {
     Buffer<T> values;
   };
 
-  // Targets of the loss, transposed as the output of a narrow tape is, from row `first` of the batch on.
+  // Targets of the loss for `rows` of the batch, transposed as the output of a narrow tape is. They begin with a panel.
   Panels<T> transposed_targets(Range rows) const {
     constexpr std::ptrdiff_t width = kPanelWidth<T>;
     return {targets_[0].values.data() + rows.begin / width * columns_ * width, columns_, rows.size(), columns_ * width,

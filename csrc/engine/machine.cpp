@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <optional>
 
 #include "core/caches.hpp"
 #include "core/dispatch.hpp"
@@ -85,15 +86,16 @@ Speeds measure_speeds() {
   return found;
 }
 
-Meetings measure_meetings() {
+// Nothing if the team was busy, or there is one CPU.
+std::optional<Meetings> measure_meetings() {
   constexpr int times = 24, rounds = 4;
   constexpr std::ptrdiff_t bytes = 64 << 10, size = bytes / 4;
   constexpr auto enough = std::chrono::microseconds(200);
   const Buffer<float> shared(size);
-  Meetings found = kTypicalMeetings;
+  std::optional<Meetings> found;
   const auto begun = std::chrono::steady_clock::now();
   run_together(2, [&](int index, int count, Barrier& barrier) {
-    if (count < 2) return;  // the team is busy, or there is one CPU
+    if (count < 2) return;
     double meeting = 0, reading = 0;
     for (int round = 0; round < rounds; ++round) {
       const bool over = index == 0 && round > 0 && std::chrono::steady_clock::now() - begun > enough;
@@ -108,8 +110,8 @@ Meetings measure_meetings() {
       if (round == 0 || took < reading) reading = took;
     }
     if (index == 0)
-      found = {plausible(bytes / reading, kTypicalMeetings.foreign_bytes),
-               plausible(meeting / times, kTypicalMeetings.nanoseconds)};
+      found = Meetings{plausible(bytes / reading, kTypicalMeetings.foreign_bytes),
+                       plausible(meeting / times, kTypicalMeetings.nanoseconds)};
   });
   return found;
 }
@@ -121,8 +123,8 @@ const Speeds& speeds() {
   return found;
 }
 
-// If other programs disturbed the measurement, it is repeated a few times, a second apart. While one thread measures,
-// the others get what is known.
+// If there was no second thread, or other programs disturbed the measurement, it is repeated a few times, a second
+// apart. While one thread measures, the others get what is known.
 Meetings meetings() {
   constexpr int most = 5;
   constexpr auto apart = std::chrono::seconds(1);
@@ -133,14 +135,14 @@ Meetings meetings() {
   const int times = measured.load(std::memory_order_acquire);
   const bool disturbed = nanoseconds > 3 * kTypicalMeetings.nanoseconds;
   if ((times == 0 || (disturbed && times < most)) && !measuring.exchange(true, std::memory_order_acquire)) {
-    if (times == 0 || std::chrono::steady_clock::now() >= next) {
-      const Meetings found = measure_meetings();
-      if (times == 0 || found.nanoseconds < nanoseconds) {
-        foreign_bytes = found.foreign_bytes;
-        nanoseconds = found.nanoseconds;
+    if (std::chrono::steady_clock::now() >= next) {
+      const std::optional<Meetings> found = measure_meetings();
+      if (found && (times == 0 || found->nanoseconds < nanoseconds)) {
+        foreign_bytes = found->foreign_bytes;
+        nanoseconds = found->nanoseconds;
       }
       next = std::chrono::steady_clock::now() + apart;
-      measured.store(times + 1, std::memory_order_release);
+      if (found) measured.store(times + 1, std::memory_order_release);
     }
     measuring.store(false, std::memory_order_release);
   }

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers import not_sanitized
 
 import lamina
 from lamina import callbacks, layers, losses, models, optimizers
@@ -135,6 +136,18 @@ def test_early_stopping_is_that_of_single_epochs(together, monitor, settings):
     assert weights[0] == weights[1]
 
 
+@pytest.mark.parametrize("epochs_with_values", [list(range(1, 21)), 3, [1]])
+def test_a_value_that_is_not_there_after_every_epoch_is_watched_by_python(together, epochs_with_values):
+    model, stopping = new_model(), callbacks.EarlyStopping("val_loss", patience=100)
+    with pytest.warns(UserWarning, match="there is no 'val_loss'"):
+        model.fit(
+            ROWS, CLASSES, epochs=40, verbose=0, validation_data=HELD_OUT, validation_freq=epochs_with_values,
+            callbacks=[stopping],
+        )  # fmt: skip
+    assert not together
+    assert stopping.best == min(model.history.history["val_loss"])
+
+
 def test_several_callbacks_stop_together(together):
     def stopping():
         return [callbacks.EarlyStopping("loss", patience=30), callbacks.EarlyStopping("val_accuracy", patience=4)]
@@ -257,9 +270,8 @@ def test_state_that_other_threads_read_belongs_to_one_moment(together):
     assert (final.batches, final.draws, final.shuffles, final.epoch, final.row) == (1206, 1206, 402, 399, 90)
 
 
+@not_sanitized
 def test_it_costs_little_beside_the_steps(together, monkeypatch):
-    if os.environ.get("LAMINA_SANITIZED") == "1":
-        pytest.skip("sanitizers change the times")
     monkeypatch.setattr(epochs_module, "SLICE", 0.1)
     model = new_model()
 

@@ -40,18 +40,20 @@ class EpochsTogether:
     shuffle : bool
     validates_after : callable
         Says whether to validate after an epoch, counted from 1.
+    validates_always : bool
+        Whether there is validation data, and every epoch is validated.
     whole : bool
         Whether epochs go through all rows, of the validation data too.
     """
 
     def __init__(
         self, model: BaseModel, events: CallbackList, source: Prepared | Stream, held_out: Prepared | Stream | None, *,
-        size: int, held_out_size: int, shuffle: bool, validates_after: Any, whole: bool,
+        size: int, held_out_size: int, shuffle: bool, validates_after: Any, validates_always: bool, whole: bool,
     ) -> None:  # fmt: skip
         self._model, self._executor, self._events = model, model.executor, events
         self._source, self._held_out = source, held_out
         self._size, self._held_out_size, self._shuffle = size, held_out_size, shuffle
-        self._validates_after = validates_after
+        self._validates_after, self._validates_always = validates_after, validates_always
         self._seconds: float | None = None  # of the last epoch
         plain_results = type(model).get_metrics_result is BaseModel.get_metrics_result
         self._possible: bool | None = None if whole and plain_results else False
@@ -74,7 +76,7 @@ class EpochsTogether:
             return False
         if "get_metrics_result" in vars(self._model) or not self._executor.trains_alone(source):
             return False
-        return self._watches(1) is not None
+        return self._watches() is not None
 
     def _values(self) -> dict[str, tuple[int, bool]]:
         """Return the names of loss and metrics, the number of each, and whether it is one of the validation data."""
@@ -82,10 +84,9 @@ class EpochsTogether:
         values = {name: (number, False) for number, name in enumerate(names)}
         return values | {f"val_{name}": (number, True) for number, name in enumerate(names)}
 
-    def _watches(self, epoch: int) -> list[tuple[EarlyStopping, _core.Watch]] | None:
+    def _watches(self) -> list[tuple[EarlyStopping, _core.Watch]] | None:
         """Return what watches for callbacks in the engine; None if one of them cannot be served."""
         found, values = [], self._values()
-        every = self._held_out is not None and all(self._validates_after(epoch + i) for i in range(8))
         for callback in self._events.callbacks:
             if not isinstance(callback, EarlyStopping):
                 continue
@@ -93,7 +94,7 @@ class EpochsTogether:
                 watch = callback.watch(values)
             except ValueError:  # it is not known whether more or less is better
                 return None
-            if watch is None or (values[callback.monitor][1] and not every):
+            if watch is None or (values[callback.monitor][1] and not self._validates_always):
                 return None
             found.append((callback, watch))
         return found
@@ -106,7 +107,7 @@ class EpochsTogether:
         assert self._seconds is not None
         count = min(end - epoch, 1 + int(SLICE / self._seconds))
         validates = [self._held_out is not None and self._validates_after(epoch + i + 1) for i in range(count)]
-        watched = self._watches(epoch + 1) or []
+        watched = self._watches() or []
         task = EpochsTask(
             self._source, self._size, self._shuffle, model.seed, validates, self._held_out, self._held_out_size,
             [watch for _, watch in watched], SLICE,

@@ -475,9 +475,8 @@ class Executor:
         batches, held_out = -(-rows // size), None
         if task.held_out is not None:
             arrays = task.held_out.arrays()
-            held_out = (
-                arrays["x"], arrays["targets"], arrays["sample_weight"], min(task.held_out_size, task.held_out.rows)
-            )  # fmt: skip
+            batch = min(task.held_out_size, max(1, task.held_out.rows))
+            held_out = arrays["x"], arrays["targets"], arrays["sample_weight"], batch
         rates = optimizer.rates(batches * len(task.validates))
         iteration, draw, shuffles, first = optimizer.batches, self.draws.value, self.shuffles, place.epoch
         kept: dict[int, list[_core.Parameters | None]] = {}

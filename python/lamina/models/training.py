@@ -229,7 +229,9 @@ def _together(
     return EpochsTogether(
         model, events, source, held_out,
         size=given.size, held_out_size=given.validation_size or 32, shuffle=given.shuffle,
-        validates_after=given.validates_after, whole=given.steps is None and given.validation_steps is None,
+        validates_after=given.validates_after,
+        validates_always=held_out is not None and given.validates_after is _every_epoch,
+        whole=given.steps is None and given.validation_steps is None,
     )  # fmt: skip
 
 
@@ -304,4 +306,8 @@ def _epochs_to_validate(who: str, validation_freq: Any) -> Callable[[int], bool]
         named = {integer(who, "validation_freq", epoch) for epoch in validation_freq}
         return lambda epoch: epoch in named
     every = integer(who, "validation_freq", validation_freq)
-    return lambda epoch: epoch % every == 0
+    return _every_epoch if every == 1 else lambda epoch: epoch % every == 0
+
+
+def _every_epoch(_: int) -> bool:
+    return True
