@@ -52,8 +52,14 @@ double Dense<T>::work() const {
 
 template <class T>
 bool Dense<T>::forward_by_rows(std::ptrdiff_t rows, int threads) const {
-  const std::ptrdiff_t panels = panel_count(parameters_->layout().out(), kPanelWidth<T>);
-  return panels < 2 * threads && rows * factor_ >= 2 * threads;
+  // The panels or groups of rows that the busiest member would get, and all of them. If both ways are equally balanced,
+  // small weights are read by all members, rather than that the members wait for each other after the layer.
+  constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;
+  const std::ptrdiff_t panels = panel_count(parameters_->layout().out(), kPanelWidth<T>),
+                       groups = panel_count(rows * factor_, grain);
+  const std::ptrdiff_t by_panels = panel_count(panels, threads) * groups, by_rows = panel_count(groups, threads) * panels;
+  const bool small = parameters_->size() * static_cast<std::ptrdiff_t>(sizeof(T)) <= caches().first.share();
+  return panels < 2 * threads && (small ? by_rows <= by_panels : by_rows < by_panels);
 }
 
 template <class T>
