@@ -25,6 +25,14 @@ def exp_remainder(r: mpf) -> mpf:
     return (mp.expm1(r) - r) / r**2
 
 
+def tanh_remainder(z: mpf) -> mpf:
+    """(tanh(r) / r - 1) / r² with r = sqrt(z), continued through 0."""
+    if z < mpf("1e-20"):
+        return -mpf(1) / 3 + 2 * z / 15
+    r = mp.sqrt(z)
+    return (mp.tanh(r) / r - 1) / z
+
+
 def atanh_remainder(z: mpf) -> mpf:
     """(log((1+s)/(1-s)) - 2s) / s³ with s = sqrt(z), continued through 0."""
     if z < mpf("1e-20"):
@@ -54,11 +62,20 @@ def normal_quantile_ratio(w: mpf) -> mpf:
     return x / q
 
 
-def chebyshev_fit(f: Callable[[mpf], mpf], low: mpf, high: mpf, degree: int) -> tuple[list[mpf], mpf]:
-    """Monomial coefficients (constant first) and the largest relative error on a fine grid."""
+def chebyshev_fit(
+    f: Callable[[mpf], mpf], low: mpf, high: mpf, degree: int, *, times_x: bool = False
+) -> tuple[list[mpf], mpf]:
+    """Monomial coefficients (constant first) and the largest relative error on a fine grid.
+
+    With ``times_x`` and ``low = 0``, the error of x f(x) is evened out: 0 is a node of its own, and is left out.
+    """
     count = degree + 1
-    nodes = [mp.cos(mp.pi * (2 * k + 1) / (2 * count)) for k in range(count)]
-    points = [(low + high) / 2 + (high - low) / 2 * node for node in nodes]
+    all_nodes = count + times_x
+    nodes = [mp.cos(mp.pi * (2 * k + 1) / (2 * all_nodes)) for k in range(all_nodes)]
+    if times_x:
+        points = [high * (node - nodes[-1]) / (1 - nodes[-1]) for node in nodes[:-1]]
+    else:
+        points = [(low + high) / 2 + (high - low) / 2 * node for node in nodes]
     matrix = mp.matrix(count, count)
     for i, x in enumerate(points):
         for j in range(count):
@@ -68,7 +85,8 @@ def chebyshev_fit(f: Callable[[mpf], mpf], low: mpf, high: mpf, degree: int) -> 
     worst = mpf(0)
     for step in range(401):
         x = low + (high - low) * step / 400
-        worst = max(worst, abs(mp.polyval(coefficients[::-1], x) / f(x) - 1))
+        error = abs(mp.polyval(coefficients[::-1], x) / f(x) - 1)
+        worst = max(worst, x * error if times_x else error)
     return coefficients, worst
 
 
@@ -85,8 +103,6 @@ def main() -> None:
     tables = [
         ("exp_remainder", "(exp(r) - 1 - r) / r² for |r| <= 0.3475", exp_remainder,
          -ln2 / 2 * mpf("1.002"), ln2 / 2 * mpf("1.002"), 5, 10),
-        ("tanh_remainder", "the same, with less accuracy", exp_remainder,
-         -ln2 / 2 * mpf("1.002"), ln2 / 2 * mpf("1.002"), 4, 9),
         ("log_remainder", "(2 atanh(s) - 2s) / s³ in z = s² for z <= 0.0295", atanh_remainder,
          mpf(0), s_log * mpf("1.001"), 2, 6),
         ("log1p_remainder", "(2 atanh(s) - 2s) / s³ in z = s² for z <= 1/9", atanh_remainder,
@@ -110,6 +126,9 @@ def main() -> None:
     for name, what, f, low, high, float_degree, double_degree in tables:
         emit("float", name, what, chebyshev_fit(f, low, high, float_degree))
         emit("double", name, what, chebyshev_fit(f, low, high, double_degree))
+    for kind, degree in (("float", 1), ("double", 5)):
+        emit(kind, "tanh_remainder", "(tanh(r) / r - 1) / r² in z = r² for |r| <= 0.1737; times z",
+             chebyshev_fit(tanh_remainder, mpf(0), (ln2 / 4 * mpf("1.002")) ** 2, degree, times_x=True))  # fmt: skip
     for kind, end, degree in (("float", 15, 11), ("double", 40, 27)):
         emit(kind, "normal_tail",
              "(t + 3) exp(t²/2) (1 - Phi(t)) in s = (t - 3) / (t + 3) for t <= " + str(end),

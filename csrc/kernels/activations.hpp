@@ -185,7 +185,7 @@ struct HardSigmoid {
 // f' = 1 - y².
 struct Tanh {
   static constexpr ActivationInfo info{.name = "tanh"};
-  static constexpr int together = 4;
+  static constexpr int together = 2;
   template <class T>
   static Vec<T> forward(Vec<T> x, T) {
     return tanh<T>(x);

@@ -121,19 +121,23 @@ template <class T>
   return fma(s * z, polynomial<T>(coefficients::Table<T>::log1p_remainder, z), s2);
 }
 
-// tanh(x) = m / (m + 1), m = (exp(2 |x|) - 1) / 2, with x's sign. All x; 3 ULP. The result hardly depends on m where
-// |x| is large, so 2 |x| is reduced by a rounded ln 2 in one step.
+// tanh(x) from u = exp(2 (x - r)), a power of two, and t = tanh(r), |r| <= ln(2) / 4:
+//
+//   tanh(x) = (t (1 + u) - (1 - u)) / ((1 + u) - t (1 - u))
+//
+// All x; 3 ULP; tanh(-x) = -tanh(x) exactly, and |tanh(x)| <= 1: every operation is symmetric, and rounding is
+// monotonic. The result hardly depends on u and r where |x| is large, so x is reduced by a rounded ln(2) / 2 in one
+// step. The sum that rounds to an integer k ends with the bits of k + kBias, which, shifted, are the number 2^k.
 template <class T>
 [[gnu::always_inline]] inline Vec<T> tanh(Vec<T> x) {
   using C = MathConstants<T>;
-  constexpr T ln2 = T(0.693147180559945309417), end = T(44);
-  const Vec<T> size = abs<T>(x), twice = minimum(broadcast<T>(end), size + size);
-  const Vec<T> magic = broadcast<T>(C::kRoundMagic), shifted = fma(twice, broadcast<T>(C::kLog2E), magic);
-  const Vec<T> r = fma(shifted - magic, broadcast<T>(-ln2), twice);
-  const Vec<T> p = fma(polynomial<T>(coefficients::Table<T>::tanh_remainder, r), r * r, r);
-  const Vec<T> half_scale = power_of_two<T>(bits_of<T>(shifted) - (bits_of<T>(magic) + 1));
-  const Vec<T> m = fma(p, half_scale, half_scale - T(0.5));
-  return with_sign<T>(m / (m + T(1)), x);
+  constexpr T half_ln2 = T(0.346573590279972654709), end = T(22);
+  const Vec<T> v = clamp<T>(x, -end, end), magic = broadcast<T>(C::kRoundMagic + VectorTraits<T>::kBias);
+  const Vec<T> shifted = fma(v, broadcast<T>(2 * C::kLog2E), magic);
+  const Vec<T> r = fma(shifted - magic, broadcast<T>(-half_ln2), v), square = r * r;
+  const Vec<T> t = r * fma(square, polynomial<T>(coefficients::Table<T>::tanh_remainder, square), broadcast<T>(T(1)));
+  const Vec<T> u = from_bits<T>(bits_of<T>(shifted) << VectorTraits<T>::kMantissa), less = T(1) - u, more = T(1) + u;
+  return fma(t, more, -less) / fma(-t, less, more);
 }
 
 // 1 / (1 + exp(-x)). All x; 2.5 ULP, also where the result is subnormal.

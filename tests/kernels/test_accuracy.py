@@ -63,6 +63,15 @@ def test_activation_ulp(name, dtype, isa):
     assert error[worst] <= tolerances.ULP_LIMITS[name], f"{float(error[worst]):.2f} ULP at {x[worst]!r}"
 
 
+def test_tanh_is_odd_and_at_most_one(dtype, isa):
+    x = np.concatenate([np.linspace(0, 25, 200_001), np.logspace(-30, 30, 5001), [np.inf]]).astype(dtype)
+    y = kernels.activation_forward("tanh", x)
+    assert np.all(y <= 1)
+    assert np.all(y[x > 20] == 1)
+    np.testing.assert_array_equal(kernels.activation_forward("tanh", -x), -y)
+    assert np.signbit(kernels.activation_forward("tanh", np.array([-0.0], dtype))[0])
+
+
 def test_gelu_tanh_error(dtype, isa):
     x = samples(dtype, "gelu")
     v = x.astype(Extended)

@@ -40,17 +40,14 @@ struct ActivationPart {
   // the gradient of the output by the gradient of the input.
   void forward_narrow(const Kernels<T>& kernels, const Panels<T>& from, const Panels<T>& to) const {
     if (linear()) return;
-    for_each_narrow_panel(from, [&](std::ptrdiff_t panel, std::ptrdiff_t size) {
-      const Matrix<T> x = narrow_panel(from, panel, size);
-      kernel(kernels).forward({x.data, 1, size, size}, narrow_panel(to, panel, size), alpha);
-    });
+    const Matrix<T> x = narrow_panels(from);
+    kernel(kernels).forward({x.data, x.rows, x.cols, x.stride}, narrow_panels(to), alpha);
   }
   void backward_narrow(const Kernels<T>& kernels, const Panels<T>& v, const Panels<T>& gradient) const {
     if (linear()) return;
-    for_each_narrow_panel(v, [&](std::ptrdiff_t panel, std::ptrdiff_t size) {
-      const Matrix<T> dy = narrow_panel(gradient, panel, size);
-      kernel(kernels).backward({narrow_panel(v, panel, size).data, 1, size, size}, {dy.data, 1, size, size}, dy, alpha);
-    });
+    const Matrix<T> value = narrow_panels(v), dy = narrow_panels(gradient);
+    kernel(kernels).backward({value.data, value.rows, value.cols, value.stride}, {dy.data, dy.rows, dy.cols, dy.stride},
+                             dy, alpha);
   }
 
   // to = output.gradient f'(v), where v is the activation's input or output (see from_input).
@@ -62,13 +59,9 @@ struct ActivationPart {
   }
 
  private:
-  template <class Body>
-  static void for_each_narrow_panel(const Panels<T>& m, Body&& body) {
-    constexpr std::ptrdiff_t width = kPanelWidth<T>;
-    for (std::ptrdiff_t panel = 0; panel * width < m.cols; ++panel) body(panel, m.rows * width);
-  }
-  static Matrix<T> narrow_panel(const Panels<T>& m, std::ptrdiff_t panel, std::ptrdiff_t size) {
-    return {m.data + panel * m.panel_stride, 1, size, size};
+  // A row for each panel.
+  static Matrix<T> narrow_panels(const Panels<T>& m) {
+    return {m.data, panel_count(m.cols, kPanelWidth<T>), m.rows * kPanelWidth<T>, m.panel_stride};
   }
 };
 

@@ -57,7 +57,8 @@ bool Dense<T>::forward_by_rows(std::ptrdiff_t rows, int threads) const {
   constexpr std::ptrdiff_t grain = kPanelWidth<T> / 2;
   const std::ptrdiff_t panels = panel_count(parameters_->layout().out(), kPanelWidth<T>),
                        groups = panel_count(rows * factor_, grain);
-  const std::ptrdiff_t by_panels = panel_count(panels, threads) * groups, by_rows = panel_count(groups, threads) * panels;
+  const std::ptrdiff_t by_panels = panel_count(panels, threads) * groups,
+                       by_rows = panel_count(groups, threads) * panels;
   const bool small = parameters_->size() * static_cast<std::ptrdiff_t>(sizeof(T)) <= caches().first.share();
   return panels < 2 * threads && (small ? by_rows <= by_panels : by_rows < by_panels);
 }
