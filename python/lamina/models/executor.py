@@ -15,15 +15,15 @@ from lamina._common.interrupts import interrupts_later
 from lamina._common.locks import Turn
 from lamina._data.compact import Rows, kind_of_rows
 from lamina._data.rows import engine_input
-from lamina._engine.network import CompiledNetwork, Constants, compile_network, head_activation
+from lamina._engine.network import CompiledNetwork, Constants
 from lamina._engine.variable import Variable, one_moment, put_back
 from lamina._files.state import TrainingState
 from lamina.layers import Layer
-from lamina.layers.inner import version_of
 from lamina.metrics import Metric
 from lamina.metrics.sums import check_sums, sums_of, take_sums
+from lamina.models.compilation import Compilation, CompiledTrainer, GradientHook
 from lamina.models.compiled import Compiled
-from lamina.models.head import Given, loss_spec, metric_spec
+from lamina.models.head import Given
 from lamina.models.place import Order, Passes, Place, Taken
 from lamina.models.prepared import Prepared
 from lamina.models.stack import Stack
@@ -34,27 +34,6 @@ from lamina.regularizers import penalty_of
 __all__ = ["EpochsTask", "Executor"]
 
 Array = npt.NDArray[Any]
-
-
-class CompiledTrainer(NamedTuple):
-    """A trainer of the engine, and what it was compiled for.
-
-    Attributes
-    ----------
-    key : list
-        All that it depends on.
-    engine : _core.Trainer
-    trained : list of list
-        For each op its variables, None for one that is not trained.
-    """
-
-    key: list[Any]
-    engine: _core.Trainer
-    trained: list[list[Variable | None]]
-
-    def variables(self) -> list[Variable]:
-        """Return the variables that it trains."""
-        return [variable for op in self.trained for variable in op if variable is not None]
 
 
 class EpochsTask(NamedTuple):
@@ -144,24 +123,14 @@ class Executor:
         self.place = Place()
         self.run: object = None  # the run whose sums the metrics hold
         self._given = Given()
-        self._hook: Callable[[int, Array | None], Any] | None = None
-        # (returns logits, kind of input rows) → (`_structure` that it was compiled for, network).
-        self._networks: dict[tuple[bool, str], tuple[list[Any], CompiledNetwork]] = {}
-        self._trainer: CompiledTrainer | None = None
+        self._compilation = Compilation(stack, self._given)
         self._built_for: CompiledTrainer | None = None  # the one for whose variables the optimizer was built last
         # Fast path of predictions: the network, and the layers and `Constants.changes` for which it is valid.
         self._predictor: tuple[list[Layer], _core.Network, object] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out networks and trainer, which are made again when needed, the current run and the hook."""
-        return self.__dict__ | {
-            "_networks": {},
-            "_trainer": None,
-            "_built_for": None,
-            "_predictor": None,
-            "run": None,
-            "_hook": None,
-        }
+        """Leave out what is made again when needed, and the current run."""
+        return self.__dict__ | {"_built_for": None, "_predictor": None, "run": None}
 
     def in_use(self, who: str) -> str:
         """Return the error message of a call that is refused while the model is trained or evaluated."""
@@ -178,14 +147,14 @@ class Executor:
     def compile(self, compiled: Compiled) -> None:
         """Store the resolved arguments of `compile`; the caller must hold both turns."""
         self.compiled = compiled
-        self._trainer = None
+        self._compilation.forget_trainer()
 
     def forget_metrics(self) -> None:
         """Drop the resolved metrics, because the output has changed; the next data resolve them again."""
         if self.compiled is not None:
             self.compiled.uses = None
 
-    def on_gradient(self, function: Callable[[int, Array | None], Any] | None) -> None:
+    def on_gradient(self, function: GradientHook | None) -> None:
         """Set a function that trainers call with each op's gradient as soon as it is complete.
 
         Parameters
@@ -194,10 +163,7 @@ class Executor:
             Called with the index of the op and its gradient, a view of the engine's memory that is valid only during
             the call; at the end of a step with -1 and None.
         """
-        with self.once:
-            self._hook = function
-            if self._trainer is not None:
-                self._trainer.engine.on_gradient(function)
+        self._compilation.on_gradient(function)
 
     # State of training.
 
@@ -288,92 +254,19 @@ class Executor:
         """Return whether a step was taken since the executor was in a state."""
         return self.draws.value != before.draws or self.require_compiled("fit").optimizer.batches != before.batches
 
-    # Compiled networks and trainers.
+    # What the engine has compiled.
 
     def network(self, logits: bool = False, reads: str = "dense") -> CompiledNetwork:
         """Return the compiled network for a kind of rows; with `logits` it lacks the final activation."""
-        row_shape = self.stack.row_shape
-        assert row_shape is not None
-        key = self._structure()
-        known = self._networks.get((logits, reads))
-        if known is None or known[0] != key:
-            with self.once:
-                known = self._networks.get((logits, reads))
-                if known is None or known[0] != key:
-                    layers = self.stack.layers
-                    made = compile_network(layers, row_shape, self.stack.dtype, logits=logits, reads=reads)
-                    known = self._networks[logits, reads] = (key, made)
-        return known[1]
-
-    def training_network(self, prepared: Prepared) -> CompiledNetwork:
-        """Return the network that trains on this kind of data."""
-        return self.network(self.fuses_head(), kind_of_rows(prepared.data.x))
+        return self._compilation.network(logits, reads)
 
     def fuses_head(self) -> bool:
         """Return whether the loss includes the final activation, as a cross-entropy does its softmax or sigmoid."""
-        head = head_activation(self.stack.layers)
-        loss = self.require_compiled("loss").loss
-        return head is not None and not loss.in_python and head.name == loss.logits_activation
-
-    def _structure(self) -> list[Any]:
-        """Return what a compiled network depends on: the layers, their changes, and which variables train and how."""
-        layers = self.stack.layers
-        structure: list[Any] = list(layers)
-        for layer in layers:
-            simple = layer.activity_regularizer is None and not layer.argument_layers
-            structure += [layer.trainable, layer.changes if simple else version_of(layer)]
-            for variable in layer.weights:
-                regularizer, constraint = variable.regularizer, variable.constraint
-                structure += [variable.trainable, regularizer, constraint]
-                if regularizer is not None:
-                    structure.append(regularizer.engine_factors())
-                if constraint is not None:
-                    structure.append(constraint.engine_projection(variable.ndim))
-        return structure
+        return self._compilation.fuses_head(self.require_compiled("loss"))
 
     def trainer(self, prepared: Prepared) -> CompiledTrainer:
         """Return the trainer for this kind of data; a new one if anything it depends on has changed."""
-        with self.once:
-            compiled = self.require_compiled("fit")
-            optimizer, loss, uses = compiled.optimizer, compiled.loss, prepared.uses
-            key = [
-                *self._structure(), *optimizer.spec_key(), loss.parameters(), loss.divisor(), loss.from_logits, *uses,
-                prepared.labels, kind_of_rows(prepared.data.x),
-            ]  # fmt: skip
-            for metric, _ in uses:
-                if metric.engine_kernel is not None:
-                    key += [metric.engine_kernel, metric.parameters()]
-            if self._trainer is None or self._trainer.key != key:
-                self._trainer = self._new_trainer(key, compiled, prepared)
-            return self._trainer
-
-    def _new_trainer(self, key: list[Any], compiled: Compiled, prepared: Prepared) -> CompiledTrainer:
-        network = self.training_network(prepared)
-        head = head_activation(self.stack.layers) if self.fuses_head() else None
-        numbers = iter(range(1, len(prepared.labels)))
-        targets = [0 if array is None else next(numbers) for array in prepared.metric_targets]
-        metrics = [
-            metric_spec(use.metric, use.weighted, target, self._given, network.output_shape)
-            for use, target in zip(prepared.uses, targets, strict=True)
-        ]
-        trained = [
-            [] if owner is None else [v if owner.trainable and v.trainable else None for v in owner.weights]
-            for owner in network.owners
-        ]
-        blocks = [
-            None if owner is None else (owner.block(), variables)
-            for owner, variables in zip(network.owners, trained, strict=True)
-        ]
-        trainer = _core.Trainer(
-            network.network,
-            loss_spec(compiled.loss, compiled.loss_weight, head),
-            metrics,
-            prepared.labels,
-            compiled.optimizer.update_spec(blocks),
-        )
-        if self._hook is not None:
-            trainer.on_gradient(self._hook)
-        return CompiledTrainer(key, trainer, trained)
+        return self._compilation.trainer(self.require_compiled("fit"), prepared)
 
     def transaction(self) -> _Transaction:
         """Return a context manager that undoes what its block has built and resolved if the block fails."""
@@ -382,8 +275,8 @@ class Executor:
     def undo_build(self) -> None:
         """Undo the last build of the model, and forget what was compiled from it."""
         self.stack.undo_build()
-        self._networks.clear()
-        self._trainer = self._predictor = None
+        self._compilation.forget()
+        self._predictor = None
 
     def commit(self, prepared: Prepared, build: Callable[[Any], None]) -> None:
         """Build the model for data that passed all checks, store the resolved metrics, prepare trainer and optimizer.
@@ -455,7 +348,7 @@ class Executor:
         uses = compiled.uses or []
         means = all(type(use.metric).result is Metric.result and not use.metric.takes_batches for use in uses)
         python = compiled.optimizer.in_python or _host_rules(trainer.variables()) or trainer.engine.host
-        return means and not python and self._hook is None
+        return means and not python and not self._compilation.hooked
 
     def train_epochs(self, task: EpochsTask, record: _core.EpochRecord, weights: dict[int, list[Array]]) -> None:
         """Train whole epochs in one call of the engine.
@@ -497,18 +390,7 @@ class Executor:
             place.end_stretch()
             compiled.add_totals(record.totals)
             for number, blocks in kept.items():
-                weights[number] = self._weights_in(self.training_network(prepared), blocks)
-
-    def _weights_in(self, network: CompiledNetwork, blocks: list[_core.Parameters | None]) -> list[Array]:
-        """Return the model's weights, those of the network's ops from copies of their parameters."""
-        found: dict[int, Array] = {}
-        for owner, block in zip(network.owners, blocks, strict=True):
-            if owner is None or block is None:
-                continue
-            for tensor, variable in enumerate(owner.weights):
-                found[id(variable)] = np.empty(variable.shape, variable.dtype)
-                block.read(tensor, found[id(variable)])
-        return [found[id(variable)] if id(variable) in found else variable.numpy() for variable in self.stack.weights]
+                weights[number] = self._compilation.weights_in(compiled, prepared, blocks)
 
     def _take_host_steps(
         self, optimizer: Optimizer, trainer: CompiledTrainer, prepared: Prepared, order: Order | None, first: int,

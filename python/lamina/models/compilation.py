@@ -1,0 +1,186 @@
+"""What the engine compiles of a model: a network for each kind of rows, and a trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import _core
+from lamina._data.compact import kind_of_rows
+from lamina._engine.network import CompiledNetwork, compile_network, head_activation
+from lamina._engine.variable import Variable
+from lamina.layers.inner import version_of
+from lamina.models.compiled import Compiled
+from lamina.models.head import Given, loss_spec, metric_spec
+from lamina.models.prepared import Prepared
+from lamina.models.stack import Stack
+
+__all__ = ["Compilation", "CompiledTrainer", "GradientHook"]
+
+GradientHook = Callable[[int, npt.NDArray[Any] | None], Any]
+
+
+class CompiledTrainer(NamedTuple):
+    """A trainer of the engine, and what it was compiled for.
+
+    Attributes
+    ----------
+    key : list
+        All that it depends on.
+    engine : _core.Trainer
+    trained : list of list
+        For each op its variables, None for one that is not trained.
+    """
+
+    key: list[Any]
+    engine: _core.Trainer
+    trained: list[list[Variable | None]]
+
+    def variables(self) -> list[Variable]:
+        """Return the variables that it trains."""
+        return [variable for op in self.trained for variable in op if variable is not None]
+
+
+class Compilation:
+    """Compiles a model for the engine when it is needed, and again when anything it depends on has changed.
+
+    Parameters
+    ----------
+    stack : Stack
+        The model's layers.
+    given : Given
+        Where metrics that take whole batches find them.
+    """
+
+    def __init__(self, stack: Stack, given: Given) -> None:
+        self._stack, self._given = stack, given
+        self._hook: GradientHook | None = None
+        # (returns logits, kind of input rows) → (`_structure` that it was compiled for, network).
+        self._networks: dict[tuple[bool, str], tuple[list[Any], CompiledNetwork]] = {}
+        self._trainer: CompiledTrainer | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out networks and trainer, which are made again when needed, and the hook."""
+        return self.__dict__ | {"_networks": {}, "_trainer": None, "_hook": None}
+
+    @property
+    def hooked(self) -> bool:
+        """Whether a function is called with the gradients."""
+        return self._hook is not None
+
+    def on_gradient(self, function: GradientHook | None) -> None:
+        """Set a function that trainers call with each op's gradient (`Executor.on_gradient`)."""
+        with self._stack.once:
+            self._hook = function
+            if self._trainer is not None:
+                self._trainer.engine.on_gradient(function)
+
+    def forget_trainer(self) -> None:
+        """Drop the trainer; the next data make a new one."""
+        self._trainer = None
+
+    def forget(self) -> None:
+        """Drop everything."""
+        self._networks.clear()
+        self._trainer = None
+
+    def network(self, logits: bool = False, reads: str = "dense") -> CompiledNetwork:
+        """Return the compiled network for a kind of rows; with `logits` it lacks the final activation."""
+        row_shape = self._stack.row_shape
+        assert row_shape is not None
+        key = self._structure()
+        known = self._networks.get((logits, reads))
+        if known is None or known[0] != key:
+            with self._stack.once:
+                known = self._networks.get((logits, reads))
+                if known is None or known[0] != key:
+                    layers = self._stack.layers
+                    made = compile_network(layers, row_shape, self._stack.dtype, logits=logits, reads=reads)
+                    known = self._networks[logits, reads] = (key, made)
+        return known[1]
+
+    def training_network(self, compiled: Compiled, prepared: Prepared) -> CompiledNetwork:
+        """Return the network that trains on this kind of data."""
+        return self.network(self.fuses_head(compiled), kind_of_rows(prepared.data.x))
+
+    def fuses_head(self, compiled: Compiled) -> bool:
+        """Return whether the loss includes the final activation, as a cross-entropy does its softmax or sigmoid."""
+        head = head_activation(self._stack.layers)
+        loss = compiled.loss
+        return head is not None and not loss.in_python and head.name == loss.logits_activation
+
+    def _structure(self) -> list[Any]:
+        """Return what a compiled network depends on: the layers, their changes, and which variables train and how."""
+        layers = self._stack.layers
+        structure: list[Any] = list(layers)
+        for layer in layers:
+            simple = layer.activity_regularizer is None and not layer.argument_layers
+            structure += [layer.trainable, layer.changes if simple else version_of(layer)]
+            for variable in layer.weights:
+                regularizer, constraint = variable.regularizer, variable.constraint
+                structure += [variable.trainable, regularizer, constraint]
+                if regularizer is not None:
+                    structure.append(regularizer.engine_factors())
+                if constraint is not None:
+                    structure.append(constraint.engine_projection(variable.ndim))
+        return structure
+
+    def trainer(self, compiled: Compiled, prepared: Prepared) -> CompiledTrainer:
+        """Return the trainer for this kind of data; a new one if anything it depends on has changed."""
+        with self._stack.once:
+            optimizer, loss, uses = compiled.optimizer, compiled.loss, prepared.uses
+            key = [
+                *self._structure(), *optimizer.spec_key(), loss.parameters(), loss.divisor(), loss.from_logits, *uses,
+                prepared.labels, kind_of_rows(prepared.data.x),
+            ]  # fmt: skip
+            for metric, _ in uses:
+                if metric.engine_kernel is not None:
+                    key += [metric.engine_kernel, metric.parameters()]
+            if self._trainer is None or self._trainer.key != key:
+                self._trainer = self._new_trainer(key, compiled, prepared)
+            return self._trainer
+
+    def _new_trainer(self, key: list[Any], compiled: Compiled, prepared: Prepared) -> CompiledTrainer:
+        network = self.training_network(compiled, prepared)
+        head = head_activation(self._stack.layers) if self.fuses_head(compiled) else None
+        numbers = iter(range(1, len(prepared.labels)))
+        targets = [0 if array is None else next(numbers) for array in prepared.metric_targets]
+        metrics = [
+            metric_spec(use.metric, use.weighted, target, self._given, network.output_shape)
+            for use, target in zip(prepared.uses, targets, strict=True)
+        ]
+        trained = [
+            [] if owner is None else [v if owner.trainable and v.trainable else None for v in owner.weights]
+            for owner in network.owners
+        ]
+        blocks = [
+            None if owner is None else (owner.block(), variables)
+            for owner, variables in zip(network.owners, trained, strict=True)
+        ]
+        trainer = _core.Trainer(
+            network.network,
+            loss_spec(compiled.loss, compiled.loss_weight, head),
+            metrics,
+            prepared.labels,
+            compiled.optimizer.update_spec(blocks),
+        )
+        if self._hook is not None:
+            trainer.on_gradient(self._hook)
+        return CompiledTrainer(key, trainer, trained)
+
+    def weights_in(
+        self, compiled: Compiled, prepared: Prepared, blocks: list[_core.Parameters | None]
+    ) -> list[npt.NDArray[Any]]:
+        """Return the model's weights, those that the training network uses from copies of its parameters."""
+        network = self.training_network(compiled, prepared)
+        found: dict[int, npt.NDArray[Any]] = {}
+        for owner, block in zip(network.owners, blocks, strict=True):
+            if owner is None or block is None:
+                continue
+            for tensor, variable in enumerate(owner.weights):
+                found[id(variable)] = np.empty(variable.shape, variable.dtype)
+                block.read(tensor, found[id(variable)])
+        return [found[id(variable)] if id(variable) in found else variable.numpy() for variable in self._stack.weights]
