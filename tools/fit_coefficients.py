@@ -103,6 +103,8 @@ def main() -> None:
     tables = [
         ("exp_remainder", "(exp(r) - 1 - r) / r² for |r| <= 0.3475", exp_remainder,
          -ln2 / 2 * mpf("1.002"), ln2 / 2 * mpf("1.002"), 5, 10),
+        ("sigmoid_remainder", "the same, with less accuracy", exp_remainder,
+         -ln2 / 2 * mpf("1.002"), ln2 / 2 * mpf("1.002"), 4, 9),
         ("log_remainder", "(2 atanh(s) - 2s) / s³ in z = s² for z <= 0.0295", atanh_remainder,
          mpf(0), s_log * mpf("1.001"), 2, 6),
         ("log1p_remainder", "(2 atanh(s) - 2s) / s³ in z = s² for z <= 1/9", atanh_remainder,

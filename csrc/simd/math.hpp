@@ -1,5 +1,5 @@
 // Elementary functions on vectors. Each comment gives the valid range and the largest error in ULP;
-// tests/test_accuracy.py holds the same numbers (table ULP_LIMITS) and measures them under every ISA.
+// tests/tolerances.py holds the same numbers (ULP_LIMITS), tests/kernels/test_accuracy.py measures them under every ISA.
 // NaN goes through every function; infinities give the limits.
 #pragma once
 
@@ -140,11 +140,18 @@ template <class T>
   return fma(t, more, -less) / fma(-t, less, more);
 }
 
-// 1 / (1 + exp(-x)). All x; 2.5 ULP, also where the result is subnormal.
+// 1 / (1 + exp(-x)) = u / (u + c exp(r)), where u = c exp(x + r) is a power of two, |r| <= ln(2) / 2, and the power of
+// two c makes u a normal number for all x. All x; 2.5 ULP, also where the result is subnormal; at most 1.
 template <class T>
 [[gnu::always_inline]] inline Vec<T> sigmoid(Vec<T> x) {
-  const Vec<T> e = exp<T>(-abs<T>(x));
-  return (x < T(0) ? e : broadcast<T>(T(1))) / (e + T(1));
+  using C = MathConstants<T>;
+  const Vec<T> v = clamp<T>(x, C::kExpLow, T(44)), scale = broadcast<T>(C::kSubnormalScale);
+  const Vec<T> magic = broadcast<T>(C::kRoundMagic + (VectorTraits<T>::kBias + C::kSubnormalShift));
+  const Vec<T> shifted = fma(v, broadcast<T>(C::kLog2E), magic), n = shifted - magic;
+  const Vec<T> r = fma(n, broadcast<T>(C::kLn2Low), Vec<T>(fma(n, broadcast<T>(C::kLn2High), -v)));
+  const Vec<T> p = fma(polynomial<T>(coefficients::Table<T>::sigmoid_remainder, r), r * r, r);
+  const Vec<T> u = from_bits<T>(bits_of<T>(shifted) << VectorTraits<T>::kMantissa);
+  return u / (u + fma(p, scale, scale));
 }
 
 // log(1 + exp(x)). All x; 2.5 ULP.
