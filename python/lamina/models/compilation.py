@@ -18,8 +18,9 @@ from lamina.models.head import Given, loss_spec, metric_spec
 from lamina.models.prepared import Prepared
 from lamina.models.stack import Stack
 
-__all__ = ["Compilation", "CompiledTrainer", "GradientHook"]
+__all__ = ["Compilation", "CompiledTrainer"]
 
+# Called with the index of an op and its gradient; at the end of a step with -1 and None.
 GradientHook = Callable[[int, npt.NDArray[Any] | None], Any]
 
 
