@@ -16,20 +16,28 @@ double paying_share(int count) { return std::min(0.9, (count - 1.0) / count + 0.
 // One loss may be an accident, unless there were losses shortly before.
 constexpr int kLosses = 2, kPauseGrowth = 4;
 
+// A process that waited for longer may be idle; looking at its time more often than that would cost more.
+constexpr std::int64_t kIdleTime = 20'000'000, kLookTime = 1'000'000;  // ns
+
 thread_local std::chrono::nanoseconds slept{0};
 
-// The time that the calling thread has run on a CPU.
-std::chrono::nanoseconds thread_time() noexcept {
+// The time that the calling thread, or all threads of the process, have run on a CPU.
+std::chrono::nanoseconds time_run(clockid_t clock) noexcept {
   timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  clock_gettime(clock, &time);
   return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+std::int64_t now() noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace
 
 void Stopwatch::start() {
   wall_ = std::chrono::steady_clock::now();
-  ran_ = thread_time();
+  ran_ = time_run(CLOCK_THREAD_CPUTIME_ID);
   slept_ = slept;
 }
 
@@ -45,9 +53,13 @@ double Stopwatch::share() {
 
 void Stopwatch::add_sleep(std::chrono::nanoseconds time) noexcept { slept += time; }
 
-std::int64_t Availability::now() const {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+bool Availability::was_idle(std::int64_t time) {
+  const std::int64_t waited = time - looked_at_.load(std::memory_order_relaxed);
+  if (waited < kLookTime) return false;
+  const std::int64_t ran = time_run(CLOCK_PROCESS_CPUTIME_ID).count(), before = ran_.load(std::memory_order_relaxed);
+  looked_at_.store(time, std::memory_order_relaxed);
+  ran_.store(ran, std::memory_order_relaxed);
+  return waited > kIdleTime && ran - before < waited / 2;
 }
 
 int Availability::members(int wanted, int cpus) {
@@ -56,7 +68,7 @@ int Availability::members(int wanted, int cpus) {
   const int limit = limit_.load(std::memory_order_relaxed);
   if (wanted <= limit) return wanted;
   const std::int64_t time = now();
-  if (time < retry_at_.load(std::memory_order_relaxed)) return limit;
+  if (!was_idle(time) && time < retry_at_.load(std::memory_order_relaxed)) return limit;
   undisturbed_since_.store(time, std::memory_order_relaxed);
   limit_.store(kAll, std::memory_order_relaxed);
   return wanted;
@@ -78,6 +90,7 @@ void Availability::note(int count, double share, int& losses) {
   retry_at_.store(time + pause, std::memory_order_relaxed);
   pause_.store(std::min(kPauseGrowth * pause, kLongestPause), std::memory_order_relaxed);
   limit_.store(count - 1, std::memory_order_relaxed);
+  was_idle(time);  // looks
 }
 
 }  // namespace lamina

@@ -27,7 +27,8 @@ class Stopwatch {
 class Availability {
  public:
   // How many of `wanted` members to use, if there are that many CPUs. Lets the team try all of them again from time to
-  // time after it has had fewer.
+  // time after it has had fewer, and after the process was idle: nobody knows then what others do, and threads that
+  // have slept get a CPU at once, even on a busy machine.
   int members(int wanted, int cpus);
   // A member of a team of `count` reports the share of its time that it ran. `losses` is the member's own count of
   // losses in a row: others that lose nothing must not hide them.
@@ -37,11 +38,13 @@ class Availability {
   void adapt(bool on) { adapts_.store(on, std::memory_order_relaxed); }
 
  private:
-  std::int64_t now() const;
+  // Whether the process ran for less than half of the time since the last look, if that was a while ago.
+  bool was_idle(std::int64_t time);
 
   std::atomic<bool> adapts_{true};
   std::atomic<int> limit_{kAll};
   std::atomic<std::int64_t> retry_at_{0}, pause_{kFirstPause}, undisturbed_since_{0};
+  std::atomic<std::int64_t> looked_at_{0}, ran_{0};  // the last look of was_idle(), and how long the process had run
 
   static constexpr int kAll = 1 << 30;
   static constexpr std::int64_t kFirstPause = 50'000'000, kLongestPause = 2'000'000'000;  // ns

@@ -1,11 +1,13 @@
 // Checks the kernel library without Python, under every instruction set that this machine can run: enough to detect a
 // miscompilation by another compiler or on another architecture. The full tests are the Python ones.
 
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/availability.hpp"
@@ -422,6 +424,14 @@ void check_availability() {
   int losses = 0;
   for (int report = 0; report < 4; ++report) pair.note(2, 0.7, losses);
   expect(pair.members(2, 2) == 2, "a member of two that runs for 0.7 of the time");
+  for (int report = 0; report < 2; ++report) pair.note(2, 0.4, losses);
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  expect(pair.members(2, 2) == 2, "both after the process was idle");
+  pair.note(2, 0.4, losses);  // for 200 ms now, because the first loss is not long ago
+  const auto begun = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - begun < std::chrono::milliseconds(30)) {
+  }
+  expect(pair.members(2, 2) == 1, "one of two while the process is not idle");
 }
 
 int main() {
