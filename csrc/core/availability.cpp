@@ -53,7 +53,7 @@ double Stopwatch::share() {
 
 void Stopwatch::add_sleep(std::chrono::nanoseconds time) noexcept { slept += time; }
 
-bool Availability::was_idle(std::int64_t time) {
+bool Availability::look(std::int64_t time) {
   const std::int64_t waited = time - looked_at_.load(std::memory_order_relaxed);
   if (waited < kLookTime) return false;
   const std::int64_t ran = time_run(CLOCK_PROCESS_CPUTIME_ID).count(), before = ran_.load(std::memory_order_relaxed);
@@ -68,7 +68,8 @@ int Availability::members(int wanted, int cpus) {
   const int limit = limit_.load(std::memory_order_relaxed);
   if (wanted <= limit) return wanted;
   const std::int64_t time = now();
-  if (!was_idle(time) && time < retry_at_.load(std::memory_order_relaxed)) return limit;
+  const bool was_idle = look(time);
+  if (!was_idle && time < retry_at_.load(std::memory_order_relaxed)) return limit;
   undisturbed_since_.store(time, std::memory_order_relaxed);
   limit_.store(kAll, std::memory_order_relaxed);
   return wanted;
@@ -90,7 +91,7 @@ void Availability::note(int count, double share, int& losses) {
   retry_at_.store(time + pause, std::memory_order_relaxed);
   pause_.store(std::min(kPauseGrowth * pause, kLongestPause), std::memory_order_relaxed);
   limit_.store(count - 1, std::memory_order_relaxed);
-  was_idle(time);  // looks
+  look(time);
 }
 
 }  // namespace lamina

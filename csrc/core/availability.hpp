@@ -38,13 +38,14 @@ class Availability {
   void adapt(bool on) { adapts_.store(on, std::memory_order_relaxed); }
 
  private:
-  // Whether the process ran for less than half of the time since the last look, if that was a while ago.
-  bool was_idle(std::int64_t time);
+  // Notes how long the process has run. Returns whether it was idle since the last look: it ran for less than half of
+  // the time, if that was a while ago.
+  bool look(std::int64_t time);
 
   std::atomic<bool> adapts_{true};
   std::atomic<int> limit_{kAll};
   std::atomic<std::int64_t> retry_at_{0}, pause_{kFirstPause}, undisturbed_since_{0};
-  std::atomic<std::int64_t> looked_at_{0}, ran_{0};  // the last look of was_idle(), and how long the process had run
+  std::atomic<std::int64_t> looked_at_{0}, ran_{0};  // the time of the last look, and how long the process had run
 
   static constexpr int kAll = 1 << 30;
   static constexpr std::int64_t kFirstPause = 50'000'000, kLongestPause = 2'000'000'000;  // ns

@@ -434,7 +434,22 @@ void check_availability() {
   expect(pair.members(2, 2) == 1, "one of two while the process is not idle");
 }
 
+// Whether members divide the rows of a layer depends on which way leaves fewer of them without work.
+void check_division() {
+  const auto by_rows = [](std::ptrdiff_t in, std::ptrdiff_t out, std::ptrdiff_t rows, int threads) {
+    const lamina::engine::Layout layout{true, {{in, out}, {1, out}}};
+    const auto parameters = std::make_shared<lamina::engine::Parameters<float>>(layout);
+    return lamina::engine::Dense<float>(parameters, 0, 0.0, lamina::kernels().f32).forward_by_rows(rows, threads);
+  };
+  expect(!by_rows(3000, 64, 16, 2), "two panels, one group of rows: panels are divided");
+  expect(by_rows(20, 64, 32, 2), "both ways are balanced, and the weights small: rows are divided");
+  expect(!by_rows(3000, 64, 32, 2), "both ways are balanced, and the weights large: panels are divided");
+  expect(by_rows(3000, 10, 32, 2), "one panel: rows are divided");
+  expect(!by_rows(784, 128, 512, 2), "many panels are divided");
+}
+
 int main() {
+  check_division();
   check_pace();
   check_availability();
   for (const std::string& isa : lamina::available_isas()) {

@@ -42,7 +42,7 @@ def test_speeds_are_measured_and_make_sense():
     assert 5 < times["meeting"] < 2000
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads")
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="Linux alone lists a process's threads there")
 def test_one_thread_starts_no_other():
     *_, times, _, threads = measured(LAMINA_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     assert threads == 1
