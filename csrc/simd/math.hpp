@@ -1,6 +1,6 @@
 // Elementary functions on vectors. Each comment gives the valid range and the largest error in ULP;
-// tests/tolerances.py holds the same numbers (ULP_LIMITS), tests/kernels/test_accuracy.py measures them under every ISA.
-// NaN goes through every function; infinities give the limits.
+// tests/tolerances.py holds the same numbers (ULP_LIMITS), tests/kernels/test_accuracy.py measures them under every
+// ISA. NaN goes through every function; infinities give the limits.
 #pragma once
 
 #include "simd/coefficients.hpp"
