@@ -312,32 +312,62 @@ template <class T>
   return lane[0];
 }
 
-// {a0, b0, a1, b1, …} of the lower or the upper halves of a and b.
-template <class T, std::size_t... I>
-[[gnu::always_inline]] inline Vec<T> interleave_low(Vec<T> a, Vec<T> b, std::index_sequence<I...>) {
-  return __builtin_shufflevector(a, b, (I % 2 ? I / 2 + sizeof...(I) : I / 2)...);
-}
-template <class T, std::size_t... I>
-[[gnu::always_inline]] inline Vec<T> interleave_high(Vec<T> a, Vec<T> b, std::index_sequence<I...>) {
-  return __builtin_shufflevector(a, b, (sizeof...(I) / 2 + (I % 2 ? I / 2 + sizeof...(I) : I / 2))...);
+// Interleaves units of `U` numbers of a and b within every 128 bits: those of the lower or the upper halves. Shuffles
+// within 128 bits are the cheapest ones.
+template <class T, bool Upper, std::size_t U, std::size_t... I>
+[[gnu::always_inline]] inline Vec<T> interleave(Vec<T> a, Vec<T> b, std::index_sequence<I...>) {
+  constexpr std::size_t part = 16 / sizeof(T);
+  return __builtin_shufflevector(
+      a, b, (I / U % 2 * sizeof...(I) + I / part * part + I % part / U / 2 * U + I % U + (Upper ? part / 2 : 0))...);
 }
 
-// Transposes the square matrix whose rows are r[0] … r[lanes - 1]: log2(lanes) perfect shuffles.
+// The blocks of `D` numbers of a and b in turn: those at even places, or those at odd places.
+template <class T, bool Odd, std::size_t D, std::size_t... I>
+[[gnu::always_inline]] inline Vec<T> alternate(Vec<T> a, Vec<T> b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (I / D % 2 * (sizeof...(I) - D) + I + (Odd ? D : 0))...);
+}
+
+// Exchanges blocks of `D` numbers beside the diagonal of a square matrix, then larger ones, up to halves of rows.
+template <class T, std::size_t D>
+[[gnu::always_inline]] inline void exchange(Vec<T> (&r)[kLanes<T>]) {
+  constexpr std::size_t n = static_cast<std::size_t>(kLanes<T>);
+  constexpr auto lanes = std::make_index_sequence<n>{};
+  if constexpr (D < n) {
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < n; ++i) {
+      if ((i & D) != 0) continue;
+      const Vec<T> a = r[i], b = r[i + D];
+      r[i] = alternate<T, false, D>(a, b, lanes);
+      r[i + D] = alternate<T, true, D>(a, b, lanes);
+    }
+    exchange<T, 2 * D>(r);
+  }
+}
+
+// Transposes the square matrix whose rows are r[0] … r[lanes - 1]: blocks of 128 bits by themselves, and then their
+// places.
 template <class T>
 [[gnu::always_inline]] inline void transpose(Vec<T> (&r)[kLanes<T>]) {
-  constexpr int n = static_cast<int>(kLanes<T>);
-  constexpr auto lanes = std::make_index_sequence<static_cast<std::size_t>(n)>{};
-#pragma GCC unroll 4
-  for (int width = 1; width < n; width *= 2) {
-    Vec<T> t[n];
+  constexpr std::size_t n = static_cast<std::size_t>(kLanes<T>), part = 16 / sizeof(T);
+  constexpr auto lanes = std::make_index_sequence<n>{};
 #pragma GCC unroll 8
-    for (int i = 0; i < n / 2; ++i) {
-      t[2 * i] = interleave_low<T>(r[i], r[i + n / 2], lanes);
-      t[2 * i + 1] = interleave_high<T>(r[i], r[i + n / 2], lanes);
+  for (std::size_t i = 0; i < n; i += part) {
+    if constexpr (part == 2) {
+      const Vec<T> a = r[i], b = r[i + 1];
+      r[i] = interleave<T, false, 1>(a, b, lanes);
+      r[i + 1] = interleave<T, true, 1>(a, b, lanes);
+    } else {
+      const Vec<T> a = interleave<T, false, 1>(r[i], r[i + 1], lanes),
+                   b = interleave<T, true, 1>(r[i], r[i + 1], lanes),
+                   c = interleave<T, false, 1>(r[i + 2], r[i + 3], lanes),
+                   d = interleave<T, true, 1>(r[i + 2], r[i + 3], lanes);
+      r[i] = interleave<T, false, 2>(a, c, lanes);
+      r[i + 1] = interleave<T, true, 2>(a, c, lanes);
+      r[i + 2] = interleave<T, false, 2>(b, d, lanes);
+      r[i + 3] = interleave<T, true, 2>(b, d, lanes);
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < n; ++i) r[i] = t[i];
   }
+  exchange<T, part>(r);
 }
 
 // Calls body(offset, count) for every vector of a row of `n`: full ones with count == lanes, then the tail.
