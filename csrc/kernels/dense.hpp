@@ -14,7 +14,7 @@ void dense_forward(const DenseForward<T>& d) {
   if (d.y.rows == 0 || d.y.cols == 0) return;
   const bool linear = d.activation == nullptr;
   const Matrix<T> z = d.pre.data != nullptr ? d.pre : d.y;
-  const Product<T> product{.a = d.x, .b = d.w, .c = z, .bias = d.b};
+  const Product<T> product{.a = {d.x}, .b = {d.w}, .c = z, .bias = d.b};
   const auto activate = [&](const Rectangle<T>& r) {
     const std::ptrdiff_t rows = r.rows.end - r.rows.begin, cols = r.columns.end - r.columns.begin;
     const Matrix<const T> from{z.data + r.rows.begin * z.stride + r.columns.begin, rows, cols, z.stride};
@@ -30,19 +30,20 @@ void dense_forward(const DenseForward<T>& d) {
   activate({.rows = {0, z.rows}, .columns = {0, z.cols}});
 }
 
-// db = Σ_rows dz, in the order of multiply_gradient, which computes it by the way if dw is requested too.
+// db = Σ_rows dz, in the order of the sums of dw.
 template <class T>
 void sum_rows(Matrix<const T> dz, T* db) {
+  const std::ptrdiff_t segments = segment_count(dz.rows);
   parallel_ranges(dz.cols, 4 * kLanes<T>, 0.1 * static_cast<double>(dz.rows + 1),
                   [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
                     for_each_vector<T>(end - begin, [&](std::ptrdiff_t offset, std::ptrdiff_t count) {
                       const std::ptrdiff_t j = begin + offset;
                       Vec<T> total{};
-                      for (std::ptrdiff_t i0 = 0; i0 < dz.rows; i0 += kGradientDepth) {
+                      for (std::ptrdiff_t s = 0; s < segments; ++s) {
                         Vec<T> part{};
-                        for (std::ptrdiff_t i = i0; i < smaller(dz.rows, i0 + kGradientDepth); ++i)
+                        for (std::ptrdiff_t i = s * kSegment; i < segment_end(dz.rows, s, segments); ++i)
                           part += load_lanes(dz.data + i * dz.stride + j, count, T(0));
-                        total = i0 == 0 ? part : total + part;
+                        total = s == 0 ? part : total + part;
                       }
                       store_lanes(db + j, total, count);
                     });
@@ -60,10 +61,10 @@ void dense_backward(const DenseBackward<T>& d) {
     d.activation->backward(d.v, d.dy, {data, d.dy.rows, d.dy.cols, d.dy.cols}, d.alpha);
     dz = {data, d.dy.rows, d.dy.cols, d.dy.cols};
   }
-  const bool together = d.dw.data != nullptr && d.dw.rows > 0 && dz.rows > 0;
-  if (d.db != nullptr && !together) sum_rows(dz, d.db);
-  if (d.dw.data != nullptr) multiply_gradient(d.x, dz, d.dw, d.db);
-  if (d.dx.data != nullptr) multiply<T>({.a = dz, .b = d.w, .transposed = true, .c = d.dx}, [](const Rectangle<T>&) {});
+  const auto store = [](const Rectangle<T>&) {};
+  if (d.db != nullptr) sum_rows(dz, d.db);
+  if (d.dw.data != nullptr) multiply<T>({.a = {d.x, true}, .b = {dz}, .c = d.dw}, store);
+  if (d.dx.data != nullptr) multiply<T>({.a = {dz}, .b = {d.w, true}, .c = d.dx}, store);
 }
 
 }  // namespace lamina::LAMINA_ISA

@@ -1,12 +1,13 @@
 // The three products of a dense layer for row-major matrices, computed by the products on panels (panels.hpp):
 //
-//   forward      y  = x w + b   A = x, B = w                  B packed into panels; read in place if A has few rows
-//   propagation  dx = dz wᵀ     A = dz, B = w, transposed     B transposed into panels; few rows: dots.hpp
-//   gradient     dw = xᵀ dz     A = x, B = dz                 both packed, a range of rows at a time
+//   forward      y = x w + b   A = x, B = w
+//   propagation  dx = dz wᵀ    A = dz, B = w, transposed
+//   gradient     dw = xᵀ dz    A = x, transposed, B = dz
 //
-// The order of every sum is that of panels.hpp, a function of the length of the sum; a gradient is summed over ranges
-// of kGradientDepth rows, each one chain, added in order. Each thread computes a rectangle of C with its own packing
-// buffers: there is no barrier and nothing is shared.
+// Operands are copied into panels, transposed if they must be, but for a few rows or columns: then the other operand is
+// read in place, or the sums are dot products (dots.hpp). The order of every sum is that of panels.hpp, a function of
+// the length of the sum. Each thread computes a rectangle of C with its own packing buffers: there is no barrier and
+// nothing is shared.
 #pragma once
 
 #include "core/caches.hpp"
@@ -16,8 +17,13 @@
 
 namespace lamina::LAMINA_ISA {
 
-// Bytes of a packed block of A, a segment deep: it stays in the second-level cache for all columns of B.
-[[gnu::always_inline]] inline std::ptrdiff_t packed_bytes() { return caches().second.share() / 4; }
+// Bytes that the packed operands of a product may take: a block of A, which stays in the second-level cache for all
+// columns of B, and the panels of B, which stream through the caches for every block of A.
+[[gnu::always_inline]] inline std::ptrdiff_t most_bytes_of_a() { return caches().second.share() / 2; }
+[[gnu::always_inline]] inline std::ptrdiff_t most_bytes_of_b() { return 4 * caches().second.share(); }
+// Rows of a block of A at least: each reads all panels of B. The sums of a block run over as many segments as fit, for
+// the rows of C are read and written again where they go on.
+constexpr std::ptrdiff_t kFewestRows = 96;
 // A is packed if B has at least so many columns.
 constexpr std::ptrdiff_t kWideColumns = 32;
 // Panels of a segment of B that are packed at a time: its rows may be a page apart, so each is read for both.
@@ -27,15 +33,9 @@ constexpr std::ptrdiff_t kPanelsAtOnce = 2;
 constexpr std::ptrdiff_t kRowsInPlace = kVectorRegisters == 32 ? 2 : 1;
 // Threads divide rows at multiples of this: whole tiles.
 constexpr std::ptrdiff_t kRowGrain = 12;
-// Rows that a gradient sums in one chain; they are packed at a time.
-constexpr std::ptrdiff_t kGradientDepth = 128;
-// Shares of the second-level cache that the packed operands of a gradient may take: dz, and x, which all panels of dz
-// read again.
-constexpr std::ptrdiff_t kShareOfDz = 4, kShareOfX = 8;
 // Fewer rows than this are propagated as dot products. The choice depends on the shape alone.
 constexpr std::ptrdiff_t kDotRows = 12;
 
-constexpr std::ptrdiff_t kPanelsTogether = 4;
 // Packing reads rows that may be a page apart, so each row is prefetched this many rows before it is read.
 constexpr std::ptrdiff_t kRowsEarly = 8;
 
@@ -45,83 +45,89 @@ template <class T>
   return {m.data, m.rows, m.cols, kPanelWidth<T>, m.stride};
 }
 
+// Numbers that `cols` columns of `rows` rows take as panels.
 template <class T>
-[[gnu::always_inline]] inline T* pack_memory(Scratch which, std::ptrdiff_t panels, std::ptrdiff_t rows) {
-  return static_cast<T*>(scratch(which, static_cast<std::size_t>(panels * rows * kPanelBytes)));
+[[gnu::always_inline]] constexpr std::ptrdiff_t packed_size(std::ptrdiff_t rows, std::ptrdiff_t cols) {
+  return rows * ceil_div(cols, kPanelWidth<T>) * kPanelWidth<T>;
 }
 
-// Copies a row of `Count` panels of which `used` columns are used.
+// Copies `Count` panels, row by row, because rows may be a page apart.
 template <class T, int Count>
-[[gnu::always_inline]] inline void copy_panels(const T* from, std::ptrdiff_t used, const Panels<T>& to,
-                                               std::ptrdiff_t panel, std::ptrdiff_t row) {
-#pragma GCC unroll 4
-  for (std::ptrdiff_t i = 0; i < Count; ++i)
+void pack_panels(const T* from, std::ptrdiff_t stride, std::ptrdiff_t rows, T* to) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  for (std::ptrdiff_t i = 0; i < rows; ++i, from += stride) {
+    const T* later = from + (i + kRowsEarly < rows ? kRowsEarly * stride : 0);
 #pragma GCC unroll 8
-    for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v)
-      store(to.data + (panel + i) * to.panel_stride + row * kPanelWidth<T> + v * kLanes<T>,
-            load(from + i * used + v * kLanes<T>));
+    for (std::ptrdiff_t line = 0; line < Count * kPanelBytes / kLineBytes; ++line)
+      __builtin_prefetch(later + line * kLineElements<T>);
+#pragma GCC unroll 4
+    for (std::ptrdiff_t panel = 0; panel < Count; ++panel)
+#pragma GCC unroll 8
+      for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v)
+        store(to + (panel * rows + i) * width + v * kLanes<T>, load(from + panel * width + v * kLanes<T>));
+  }
 }
 
-// Copies columns begin … end - 1 of rows first … first + rows - 1 into panels of `used` columns. The last one is padded
-// with zeros; what follows the used columns of the others is undefined.
+// Copies a matrix into panels; the last one is padded with zeros.
 template <class T>
-Panels<T> pack_columns(const Matrix<const T>& m, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t begin,
-                       std::ptrdiff_t end, Scratch memory, std::ptrdiff_t used = kPanelWidth<T>) {
+Panels<T> pack(const Matrix<const T>& m, T* memory) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>, lanes = kLanes<T>;
-  const std::ptrdiff_t panels = ceil_div(end - begin, used);
-  const Panels<T> packed{pack_memory<T>(memory, panels, rows), rows, end - begin, rows * width, width};
-  // A few panels at once: rows may be a page apart.
-  for (std::ptrdiff_t group = 0; group < panels; group += kPanelsTogether) {
-    const std::ptrdiff_t column = begin + group * used, left = end - column;
-    // Panels whose rows can be read as whole vectors.
-    const std::ptrdiff_t whole = left < width ? 0 : smaller(kPanelsTogether, (left - width) / used + 1);
-    for (std::ptrdiff_t i = 0; i < rows; ++i) {
-      const T* from = m.data + (first + i) * m.stride + column;
-      if (whole == kPanelsTogether) {
-        const T* later = from + (i + kRowsEarly < rows ? kRowsEarly * m.stride : 0);
+  const std::ptrdiff_t whole = m.cols / width, left = m.cols % width;
+  std::ptrdiff_t panel = 0;
+  for (; panel + 4 <= whole; panel += 4)
+    pack_panels<T, 4>(m.data + panel * width, m.stride, m.rows, memory + panel * m.rows * width);
+  for (; panel + 2 <= whole; panel += 2)
+    pack_panels<T, 2>(m.data + panel * width, m.stride, m.rows, memory + panel * m.rows * width);
+  for (; panel < whole; ++panel)
+    pack_panels<T, 1>(m.data + panel * width, m.stride, m.rows, memory + panel * m.rows * width);
+  for (std::ptrdiff_t i = 0; left > 0 && i < m.rows; ++i) {
 #pragma GCC unroll 8
-        for (std::ptrdiff_t line = 0; line < kPanelsTogether * kPanelBytes / kLineBytes; ++line)
-          __builtin_prefetch(later + line * kLineElements<T>);
-        copy_panels<T, kPanelsTogether>(from, used, packed, group, i);
-        continue;
-      }
-      for (std::ptrdiff_t panel = 0; panel < whole; ++panel)
-        copy_panels<T, 1>(from + panel * used, used, packed, group + panel, i);
-      for (std::ptrdiff_t panel = whole; panel < kPanelsTogether && panel * used < left; ++panel) {
-        T* to = packed.data + (group + panel) * packed.panel_stride + i * width;
-#pragma GCC unroll 8
-        for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v) {
-          const std::ptrdiff_t rest = left - panel * used - v * lanes;
-          store(to + v * lanes, load_lanes(from + panel * used + v * lanes, smaller(lanes, larger(0, rest)), T(0)));
-        }
-      }
+    for (std::ptrdiff_t v = 0; v < kPanelVectors<T>; ++v) {
+      const T* from = m.data + i * m.stride + whole * width + v * lanes;
+      store(memory + (whole * m.rows + i) * width + v * lanes,
+            load_lanes(from, smaller(lanes, larger(0, left - v * lanes)), T(0)));
     }
   }
-  return packed;
+  return {memory, m.rows, m.cols, m.rows * width, width};
 }
 
-// Copies columns first … first + depth - 1 of rows begin … end - 1, transposed, into panels.
+// Copies the transpose of a matrix into panels; the last one is padded with zeros to whole vectors.
 template <class T>
-Panels<T> pack_transposed(const Matrix<const T>& m, std::ptrdiff_t first, std::ptrdiff_t depth, std::ptrdiff_t begin,
-                          std::ptrdiff_t end, Scratch memory) {
+Panels<T> pack_transposed(const Matrix<const T>& m, T* memory) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  const Panels<T> packed{pack_memory<T>(memory, ceil_div(end - begin, width), depth), depth, end - begin, depth * width,
-                         width};
-  const Panels<const T> from =
-      as_panels(Matrix<const T>{m.data + begin * m.stride + first, end - begin, depth, m.stride});
-  panel_transpose<T>({.from = from, .to = packed, .rows = {0, end - begin}, .columns = {0, depth}});
+  const Panels<T> packed{memory, m.cols, m.rows, m.cols * width, width};
+  panel_transpose<T>({.from = as_panels(m), .to = packed, .rows = {0, m.rows}, .columns = {0, m.cols}});
   return packed;
 }
 
-// C = A B + bias, or C = A Bᵀ + bias.
+// The matrix that is read as an operand, or its transpose.
+template <class T>
+struct Operand {
+  Matrix<const T> stored;
+  bool transposed = false;
+
+  std::ptrdiff_t rows() const { return transposed ? stored.cols : stored.rows; }
+  std::ptrdiff_t cols() const { return transposed ? stored.rows : stored.cols; }
+
+  // The stored part that rows and columns of the operand lie in.
+  Matrix<const T> part(Range rows, Range cols) const {
+    const Range down = transposed ? cols : rows, along = transposed ? rows : cols;
+    return {stored.data + down.begin * stored.stride + along.begin, down.size(), along.size(), stored.stride};
+  }
+
+  Panels<const T> packed(Range rows, Range cols, T* memory) const {
+    return transposed ? pack_transposed(part(rows, cols), memory) : pack(part(rows, cols), memory);
+  }
+};
+
+// C = A B + bias.
 template <class T>
 struct Product {
-  Matrix<const T> a, b;
-  bool transposed = false;
+  Operand<T> a, b;
   Matrix<T> c;
   const T* bias = nullptr;
 
-  std::ptrdiff_t depth() const { return a.cols; }
+  std::ptrdiff_t depth() const { return a.cols(); }
 };
 
 template <class T>
@@ -132,8 +138,8 @@ struct Rectangle {
 // Columns begin … end - 1 of a rectangle, for few rows: A and B are read in place.
 template <class T>
 void multiply_in_place(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end) {
-  panel_product<T>({.a = as_panels(Matrix<const T>{p.a.data, p.a.rows, p.a.cols, p.a.stride}),
-                    .b = as_panels(Matrix<const T>{p.b.data + begin, p.b.rows, end - begin, p.b.stride}),
+  panel_product<T>({.a = as_panels(p.a.stored),
+                    .b = as_panels(p.b.part({0, p.depth()}, {begin, end})),
                     .c = as_panels(Matrix<T>{p.c.data + begin, p.c.rows, end - begin, p.c.stride}),
                     .bias = p.bias == nullptr ? nullptr : p.bias + begin,
                     .bias_panel = kPanelWidth<T>,
@@ -141,55 +147,82 @@ void multiply_in_place(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_
                     .panels = {0, ceil_div(end - begin, kPanelWidth<T>)}});
 }
 
-// Packs a segment of B, columns begin … end - 1.
+// The memory that packing rows and columns of an operand will read.
 template <class T>
-Panels<const T> pack_segment(const Product<T>& p, std::ptrdiff_t segment, std::ptrdiff_t begin, std::ptrdiff_t end) {
-  const std::ptrdiff_t k = segment * kSegment, depth = segment_end(p.depth(), segment, segment_count(p.depth())) - k;
-  return p.transposed ? pack_transposed(p.b, k, depth, begin, end, Scratch::packed_b)
-                      : pack_columns(p.b, k, depth, begin, end, Scratch::packed_b);
-}
-
-// The memory that pack_segment will read.
-template <class T>
-Upcoming segment_memory(const Product<T>& p, std::ptrdiff_t segment, std::ptrdiff_t begin, std::ptrdiff_t end) {
+Upcoming upcoming(const Operand<T>& operand, Range rows, Range cols) {
   constexpr std::ptrdiff_t size = static_cast<std::ptrdiff_t>(sizeof(T));
-  const std::ptrdiff_t k = segment * kSegment, depth = segment_end(p.depth(), segment, segment_count(p.depth())) - k;
-  if (p.transposed) return {p.b.data + begin * p.b.stride + k, end - begin, depth * size, p.b.stride * size};
-  return {p.b.data + k * p.b.stride + begin, depth, (end - begin) * size, p.b.stride * size};
+  const Matrix<const T> part = operand.part(rows, cols);
+  return {part.data, part.rows, part.cols * size, part.stride * size};
 }
 
-// Columns begin … end - 1 of a rectangle, segment by segment. A few panels of a segment of B are packed just before all
-// rows of a block of A are multiplied by them: they then lie in a near cache, and the memory of the next ones is
-// prefetched meanwhile. The block of A is packed too, because it is read for each panel: rows whose distance is a power
-// of two would push each other out of the caches.
+// How much of a product is computed at a time.
+struct Blocking {
+  bool packs_a;
+  std::ptrdiff_t segments, rows, columns;
+};
+
+// A is packed unless it is read only once, because rows whose distance is a power of two would push each other out of
+// the caches.
+template <class T>
+Blocking blocking(const Product<T>& p, std::ptrdiff_t rows, std::ptrdiff_t columns) {
+  constexpr std::ptrdiff_t size = static_cast<std::ptrdiff_t>(sizeof(T)), group = kPanelsAtOnce * kPanelWidth<T>;
+  Blocking b{p.a.transposed || (columns >= kWideColumns && rows > kRowGrain), segment_count(p.depth()), rows, columns};
+  b.segments = smaller(b.segments, larger(1, most_bytes_of_a() / (kFewestRows * kSegment * size)));
+  const std::ptrdiff_t row_bytes = larger(1, smaller(p.depth(), b.segments * kSegment)) * size;
+  if (b.packs_a) {
+    const std::ptrdiff_t blocks = ceil_div(rows, larger(kFewestRows, most_bytes_of_a() / row_bytes));
+    b.rows = ceil_div(ceil_div(rows, blocks), kRowGrain) * kRowGrain;
+  }
+  if (b.rows < rows) b.columns = larger(1, most_bytes_of_b() / (row_bytes * group)) * group;
+  return b;
+}
+
+// Columns begin … end - 1 of a rectangle. While its first block of rows is computed, panels of B are packed just before
+// they are used: they then lie in a near cache, and the memory of the next ones is prefetched meanwhile. The other
+// blocks of rows read them again; if there are none, all panels are packed into the same memory.
 template <class T>
 void multiply_packed(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t begin, std::ptrdiff_t end) {
-  constexpr std::ptrdiff_t width = kPanelsAtOnce * kPanelWidth<T>;
-  const std::ptrdiff_t most = larger(kRowGrain, packed_bytes() / kSegment / static_cast<std::ptrdiff_t>(sizeof(T)));
+  constexpr std::ptrdiff_t width = kPanelWidth<T>, group = kPanelsAtOnce * width;
   const std::ptrdiff_t segments = segment_count(p.depth());
-  const bool pack = end - begin >= kWideColumns && r.rows.size() > kRowGrain;
-  const std::ptrdiff_t blocks = pack ? ceil_div(r.rows.size(), most) : 1;
-  const std::ptrdiff_t block = ceil_div(ceil_div(r.rows.size(), blocks), kRowGrain) * kRowGrain;
-  for (std::ptrdiff_t s = 0; s < segments; ++s) {
-    const std::ptrdiff_t k = s * kSegment, depth = segment_end(p.depth(), s, segments) - k;
-    for (std::ptrdiff_t row = r.rows.begin; row < r.rows.end; row += block) {
-      const std::ptrdiff_t rows = smaller(block, r.rows.end - row);
-      const Matrix<const T> part{p.a.data + row * p.a.stride + k, rows, depth, p.a.stride};
-      Panels<const T> a = pack ? pack_columns(part, 0, rows, 0, depth, Scratch::packed_a) : as_panels(part);
-      a.cols = p.depth();
-      for (std::ptrdiff_t column = begin; column < end; column += width) {
-        const std::ptrdiff_t column_end = smaller(end, column + width);
-        const Matrix<T> c{p.c.data + row * p.c.stride + column, rows, column_end - column, p.c.stride};
-        panel_product<T>({.a = a,
-                          .b = pack_segment(p, s, column, column_end),
-                          .c = as_panels(c),
-                          .bias = p.bias == nullptr ? nullptr : p.bias + column,
-                          .bias_panel = kPanelWidth<T>,
-                          .rows = {0, rows},
-                          .panels = {0, ceil_div(c.cols, kPanelWidth<T>)},
-                          .segments = {s, s + 1},
-                          .data_segment = s,
-                          .next = segment_memory(p, s, column_end, smaller(end, column_end + width))});
+  const Blocking at_once = blocking(p, r.rows.size(), end - begin);
+  const bool again = at_once.rows < r.rows.size();
+  for (std::ptrdiff_t left = begin; left < end; left += at_once.columns) {
+    const std::ptrdiff_t right = smaller(end, left + at_once.columns);
+    for (std::ptrdiff_t s = 0; s < segments; s += at_once.segments) {
+      const Range block{s, smaller(segments, s + at_once.segments)};
+      const Range k{s * kSegment, segment_end(p.depth(), block.end - 1, segments)};
+      T* b_memory = scratch_numbers<T>(Scratch::packed_b, packed_size<T>(k.size(), again ? right - left : group));
+      const auto panels_of_b = [&](Range columns) {
+        T* memory = b_memory + (again ? (columns.begin - left) * k.size() : 0);
+        return Panels<T>{memory, k.size(), columns.size(), k.size() * width, width};
+      };
+      for (std::ptrdiff_t row = r.rows.begin; row < r.rows.end; row += at_once.rows) {
+        const Range rows{row, smaller(r.rows.end, row + at_once.rows)};
+        Panels<const T> a = as_panels(p.a.part(rows, k));
+        if (at_once.packs_a)
+          a = p.a.packed(rows, k, scratch_numbers<T>(Scratch::packed_a, packed_size<T>(rows.size(), k.size())));
+        a.cols = p.depth();
+        for (std::ptrdiff_t column = left; column < right; column += group) {
+          const Range columns{column, smaller(right, column + group)};
+          const Range later{columns.end, smaller(right, columns.end + group)};
+          const Panels<T> b = panels_of_b(columns);
+          Upcoming next = contiguous<T>(panels_of_b(later).data, later.size() * k.size(), kTileRows);
+          if (row == r.rows.begin) {
+            p.b.packed(k, columns, b.data);
+            next = upcoming(p.b, k, later);
+          }
+          panel_product<T>(
+              {.a = a,
+               .b = b,
+               .c = as_panels(Matrix<T>{p.c.data + row * p.c.stride + column, rows.size(), columns.size(), p.c.stride}),
+               .bias = p.bias == nullptr ? nullptr : p.bias + column,
+               .bias_panel = width,
+               .rows = {0, rows.size()},
+               .panels = {0, ceil_div(columns.size(), width)},
+               .segments = block,
+               .data_segment = s,
+               .next = next});
+        }
       }
     }
   }
@@ -200,25 +233,26 @@ void multiply_packed(const Product<T>& p, const Rectangle<T>& r, std::ptrdiff_t 
 // other out of the caches.
 template <class T>
 void multiply_row(const Product<T>& p, const Rectangle<T>& r) {
-  constexpr std::ptrdiff_t together = 4;
-  const std::ptrdiff_t columns = r.columns.end - r.columns.begin, depth = p.depth(), segments = segment_count(depth);
-  T* sums = static_cast<T*>(scratch(Scratch::packed_a, static_cast<std::size_t>(columns) * sizeof(T)));
-  const T* x = p.a.data + r.rows.begin * p.a.stride;
+  constexpr std::ptrdiff_t together = 8;
+  const std::ptrdiff_t columns = r.columns.size(), depth = p.depth(), segments = segment_count(depth);
+  const std::ptrdiff_t b_stride = p.b.stored.stride;
+  T* sums = scratch_numbers<T>(Scratch::packed_a, columns);
+  const T* x = p.a.stored.data + r.rows.begin * p.a.stored.stride;
   T* c = p.c.data + r.rows.begin * p.c.stride + r.columns.begin;
   for (std::ptrdiff_t s = 0; s < segments; ++s) {
     const std::ptrdiff_t first = s * kSegment, end = segment_end(depth, s, segments);
     for (std::ptrdiff_t k = first; k == first || k < end; k += together) {
       const std::ptrdiff_t rows = smaller(together, end - k);
-      const T* w = p.b.data + k * p.b.stride + r.columns.begin;
+      const T* w = p.b.stored.data + k * b_stride + r.columns.begin;
       for_each_vector<T>(columns, [&](std::ptrdiff_t j, std::ptrdiff_t count) {
         Vec<T> sum = k == first ? Vec<T>{} : Vec<T>(load_lanes(static_cast<const T*>(sums) + j, count, T(0)));
         if (rows == together) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
           for (std::ptrdiff_t i = 0; i < together; ++i)
-            sum = fma(broadcast<T>(x[k + i]), Vec<T>(load_lanes(w + i * p.b.stride + j, count, T(0))), sum);
+            sum = fma(broadcast<T>(x[k + i]), Vec<T>(load_lanes(w + i * b_stride + j, count, T(0))), sum);
         } else {
           for (std::ptrdiff_t i = 0; i < rows; ++i)
-            sum = fma(broadcast<T>(x[k + i]), Vec<T>(load_lanes(w + i * p.b.stride + j, count, T(0))), sum);
+            sum = fma(broadcast<T>(x[k + i]), Vec<T>(load_lanes(w + i * b_stride + j, count, T(0))), sum);
         }
         store_lanes(sums + j, sum, count);
       });
@@ -239,16 +273,15 @@ void multiply_row(const Product<T>& p, const Rectangle<T>& r) {
 template <class T>
 void multiply_rectangle(const Product<T>& p, const Rectangle<T>& r) {
   if (r.rows.begin >= r.rows.end || r.columns.begin >= r.columns.end) return;
-  if (!p.transposed && r.rows.end - r.rows.begin == 1) return multiply_row(p, r);
-  if (p.transposed && p.c.rows < kDotRows) {
-    multiply_dots<T>({p.a, p.b, p.c}, r.columns.begin, r.columns.end);
-    return;
-  }
+  const bool plain = !p.a.transposed && !p.b.transposed;
+  if (plain && r.rows.size() == 1) return multiply_row(p, r);
+  if (p.b.transposed && p.c.rows < kDotRows)
+    return multiply_dots<T>({p.a.stored, p.b.stored, p.c}, r.columns.begin, r.columns.end);
   std::ptrdiff_t begin = r.columns.begin;
-  const std::ptrdiff_t b_bytes = p.depth() * (r.columns.end - begin) * static_cast<std::ptrdiff_t>(sizeof(T));
-  if (!p.transposed && r.rows.size() <= (b_bytes <= caches().second.share() ? kMostTileRows : kRowsInPlace)) {
+  const std::ptrdiff_t b_bytes = p.depth() * r.columns.size() * static_cast<std::ptrdiff_t>(sizeof(T));
+  if (plain && r.rows.size() <= (b_bytes <= caches().second.share() ? kMostTileRows : kRowsInPlace)) {
     // Columns that fill whole vectors are read in place; the others are packed.
-    const std::ptrdiff_t whole = r.columns.end - (r.columns.end - begin) % kLanes<T>;
+    const std::ptrdiff_t whole = r.columns.end - r.columns.size() % kLanes<T>;
     if (begin < whole) multiply_in_place(p, r, begin, whole);
     begin = whole;
   }
@@ -297,64 +330,6 @@ void multiply(const Product<T>& p, Finish&& finish) {
   divide_product<T>(p.c.rows, p.c.cols, p.depth(), [&](const Rectangle<T>& r) {
     multiply_rectangle(p, r);
     finish(r);
-  });
-}
-
-// Stores the sums of the columns of a panel, or adds them to `to`.
-template <class T>
-void add_column_sums(const Panels<const T>& dz, std::ptrdiff_t panel, bool add, T* to) {
-  alignas(kLineBytes) T sums[kPanelWidth<T>];
-  panel_column_sums<T>(dz, {0, dz.rows}, panel, sums);
-  for_each_vector<T>(smaller(kPanelWidth<T>, dz.cols - panel * kPanelWidth<T>),
-                     [&](std::ptrdiff_t j, std::ptrdiff_t count) {
-                       Vec<T> sum = load(sums + j);
-                       if (add) sum = load_lanes(static_cast<const T*>(to) + j, count, T(0)) + sum;
-                       store_lanes(to + j, sum, count);
-                     });
-}
-
-// Columns of a panel of x that a gradient uses: whole tiles, if the last one would otherwise have fewer rows than hide
-// the latency of a multiply-add.
-template <class T>
-constexpr std::ptrdiff_t kGradientColumns =
-    kTileRows < 4 ? kPanelWidth<T> - kPanelWidth<T> % kTileRows : kPanelWidth<T>;
-
-// dw = xᵀ dz, and db = Σ_rows dz unless db is null.
-template <class T>
-void multiply_gradient(const Matrix<const T>& x, const Matrix<const T>& dz, const Matrix<T>& dw, T* db) {
-  constexpr std::ptrdiff_t width = kPanelWidth<T>, used = kGradientColumns<T>;
-  const std::ptrdiff_t row_bytes = larger(1, smaller(kGradientDepth, x.rows)) * kPanelBytes;
-  const std::ptrdiff_t near_bytes = caches().second.share();
-  const std::ptrdiff_t across = larger(1, near_bytes / kShareOfDz / row_bytes) * width,
-                       down = larger(1, near_bytes / kShareOfX / row_bytes) * used;
-  divide_product<T>(dw.rows, dw.cols, x.rows, [&](const Rectangle<T>& r) {
-    for (std::ptrdiff_t begin = 0; begin == 0 || begin < x.rows; begin += kGradientDepth) {
-      const std::ptrdiff_t rows = smaller(kGradientDepth, x.rows - begin);
-      for (std::ptrdiff_t column = r.columns.begin; column < r.columns.end; column += across) {
-        const std::ptrdiff_t columns = smaller(r.columns.end - column, across), panels = ceil_div(columns, width);
-        const Panels<T> right = pack_columns(dz, begin, rows, column, column + columns, Scratch::packed_b);
-        for (std::ptrdiff_t panel = 0; db != nullptr && r.rows.begin == 0 && panel < panels; ++panel)
-          add_column_sums<T>(right, panel, begin > 0, db + column + panel * width);
-        for (std::ptrdiff_t in = r.rows.begin; in < r.rows.end; in += down) {
-          const std::ptrdiff_t in_end = smaller(r.rows.end, in + down);
-          const Panels<T> left = pack_columns(x, begin, rows, in, in_end, Scratch::packed_a, used);
-          // A panel of dz stays in the nearest cache while the panels of x follow each other.
-          for (std::ptrdiff_t panel = 0; panel < panels; ++panel) {
-            for (std::ptrdiff_t i = in; i < in_end; i += used) {
-              T* to = dw.data + i * dw.stride + column;
-              panel_gradient<T>({.x = {left.data + (i - in) / used * left.panel_stride, rows, smaller(used, in_end - i),
-                                       left.panel_stride, width},
-                                 .dz = right,
-                                 .dw = as_panels(Matrix<T>{to, smaller(used, in_end - i), columns, dw.stride}),
-                                 .rows = {0, rows},
-                                 .x_panels = {0, 1},
-                                 .panels = {panel, panel + 1},
-                                 .end = begin == 0 ? GradientEnd::store : GradientEnd::add});
-            }
-          }
-        }
-      }
-    }
   });
 }
 

@@ -52,12 +52,14 @@ class Prefetching {
 
   template <class T>
   [[gnu::always_inline]] void give(PanelTile<T>& t) {
+    if (byte_ >= next_.bytes) {  // nothing is left
+      t.ahead = static_cast<const char*>(next_.data);
+      t.ahead_step = 0;
+      return;
+    }
     t.ahead = static_cast<const char*>(next_.data) + row_ * next_.row_bytes + byte_;
     t.ahead_step = next_.row_bytes;
-    if (byte_ >= next_.bytes) {  // nothing is left
-      t.ahead_step = 0;
-      t.ahead = static_cast<const char*>(next_.data);
-    } else if ((row_ += kRowsPrefetched) >= next_.rows) {
+    if ((row_ += kRowsPrefetched) >= next_.rows) {
       row_ = 0;
       byte_ += bytes_;
     }
@@ -87,6 +89,15 @@ template <class T>
   return ceil_div(segments, ceil_div(segments, most));
 }
 
+// Prefetches rows of a panel, to be written.
+template <class T>
+[[gnu::always_inline]] inline void prefetch_rows(const T* row, std::ptrdiff_t stride, std::ptrdiff_t rows) {
+  for (; rows > 0; --rows, row += stride) {
+    __builtin_prefetch(row, 1);
+    __builtin_prefetch(row + kLineElements<T>, 1);
+  }
+}
+
 template <class T>
 void panel_product(const PanelProduct<T>& p) {
   const std::ptrdiff_t depth = p.a.cols;
@@ -102,6 +113,7 @@ void panel_product(const PanelProduct<T>& p) {
   t.floor = p.floor;
   Prefetching ahead({}, 1);
   bool given = false;
+  const bool apart = t.c_row != kPanelWidth<T>;  // rows of C may lie in a page each
   const auto segment_of_b = [&](std::ptrdiff_t panel, std::ptrdiff_t segment) {
     return p.b.data + panel * p.b.panel_stride + (segment - p.data_segment) * kSegment * p.b.row_stride;
   };
@@ -124,10 +136,15 @@ void panel_product(const PanelProduct<T>& p) {
     else if (!given)
       ahead = Prefetching(p.next, low);
     given = true;
+    // Afterwards they lie in the second-level cache at least, which is near enough for all but the fastest units.
+    const bool fetch_c = apart && (kVectorRegisters == 32 || s == p.segments.begin);
+    const PanelTileKernel<T>(*const kernels)[4] = kPanelTiles<T>.plain + low - 1;
+    const int place = log2_of(vectors);
     for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
       const std::ptrdiff_t height = tile < taller ? low + 1 : low;
       ahead.give(t);
-      kPanelTiles<T>.plain[height - 1][log2_of(vectors)](t);
+      if (fetch_c) prefetch_rows(t.c, t.c_row, height);
+      kernels[height - low][place](t);
       t.a += height * t.a_row;
       t.c += height * t.c_row;
     }
@@ -153,14 +170,6 @@ void panel_product(const PanelProduct<T>& p) {
                         });
     }
   }
-}
-
-// Prefetches rows of at most a panel's width, to be written.
-template <class T>
-[[gnu::always_inline]] inline void prefetch_rows(const T* first, std::ptrdiff_t stride, std::ptrdiff_t rows,
-                                                 std::ptrdiff_t cols) {
-  for (std::ptrdiff_t i = 0; i < rows; ++i)
-    for (std::ptrdiff_t j = 0; j < cols; j += kLineElements<T>) __builtin_prefetch(first + i * stride + j, 1);
 }
 
 template <class T>
@@ -199,7 +208,7 @@ void panel_gradient(const PanelGradient<T>& p) {
                               Prefetching(contiguous(next, height * width, height), height).give(t);
                             } else {
                               t.ahead = reinterpret_cast<const char*>(next);
-                              prefetch_rows(next, t.c_row, height, columns);
+                              prefetch_rows(next, t.c_row, height);
                             }
                             kPanelTiles<T>.transposed[height - 1][log2_of(vectors)](t);
                             t.a += height;
@@ -236,22 +245,26 @@ void panel_column_sums(Panels<const T> dz, Range rows, std::ptrdiff_t panel, T* 
 template <class T>
 void panel_transpose(const PanelTranspose<T>& p) {
   constexpr std::ptrdiff_t lanes = kLanes<T>, width = kPanelWidth<T>;
+  const std::ptrdiff_t from_row = p.from.row_stride, to_row = p.to.row_stride;
   for (std::ptrdiff_t c = p.columns.begin; c < p.columns.end; c += lanes) {
     const std::ptrdiff_t columns = smaller(lanes, p.columns.end - c);
-    for (std::ptrdiff_t r = p.rows.begin; r < p.rows.end; r += lanes) {
+    const T* from = p.from.data + c / width * p.from.panel_stride + c % width + p.rows.begin * from_row;
+    for (std::ptrdiff_t r = p.rows.begin; r < p.rows.end; r += lanes, from += lanes * from_row) {
       const std::ptrdiff_t rows = smaller(lanes, p.rows.end - r);
-      const T* from = p.from.data + c / width * p.from.panel_stride + r * p.from.row_stride + c % width;
-      T* to = p.to.data + r / width * p.to.panel_stride + c * p.to.row_stride + r % width;
+      T* to = p.to.data + panel_of(r, width) * p.to.panel_stride + c * to_row + r % width;
+      keep(from);
       Vec<T> block[lanes];
+      if (rows == lanes && columns == lanes) {
 #pragma GCC unroll 16
-      for (std::ptrdiff_t i = 0; i < lanes; ++i)
-        block[i] = i < rows ? load_lanes(from + i * p.from.row_stride, columns, T(0)) : Vec<T>{};
-      transpose<T>(block);
-      if (columns == lanes) {
+        for (std::ptrdiff_t i = 0; i < lanes; ++i) block[i] = load(from + i * from_row);
+        transpose<T>(block);
 #pragma GCC unroll 16
-        for (std::ptrdiff_t i = 0; i < lanes; ++i) store(to + i * p.to.row_stride, block[i]);
+        for (std::ptrdiff_t i = 0; i < lanes; ++i) store(to + i * to_row, block[i]);
       } else {
-        for (std::ptrdiff_t i = 0; i < columns; ++i) store(to + i * p.to.row_stride, block[i]);
+        for (std::ptrdiff_t i = 0; i < lanes; ++i)
+          block[i] = i < rows ? Vec<T>(load_lanes(from + i * from_row, columns, T(0))) : Vec<T>{};
+        transpose<T>(block);
+        for (std::ptrdiff_t i = 0; i < columns; ++i) store(to + i * to_row, block[i]);
       }
     }
   }

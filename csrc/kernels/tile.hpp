@@ -74,6 +74,11 @@ template <class T>
   __asm__("" : "+r"(pointer));
 }
 
+// The panel that a column lies in. Columns are not negative, which makes the division a shift.
+[[gnu::always_inline]] constexpr std::ptrdiff_t panel_of(std::ptrdiff_t column, std::ptrdiff_t width) {
+  return static_cast<std::ptrdiff_t>(static_cast<std::size_t>(column) / static_cast<std::size_t>(width));
+}
+
 // Adds the products for `Steps` values of k to the sums; left(i, u) and right(v, u) are the operands for the u-th of
 // them. It keeps the operand that needs fewer registers.
 template <class T, int R, int V, int Steps, class Left, class Right>
@@ -135,7 +140,7 @@ template <class T, int R, int V, bool Transposed>
   const auto left = [&](int i, int u) { return broadcast<T>(a[i * across + u * along]); };
   const auto right = [&](int v, int u) { return load(b + u * width + v * kLanes<T>); };
   // The range of k begins with a panel of A, where k runs along it.
-  const T* first = Transposed ? t.a + t.k_begin * width : t.a + t.k_begin / width * t.a_panel;
+  const T* first = Transposed ? t.a + t.k_begin * width : t.a + panel_of(t.k_begin, width) * t.a_panel;
   const std::ptrdiff_t most = Transposed ? t.k_end - t.k_begin : width;
   for (std::ptrdiff_t rest = t.k_end - t.k_begin; rest > 0; rest -= most, first += t.a_panel) {
     const std::ptrdiff_t count = smaller(rest, most);
@@ -178,7 +183,7 @@ template <class T, int R, int V, bool Transposed>
 #pragma GCC unroll 8
   for (int s = 0; s < span; ++s) b[s] = t.b + s * t.b_panel + t.k_begin * b_row;
   const auto place = [&](int v) { return b[v * lanes / width] + v * lanes % width; };
-  const T* first = Transposed ? t.a + t.k_begin * a_row : t.a + t.k_begin / width * t.a_panel;
+  const T* first = Transposed ? t.a + t.k_begin * a_row : t.a + panel_of(t.k_begin, width) * t.a_panel;
   const std::ptrdiff_t most = Transposed ? t.k_end - t.k_begin : width;
   for (std::ptrdiff_t rest = t.k_end - t.k_begin; rest > 0; rest -= most, first += t.a_panel) {
 #pragma GCC unroll 16
@@ -222,7 +227,8 @@ void panel_tile(const PanelTile<T>& t) {
   // Finishes the sums. Each branch is taken once for the whole tile, not for every element.
   const std::ptrdiff_t last = t.cols - (V - 1) * lanes;
   const bool whole = last == lanes;
-  const std::ptrdiff_t c_row = t.c_row;  // a copy: the compiler must assume that a store changes t
+  const std::ptrdiff_t c_row = t.c_row, c_panel = t.c_panel;  // copies: the compiler must assume that a store changes t
+  T* const c_first = t.c;
   if (t.end == TileEnd::store) {
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
@@ -235,7 +241,7 @@ void panel_tile(const PanelTile<T>& t) {
     const Vec<T> factor = broadcast<T>(t.end == TileEnd::add ? T(1) : t.factor);
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
-      const T* c = t.c + place(v, t.c_panel);
+      const T* c = c_first + place(v, c_panel);
       if (v + 1 < V || whole) {
 #pragma GCC unroll 16
         for (int i = 0; i < R; ++i) sum[i][v] = fma(factor, sum[i][v], load(c + i * c_row));
@@ -254,7 +260,7 @@ void panel_tile(const PanelTile<T>& t) {
   }
 #pragma GCC unroll 16
   for (int v = 0; v < V; ++v) {
-    T* c = t.c + place(v, t.c_panel);
+    T* c = c_first + place(v, c_panel);
     if (v + 1 < V || whole) {
 #pragma GCC unroll 16
       for (int i = 0; i < R; ++i) store(c + i * c_row, sum[i][v]);
