@@ -96,7 +96,10 @@ template <class T>
 Panels<T> pack_transposed(const Matrix<const T>& m, T* memory) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
   const Panels<T> packed{memory, m.cols, m.rows, m.cols * width, width};
-  panel_transpose<T>({.from = as_panels(m), .to = packed, .rows = {0, m.rows}, .columns = {0, m.cols}});
+  // Panel by panel: its rows are read from end to end, and no more pages at a time than it has rows.
+  for (std::ptrdiff_t row = 0; row < m.rows; row += width)
+    panel_transpose<T>(
+        {.from = as_panels(m), .to = packed, .rows = {row, smaller(m.rows, row + width)}, .columns = {0, m.cols}});
   return packed;
 }
 
