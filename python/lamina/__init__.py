@@ -28,7 +28,7 @@ from lamina import (
     saving,
     utils,
 )
-from lamina._common import threadpoolctl
+from lamina._common import imports, threadpoolctl
 from lamina._common.names import absences
 from lamina._core import __version__ as __version__
 from lamina._engine.variable import Variable
@@ -43,6 +43,16 @@ from lamina.regularizers import Regularizer
 from lamina.runtime import get_num_threads, set_num_threads, show_config
 
 threadpoolctl.register()
+imports.install(
+    {
+        "initializers": initializers,
+        "layers": layers,
+        "models": models,
+        "optimizers": optimizers,
+        "saving": saving,
+        "utils": utils,
+    }
+)
 del interpreter, threadpoolctl
 
 __all__ = [

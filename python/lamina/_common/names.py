@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping
 from itertools import chain, count
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from lamina._common.checks import KindError
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 _uids: dict[str, count[int]] = {}
 
@@ -29,18 +31,30 @@ def _suggestion(name: str, choices: list[str], cutoff: float = 0.6) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def absences(module: str, namespace: Mapping[str, Any], absent: Mapping[str, str]) -> Callable[[str], Any]:
+# By module: Keras's names that it lacks, each with the reason or an alternative.
+_absent: dict[str, Mapping[str, str]] = {}
+
+
+def reason_for_absence(module: str, name: str) -> str | None:
+    """Return why a module lacks a name of Keras's, None if nothing is known about the name."""
+    return _absent.get(module, {}).get(name)
+
+
+def absences(module: str, namespace: MutableMapping[str, Any], absent: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a module's ``__getattr__``, whose AttributeError names an alternative to a missing Keras name.
 
     Parameters
     ----------
     module : str
         The module's name.
-    namespace : mapping
-        The module's globals; the message suggests the nearest name among them.
+    namespace : dict
+        The module's globals; the message suggests the nearest name among them. They get an empty ``__path__``: Python
+        then asks for a submodule of a missing name, and `lamina._common.imports` answers.
     absent : mapping
         Keras name that lamina lacks → explanation or alternative.
     """
+    _absent[module] = absent
+    namespace.setdefault("__path__", [])
 
     def __getattr__(name: str) -> Any:
         if name in absent:
@@ -51,6 +65,57 @@ def absences(module: str, namespace: Mapping[str, Any], absent: Mapping[str, str
         raise AttributeError(f"module {module!r} has no attribute {name!r}.{hint}")
 
     return __getattr__
+
+
+# Keras's names of arguments before version 2.3, and the present ones.
+_OLD_ARGUMENTS = {
+    "W_constraint": "kernel_constraint",
+    "W_regularizer": "kernel_regularizer",
+    "b_constraint": "bias_constraint",
+    "b_regularizer": "bias_regularizer",
+    "bias": "use_bias",
+    "init": "kernel_initializer",
+    "lr": "learning_rate",
+    "nb_epoch": "epochs",
+    "nb_val_samples": "validation_steps",
+    "output_dim": "units",
+    "p": "rate",
+    "period": "save_freq",
+    "samples_per_epoch": "steps_per_epoch",
+    "sigma": "stddev",
+}
+
+
+def unknown_argument(who: str, name: str) -> TypeError:
+    """Return the error for an argument that does not exist; it says what an argument of older Keras is called now."""
+    now = _OLD_ARGUMENTS.get(name)
+    hint = "" if now is None else f" Keras calls it {now!r} now."
+    return TypeError(f"{who}: unknown argument {name!r}.{hint}")
+
+
+def with_present_names(method: F) -> F:
+    """Return a method that raises `unknown_argument` for names of arguments of older Keras."""
+
+    @functools.wraps(method)
+    def checked(self: Any, *values: Any, **named: Any) -> Any:
+        for name in _OLD_ARGUMENTS.keys() & named.keys():
+            raise unknown_argument(f"{type(self).__name__}.{method.__name__}", name)
+        return method(self, *values, **named)
+
+    return cast(F, checked)
+
+
+class Former:
+    """A method of older Keras: reading it raises AttributeError, with what there is instead."""
+
+    def __init__(self, instead: str) -> None:
+        self._instead = instead
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> NoReturn:
+        raise AttributeError(f"{owner.__name__} has no {self._name!r}: {self._instead}.")
 
 
 def redefines(kind: type, method: str, reference: str) -> bool:

@@ -23,7 +23,7 @@ from lamina._common.checks import (
     text,
 )
 from lamina._common.locks import Once
-from lamina._common.names import redefines, snake_case, unique, unique_name
+from lamina._common.names import redefines, snake_case, unique, unique_name, unknown_argument
 from lamina._common.warn import warn
 from lamina._data.arrays import batch_array, converted, float_array, index_array, real_array
 from lamina._engine.host import Functions, Pass
@@ -101,7 +101,7 @@ class Layer:
     ) -> None:
         kind = type(self).__name__
         if unknown:
-            raise TypeError(f"{kind}: unknown argument {sorted(unknown)[0]!r}.")
+            raise unknown_argument(kind, sorted(unknown)[0])
         if name is not None:
             name = text(kind, "name", name)
         self._name = name if name is not None else unique_name(snake_case(kind))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from lamina._common.checks import choice, flag, integer, mapping
+from lamina._common.names import Former, with_present_names
 from lamina._common.objects import restored
 from lamina._common.warn import warn
 from lamina.callbacks import Callback, History
@@ -133,6 +134,13 @@ class Model(BaseModel):
                 raise ValueError(f"{who}: config must hold arguments of compile; {name!r} is none.")
         self.compile(**found)
 
+    fit_generator = Former("fit reads generators too")
+    evaluate_generator = Former("evaluate reads generators too")
+    predict_generator = Former("predict reads generators too")
+    predict_classes = Former("predict(x).argmax(axis=-1) gives classes, predict(x) > 0.5 those of a single sigmoid")
+    predict_proba = Former("predict returns probabilities where the last activation is softmax or sigmoid")
+
+    @with_present_names
     def fit(
         self,
         x: Any = None,

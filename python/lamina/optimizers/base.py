@@ -17,7 +17,7 @@ from lamina._common.arguments import Argument, optional
 from lamina._common.checks import KindError, flag, integer, listed, number, short, store_arrays, stored_arrays, text
 from lamina._common.counts import Count, Steps
 from lamina._common.interrupts import interrupts_later
-from lamina._common.names import redefines, snake_case, unique_name
+from lamina._common.names import redefines, snake_case, unique_name, unknown_argument
 from lamina._common.objects import Configurable
 from lamina._common.warn import warn
 from lamina._data.arrays import converted, real_array
@@ -104,7 +104,7 @@ class Optimizer(Configurable):
         if older.pop("decay", None):
             warn(f"{who}: decay is no longer an argument, and ignored; use a schedule.")
         if older:
-            raise TypeError(f"{who}: unknown argument {sorted(older)[0]!r}.")
+            raise unknown_argument(who, sorted(older)[0])
         self.name = name if name is not None else unique_name(snake_case(who))
         self._learning_rate: Any = 0.0
         self.learning_rate = learning_rate
