@@ -65,7 +65,11 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
 * `AUC` and related metrics compare scores outside of [0, 1] as they are; Keras puts them into the nearest bucket.
 * At a point with two one-sided derivatives, lamina uses the value of TensorFlow and PyTorch (0 for |w| and ReLU at
   0).
-* Files are safetensors; the suffixes of Keras's formats raise.
+* Files of every format are read and written without Keras: `.safetensors` holds everything a model is; `.keras`,
+  `.h5`, `.hdf5` and `.weights.h5` are Keras's (h5py, extra `keras`). Keras ignores what it has no place for (the
+  counters on which shuffles and noise depend); layers, losses and settings that it lacks are refused when such a
+  file is written. `save_weights` writes no state of the optimizer. On JAX, Keras 3.15 forgets the optimizer's
+  state in `.h5` files, its own too.
 * Ignored rows (`ignore_class`) may contain NaN. Activations pass NaN on, also those that clip.
 * The values in a `History` and the results of metrics are Python floats, accumulated in float64.
 * A NaN is never the best value: `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` count it as worse than any

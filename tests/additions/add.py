@@ -380,12 +380,10 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
             "        return ModelState(json.loads(held['config'].tobytes()), weights, TrainingState(), {})\n"
         ),
         "python/lamina/_files/formats.py": [
-            ("from lamina._files import native\n", "from lamina._files import archive, native\n"),
-            ("{native.SUFFIX: Format(native.write_model, native.read_model)}",
-             "{\n"
+            ("from lamina._files import keras_legacy", "from lamina._files import archive, keras_legacy"),
+            ("    native.SUFFIX: Format(native.write_model, native.read_model),\n",
              "    native.SUFFIX: Format(native.write_model, native.read_model),\n"
-             "    archive.SUFFIX: Format(archive.write_model, archive.read_model),\n"
-             "}"),
+             "    archive.SUFFIX: Format(archive.write_model, archive.read_model),\n"),
         ],
     },
 }  # fmt: skip

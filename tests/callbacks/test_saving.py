@@ -27,7 +27,11 @@ def test_checkpoints(tmp_path, rng):
     other.load_weights(tmp_path / "bare.safetensors")
     np.testing.assert_array_equal(other.get_weights()[0], spy.weights[2][0])
     with pytest.raises(ValueError, match=r"must end in '.safetensors'"):
-        callbacks.ModelCheckpoint("best.keras")
+        callbacks.ModelCheckpoint("best.pth")
+    with pytest.raises(ValueError, match="are files of weights"):
+        callbacks.ModelCheckpoint("best.weights.h5")
+    with pytest.raises(ValueError, match=r"must end in .* got 'best.keras'"):
+        callbacks.ModelCheckpoint("best.keras", save_weights_only=True)
 
 
 def test_a_restored_run_repeats_an_uninterrupted_one(tmp_path, rng):

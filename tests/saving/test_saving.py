@@ -8,12 +8,12 @@ from helpers import CLASSES, trained
 import lamina
 
 
-@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.weights.h5", "m", "m.npz"])
+@pytest.mark.parametrize("name", ["m.weights.h5", "m", "m.npz", "m.keras.zip"])
 def test_other_suffixes_raise_and_write_nothing(name, tmp_path):
-    with pytest.raises(ValueError, match=r"must end in '\.safetensors'"):
+    with pytest.raises(ValueError, match=r"must end in '\.safetensors'|are files of weights"):
         trained().save(tmp_path / name)
     assert os.listdir(tmp_path) == []
-    with pytest.raises(ValueError, match=r"must end in '\.safetensors'"):
+    with pytest.raises(ValueError, match=r"must end in '\.safetensors'|are files of weights"):
         lamina.models.load_model(tmp_path / name)
 
 

@@ -1,4 +1,4 @@
-"""The formats of files that hold a model, by the suffix of the file's name."""
+"""The formats of files that hold a model, or its weights alone, by the suffix of the file's name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lamina._files import native
-from lamina._files.paths import check_path
-from lamina._files.state import ModelState
+import numpy.typing as npt
 
-__all__ = ["FORMATS", "Format", "format_of"]
+from lamina._files import keras_legacy, keras_store, keras_zip, native
+from lamina._files.paths import check_path
+from lamina._files.state import Finder, ModelState, Tensors
+
+__all__ = ["FORMATS", "WEIGHT_FORMATS", "Format", "WeightFormat", "format_of", "weight_format_of"]
+
+Array = npt.NDArray[Any]
+
+
+def _always(who: str) -> None:
+    """Need nothing that may be missing."""
 
 
 class Format(NamedTuple):
@@ -22,16 +30,72 @@ class Format(NamedTuple):
         Called with the beginning of messages, the path and the model.
     read : callable
         Called with the beginning of messages and the path; returns the model, or raises ValueError.
+    check : callable
+        Called with the beginning of messages; raises if a library is missing.
     """
 
     write: Callable[[str, Path, ModelState], None]
     read: Callable[[str, Path], ModelState]
+    check: Callable[[str], Any] = _always
 
 
-FORMATS: dict[str, Format] = {native.SUFFIX: Format(native.write_model, native.read_model)}
+class WeightFormat(NamedTuple):
+    """How parameters alone are written to a file, and read.
+
+    Attributes
+    ----------
+    write : callable
+        Called with the beginning of messages, the path, the parameters by their paths, and by layers. None for files
+        of models, whose parameters can be read alone.
+    read : callable
+        Called with the beginning of messages and the path; returns the parameters in order, a whole model, or what
+        finds them. Raises ValueError.
+    check : callable
+        As that of `Format`.
+    """
+
+    write: Callable[[str, Path, dict[str, Array], Tensors], None] | None
+    read: Callable[[str, Path], list[Array] | ModelState | Finder]
+    check: Callable[[str], Any] = _always
+
+
+# Longer suffixes come first: a name ends in `.weights.h5` and in `.h5`.
+FORMATS: dict[str, Format] = {
+    native.SUFFIX: Format(native.write_model, native.read_model),
+    keras_zip.SUFFIX: Format(keras_zip.write_model, keras_zip.read_model, keras_zip.check),
+    **dict.fromkeys(
+        keras_legacy.SUFFIXES, Format(keras_legacy.write_model, keras_legacy.read_model, keras_legacy.check)
+    ),
+}
+WEIGHT_FORMATS: dict[str, WeightFormat] = {
+    native.SUFFIX: WeightFormat(native.write_weights, native.read_weights),
+    keras_store.SUFFIX: WeightFormat(keras_store.write_weights, keras_store.read_weights, keras_store.check),
+    **dict.fromkeys(
+        keras_legacy.SUFFIXES, WeightFormat(keras_legacy.write_weights, keras_legacy.read_weights, keras_legacy.check)
+    ),
+    keras_zip.SUFFIX: WeightFormat(None, keras_zip.read_model, keras_zip.check),
+}
 
 
 def format_of(who: str, filepath: Any, overwrite: Any = True) -> tuple[Path, Format]:
-    """Return a checked path and the format that its suffix names; arguments as of `check_path`."""
+    """Return a checked path and the format of models that its suffix names; arguments as of `check_path`."""
     path = check_path(who, filepath, FORMATS, overwrite)
-    return path, next(found for suffix, found in FORMATS.items() if path.name.endswith(suffix))
+    if path.name.endswith(keras_store.SUFFIX):
+        raise ValueError(f"{who}: names that end in '{keras_store.SUFFIX}' are files of weights; got {path.name!r}.")
+    return path, _found(who, path, FORMATS)
+
+
+def weight_format_of(who: str, filepath: Any, overwrite: Any = True, writes: bool = False) -> tuple[Path, WeightFormat]:
+    """Return a checked path and the format of weights that its suffix names; arguments as of `check_path`.
+
+    With `writes` it is one that weights can be written in.
+    """
+    known = {suffix: found for suffix, found in WEIGHT_FORMATS.items() if found.write is not None or not writes}
+    path = check_path(who, filepath, known, overwrite)
+    return path, _found(who, path, known)
+
+
+def _found(who: str, path: Path, formats: dict[str, Any]) -> Any:
+    form = next(found for suffix, found in formats.items() if path.name.endswith(suffix))
+    form.check(who)
+    return form

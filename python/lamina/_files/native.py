@@ -18,7 +18,15 @@ from lamina import _core
 from lamina._common.checks import integer, number
 from lamina._files.paths import require_file
 from lamina._files.safetensors import read_tensors, write_tensors
-from lamina._files.state import BackupState, ModelState, TrainingState, damaged_where_wrong
+from lamina._files.state import (
+    BackupState,
+    ModelState,
+    Tensors,
+    TrainingState,
+    checked_state,
+    checked_states,
+    damaged_where_wrong,
+)
 
 __all__ = [
     "SUFFIX", "read_backup", "read_model", "read_weights", "write_backup", "write_model", "write_weights",
@@ -71,7 +79,7 @@ def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelSt
         config=settings["model"],
         weights={name.removeprefix("weights/"): array for name, array in tensors.items() if name[0] == "w"},
         training=training,
-        layer_states={str(name): _checked(own) for name, own in dict(settings.get("layers", {})).items()},
+        layer_states=checked_states(settings.get("layers", {})),
         compile_config=settings["compiled"],
         slots={name.removeprefix("optimizer/"): array for name, array in tensors.items() if name[0] == "o"},
     )
@@ -81,15 +89,10 @@ def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelSt
     return state._replace(training=training._replace(batches=batches), without_decay=settings["without_decay"])
 
 
-def _checked(state: Any) -> dict[str, int]:
-    """Return a layer's state (`lamina.layers.inner.whole_state`); raise if it holds other values than ints >= 0."""
-    return {str(name): integer("file", str(name), value, 0, most=2**64 - 1) for name, value in dict(state).items()}
-
-
-def write_weights(who: str, path: Path, weights: dict[str, Array]) -> None:
+def write_weights(who: str, path: Path, weights: dict[str, Array], tensors: Tensors) -> None:
     """Write only the parameters, by the path of the variable; the metadata hold their order."""
-    tensors = {f"weights/{name}": array for name, array in weights.items()}
-    write_tensors(who, path, tensors, {"lamina weights": json.dumps(list(tensors))})
+    named = {f"weights/{name}": array for name, array in weights.items()}
+    write_tensors(who, path, named, {"lamina weights": json.dumps(list(named))})
 
 
 def read_weights(who: str, path: Path) -> list[Array] | ModelState:
@@ -146,7 +149,7 @@ def read_backup(who: str, path: Path, slot_names: tuple[str, ...], weights: int)
                 batches=counter("batches"), shuffles=counter("shuffles"), draws=counter("draws"), epoch=counter("epoch")
             ),
             seed=integer("file", "seed", settings["seed"], -(2**63)),
-            layer_states=[_checked(own) for own in settings["layers"]],
+            layer_states=[checked_state(own) for own in settings["layers"]],
         )
 
 

@@ -25,8 +25,7 @@ def check_path(who: str, filepath: Any, suffixes: Collection[str], overwrite: An
     path = checked_path(who, "filepath", filepath)
     if not path.name.endswith(tuple(suffixes)):
         wanted = " or ".join(f"'{suffix}'" for suffix in suffixes)
-        hint = " Keras's own formats are not written or read yet." if path.suffix in (".keras", ".h5") else ""
-        raise ValueError(f"{who}: the file name must end in {wanted}; got {path.name!r}.{hint}")
+        raise ValueError(f"{who}: the file name must end in {wanted}; got {path.name!r}.")
     if not flag(who, "overwrite", overwrite) and os.path.lexists(path):
         raise ValueError(f"{who}: {path} must not exist where overwrite is False; it does.")
     return path

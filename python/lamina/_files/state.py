@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-__all__ = ["BackupState", "ModelState", "TrainingState", "damaged_where_wrong"]
+from lamina._common.checks import integer
+
+__all__ = [
+    "BackupState", "Finder", "ModelState", "Tensors", "TrainingState", "checked_state", "checked_states",
+    "damaged_where_wrong",
+]  # fmt: skip
 
 Array = npt.NDArray[Any]
 
@@ -40,6 +45,37 @@ class TrainingState(NamedTuple):
     metrics: list[dict[str, Any]] = []  # noqa: RUF012  (never changed)
 
 
+class Tensors(NamedTuple):
+    """The variables of a layer, or a model with the layers in it.
+
+    Attributes
+    ----------
+    name, kind : str
+        Its name and that of its class.
+    arrays : dict of str to ndarray
+        By the variable's name: those of a layer, in its order.
+    trained : list of bool
+        Whether each of them is trained.
+    layers : list of Tensors or None
+        Those of a model; None for a layer.
+    """
+
+    name: str
+    kind: str
+    arrays: dict[str, Array]
+    trained: list[bool]
+    layers: list[Tensors] | None = None
+
+    def in_order(self) -> list[Array]:
+        """Return the arrays of all layers in order."""
+        return [*self.arrays.values(), *(array for layer in self.layers or [] for array in layer.in_order())]
+
+
+# Finds the values of a model's variables in a file, whose layers may have other names: called with the variables as
+# they are; returns values in the same order.
+Finder = Callable[[Tensors], list[Array]]
+
+
 class ModelState(NamedTuple):
     """A model as a value.
 
@@ -59,6 +95,12 @@ class ModelState(NamedTuple):
         `Optimizer.without_decay`.
     slots : dict of str to ndarray
         The optimizer's state, by ``<slot>/<variable path>``.
+    tensors : Tensors or None
+        The weights by layers; None for what was read from a file.
+    optimizer : list of (str, ndarray)
+        Names and values of `Optimizer.variables`.
+    find : callable or None
+        In place of `weights` where the file's format is Keras's.
     """
 
     config: dict[str, Any]
@@ -68,6 +110,9 @@ class ModelState(NamedTuple):
     compile_config: dict[str, Any] | None = None
     without_decay: Any = None
     slots: dict[str, Array] = {}  # noqa: RUF012  (never changed)
+    tensors: Tensors | None = None
+    optimizer: list[tuple[str, Array]] = []  # noqa: RUF012  (never changed)
+    find: Finder | None = None
 
 
 class BackupState(NamedTuple):
@@ -96,6 +141,16 @@ class BackupState(NamedTuple):
     training: TrainingState
     seed: int
     layer_states: list[dict[str, int]]
+
+
+def checked_state(state: Any) -> dict[str, int]:
+    """Return a layer's state (`lamina.layers.inner.whole_state`); raise if it holds other values than ints >= 0."""
+    return {str(name): integer("file", str(name), value, 0, most=2**64 - 1) for name, value in dict(state).items()}
+
+
+def checked_states(states: Any) -> dict[str, dict[str, int]]:
+    """Return the states of layers by their names, each checked."""
+    return {str(name): checked_state(own) for name, own in dict(states).items()}
 
 
 # Exceptions that reading a damaged or foreign file may raise. A MemoryError does not mean that the file is damaged.

@@ -44,8 +44,8 @@ def replace_file(who: str, path: Path) -> Iterator[BinaryIO]:
     try:
         with interrupts_later():
             mode = 0o666 if before is None else 0o600  # the process's umask restricts a new file further
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            file = os.fdopen(handle, "wb")
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            file = os.fdopen(handle, "w+b")
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file

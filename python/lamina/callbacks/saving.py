@@ -8,7 +8,7 @@ from typing import Any
 from lamina._common.arguments import Argument, one_of
 from lamina._common.checks import flag, integer, number
 from lamina._common.paths import path, writable_folder
-from lamina._files.formats import FORMATS
+from lamina._files.formats import FORMATS, WEIGHT_FORMATS, format_of, weight_format_of
 from lamina._files.native import SUFFIX
 from lamina._files.paths import check_path
 from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
@@ -33,7 +33,7 @@ class _Counter:
 
 
 def _pattern(who: str, name: str, value: Any) -> str:
-    return str(check_path(who, value, FORMATS))
+    return str(check_path(who, value, {**FORMATS, **WEIGHT_FORMATS}))
 
 
 class ModelCheckpoint(Monitor):
@@ -42,8 +42,8 @@ class ModelCheckpoint(Monitor):
     Parameters
     ----------
     filepath : str or Path
-        Ends in ``.safetensors``; may contain ``{epoch}``, ``{batch}`` and values of the logs such as
-        ``{val_loss:.2f}``.
+        A name that `Sequential.save` takes, or with `save_weights_only` one that `Sequential.save_weights` takes; may
+        contain ``{epoch}``, ``{batch}`` and values of the logs such as ``{val_loss:.2f}``.
     monitor : str
     verbose : {0, 1}
     save_best_only : bool
@@ -83,6 +83,14 @@ class ModelCheckpoint(Monitor):
         if initial_value_threshold is not None:
             self.best = number(who, "initial_value_threshold", initial_value_threshold)
         self._epoch = 0
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Raise if `filepath` is no name of a file of its kind, or a library that writes such files is missing."""
+        if self.save_weights_only:
+            weight_format_of("ModelCheckpoint", self.filepath, writes=True)
+        else:
+            format_of("ModelCheckpoint", self.filepath)
 
     @property
     def save_freq(self) -> Any:
@@ -136,7 +144,7 @@ class ModelCheckpoint(Monitor):
         who = "ModelCheckpoint"
         try:
             logs = type(logs)(logs, epoch=epoch + 1, batch=(batch or 0) + 1)
-            return check_path(who, self.filepath.format_map(logs), FORMATS)
+            return check_path(who, self.filepath.format_map(logs), {**FORMATS, **WEIGHT_FORMATS})
         except KeyError as error:
             raise ValueError(
                 f"{who}: filepath must name values of the logs, 'epoch' or 'batch'; got {error}. There are "
@@ -149,6 +157,7 @@ class ModelCheckpoint(Monitor):
 
     def check(self) -> None:
         """Raise if the model cannot be saved, `filepath` is no pattern, or it is unknown what is better."""
+        self.check_together()
         model = self.required_model()
         if self.save_best_only:
             super().check()

@@ -18,22 +18,16 @@ from lamina._common.objects import OfFunction, deserialize_keras_object, name_of
 from lamina._common.registry import is_public
 from lamina._common.warn import warn
 from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
-from lamina._files.formats import format_of
-from lamina._files.native import (
-    SUFFIX,
-    read_backup,
-    read_weights,
-    write_backup,
-    write_weights,
-)
-from lamina._files.paths import check_path
-from lamina._files.state import BackupState, ModelState, damaged_where_wrong
+from lamina._files.formats import format_of, weight_format_of
+from lamina._files.native import read_backup, write_backup
+from lamina._files.state import BackupState, Finder, ModelState, damaged_where_wrong
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
 from lamina.layers.inner import rules_of, take_whole_state, whole_state
 from lamina.layers.stored import Stored, loading
 from lamina.metrics import MeanMetricWrapper
 from lamina.models.model import Model
+from lamina.models.tensors import found_values, tensors_of
 from lamina.optimizers import Optimizer
 
 __all__ = [
@@ -56,9 +50,11 @@ def model_state(model: Model) -> ModelState:
     """Return the state of a model at one moment, between two steps of training."""
     stack, executor = model.stack, model.executor
     with one_moment(stack.weights):
+        weights = {variable.path: variable.numpy() for variable in stack.weights}
         state = ModelState(
             config=serialize(model),
-            weights={variable.path: variable.numpy() for variable in stack.weights},
+            weights=weights,
+            tensors=tensors_of(model, weights),
             training=executor.state(metrics=False),
             layer_states={layer.name: own for layer in stack.layers if (own := whole_state(layer))},
         )
@@ -69,6 +65,7 @@ def model_state(model: Model) -> ModelState:
             compile_config=compiled.config(),
             without_decay=compiled.optimizer.without_decay,
             slots=compiled.optimizer.slot_arrays(stack.weights),
+            optimizer=[(variable.path, variable.numpy()) for variable in compiled.optimizer.variables],
         )
 
 
@@ -82,20 +79,39 @@ def load_model(filepath: Any, compile: bool) -> Model:
 
 def model_from(state: ModelState, compile: bool = True) -> Model:
     """Return a model made from a state; with `compile` it is compiled, too, if the state holds that."""
+    return _from_keras(state, state.find, compile) if state.find is not None else _from_native(state, compile)
+
+
+def _model_of(config: dict[str, Any]) -> Model:
+    model: Any = LAYERS.get(config, "models", "layer")
+    if not isinstance(model, Model):
+        raise ValueError("it holds a layer instead of a model")
+    return model
+
+
+def _take_states(model: Model, state: ModelState) -> None:
+    for layer in model.stack.layers:
+        take_whole_state(layer, state.layer_states.get(layer.name, {}))
+
+
+def _compile(model: Model, how: dict[str, Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # compiling the saved model has warned already
+        model.compile(**how)
+
+
+def _from_native(state: ModelState, compile: bool) -> Model:
     stored, before = Stored(state.config["config"], state.weights), loading.get()
     try:  # set inside `try`: Ctrl-C may come right after it
         loading.set(stored)
-        model: Any = LAYERS.get(state.config, "models", "layer")
+        model = _model_of(state.config)
     finally:
         loading.set(before)
-    if not isinstance(model, Model):
-        raise ValueError("it holds a layer instead of a model")
     for layer in model.stack.layers:
         layer.stored = None
     _take_the_rest(model, stored)
     weights = model.stack.weights
-    for layer in model.stack.layers:
-        take_whole_state(layer, state.layer_states.get(layer.name, {}))
+    _take_states(model, state)
     foreign = set(state.weights) - {variable.path for variable in weights}
     if state.compile_config is not None:
         how = {name: deserialize_keras_object(value) for name, value in state.compile_config.items()}
@@ -104,15 +120,47 @@ def model_from(state: ModelState, compile: bool = True) -> Model:
         optimizer.load_slot_arrays(state.slots, weights)
         foreign |= set(state.slots) ^ set(optimizer.slot_arrays(weights))
         if compile:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # compiling the saved model has warned already
-                model.compile(**how)
+            _compile(model, how)
     else:
         foreign |= set(state.slots)
     if foreign:
         raise ValueError(f"it holds tensors that belong to nothing: {sorted(foreign)[:3]}")
     model.executor.restore(state.training)
     return model
+
+
+def _from_keras(state: ModelState, find: Finder, compile: bool) -> Model:
+    model, training = _model_of(state.config), state.training
+    assign_all("its weights", model.stack.weights, found_values(model, find))
+    _take_states(model, state)
+    if compile and state.compile_config is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # compiling the saved model has warned already
+            model.compile_from_config(state.compile_config)
+        _continue_optimizer(model, state)
+        training = training._replace(batches=model.optimizer.batches)
+    model.executor.restore(training)
+    return model
+
+
+def _continue_optimizer(model: Model, state: ModelState) -> None:
+    """Give the optimizer the state that it had, if the file holds that."""
+    optimizer = model.optimizer
+    if state.without_decay is not None:
+        optimizer.without_decay = state.without_decay
+    if not state.optimizer:
+        return
+    optimizer.build(model.stack.trainable_weights)
+    if len(state.optimizer) == len(optimizer.variables):
+        rate = optimizer.rate_if_constant()
+        optimizer.set_weights([array for _, array in state.optimizer])
+        if rate is not None and np.float32(rate) == np.float32(optimizer.rate):  # the configuration has more digits
+            optimizer.learning_rate = rate
+    else:
+        warn(
+            f"load_model: the optimizer begins anew: the file holds {len(state.optimizer)} tensors of its state, and "
+            f"{type(optimizer).__name__} has {len(optimizer.variables)}."
+        )
 
 
 def _take_the_rest(model: Model, stored: Stored) -> None:
@@ -191,30 +239,32 @@ def _check_hooks(who: str, items: list[Any]) -> None:
 def save_weights(model: Model, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
     who = model.stack.who("save_weights")
-    path = check_path(who, filepath, [SUFFIX], overwrite)
+    path, form = weight_format_of(who, filepath, overwrite, writes=True)
     with one_moment(variables := model.stack.weights):
         weights = {variable.path: variable.numpy() for variable in variables}
-    write_weights(who, path, weights)
+    required(who, "a format", form.write)(who, path, weights, tensors_of(model, weights))
 
 
 def restore_weights(model: Model, filepath: Any, skip_mismatch: bool) -> None:
     """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
     who, variables = model.stack.who("load_weights"), model.stack.weights
-    path = check_path(who, filepath, [SUFFIX])
-    held = read_weights(who, path)
-    if isinstance(held, ModelState):
-        with damaged_where_wrong(who, path):
+    path, form = weight_format_of(who, filepath)
+    held = form.read(who, path)
+    with damaged_where_wrong(who, path):
+        if isinstance(held, ModelState) and held.find is None:
             held = [variable.numpy() for variable in model_from(held, compile=False).stack.weights]
+        find = held.find if isinstance(held, ModelState) else held if callable(held) else None
+        arrays = held if isinstance(held, list) else found_values(model, required(who, "values", find))
     if not skip_mismatch:
-        return assign_all(f"{who}: {path}", variables, held)
-    pairs = list(zip(variables, held, strict=False))
+        return assign_all(f"{who}: {path}", variables, arrays)
+    pairs = list(zip(variables, arrays, strict=False))
     fitting = [(variable, array) for variable, array in pairs if array.shape == variable.shape]
     assign_together([variable for variable, _ in fitting], [array for _, array in fitting])
     left_out = len(variables) - len(fitting)
-    if left_out or len(held) != len(variables):
+    if left_out or len(arrays) != len(variables):
         warn(
             f"{who}: {left_out} of {len(variables)} parameters were left as they are: {path} holds "
-            f"{len(held)}, and others have another shape there."
+            f"{len(arrays)}, and others have another shape there."
         )
     return None
 

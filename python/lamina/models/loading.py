@@ -15,14 +15,14 @@ __all__ = ["load_model", "save_model"]
 def load_model(
     filepath: Any, custom_objects: dict[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Sequential:
-    """Return the model that `Sequential.save` wrote.
+    """Return the model that `Sequential.save` wrote, lamina's or Keras's.
 
     Reading a file executes nothing.
 
     Parameters
     ----------
     filepath : str or Path
-        Ends in ``.safetensors``.
+        Ends in ``.safetensors``, ``.keras``, ``.h5`` or ``.hdf5``; all but the first need h5py (extra ``keras``).
     custom_objects : dict, optional
         Name → class or function, for user-defined ones that are not registered.
     compile : bool
@@ -35,7 +35,9 @@ def load_model(
     FileNotFoundError
         There is no such file.
     ValueError
-        The suffix is another one, or the file is damaged or not written by lamina.
+        The suffix is another one, or the file is damaged, or holds something that lamina lacks.
+    ImportError
+        The format is Keras's, and h5py is missing.
     """
     flag("load_model", "safe_mode", safe_mode)
     with custom_object_scope(custom_objects):

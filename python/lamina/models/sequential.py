@@ -366,7 +366,8 @@ class Sequential(Model):
         Parameters
         ----------
         filepath : str or Path
-            Ends in ``.safetensors``. Keras's suffixes raise, because Keras's formats are not written.
+            Ends in ``.safetensors``, which holds everything; in ``.keras``, or in ``.h5`` or ``.hdf5`` as in older
+            versions of Keras: real Keras loads such files too. Keras's formats need h5py (extra ``keras``).
         overwrite : bool
             False raises if the file exists.
         zipped : None
@@ -374,8 +375,11 @@ class Sequential(Model):
 
         Raises
         ------
+        ImportError
+            The format is Keras's, and h5py is missing.
         ValueError
-            The suffix is another one, the file must not be overwritten, or the model is not built.
+            The suffix is another one, the file must not be overwritten, the model is not built, or it holds something
+            that Keras lacks and the format is Keras's.
         """
         only_none(self.stack.who("save"), zipped=zipped)
         self.stack.require_built("save")
@@ -399,7 +403,7 @@ class Sequential(Model):
         Parameters
         ----------
         filepath : str or Path
-            Ends in ``.safetensors``.
+            Ends in ``.safetensors``; or as in Keras in ``.weights.h5``, or ``.h5`` or ``.hdf5`` for older versions.
         overwrite : bool
             False raises if the file exists.
         max_shard_size : None
@@ -415,7 +419,7 @@ class Sequential(Model):
         Parameters
         ----------
         filepath : str or Path
-            Ends in ``.safetensors``.
+            A file that `save_weights` or `save` wrote, lamina's or Keras's.
         skip_mismatch : bool
             Skip parameters whose shape differs in the file, instead of raising.
 

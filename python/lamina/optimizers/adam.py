@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from lamina._common.arguments import Argument
@@ -59,6 +60,8 @@ class Adam(Optimizer):
     ) -> None:
         self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
         super().__init__(learning_rate, weight_decay, **shared)
+
+    together = ("momentum", "velocity")
 
     def slot_names(self) -> tuple[str | None, ...]:
         """Return the names of the running means and of the largest ``v``, None for the last without AMSGrad."""
@@ -156,6 +159,8 @@ class Adamax(_TwoMeans):
 
     kernel = "adamax"
 
+    together = ("momentum", "norm")
+
     def slot_names(self) -> tuple[str, ...]:
         """Return the names of the running mean and of the largest gradient."""
         return ("momentum", "norm")
@@ -184,7 +189,13 @@ class Nadam(_TwoMeans):
     """
 
     kernel = "nadam"
+    together = ("momentum", "velocity")
 
     def slot_names(self) -> tuple[str, ...]:
         """Return the names of the running means."""
         return ("momentum", "velocity")
+
+    def derived_values(self) -> dict[str, float]:
+        """Return ``M_t``."""
+        steps = range(1, min(int(self.iterations), 4096) + 1)  # what follows is 0 in any float
+        return {"u_product": math.prod(self.beta_1 * (1 - 0.5 * 0.96**t) for t in steps)}

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -336,9 +337,21 @@ class Optimizer(Configurable):
         """Return the state that belongs to a variable."""
         return self._slots.of(name, variable, self._first_state(name))
 
+    # Kinds of state that follow each other for each variable in `variables`; others come kind by kind. As in Keras,
+    # whose files hold the state in this order.
+    together: tuple[str, ...] = ()
+
     def _states(self, variables: Sequence[Variable]) -> list[Variable]:
-        """Return all state beside variables."""
-        return [self.slot(name, variable) for name in self.state_names() for variable in variables]
+        """Return all state beside variables, in the order of `variables`."""
+        names = self.state_names()
+        groups: list[tuple[str, ...]] = [(name,) for name in ("average", "gradient_accumulator") if name in names]
+        groups += [self.together] if self.together else []
+        groups += [(name,) for name in names if name not in chain(*groups)]
+        return [self.slot(name, variable) for group in groups for variable in variables for name in group]
+
+    def derived_values(self) -> dict[str, float]:
+        """Return numbers that Keras keeps as variables and that follow from the steps taken."""
+        return {}
 
     def slot_arrays(self, variables: Sequence[Variable]) -> dict[str, Array]:
         """Return the state of variables as ``"name/variable path"`` → array."""
@@ -355,12 +368,16 @@ class Optimizer(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """Batches seen, the learning rate if it is a number, then the state of each trained variable."""
+        """Batches seen, the learning rate if it is a number, the state of the trained variables, in Keras's order."""
         own = [self._as_variable("iteration", np.array(self.batches, np.int32), self._set_batches)]
         if isinstance(self._learning_rate, float):
             rate = np.array(self._learning_rate, config.floatx())
             own.append(self._as_variable("learning_rate", rate, self._set_rate))
-        return own + self._states(self._trained)
+        derived = [
+            self._as_variable(name, np.array(value, config.floatx()), lambda value: None)
+            for name, value in self.derived_values().items()
+        ]
+        return own + self._states(self._trained) + derived
 
     def _as_variable(self, name: str, value: Array, take: Callable[[Any], None]) -> Variable:
         """Return a variable for a value of the optimizer; `take` is called with a value that is assigned to it."""

@@ -175,6 +175,8 @@ class Adadelta(Optimizer):
         self.rho, self.epsilon = rho, epsilon
         super().__init__(learning_rate, weight_decay, **shared)
 
+    together = ("accumulated_grad", "accumulated_delta_var")
+
     def slot_names(self) -> tuple[str, ...]:
         """Return the names of the running means of squared gradients and squared steps."""
         return ("accumulated_grad", "accumulated_delta_var")

@@ -30,6 +30,6 @@ __all__ = [
     "serialize_keras_object",
 ]
 
-_ABSENT = {"KerasFileEditor": "files are safetensors; safetensors.numpy reads and writes them"}
+_ABSENT = {"KerasFileEditor": "h5py and safetensors.numpy show and change what files hold"}
 
 __getattr__ = absences(__name__, globals(), _ABSENT)

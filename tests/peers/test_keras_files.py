@@ -1,0 +1,84 @@
+"""Keras's files: what real Keras writes lamina reads, and the other way round, with equal predictions.
+
+The networks are drawn at random and trained a little by the library that writes them. ``LAMINA_PEER_FILES`` says how
+many there are.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from peers.networks import Draw, first_weights
+
+import lamina
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+keras = pytest.importorskip("keras", reason="real Keras comes with the extra test-peers")
+pytest.importorskip("h5py")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+COUNT = int(os.environ.get("LAMINA_PEER_FILES", "30"))
+
+
+def trained(draw, library):
+    model = draw.build(library)
+    model.set_weights(first_weights(keras, draw))
+    model.fit(draw.x, draw.y, batch_size=draw.batch, epochs=1, verbose=0, sample_weight=draw.weight)
+    return model
+
+
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def slots(model):
+    """Return the optimizer's state; None where Keras has given it to JAX and does not have it any more."""
+    try:
+        return [np.asarray(variable) for variable in model.optimizer.variables]
+    except RuntimeError:
+        return None
+
+
+@pytest.mark.parametrize("number", range(COUNT))
+def test_lamina_reads_what_keras_writes(number, tmp_path):
+    draw = Draw(number)
+    model = trained(draw, keras)
+    expected = model.predict(draw.x, verbose=0)
+    if not np.isfinite(expected).all():
+        return
+    for suffix in (".keras", ".h5"):
+        model.save(tmp_path / f"m{suffix}")
+        loaded = lamina.models.load_model(tmp_path / f"m{suffix}")
+        close(loaded.predict(draw.x, verbose=0), expected)
+        for ours, theirs in zip(slots(loaded), slots(model) or slots(loaded), strict=True):
+            close(ours, theirs)
+        loaded.fit(draw.x, draw.y, batch_size=draw.batch, verbose=0)
+    model.save_weights(tmp_path / "m.weights.h5")
+    for name in ("m.weights.h5", "m.keras", "m.h5"):
+        other = draw.build(lamina)
+        other.load_weights(tmp_path / name)
+        close(other.predict(draw.x, verbose=0), expected)
+
+
+@pytest.mark.parametrize("number", range(COUNT))
+def test_keras_reads_what_lamina_writes(number, tmp_path):
+    draw = Draw(number)
+    model = trained(draw, lamina)
+    expected = model.predict(draw.x, verbose=0)
+    if not np.isfinite(expected).all():
+        return
+    for suffix in (".keras", ".h5"):
+        model.save(tmp_path / f"m{suffix}")
+        loaded = keras.models.load_model(tmp_path / f"m{suffix}")
+        close(loaded.predict(draw.x, verbose=0), expected)
+        if suffix == ".keras":  # on JAX Keras does not read the optimizer's state from its own older files
+            for ours, theirs in zip(slots(model), slots(loaded), strict=True):
+                close(theirs, ours)
+            loaded.fit(draw.x, draw.y, batch_size=draw.batch, verbose=0)
+    model.save_weights(tmp_path / "m.weights.h5")
+    for name in ("m.weights.h5", "m.keras", "m.h5"):
+        other = draw.build(keras)
+        other.load_weights(tmp_path / name)
+        close(other.predict(draw.x, verbose=0), expected)
