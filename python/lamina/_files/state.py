@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
@@ -71,9 +71,12 @@ class Tensors(NamedTuple):
         return [*self.arrays.values(), *(array for layer in self.layers or [] for array in layer.in_order())]
 
 
-# Finds the values of a model's variables in a file, whose layers may have other names: called with the variables as
-# they are; returns values in the same order.
-Finder = Callable[[Tensors], list[Array]]
+class Finder(Protocol):
+    """Finds the values of a model's variables in a file, whose layers may have other names."""
+
+    def __call__(self, tensors: Tensors) -> list[Array]:
+        """Return values for the variables of a model, in their order; those they have say their shapes."""
+        ...
 
 
 class ModelState(NamedTuple):
