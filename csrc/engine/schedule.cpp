@@ -89,12 +89,17 @@ StepPlan plan_prediction(const StepShape& shape, int most_threads) {
   const double work = nanoseconds(shape.work * rows);
   // Reads from caches overlap with computation; reads from memory do not.
   const double wake = kWakes * meetings().nanoseconds;
-  const bool far = weights > kShareOfLast * static_cast<double>(caches().last.bytes);
-  const double read = weights / (far ? kShareOfMemory * speeds().memory_bytes : kShareOfCache * speeds().near_bytes);
-  const auto time = [&](double computing, double reading) {
-    return far ? computing + reading : std::max(computing, reading);
+  const bool uncached = weights > kShareOfLast * static_cast<double>(caches().last.bytes);
+  // A member that reads only a part of the weights may keep it in its second-level cache.
+  const auto read = [&](double bytes) {
+    if (uncached) return bytes / (kShareOfMemory * speeds().memory_bytes);
+    const bool near = bytes <= static_cast<double>(caches().second.share());
+    return bytes / (kShareOfCache * (near ? speeds().near_bytes : speeds().far_bytes));
   };
-  double lowest = kWorthwhile * time(work, read);
+  const auto time = [&](double computing, double reading) {
+    return uncached ? computing + reading : std::max(computing, reading);
+  };
+  double lowest = kWorthwhile * time(work, read(weights));
   const auto consider = [&](Schedule schedule, int threads, double cost) {
     if (cost >= lowest) return;
     lowest = cost;
@@ -102,9 +107,9 @@ StepPlan plan_prediction(const StepShape& shape, int most_threads) {
   };
   // Members divide the rows if each gets enough of them to be worth waking it and reading all weights.
   const int members = static_cast<int>(std::min<double>(most_threads, std::min(work / (4 * wake), rows / kFewestRows)));
-  if (members >= 2) consider(Schedule::chunked, members, time(work / members, read) + wake);
+  if (members >= 2) consider(Schedule::chunked, members, time(work / members, read(weights)) + wake);
   consider(Schedule::stationary, most_threads,
-           time(work, read) / most_threads + wake +
+           time(work / most_threads, read(weights / most_threads)) + wake +
                static_cast<double>(shape.layers) * kLayers * meetings().nanoseconds +
                lost(most_threads, 0, rows * static_cast<double>(shape.row_bytes)));
   return best;
