@@ -34,11 +34,16 @@ def close(found, expected):
 
 
 def slots(model):
-    """Return the optimizer's state; None where Keras has given it to JAX and does not have it any more."""
+    """Return the optimizer's state."""
+    return [np.asarray(variable) for variable in model.optimizer.variables]
+
+
+def keras_has(model):
+    """Return whether Keras still has all arrays: after some steps it has given part of them to JAX, and cannot save."""
     try:
-        return [np.asarray(variable) for variable in model.optimizer.variables]
+        return len(slots(model)) > 0
     except RuntimeError:
-        return None
+        return False
 
 
 @pytest.mark.parametrize("number", range(COUNT))
@@ -46,13 +51,13 @@ def test_lamina_reads_what_keras_writes(number, tmp_path):
     draw = Draw(number)
     model = trained(draw, keras)
     expected = model.predict(draw.x, verbose=0)
-    if not np.isfinite(expected).all():
+    if not np.isfinite(expected).all() or not keras_has(model):
         return
     for suffix in (".keras", ".h5"):
         model.save(tmp_path / f"m{suffix}")
         loaded = lamina.models.load_model(tmp_path / f"m{suffix}")
         close(loaded.predict(draw.x, verbose=0), expected)
-        for ours, theirs in zip(slots(loaded), slots(model) or slots(loaded), strict=True):
+        for ours, theirs in zip(slots(loaded), slots(model), strict=True):
             close(ours, theirs)
         loaded.fit(draw.x, draw.y, batch_size=draw.batch, verbose=0)
     model.save_weights(tmp_path / "m.weights.h5")
