@@ -53,7 +53,7 @@ imports.install(
         "utils": utils,
     }
 )
-del interpreter, threadpoolctl
+del imports, interpreter, threadpoolctl
 
 __all__ = [
     "Callback",

@@ -170,3 +170,30 @@ def test_an_optimizer_is_made_from_its_configuration():
     again = optimizers.deserialize(optimizers.serialize(optimizer))
     assert type(again) is optimizers.Adam
     assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "order"),
+    [
+        (optimizers.SGD(momentum=0.9), "velocity/kernel velocity/bias"),
+        (optimizers.Adam(amsgrad=True), "momentum/kernel velocity/kernel momentum/bias velocity/bias "
+         "velocity_hat/kernel velocity_hat/bias"),
+        (optimizers.Adamax(), "momentum/kernel norm/kernel momentum/bias norm/bias"),
+        (optimizers.Nadam(), "momentum/kernel velocity/kernel momentum/bias velocity/bias u_product"),
+        (optimizers.Adadelta(), "accumulated_grad/kernel accumulated_delta_var/kernel accumulated_grad/bias "
+         "accumulated_delta_var/bias"),
+        (optimizers.RMSprop(momentum=0.5, centered=True), "velocity/kernel velocity/bias momentum/kernel momentum/bias "
+         "average_gradient/kernel average_gradient/bias"),
+        (optimizers.Adam(use_ema=True, gradient_accumulation_steps=2), "average/kernel average/bias "
+         "gradient_accumulator/kernel gradient_accumulator/bias momentum/kernel velocity/kernel momentum/bias "
+         "velocity/bias"),
+    ],
+)  # fmt: skip
+def test_variables_have_the_order_of_keras(optimizer, order):
+    """The order that Keras 3.15 shows, and in which its files hold them."""
+    model = lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(2, name="d")])
+    model.compile(optimizer, "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), batch_size=2, verbose=0, epochs=2)
+    assert [v.path.replace("/d/", "/") for v in optimizer.variables] == ["iteration", "learning_rate", *order.split()]
+    if isinstance(optimizer, optimizers.Nadam):  # after four steps, as Keras has it
+        np.testing.assert_allclose(optimizer.variables[-1].numpy(), 0.05901814, rtol=1e-6)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
     with replace_file(who, path) as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr(_METADATA, json.dumps({"keras_version": KERAS_VERSION, "date_saved": saved}))
         archive.writestr(_CONFIG, json.dumps(config))
-        archive.writestr(_WEIGHTS, weights.getbuffer().tobytes())
+        archive.writestr(_WEIGHTS, weights.getbuffer())
         archive.writestr(_OWN, json.dumps({"lamina": _core.__version__} | extras(state)))
 
 
@@ -59,7 +60,7 @@ def read_model(who: str, path: Path) -> ModelState:
         try:
             with zipfile.ZipFile(path) as archive:
                 return _model_state(who, archive)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
             raise ValueError(f"it is no whole zip archive: {error}") from None
 
 

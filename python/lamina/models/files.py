@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,15 @@ def model_state(model: Model) -> ModelState:
         compiled = executor.compiled
         if compiled is None:
             return state
+        optimizer = compiled.optimizer
+        slots = optimizer.slot_arrays(stack.weights)
         return state._replace(
             compile_config=compiled.config(),
-            without_decay=compiled.optimizer.without_decay,
-            slots=compiled.optimizer.slot_arrays(stack.weights),
-            optimizer=[(variable.path, variable.numpy()) for variable in compiled.optimizer.variables],
+            without_decay=optimizer.without_decay,
+            slots=slots,
+            optimizer=[
+                (one.path, slots[one.path] if one.path in slots else one.numpy()) for one in optimizer.variables
+            ],
         )
 
 
@@ -94,10 +98,10 @@ def _take_states(model: Model, state: ModelState) -> None:
         take_whole_state(layer, state.layer_states.get(layer.name, {}))
 
 
-def _compile(model: Model, how: dict[str, Any]) -> None:
+def _compile(compile: Callable[..., None], *values: Any, **named: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # compiling the saved model has warned already
-        model.compile(**how)
+        compile(*values, **named)
 
 
 def _from_native(state: ModelState, compile: bool) -> Model:
@@ -120,7 +124,7 @@ def _from_native(state: ModelState, compile: bool) -> Model:
         optimizer.load_slot_arrays(state.slots, weights)
         foreign |= set(state.slots) ^ set(optimizer.slot_arrays(weights))
         if compile:
-            _compile(model, how)
+            _compile(model.compile, **how)
     else:
         foreign |= set(state.slots)
     if foreign:
@@ -134,9 +138,7 @@ def _from_keras(state: ModelState, find: Finder, compile: bool) -> Model:
     assign_all("its weights", model.stack.weights, found_values(model, find))
     _take_states(model, state)
     if compile and state.compile_config is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # compiling the saved model has warned already
-            model.compile_from_config(state.compile_config)
+        _compile(model.compile_from_config, state.compile_config)
         _continue_optimizer(model, state)
         training = training._replace(batches=model.optimizer.batches)
     model.executor.restore(training)
