@@ -236,6 +236,41 @@ def test_a_file_of_keras_2(tmp_path):
         models.load_model(tmp_path / "conv.h5")
 
 
+@lamina.saving.register_keras_serializable("mine")
+class Own(layers.Layer):
+    """A user's layer, whose arguments have names that meant something in older versions of Keras."""
+
+    def __init__(self, p, decay, **settings):
+        super().__init__(**settings)
+        self.p, self.decay = p, decay
+
+    def forward(self, x, training=False):
+        return x * self.p
+
+    def backward(self, dy):
+        return dy * self.p
+
+    def get_config(self):
+        return super().get_config() | {"p": self.p, "decay": self.decay}
+
+
+@pytest.mark.parametrize("suffix", MODELS)
+def test_arguments_of_the_users_classes_stay(suffix, tmp_path):
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(2), Own(0.25, 7)])
+    model.save(tmp_path / f"m{suffix}")
+    own = models.load_model(tmp_path / f"m{suffix}").layers[1]
+    assert (type(own), own.p, own.decay) == (Own, 0.25, 7)
+
+
+def test_a_class_of_another_package_is_not_taken_for_lamina_s(tmp_path):
+    dense = {"name": "dense", "units": 2, "batch_input_shape": [None, 4]}
+    stack = [{"class_name": "other>Dense", "config": dense}]
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": stack}}
+    write_legacy(tmp_path / "m.h5", config, {"dense": {}})
+    with pytest.raises((ValueError, TypeError), match="other>Dense"):
+        models.load_model(tmp_path / "m.h5")
+
+
 def test_more_names_than_an_attribute_holds(tmp_path):
     stack = [layers.Dense(1, name=f"a_long_name_of_a_layer_{'x' * 60}_{i}") for i in range(900)]
     model = lamina.Sequential([lamina.Input((1,)), *stack])

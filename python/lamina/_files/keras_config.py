@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from lamina._common.checks import integer
+from lamina._common.registry import registries
 from lamina._files.state import ModelState, checked_states
 
-__all__ = ["checked_for_keras", "compile_for_keras", "extras", "modernized", "with_extras"]
+__all__ = ["checked_for_keras", "compile_for_keras", "extras", "modernized", "modernized_compile", "with_extras"]
 
 
 def checked_for_keras(who: str, config: Any) -> dict[str, Any]:
@@ -62,51 +63,54 @@ def with_extras(state: ModelState, own: Any) -> ModelState:
     return state if own["without_decay"] is None else state._replace(without_decay=own["without_decay"])
 
 
-# Entries of configurations that older versions of Keras wrote, and that say nothing about a network on one machine.
-_DROPPED = (
-    "batch_size",
-    "decay",
-    "initial_decay",
-    "is_legacy_optimizer",
-    "jit_compile",
-    "ragged",
-    "sample_weight_mode",
-)
+# Arguments that older versions of Keras wrote, and that say nothing about a network on one machine.
+_DROPPED = ("batch_size", "decay", "initial_decay", "is_legacy_optimizer", "jit_compile", "ragged")
 # Their names now.
 _RENAMED = {"batch_input_shape": "batch_shape", "lr": "learning_rate", "p": "rate"}
 
 
 def modernized(config: Any) -> Any:
-    """Return a configuration that any version of Keras wrote as the present one writes it."""
+    """Return a configuration that any version of Keras wrote as the present one writes it.
+
+    Arguments of the user's own classes stay as they are.
+    """
     if isinstance(config, list):
         return [modernized(item) for item in config]
     if not isinstance(config, dict):
         return config
-    if config.get("class_name") == "MeanMetricWrapper" and isinstance(config.get("config", {}).get("fn"), str):
-        return config["config"]["fn"]
-    found = {}
-    for name, value in config.items():
-        if name in _DROPPED and not isinstance(value, dict):
-            continue
-        found[_RENAMED.get(name, name)] = modernized(value)
-    if found.get("reduction") == "auto":
-        found["reduction"] = "sum_over_batch_size"
+    found = {name: modernized(value) for name, value in config.items()}
     kind, inner = found.get("class_name"), found.get("config")
-    if isinstance(kind, str) and isinstance(inner, dict):
-        found["class_name"] = kind.rpartition(">")[2]
-        inner = _layer(inner) if kind != "InputLayer" else inner
-        found["config"] = inner
+    if not isinstance(kind, str) or not isinstance(inner, dict) or found.get("registered_name") not in (None, kind):
+        return found
+    if kind == "MeanMetricWrapper" and isinstance(inner.get("fn"), str):
+        return inner["fn"]
+    if any(kind in room.classes() for room in registries.values()):
+        found["config"] = _modern_arguments(kind, inner)
     return found
 
 
-def _layer(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration of a layer: a first one could say the shape of the input by itself."""
-    if "batch_shape" in config:
+def _modern_arguments(kind: str, old: dict[str, Any]) -> dict[str, Any]:
+    """Return the present arguments of one of Keras's classes."""
+    config = {_RENAMED.get(name, name): value for name, value in old.items() if name not in _DROPPED}
+    if config.get("reduction") == "auto":
+        config["reduction"] = "sum_over_batch_size"
+    if kind == "InputLayer":
+        return config
+    if "batch_shape" in config:  # a first layer could say the shape of the input by itself
         shape = config.pop("batch_shape")
         config["input_shape"] = None if shape is None else tuple(shape[1:])
     dtype = config.get("dtype")
     if isinstance(dtype, dict) and dtype.get("class_name") == "Policy":
         config["dtype"] = dtype["config"]["name"]
-    if isinstance(config.get("axis"), list) and len(config["axis"]) == 1 and "momentum" in config:
+    if kind == "BatchNormalization" and isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
         config["axis"] = config["axis"][0]
     return config
+
+
+def modernized_compile(old: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `compile` from the training configuration of an older file."""
+    optimizer = dict(old["optimizer_config"])
+    optimizer["class_name"] = str(optimizer["class_name"]).removeprefix("Custom>")  # as Keras 2.11 calls its own
+    names = ("loss", "loss_weights", "metrics", "weighted_metrics")
+    kept = {name: old[name] for name in names if name in old}
+    return {name: modernized(value) for name, value in (kept | {"optimizer": optimizer}).items()}

@@ -17,7 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._files.hdf5 import arrays_in, json_of, opened, plain, require_h5py, text_of
-from lamina._files.keras_config import checked_for_keras, compile_for_keras, extras, modernized, with_extras
+from lamina._files.keras_config import (
+    checked_for_keras,
+    compile_for_keras,
+    extras,
+    modernized,
+    modernized_compile,
+    with_extras,
+)
 from lamina._files.paths import require_file
 from lamina._files.state import Finder, ModelState, Tensors, TrainingState, damaged_where_wrong
 from lamina._files.writing import replace_file
@@ -142,8 +149,7 @@ def read_model(who: str, path: Path) -> ModelState:
             find=_finder(store[_WEIGHTS], size),
         )
         if "training_config" in store.attrs:
-            compiled = modernized(json_of(store.attrs["training_config"]))
-            compiled["optimizer"] = compiled.pop("optimizer_config")
+            compiled = modernized_compile(json_of(store.attrs["training_config"]))
             state = state._replace(compile_config=compiled)
             if _OPTIMIZER in store:
                 found = arrays_in(store[_OPTIMIZER], size)
