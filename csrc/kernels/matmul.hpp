@@ -109,7 +109,6 @@ struct Operand {
   Matrix<const T> stored;
   bool transposed = false;
 
-  std::ptrdiff_t rows() const { return transposed ? stored.cols : stored.rows; }
   std::ptrdiff_t cols() const { return transposed ? stored.rows : stored.cols; }
 
   // The stored part that rows and columns of the operand lie in.
