@@ -1,6 +1,6 @@
 """A classifier of Fashion-MNIST: Dense layers, batch normalization, dropout, early stopping.
 
-The images come from Debian's package ``dataset-fashion-mnist``.
+The images come from Keras's cache or Debian's package ``dataset-fashion-mnist``, or are downloaded.
 
     python examples/fashion.py
 """

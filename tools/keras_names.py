@@ -22,7 +22,10 @@ import lamina
 
 MODULES = [
     "", "models", "layers", "activations", "initializers", "regularizers", "constraints", "losses", "metrics",
-    "optimizers", "optimizers.schedules", "callbacks", "utils", "config", "backend", "random", "datasets",
+    "optimizers", "optimizers.schedules", "callbacks", "utils", "config", "backend", "random",
+    *(f"datasets.{name}" for name in (
+        "boston_housing", "california_housing", "cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters",
+    )),
     "saving", "preprocessing", "preprocessing.sequence",
 ]  # fmt: skip
 
@@ -42,7 +45,6 @@ REASONS = {
     "config": "for backends, types and tracebacks that lamina does not have",
     "backend": "there is one backend",
     "random": "draw with NumPy; layers and initializers take seeds",
-    "datasets": "downloads, or no rows of numbers",
 }
 
 
@@ -65,6 +67,11 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
 * `AUC` and related metrics compare scores outside of [0, 1] as they are; Keras puts them into the nearest bucket.
 * At a point with two one-sided derivatives, lamina uses the value of TensorFlow and PyTorch (0 for |w| and ReLU at
   0).
+* `utils.get_file` and the data sets use Keras's cache. A download replaces what is there when it is complete and its
+  checksum is right; a broken one continues; without a connection the error says which file to put where. Where Keras
+  falls back to a folder in ``/tmp`` the error asks for another `KERAS_HOME`. A data set's file with another checksum
+  than Keras's is replaced, or, without a connection, read with a warning. `fashion_mnist` also reads the files of
+  Debian's package ``dataset-fashion-mnist``.
 * Files of every format are read and written without Keras: `.safetensors` holds everything a model is; `.keras`,
   `.h5`, `.hdf5` and `.weights.h5` are Keras's (h5py, extra `keras`). Keras ignores what it has no place for (the
   counters on which shuffles and noise depend); layers, losses and settings that it lacks are refused when such a

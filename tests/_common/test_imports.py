@@ -52,7 +52,6 @@ def test_older_modules_are_further_names(line, same):
         ("from lamina.utils import plot_model", ModuleNotFoundError, "'plot_model'.*summary"),
         ("from lamina.utils.vis_utils import plot_model", ImportError, "'plot_model'"),
         ("from lamina.callbacks import TensorBoard", ImportError, "'TensorBoard'"),
-        ("from lamina.datasets import mnist", ModuleNotFoundError, "'mnist'.*digits"),
         ("import lamina.applications", ModuleNotFoundError, "'applications'.*pretrained"),
         ("from lamina.applications.vgg16 import VGG16", ModuleNotFoundError, "'applications'.*pretrained"),
         ("from lamina.preprocessing.text import Tokenizer", ModuleNotFoundError, "'text'"),

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import gzip
 import os
-import struct
 
 import numpy as np
 import pytest
+from datasets.archives import write_idx
 
 from lamina import datasets
 
@@ -21,11 +21,6 @@ def test_digits_are_split_stratified():
     np.testing.assert_allclose(shares, 0.2, atol=0.005)
     assert len(np.unique(np.concatenate([x, x_test]), axis=0)) == 1797
     assert np.abs(np.corrcoef(np.arange(len(y)), y)[0, 1]) < 0.1  # shuffled
-
-
-def write_idx(path, array, packed=True):
-    content = b"\x00\x00\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-    path.write_bytes(gzip.compress(content) if packed else content)
 
 
 def write_set(folder, packed=True):

@@ -35,7 +35,7 @@ from lamina import (
 )  # fmt: skip
 from lamina._common.names import reset_names
 from lamina._engine import variable
-from lamina.datasets import fashion_mnist
+from lamina.datasets import boston_housing, california_housing, cifar100, fashion_mnist, imdb, mnist, reuters
 
 X = np.linspace(-1, 1, 12).reshape(4, 3).astype("f")
 ONE_HOT = np.eye(3, dtype="f")[[0, 1, 2, 0]]
@@ -173,7 +173,11 @@ FUNCTIONS = {
     (backend, "get_uid"): {"prefix": "a"}, (backend, "clear_session"): {},
     (saving, "get_registered_object"): {"name": "a"}, (saving, "register_keras_serializable"): {},
     (utils, "check_gradients"): {"model": MODEL, "x": X, "y": X}, (utils, "PyDataset"): {},
-    (utils, "set_random_seed"): {"seed": 1}, (fashion_mnist, "load_data"): {},
+    (utils, "set_random_seed"): {"seed": 1},
+    (utils, "get_file"): {"origin": Path(FILE).as_uri(), "cache_dir": os.path.join(_DIRECTORY, "cache")},
+    **{(module, "load_data"): {} for module in
+       (boston_housing, california_housing, cifar100, fashion_mnist, imdb, mnist, reuters)},
+    (imdb, "get_word_index"): {}, (reuters, "get_word_index"): {},
     (kernels, "sgd_update"): {"param": np.ones(3, "f"), "grad": np.ones(3, "f"), "learning_rate": 0.1},
     (kernels, "adam_update"): {
         "param": np.ones(3, "f"), "grad": np.ones(3, "f"), "m": np.ones(3, "f"), "v": np.ones(3, "f"), "step": 1,

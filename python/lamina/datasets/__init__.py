@@ -1,16 +1,23 @@
-"""Data sets for examples and tests."""
+"""Data sets for examples and tests: `digits` is inside the package, the others are read from Keras's cache."""
 
 from __future__ import annotations
 
 from lamina._common.names import absences
-from lamina.datasets import digits, fashion_mnist
-
-__all__ = ["digits", "fashion_mnist"]
-
-_ABSENT = dict.fromkeys(
-    ("mnist", "cifar10", "cifar100", "imdb", "reuters", "boston_housing", "california_housing"),
-    "nothing is downloaded; there are digits, inside the package, and fashion_mnist, from Debian's package",
+from lamina.datasets import (
+    boston_housing,
+    california_housing,
+    cifar10,
+    cifar100,
+    digits,
+    fashion_mnist,
+    imdb,
+    mnist,
+    reuters,
 )
 
+__all__ = [
+    "boston_housing", "california_housing", "cifar10", "cifar100", "digits", "fashion_mnist", "imdb", "mnist",
+    "reuters",
+]  # fmt: skip
 
-__getattr__ = absences(__name__, globals(), _ABSENT)
+__getattr__ = absences(__name__, globals(), {})

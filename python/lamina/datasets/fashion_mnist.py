@@ -1,4 +1,4 @@
-"""Fashion-MNIST, read from files on disk.
+"""Fashion-MNIST: 70,000 pictures of clothes of 28 × 28 pixels.
 
 Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
 Algorithms", 2017, arXiv:1708.07747; MIT licence.
@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._common.paths import path as check_path
+from lamina._files.download import keras_home
+from lamina.datasets.cached import cached
 
 __all__ = ["load_data"]
 
@@ -36,7 +38,8 @@ def load_data(path: Any = None) -> tuple[tuple[Array, Array], tuple[Array, Array
     Parameters
     ----------
     path : str or Path, optional
-        The folder; that of Debian's package ``dataset-fashion-mnist`` if omitted.
+        The folder. If omitted, ``datasets/fashion-mnist`` in Keras's cache (see `lamina.utils.get_file`), else that of
+        Debian's package ``dataset-fashion-mnist``; if the files are in neither, they are downloaded into the cache.
 
     Returns
     -------
@@ -45,12 +48,13 @@ def load_data(path: Any = None) -> tuple[tuple[Array, Array], tuple[Array, Array
 
     Raises
     ------
-    FileNotFoundError
-        A file is missing; the message says how to get it.
+    OSError
+        A file is missing, or cannot be downloaded; the message says how to get it.
     ValueError
         A file is damaged.
     """
-    folder = check_path("fashion_mnist.load_data", "path", DEFAULT_PATH if path is None else path)
+    who = "fashion_mnist.load_data"
+    folder = _folder(who) if path is None else check_path(who, "path", path)
     parts = {key: _read_idx(folder, name) for key, name in _FILES.items()}
     for part in ("train", "test"):
         images, labels = parts[part, "images"], parts[part, "labels"]
@@ -63,6 +67,17 @@ def load_data(path: Any = None) -> tuple[tuple[Array, Array], tuple[Array, Array
         (parts["train", "images"], parts["train", "labels"]),
         (parts["test", "images"], parts["test", "labels"]),
     )
+
+
+def _folder(who: str) -> Path:
+    """Return the folder of Keras's cache, or of Debian's package if only that is there; download the files if none."""
+    cache = keras_home() / "datasets" / "fashion-mnist"
+    for folder in (cache, Path(DEFAULT_PATH)):
+        if all(any((folder / f"{name}{suffix}").is_file() for suffix in ("", ".gz")) for name in _FILES.values()):
+            return folder
+    for name in _FILES.values():
+        cached(who, cache / f"{name}.gz", f"{name}.gz", None)
+    return cache
 
 
 def _read_idx(folder: Path, name: str) -> Array:

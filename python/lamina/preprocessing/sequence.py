@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lamina.utils import pad_sequences
+from lamina.utils.sequences import pad_sequences
 
 __all__ = ["pad_sequences"]

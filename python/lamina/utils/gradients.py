@@ -1,0 +1,111 @@
+"""A check of gradients by finite differences."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy.typing as npt
+
+from lamina import random
+from lamina._common.checks import KindError, number
+from lamina._common.objects import serialize
+from lamina.models import Sequential
+from lamina.models.prepared import prepare
+
+__all__ = ["check_gradients"]
+
+
+def check_gradients(
+    model: Sequential,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    sample_weight: npt.ArrayLike | None = None,
+    step: float = 1e-6,
+) -> float:
+    """Return how far a model's gradients are from finite differences of its loss.
+
+    A float64 copy of the model is used. Every parameter ``θ`` is moved by ``±step · max(1, |θ|)``, and the central
+    difference of the loss is compared with the gradient of backpropagation.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built and compiled.
+    x, y, sample_weight
+        A batch, as for `fit`; a few rows will do.
+    step : float
+        Relative size of the move.
+
+    Returns
+    -------
+    float
+        Largest ``|analytic - numeric| / max(1e-3, |analytic| + |numeric|)``, NaN if one of them is. About 1e-7 if all
+        gradients are right; near 1 if a formula is wrong. A kink (ReLU at 0) within a move can raise it too.
+
+    Raises
+    ------
+    RuntimeError, ValueError
+        The model is not compiled or not built, or the batch does not fit.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> import numpy as np
+    >>> model = lamina.Sequential([lamina.layers.Dense(2, activation="tanh", input_dim=3), lamina.layers.Dense(1)])
+    >>> model.compile(loss="mse")
+    >>> check_gradients(model, np.eye(3), np.ones(3)) < 1e-5
+    True
+    """
+    if not isinstance(model, Sequential):
+        raise KindError(f"check_gradients: model must be a Sequential; got {type(model).__name__}.")
+    step = number("check_gradients", "step", step, above=0)
+    compiled = model.executor.require_compiled("check_gradients")
+    model.stack.require_built("check_gradients")
+    seeds = random.global_seeds.counter
+    settings = model.get_config()
+    _widen(settings)
+    twin = type(model).from_config(settings)
+    twin.set_weights(list(model.get_weights()))
+    random.global_seeds.counter = seeds  # undo the copy's draws
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # compiling the model warned already
+        loss = type(compiled.loss).from_config(serialize(compiled.loss)["config"])
+        twin.compile("sgd", loss, compiled.loss_weight)
+    executor = twin.executor
+    batch = prepare("check_gradients", twin.stack, executor.require_compiled("fit"), x, y, sample_weight)
+    executor.commit(batch, twin.build)
+
+    def value() -> float:
+        twin.reset_metrics()
+        executor.gradients(batch)  # as in training: with noise, and with the moments of the batch
+        return float(twin.get_metrics_result()["loss"])
+
+    worst = 0.0
+    for variable, analytic in zip(twin.trainable_weights, executor.gradients(batch), strict=True):
+        values, slopes = variable.numpy(), analytic.reshape(-1)
+        flat = values.reshape(-1)
+        for i in range(flat.size):
+            kept = flat[i]
+            move = step * max(1.0, abs(kept))
+            flat[i] = kept + move
+            variable.assign(values)
+            above = value()
+            flat[i] = kept - move
+            variable.assign(values)
+            below = value()
+            flat[i] = kept
+            variable.assign(values)
+            numeric = (above - below) / (2 * move)
+            error = abs(slopes[i] - numeric) / max(1e-3, abs(slopes[i]) + abs(numeric))
+            worst = worst if error <= worst else error  # a NaN stays
+    return float(worst)
+
+
+def _widen(settings: dict[str, Any]) -> None:
+    """Set the dtype of all layers in a model's configuration to float64, also in nested models."""
+    for layer in settings["layers"]:
+        if "layers" in layer["config"]:
+            _widen(layer["config"])
+        elif layer["class_name"] != "InputLayer":
+            layer["config"]["dtype"] = "float64"
