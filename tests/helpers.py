@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import urllib.request
 
 import numpy as np
 import pytest
@@ -145,3 +147,17 @@ def trained():
     model.compile(optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(*CLASSES, epochs=2, verbose=0)
     return model
+
+
+@contextlib.contextmanager
+def no_connection():
+    """Have all requests but those to this machine fail at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("http_proxy", "https_proxy"):
+            patch.setenv(name, "http://127.0.0.1:9")
+        patch.setenv("no_proxy", "127.0.0.1")
+        urllib.request.install_opener(None)  # the one that is made next reads the variables
+        try:
+            yield
+        finally:
+            urllib.request.install_opener(None)

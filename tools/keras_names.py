@@ -78,7 +78,8 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
   file is written. `save_weights` writes no state of the optimizer. On JAX, Keras 3.15 forgets the optimizer's
   state in `.h5` files, its own too.
 * Ignored rows (`ignore_class`) may contain NaN. Activations pass NaN on, also those that clip.
-* The values in a `History` and the results of metrics are Python floats, accumulated in float64.
+* Calls of models, layers, losses and metrics return NumPy arrays that also have `numpy()`. Losses and metrics are
+  accumulated in float64. The values in a `History` are Python floats.
 * A NaN is never the best value: `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` count it as worse than any
   number.
 * If all targets are equal, `R2Score` is 1 if the predictions equal them, and 0 otherwise, as in scikit-learn (Keras:

@@ -13,6 +13,7 @@ from lamina._common.checks import KindError, flag, integers, number
 from lamina._common.names import absences, unknown_name
 from lamina._common.registry import register_functions
 from lamina._data.arrays import float_array
+from lamina._data.tensors import tensor
 from lamina._engine.network import run_alone
 from lamina._engine.ops import Kernel, relu_op
 
@@ -57,7 +58,7 @@ _TABLE = _core.activation_table()
 
 def _apply(name: str, x: npt.ArrayLike, alpha: float | None = None) -> Array:
     array = float_array(f"activations.{name}", "x", x)
-    return _core.activation_forward(name, array, alpha, None)
+    return tensor(_core.activation_forward(name, array, alpha, None))
 
 
 def linear(x: npt.ArrayLike) -> Array:
@@ -79,7 +80,7 @@ def relu(
 
     Returns
     -------
-    ndarray, shape of `x`
+    Tensor, shape of `x`
 
     Raises
     ------
@@ -89,7 +90,7 @@ def relu(
     Examples
     --------
     >>> relu([-1.0, 2.0])
-    array([0., 2.])
+    Tensor([0., 2.])
     """
     who = "activations.relu"
     negative_slope = number(who, "negative_slope", negative_slope, least=0)
@@ -97,8 +98,7 @@ def relu(
     if not negative_slope and max_value is None and not threshold:
         return _apply("relu", x)
     most = None if max_value is None else number(who, "max_value", max_value, least=0)
-    found: Array = run_alone(relu_op(negative_slope, most, threshold), float_array(who, "x", x))
-    return found
+    return tensor(run_alone(relu_op(negative_slope, most, threshold), float_array(who, "x", x)))
 
 
 def leaky_relu(x: npt.ArrayLike, negative_slope: float = 0.2) -> Array:

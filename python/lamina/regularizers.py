@@ -15,6 +15,7 @@ from lamina._common.objects import Configurable
 from lamina._common.objects import serialize as serialize
 from lamina._common.registry import Registry
 from lamina._data.arrays import float_array, float_dtype_of, real_array
+from lamina._data.tensors import tensor
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
 
@@ -44,9 +45,9 @@ class Regularizer(Configurable):
         """
         raise NotImplementedError(f"{type(self).__name__}: a regularizer defines value_and_gradient.")
 
-    def __call__(self, w: npt.ArrayLike) -> float:
+    def __call__(self, w: npt.ArrayLike) -> Any:
         """Return the penalty of an array."""
-        return float(self.value_and_gradient(real_array(type(self).__name__, "w", w))[0])
+        return tensor(float(self.value_and_gradient(real_array(type(self).__name__, "w", w))[0]))
 
 
 def penalty_of(who: str, regularizer: Regularizer, w: Array) -> tuple[float, Array]:
@@ -75,7 +76,7 @@ class L1L2(Regularizer):
     Examples
     --------
     >>> L1L2(l1=0.5, l2=1.0)([[1.0, -2.0]])
-    6.5
+    Tensor(6.5)
     """
 
     l1 = Argument(number, least=0)
@@ -110,7 +111,7 @@ class L1(L1L2):
     Examples
     --------
     >>> L1(0.5)([1.0, -2.0])
-    1.5
+    Tensor(1.5)
     """
 
     def __init__(self, l1: float = 0.01) -> None:
@@ -131,7 +132,7 @@ class L2(L1L2):
     Examples
     --------
     >>> L2(0.5)([1.0, -2.0])
-    2.5
+    Tensor(2.5)
     """
 
     def __init__(self, l2: float = 0.01) -> None:

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from datasets.archives import write_all
+from helpers import no_connection
 
 from lamina import datasets
 from lamina._files import download
@@ -15,10 +16,9 @@ from lamina._files import download
 def home(tmp_path, monkeypatch):
     """A cache with small archives; nothing can be downloaded."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
     write_all(tmp_path)
-    return tmp_path
+    with no_connection():
+        yield tmp_path
 
 
 def quietly(load, *arguments, **named):

@@ -16,6 +16,7 @@ from contextlib import redirect_stdout
 import numpy as np
 import pytest
 from datasets.archives import write_all
+from helpers import no_connection
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -63,9 +64,8 @@ def small_data_sets(tmp_path_factory):
     """The cache of data sets holds small archives; nothing can be downloaded."""
     home = tmp_path_factory.mktemp("home")
     write_all(home, rows=6)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, no_connection():
         patch.setenv("KERAS_HOME", str(home))
-        patch.setenv("https_proxy", "http://127.0.0.1:9")
         patch.setattr(download.Checksum, "fits", lambda *_: True)
         yield
 

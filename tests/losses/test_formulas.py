@@ -78,7 +78,7 @@ def test_values_in_every_reduction(name, rng):
         np.testing.assert_allclose(loss(**settings, reduction=none)(y, p, w), w * rows, rtol=1e-11)
     found = loss(**settings, reduction="mean_with_sample_weight")(y, p, w)
     assert found == pytest.approx(np.average(rows, weights=w), rel=1e-11)
-    assert isinstance(loss(**settings)(y.tolist(), p.tolist()), float)
+    assert isinstance(loss(**settings)(y.tolist(), p.tolist()).numpy(), float)
     again = losses.get(losses.serialize(loss(**settings, name="own")))
     assert (type(again), again.name, again.get_config()) == (loss, "own", loss(**settings, name="own").get_config())
     for other in (name, *names):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets.archives import write_all
+from helpers import no_connection
 
 from lamina import datasets
 
@@ -52,7 +53,6 @@ def assert_same(ours, theirs):
 def test_sets_are_those_of_keras(name, function, arguments, tmp_path, monkeypatch):
     write_all(tmp_path)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     module = importlib.import_module(f"keras.src.datasets.{name}")
 
     def in_cache(fname, origin=None, cache_subdir="datasets", **_):  # instead of its get_file, which wants its files
@@ -60,7 +60,7 @@ def test_sets_are_those_of_keras(name, function, arguments, tmp_path, monkeypatc
 
     monkeypatch.setattr(module, "get_file", in_cache)
     theirs = getattr(module, function)(**arguments)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), no_connection():
         warnings.simplefilter("ignore")
         ours = getattr(getattr(datasets, name), function)(**arguments)
     assert_same(ours, theirs)

@@ -43,7 +43,7 @@ class Activation(_ActivationLayer):
     --------
     >>> import numpy as np
     >>> Activation("relu")(np.array([[-1.0, 2.0]]))
-    array([[0., 2.]], dtype=float32)
+    Tensor([[0., 2.]], dtype=float32)
     """
 
     def __init__(self, activation: Any, **layer_arguments: Any) -> None:

@@ -26,6 +26,7 @@ from lamina._common.locks import Once
 from lamina._common.names import redefines, snake_case, unique, unique_name, unknown_argument
 from lamina._common.warn import warn
 from lamina._data.arrays import batch_array, converted, float_array, index_array, real_array
+from lamina._data.tensors import Tensor
 from lamina._engine.host import Functions, Pass
 from lamina._engine.network import Constants
 from lamina._engine.ops import ActivityOp, HostOp, Op, Shape, row_of
@@ -235,7 +236,7 @@ class Layer:
         ...     def backward(self, dy, forward_pass, *, need_dx):
         ...         return 2 * forward_pass.saved * dy, []
         >>> Square()(np.array([[1.0, -3.0]]))
-        array([[1., 9.]], dtype=float32)
+        Tensor([[1., 9.]], dtype=float32)
         """
         raise NotImplementedError(f"{type(self).__name__}: a layer defines forward and backward.")
 
@@ -496,7 +497,7 @@ class Layer:
         return self.non_trainable_weights
 
     @property
-    def losses(self) -> list[float]:
+    def losses(self) -> list[Any]:
         """Penalties of the parameters' regularizers, and the activity penalty of the last call of the layer."""
         regularized = [
             v for v in self._parameters.variables if v.regularizer is not None and v.trainable and self.trainable
@@ -619,8 +620,8 @@ class Layer:
         if self.activity_regularizer is not None:
             self._activity_loss = self.activity_regularizer(output) / max(1, len(output))
         if shape != batch.shape and compiled.output_shape == batch.shape[1:]:
-            return output.reshape(shape)
-        return output.reshape(len(batch), *compiled.output_shape)
+            return output.reshape(shape).view(Tensor)
+        return output.reshape(len(batch), *compiled.output_shape).view(Tensor)
 
     def _rows_of(self, who: str, array: Array) -> Array:
         """Return a batch whose shape fits the one that the layer was built for, or raise."""

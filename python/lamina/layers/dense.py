@@ -58,7 +58,7 @@ class Dense(Layer):
     >>> import numpy as np
     >>> layer = Dense(2, kernel_initializer="ones")
     >>> layer(np.array([[1.0, 2.0, 3.0]]))
-    array([[6., 6.]], dtype=float32)
+    Tensor([[6., 6.]], dtype=float32)
     """
 
     units = Setting(integer, fixed=True)

@@ -142,8 +142,8 @@ class BatchNormalization(_GammaBeta):
     >>> import numpy as np
     >>> layer = BatchNormalization(epsilon=0.0)
     >>> layer(np.array([[1.0], [3.0]]), training=True)
-    array([[-1.],
-           [ 1.]], dtype=float32)
+    Tensor([[-1.],
+            [ 1.]], dtype=float32)
     """
 
     axis = Setting(_one_axis, fixed=True)
@@ -256,7 +256,7 @@ class LayerNormalization(_GammaBeta):
     --------
     >>> import numpy as np
     >>> LayerNormalization(epsilon=0.0)(np.array([[1.0, 3.0]]))
-    array([[-1.,  1.]], dtype=float32)
+    Tensor([[-1.,  1.]], dtype=float32)
     """
 
     def __init__(

@@ -85,7 +85,7 @@ class Dropout(_Noise):
     >>> import numpy as np
     >>> layer = Dropout(0.5, seed=1)
     >>> layer(np.ones((1, 4)))
-    array([[1., 1., 1., 1.]], dtype=float32)
+    Tensor([[1., 1., 1., 1.]], dtype=float32)
     >>> sorted(set(layer(np.ones((100, 4)), training=True).ravel().tolist()))
     [0.0, 2.0]
     """

@@ -48,7 +48,7 @@ class Rescaling(Layer):
     Examples
     --------
     >>> Rescaling(1 / 255)([[0, 255]])
-    array([[0., 1.]], dtype=float32)
+    Tensor([[0., 1.]], dtype=float32)
     """
 
     scale = Setting(_constants)
@@ -102,7 +102,7 @@ class Normalization(Layer):
     >>> layer = Normalization()
     >>> layer.adapt([[1.0], [3.0]])
     >>> layer([[5.0]])
-    array([[3.]], dtype=float32)
+    Tensor([[3.]], dtype=float32)
     """
 
     axis = Setting(_axes, fixed=True)

@@ -13,6 +13,7 @@ from lamina._common.checks import KindError, short, text
 from lamina._common.names import redefines, snake_case
 from lamina._common.objects import Configurable
 from lamina._data.arrays import float_array, of_one_rank, real_array, row_weights, scored_batch, target_array
+from lamina._data.tensors import tensor
 
 __all__ = ["Loss", "RowLosses"]
 
@@ -177,7 +178,8 @@ class Loss(Configurable):
 
         Returns
         -------
-        float, or ndarray of the rows' shape for reduction None
+        Tensor
+            An array, without axes (it stands for a number), or of the rows' shape for reduction None.
 
         Raises
         ------
@@ -190,9 +192,9 @@ class Loss(Configurable):
         targets, predictions, weights, shape = scored_batch(who, y_true, y_pred, sample_weight, self.targets)
         values = self.evaluate(targets, predictions, weights).values
         if self.reduction in ("none", None):
-            return values.reshape(shape)
+            return tensor(values.reshape(shape))
         counted = self.rows_counted(targets, weights)
-        return _core.sum(np.ascontiguousarray(values), None) / counted if counted else 0.0
+        return tensor(_core.sum(np.ascontiguousarray(values), None) / counted if counted else 0.0)
 
     def _reduced_call(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Return the result of the user's `call`, weighted and reduced; for use without a model."""
@@ -206,11 +208,11 @@ class Loss(Configurable):
             weights = row_weights(who, sample_weight, (*values.shape, 1), "float64").reshape(values.shape)
             values = values * weights
         if self.reduction in ("none", None):
-            return values
+            return tensor(values)
         counted = {"one": 1.0, "rows": float(values.size)}.get(self.divisor())
         if counted is None:
             counted = float(values.size if weights is None else weights.sum())
-        return float(values.sum()) / counted if counted else 0.0
+        return tensor(float(values.sum()) / counted if counted else 0.0)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make the same loss."""

@@ -38,7 +38,7 @@ class MeanSquaredError(Loss):
     Examples
     --------
     >>> MeanSquaredError()([[0.0, 0.0]], [[1.0, 2.0]])
-    2.5
+    Tensor(2.5)
     """
 
     kernel = "mse"
@@ -50,7 +50,7 @@ class MeanAbsoluteError(Loss):
     Examples
     --------
     >>> MeanAbsoluteError()([[0.0, 0.0]], [[1.0, 2.0]])
-    1.5
+    Tensor(1.5)
     """
 
     kernel = "mae"
@@ -62,7 +62,7 @@ class L2Norm(Loss):
     Examples
     --------
     >>> L2Norm()([[0.0, 0.0]], [[3.0, 4.0]])
-    5.0
+    Tensor(5.)
     """
 
     kernel = "l2_norm"
@@ -74,7 +74,7 @@ class MeanAbsolutePercentageError(Loss):
     Examples
     --------
     >>> MeanAbsolutePercentageError()([[2.0, 4.0]], [[1.0, 5.0]])
-    37.5
+    Tensor(37.5)
     """
 
     kernel = "mape"
@@ -106,7 +106,7 @@ class Huber(Loss):
     Examples
     --------
     >>> Huber(delta=1.0)([[0.0, 0.0]], [[0.5, 3.0]])
-    1.3125
+    Tensor(1.3125)
     """
 
     kernel = "huber"
@@ -184,7 +184,7 @@ class Quantile(Loss):
     Examples
     --------
     >>> Quantile(0.75)([[1.0, 0.0]], [[0.0, 1.0]])
-    0.5
+    Tensor(0.5)
     """
 
     kernel = "quantile"
@@ -229,7 +229,7 @@ class Hinge(_SignLoss):
     Examples
     --------
     >>> Hinge()([[1.0, 0.0]], [[0.5, 0.5]])
-    1.0
+    Tensor(1.)
     """
 
     kernel = "hinge"
@@ -241,7 +241,7 @@ class SquaredHinge(_SignLoss):
     Examples
     --------
     >>> SquaredHinge()([[1.0, 0.0]], [[0.5, 0.5]])
-    1.25
+    Tensor(1.25)
     """
 
     kernel = "squared_hinge"
@@ -253,7 +253,7 @@ class CategoricalHinge(Loss):
     Examples
     --------
     >>> CategoricalHinge()([[0.0, 1.0]], [[0.5, 0.25]])
-    1.25
+    Tensor(1.25)
     """
 
     kernel = "categorical_hinge"

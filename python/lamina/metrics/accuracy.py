@@ -43,7 +43,7 @@ class Accuracy(_Accuracy):
     Examples
     --------
     >>> Accuracy()([[1.0], [2.0]], [[1.0], [3.0]])
-    0.5
+    Tensor(0.5)
     """
 
     engine_kernel = "equal_matches"
@@ -90,7 +90,7 @@ class SparseCategoricalAccuracy(_Accuracy):
     Examples
     --------
     >>> SparseCategoricalAccuracy()([1, 0], [[0.1, 0.9], [0.2, 0.8]])
-    0.5
+    Tensor(0.5)
     """
 
     engine_kernel = "sparse_matches"
@@ -113,7 +113,7 @@ class TopKCategoricalAccuracy(_Accuracy):
     Examples
     --------
     >>> TopKCategoricalAccuracy(k=2)([[0, 0, 1]], [[0.5, 0.2, 0.3]])
-    1.0
+    Tensor(1.)
     """
 
     engine_kernel = "categorical_top_matches"
@@ -147,7 +147,7 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     Examples
     --------
     >>> SparseTopKCategoricalAccuracy(k=1)([2, 0], [[0.5, 0.2, 0.3], [0.5, 0.2, 0.3]])
-    0.5
+    Tensor(0.5)
     """
 
     engine_kernel = "sparse_top_matches"

@@ -12,6 +12,7 @@ from lamina import activations, config
 from lamina._common.arguments import Argument, optional
 from lamina._common.checks import choice, flag, integer, numbers, text
 from lamina._data.arrays import scored_batch
+from lamina._data.tensors import tensor
 from lamina.metrics.base import divide
 from lamina.metrics.thresholds import MOST_THRESHOLDS, ThresholdCounts, evenly
 
@@ -51,7 +52,7 @@ class AUC(ThresholdCounts):
     Examples
     --------
     >>> AUC()([[0], [0], [1], [1]], [[0.0], [0.5], [0.3], [0.9]])
-    0.75
+    Tensor(0.75)
     """
 
     direction = "up"
@@ -126,16 +127,16 @@ class AUC(ThresholdCounts):
             weights = own * np.asarray(self.label_weights, predictions.dtype)
         self._take(targets, predictions, weights, self.multi_label)
 
-    def result(self) -> float:
+    def result(self) -> Any:
         """Return the area so far."""
         tp, fp, tn, fn = self._above(1), self._above(0), self._below(0), self._below(1)
         areas = self._area(tp, fp, tn, fn)
         if not self.multi_label:
-            return float(areas[0])
+            return tensor(areas[0])
         if self.label_weights is None:
-            return float(areas.mean())
+            return tensor(areas.mean())
         weights = np.asarray(self.label_weights)
-        return float(divide((areas * weights).sum(), weights.sum()))
+        return tensor(divide((areas * weights).sum(), weights.sum()))
 
     def _area(self, tp: Array, fp: Array, tn: Array, fn: Array) -> Array:
         if self.curve == "PR" and self.summation_method == "interpolation":

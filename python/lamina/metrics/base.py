@@ -14,6 +14,7 @@ from lamina._common.checks import function, sizes, text
 from lamina._common.names import redefines, required, snake_case, unique_name
 from lamina._common.objects import Configurable, deserialize_keras_object, serialize_keras_object
 from lamina._data.arrays import broadcast, float_array, of_one_rank, real_array, scored_batch, target_array
+from lamina._data.tensors import tensor
 from lamina._engine.variable import Variable, check_aggregation
 
 __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
@@ -133,8 +134,8 @@ class Metric(Configurable):
         self.add_rows(self.row_values(targets, predictions), weights)
 
     def result(self) -> Any:
-        """Return the mean so far; 0 if nothing was added."""
-        return self.total / self.count if self.count else 0.0
+        """Return the mean so far, an array without axes; 0 if nothing was added."""
+        return tensor(self.total / self.count if self.count else 0.0)
 
     def reset_state(self) -> None:
         """Set the state to zero."""
@@ -246,10 +247,10 @@ class _OfNumbers(Metric):
         """Add numbers, each with its weight if weights are given."""
         self.add_rows(*self._read(values, sample_weight))
 
-    def __call__(self, values: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:  # type: ignore[override]  # Keras's signature
+    def __call__(self, values: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:  # type: ignore[override]  # Keras's signature
         """Add numbers and return the result so far."""
         self.update_state(values, sample_weight)
-        return float(self.result())
+        return self.result()
 
 
 class Mean(_OfNumbers):
@@ -260,7 +261,7 @@ class Mean(_OfNumbers):
     >>> mean = Mean()
     >>> mean.update_state([1.0, 3.0])
     >>> mean.result()
-    2.0
+    Tensor(2.)
     """
 
 
@@ -270,16 +271,16 @@ class Sum(_OfNumbers):
     Examples
     --------
     >>> Sum()([1.0, 3.0])
-    4.0
+    Tensor(4.)
     """
 
     def state(self) -> dict[str, Any]:
         """Return the sum."""
         return {"total": self.total}
 
-    def result(self) -> float:
+    def result(self) -> Any:
         """Return the sum so far."""
-        return self.total
+        return tensor(self.total)
 
 
 class MeanMetricWrapper(Metric):
@@ -300,7 +301,7 @@ class MeanMetricWrapper(Metric):
     --------
     >>> import numpy as np
     >>> MeanMetricWrapper(lambda y_true, y_pred: np.abs(y_true - y_pred).max(axis=1), name="worst")([[0, 1]], [[0, 3]])
-    2.0
+    Tensor(2.)
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:

@@ -31,7 +31,7 @@ class TruePositives(AtThresholds):
     Examples
     --------
     >>> TruePositives()([[1], [1], [0]], [[0.9], [0.2], [0.8]])
-    1.0
+    Tensor(1.)
     """
 
     _parts = ("true_positives",)
@@ -109,7 +109,7 @@ class Precision(_Retrieval):
     Examples
     --------
     >>> Precision()([[1], [1], [0]], [[0.9], [0.2], [0.8]])
-    0.5
+    Tensor(0.5)
     """
 
     _parts = ("true_positives", "false_positives")
@@ -125,7 +125,7 @@ class Recall(_Retrieval):
     Examples
     --------
     >>> Recall()([[1], [1], [0]], [[0.9], [0.2], [0.8]])
-    0.5
+    Tensor(0.5)
     """
 
     _parts = ("true_positives", "false_negatives")

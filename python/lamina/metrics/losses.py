@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lamina import losses
 from lamina._common.names import redefines
 from lamina._data.arrays import real_array, scored_batch
+from lamina._data.tensors import tensor
 from lamina.losses import Loss
 from lamina.losses.base import along_last
 from lamina.metrics.base import Metric
@@ -110,10 +111,10 @@ class RootMeanSquaredError(_LossMetric):
     loss_class = losses.MeanSquaredError
     by_element = True
 
-    def result(self) -> float:
+    def result(self) -> Any:
         """Return the root of the mean so far."""
-        mean = super().result()
-        return math.sqrt(mean) if mean >= 0 else math.nan
+        mean = float(super().result())
+        return tensor(math.sqrt(mean) if mean >= 0 else math.nan)
 
 
 class MeanAbsoluteError(_LossMetric):
@@ -189,9 +190,9 @@ class CosineSimilarity(_LossMetric):
     def __init__(self, name: str | None = None, dtype: Any = None, axis: int = -1) -> None:
         super().__init__(name, dtype, axis=axis)
 
-    def result(self) -> float:
+    def result(self) -> Any:
         """Return the mean so far."""
-        return -float(super().result()) if self.count else 0.0
+        return -super().result() if self.count else tensor(0.0)
 
 
 class BinaryCrossentropy(_LossMetric):

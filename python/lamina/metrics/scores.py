@@ -12,6 +12,7 @@ from lamina._common.arguments import Argument, one_of, optional
 from lamina._common.checks import integer, number
 from lamina._common.warn import warn
 from lamina._data.arrays import real_array, scored_batch
+from lamina._data.tensors import tensor
 from lamina.metrics.base import Metric
 
 __all__ = ["F1Score", "FBetaScore", "R2Score"]
@@ -36,7 +37,7 @@ class R2Score(Metric):
     Examples
     --------
     >>> R2Score()([[1.0], [2.0], [3.0]], [[1.0], [2.0], [4.0]])
-    0.5
+    Tensor(0.5)
     """
 
     direction = "up"
@@ -98,7 +99,7 @@ class R2Score(Metric):
     def result(self) -> Any:
         """Return the score so far."""
         if self._sums is None:
-            return 0.0
+            return tensor(0.0)
         _, _, spread, residual = self._sums
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = 1 - residual / spread
@@ -112,7 +113,7 @@ class R2Score(Metric):
             scores = 1 - (1 - scores) * (self._samples - 1) / left
         elif self.num_regressors:
             warn("R2Score: too few rows for so many regressors; the score is not adjusted.")
-        return float(scores) if np.ndim(scores) == 0 else scores
+        return tensor(scores)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -212,15 +213,15 @@ class FBetaScore(Metric):
     def result(self) -> Any:
         """Return the score so far."""
         if self._sums is None:
-            return 0.0
+            return tensor(0.0)
         both, predicted, actual = self._sums.sum(axis=1) if self.average == "micro" else self._sums
         small = config.epsilon()
         precision, recall = both / (predicted + small), both / (actual + small)
         square = self.beta**2
         scores = (1 + square) * precision * recall / (square * precision + recall + small)
         if self.average == "weighted":
-            return float((scores * actual / (actual.sum() + small)).sum())
-        return scores if self.average is None else float(np.mean(scores))
+            return tensor((scores * actual / (actual.sum() + small)).sum())
+        return tensor(scores if self.average is None else np.mean(scores))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lamina import _core
 from lamina._common.checks import numbers
 from lamina._data.arrays import scored_batch
+from lamina._data.tensors import tensor
 from lamina.metrics.base import Metric, scalar_or_array
 
 __all__ = ["MOST_THRESHOLDS", "AtThresholds", "ThresholdCounts", "evenly"]
@@ -160,7 +161,7 @@ class AtThresholds(ThresholdCounts):
 
     def result(self) -> Any:
         """Return the value, or one for each threshold."""
-        return scalar_or_array(self._values()[self._place])
+        return tensor(scalar_or_array(self._values()[self._place]))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

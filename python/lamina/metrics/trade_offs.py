@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lamina._common.arguments import Argument, optional
 from lamina._common.checks import integer, number
+from lamina._data.tensors import tensor
 from lamina.metrics.base import divide
 from lamina.metrics.thresholds import MOST_THRESHOLDS, ThresholdCounts, evenly
 
@@ -49,10 +50,10 @@ class _AtValue(ThresholdCounts):
         """Return the rate that must reach a minimum, and the rate to maximize."""
         raise NotImplementedError(f"{type(self).__name__}: a trade-off between two rates defines _rates.")
 
-    def result(self) -> float:
+    def result(self) -> Any:
         """Return the best value so far, 0 if no threshold reaches the minimum."""
         constrained, wanted = self._rates()
-        return float(np.max(np.where(constrained >= getattr(self, self.argument), wanted, 0.0), initial=0.0))
+        return tensor(np.max(np.where(constrained >= getattr(self, self.argument), wanted, 0.0), initial=0.0))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

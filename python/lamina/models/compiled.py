@@ -138,7 +138,7 @@ class Compiled:
 
     def results(self, uses: list[MetricUse] | None = None) -> dict[str, Any]:
         """Return the loss, then the metrics; a name that is taken becomes ``weighted_name`` or ``name_1``."""
-        logs: dict[str, Any] = {"loss": self.loss_tracker.result()}
+        logs: dict[str, Any] = {"loss": float(self.loss_tracker.result())}
         for metric, weighted in self.uses or [] if uses is None else uses:
             result = metric.result()
             if isinstance(result, dict):  # several values, by their names

@@ -12,6 +12,7 @@ from lamina._common.checks import choice, flag, integer, mapping
 from lamina._common.names import Former, with_present_names
 from lamina._common.objects import restored
 from lamina._common.warn import warn
+from lamina._data.tensors import Tensor, tensor
 from lamina.callbacks import Callback, History
 from lamina.losses import Loss
 from lamina.metrics import Metric
@@ -345,6 +346,6 @@ class Model(BaseModel):
         means; nothing is trained.
         """
         if training is not None and flag(self.stack.who("call"), "training", training):
-            return prediction.predict_as_in_training(self, x)
+            return tensor(prediction.predict_as_in_training(self, x))
         found = self.executor.predict_plain(x, None)
-        return prediction.predict_call(self, x) if found is None else found
+        return (prediction.predict_call(self, x) if found is None else found).view(Tensor)

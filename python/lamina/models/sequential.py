@@ -238,7 +238,7 @@ class Sequential(Model):
         return self.trainable_weights
 
     @property
-    def losses(self) -> list[float]:
+    def losses(self) -> list[Any]:
         """Penalties of the regularizers on parameters."""
         return [penalty for layer in self.stack.layers for penalty in layer.losses]
 
