@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ from conftest import classification_model
 from helpers import blobs
 
 from lamina import callbacks
+from lamina.callbacks.base import spell_time
 
 
 def test_progress(rng, capsys, monkeypatch):
@@ -21,22 +23,27 @@ def test_progress(rng, capsys, monkeypatch):
     assert found.err == ""
     lines = found.out.splitlines()
     assert len(lines) == 2
-    assert re.match(r"Epoch 2/2: 3/3 - 0s - \d+ms/step - accuracy: .* - loss: ", lines[1])
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert re.match(r"Epoch 2/2: 3/3 - [\d.]+[mu]?s - [\d.]+[mu]?s/step - accuracy: .* - loss: ", lines[1])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     model.fit(x, y, epochs=2, verbose=1, validation_split=0.2)
     found = capsys.readouterr()
-    assert found.out == ""
-    assert "Epoch 2/2:" in found.err
+    assert found.err == ""
     assert re.search(
-        r"\nEpoch 2/2: \d/\d - .* - loss: .* - val_accuracy: .* - val_loss: .*\n", found.err.replace("\r", "\n")
+        r"\nEpoch 2/2: \d/\d - .* - loss: .* - val_accuracy: .* - val_loss: .*\n", found.out.replace("\r", "\n")
     )
     monkeypatch.undo()
     model.fit(x, y, epochs=2, verbose=2, validation_split=0.2)
     lines = capsys.readouterr().out.splitlines()
     assert lines[2] == "Epoch 2/2"
-    assert re.match(r"3/3 - 0s - \d+ms/step - accuracy: .* - loss: .* - val_accuracy: .* - val_loss: ", lines[3])
-    model.evaluate(x, y, verbose=2)
-    assert "loss: " in capsys.readouterr().out
+    assert re.match(
+        r"3/3 - [\d.]+[mu]?s - [\d.]+[mu]?s/step - accuracy: .* - loss: .* - val_accuracy: .* - val_loss: ", lines[3]
+    )
+    for verbose in (1, 2, "auto"):
+        model.evaluate(x, y, verbose=verbose)
+        line = capsys.readouterr().out
+        assert re.fullmatch(r"3/3 - [\d.]+[mu]?s - [\d.]+[mu]?s/step - accuracy: \d\.\d+ - loss: \d\.\d+\n", line)
+    model.fit(x, y)
+    assert re.fullmatch(r"Epoch 1/1: 3/3 - .*\n", capsys.readouterr().out)
     model.fit(x, y, verbose=0)
     model.evaluate(x, y, verbose=0)
     assert capsys.readouterr() == ("", "")
@@ -62,7 +69,7 @@ def test_a_line_for_each_epoch(capsys):
     through_an_epoch(bar, 1)
     heading, line = capsys.readouterr().out.splitlines()
     assert heading == "Epoch 2/3"
-    assert re.fullmatch(r"4/4 - 0s - \d+ms/step - loss: 0\.5000 - tiny: 1\.25e-05", line)
+    assert re.fullmatch(r"4/4 - [\d.]+[mu]?s - [\d.]+[mu]?s/step - loss: 0\.5000 - tiny: 1\.25e-05", line)
 
 
 def test_nothing_is_shown_where_verbose_is_0(capsys):
@@ -79,23 +86,23 @@ def test_a_bar_of_no_own_verbosity_is_as_the_call_says(capsys):
 
 
 def test_output_to_a_file_gets_lines(capsys, monkeypatch):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
     bar = began(1)
     assert not bar.follows_batches
     through_an_epoch(bar, 2, {"loss": 2.0})
     found = capsys.readouterr()
-    assert re.fullmatch(r"Epoch 3/3: 4/4 - 0s - \d+ms/step - loss: 2\.0000\n", found.out)
+    assert re.fullmatch(r"Epoch 3/3: 4/4 - [\d.]+[mu]?s - [\d.]+[mu]?s/step - loss: 2\.0000\n", found.out)
     assert found.err == ""
 
 
 def test_the_number_of_batches_may_be_unknown(capsys):
     through_an_epoch(began(2, steps=None), logs={"loss": 1.0})
-    assert capsys.readouterr().out.splitlines()[1] == "all - 0s - loss: 1.0000"
+    assert re.fullmatch(r"all - [\d.]+[mu]s - loss: 1\.0000", capsys.readouterr().out.splitlines()[1])
 
 
 @pytest.mark.parametrize("end", ["on_train_end", "release"])
 def test_a_bar_on_a_terminal_moves_and_is_closed(end, capsys, monkeypatch):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     bar = began(1)
     assert bar.follows_batches
     bar.on_epoch_begin(0)
@@ -103,10 +110,10 @@ def test_a_bar_on_a_terminal_moves_and_is_closed(end, capsys, monkeypatch):
     getattr(bar, end)()
     getattr(bar, end)()  # there is none any more
     shown = capsys.readouterr()
-    assert shown.out == ""
-    assert "Epoch 1/3" in shown.err
+    assert shown.err == ""
+    assert "Epoch 1/3" in shown.out
     through_an_epoch(bar, 1)  # an epoch that ends leaves its line there
-    assert "Epoch 2/3: 4/4 - " in capsys.readouterr().err.replace("\r", "\n")
+    assert "Epoch 2/3: 4/4 - " in capsys.readouterr().out.replace("\r", "\n")
 
 
 def test_a_history_holds_the_values_of_all_epochs_of_one_training():
@@ -121,3 +128,21 @@ def test_a_history_holds_the_values_of_all_epochs_of_one_training():
     kept = pickle.loads(pickle.dumps(history))
     history.on_epoch_end(7, {"loss": 1.0})
     assert (kept.epoch, kept.history["loss"]) == ([4, 5, 6], [3.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0us"), (4.8e-6, "4.8us"), (0.000123, "123us"), (0.00123, "1.2ms"), (0.0123, "12ms"), (0.5, "500ms"),
+        (1, "1.0s"), (9.949, "9.9s"), (9.96, "10s"), (75.4, "75s"), (4000, "4000s"),
+    ],
+)  # fmt: skip
+def test_times_are_in_the_unit_that_fits(seconds, text):
+    assert spell_time(seconds) == text
+
+
+def test_a_log_has_one_line_for_each_epoch():
+    found = subprocess.run([sys.executable, "-m", "lamina", "--epochs", "7"], capture_output=True, text=True)
+    assert found.stderr == ""
+    assert "\r" not in found.stdout
+    assert len(re.findall(r"(?m)^Epoch \d/7: 45/45 - .*loss: \d\.\d+$", found.stdout)) == 7

@@ -16,7 +16,7 @@ from lamina.callbacks.model import TrainedModel
 
 __all__ = [
     "HOOKS", "OLDER_NAMES", "Callback", "FinishedEpochs", "Logs", "Monitor", "hooks_of", "resolve_verbose",
-    "shows_bars", "spell", "verbosity",
+    "shows_bars", "spell", "spell_steps", "spell_time", "verbosity",
 ]  # fmt: skip
 
 Logs = dict[str, float]
@@ -254,17 +254,30 @@ class Monitor(Callback):
 
 
 def resolve_verbose(who: str, verbose: Any) -> int:
-    """Return 0, 1 or 2: "auto" is 1 on a terminal and in a notebook, else 2."""
+    """Return 0, 1 or 2: "auto" is 1."""
     if isinstance(verbose, (bool, np.bool_, np.integer)):
         verbose = int(verbose)
     found = choice(who, "verbose", verbose, ("auto", 0, 1, 2))
-    return int(found) if found != "auto" else 1 if shows_bars() else 2
+    return 1 if found == "auto" else int(found)
 
 
 def shows_bars() -> bool:
     """Return whether progress bars can move: on a terminal, or in a notebook."""
-    isatty = getattr(sys.stderr, "isatty", None)  # stderr may be None, or an object that can only write
+    isatty = getattr(sys.stdout, "isatty", None)  # stdout may be None, or an object that can only write
     return "ipykernel" in sys.modules or (isatty is not None and bool(isatty()))
+
+
+def spell_time(seconds: float) -> str:
+    """Return a time as text in the unit that fits, as ``12ms``."""
+    factor, unit = next(((f, u) for f, u in ((1, "s"), (1e3, "ms")) if seconds * f >= 1), (1e6, "us"))
+    value = seconds * factor
+    return f"{value:.{1 if value < 9.95 else 0}f}{unit}"
+
+
+def spell_steps(steps: int | None, seconds: float) -> str:
+    """Return how many batches there were, their time and that of one: ``4/4 - 12ms - 3.0ms/step``."""
+    each = f" - {spell_time(seconds / steps)}/step" if steps else ""
+    return f"{f'{steps}/{steps}' if steps else 'all'} - {spell_time(seconds)}{each}"
 
 
 def spell(logs: Logs) -> dict[str, str]:

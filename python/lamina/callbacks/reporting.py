@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from lamina._common.arguments import Argument, one_of, optional
-from lamina.callbacks.base import Callback, FinishedEpochs, Logs, shows_bars, spell
+from lamina.callbacks.base import Callback, FinishedEpochs, Logs, shows_bars, spell, spell_steps
 
 __all__ = ["History", "ProgbarLogger"]
 
@@ -53,12 +53,12 @@ class History(Callback):
 class ProgbarLogger(Callback):
     """Shows a progress bar for each epoch (`tqdm`, on terminals and in notebooks), or prints one line per epoch.
 
-    Output to a file gets lines, as the updates of a bar would fill the file.
+    Both go to the standard output. Where that is no terminal, an epoch is one line.
 
     Parameters
     ----------
     verbose : {0, 1, 2}, optional
-        0 for nothing, 1 for bars, 2 for lines; that of `fit` if omitted.
+        0 for nothing, 1 for bars, 2 for a heading and a line, as in Keras; that of `fit` if omitted.
     """
 
     verbose = Argument(optional(one_of(0, 1, 2)))
@@ -85,7 +85,10 @@ class ProgbarLogger(Callback):
             from tqdm.auto import tqdm
 
             heading, steps = self._heading(epoch), self.params["steps"]
-            self._bar = tqdm(total=steps, desc=heading, unit="batch", leave=False, mininterval=0.1, dynamic_ncols=True)
+            self._bar = tqdm(
+                total=steps, desc=heading, unit="batch", leave=False, mininterval=0.1, dynamic_ncols=True,
+                file=sys.stdout,
+            )  # fmt: skip
         elif self._level == 2:
             print(self._heading(epoch), flush=True)
 
@@ -106,13 +109,9 @@ class ProgbarLogger(Callback):
 
     def _print(self, epoch: int, logs: Logs, seconds: float) -> None:
         """Print the line of an epoch."""
-        steps = self.params["steps"]
+        heading = f"{self._heading(epoch)}: " if self._level == 1 else ""
         numbers = "".join(f" - {name}: {value}" for name, value in spell(logs).items())
-        step = f" - {1e3 * seconds / steps:.0f}ms/step" if steps else ""
-        line = f"{f'{steps}/{steps}' if steps else 'all'} - {seconds:.0f}s{step}{numbers}"
-        if self._level == 1:
-            line = f"{self._heading(epoch)}: {line}"
-        print(line, flush=True, file=sys.stderr if self.follows_batches else None)
+        print(f"{heading}{spell_steps(self.params['steps'], seconds)}{numbers}", flush=True)
 
     def receive_epochs(self, epochs: FinishedEpochs) -> None:
         """Print the lines of several epochs, which were too short for bars."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from lamina._common.checks import flag, integer
@@ -38,9 +39,11 @@ def evaluate(
         source = _prepared(model, "evaluate", x, y, sample_weight)
         total = limit or -(-source.rows // (size or 32))
     events = CallbackList(listeners, model=model, verbose=level, epochs=1, steps=total or None)
+    begin = time.perf_counter()
     logs = Loops(model, events).evaluate(source, size, limit, "evaluate")
-    if verbose == 2:
-        print(" - ".join(f"{name}: {value}" for name, value in callbacks_module.spell(logs).items()), flush=True)
+    if level:
+        numbers = "".join(f" - {name}: {value}" for name, value in callbacks_module.spell(logs).items())
+        print(f"{callbacks_module.spell_steps(total or None, time.perf_counter() - begin)}{numbers}", flush=True)
     return as_result(model, logs, return_dict)
 
 

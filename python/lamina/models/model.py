@@ -175,7 +175,8 @@ class Model(BaseModel):
         epochs : int, >= 0
             Train the epochs from `initial_epoch` to ``epochs - 1``, counting from 0.
         verbose : {"auto", 0, 1, 2}
-            0 silent, 1 a progress bar per epoch, 2 a line per epoch; "auto": 1 on a terminal or in a notebook, else 2.
+            0 silent; 1 a progress bar per epoch, or a line where the output is no terminal or notebook; 2 a heading and
+            a line per epoch; "auto" is 1.
         callbacks : list of Callback, optional
         validation_split : float in [0, 1)
             Fraction of the rows, the last ones, that is held back and evaluated after each epoch.
@@ -239,7 +240,7 @@ class Model(BaseModel):
         batch_size : int, >= 1, optional
             Bounds memory; 32 if omitted. The loss may depend on it, see Returns.
         verbose : {"auto", 0, 1, 2}
-            2 prints the result; 0 and 1 do not.
+            0 silent; 1, 2 and "auto" print a line with the result.
         steps : int, >= 1, optional
             Evaluate this many batches only.
         callbacks : list of Callback, optional
