@@ -5,7 +5,10 @@
 #   the compiler.
 # -fno-trapping-math -fno-math-errno: nobody reads the floating-point exception flags or errno; comparisons and
 #   selections become single instructions. Results do not change.
-set(lamina_kernel_flags -ffp-contract=off -fno-trapping-math -fno-math-errno)
+# -fno-exceptions -fno-asynchronous-unwind-tables: kernels throw nothing and call nothing that throws, so nobody unwinds
+#   their frames but debuggers, which find their own tables in other builds.
+set(lamina_kernel_flags -ffp-contract=off -fno-trapping-math -fno-math-errno -fno-exceptions
+                        $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # These warnings are false alarms in GCC's own intrinsics headers (GCC bug 105593).
   list(APPEND lamina_kernel_flags -Wno-maybe-uninitialized -Wno-uninitialized)
