@@ -59,8 +59,9 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
   `value_and_gradient`, or `update`. Keras's `call`, `train_step` and `update_step` raise, because they would not be
   called. A loss that defines only `call` can be computed, but a model cannot be trained with it. Constraints and
   metrics may be any function.
-* Models are stacks. A model may be a layer of another one; the names of all layers must be unique. Layers are called
-  with arrays, not with symbols.
+* Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a
+  layer of another one; the names of all layers must be unique. Branches, merges, several inputs or outputs, a layer
+  that is called twice, and `training=` in a call of a layer that heeds it with a symbolic tensor are refused.
 * Targets are not broadcast. Targets of cross-entropies must lie in [0, 1], and class numbers in their range. Data are
   checked before any weight changes. Errors are of the same type as Keras's; the messages are lamina's.
 * A cross-entropy after a softmax or sigmoid is computed from the logits, as by Keras on TensorFlow.

@@ -1,6 +1,6 @@
 """lamina: trains and runs dense neural networks on CPUs.
 
-``import lamina as keras`` runs Keras code that builds `Sequential` models of dense layers. `lamina.kernels` holds the
+``import lamina as keras`` runs Keras code that builds models of dense layers. `lamina.kernels` holds the
 compiled functions on NumPy arrays, for custom training loops.
 """
 
@@ -35,9 +35,10 @@ from lamina._engine.variable import Variable
 from lamina.callbacks import Callback
 from lamina.initializers import Initializer
 from lamina.layers import Input, Layer
+from lamina.layers.symbols import KerasTensor
 from lamina.losses import Loss
 from lamina.metrics import Metric
-from lamina.models import Sequential
+from lamina.models import Model, Sequential
 from lamina.optimizers import Optimizer
 from lamina.regularizers import Regularizer
 from lamina.runtime import get_num_threads, set_num_threads, show_config
@@ -59,9 +60,11 @@ __all__ = [
     "Callback",
     "Initializer",
     "Input",
+    "KerasTensor",
     "Layer",
     "Loss",
     "Metric",
+    "Model",
     "Optimizer",
     "Regularizer",
     "Sequential",
@@ -91,11 +94,9 @@ __all__ = [
     "version",
 ]
 
-_SEQUENTIAL = "lamina's models are Sequential stacks of dense layers"
+_CHAINS = "lamina's models are chains of layers"
 _ABSENT = {
-    "Model": f"{_SEQUENTIAL}; the functional API and subclassed models are not supported",
-    "Function": _SEQUENTIAL,
-    "KerasTensor": _SEQUENTIAL,
+    "Function": _CHAINS,
     "applications": "there are no pretrained networks",
     "ops": "compute with NumPy; lamina.kernels has the compiled functions",
     "tree": "data are arrays, or tuples of arrays in batches",

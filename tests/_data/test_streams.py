@@ -138,7 +138,7 @@ def test_frames(rng):
 
 def test_names_that_are_not_there_say_what_is():
     for module, name, hint in (
-        (lamina, "Model", "Sequential stacks"),
+        (lamina, "Function", "chains of layers"),
         (layers, "Conv2D", "Flatten makes rows"),
         (layers, "LSTM", "Embedding, Flatten and Dense"),
         (lamina.callbacks, "TensorBoard", "CSVLogger"),

@@ -74,6 +74,7 @@ def restore():
 
 
 MODEL = compiled()
+INPUTS = lamina.Input((3,))
 FIRST = MODEL.get_weights()
 _DIRECTORY = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, _DIRECTORY, ignore_errors=True)
@@ -182,7 +183,9 @@ FUNCTIONS = {
     (kernels, "adam_update"): {
         "param": np.ones(3, "f"), "grad": np.ones(3, "f"), "m": np.ones(3, "f"), "v": np.ones(3, "f"), "step": 1,
     },
-    (lamina, "Sequential"): {}, (variable, "Variable"): {"initializer": [1.0, 2.0]},
+    (lamina, "Sequential"): {}, (lamina, "KerasTensor"): {"shape": (None, 3)},
+    (lamina, "Model"): {"inputs": INPUTS, "outputs": layers.Dense(2, name="of_a_chain")(INPUTS)},
+    (variable, "Variable"): {"initializer": [1.0, 2.0]},
     (callbacks, "LambdaCallback"): {}, (callbacks, "CallbackList"): {},
 }  # fmt: skip
 METHODS = {

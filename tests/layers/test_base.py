@@ -39,7 +39,7 @@ def test_layers_survive_configuration():
         layers.LeakyReLU(0.2),
         layers.Softmax(),
         layers.Flatten(),
-        layers.Input((3, 4)),
+        layers.InputLayer((3, 4)),
     ):
         again = layers.deserialize(layers.serialize(layer))
         assert type(again) is type(layer)

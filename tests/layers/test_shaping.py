@@ -35,7 +35,7 @@ def test_rows_take_another_shape(target, rng):
 
 
 def test_an_input_layer_declares_the_shape_of_a_row():
-    for layer in (layers.InputLayer((3, 4)), layers.InputLayer(batch_shape=(None, 3, 4)), layers.Input((3, 4))):
+    for layer in (layers.InputLayer((3, 4)), layers.InputLayer(batch_shape=(None, 3, 4))):
         assert type(layer) is layers.InputLayer
         assert layer.batch_shape == layer.shape == (None, 3, 4)
         assert layers.InputLayer.from_config(layer.get_config()).get_config() == layer.get_config()

@@ -79,7 +79,7 @@ def test_cloning_refuses():
     for wrong in ({"input_tensors": [1]}, {"call_function": print}):
         with pytest.raises((TypeError, ValueError), match=f"clone_model: {next(iter(wrong))} must be"):
             lamina.models.clone_model(model, **wrong)
-    with pytest.raises(TypeError, match="clone_model: model must be a Sequential; got Dense"):
+    with pytest.raises(TypeError, match="clone_model: model must be a model; got Dense"):
         lamina.models.clone_model(layers.Dense(1))
     with pytest.raises(TypeError, match="clone_model: clone_function must be"):
         lamina.models.clone_model(model, clone_function="copy")
@@ -88,7 +88,7 @@ def test_cloning_refuses():
 def test_text_that_is_no_models_is_refused():
     for text, message in (
         ("{", "json_string must be JSON; it is none from line 1, column 2 on"),
-        ("[]", "the text must be that of a Sequential's to_json"),
+        ("[]", "the text must be that of a model's to_json"),
         ('{"class_name": "Dense", "config": {"units": 3}}', "the text must be that of a model's to_json; got a Dense"),
     ):
         with pytest.raises(ValueError, match=f"model_from_json: {message}"):

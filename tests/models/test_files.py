@@ -296,5 +296,5 @@ def test_what_is_saved_in_a_function_is_what_a_method_saves(tmp_path):
     lamina.models.save_model(model, tmp_path / "a.safetensors")
     model.save(tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
-    with pytest.raises(TypeError, match="save_model: model must be a Sequential; got Dense"):
+    with pytest.raises(TypeError, match="save_model: model must be a model; got Dense"):
         lamina.models.save_model(layers.Dense(1), tmp_path / "c.safetensors")

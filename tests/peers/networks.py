@@ -47,6 +47,7 @@ class Draw:
 
     def __init__(self, number: int) -> None:
         rng = self.rng = np.random.default_rng([7, number])
+        self.functional = np.random.default_rng([8, number]).random() < 0.4
         self.inputs = int(rng.integers(1, 13))
         # Rows of several steps, which a Flatten makes one of before the last layer, or whose output has them too.
         self.steps = int(rng.integers(2, 5)) if rng.random() < 0.25 else None
@@ -169,9 +170,16 @@ class Draw:
         if self.nested:
             stack = [library.Sequential(stack[:2]), *stack[2:]]
             self.frozen = None
-        model = library.Sequential([library.layers.Input(self.x.shape[1:]), *stack])
+        inputs = library.layers.Input(self.x.shape[1:])
+        if self.functional:
+            x = inputs
+            for layer in stack:
+                x = layer(x)
+            model = library.Model(inputs, x)
+        else:
+            model = library.Sequential([inputs, *stack])
         if self.frozen is not None:
-            model.layers[self.frozen].trainable = False
+            stack[self.frozen].trainable = False
         name, settings, schedule = self.optimizer
         plain = 0.01 if self.reduction != "sum" else 0.001
         rate = plain if schedule is None else getattr(library.optimizers.schedules, schedule[0])(*schedule[1])

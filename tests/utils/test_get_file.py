@@ -67,7 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server():
     server = Server()
     server.files["/a/data.bin"] = CONTENT
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
     server.shutdown()

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
 from types import ModuleType
+from typing import Any
 
 from lamina._common.names import reason_for_absence
 
@@ -39,7 +38,7 @@ MOVED = {
 }  # fmt: skip
 
 
-class _Alias(Loader):
+class _Alias:
     """Gives a module another name."""
 
     def __init__(self, target: ModuleType) -> None:
@@ -57,7 +56,7 @@ class _Alias(Loader):
                 setattr(module, name, getattr(target, name))
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     """Finds modules of older versions of Keras, and raises for names that are absent."""
 
     def __init__(self, rooms: dict[str, ModuleType]) -> None:
@@ -72,7 +71,8 @@ class _Finder(MetaPathFinder):
         if root != "lamina":
             return None
         if rest in MOVED:
-            return spec_from_loader(fullname, _Alias(self._rooms[MOVED[rest]]), is_package=True)
+            loader: Any = _Alias(self._rooms[MOVED[rest]])
+            return ModuleSpec(fullname, loader, is_package=True)
         reason = reason_for_absence(package, name)
         if reason is None:
             return None

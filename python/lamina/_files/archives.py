@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tarfile
-import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +30,10 @@ def unpack(who: str, archive: Path, folder: Path, formats: tuple[str, ...], *, a
     ValueError
         The archive has none of the formats, is damaged, or holds a file that would lie outside of the folder.
     """
+    import shutil  # here and below: `import lamina` need not load it
+    import tarfile
+    import zipfile
+
     form = next((form for form in formats if _is(form, archive)), None)
     if form is None:
         raise ValueError(f"{who}: {archive} must be an archive of format {' or '.join(formats)}.")
@@ -50,11 +51,17 @@ def unpack(who: str, archive: Path, folder: Path, formats: tuple[str, ...], *, a
 
 
 def _is(form: str, archive: Path) -> bool:
+    import tarfile
+    import zipfile
+
     return tarfile.is_tarfile(archive) if form == "tar" else zipfile.is_zipfile(archive)
 
 
 def _files(form: str, archive: Path) -> Iterator[tuple[str, int]]:
     """Yield the names and sizes of the regular files of an archive."""
+    import tarfile
+    import zipfile
+
     if form == "tar":
         with tarfile.open(archive) as tar:
             yield from ((member.name, member.size) for member in tar if member.isfile())
@@ -69,6 +76,9 @@ def _is_there(folder: Path, name: str, size: int) -> bool:
 
 
 def _extract(form: str, archive: Path, folder: Path) -> None:
+    import tarfile
+    import zipfile
+
     folder.mkdir()
     if form == "tar":
         with tarfile.open(archive) as tar:
@@ -83,6 +93,8 @@ def _extract(form: str, archive: Path, folder: Path) -> None:
 
 def _replace(folder: Path, by: Path) -> None:
     """Put a folder in the place of another one, which is removed."""
+    import shutil
+
     before = folder.with_name(f"{by.name}.before")
     try:
         os.rename(folder, before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import sys
@@ -37,6 +36,8 @@ class Checksum(NamedTuple):
 
     def fits(self, path: Path) -> bool:
         """Return whether a file has this checksum."""
+        import hashlib  # here and below: `import lamina` need not load it
+
         with path.open("rb") as file:
             return hashlib.file_digest(file, self.algorithm).hexdigest() == self.digest
 
@@ -111,7 +112,7 @@ def get_file(
     if origin is None:
         raise ValueError(f"{who}: origin must be given, the URL of the file.")
     origin = text(who, "origin", origin)
-    import urllib.parse  # here and below: `import lamina` need not load it
+    import urllib.parse
 
     parts = urllib.parse.urlsplit(origin)
     if parts.scheme not in _SCHEMES:
@@ -197,12 +198,17 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
         file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            own = os.fstat(file.fileno())
-            if part.exists() and os.path.samestat(
-                own, os.stat(part)
-            ):  # else another one has finished it and renamed it
+            if _is_at(file, part):  # else another one has finished it and renamed it
                 yield file
                 return
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Return whether a path leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 class _Origin(NamedTuple):

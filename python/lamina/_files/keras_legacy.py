@@ -71,7 +71,8 @@ def _without_modules(config: dict[str, Any]) -> dict[str, Any]:
     inner = dict(config["config"])
     if isinstance(inner.get("layers"), list):
         inner["layers"] = [_without_modules(layer) for layer in inner["layers"]]
-    kept = {"class_name": config["class_name"], "config": inner}
+    kept: dict[str, Any] = {k: config[k] for k in ("class_name", "name", "inbound_nodes") if k in config}
+    kept["config"] = inner
     registered = config.get("registered_name")
     return kept if registered is None else kept | {"module": config["module"], "registered_name": registered}
 

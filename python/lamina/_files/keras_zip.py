@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
+import time
 import zlib
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina import _core
 from lamina._files.hdf5 import arrays_in, opened, require_h5py
@@ -21,6 +20,9 @@ from lamina._files.keras_store import fill, finder, optimizer_arrays
 from lamina._files.paths import require_file
 from lamina._files.state import ModelState, TrainingState, damaged_where_wrong
 from lamina._files.writing import replace_file
+
+if TYPE_CHECKING:
+    import zipfile
 
 __all__ = ["SUFFIX", "check", "read_model", "write_model"]
 
@@ -36,6 +38,8 @@ check = require_h5py
 
 def write_model(who: str, path: Path, state: ModelState) -> None:
     """Write a model."""
+    import zipfile  # here: `import lamina` need not load it
+
     require_h5py(who)
     assert state.tensors is not None
     config = checked_for_keras(who, state.config)
@@ -44,7 +48,7 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
     weights = io.BytesIO()
     with opened(who, weights, "w") as store:
         fill(store, state.tensors, state.optimizer)
-    saved = datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+    saved = time.strftime("%Y-%m-%d@%H:%M:%S")
     with replace_file(who, path) as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr(_METADATA, json.dumps({"keras_version": KERAS_VERSION, "date_saved": saved}))
         archive.writestr(_CONFIG, json.dumps(config))
@@ -54,6 +58,8 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
 
 def read_model(who: str, path: Path) -> ModelState:
     """Read what `write_model` or Keras wrote."""
+    import zipfile
+
     require_h5py(who)
     require_file(who, path)
     with damaged_where_wrong(who, path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +28,8 @@ def read_npz(who: str, path: Path, names: Sequence[str]) -> list[Array]:
     ValueError
         It is damaged, lacks an array, or holds objects other than numbers, text, lists and arrays.
     """
+    import zipfile  # here: `import lamina` need not load it
+
     try:
         with zipfile.ZipFile(path) as archive:
             held = [name.removesuffix(".npy") for name in archive.namelist()]

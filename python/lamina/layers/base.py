@@ -36,6 +36,7 @@ from lamina.layers.parameters import ParameterSet
 from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_row_shape
 from lamina.layers.stored import Stored
+from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
 
 __all__ = ["Layer", "Pass"]
 
@@ -43,7 +44,9 @@ Array = npt.NDArray[Any]
 
 
 # Attributes whose assignment does not count as a change: networks do not hold them, or compare them separately.
-_NOT_COMPILED = frozenset({"built", "changes", "input_row_shape", "once", "stored", "trainable", "wanted_input_shape"})
+_NOT_COMPILED = frozenset(
+    {"built", "called", "changes", "input_row_shape", "once", "stored", "trainable", "wanted_input_shape"}
+)
 
 
 def _compiled_regularizer(who: str, name: str, value: Any) -> regularizers.Regularizer | None:
@@ -123,6 +126,7 @@ class Layer:
         self.input_row_shape: Shape | None = None
         self._parameters = ParameterSet()
         self._alone = Alone()
+        self.called = Called()
         self.changes = 0  # how often a value that is baked into compiled networks has changed
         self._activity_loss: float | None = None
 
@@ -577,12 +581,13 @@ class Layer:
     # Whether a call also accepts input of rank 0 or 1, which then counts as one row.
     any_rank = False
 
-    def __call__(self, x: npt.ArrayLike, training: bool | None = None, mask: None = None) -> Array:
+    def __call__(self, x: Any, training: bool | None = None, mask: None = None) -> Any:
         """Return the output for a batch ``(n, ...)``; builds the layer on first use.
 
         Parameters
         ----------
-        x : array_like, shape (n, ...)
+        x : array_like, shape (n, ...), or KerasTensor
+            A symbolic tensor, that of an `Input` or what a layer returned for one, gives another one.
             Must have the shape that the layer was built for; if the parameters depend on the last axis only, the last
             size must be the same.
         training : bool, optional
@@ -593,14 +598,13 @@ class Layer:
         """
         who = self._who()
         if isinstance(x, Layer):
-            raise TypeError(
-                f"{who}: a layer is called with an array; got a {type(x).__name__}. Models are stacks: "
-                "Sequential([Input(shape), layer, layer])."
-            )
+            raise TypeError(f"{who}: a layer is called with an array or an Input; got a {type(x).__name__}.")
         self.check_computable()
         training = None if training is None else flag(who, "training", training)
         if mask is not None:
             raise ValueError(f"{who}: mask must be None: layers here do not read masks.")
+        if isinstance(x, KerasTensor) or holds_symbols(x):
+            return self._called_with(one_symbol(who, x), training)
         array = real_array(who, "x", x)
         shape = array.shape
         if self.any_rank and array.ndim < 2:
@@ -623,6 +627,34 @@ class Layer:
             return output.reshape(shape).view(Tensor)
         return output.reshape(len(batch), *compiled.output_shape).view(Tensor)
 
+    def _called_with(self, x: KerasTensor, training: bool | None) -> KerasTensor:
+        """Return the output of a call with a symbolic tensor; builds the layer if need be."""
+        who = self._who()
+        if training is not None and (self.differs_in_training or redefines(type(self), "forward", "ops")):
+            raise ValueError(
+                f"{who}: training must be None in a call with a symbolic tensor: fit and predict choose it. Set the "
+                "layer's `trainable` to False to freeze it."
+            )
+        row = check_row_shape(who, x.shape[1:])
+        if self.build_or_discard((None, *row)) is None:
+            self.check_row(who, row)
+        return self.called.note(output_of(self, (x,), self.compute_output_shape((None, *row)), self.dtype))
+
+    # Whether the layer computes something else in training.
+    differs_in_training = False
+
+    @property
+    def input(self) -> KerasTensor:
+        """The symbolic tensor that the layer was first called with; in a built model, that of the model."""
+        call = self.called.first(self._who(), "input").call
+        assert call is not None
+        return call.inputs[0]
+
+    @property
+    def output(self) -> KerasTensor:
+        """The symbolic tensor that the layer's first call returned; in a built model, that of the model."""
+        return self.called.first(self._who(), "output")
+
     def _rows_of(self, who: str, array: Array) -> Array:
         """Return a batch whose shape fits the one that the layer was built for, or raise."""
         built = self.input_row_shape
@@ -642,7 +674,7 @@ class Layer:
         copied = type(self).__new__(type(self))
         vars(copied).update(self.__getstate__())
         copied._parameters, copied._alone = copy.copy(self._parameters), Alone()
-        copied._alone.draws = self._alone.draws
+        copied._alone.draws, copied.called = self._alone.draws, Called()
         if not self._parameters.variables:
             copied.once = Once()
         return copied

@@ -146,6 +146,8 @@ class BatchNormalization(_GammaBeta):
             [ 1.]], dtype=float32)
     """
 
+    differs_in_training = True
+
     axis = Setting(_one_axis, fixed=True)
     momentum = Setting(number, 0, 1)
     moving_mean_initializer = Rule()

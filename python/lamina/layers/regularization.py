@@ -17,6 +17,7 @@ class _Noise(Layer):
     """Noise of one kind. The noise of an element depends only on the seed and on its batch, row and column."""
 
     any_rank = True
+    differs_in_training = True
 
     kind: str
     argument: str

@@ -7,10 +7,11 @@ from typing import Any
 
 from lamina import config
 from lamina._common.arguments import optional
-from lamina._common.checks import KindError, choice, flag, integer, integers, only_none, short
+from lamina._common.checks import KindError, NotBuiltError, choice, flag, integer, integers, only_none, short
 from lamina._engine.ops import Op, ReshapeOp, row_of
 from lamina.layers.base import Layer, warn_of_older_name
 from lamina.layers.settings import Setting
+from lamina.layers.symbols import KerasTensor, output_of
 
 __all__ = ["Flatten", "Identity", "Input", "InputLayer", "Reshape"]
 
@@ -19,7 +20,7 @@ _INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint
 
 
 class InputLayer(Layer):
-    """Declares the shape of one input row; returns its input unchanged. Not among a model's `layers`.
+    """Declares the shape of one input row; returns its input unchanged. Not among the `layers` of a `Sequential`.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class InputLayer(Layer):
     batch_shape : tuple, optional
         Instead of `shape` and `batch_size`: shape with the batch, None for any number of rows.
     input_tensor : None
-        There are no symbolic tensors; another value raises.
+        Another value raises.
     optional : bool
         True raises: a model has one input.
     name : str, optional
@@ -97,6 +98,24 @@ class InputLayer(Layer):
         """The same as `batch_shape`."""
         return self.batch_shape
 
+    def symbol(self) -> KerasTensor:
+        """Return the symbolic tensor that stands for the input."""
+        try:
+            return self.called.first(self.name, "output")
+        except NotBuiltError:
+            dtype = self.integer_dtype or self.dtype
+            return self.called.note(output_of(self, (), self.batch_shape, dtype, name=self.name))
+
+    @property
+    def input(self) -> KerasTensor:
+        """The symbolic tensor that stands for the input."""
+        return self.symbol()
+
+    @property
+    def output(self) -> KerasTensor:
+        """The symbolic tensor that stands for the input."""
+        return self.symbol()
+
     def ops(self) -> list[Op]:
         """Return no ops: the rows are not changed."""
         return []
@@ -123,8 +142,8 @@ def Input(
     name: str | None = None,
     tensor: None = None,
     optional: bool = False,
-) -> InputLayer:
-    """Return an `InputLayer`, to begin a `Sequential` with.
+) -> KerasTensor:
+    """Return a symbolic tensor that stands for a model's input: to begin a `Sequential` with, or to call layers with.
 
     Parameters
     ----------
@@ -132,8 +151,14 @@ def Input(
         Shape of one row, without the batch.
     batch_size, dtype, sparse, ragged, batch_shape, name, tensor, optional
         As in `InputLayer`.
+
+    Examples
+    --------
+    >>> from lamina.layers import Dense
+    >>> Dense(2)(Input((3,))).shape
+    (None, 2)
     """
-    return InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name)
+    return InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name).symbol()
 
 
 def _channels_last(who: str, name: str, value: Any) -> str:

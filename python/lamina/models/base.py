@@ -40,6 +40,9 @@ class BaseModel:
         Whether the last `fit` had validation data.
     """
 
+    # Whether configurations hold the seed; those of graphs have no place for it.
+    seed_in_config = False
+
     def __init__(self, kind: str, name: str) -> None:
         self.seed = random.global_seeds.next_seed()
         self.stack = Stack(kind, name)

@@ -9,14 +9,17 @@ from typing import Any
 
 from lamina._common.checks import KindError, flag, function, only_none, text
 from lamina._common.custom import custom_object_scope
+from lamina._common.names import required
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import InputLayer, Layer
+from lamina.models.functional import Functional
+from lamina.models.model import Model
 from lamina.models.sequential import Sequential
 
 __all__ = ["clone_model", "model_from_json"]
 
 
-def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Sequential:
+def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Model:
     """Return a model from the text of `Sequential.to_json`, lamina's or Keras's, with new initial parameters.
 
     Parameters
@@ -32,40 +35,40 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
             f"model_from_json: json_string must be JSON; it is none from line {error.lineno}, column {error.colno} on."
         ) from None
     if not isinstance(config, dict) or "class_name" not in config:
-        raise ValueError("model_from_json: the text must be that of a Sequential's to_json.")
+        raise ValueError("model_from_json: the text must be that of a model's to_json.")
     with custom_object_scope(custom_objects):
         found: Any = LAYERS.get(config, "models", "layer")
-    if not isinstance(found, Sequential):
+    if not isinstance(found, Model):
         raise ValueError(f"model_from_json: the text must be that of a model's to_json; got a {config['class_name']}.")
     return found
 
 
 def clone_model(
-    model: Sequential,
+    model: Model,
     input_tensors: None = None,
     clone_function: Callable[[Layer], Layer] | None = None,
     call_function: None = None,
     recursive: bool = False,
-) -> Sequential:
+) -> Model:
     """Return a model with the same layers and compile arguments, but new initial parameters.
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
     input_tensors, call_function : None
-        For functional models, which are not supported; another value raises.
+        Another value raises: a clone has an input of its own.
     clone_function : callable, optional
         Called with each layer; returns the layer to use. Default: a new layer of the same configuration.
     recursive : bool
         Whether nested models are cloned layer by layer; if not, `clone_function` is called with the nested model.
     """
-    if not isinstance(model, Sequential):
-        raise KindError(f"clone_model: model must be a Sequential; got {type(model).__name__}.")
+    if not isinstance(model, Model):
+        raise KindError(f"clone_model: model must be a model; got {type(model).__name__}.")
     only_none("clone_model", input_tensors=input_tensors, call_function=call_function)
     if clone_function is not None:
         function("clone_model", "clone_function", clone_function)
     layer_by_layer = flag("clone_model", "recursive", recursive) or clone_function is None
-    copy = _cloned(model, Sequential, clone_function, layer_by_layer)
+    copy = _cloned(model, clone_function, layer_by_layer)
     if model.executor.compiled is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # compiling `model` has warned already
@@ -74,16 +77,26 @@ def clone_model(
     return copy
 
 
-def _cloned(model: Sequential, kind: type[Sequential], clone_function: Any, recursive: bool) -> Sequential:
-    """Return a model of class `kind` with clones of the layers of `model`; nested models keep their class."""
-    make: Callable[[Any], Any] = clone_function or (lambda part: type(part).from_config(part.get_config()))
-    copy = kind(name=model.name)
-    if model.stack.input is not None:
-        copy.add(InputLayer.from_config(model.stack.input.get_config()))
-    for part in model.layers:
-        if recursive and isinstance(part, Sequential) and type(part).__init__ is Sequential.__init__:
-            copy.add(_cloned(part, type(part), clone_function, True))
-        else:
-            copy.add(make(part))
+def _cloned(model: Model, clone_function: Any, recursive: bool, kind: type[Sequential] = Sequential) -> Model:
+    """Return a model with clones of the layers of `model`, a stack of class `kind` if it is one."""
+    parts = [_clone_of(part, clone_function, recursive) for part in model.stack.parts]
+    start = model.stack.input
+    first = None if start is None else InputLayer.from_config(start.get_config())
+    if isinstance(model, Sequential):
+        copy: Model = kind([*([] if first is None else [first]), *parts], name=model.name)
+    else:
+        symbols = [required("clone_model", "input", first).output]
+        for part in parts:
+            symbols.append(part(symbols[-1]))
+        copy = Functional(symbols[0], symbols[-1], name=model.name)
     copy.stack.remember_trainable(model.stack.trainable)
     return copy
+
+
+def _clone_of(part: Any, clone_function: Any, recursive: bool) -> Any:
+    """Return a clone of a layer or a nested model, which keeps its class."""
+    if recursive and isinstance(part, Sequential) and type(part).__init__ is Sequential.__init__:
+        return _cloned(part, clone_function, True, type(part))
+    if recursive and type(part) is Functional:
+        return _cloned(part, clone_function, True)
+    return type(part).from_config(part.get_config()) if clone_function is None else clone_function(part)

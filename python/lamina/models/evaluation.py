@@ -22,7 +22,7 @@ def evaluate(
     model: BaseModel, x: Any, y: Any, sample_weight: Any, *, batch_size: Any, verbose: Any, steps: Any, callbacks: Any,
     return_dict: Any,
 ) -> float | list[float] | dict[str, float]:  # fmt: skip
-    """Return loss and metrics on rows, without training; see `lamina.models.model.Model.evaluate`."""
+    """Return loss and metrics on rows, without training; see `lamina.models.trainer.Trainer.evaluate`."""
     who = model.stack.who("evaluate")
     size = None if batch_size is None else integer(who, "batch_size", batch_size)
     limit = None if steps is None else integer(who, "steps", steps)
@@ -50,7 +50,7 @@ def evaluate(
 def test_on_batch(
     model: BaseModel, x: Any, y: Any, sample_weight: Any, return_dict: Any
 ) -> float | list[float] | dict[str, float]:
-    """Return loss and metrics of one batch; see `lamina.models.model.Model.test_on_batch`."""
+    """Return loss and metrics of one batch; see `lamina.models.trainer.Trainer.test_on_batch`."""
     return_dict = flag(model.stack.who("test_on_batch"), "return_dict", return_dict)
     prepared = _prepared(model, "test_on_batch", x, y, sample_weight)
     run = Run(model.executor, "test_on_batch", model.get_metrics_result)

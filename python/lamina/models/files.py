@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import optimizers
+from lamina._common.checks import integer
 from lamina._common.custom import is_registered
 from lamina._common.interrupts import interrupts_later
 from lamina._common.names import required
@@ -26,8 +27,8 @@ from lamina.layers import Layer
 from lamina.layers.inner import rules_of, take_whole_state, whole_state
 from lamina.layers.stored import Stored, loading
 from lamina.metrics import MeanMetricWrapper
-from lamina.models.model import Model
 from lamina.models.tensors import found_values, tensors_of
+from lamina.models.trainer import Trainer
 from lamina.optimizers import Optimizer
 
 __all__ = [
@@ -38,7 +39,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 
-def save_model(model: Model, filepath: Any, overwrite: bool) -> None:
+def save_model(model: Trainer, filepath: Any, overwrite: bool) -> None:
     """Write a model; see `lamina.models.Sequential.save`."""
     who = model.stack.who("save")
     path, form = format_of(who, filepath, overwrite)
@@ -46,7 +47,7 @@ def save_model(model: Model, filepath: Any, overwrite: bool) -> None:
     form.write(who, path, model_state(model))
 
 
-def model_state(model: Model) -> ModelState:
+def model_state(model: Trainer) -> ModelState:
     """Return the state of a model at one moment, between two steps of training."""
     stack, executor = model.stack, model.executor
     with one_moment(stack.weights):
@@ -56,7 +57,7 @@ def model_state(model: Model) -> ModelState:
             weights=weights,
             tensors=tensors_of(model, weights),
             training=executor.state(metrics=False),
-            layer_states={layer.name: own for layer in stack.layers if (own := whole_state(layer))},
+            layer_states=_own_states(model),
         )
         compiled = executor.compiled
         if compiled is None:
@@ -73,7 +74,19 @@ def model_state(model: Model) -> ModelState:
         )
 
 
-def load_model(filepath: Any, compile: bool) -> Model:
+def _own_states(model: Trainer) -> dict[str, dict[str, int]]:
+    """Return what a configuration does not hold: the state of layers, and the seeds of models that are graphs."""
+    found = {layer.name: own for layer in model.stack.layers if (own := whole_state(layer))}
+    return found | {graph.stack.name: {"seed": graph.seed} for graph in _graphs(model)}
+
+
+def _graphs(model: Trainer) -> list[Any]:
+    """Return the model and those in it whose configurations have Keras's arguments alone, without a seed."""
+    models: list[Any] = [model, *model.stack.all_models()]
+    return [one for one in models if not one.seed_in_config]
+
+
+def load_model(filepath: Any, compile: bool) -> Trainer:
     """Read a model; see `lamina.models.load_model`."""
     path, form = format_of("load_model", filepath)
     state = form.read("load_model", path)
@@ -81,21 +94,23 @@ def load_model(filepath: Any, compile: bool) -> Model:
         return model_from(state, compile)
 
 
-def model_from(state: ModelState, compile: bool = True) -> Model:
+def model_from(state: ModelState, compile: bool = True) -> Trainer:
     """Return a model made from a state; with `compile` it is compiled, too, if the state holds that."""
     return _from_keras(state, state.find, compile) if state.find is not None else _from_native(state, compile)
 
 
-def _model_of(config: dict[str, Any]) -> Model:
+def _model_of(config: dict[str, Any]) -> Trainer:
     model: Any = LAYERS.get(config, "models", "layer")
-    if not isinstance(model, Model):
+    if not isinstance(model, Trainer):
         raise ValueError("it holds a layer instead of a model")
     return model
 
 
-def _take_states(model: Model, state: ModelState) -> None:
+def _take_states(model: Trainer, state: ModelState) -> None:
     for layer in model.stack.layers:
         take_whole_state(layer, state.layer_states.get(layer.name, {}))
+    for graph in _graphs(model):
+        graph.seed = integer("file", "seed", state.layer_states.get(graph.stack.name, {}).get("seed", graph.seed), 0)
 
 
 def _compile(compile: Callable[..., None], *values: Any, **named: Any) -> None:
@@ -104,7 +119,7 @@ def _compile(compile: Callable[..., None], *values: Any, **named: Any) -> None:
         compile(*values, **named)
 
 
-def _from_native(state: ModelState, compile: bool) -> Model:
+def _from_native(state: ModelState, compile: bool) -> Trainer:
     stored, before = Stored(state.config["config"], state.weights), loading.get()
     try:  # set inside `try`: Ctrl-C may come right after it
         loading.set(stored)
@@ -133,7 +148,7 @@ def _from_native(state: ModelState, compile: bool) -> Model:
     return model
 
 
-def _from_keras(state: ModelState, find: Finder, compile: bool) -> Model:
+def _from_keras(state: ModelState, find: Finder, compile: bool) -> Trainer:
     model, training = _model_of(state.config), state.training
     assign_all("its weights", model.stack.weights, found_values(model, find))
     _take_states(model, state)
@@ -145,7 +160,7 @@ def _from_keras(state: ModelState, find: Finder, compile: bool) -> Model:
     return model
 
 
-def _continue_optimizer(model: Model, state: ModelState) -> None:
+def _continue_optimizer(model: Trainer, state: ModelState) -> None:
     """Give the optimizer the state that it had, if the file holds that."""
     optimizer = model.optimizer
     if state.without_decay is not None:
@@ -165,7 +180,7 @@ def _continue_optimizer(model: Model, state: ModelState) -> None:
         )
 
 
-def _take_the_rest(model: Model, stored: Stored) -> None:
+def _take_the_rest(model: Trainer, stored: Stored) -> None:
     """Assign the values that were not used while the model was made, as with a user-defined `from_config`."""
     rest = [variable for variable in model.stack.weights if variable.path not in stored.taken]
     for variable in rest:
@@ -175,7 +190,7 @@ def _take_the_rest(model: Model, stored: Stored) -> None:
     assign_together(rest, [stored.values[variable.path] for variable in rest])
 
 
-def check_classes(who: str, model: Model) -> None:
+def check_classes(who: str, model: Trainer) -> None:
     """Raise if the model uses classes or functions that are not registered: loading would not find them."""
     stack, compiled = model.stack, model.executor.compiled
     layers = _with_inner(stack.layers)
@@ -238,7 +253,7 @@ def _check_hooks(who: str, items: list[Any]) -> None:
                 )
 
 
-def save_weights(model: Model, filepath: Any, overwrite: bool) -> None:
+def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
     who = model.stack.who("save_weights")
     path, form = weight_format_of(who, filepath, overwrite, writes=True)
@@ -247,7 +262,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool) -> None:
     required(who, "a format", form.write)(who, path, weights, tensors_of(model, weights))
 
 
-def restore_weights(model: Model, filepath: Any, skip_mismatch: bool) -> None:
+def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
     """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
     who, variables = model.stack.who("load_weights"), model.stack.weights
     path, form = weight_format_of(who, filepath)
@@ -271,7 +286,7 @@ def restore_weights(model: Model, filepath: Any, skip_mismatch: bool) -> None:
     return None
 
 
-def save_backup(model: Model, path: Path, epoch: int) -> None:
+def save_backup(model: Trainer, path: Path, epoch: int) -> None:
     """Write the state from which training resumes, without the model's configuration."""
     stack, executor, optimizer = model.stack, model.executor, model.optimizer
     with one_moment(variables := stack.weights):
@@ -287,7 +302,7 @@ def save_backup(model: Model, path: Path, epoch: int) -> None:
     write_backup(stack.who("backup"), path, state)
 
 
-def restore_backup(model: Model, path: Path) -> int:
+def restore_backup(model: Trainer, path: Path) -> int:
     """Restore a backup of a model with the same layers and optimizer; return the epoch to resume with.
 
     Raises

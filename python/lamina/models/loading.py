@@ -7,14 +7,14 @@ from typing import Any
 from lamina._common.checks import KindError, flag
 from lamina._common.custom import custom_object_scope
 from lamina.models import files
-from lamina.models.sequential import Sequential
+from lamina.models.model import Model
 
 __all__ = ["load_model", "save_model"]
 
 
 def load_model(
     filepath: Any, custom_objects: dict[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
-) -> Sequential:
+) -> Model:
     """Return the model that `Sequential.save` wrote, lamina's or Keras's.
 
     Reading a file executes nothing.
@@ -42,13 +42,13 @@ def load_model(
     flag("load_model", "safe_mode", safe_mode)
     with custom_object_scope(custom_objects):
         found: Any = files.load_model(filepath, flag("load_model", "compile", compile))
-    if not isinstance(found, Sequential):
-        raise ValueError(f"load_model: {filepath} must hold a Sequential; it holds a {type(found).__name__}.")
+    if not isinstance(found, Model):
+        raise ValueError(f"load_model: {filepath} must hold a model; it holds a {type(found).__name__}.")
     return found
 
 
-def save_model(model: Sequential, filepath: Any, overwrite: bool = True, zipped: None = None) -> None:
+def save_model(model: Model, filepath: Any, overwrite: bool = True, zipped: None = None) -> None:
     """Write a model into a file, as `Sequential.save` does."""
-    if not isinstance(model, Sequential):
-        raise KindError(f"save_model: model must be a Sequential; got {type(model).__name__}.")
+    if not isinstance(model, Model):
+        raise KindError(f"save_model: model must be a model; got {type(model).__name__}.")
     model.save(filepath, overwrite, zipped)

@@ -1,352 +1,522 @@
-"""Model: the methods that train, evaluate and run a model."""
+"""Model: what all models have besides training: layers, parameters, files, copies."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
+import json
+import pickle
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import numpy.typing as npt
 
-from lamina._common.checks import choice, flag, integer, mapping
-from lamina._common.names import Former, with_present_names
-from lamina._common.objects import restored
-from lamina._common.warn import warn
-from lamina._data.tensors import Tensor, tensor
-from lamina.callbacks import Callback, History
-from lamina.losses import Loss
-from lamina.metrics import Metric
-from lamina.models import evaluation, prediction, training
-from lamina.models.base import BaseModel
-from lamina.models.compiled import Compiled
-from lamina.optimizers import Optimizer
+from lamina._common.checks import KindError, flag, function, integer, mapping, only_none, text
+from lamina._common.custom import custom_object_scope
+from lamina._common.names import snake_case, unique_name
+from lamina._common.objects import serialize
+from lamina._engine.variable import Variable, assign_all, one_moment
+from lamina.callbacks.model import TrainedModel
+from lamina.layers import Layer
+from lamina.layers.stored import loading
+from lamina.layers.symbols import KerasTensor, holds_symbols, one_symbol, output_of
+from lamina.models import files, graph
+from lamina.models.stack import Part
+from lamina.models.summary import format_summary
+from lamina.models.trainer import Trainer
 
 __all__ = ["Model"]
 
 Array = npt.NDArray[Any]
 
+# Methods that Keras calls in training and lamina does not.
+_NOT_CALLED = frozenset(
+    {
+        "call", "compute_loss", "compute_mask", "compute_metrics", "make_predict_function", "make_test_function",
+        "make_train_function", "predict_step", "stateless_compute_loss", "test_function", "test_step", "train_function",
+        "train_step",
+    }
+)  # fmt: skip
 
-class Model(BaseModel):
-    """A model that can be trained and run: Keras's methods. Their work is done by functions in files of their own."""
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(kind, name)
-        # Arguments of `compile` without effect, for code that reads them.
-        self.run_eagerly: bool = False
-        self.jit_compile: Any = "auto"
-        self.steps_per_execution: int = 1
+def _would_not_be_called(kind: type, method: str) -> KindError:
+    return KindError(
+        f"{kind.__name__}: {method} would not be called: epochs run in C++. Write a loop of your own with "
+        "train_on_batch, or a Layer, a Loss or a Metric."
+    )
 
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Sequence[Any] | None = None,
-        weighted_metrics: Sequence[Any] | None = None,
-        run_eagerly: bool = False,
-        steps_per_execution: Any = 1,
-        jit_compile: Any = "auto",
-        auto_scale_loss: bool = True,
+
+class Model(Trainer):
+    """A model of layers between two symbolic tensors; the base class of all models.
+
+    The layers must form a chain, each taking the output of the one before.
+
+    Parameters
+    ----------
+    inputs : KerasTensor, or list of one
+        What an `Input` returned, or a layer of another model.
+    outputs : KerasTensor, or list of one
+        What a chain of calls of layers and models returned that begins with `inputs`. The model shares the layers with
+        all others that have them: training one trains all.
+    name : str, optional
+    trainable : bool
+
+    Examples
+    --------
+    >>> from lamina import layers
+    >>> inputs = layers.Input((784,))
+    >>> hidden = layers.Dense(32, activation="relu")(inputs)
+    >>> autoencoder = Model(inputs, layers.Dense(784)(hidden))
+    >>> encoder = Model(autoencoder.input, autoencoder.layers[1].output)
+    >>> encoder.output_shape
+    (None, 32)
+    """
+
+    # The class of the models that `Model(inputs, outputs)` makes.
+    functional: type[Model] | None = None
+
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        """Return a new model, for ``Model(inputs, outputs)`` a `Functional` one."""
+        return super().__new__(cls.functional if cls is Model and cls.functional is not None else cls)
+
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True
     ) -> None:
-        """Set optimizer, loss and metrics.
-
-        Parameters
-        ----------
-        optimizer : str, Optimizer or dict
-        loss : str, Loss or dict
-        loss_weights : float, >= 0, or a list of one, optional
-            Factor of the loss; penalties are not scaled.
-        metrics : list of str or Metric, optional
-            ``"accuracy"`` stands for the kind of accuracy that fits output and targets.
-        weighted_metrics : list of str or Metric, optional
-            The same, taking sample weights into account.
-        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
-            Accepted for Keras's sake; they have no effect.
-
-        Raises
-        ------
-        TypeError, ValueError
-            A name is unknown; the message suggests the nearest. The model is unchanged.
-        """
-        who = self.stack.who("compile")
-        run_eagerly = flag(who, "run_eagerly", run_eagerly)
-        choice(who, "jit_compile", jit_compile, ("auto", True, False, None))
-        if not (isinstance(steps_per_execution, str) and steps_per_execution == "auto"):
-            integer(who, "steps_per_execution", steps_per_execution)
-        flag(who, "auto_scale_loss", auto_scale_loss)
-        compiled = Compiled(who, optimizer, loss, loss_weights, metrics, weighted_metrics)
-        executor, in_use = self.executor, self.executor.in_use(who)
-        with executor.fitting.if_free(in_use), executor.running.if_free(in_use), executor.once:
-            executor.compile(compiled)
-            self.run_eagerly, self.jit_compile = run_eagerly, jit_compile
-            self.steps_per_execution = steps_per_execution
-        if compiled.loss.from_logits and self.stack.parts and executor.fuses_head():
-            warn(
-                f"{who}: the loss has from_logits=True, but the model ends in {compiled.loss.logits_activation}; the "
-                "loss is computed from what comes before."
+        self._begin(name)
+        who = self.stack.who()
+        if inputs is None or outputs is None:
+            raise ValueError(
+                f"{who}: inputs and outputs must be given, an Input and what a chain of layers returns for it. Or "
+                "write Sequential([layer, layer])."
             )
+        self._compose(graph.chain(who, inputs, outputs))
+        if not flag(who, "trainable", trainable):
+            self.trainable = False
+
+    def _begin(self, name: str | None) -> None:
+        """Check the class, and make an empty model."""
+        for method in _NOT_CALLED:
+            if hasattr(type(self), method):
+                raise _would_not_be_called(type(self), method)
+        for attribute in ("trainable_variables", "trainable_weights"):
+            if getattr(type(self), attribute) is not getattr(Model, attribute):
+                raise KindError(
+                    f"{type(self).__name__}: {attribute} would not be read: what trains is said by `trainable` of "
+                    "layers and variables."
+                )
+        kind = type(self).__name__
+        name = text(kind, "name", name) if name is not None else unique_name(snake_case(kind))
+        super().__init__(kind, name)
+
+    def _compose(self, chain: graph.Chain) -> None:
+        """Take the layers of a chain."""
+        who = self.stack.who()
+        self.stack.add(who, chain.start)
+        for part in chain.parts:
+            self.stack.add(who, part)
+        self.stack.keep_symbols(chain.symbols)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _NOT_CALLED:
+            raise _would_not_be_called(type(self), name)
+        super().__setattr__(name, value)
+
+    # Composition.
 
     @property
-    def compiled(self) -> bool:
-        """Whether `compile` was called."""
-        return self.executor.compiled is not None
+    def name(self) -> str:
+        """The model's name; may be assigned."""
+        return self.stack.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.stack.name = text(type(self).__name__, "name", value)
 
     @property
-    def optimizer(self) -> Optimizer:
-        """The optimizer; for compiled models."""
-        return self.executor.require_compiled("optimizer").optimizer
+    def layers(self) -> list[Part]:
+        """The layers and nested models, the layer of the `Input` first."""
+        return [] if self.stack.input is None else [self.stack.input, *self.stack.parts]
 
     @property
-    def loss(self) -> Loss:
-        """The loss; for compiled models."""
-        return self.executor.require_compiled("loss").loss
+    def flat_layers(self) -> list[Layer]:
+        """The layers; nested models are replaced by their layers."""
+        return list(self.stack.layers)
 
     @property
-    def metrics(self) -> list[Metric]:
-        """The loss as a running mean, and the metrics that are known so far; empty before `compile`."""
-        return [] if self.executor.compiled is None else self.executor.compiled.trackers
+    def built(self) -> bool:
+        """Whether parameters exist."""
+        return self.stack.built
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        self.stack.built = bool(value)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the output shape, batch first, for an input shape."""
+        return self.stack.compute_output_shape(input_shape)
 
     @property
-    def knows_metrics(self) -> bool:
-        """Whether all metrics are resolved: targets have been seen, or no metric's name depends on them."""
-        return self.executor.compiled is not None and self.executor.compiled.knows_metrics
+    def compute_dtype(self) -> str:
+        """The model's dtype."""
+        return self.stack.dtype
 
-    def direction_of(self, name: str) -> str | None:
-        """Return "up" if larger values of the metric `name` in logs are better, "down" if smaller; None: unknown."""
-        return None if self.executor.compiled is None else self.executor.compiled.direction_of(name)
+    @property
+    def dtype(self) -> str:
+        """The model's dtype."""
+        return self.stack.dtype
 
-    def reset_metrics(self) -> None:
-        """Reset all running means."""
-        if self.executor.compiled is not None:
-            self.executor.compiled.reset_metrics()
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Input shape, batch first; for built models."""
+        self.stack.require_built("input_shape")
+        return (None, *(self.stack.row_shape or ()))
 
-    def get_compile_config(self) -> dict[str, Any]:
-        """Return the arguments of `compile` as plain values, without the optimizer's state."""
-        return self.executor.require_compiled("get_compile_config").config()
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Output shape, batch first; for built models."""
+        self.stack.require_built("output_shape")
+        return self.stack.parts[-1].output_shape
 
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile the model with the arguments that `get_compile_config` returned."""
-        who = self.stack.who("compile_from_config")
-        rooms = {"optimizer": "optimizers", "loss": "losses", "metrics": "metrics", "weighted_metrics": "metrics"}
-        found = {name: restored(value, rooms.get(name, "")) for name, value in mapping(who, "config", config).items()}
-        known = inspect.signature(self.compile).parameters
-        for name in found:
-            if name not in known:
-                raise ValueError(f"{who}: config must hold arguments of compile; {name!r} is none.")
-        self.compile(**found)
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes parameters; assigning sets it for all layers."""
+        return self.stack.trainable
 
-    fit_generator = Former("fit reads generators too")
-    evaluate_generator = Former("evaluate reads generators too")
-    predict_generator = Former("predict reads generators too")
-    predict_classes = Former("predict(x).argmax(axis=-1) gives classes, predict(x) > 0.5 those of a single sigmoid")
-    predict_proba = Former("predict returns probabilities where the last activation is softmax or sigmoid")
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.stack.trainable = flag(self.stack.who(), "trainable", value)
 
-    @with_present_names
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: str | int = "auto",
-        callbacks: Sequence[Callback] | None = None,
-        validation_split: float = 0.0,
-        validation_data: Any = None,
-        shuffle: bool = True,
-        class_weight: Any = None,
-        sample_weight: Any = None,
-        initial_epoch: int = 0,
-        steps_per_epoch: int | None = None,
-        validation_steps: int | None = None,
-        validation_batch_size: int | None = None,
-        validation_freq: Any = 1,
-    ) -> History:
-        """Train for a number of epochs.
+    @property
+    def input(self) -> Any:
+        """The symbolic tensor that stands for the input; for built models."""
+        return self.stack.symbols()[0]
 
-        Parameters
-        ----------
-        x : array_like, shape (n, ...), or iterable of batches
-            Rows of input; a C-ordered array of the model's dtype is not copied, other dtypes are converted batch by
-            batch. Or a generator, a loader or a sequence of batches ``(x, y)`` or ``(x, y, sample_weight)``.
-        y : array_like
-            Targets, in the form that the loss reads; None if `x` yields batches.
-        batch_size : int, >= 1, optional
-            Number of rows in a batch, 32 if omitted; the last batch of an epoch may be smaller.
-        epochs : int, >= 0
-            Train the epochs from `initial_epoch` to ``epochs - 1``, counting from 0.
-        verbose : {"auto", 0, 1, 2}
-            0 silent; 1 a progress bar per epoch, or a line where the output is no terminal or notebook; 2 a heading and
-            a line per epoch; "auto" is 1.
-        callbacks : list of Callback, optional
-        validation_split : float in [0, 1)
-            Fraction of the rows, the last ones, that is held back and evaluated after each epoch.
-        validation_data : tuple (x, y) or (x, y, sample_weight), optional
-            Evaluated after each epoch; overrides `validation_split`.
-        shuffle : bool
-            Whether each epoch takes the rows, or the batches of a sequence, in a new random order: a function of the
-            model's seed and of the number of passes over data before. Generators and other iterables are not shuffled.
-        class_weight : dict of int to float, or "balanced", optional
-            Class number → factor of the loss of its rows, 1 for classes that are not named; "balanced" gives all
-            classes the same total weight. Not together with `sample_weight`.
-        sample_weight : array_like, shape (n,), optional
-            Factor of each row's loss.
-        initial_epoch : int, >= 0
-            Number of the first epoch.
-        steps_per_epoch, validation_steps : int, >= 1, optional
-            Number of batches of an epoch, and of an evaluation. An epoch continues where the one before it ended; if
-            the rows run out it ends early, with a warning, and the next one begins anew. Without a batch size the rows
-            are divided into that many batches.
-        validation_batch_size : int, >= 1, optional
-            As `batch_size` if omitted.
-        validation_freq : int, >= 1, or list of int
-            Evaluate after every `validation_freq` epochs, or after the listed epochs, counting from 1.
+    @property
+    def output(self) -> Any:
+        """The symbolic tensor that stands for the output; for built models."""
+        return self.stack.symbols()[-1]
 
-        Returns
-        -------
-        History
-            Loss and metrics of each epoch; also in `history`.
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """A list of the `input`."""
+        return [self.input]
 
-        Raises
-        ------
-        RuntimeError
-            The model is not compiled.
-        TypeError, ValueError
-            An argument does not fit. The model is unchanged.
-        """
-        return training.fit(
-            self, x, y, sample_weight, validation_data, batch_size=batch_size, epochs=epochs, verbose=verbose,
-            callbacks=callbacks, validation_split=validation_split, shuffle=shuffle, class_weight=class_weight,
-            initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size, validation_freq=validation_freq,
-        )  # fmt: skip
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """A list of the `output`."""
+        return [self.output]
 
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: str | int = "auto",
-        sample_weight: Any = None,
-        steps: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """Return loss and metrics on rows, without training.
-
-        Parameters
-        ----------
-        x, y, sample_weight
-            As in `fit`.
-        batch_size : int, >= 1, optional
-            Bounds memory; 32 if omitted. The loss may depend on it, see Returns.
-        verbose : {"auto", 0, 1, 2}
-            0 silent; 1, 2 and "auto" print a line with the result.
-        steps : int, >= 1, optional
-            Evaluate this many batches only.
-        callbacks : list of Callback, optional
-        return_dict : bool
-
-        Returns
-        -------
-        float, list of float, or dict
-            The loss; with metrics a list that begins with it; with `return_dict` by name. The loss is the mean of the
-            batches' losses, weighted by their numbers of rows. So, as in Keras, it depends on the batch size if its
-            reduction is "sum", or "mean_with_sample_weight" and there are weights; else only up to rounding.
-
-        Raises
-        ------
-        RuntimeError, TypeError, ValueError
-            As `fit`.
-        """
-        return evaluation.evaluate(
-            self, x, y, sample_weight, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks,
-            return_dict=return_dict,
-        )  # fmt: skip
-
-    def train_on_batch(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """Take one step on one batch; arguments as of `fit`.
-
-        Returns
-        -------
-        float, list of float, or dict
-            As `evaluate`: loss and metrics of this batch, before the step.
-
-        Raises
-        ------
-        RuntimeError, TypeError, ValueError
-            As `fit`.
-        """
-        return training.train_on_batch(self, x, y, sample_weight, class_weight, return_dict)
-
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Return loss and metrics of one batch, without training; result as `train_on_batch`."""
-        return evaluation.test_on_batch(self, x, y, sample_weight, return_dict)
-
-    def predict(
-        self,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: str | int = "auto",
-        steps: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
-    ) -> Array:
-        """Return the output for rows.
-
-        Parameters
-        ----------
-        x : array_like, shape (n, ...), or iterable of batches
-            n may be 0. In batches ``(x, y)`` the targets are ignored.
-        batch_size : int, >= 1, optional
-            Number of rows that layers written in Python get at a time, and of a batch with callbacks; 32 if omitted. A
-            row's prediction has the same bits for every batch size.
-        verbose : {"auto", 0, 1, 2}
-            Accepted as in Keras; nothing is printed.
-        steps : int, >= 1, optional
-            Predict this many batches only.
-        callbacks : list of Callback, optional
-
-        Returns
-        -------
-        ndarray, shape (n, ...), of the model's dtype
-
-        Raises
-        ------
-        TypeError, ValueError
-            `x` does not fit.
-        """
-        return prediction.predict(self, x, batch_size, verbose, steps, callbacks)
-
-    def predict_on_batch(self, x: Any, out: Any = None) -> Array:
-        """Return the output for one batch.
-
-        Parameters
-        ----------
-        x : array_like, shape (n, ...)
-        out : ndarray, shape (n, ...), of the model's dtype, optional
-            C-contiguous; the output is written there and no array is allocated. It must not share memory with `x`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            `x` or `out` does not fit.
-        """
-        found = self.executor.predict_plain(x, out)
-        return prediction.predict_on_batch(self, x, out) if found is None else found
-
-    def __call__(self, x: Any, training: bool | None = None) -> Array:
+    def __call__(self, x: Any, training: bool | None = None) -> Any:
         """Return the output for one batch, as Keras's ``model(x)``.
 
         With `training`, noise is added, and batches are normalized by their own moments, which update the running
-        means; nothing is trained.
+        means; nothing is trained. For a symbolic tensor the output is one, too: the model becomes a layer of another.
         """
-        if training is not None and flag(self.stack.who("call"), "training", training):
-            return tensor(prediction.predict_as_in_training(self, x))
-        found = self.executor.predict_plain(x, None)
-        return (prediction.predict_call(self, x) if found is None else found).view(Tensor)
+        if isinstance(x, KerasTensor) or holds_symbols(x):
+            return self._called_with(x, training)
+        return super().__call__(x, training)
+
+    def _called_with(self, x: Any, training: bool | None) -> KerasTensor:
+        who = self.stack.who("call")
+        x = one_symbol(who, x)
+        if training is not None and any(layer.differs_in_training for layer in self.stack.layers):
+            raise ValueError(
+                f"{who}: training must be None in a call with a symbolic tensor: fit and predict choose it. Set the "
+                "model's `trainable` to False to freeze it."
+            )
+        self.build(x.shape)
+        return output_of(self, (x,), self.compute_output_shape(x.shape), self.stack.dtype)
+
+    # Parameters.
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Part:
+        """Return a layer by name or index."""
+        who = self.stack.who("get_layer")
+        if (name is None) == (index is None):
+            raise ValueError(f"{who}: give name or index.")
+        if index is not None:
+            return self.layers[integer(who, "index", index, -len(self.layers), len(self.layers) - 1)]
+        name = text(who, "name", name)
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"{who}: name must be one of {[layer.name for layer in self.layers]}; got {name!r}.")
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables, layer by layer; empty before the model is built."""
+        return self.stack.weights
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The same as `weights`."""
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """Variables that training changes."""
+        return self.stack.trainable_weights
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def losses(self) -> list[Any]:
+        """Penalties of the regularizers on parameters."""
+        return [penalty for layer in self.stack.layers for penalty in layer.losses]
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The same as `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """Variables that training leaves alone."""
+        return self.stack.non_trainable_weights
+
+    def count_params(self) -> int:
+        """Return the number of parameters; for built models."""
+        self.stack.require_built("count_params")
+        return sum(variable.size for variable in self.weights)
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of all parameters, in Keras's order; for built models."""
+        self.stack.require_built("get_weights")
+        with one_moment(variables := self.weights):
+            return [variable.numpy() for variable in variables]
+
+    def set_weights(self, weights: list[npt.ArrayLike]) -> None:
+        """Write all parameters, or none where one does not fit.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            In number, order and shapes as `get_weights` returns them.
+
+        Raises
+        ------
+        ValueError
+            Number or shapes differ, or the model is not built.
+        """
+        self.stack.require_built("set_weights")
+        assign_all(self.stack.who(), self.weights, weights)
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+    ) -> None:
+        """Print layers, output shapes and numbers of parameters.
+
+        Parameters
+        ----------
+        line_length : int, optional
+            Width of the table; 88 if omitted, 100 with `show_trainable`, less in a narrow terminal.
+        positions : sequence of float, optional
+            Right edges of the columns as shares of the width.
+        print_fn : callable, optional
+            Called with the text instead of `print`.
+        expand_nested : bool
+            Show the layers of models that are layers, too.
+        show_trainable : bool
+            Add a column that says which layers train.
+        layer_range : sequence of two str, optional
+            Names, or regular expressions, of the first and the last layer to show.
+        """
+        who = self.stack.who("summary")
+        wide = flag(who, "show_trainable", show_trainable)
+        if line_length is None:
+            import shutil  # here: `import lamina` need not load it
+
+            line_length = min(100 if wide else 88, shutil.get_terminal_size().columns - 4)
+        show = print if print_fn is None else function(who, "print_fn", print_fn)
+        optimizer = self.optimizer if self.compiled else None
+        show(
+            format_summary(
+                self.stack, self.layers, optimizer, line_length, positions, expand_nested, show_trainable, layer_range
+            )
+        )
+
+    # Saving.
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration that makes the same model, without parameters' values, in Keras's form."""
+        return {"name": self.name, "trainable": self.trainable, **graph.chain_config(self.stack)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Model:
+        """Return a model from `get_config`, lamina's or Keras's.
+
+        Parameters
+        ----------
+        config : dict
+        custom_objects : dict, optional
+            Name → class or function, for user-defined ones.
+        """
+        who = f"{cls.__name__}.from_config"
+        stored = loading.get()
+        stored = stored if stored is not None and stored.belongs_to(config) else None
+        config = mapping(who, "config", config)
+        if not {"name", "layers", "input_layers", "output_layers"} <= set(config):
+            raise ValueError(f"{who}: config must hold 'name', 'layers', 'input_layers' and 'output_layers'.")
+        trainable = flag(who, "trainable", config.get("trainable", True))
+        with custom_object_scope(custom_objects):
+            chain = graph.chain_from_config(who, config, stored)
+        model: Model = cls(chain.symbols[0], chain.symbols[-1], name=config["name"])
+        model.stack.remember_trainable(trainable)
+        return model
+
+    def save(self, filepath: Any, overwrite: bool = True, zipped: None = None) -> None:
+        """Write the model into one file: configuration, parameters, compile arguments, and the optimizer's state.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            Ends in ``.safetensors``, which holds everything; in ``.keras``, or in ``.h5`` or ``.hdf5`` as in older
+            versions of Keras: real Keras loads such files too. Keras's formats need h5py (extra ``keras``).
+        overwrite : bool
+            False raises if the file exists.
+        zipped : None
+            An option of Keras's own format; another value raises.
+
+        Raises
+        ------
+        ImportError
+            The format is Keras's, and h5py is missing.
+        ValueError
+            The suffix is another one, the file must not be overwritten, the model is not built, or it holds something
+            that Keras lacks and the format is Keras's.
+        """
+        only_none(self.stack.who("save"), zipped=zipped)
+        self.stack.require_built("save")
+        files.save_model(self, filepath, overwrite)
+
+    def check_saving(self, who: str) -> None:
+        """Raise if the model cannot be saved because it uses classes or functions that are not registered."""
+        files.check_classes(who, self)
+
+    def save_backup(self, filepath: Any, epoch: int) -> None:
+        """Write the state from which training resumes, without the configuration; see `BackupAndRestore`."""
+        files.save_backup(self, filepath, epoch)
+
+    def restore_backup(self, filepath: Any) -> int:
+        """Restore the state of a backup; return the epoch to resume with."""
+        return files.restore_backup(self, filepath)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:
+        """Write the parameters into a file.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            Ends in ``.safetensors``; or as in Keras in ``.weights.h5``, or ``.h5`` or ``.hdf5`` for older versions.
+        overwrite : bool
+            False raises if the file exists.
+        max_shard_size : None
+            Files are not split; another value raises.
+        """
+        only_none(self.stack.who("save_weights"), max_shard_size=max_shard_size)
+        self.stack.require_built("save_weights")
+        files.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
+        """Read parameters that `save_weights` or `save` wrote, in the order of the layers; all or none.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            A file that `save_weights` or `save` wrote, lamina's or Keras's.
+        skip_mismatch : bool
+            Skip parameters whose shape differs in the file, instead of raising.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            There is no such file, it is damaged, or its parameters have other shapes.
+        """
+        self.stack.require_built("load_weights")
+        files.restore_weights(self, filepath, flag(self.stack.who("load_weights"), "skip_mismatch", skip_mismatch))
+
+    def to_json(self, **settings: Any) -> str:
+        """Return `get_config` as JSON; `model_from_json` makes the model again.
+
+        Parameters
+        ----------
+        **settings
+            Passed on to `json.dumps`.
+        """
+        config = serialize(self)
+        try:
+            return json.dumps(config, **settings)
+        except (TypeError, ValueError) as error:
+            raise KindError(f"{self.stack.who('to_json')}: settings must be those of json.dumps; {error}.") from None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copy as usual, or, if another thread is training the model, its state at one moment between two steps.
+
+        The latter is a separate pickle: it shares no layers with other models that are copied or pickled with it.
+        """
+        if _apart.get() is self:
+            return super().__reduce_ex__(protocol)
+        if self.trains_elsewhere():
+            return pickle.loads, (self.pickled_apart(protocol),)
+        witness = _Witness(self)
+        reduced: Any = super().__reduce_ex__(protocol)
+        make, arguments, state, *others = reduced
+        return make, arguments, (state | {_SEPARATE: witness} if isinstance(state, dict) else state), *others
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a state, or that of the separate copy, if there is one in it."""
+        instead = state.get(_SEPARATE)
+        self.__dict__.update(instead.__dict__ if isinstance(instead, Model) else state)
+        self.__dict__.pop(_SEPARATE, None)
+
+    def trains_elsewhere(self) -> bool:
+        """Return whether another thread trains or evaluates the model."""
+        return self.executor.fitting.taken_elsewhere() or self.executor.running.taken_elsewhere()
+
+    def pickled_apart(self, protocol: Any) -> bytes:
+        """Return a pickle of the model alone, as it is at one moment between two steps of training."""
+        before = _apart.get()
+        try:  # set inside `try`: Ctrl-C may come right after it
+            _apart.set(self)
+            with self.stack.once, one_moment(self.weights):
+                return pickle.dumps(self, protocol)
+        finally:
+            _apart.set(before)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+class _Witness:
+    """Last item of a model's pickled state: pickles as None, or as a new copy if the model was trained meanwhile."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._versions = self._now()
+
+    def _now(self) -> list[Any]:
+        blocks = (variable.block for variable in self._model.weights)
+        return [self._model.built, *(None if block is None else block[0].version for block in blocks)]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._now() == self._versions and not self._model.trains_elsewhere():
+            return type(None), ()
+        return pickle.loads, (self._model.pickled_apart(protocol),)
+
+
+# The model of which `pickled_apart` is making a separate pickle.
+_apart: ContextVar[Any] = ContextVar("apart", default=None)
+# Where a model's state holds that pickle, taken apart.
+_SEPARATE = "separate copy"
+
+
+def _as_callbacks_see_it(model: Model) -> TrainedModel:
+    return model  # type checkers verify here that a model has all that callbacks use

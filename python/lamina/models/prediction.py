@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 
 def predict(model: BaseModel, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> Array:
-    """Return the output for rows; see `lamina.models.model.Model.predict`."""
+    """Return the output for rows; see `lamina.models.trainer.Trainer.predict`."""
     who = model.stack.who("predict")
     limit = None if steps is None else integer(who, "steps", steps)
     size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
@@ -74,7 +74,7 @@ def _predict_batches(model: BaseModel, events: CallbackList, batches: Iterable[R
 
 
 def predict_on_batch(model: BaseModel, x: Any, out: Any) -> Array:
-    """Return the output for one batch; see `lamina.models.model.Model.predict_on_batch`."""
+    """Return the output for one batch; see `lamina.models.trainer.Trainer.predict_on_batch`."""
     who = model.stack.who("predict_on_batch")
     was_built = model.stack.built
     rows = _rows_for(model, who, x)

@@ -11,6 +11,7 @@ from lamina._engine.ops import Shape, row_of
 from lamina._engine.variable import Variable
 from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape
 from lamina.layers.shapes import batch_shape, check_row_shape
+from lamina.layers.symbols import KerasTensor, output_of
 
 __all__ = ["NestedModel", "Part", "Stack"]
 
@@ -21,6 +22,10 @@ class NestedModel(Protocol):
     @property
     def name(self) -> str:
         """Unique in a model."""
+
+    @property
+    def layers(self) -> list[Part]:
+        """Its parts as `Model.layers` gives them."""
 
     @property
     def stack(self) -> Stack:
@@ -70,6 +75,8 @@ class Stack:
         self.parts: list[Part] = []  # replaced, never changed
         self._nested = False  # whether there are models among the parts
         self.input: InputLayer | None = None
+        # The parts for which symbolic tensors were made, and the tensors: the input's, then the output of each part.
+        self._symbols: tuple[list[Part], list[KerasTensor]] | None = None
         self.built = False
         self.once = Once()
         self._trainable = True
@@ -128,6 +135,8 @@ class Stack:
             _build_part(who, part, before, [])
         self.input = start
         self.parts = [*self.parts, part]
+        if isinstance(part, Layer):
+            part.called.belongs_to(self)
         self._nested |= not isinstance(part, Layer)
         if not self._trainable:
             part.trainable = False
@@ -141,6 +150,34 @@ class Stack:
         self._nested = any(not isinstance(other, Layer) for other in self.parts)
         self.built = self.built and bool(self.parts)
         return part
+
+    def keep_symbols(self, symbols: list[KerasTensor]) -> None:
+        """Keep the symbolic tensors between the parts, with which they were called."""
+        self._symbols = (self.parts, symbols)
+
+    def symbols(self) -> list[KerasTensor]:
+        """Return the symbolic tensors before, between and after the parts; for built models."""
+        self.require_built("input")
+        with self.once:
+            if self._symbols is None or self._symbols[0] is not self.parts:
+                assert self.input is not None
+                found = [self.input.symbol()]
+                for part in self.parts:
+                    shape = part.compute_output_shape(found[-1].shape)
+                    output = output_of(part, (found[-1],), shape, self.dtype)
+                    found.append(part.called.note(output) if isinstance(part, Layer) else output)
+                self._symbols = (self.parts, found)
+            return self._symbols[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the symbolic tensors, which are made again."""
+        return self.__dict__ | {"_symbols": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for part in self.parts:
+            if isinstance(part, Layer):
+                part.called.belongs_to(self)
 
     @property
     def trainable(self) -> bool:

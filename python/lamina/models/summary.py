@@ -23,6 +23,7 @@ _LEAST_WIDTH = 4
 
 def format_summary(
     stack: Stack,
+    layers: list[Part],
     optimizer: Optimizer | None,
     line_length: int,
     positions: Any = None,
@@ -45,7 +46,7 @@ def format_summary(
     widths = _without_borders(widths, line_length)
     columns = _COLUMNS + (_TRAINABLE if show_trainable else ())
     rows = []
-    for layer, prefix in _parts(_in_range(stack, layer_range), expand_nested):
+    for layer, prefix in _parts(_in_range(stack, layers, layer_range), expand_nested):
         rows.append(_cells(layer, prefix) + ((_trains(layer),) if show_trainable else ()))
     lines = [
         f'Model: "{stack.name}"',
@@ -97,18 +98,18 @@ def _given_shares(stack: Stack, positions: Any) -> tuple[float, ...]:
     return shares
 
 
-def _in_range(stack: Stack, layer_range: Any) -> list[Part]:
+def _in_range(stack: Stack, layers: list[Part], layer_range: Any) -> list[Part]:
     """Return the layers from the first that matches one pattern to the last that matches another."""
     if layer_range is None:
-        return list(stack.parts)
+        return layers
     if not isinstance(layer_range, (list, tuple)) or len(layer_range) != 2:
         raise ValueError(f"{stack.who('summary')}: layer_range must be two names; got {layer_range!r}.")
     first, last = (
-        [i for i, layer in enumerate(stack.parts) if re.match(str(pattern), layer.name)] for pattern in layer_range
+        [i for i, layer in enumerate(layers) if re.match(str(pattern), layer.name)] for pattern in layer_range
     )
     if not first or not last:
         raise ValueError(f"{stack.who('summary')}: layer_range must name layers; got {layer_range!r}.")
-    return list(stack.parts)[min(*first, *last) : max(*first, *last) + 1]
+    return layers[min(*first, *last) : max(*first, *last) + 1]
 
 
 def _parts(layers: list[Part], expand_nested: bool, depth: int = 0) -> Iterator[tuple[Part, str]]:
@@ -116,7 +117,7 @@ def _parts(layers: list[Part], expand_nested: bool, depth: int = 0) -> Iterator[
     for layer in layers:
         yield layer, "   " * depth + "└ " if depth else ""
         if expand_nested and not isinstance(layer, Layer):
-            yield from _parts(layer.stack.parts, True, depth + 1)
+            yield from _parts(layer.layers, True, depth + 1)
 
 
 def _cells(layer: Any, prefix: str) -> tuple[str, str, str]:

@@ -75,7 +75,7 @@ def _checked(
 def fit(
     model: BaseModel, x: Any, y: Any, sample_weight: Any, validation_data: Any, *, class_weight: Any, **arguments: Any
 ) -> History:
-    """Train a model; see `lamina.models.model.Model.fit`."""
+    """Train a model; see `lamina.models.trainer.Trainer.fit`."""
     who, executor = model.stack.who("fit"), model.executor
     with executor.fitting.of(who):
         executor.require_compiled("fit")
@@ -267,7 +267,7 @@ def _one_epoch(
 def train_on_batch(
     model: BaseModel, x: Any, y: Any, sample_weight: Any, class_weight: Any, return_dict: Any
 ) -> float | list[float] | dict[str, float]:
-    """Take one step on one batch; see `lamina.models.model.Model.train_on_batch`."""
+    """Take one step on one batch; see `lamina.models.trainer.Trainer.train_on_batch`."""
     who, executor = model.stack.who("train_on_batch"), model.executor
     return_dict = flag(who, "return_dict", return_dict)
     if class_weight is not None and sample_weight is not None:

@@ -10,14 +10,14 @@ import numpy.typing as npt
 from lamina import random
 from lamina._common.checks import KindError, number
 from lamina._common.objects import serialize
-from lamina.models import Sequential
+from lamina.models import Model
 from lamina.models.prepared import prepare
 
 __all__ = ["check_gradients"]
 
 
 def check_gradients(
-    model: Sequential,
+    model: Model,
     x: npt.ArrayLike,
     y: npt.ArrayLike,
     sample_weight: npt.ArrayLike | None = None,
@@ -30,7 +30,7 @@ def check_gradients(
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
         Built and compiled.
     x, y, sample_weight
         A batch, as for `fit`; a few rows will do.
@@ -57,8 +57,8 @@ def check_gradients(
     >>> check_gradients(model, np.eye(3), np.ones(3)) < 1e-5
     True
     """
-    if not isinstance(model, Sequential):
-        raise KindError(f"check_gradients: model must be a Sequential; got {type(model).__name__}.")
+    if not isinstance(model, Model):
+        raise KindError(f"check_gradients: model must be a model; got {type(model).__name__}.")
     step = number("check_gradients", "step", step, above=0)
     compiled = model.executor.require_compiled("check_gradients")
     model.stack.require_built("check_gradients")

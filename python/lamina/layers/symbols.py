@@ -1,0 +1,193 @@
+"""Symbolic tensors: what `Input`, and layers and models that are called with them, return.
+
+They hold no values. Each remembers the call that made it, so that `Model(inputs, outputs)` finds the layers between two
+of them. The calls make a graph of any form; which forms a model can have is up to the models.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+from lamina import config
+from lamina._common.checks import KindError, NotBuiltError, flag, only_none, text
+from lamina._common.names import unique_name
+from lamina.layers.shapes import batch_shape
+
+__all__ = ["Call", "Called", "KerasTensor", "Operation", "holds_symbols", "one_symbol", "output_of"]
+
+
+class Operation(Protocol):
+    """What can be called with symbolic tensors: a layer or a model."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a model."""
+
+
+def _without_values(operation: str) -> Callable[..., NoReturn]:
+    """Return a special method that raises."""
+
+    def method(self: Any, *_: Any) -> NoReturn:
+        raise KindError(
+            f"KerasTensor {self.name!r}: {operation} needs values, and a symbolic tensor has none. Layers can be "
+            "called with it, in a chain; for values call the model with data."
+        )
+
+    return method
+
+
+class KerasTensor:
+    """A symbolic tensor: shape and dtype of what a layer will return for data.
+
+    Parameters
+    ----------
+    shape : tuple of int or None
+        With the batch, whose size is None.
+    dtype : str
+    sparse, ragged : bool
+        True raises for `ragged`.
+    name : str, optional
+
+    Attributes
+    ----------
+    call : Call or None
+        The call that returned it.
+    """
+
+    def __init__(
+        self, shape: Any, dtype: Any = "float32", sparse: bool = False, ragged: bool = False, name: str | None = None
+    ) -> None:
+        who = "KerasTensor"
+        only_none(who, ragged=flag(who, "ragged", ragged) or None)
+        self.shape = batch_shape(who, shape)
+        self.dtype = config.any_dtype(who, dtype) or config.floatx()
+        self.sparse, self.ragged = flag(who, "sparse", sparse), False
+        self.name = unique_name("keras_tensor") if name is None else text(who, "name", name)
+        self.call: Call | None = None
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes, with the batch."""
+        return len(self.shape)
+
+    @property
+    def rank(self) -> int:
+        """The same as `ndim`."""
+        return self.ndim
+
+    def __repr__(self) -> str:
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+    __array__ = _without_values("NumPy")
+    numpy = _without_values("numpy()")
+    __bool__ = _without_values("a condition")
+    __float__ = __int__ = __index__ = _without_values("conversion to a number")
+    __iter__ = _without_values("a loop over it")
+    __len__ = _without_values("len()")
+    __getitem__ = _without_values("[…]")
+    __lt__ = __le__ = __gt__ = __ge__ = _without_values("a comparison")
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _without_values(
+        "arithmetic"
+    )
+    __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __neg__ = __abs__ = __mod__ = __floordiv__ = _without_values(
+        "arithmetic"
+    )
+
+
+class Call(NamedTuple):
+    """One call of a layer or model with symbolic tensors.
+
+    Attributes
+    ----------
+    operation : Operation
+        What was called.
+    inputs : tuple of KerasTensor
+        Empty for the layer of an `Input`.
+    """
+
+    operation: Any
+    inputs: tuple[KerasTensor, ...]
+
+
+def output_of(
+    operation: Operation, inputs: tuple[KerasTensor, ...], shape: Any, dtype: str, name: str | None = None
+) -> KerasTensor:
+    """Return a new symbolic tensor: what a call returns."""
+    made = KerasTensor(shape, dtype, name=name)
+    made.call = Call(operation, inputs)
+    return made
+
+
+def holds_symbols(x: Any) -> bool:
+    """Return whether a value is a list or tuple with symbolic tensors."""
+    return isinstance(x, (list, tuple)) and any(isinstance(one, KerasTensor) for one in x)
+
+
+def one_symbol(who: str, x: Any) -> KerasTensor:
+    """Return a symbolic tensor, or the only one of a list; raise if there are several."""
+    if isinstance(x, KerasTensor):
+        return x
+    if len(x) != 1:
+        raise ValueError(
+            f"{who}: a call must have one input; got {len(x)}. Models are chains of layers here; branches and merges "
+            "are not there yet."
+        )
+    return one_symbol(who, x[0])
+
+
+class Composed(Protocol):
+    """What layers are composed to: a stack."""
+
+    built: bool
+
+    def symbols(self) -> list[KerasTensor]:
+        """Return the symbolic tensors between its parts."""
+
+
+class Called:
+    """What a layer returned for symbolic tensors, and the stacks that it is in.
+
+    Neither is kept alive: tensors hold those that they were made of, and models their tensors.
+    """
+
+    def __init__(self) -> None:
+        self._outputs: list[weakref.ref[KerasTensor]] = []
+        self._owners: list[weakref.ref[Composed]] = []
+
+    def __reduce__(self) -> Any:
+        """Copy and pickle as a new object: who holds a copy says so again."""
+        return Called, ()
+
+    def note(self, output: KerasTensor) -> KerasTensor:
+        """Remember what a call returned, and return it."""
+        self._outputs = [*(known for known in self._outputs if known() is not None), weakref.ref(output)]
+        return output
+
+    def belongs_to(self, owner: Composed) -> None:
+        """Remember a stack that the layer is in."""
+        if not any(known() is owner for known in self._owners):
+            self._owners = [*(known for known in self._owners if known() is not None), weakref.ref(owner)]
+
+    def first(self, who: str, what: str) -> KerasTensor:
+        """Return the output of the first call that somebody still holds.
+
+        Raises
+        ------
+        NotBuiltError
+            There is none, and no built model has the layer.
+        """
+        for _ in range(2):
+            for known in self._outputs:
+                output = known()
+                if output is not None:
+                    return output
+            for reference in self._owners:
+                owner = reference()
+                if owner is not None and owner.built:
+                    owner.symbols()  # makes them
+        raise NotBuiltError(
+            f"{who}: {what} must be that of a call; the layer was never called with a symbolic tensor, and is in no "
+            "built model."
+        )
