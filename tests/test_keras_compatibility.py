@@ -351,7 +351,7 @@ def test_names_that_are_not_there_say_what_is():
         (lamina.layers, "Lambda"), (lamina.layers, "Permute"), (lamina.optimizers, "Ftrl"), (lamina.losses, "CTC"),
         (lamina.utils, "Progbar"), (lamina.activations, "glu"), (lamina.random, "gamma"),
         (lamina.regularizers, "OrthogonalRegularizer"), (lamina.initializers, "STFT"),
-        (lamina.preprocessing, "text"), (lamina.saving, "KerasFileEditor"),
+        (lamina.preprocessing, "image"), (lamina.saving, "KerasFileEditor"),
     ):  # fmt: skip
         with pytest.raises(AttributeError, match=f"has no '{name}': "):
             getattr(module, name)

@@ -53,7 +53,6 @@ def test_older_modules_are_further_names(line, same):
         ("from lamina.callbacks import TensorBoard", ImportError, "'TensorBoard'"),
         ("import lamina.applications", ModuleNotFoundError, "'applications'.*pretrained"),
         ("from lamina.applications.vgg16 import VGG16", ModuleNotFoundError, "'applications'.*pretrained"),
-        ("from lamina.preprocessing.text import Tokenizer", ModuleNotFoundError, "'text'"),
         ("from lamina.initializers import Foo", ImportError, "cannot import name 'Foo'"),
         ("import lamina.nothing", ModuleNotFoundError, "No module named 'lamina.nothing'"),
     ],

@@ -93,7 +93,7 @@ def test_a_generator_that_ends_early(rng):
     with pytest.raises(ValueError, match="must not be given"):
         model.fit(Sequence(x, y, 8), y, verbose=0)
     with pytest.raises(TypeError, match="real numbers"):
-        model.fit({"x": x}, y, verbose=0)
+        model.fit({"x": x, "z": x}, y, verbose=0)
     with pytest.raises(ValueError, match=r"must be in \[0, 3\)"):
         model.fit([(x, y + 7)].__iter__(), verbose=0)
 
@@ -173,3 +173,19 @@ def test_errors_of_validation_data_name_it():
     for wrong in ((x, y[:2]), iter([(x, y[:2])])):
         with pytest.raises(ValueError, match="fit: validation_data: y must have"):
             model.fit(x, y, validation_data=wrong, verbose=0)
+
+
+def test_a_list_or_dict_of_one_array_is_that_array(rng):
+    """As Keras takes the inputs and targets of a model."""
+    model, x, y = model_and_data(rng)
+    expected = model.predict(x)
+    for one in ([x], (x,), {"only": x}):
+        np.testing.assert_array_equal(model.predict(one), expected)
+        np.testing.assert_array_equal(model(one), expected)
+        model.fit(one, [y], verbose=0, class_weight={0: 2.0})
+        model.evaluate(one, {"out": y}, verbose=0)
+        model.train_on_batch(one, [y])
+        expected = model.predict(x)
+    np.testing.assert_array_equal(model.predict([x[0]]), expected[:1])  # a list of one row
+    with pytest.raises(ValueError, match="x must have shape"):
+        model.predict([x, x])

@@ -249,6 +249,7 @@ ONE_CALLED_TWICE = layers.Dense(4)
     ("make", "message"),
     [
         (lambda: lamina.Model(), "inputs and outputs must be given"),
+        (lambda: lamina.Model(input=INPUTS, output=HIDDEN), "unknown argument 'input'. Keras calls it 'inputs' now"),
         (lambda: lamina.Model(INPUTS), "inputs and outputs must be given"),
         (lambda: lamina.Model(INPUTS, INPUTS), "they are the same tensor"),
         (lambda: lamina.Model(X, HIDDEN), "inputs must be a symbolic tensor"),

@@ -18,6 +18,8 @@ __all__ = [
     "class_weights",
     "engine_input",
     "input_rows",
+    "only_input",
+    "only_target",
     "same_length",
     "split_point",
     "weights",
@@ -57,6 +59,7 @@ def input_rows(who: str, x: Any, row_shape: tuple[int, ...] | None, vocabulary: 
     vocabulary : int or None
         Number of rows of the embedding table whose row indices are the input; None for other input.
     """
+    x = only_input(x, row_shape)
     if isinstance(x, CompactRows):
         return _fitting(who, x, row_shape, vocabulary)
     if row_shape is not None and not is_sparse(x):
@@ -66,6 +69,31 @@ def input_rows(who: str, x: Any, row_shape: tuple[int, ...] | None, vocabulary: 
     if is_sparse(x):
         return sparse_array(who, "x", x, row_shape)
     return native_array(batch_array(who, "x", x, row_shape))
+
+
+def only_input(x: Any, row_shape: tuple[int, ...] | None) -> Any:
+    """Return the array in a list or dict of one, as Keras takes a model's inputs; anything else as it is.
+
+    A list of one row is left: its item lacks the axis of the rows.
+    """
+    if not isinstance(x, (list, tuple, dict)) or len(x) != 1:
+        return x
+    inside = next(iter(x.values())) if isinstance(x, dict) else x[0]
+    if isinstance(x, dict) or is_sparse(inside) or isinstance(inside, CompactRows):
+        return inside
+    rank = len(getattr(inside, "shape", ()))
+    return inside if rank >= (2 if row_shape is None else len(row_shape) + 1) else x
+
+
+def only_target(y: Any, rows: int) -> Any:
+    """Return the array in a list or dict of one, as Keras takes targets; anything else as it is."""
+    if not isinstance(y, (list, tuple, dict)) or len(y) != 1:
+        return y
+    inside = next(iter(y.values())) if isinstance(y, dict) else y[0]
+    if isinstance(y, dict):
+        return inside
+    shape: tuple[int, ...] = getattr(inside, "shape", ())
+    return inside if len(shape) >= 1 and shape[0] == rows and (rows != 1 or len(shape) > 1) else y
 
 
 def _fitting(who: str, rows: CompactRows, row_shape: tuple[int, ...] | None, vocabulary: int | None) -> CompactRows:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lamina._common.arguments import Argument, one_of
+from lamina._common.arguments import Argument
 from lamina._common.checks import choice, integer, number, short, text
 from lamina._common.warn import warn
 from lamina.callbacks.model import TrainedModel
@@ -177,6 +177,14 @@ def hooks_of(kind: type[Callback]) -> frozenset[str]:
     return _known_hooks[kind]
 
 
+def _mode(who: str, name: str, value: Any) -> str:
+    """Return a mode; for anything else "auto", with a warning, as Keras does."""
+    if isinstance(value, str) and value in ("auto", "min", "max"):
+        return value
+    warn(f"{who}: {name} must be 'auto', 'min' or 'max'; got {short(value)}. It is 'auto' now.")
+    return "auto"
+
+
 def _size(who: str, name: str, value: Any) -> float:
     return abs(number(who, name, value))
 
@@ -194,13 +202,14 @@ class Monitor(Callback):
     monitor : str
         The value's name in the logs.
     mode : {"auto", "min", "max"}
-        "min" if less is better, "max" if more is; "auto" chooses for the loss and the library's metrics.
+        "min" if less is better, "max" if more is; "auto" chooses for the loss and the library's metrics. Another value
+        stands for "auto", with a warning.
     min_delta : float
         A change of at most this does not count as an improvement.
     """
 
     monitor = Argument(text)
-    mode = Argument(one_of("auto", "min", "max"))
+    mode = Argument(_mode)
     min_delta = Argument(_size)
 
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lamina._common.checks import KindError, flag, integers, short
 from lamina._data.arrays import real_array
 from lamina._data.streams import Stream, is_stream
+from lamina._data.tensors import tensor
 from lamina._engine.ops import BatchNormOp, Op, ReshapeOp, ScaleOp
 from lamina._engine.variable import Variable, assign_together
 from lamina.layers.base import Layer
@@ -224,12 +225,12 @@ class Normalization(Layer):
     @property
     def mean(self) -> Array:
         """Mean; for built layers."""
-        return self._values()[0].copy()
+        return tensor(self._values()[0].copy())
 
     @property
     def variance(self) -> Array:
         """Variance; for built layers."""
-        return self._values()[1].copy()
+        return tensor(self._values()[1].copy())
 
     def _rows_of(self, who: str, array: Array) -> Array:
         fits = self.placed and array.ndim >= 2 and (not self.axis or self.axis == (-1,))

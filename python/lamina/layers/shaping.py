@@ -68,6 +68,9 @@ class InputLayer(Layer):
         only_none(
             who, input_tensor=input_tensor, ragged=ragged or None, optional=flag(who, "optional", optional) or None
         )
+        if "batch_input_shape" in layer_arguments:
+            warn_of_older_name("InputLayer: batch_input_shape is an older name of batch_shape.")
+            batch_shape = layer_arguments.pop("batch_input_shape")
         input_shape = layer_arguments.pop("input_shape", None)
         if input_shape is not None:
             warn_of_older_name("InputLayer: input_shape is an older name of shape.")

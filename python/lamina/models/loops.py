@@ -95,7 +95,7 @@ class Loops:
             if class_weight is not None:
                 if batch.sample_weight is not None:
                     raise ValueError(f"{who}: give class_weight or weights of the batches' rows, not both.")
-                prepared = weighted_by_class(who, executor.stack, prepared, class_weight, batch.y)
+                prepared = weighted_by_class(who, executor.stack, prepared, class_weight)
             executor.commit(prepared, self._model.build)
             self._train_one(run, prepared, None, 0, prepared.rows, index)
             if self._model.stop_training:

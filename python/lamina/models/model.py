@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lamina._common.checks import KindError, flag, function, integer, mapping, only_none, text
 from lamina._common.custom import custom_object_scope
-from lamina._common.names import snake_case, unique_name
+from lamina._common.names import snake_case, unique_name, unknown_argument
 from lamina._common.objects import serialize
 from lamina._engine.variable import Variable, assign_all, one_moment
 from lamina.callbacks.model import TrainedModel
@@ -79,8 +79,15 @@ class Model(Trainer):
         return super().__new__(cls.functional if cls is Model and cls.functional is not None else cls)
 
     def __init__(
-        self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise unknown_argument(type(self).__name__, sorted(unknown)[0])
         self._begin(name)
         who = self.stack.who()
         if inputs is None or outputs is None:

@@ -73,7 +73,7 @@ def prepare(method: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sampl
     *lines, columns = stack.planned_output(rows.shape[1:])
     compiled.loss.check_rank(who, len(lines) + 2)
     stack.check_masks(who)
-    y = given = real_array(who, "y", y)
+    y = given = real_array(who, "y", data_module.only_target(y, len(rows)))
     y = output_lines(who, y, tuple(lines), columns)
     targets = compiled.loss.targets(who, y, columns, None)
     data_module.same_length(who, rows, targets, math.prod(lines))
@@ -106,11 +106,11 @@ def _targets_of(who: str, metric: Metric, loss: Loss, y: Any, targets: Array, co
     return None if shared else metric.targets(who, y, columns, None)
 
 
-def weighted_by_class(who: str, stack: Stack, prepared: Prepared, class_weight: Any, y: Any) -> Prepared:
-    """Return the rows with the weights of their classes; they are the first `prepared.rows` rows of `y`."""
+def weighted_by_class(who: str, stack: Stack, prepared: Prepared, class_weight: Any) -> Prepared:
+    """Return the rows with the weights of their classes; they are the first `prepared.rows` rows of `given`."""
     rows = prepared.rows
     columns = stack.planned_output(prepared.data.x.shape[1:])[-1]
-    weights = data_module.class_weights(who, class_weight, real_array(who, "y", y)[:rows], columns)
+    weights = data_module.class_weights(who, class_weight, prepared.given[:rows], columns)
     weight = data_module.weights(who, weights, rows, (), stack.dtype)
     return prepared._replace(data=Data(prepared.data.x, prepared.data.y, weight))
 

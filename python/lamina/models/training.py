@@ -142,7 +142,7 @@ def _sources(
         if given.fraction and validation_data is None:
             source, held_out = split(who, source, given.fraction)
         if class_weight is not None:
-            source = weighted_by_class(who, stack, source, class_weight, y)
+            source = weighted_by_class(who, stack, source, class_weight)
         if given.steps is not None and not given.has_size:
             given = given._replace(size=-(-source.rows // given.steps))
     if validation_data is not None:
@@ -275,7 +275,7 @@ def train_on_batch(
     compiled = executor.require_compiled("train_on_batch")
     prepared = prepare("train_on_batch", model.stack, compiled, x, y, sample_weight)
     if class_weight is not None:
-        prepared = weighted_by_class(who, model.stack, prepared, class_weight, y)
+        prepared = weighted_by_class(who, model.stack, prepared, class_weight)
     executor.commit(prepared, model.build)
     _warn_if_nothing_trains(model, who)
     run = Run(executor, "train_on_batch", model.get_metrics_result)
