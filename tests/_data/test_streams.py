@@ -141,7 +141,7 @@ def test_names_that_are_not_there_say_what_is():
         (lamina, "Function", "chains of layers"),
         (layers, "Conv2D", "Flatten makes rows"),
         (layers, "LSTM", "Embedding, Flatten and Dense"),
-        (lamina.callbacks, "TensorBoard", "CSVLogger"),
+        (lamina.callbacks, "RemoteMonitor", "sends the logs"),
     ):
         with pytest.raises(AttributeError, match=hint):
             getattr(module, name)

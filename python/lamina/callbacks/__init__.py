@@ -15,6 +15,7 @@ from lamina.callbacks.lists import CallbackList
 from lamina.callbacks.reporting import History, ProgbarLogger
 from lamina.callbacks.saving import BackupAndRestore, ModelCheckpoint
 from lamina.callbacks.tables import CSVLogger
+from lamina.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -28,11 +29,11 @@ __all__ = [
     "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
 
 _ABSENT = {
-    "TensorBoard": "write a Callback, or use CSVLogger",
     "RemoteMonitor": "write a Callback that sends the logs",
     "SwapEMAWeights": "optimizers have use_ema, and fit ends with the averages",
 }

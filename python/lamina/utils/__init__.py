@@ -17,18 +17,19 @@ from lamina._files.download import get_file
 from lamina.utils.datasets import PyDataset, Sequence, split_dataset
 from lamina.utils.gradients import check_gradients
 from lamina.utils.numerical import normalize, to_categorical
+from lamina.utils.plotting import model_to_dot, plot_model
 from lamina.utils.sequences import pad_sequences
 from lamina.utils.session import clear_session, set_random_seed
 
 __all__ = [
     "CustomObjectScope", "PyDataset", "Sequence", "check_gradients", "clear_session", "custom_object_scope",
-    "get_custom_objects", "get_file", "get_registered_name", "get_registered_object", "normalize", "pad_sequences",
+    "get_custom_objects", "get_file", "get_registered_name", "get_registered_object", "model_to_dot",
+    "normalize", "pad_sequences", "plot_model",
     "register_keras_serializable", "set_random_seed", "split_dataset", "to_categorical",
 ]  # fmt: skip
 
 _ABSENT = {
     "Progbar": "use tqdm",
-    **dict.fromkeys(("plot_model", "model_to_dot"), "Sequential.summary prints the layers"),
     **dict.fromkeys(
         ("image_dataset_from_directory", "text_dataset_from_directory", "audio_dataset_from_directory"),
         "read files before, or write a PyDataset",
