@@ -22,7 +22,7 @@ import lamina
 
 MODULES = [
     "", "models", "layers", "activations", "initializers", "regularizers", "constraints", "losses", "metrics",
-    "optimizers", "optimizers.schedules", "callbacks", "utils", "config", "backend", "random",
+    "optimizers", "optimizers.schedules", "callbacks", "utils", "config", "backend", "ops", "random",
     *(f"datasets.{name}" for name in (
         "boston_housing", "california_housing", "cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters",
     )),
@@ -44,6 +44,7 @@ REASONS = {
     "utils": "for models and data that lamina does not have",
     "config": "for backends, types and tracebacks that lamina does not have",
     "backend": "there is one backend",
+    "ops": "compute with NumPy",
     "random": "draw with NumPy; layers and initializers take seeds",
 }
 
@@ -55,10 +56,12 @@ DIFFERENCES = """\
 Keras's own tests, as installed with Keras, run against lamina: `python tests/peers/keras_suite`. The tests that do
 not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/left_out.py`. Apart from these tests:
 
-* A layer, loss, regularizer or optimizer written in Python computes its gradient itself, in `forward` and `backward`,
-  `value_and_gradient`, or `update`. Keras's `call`, `train_step` and `update_step` raise, because they would not be
-  called. A loss that defines only `call` can be computed, but a model cannot be trained with it. Constraints and
-  metrics may be any function.
+* Layers, losses, activations and regularizers written in Python are a `call` or a function in functions of
+  `lamina.ops` and operators, differentiated by the package autograd (extra `ops`); or they compute their gradients
+  themselves, in `forward` and `backward`, or `value_and_gradient`. Variables are used through attributes of the layer or
+  in functions of `ops`; where a gradient would be lost an error says so. A `call` of a subclass of a built-in layer, a
+  layer inside of a layer, `train_step` and an optimizer's `update_step` raise, because they would not be called.
+  Constraints and metrics may be any function.
 * Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a
   layer of another one; the names of all layers must be unique. Branches, merges, several inputs or outputs, a layer
   that is called twice, and `training=` in a call of a layer that heeds it with a symbolic tensor are refused.

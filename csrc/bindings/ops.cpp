@@ -45,14 +45,15 @@ void require_tensor(const std::shared_ptr<Parameters<T>>& parameters, int tensor
     raise_value("Network: the parameters of a layer are not all there.");
 }
 
-// The attribute `functions` of an op has methods forward(x, training) → y and backward(dy, need_dx), which
+// The attribute `functions` of an op has methods forward(x, random, training) → y and backward(dy, need_dx), which
 // returns a lamina._engine.host.Gradients.
 template <class T>
 HostFunctions<T> host_functions(const py::handle& op, std::shared_ptr<Parameters<T>> parameters) {
   const auto layer = kept(op.attr("functions"));
   HostFunctions<T> functions;
-  functions.forward = [layer](Matrix<const T> x, Matrix<T> y, bool training) {
-    in_user_code([&] { copy_back<T>(call(layer->attr("forward"), array_of<T>(x), training), y, "forward's result"); });
+  functions.forward = [layer](Matrix<const T> x, Matrix<T> y, bool random, bool training) {
+    in_user_code(
+        [&] { copy_back<T>(call(layer->attr("forward"), array_of<T>(x), random, training), y, "forward's result"); });
   };
   functions.backward = [layer, parameters](Matrix<const T> dy, Matrix<T> dx, T* gradients) {
     in_user_code([&] {

@@ -20,6 +20,7 @@ from lamina import (
     losses,
     metrics,
     models,
+    ops,
     optimizers,
     preprocessing,
     random,
@@ -82,6 +83,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "preprocessing",
     "random",
@@ -98,7 +100,6 @@ _CHAINS = "lamina's models are chains of layers"
 _ABSENT = {
     "Function": _CHAINS,
     "applications": "there are no pretrained networks",
-    "ops": "compute with NumPy; lamina.kernels has the compiled functions",
     "tree": "data are arrays, or tuples of arrays in batches",
     "export": "save with Sequential.save",
     "distribution": "not there yet",

@@ -285,8 +285,35 @@ _ALIASES = {"swish": silu, "hard_swish": hard_silu}
 register_functions("activations", _FUNCTIONS)
 
 
+# Functions that are the same in all frameworks; others have arguments whose defaults differ.
+_COMMON = frozenset(
+    {
+        "elu", "log_sigmoid", "log_softmax", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus",
+        "softsign", "swish", "tanh",
+    }
+)  # fmt: skip
+_FRAMEWORKS = frozenset({"flax", "jax", "keras", "tensorflow", "tf_keras", "torch"})
+
+
+def _counterpart(function: Any) -> Function | None:
+    """Return the function of this module that is another framework's, or one of `lamina.ops`; None for others."""
+    module, name = str(getattr(function, "__module__", None)), getattr(function, "__name__", "")
+    known = module.split(".")[0] in _FRAMEWORKS or module.startswith("lamina.ops")
+    if not known or not (name in _COMMON or ".activations" in module):
+        return None
+    return (_FUNCTIONS | _ALIASES).get(name)
+
+
+def is_known(function: Function) -> bool:
+    """Return whether a function is one of this module, which are compiled."""
+    return any(known is function for known in _FUNCTIONS.values())
+
+
 def get(identifier: object) -> Function:
-    """Return an activation function from its name; a function is returned as it is, None means `linear`.
+    """Return an activation function from its name; None means `linear`.
+
+    A function of another framework (``tf.nn.relu``, ``jax.nn.relu``, ``lamina.ops.relu``) stands for that of the same
+    name if both are the same. Any other function is returned as it is.
 
     Raises
     ------
@@ -308,7 +335,7 @@ def get(identifier: object) -> Function:
             raise unknown_name("activations.get", "activation", identifier, known)
         return known[identifier]
     if callable(identifier):
-        return identifier
+        return _counterpart(identifier) or identifier
     raise KindError(f"activations.get: activation must be a name or a function; got {type(identifier).__name__}.")
 
 
@@ -332,7 +359,7 @@ def kernel_of(function: Function, who: str) -> Kernel:
     Raises
     ------
     ValueError
-        The function is user-defined: its derivative is not known.
+        The function is user-defined.
     """
     for name, known in _FUNCTIONS.items():
         if known is function:

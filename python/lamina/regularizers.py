@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from lamina import _core
 from lamina._common.arguments import Argument
 from lamina._common.checks import KindError, number, short
 from lamina._common.names import absences, redefines
-from lamina._common.objects import Configurable
+from lamina._common.objects import Configurable, OfFunction
 from lamina._common.objects import serialize as serialize
 from lamina._common.registry import Registry
 from lamina._data.arrays import float_array, float_dtype_of, real_array
 from lamina._data.tensors import tensor
+from lamina.ops.autodiff import pullback
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
 
@@ -23,7 +25,10 @@ Array = npt.NDArray[Any]
 
 
 class Regularizer(Configurable):
-    """Base class of regularizers. One written in Python defines `value_and_gradient`."""
+    """Base class of regularizers.
+
+    One written in Python defines `__call__`, in functions of `lamina.ops`, or `value_and_gradient`.
+    """
 
     def factors(self) -> tuple[float, float] | None:
         """Return ``l1, l2`` of a penalty ``l1 Σ|w| + l2 Σ w²``; None if the penalty is written in Python."""
@@ -43,7 +48,12 @@ class Regularizer(Configurable):
         w : ndarray
             The parameter's values.
         """
-        raise NotImplementedError(f"{type(self).__name__}: a regularizer defines value_and_gradient.")
+        if not redefines(type(self), "__call__", "value_and_gradient"):
+            raise NotImplementedError(f"{type(self).__name__}: a regularizer defines __call__, or value_and_gradient.")
+        value, back = pullback(type(self).__name__, self, [w])
+        if value.size != 1:
+            raise ValueError(f"{type(self).__name__}: __call__ must return one number; got shape {value.shape}.")
+        return float(value.reshape(())), back(np.ones_like(value))[0]
 
     def __call__(self, w: npt.ArrayLike) -> Any:
         """Return the penalty of an array."""
@@ -52,7 +62,8 @@ class Regularizer(Configurable):
 
 def penalty_of(who: str, regularizer: Regularizer, w: Array) -> tuple[float, Array]:
     """Return the checked penalty and gradient of a regularizer that is written in Python."""
-    found: Any = regularizer.value_and_gradient(w)
+    by_call = redefines(type(regularizer), "__call__", "value_and_gradient")
+    found: Any = Regularizer.value_and_gradient(regularizer, w) if by_call else regularizer.value_and_gradient(w)
     who = f"{type(regularizer).__name__} of {who!r}: value_and_gradient"
     if not isinstance(found, tuple) or len(found) != 2:
         raise KindError(f"{who} must return the penalty and its gradient; got {short(found)}.")
@@ -143,7 +154,26 @@ class L2(L1L2):
         return {"l2": self.l2}
 
 
-REGISTRY = Registry("regularizers", "regularizer", Regularizer, (L1L2, "l1_l2 l1l2"), (L1, "l1"), (L2, "l2"))
+class _Function(Regularizer, OfFunction):
+    """A user-defined function, from values to a penalty."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, w: Any) -> Any:
+        """Return the function's result."""
+        return self.function(w)
+
+
+REGISTRY = Registry(
+    "regularizers",
+    "regularizer",
+    Regularizer,
+    (L1L2, "l1_l2 l1l2"),
+    (L1, "l1"),
+    (L2, "l2"),
+    from_function=_Function,
+)
 
 
 def get(identifier: object) -> Regularizer | None:
@@ -164,11 +194,6 @@ def get(identifier: object) -> Regularizer | None:
 
 def argument(who: str, name: str, identifier: object) -> Regularizer | None:
     """Return a regularizer as `get` does; error messages begin with `who` and `name`."""
-    if isinstance(identifier, Regularizer) and redefines(type(identifier), "__call__", "value_and_gradient"):
-        raise KindError(
-            f"{who}: {name}: {type(identifier).__name__} must define value_and_gradient: the gradient of its "
-            "__call__ is not known."
-        )
     return REGISTRY.get(identifier, who, name)
 
 

@@ -47,7 +47,7 @@ def test_older_modules_are_further_names(line, same):
     [
         ("from lamina.layers import LSTM", ImportError, "lamina.layers has no 'LSTM': lamina has dense layers"),
         ("from lamina.layers import Dense, Conv2D", ImportError, "'Conv2D'.*Flatten"),
-        ("from lamina.layers.core import Lambda", ImportError, "'Lambda'"),
+        ("from lamina.layers.core import Permute", ImportError, "'Permute'"),
         ("from lamina.utils import img_to_array", ImportError, "img_to_array"),
         ("from lamina.callbacks import RemoteMonitor", ImportError, "'RemoteMonitor'"),
         ("import lamina.applications", ModuleNotFoundError, "'applications'.*pretrained"),

@@ -290,7 +290,7 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
             ("from lamina.layers.normalization import",
              "from lamina.layers.negate import Negate\nfrom lamina.layers.normalization import"),
             ('    "Normalization",\n', '    "Negate",\n    "Normalization",\n'),
-            ("LeakyReLU, Normalization, PReLU,", "LeakyReLU, Negate, Normalization, PReLU,"),
+            ("PReLU, RMSNormalization,", "Negate, PReLU, RMSNormalization,"),
         ],
         "tests/layers/test_negate.py": (
             '"""Negate."""\n\n'

@@ -88,6 +88,7 @@ NEEDED = {
         "Activation": {"activation": "relu"}, "Dense": {"units": 3}, "Dropout": {"rate": 0.5},
         "Embedding": {"input_dim": 5, "output_dim": 2}, "GaussianDropout": {"rate": 0.5},
         "GaussianNoise": {"stddev": 0.5}, "Input": {"shape": (3,)}, "InputLayer": {"shape": (3,)},
+        "Lambda": {"function": np.sin},
         "Rescaling": {"scale": 2.0}, "Reshape": {"target_shape": (3, 1)},
     },
     losses: {}, metrics: {

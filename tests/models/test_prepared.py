@@ -82,7 +82,7 @@ def test_the_last_rows_are_split_off(fraction, first):
 def test_rows_get_the_weights_of_their_classes():
     model = classification_model()
     training, _ = prepared_module.split("Own", prepare(model), 0.5)
-    found = prepared_module.weighted_by_class("Own", model.stack, training, {0: 2.0, 2: 0.25}, LABELS)
+    found = prepared_module.weighted_by_class("Own", model.stack, training, {0: 2.0, 2: 0.25})
     np.testing.assert_array_equal(found.data.sample_weight, [{0: 2.0, 1: 1.0, 2: 0.25}[n] for n in LABELS[:6]])
     np.testing.assert_array_equal(found.data.x, training.data.x)
     assert training.data.sample_weight is None

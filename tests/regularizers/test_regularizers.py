@@ -66,5 +66,5 @@ def test_a_regularizer_of_ones_own_is_in_the_loss(rng):
     w, x = layer.kernel.numpy(), np.zeros((8, 5))
     assert model.train_on_batch(x, np.zeros((8, 3))) == pytest.approx((w**3).sum(), rel=1e-12)
     np.testing.assert_allclose(layer.kernel.numpy(), w - 0.1 * 3 * w**2, rtol=1e-12)
-    with pytest.raises(NotImplementedError, match="a regularizer defines value_and_gradient"):
+    with pytest.raises(NotImplementedError, match="a regularizer defines __call__, or value_and_gradient"):
         regularizers.Regularizer()(w)

@@ -9,7 +9,8 @@ namespace lamina::engine {
 
 template <class T>
 struct HostFunctions {
-  std::function<void(Matrix<const T> x, Matrix<T> y, bool training)> forward;
+  // `random`: as in training, with noise; `training`: backward will follow.
+  std::function<void(Matrix<const T> x, Matrix<T> y, bool random, bool training)> forward;
   // dx.data is null if dx is not needed. Writes the gradients of the parameters to `gradients`, in the block's layout;
   // `gradients` is null if none are needed.
   std::function<void(Matrix<const T> dy, Matrix<T> dx, T* gradients)> backward;
@@ -32,7 +33,8 @@ class Host final : public Layer<T> {
   bool host() const override { return true; }
   void forward(Pass<T>& pass, Range, Range) const override {
     const Panels<T>&x = pass.tape[this->at].value, &y = pass.tape[this->at + 1].value;
-    functions_.forward({x.data, x.rows, x.cols, x.row_stride}, {y.data, y.rows, y.cols, y.row_stride}, pass.training);
+    functions_.forward({x.data, x.rows, x.cols, x.row_stride}, {y.data, y.rows, y.cols, y.row_stride},
+                       pass.random || pass.training, pass.training);
   }
   bool forward_by_rows(std::ptrdiff_t, int) const override { return false; }
   void finish_gradient(Pass<T>&, Range, Range) const override {}

@@ -74,11 +74,19 @@ class Functions:
         assert layer is not None
         return layer
 
-    def forward(self, x: Array, training: bool) -> Array:
-        """Return the output for flat rows."""
+    def forward(self, x: Array, random: bool, training: bool) -> Array:
+        """Return the output for flat rows.
+
+        Parameters
+        ----------
+        random : bool
+            Compute as in training.
+        training : bool
+            `backward` will be called for these rows.
+        """
         layer = self._alive()
         rows = x.reshape(-1, *layer.input_shape[1:])
-        found: Any = layer.forward(rows, training=training)
+        found: Any = layer.forward(rows, training=random)
         if not isinstance(found, Pass):
             raise TypeError(f"{self._who()}: forward must return a Pass; got {type(found).__name__}.")
         shape = row_of(layer.output_shape)

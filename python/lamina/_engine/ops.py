@@ -247,7 +247,7 @@ class ActivityOp(Op):
 
 @dataclass(eq=False, repr=False)
 class HostOp(_OwnedOp):
-    """A layer that is computed in Python: `functions` has ``forward(x, training)`` and ``backward(dy, need_dx)``."""
+    """A layer in Python: `functions` has ``forward(x, random, training)`` and ``backward(dy, need_dx)``."""
 
     kind = "host"
     row_shape: Shape

@@ -15,6 +15,7 @@ from lamina._common.locks import Once
 from lamina._common.names import required, unique_name
 from lamina._data.arrays import converted, real_array
 from lamina.constraints import Constraint
+from lamina.ops.autodiff import check_untraced
 from lamina.regularizers import Regularizer
 
 __all__ = [
@@ -349,12 +350,16 @@ class Variable(NDArrayOperatorsMixin):
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Copy out, as `numpy` does."""
+        check_untraced(self)
         if copy is False:
             raise ValueError(f"Variable {self.path!r}: an array of a variable is always a copy; got copy=False.")
         return np.array(self.value, dtype=dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **settings: Any) -> Any:
         """Compute with copies: ``variable + 1`` is an array, as in Keras a tensor."""
+        for item in inputs:
+            if isinstance(item, Variable):
+                check_untraced(item)
         if out is not None:
             raise TypeError(f"Variable {self.path!r}: arithmetic in place is not possible; use assign.")
         arrays = [item.value if isinstance(item, Variable) else item for item in inputs]

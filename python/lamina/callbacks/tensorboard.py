@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lamina._common.arguments import Argument
 from lamina._common.checks import flag, integer
 from lamina._common.paths import path, writable_folder
 from lamina._common.warn import warn
@@ -94,6 +95,11 @@ class TensorBoard(Callback):
         The package tensorboard is not installed.
     """
 
+    log_dir = Argument(path)
+    write_graph = Argument(flag)
+    write_images = Argument(flag)
+    write_steps_per_second = Argument(flag)
+
     def __init__(
         self,
         log_dir: Any = "logs",
@@ -107,29 +113,45 @@ class TensorBoard(Callback):
         embeddings_metadata: Any = None,
     ) -> None:
         super().__init__()
-        who = "TensorBoard"
-        self.log_dir = path(who, "log_dir", log_dir)
-        self.histogram_freq = integer(who, "histogram_freq", histogram_freq, 0)
-        self.write_graph = flag(who, "write_graph", write_graph)
-        self.write_images = flag(who, "write_images", write_images)
-        self.write_steps_per_second = flag(who, "write_steps_per_second", write_steps_per_second)
-        embeddings_freq = integer(who, "embeddings_freq", embeddings_freq, 0)
+        self.log_dir = log_dir
+        self.write_graph, self.write_images = write_graph, write_images
+        self.write_steps_per_second = write_steps_per_second
+        embeddings_freq = integer("TensorBoard", "embeddings_freq", embeddings_freq, 0)
         for name, given in (("images", self.write_images), ("embeddings", embeddings_freq)):
             if given:
-                warn(f"{who}: no {name} are written here, only numbers and distributions.")
-        if isinstance(update_freq, str) and update_freq in ("epoch", "batch"):
-            self.update_freq: Any = 1 if update_freq == "batch" else "epoch"
-        else:
-            self.update_freq = integer(who, "update_freq", update_freq)
+                warn(f"TensorBoard: no {name} are written here, only numbers and distributions.")
+        self.histogram_freq, self.update_freq = histogram_freq, update_freq
         _package()
-        # Hooks that only some instances have: without them epochs can run together.
-        if self.update_freq != "epoch":
-            self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]
-        if self.histogram_freq:
-            self.on_epoch_end = self._after_epoch  # type: ignore[method-assign]
         self._writers: dict[str, _Writer] = {}
         self._steps = 0
         self._begun = 0.0
+
+    # Hooks that only some instances have: without them epochs can run together.
+
+    @property
+    def histogram_freq(self) -> int:
+        """After how many epochs distributions are written, 0 for never; may be assigned."""
+        return self._histogram_freq
+
+    @histogram_freq.setter
+    def histogram_freq(self, value: int) -> None:
+        self._histogram_freq = integer("TensorBoard", "histogram_freq", value, 0)
+        vars(self).pop("on_epoch_end", None)
+        if self._histogram_freq:
+            self.on_epoch_end = self._after_epoch  # type: ignore[method-assign]
+
+    @property
+    def update_freq(self) -> Any:
+        """After how many batches numbers are written, or "epoch"; may be assigned."""
+        return self._update_freq
+
+    @update_freq.setter
+    def update_freq(self, value: Any) -> None:
+        every = isinstance(value, str) and value in ("epoch", "batch")
+        self._update_freq: Any = value if every else integer("TensorBoard", "update_freq", value)
+        vars(self).pop("on_train_batch_end", None)
+        if self._update_freq != "epoch":
+            self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]
 
     def check(self) -> None:
         """Raise if the folder cannot be written to."""
@@ -146,7 +168,7 @@ class TensorBoard(Callback):
 
     def _after_batch(self, batch: int, logs: Logs | None = None) -> None:
         self._steps += 1
-        if self._steps % self.update_freq == 0:
+        if self._update_freq == "batch" or self._steps % self._update_freq == 0:
             for name, value in (logs or {}).items():
                 self._writer("train").scalar(f"batch_{name}", value, self._steps)
 

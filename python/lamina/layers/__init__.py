@@ -11,6 +11,7 @@ from lamina.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, So
 from lamina.layers.base import Layer, Pass
 from lamina.layers.dense import Dense
 from lamina.layers.embedding import Embedding
+from lamina.layers.function import Lambda
 from lamina.layers.normalization import BatchNormalization, LayerNormalization, RMSNormalization
 from lamina.layers.regularization import ActivityRegularization, Dropout, GaussianDropout, GaussianNoise
 from lamina.layers.scaling import Normalization, Rescaling
@@ -30,6 +31,7 @@ __all__ = [
     "Identity",
     "Input",
     "InputLayer",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -53,8 +55,8 @@ REGISTRY = Registry(
         (kind, "")
         for kind in (
             Activation, ActivityRegularization, BatchNormalization, Dense, Dropout, ELU, Embedding, Flatten,
-            GaussianDropout, GaussianNoise, Identity, InputLayer, LayerNormalization, LeakyReLU, Normalization, PReLU,
-            RMSNormalization, ReLU, Rescaling, Reshape, Softmax,
+            GaussianDropout, GaussianNoise, Identity, InputLayer, Lambda, LayerNormalization, LeakyReLU, Normalization,
+            PReLU, RMSNormalization, ReLU, Rescaling, Reshape, Softmax,
         )
     ),
 )  # fmt: skip
@@ -87,9 +89,7 @@ _ABSENT = {
         "models are stacks of layers with one input and one output each",
     ),
     **dict.fromkeys(("Permute", "RepeatVector"), "arrange rows with NumPy before; there are Flatten and Reshape"),
-    **dict.fromkeys(
-        ("Lambda", "Wrapper"), "subclass lamina.layers.Layer, and define forward and backward in NumPy"
-    ),
+    "Wrapper": "subclass lamina.layers.Layer, and define call in functions of lamina.ops",
     **dict.fromkeys(
         ("GroupNormalization", "SpectralNormalization", "UnitNormalization"),
         "there are BatchNormalization, LayerNormalization, RMSNormalization",

@@ -7,10 +7,11 @@ from typing import Any
 from lamina import activations, initializers
 from lamina._common.arguments import optional
 from lamina._common.checks import integer, integers, number
-from lamina._common.objects import serialize_optional
+from lamina._common.objects import deserialize_keras_object, serialize, serialize_optional
 from lamina._engine.ops import ActivationOp, Kernel, Op, PreluOp, ReshapeOp, relu_op
 from lamina._engine.variable import Variable
 from lamina.layers.base import Layer, warn_of_older_name
+from lamina.layers.function import function_layer
 from lamina.layers.settings import Rule, Setting
 
 __all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
@@ -31,11 +32,12 @@ class _ActivationLayer(Layer):
 
 
 class Activation(_ActivationLayer):
-    """An activation of `lamina.activations` as a layer.
+    """An activation as a layer.
 
     Parameters
     ----------
-    activation : str or function of `lamina.activations`
+    activation : str or function
+        A function that `lamina.activations` lacks is computed in Python, like a `Lambda`.
     **layer_arguments
         As in `Layer`.
 
@@ -57,17 +59,32 @@ class Activation(_ActivationLayer):
 
     @activation.setter
     def activation(self, value: Any) -> None:
-        function = activations.get(value)
+        layer = value if isinstance(value, Layer) else function_layer(value)
+        if isinstance(value, dict) and value.get("class_name") not in (None, "function"):
+            layer = deserialize_keras_object(value)
+        function = activations.linear if layer is not None else activations.get(value)
         self._kernel_of_activation = activations.kernel_of(function, f"Activation {self.name!r}")
-        self._activation = function
+        self.argument_layers = {} if layer is None else {"activation": layer}
+        self._activation = function if layer is None else layer
         self.note_change()
+
+    def ops(self) -> list[Op]:
+        """Return the activation, or the ops of the layer that it is."""
+        layer = self.argument_layers.get("activation")
+        if layer is None:
+            return super().ops()
+        if not layer.placed:
+            layer.build_or_discard((None, *self._built_input()))
+        return layer.all_ops()
 
     def _kernel(self) -> Kernel:
         return self._kernel_of_activation
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return super().get_config() | {"activation": activations.serialize(self.activation)}
+        activation = self.activation
+        held = serialize(activation) if isinstance(activation, Layer) else activations.serialize(activation)
+        return super().get_config() | {"activation": held}
 
 
 class ReLU(Layer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_row_shape
 from lamina.layers.stored import Stored
 from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
+from lamina.layers.written import call_pass, gradients_of_call, shape_of_call
 
 __all__ = ["Layer", "Pass"]
 
@@ -132,7 +133,8 @@ class Layer:
 
     def check_computable(self) -> None:
         """Raise if a subclass defines methods that fit and predict do not call, as Keras's `call` without `forward`."""
-        for name in ("call", "__call__", "compute_mask", "compute_output_spec"):
+        names = ("__call__", "compute_mask", "compute_output_spec")
+        for name in names if self.by_call else ("call", *names):
             if redefines(type(self), name, "forward") and redefines(type(self), name, "ops"):
                 raise KindError(
                     f"{self._who()}: a layer written in Python defines forward and backward, and "
@@ -144,6 +146,12 @@ class Layer:
                 f"{self._who()}: a subclass that computes in Python must define both forward and "
                 "backward, and its input be numbers to compute with."
             )
+
+    @property
+    def by_call(self) -> bool:
+        """Whether the layer is computed by its `call`, which a user has written in functions of `lamina.ops`."""
+        kind = type(self)
+        return hasattr(kind, "call") and kind.ops is Layer.ops and kind.forward is Layer.forward
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute, and invalidate compiled networks if it is an argument that they depend on."""
@@ -196,8 +204,9 @@ class Layer:
         self.mark_built(input_shape)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the output shape, batch first, for an input shape."""
-        return self._input_shape(input_shape)
+        """Return the output shape, batch first, for an input shape: the same, or that of what `call` returns."""
+        shape = self._input_shape(input_shape)
+        return (shape[0], *shape_of_call(cast(Any, self), row_of(shape))) if self.by_call else shape
 
     def _input_shape(self, shape: Any) -> tuple[int | None, ...]:
         return batch_shape(self._who(), shape)
@@ -242,7 +251,9 @@ class Layer:
         >>> Square()(np.array([[1.0, -3.0]]))
         Tensor([[1., 9.]], dtype=float32)
         """
-        raise NotImplementedError(f"{type(self).__name__}: a layer defines forward and backward.")
+        if self.by_call:
+            return call_pass(cast(Any, self), x, training)
+        raise NotImplementedError(f"{type(self).__name__}: a layer defines call, or forward and backward.")
 
     def backward(self, dy: Array, forward_pass: Pass, *, need_dx: bool) -> tuple[Array | None, list[Array]]:
         """Return the gradients with respect to the input and to each of the `trainable_weights`.
@@ -258,7 +269,9 @@ class Layer:
         need_dx : bool
             If False, the gradient with respect to the input may be None.
         """
-        raise NotImplementedError(f"{type(self).__name__}: a layer defines forward and backward.")
+        if self.by_call:
+            return gradients_of_call(dy, forward_pass)
+        raise NotImplementedError(f"{type(self).__name__}: a layer defines call, or forward and backward.")
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make the same layer, without its parameters' values."""

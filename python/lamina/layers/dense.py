@@ -10,6 +10,7 @@ from lamina._common.objects import deserialize_keras_object, serialize, serializ
 from lamina._engine.ops import DenseOp, Op
 from lamina._engine.variable import Variable
 from lamina.layers.base import Layer
+from lamina.layers.function import function_layer
 from lamina.layers.settings import Rule, Setting
 
 __all__ = ["Dense"]
@@ -22,7 +23,8 @@ class Dense(Layer):
     ----------
     units : int, > 0
         Number of outputs.
-    activation : str, function of `lamina.activations`, or layer without parameters, optional
+    activation : str, function, or layer without parameters, optional
+        A function that `lamina.activations` lacks is computed in Python, like a `Lambda`.
         Default: linear.
     use_bias : bool
     kernel_initializer, bias_initializer : str, Initializer or dict
@@ -111,6 +113,8 @@ class Dense(Layer):
         layer = value if isinstance(value, Layer) else None
         if isinstance(value, dict) and value.get("class_name") not in (None, "function"):
             layer = deserialize_keras_object(value)
+        if layer is None:
+            layer = function_layer(value)
         if layer is not None:
             layer.check_computable()
         function = activations.linear if layer is not None else activations.get(value)

@@ -55,6 +55,7 @@ from lamina.losses.regression import (
     Quantile,
     SquaredHinge,
 )
+from lamina.losses.written import FunctionLoss
 
 __all__ = [
     "BinaryCrossentropy",
@@ -124,21 +125,23 @@ REGISTRY = Registry(
     (BinaryFocalCrossentropy, "bfce BFCE binary_focal_crossentropy"),
     (CategoricalFocalCrossentropy, "categorical_focal_crossentropy"),
     own=(L2Norm, Quantile),
+    from_function=FunctionLoss,
 )
 register_functions("losses", {function.__name__: function for function in CLASS_OF})
 
 
 def get(identifier: object) -> Loss | None:
-    """Return a loss from a name, a configuration, a class, an instance or one of the functions of this module.
+    """Return a loss from a name, a configuration, a class, an instance or a function; None stays None.
 
-    None stays None.
+    A function of targets and predictions, written in functions of `lamina.ops`, is differentiated by autograd (extra
+    ``ops``).
 
     Raises
     ------
     ValueError
         An unknown name; the message suggests the nearest.
     TypeError
-        A user-defined function: its gradient is not known.
+        `identifier` is of another type.
 
     Examples
     --------
@@ -148,10 +151,7 @@ def get(identifier: object) -> Loss | None:
     if callable(identifier) and not isinstance(identifier, (type, Loss)):
         if identifier in CLASS_OF:
             return CLASS_OF[identifier]()
-        raise TypeError(
-            "losses.get: loss must be a name or a Loss; got a function, whose gradient is not known. "
-            "Subclass lamina.losses.Loss instead."
-        )
+        return FunctionLoss(identifier)
     return REGISTRY.get(identifier)
 
 

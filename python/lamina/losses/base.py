@@ -14,6 +14,7 @@ from lamina._common.names import redefines, snake_case
 from lamina._common.objects import Configurable
 from lamina._data.arrays import float_array, of_one_rank, real_array, row_weights, scored_batch, target_array
 from lamina._data.tensors import tensor
+from lamina.ops.autodiff import constant, pullback, returned
 
 __all__ = ["Loss", "RowLosses"]
 
@@ -42,7 +43,9 @@ class RowLosses(NamedTuple):
 
 
 class Loss(Configurable):
-    """Base class of losses. One written in Python defines `value_and_gradient`; without training `call` suffices.
+    """Base class of losses.
+
+    One written in Python defines `call`, in functions of `lamina.ops`, or `value_and_gradient`.
 
     Parameters
     ----------
@@ -92,22 +95,23 @@ class Loss(Configurable):
         raise NotImplementedError(f"{type(self).__name__}: a loss defines value_and_gradient.")
 
     @property
+    def by_call(self) -> bool:
+        """Whether the loss is a user's `call`, which gets targets as they were given."""
+        kind = type(self)
+        return redefines(kind, "call", "kernel") and redefines(kind, "call", "value_and_gradient")
+
+    @property
     def in_python(self) -> bool:
         """Whether the loss is written in Python, by itself or in a subclass of a compiled loss."""
-        return self.kernel is None or redefines(type(self), "value_and_gradient", "kernel")
+        return self.kernel is None or self.by_call or redefines(type(self), "value_and_gradient", "kernel")
 
     def check_trainable(self) -> None:
-        """Raise if the loss overrides `__call__`, or `call` without `value_and_gradient`: training calls neither."""
+        """Raise if the loss overrides `__call__`, which training does not call."""
         kind = type(self)
         if redefines(kind, "__call__", "kernel"):
             raise KindError(
                 f"{kind.__name__}: its __call__ would not be called while training; a loss of one's own defines "
                 "value_and_gradient."
-            )
-        if redefines(kind, "call", "kernel") and redefines(kind, "call", "value_and_gradient"):
-            raise KindError(
-                f"{kind.__name__}: a loss to train with defines value_and_gradient; the gradient of its call is not "
-                "known."
             )
 
     def check_rank(self, who: str, rank: int) -> None:
@@ -132,6 +136,8 @@ class Loss(Configurable):
         need_gradient: bool = False,
     ) -> RowLosses:
         """Return the rows' losses and gradients, for arrays in the form that kernels take."""
+        if self.by_call:
+            return self._evaluate_call(y_true, y_pred, sample_weight, need_gradient)
         if self.in_python:
             values, gradient = self._checked_values(*self._found(y_true, y_pred), y_pred)
             if sample_weight is not None:
@@ -143,6 +149,36 @@ class Loss(Configurable):
             kernel, y_pred, y_true, sample_weight, self.parameters(), None, None, need_gradient
         )
         return RowLosses(values, gradient)
+
+    def _evaluate_call(self, y_true: Array, y_pred: Array, weights: Array | None, need_gradient: bool) -> RowLosses:
+        """Return the rows' losses by the user's `call`, and gradients by autograd; predictions have any rank."""
+        who = f"{type(self).__name__} {self.name!r}: call"
+        call: Any = self.call  # type: ignore[attr-defined]  # there is one
+        true, rows = of_one_rank(y_true.astype(y_pred.dtype, copy=False), y_pred)
+        if need_gradient:
+            found, back = pullback(who, lambda predictions: call(returned(true), predictions), [rows])
+        else:
+            found = constant(call(returned(true), returned(rows)))
+        found = real_array(who, "what it returns", found)
+        if found.ndim and found.shape[0] != len(rows):
+            raise ValueError(f"{who} must return a value for each of {len(rows)} rows; got shape {found.shape}.")
+        weight = np.ones(len(rows), y_pred.dtype) if weights is None else weights.reshape(len(rows), -1).mean(axis=1)
+        sums = self.divisor() == "one"
+        if found.ndim:
+            own = found.reshape(len(rows), -1)
+            values = (own.sum(axis=1) if sums else own.mean(axis=1)) * weight
+        else:  # one number for the batch
+            weight = np.full(len(rows), weight.mean() if len(rows) else 0, y_pred.dtype)
+            values = found * weight
+        if not need_gradient:
+            return RowLosses(values.astype(y_pred.dtype), None)
+        if found.ndim:
+            share = weight if sums else weight / max(1, found.size // max(1, len(rows)))
+            upstream = np.broadcast_to(share.reshape(-1, *(1,) * (found.ndim - 1)), found.shape)
+        else:
+            upstream = np.asarray(weight.sum())
+        (gradient,) = back(upstream.astype(found.dtype))
+        return RowLosses(values.astype(y_pred.dtype), gradient.astype(y_pred.dtype, copy=False))
 
     def _found(self, y_true: Array, y_pred: Array) -> tuple[Any, Any]:
         found: Any = self.value_and_gradient(y_true, y_pred)
@@ -187,7 +223,7 @@ class Loss(Configurable):
             Shapes or dtypes do not fit.
         """
         who = type(self).__name__
-        if redefines(type(self), "call", "kernel") and redefines(type(self), "call", "value_and_gradient"):
+        if self.by_call:
             return self._reduced_call(y_true, y_pred, sample_weight)
         targets, predictions, weights, shape = scored_batch(who, y_true, y_pred, sample_weight, self.targets)
         values = self.evaluate(targets, predictions, weights).values

@@ -163,7 +163,7 @@ class Compilation:
         ]
         trainer = _core.Trainer(
             network.network,
-            loss_spec(compiled.loss, compiled.loss_weight, head),
+            loss_spec(compiled.loss, compiled.loss_weight, head, self._given, network.output_shape),
             metrics,
             prepared.labels,
             compiled.optimizer.update_spec(blocks),

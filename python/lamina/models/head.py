@@ -42,19 +42,32 @@ class Given:
         return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
 
 
-def loss_spec(loss: Loss, weight: float, head: Kernel | None) -> LossSpec:
+def loss_spec(loss: Loss, weight: float, head: Kernel | None, given: Given, output: Shape) -> LossSpec:
     """Return the engine's form of a loss; with `head` it includes the network's final activation."""
     kernel: Any = loss.logits_kernel if head is not None or loss.from_logits else loss.kernel
     if loss.in_python or kernel is None:
-        kernel = _host_loss(loss)
+        kernel = _host_loss(loss, given, output)
     return LossSpec(kernel, loss.parameters(), loss.divisor(), LINEAR if head is None else head, weight)
 
 
-def _host_loss(loss: Loss) -> Any:
+def _host_loss(loss: Loss, given: Given, output: Shape) -> Any:
     """Return the function that the engine calls for a loss that no kernel computes."""
+    lines = math.prod(output[:-1])
 
     def evaluate(y_true: Array, y_pred: Array, weight: Array | None, need_gradient: bool) -> RowLosses:
-        return loss.evaluate(y_true, y_pred, weight, need_gradient=need_gradient)
+        if not loss.by_call:
+            return loss.evaluate(y_true, y_pred, weight, need_gradient=need_gradient)
+        rows = y_pred.reshape(-1, *output)
+        found = loss.evaluate(given.rows(y_true[::lines]), rows, weight, need_gradient=need_gradient)
+        gradient = None if found.gradient is None else found.gradient.reshape(y_pred.shape)
+        if lines == 1:
+            return RowLosses(found.values, gradient)
+        # The engine sums over lines, or takes their mean; a row's loss is the sum or the mean already.
+        shared = (1 / lines, 1.0) if loss.divisor() == "one" else (1.0, float(lines))
+        return RowLosses(
+            np.repeat(found.values, lines) * y_pred.dtype.type(shared[0]),
+            None if gradient is None else gradient * y_pred.dtype.type(shared[1]),
+        )
 
     return evaluate
 

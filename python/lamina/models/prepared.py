@@ -74,19 +74,35 @@ def prepare(method: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sampl
     compiled.loss.check_rank(who, len(lines) + 2)
     stack.check_masks(who)
     y = given = real_array(who, "y", data_module.only_target(y, len(rows)))
-    y = output_lines(who, y, tuple(lines), columns)
-    targets = compiled.loss.targets(who, y, columns, None)
-    data_module.same_length(who, rows, targets, math.prod(lines))
+
+    def row_numbers() -> Array:
+        """Return the index of each line's row."""
+        return np.repeat(np.arange(len(rows)), math.prod(lines))
+
+    if compiled.loss.by_call:  # the loss reads the targets as they were given, of any form
+        if y.ndim == 0 or len(y) != len(rows):
+            raise ValueError(f"{who}: y must have as many rows as x; got shape {y.shape} for {len(rows)}.")
+        targets: Array = row_numbers()
+        beside: _Beside | None = _Beside(who, given, tuple(lines), columns)
+    else:
+        y = output_lines(who, y, tuple(lines), columns)
+        targets = compiled.loss.targets(who, y, columns, None)
+        beside = None
+        data_module.same_length(who, rows, targets, math.prod(lines))
     weight = data_module.weights(who, sample_weight, len(rows), tuple(lines), stack.dtype)
     uses = compiled.uses
     if uses is None:
-        uses = compiled.resolved(targets, columns)
+        uses = compiled.resolved(targets if beside is None else beside.plain(), columns)
         for use in uses:
             use.metric.check_rank(who, len(lines) + 2)
     metric_targets = [
-        np.repeat(np.arange(len(rows)), math.prod(lines))  # index of each line's row
+        row_numbers()
         if use.metric.reads_given
-        else _targets_of(who, use.metric, compiled.loss, y, targets, columns)
+        else (
+            _targets_of(who, use.metric, compiled.loss, y, targets, columns)
+            if beside is None
+            else beside.of(use.metric)
+        )
         for use in uses
     ]
     found = [targets, *(array for array in metric_targets if array is not None)]
@@ -96,6 +112,37 @@ def prepare(method: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sampl
         remaining = iter(others)
         metric_targets = [None if array is None else next(remaining) for array in metric_targets]
     return Prepared(Data(rows, targets, weight), uses, metric_targets, labels, given)
+
+
+class _Beside:
+    """Targets for metrics beside a loss that reads targets as they were given.
+
+    Parameters
+    ----------
+    who : str
+        For messages.
+    y : ndarray
+        As it was given.
+    lines, columns
+        Of the output.
+    """
+
+    def __init__(self, who: str, y: Array, lines: tuple[int, ...], columns: int) -> None:
+        self._who, self._y, self._lines, self._columns = who, y, lines, columns
+
+    def plain(self) -> Array:
+        """Return what says whether targets are class numbers: they are if they have an axis less than the output."""
+        y = self._y
+        single = y.ndim == len(self._lines) + 2 and y.shape[-1] == 1
+        labels = self._columns > 1 and (y.ndim == len(self._lines) + 1 or single)
+        return y.reshape(-1) if labels else y.reshape(len(y), -1)
+
+    def of(self, metric: Metric) -> Array:
+        """Return the targets in the form that a metric reads."""
+        y = output_lines(self._who, self._y, self._lines, self._columns)
+        if metric.wants_labels:
+            return label_array(self._who, "y", y, self._columns)
+        return metric.targets(self._who, y, self._columns, None)
 
 
 def _targets_of(who: str, metric: Metric, loss: Loss, y: Any, targets: Array, columns: int) -> Array | None:

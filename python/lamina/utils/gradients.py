@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy.typing as npt
 
 from lamina import random
 from lamina._common.checks import KindError, number
-from lamina._common.objects import serialize
 from lamina.models import Model
 from lamina.models.prepared import prepare
 
@@ -70,8 +70,7 @@ def check_gradients(
     random.global_seeds.counter = seeds  # undo the copy's draws
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # compiling the model warned already
-        loss = type(compiled.loss).from_config(serialize(compiled.loss)["config"])
-        twin.compile("sgd", loss, compiled.loss_weight)
+        twin.compile("sgd", copy.copy(compiled.loss), compiled.loss_weight)
     executor = twin.executor
     batch = prepare("check_gradients", twin.stack, executor.require_compiled("fit"), x, y, sample_weight)
     executor.commit(batch, twin.build)

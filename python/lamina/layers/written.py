@@ -1,0 +1,104 @@
+"""Layers that users write as a `call` in functions of `lamina.ops`: their output, its shape and its gradients."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import random
+from lamina._engine.host import Pass
+from lamina._engine.ops import Shape
+from lamina._engine.variable import Variable
+from lamina.ops.autodiff import constant, pullback, returned, standing_for
+
+__all__ = ["call_pass", "gradients_of_call", "shape_of_call"]
+
+Array = npt.NDArray[Any]
+
+
+class WrittenLayer(Protocol):
+    """A layer with a `call`."""
+
+    call: Any
+
+    @property
+    def name(self) -> str:
+        """Unique in a model."""
+
+    @property
+    def dtype(self) -> str:
+        """The dtype in which the layer computes."""
+
+    @property
+    def placed(self) -> bool:
+        """Whether it is built."""
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that training changes."""
+
+    def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool | None:
+        """Build the layer."""
+
+
+def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
+    """Return the output for a batch, and in training what gives the gradients."""
+    named = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
+    if not training:
+        return Pass(constant(layer.call(returned(x), **named)))
+    variables = layer.trainable_weights
+
+    def function(inputs: Any, *values: Any) -> Any:
+        with standing_for(variables, values):
+            return _with_values(layer, variables, values).call(inputs, **named)
+
+    who = f"{type(layer).__name__} {layer.name!r}: call"
+    return Pass(*pullback(who, function, [x, *(variable.value for variable in variables)]))
+
+
+def gradients_of_call(dy: Array, forward_pass: Pass) -> tuple[Array, list[Array]]:
+    """Return the gradients of the input and of the trainable variables of a pass in training."""
+    back: Callable[[Array], Any] = forward_pass.saved
+    dx, *gradients = back(dy.astype(np.asarray(forward_pass.output).dtype, copy=False))
+    return dx, list(gradients)
+
+
+def _with_values(layer: Any, variables: list[Variable], values: tuple[Any, ...]) -> Any:
+    """Return a view of a layer whose attributes have values in place of variables."""
+    by_variable = {id(variable): value for variable, value in zip(variables, values, strict=True)}
+
+    def replaced(item: Any) -> Any:
+        if isinstance(item, Variable):
+            return by_variable.get(id(item), item)
+        if type(item) in (list, tuple):
+            return type(item)(replaced(one) for one in item)
+        if type(item) is dict:
+            return {name: replaced(one) for name, one in item.items()}
+        return item
+
+    view = object.__new__(type(layer))
+    attributes: Mapping[str, Any] = vars(layer)
+    vars(view).update({name: replaced(item) for name, item in attributes.items()})
+    return view
+
+
+def shape_of_call(layer: WrittenLayer, row_shape: Shape) -> Shape:
+    """Return the shape of a row of the output, by calling the layer with ones; a layer that is not built stays so."""
+    if not layer.placed:
+        seeds = random.global_seeds.counter
+        layer = copy.copy(layer)
+        layer.build_or_discard((None, *row_shape))
+        random.global_seeds.counter = seeds  # undo the copy's draws
+    with np.errstate(all="ignore"):
+        output = call_pass(layer, np.ones((2, *row_shape), layer.dtype), False).output
+    if output.ndim < 1 or output.shape[0] != 2:
+        raise ValueError(
+            f"{type(layer).__name__} {layer.name!r}: call must return a row for each row of its input; for 2 rows it "
+            f"returned shape {output.shape}."
+        )
+    return tuple(int(size) for size in output.shape[1:])

@@ -1,0 +1,154 @@
+"""Derivatives of functions that users write with `lamina.ops`, by the package autograd (extra ``ops``).
+
+While a function is differentiated, autograd's boxes stand for its arrays; `lamina.ops` computes with both. Variables
+that are differentiated with respect to are replaced by their boxes wherever `lamina.ops` gets them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina import config
+from lamina._common.checks import KindError
+from lamina._data.tensors import Tensor
+
+__all__ = [
+    "array_module",
+    "check_untraced",
+    "constant",
+    "floats",
+    "given",
+    "is_traced",
+    "pullback",
+    "returned",
+    "standing_for",
+]
+
+Array = npt.NDArray[Any]
+
+# The boxes of variables, by their id, while a function of them is differentiated.
+_boxes: ContextVar[dict[int, Any] | None] = ContextVar("boxes", default=None)
+_module: list[Any] = []
+
+
+def array_module() -> Any:
+    """Return autograd's NumPy, which also computes with boxes; NumPy itself if autograd is not installed."""
+    if not _module:
+        try:
+            import autograd.numpy as found  # here and below: `import lamina` need not load it
+            from autograd.numpy.numpy_boxes import ArrayBox
+            from autograd.numpy.numpy_vspaces import ArrayVSpace
+
+            ArrayBox.register(Tensor)  # tensors are differentiated as arrays are
+            ArrayVSpace.register(Tensor)
+        except ImportError:
+            found = np
+        _module.append(found)
+    return _module[0]
+
+
+def is_traced(value: Any) -> bool:
+    """Return whether a value is a box of autograd's."""
+    return type(value).__module__.startswith("autograd.")
+
+
+def given(value: Any) -> Any:
+    """Return an argument as functions here compute with it: an array, a box, or a plain number as it is."""
+    boxes = _boxes.get()
+    if boxes is not None and id(value) in boxes:
+        return boxes[id(value)]
+    if isinstance(value, (bool, int, float)) or is_traced(value):
+        return value
+    if isinstance(value, (list, tuple)) and any(is_traced(given(one)) for one in value):
+        return array_module().stack([given(one) for one in value])
+    if type(value) is np.ndarray:
+        return value
+    return np.asarray(value)
+
+
+def floats(value: Any) -> Any:
+    """Return an argument with integers as numbers of the default dtype, as functions of real numbers need them."""
+    value = given(value)
+    if isinstance(value, (bool, int, float)):
+        return np.asarray(value, config.floatx())
+    return value.astype(config.floatx()) if value.dtype.kind in "biu" else value
+
+
+def constant(value: Any) -> Any:
+    """Return an argument as an array; one in a box counts as a constant: its derivative is 0."""
+    value = given(value)
+    if is_traced(value):
+        from autograd.tracer import getval
+
+        while is_traced(value):
+            value = getval(value)
+    return np.asarray(value)
+
+
+def returned(value: Any) -> Any:
+    """Return a result: an array as a tensor, a box as it is."""
+    return value if is_traced(value) else np.asarray(value).view(Tensor)
+
+
+@contextmanager
+def standing_for(variables: Sequence[Any], values: Sequence[Any]) -> Iterator[None]:
+    """Let boxes stand for variables inside of the block."""
+    before = _boxes.get()
+    token = _boxes.set((before or {}) | {id(v): box for v, box in zip(variables, values, strict=True)})
+    try:
+        yield
+    finally:
+        _boxes.reset(token)
+
+
+def check_untraced(variable: Any) -> None:
+    """Raise if a variable is read as an array while a function of it is differentiated: its gradient would be lost."""
+    boxes = _boxes.get()
+    if boxes is not None and id(variable) in boxes:
+        raise KindError(
+            f"Variable {variable.path!r}: it must be used through an attribute of its layer, or in a function of "
+            "lamina.ops; otherwise its gradient would be lost."
+        )
+
+
+def pullback(
+    who: str, function: Callable[..., Any], arguments: Sequence[Array]
+) -> tuple[Array, Callable[[Array], Sequence[Array]]]:
+    """Return the value of a function of arrays, and what turns the gradient of the value into those of the arguments.
+
+    Raises
+    ------
+    ImportError
+        autograd is not installed.
+    TypeError
+        The function computes with something else than `lamina.ops` and operators.
+    """
+    try:
+        from autograd import make_vjp
+    except ImportError:
+        raise ImportError(
+            f"{who}: gradients of functions of lamina.ops need autograd: pip install 'lamina[ops]'."
+        ) from None
+    array_module()
+    made = make_vjp(lambda *values: _plain(function(*values)), tuple(range(len(arguments))))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Output seems independent of input")  # its gradient is 0
+            back, value = made(*(np.asarray(argument) for argument in arguments))
+    except TypeError as error:
+        if not any(sign in str(error) for sign in ("ArrayBox", "Can't differentiate", "dtype('O')")):
+            raise
+        raise KindError(f"{who}: only functions of lamina.ops and operators can be differentiated; {error}.") from None
+    return np.asarray(value), back
+
+
+def _plain(value: Any) -> Any:
+    """Return what a user's function returned as autograd differentiates it."""
+    return given(value)

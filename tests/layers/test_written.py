@@ -1,0 +1,374 @@
+"""Layers, losses, activations and regularizers that users write in functions of `lamina.ops`."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+import lamina
+from lamina import layers, losses, ops, regularizers
+from lamina.models import clone_model, load_model
+from lamina.utils import check_gradients
+
+pytest.importorskip("autograd")
+
+X = np.random.default_rng(0).standard_normal((20, 4))
+Y = X[:, :2] * 2
+
+
+class Linear(layers.Layer):
+    """A dense layer with tanh, as its users write it."""
+
+    def __init__(self, units, **named):
+        super().__init__(**named)
+        self.units = units
+
+    def build(self, input_shape):
+        self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="glorot_uniform", name="w")
+        self.b = self.add_weight(shape=(self.units,), initializer="zeros", name="b")
+
+    def call(self, inputs):
+        return ops.tanh(ops.matmul(inputs, self.w) + self.b)
+
+    def get_config(self):
+        return super().get_config() | {"units": self.units}
+
+
+class WithOperators(Linear):
+    def call(self, x):
+        return ops.tanh(x @ self.w + self.b)
+
+
+class InAList(Linear):
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.parts = [self.w, {"b": self.b}]
+
+    def call(self, x):
+        return ops.tanh(x @ self.parts[0] + self.parts[1]["b"])
+
+
+class ByWeights(Linear):
+    def call(self, x):
+        w, b = self.weights
+        return ops.tanh(ops.add(ops.matmul(x, w), b))
+
+
+class OnlyInTraining(Linear):
+    def call(self, x, training=None):
+        return super().call(x) * (2.0 if training else 1.0)
+
+
+def network(first, loss="mse", metrics=("mae",), **compiled):
+    lamina.utils.set_random_seed(1)
+    model = lamina.Sequential([lamina.Input((4,)), first, layers.Dense(2)])
+    model.compile(lamina.optimizers.SGD(0.1), loss, metrics=list(metrics), **compiled)
+    return model
+
+
+def assert_same_training(one, other, y=Y, **arguments):
+    other.set_weights(one.get_weights())
+    ours, theirs = (m.fit(X, y, epochs=2, batch_size=7, verbose=0, **arguments).history for m in (one, other))
+    assert ours.keys() == theirs.keys()
+    for name, values in ours.items():
+        np.testing.assert_allclose(values, theirs[name], rtol=1e-4, err_msg=name)
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(one.predict(X), other.predict(X), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [Linear, WithOperators, InAList, ByWeights])
+def test_a_layer_with_a_call_trains_as_the_compiled_one(kind):
+    model = network(kind(5))
+    assert_same_training(model, network(layers.Dense(5, "tanh")), validation_data=(X, Y))
+    assert model.layers[0].output_shape == (None, 5)
+    with lamina.saving.custom_object_scope({kind.__name__: kind}):
+        assert check_gradients(model, X[:4], Y[:4]) < 1e-5
+
+
+def test_a_layer_with_a_call_is_a_layer_like_any(tmp_path):
+    layer = Linear(3, name="mine")
+    assert layer.compute_output_shape((None, 4)) == (None, 3)
+    assert not layer.built
+    assert layer(X).shape == (20, 3)
+    assert layer(X[:0]).shape == (0, 3)
+    inputs = lamina.Input((4,))
+    model = lamina.Model(inputs, layers.Dense(2)(Linear(3)(inputs)))
+    assert model.predict(X).shape == (20, 2)
+    with pytest.raises(ValueError, match="must be a class of lamina's, or registered"):
+        model.save(tmp_path / "m.safetensors")
+    with lamina.saving.custom_object_scope({"Linear": Linear}):
+        model.save(tmp_path / "m.safetensors")
+        again = load_model(tmp_path / "m.safetensors")
+        clone = clone_model(model)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert clone.layers[1].units == 3
+    copied = pickle.loads(pickle.dumps(Linear(3)))
+    assert copied(X).shape == (20, 3)
+
+
+def test_call_is_told_whether_it_trains():
+    layer = OnlyInTraining(3)
+    np.testing.assert_allclose(layer(X, training=True), 2 * layer(X), rtol=1e-6)
+    model = network(OnlyInTraining(5), metrics=())
+    before = model.predict(X)
+    loss = model.train_on_batch(X, Y)
+    assert loss != pytest.approx(float(np.mean((before - Y) ** 2)), rel=1e-3)
+
+
+def test_parameters_that_do_not_train_stay():
+    layer = Linear(5)
+    model = network(layer)
+    layer.trainable = False
+    before = layer.get_weights()
+    model.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(layer.get_weights()[0], before[0])
+
+    class Counts(layers.Layer):
+        def build(self, input_shape):
+            self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False, name="calls")
+            self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+        def call(self, x, training=False):
+            if training:
+                self.calls.assign(self.calls.numpy() + 1)
+            return x * self.scale
+
+    counts = Counts()
+    network(counts).fit(X, Y, batch_size=10, epochs=3, verbose=0)
+    assert float(counts.calls.numpy()) == 6
+    assert float(counts.scale.numpy()) != 1
+
+
+def test_a_gradient_is_never_lost_silently():
+    class Lost(Linear):
+        def call(self, x):
+            return x @ self.weights[0] + self.b  # not an attribute, and no function of ops
+
+    with pytest.raises(TypeError, match="its gradient would be lost"):
+        network(Lost(5)).fit(X, Y, verbose=0)
+
+    class OfNumpy(Linear):
+        def call(self, x):
+            return np.linalg.pinv(x) @ self.w
+
+    with pytest.raises((TypeError, ValueError)):
+        network(OfNumpy(5)).fit(X, Y, verbose=0)
+
+
+def test_what_call_returns_must_be_rows():
+    with pytest.raises(ValueError, match="call must return a row for each row"):
+        network(layers.Lambda(lambda x: ops.sum(x)))
+
+
+def test_threads_use_a_layer_together():
+    model = network(Linear(5))
+    expected = model.predict(X)
+    found, stop = [], threading.Event()
+
+    def predict():
+        while not stop.is_set():
+            found.append(np.isfinite(model.predict(X)).all())
+
+    threads = [threading.Thread(target=predict) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    model.fit(X, Y, epochs=10, verbose=0)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert all(found)
+    assert not np.array_equal(model.predict(X), expected)
+
+
+def test_lambda():
+    assert_same_training(
+        network(layers.Lambda(lambda x, a: ops.relu(x) * a, arguments={"a": 1.0})), network(layers.ReLU())
+    )
+    assert layers.Lambda(lambda x: x[:, :2]).compute_output_shape((None, 4)) == (None, 2)
+    assert layers.Lambda(lambda x: x, output_shape=(7,)).compute_output_shape((None, 4)) == (None, 7)
+    with pytest.raises(TypeError, match="function must be"):
+        layers.Lambda(3)
+    with pytest.raises(ValueError, match="must be registered"):
+        layers.Lambda(square).get_config()
+    with pytest.raises(TypeError, match="must have a name"):
+        layers.Lambda(lambda x: x).get_config()
+    np.testing.assert_allclose(layers.Lambda(ops.tanh)(X), np.tanh(X), rtol=1e-5)
+
+
+def test_code_in_a_configuration_is_refused():
+    for held in ({"class_name": "__lambda__", "config": {"code": "4wEAAAA"}}, ["4wEAAAA", None, None]):
+        with pytest.raises(TypeError, match="this one is code, which is not executed"):
+            layers.deserialize({"class_name": "Lambda", "config": {"name": "l", "function": held}})
+
+
+def square(x):
+    return ops.square(x)
+
+
+def penalty(w):
+    return 0.1 * ops.sum(ops.square(w))
+
+
+class Penalty(regularizers.Regularizer):
+    def __call__(self, w):
+        return 0.1 * ops.sum(ops.square(w))
+
+
+class OfLibrary(regularizers.L2):
+    """A subclass of the library's, whose own call counts."""
+
+    def __call__(self, w):
+        return 0.1 * ops.sum(ops.square(w))
+
+
+class Absolute(losses.Loss):
+    def call(self, y_true, y_pred):
+        return ops.mean(ops.abs(y_true - y_pred), axis=-1)
+
+
+def absolute(y_true, y_pred):
+    return ops.mean(ops.abs(y_true - y_pred), axis=-1)
+
+
+@pytest.mark.parametrize("activation", [lambda x: ops.tanh(x), ops.tanh, lambda x: ops.sigmoid(2 * x) * 2 - 1])
+def test_activations_may_be_functions(activation):
+    for made in (layers.Dense(5, activation=activation), [layers.Dense(5), layers.Activation(activation)]):
+        first = lamina.Sequential([lamina.Input((4,)), *made]) if isinstance(made, list) else made
+        assert_same_training(network(first), network(layers.Dense(5, "tanh")))
+
+
+def test_functions_of_other_frameworks_are_taken_by_name():
+    def relu(x):
+        raise AssertionError
+
+    relu.__module__ = "tensorflow.python.ops.gen_nn_ops"
+    assert layers.Dense(3, activation=relu).activation is lamina.activations.relu
+    assert layers.Dense(3, activation=ops.relu).activation is lamina.activations.relu
+    relu.__module__ = "mine"
+    assert isinstance(layers.Dense(3, activation=relu).activation, layers.Lambda)
+
+
+@pytest.mark.parametrize("regularizer", [penalty, Penalty(), OfLibrary(7.0), lambda w: 0.1 * ops.sum(w * w)])
+def test_regularizers_may_be_functions(regularizer):
+    assert_same_training(
+        network(layers.Dense(5, kernel_regularizer=regularizer)),
+        network(layers.Dense(5, kernel_regularizer=regularizers.L2(0.1))),
+    )
+
+
+WEIGHTS = np.random.default_rng(2).uniform(0, 2, 20)
+
+
+@pytest.mark.parametrize(
+    ("loss", "reference"),
+    [
+        (absolute, "mae"),
+        (Absolute(), "mae"),
+        (lambda y, p: ops.abs(y - p), "mae"),
+        (Absolute(reduction="sum"), losses.MeanAbsoluteError(reduction="sum")),
+        (
+            Absolute(reduction="mean_with_sample_weight"),
+            losses.MeanAbsoluteError(reduction="mean_with_sample_weight"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_losses_may_be_functions(loss, reference, weights):
+    first, second = network(layers.Dense(5), loss), network(layers.Dense(5), reference)
+    assert_same_training(first, second, sample_weight=weights, validation_data=(X, Y))
+    assert check_gradients(first, X[:4], Y[:4], None if weights is None else weights[:4]) < 1e-5
+    assert float(losses.get(loss)(Y, 0 * Y, weights)) == pytest.approx(float(losses.get(reference)(Y, 0 * Y, weights)))
+    assert first.evaluate(X, Y, verbose=0) == pytest.approx(second.evaluate(X, Y, verbose=0), rel=1e-4)
+
+
+def test_a_loss_may_be_one_number_for_the_batch():
+    model = network(layers.Dense(5), lambda y, p: ops.mean(ops.abs(y - p)))
+    assert_same_training(model, network(layers.Dense(5), "mae"))
+    assert check_gradients(model, X[:5], Y[:5]) < 1e-5
+    assert check_gradients(model, X[:5], Y[:5], WEIGHTS[:5]) < 1e-5
+
+
+def test_a_loss_gets_targets_as_they_were_given():
+    seen = []
+
+    def packed(y_true, y_pred):  # two targets and a mask
+        seen.append(np.shape(y_true))
+        return ops.sum(ops.square(y_true[:, :2] - y_pred) * y_true[:, 2:], axis=1)
+
+    y = np.concatenate([Y, (X[:, :1] > 0)], axis=1)
+    model = network(layers.Dense(5), packed, metrics=())
+    model.fit(X, y, batch_size=10, verbose=0)
+    assert set(seen) == {(10, 3)}
+    assert check_gradients(model, X[:5], y[:5]) < 1e-5
+
+    labels = np.arange(20) % 2
+    model = network(layers.Dense(5), lambda y, p: ops.sparse_categorical_crossentropy(y, p, True), ["accuracy"])
+    other = network(layers.Dense(5), losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+    assert_same_training(model, other, y=labels)
+
+
+def test_a_loss_of_outputs_with_several_axes():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((12, 3, 4)), rng.standard_normal((12, 3, 2))
+    histories = []
+    for loss in ("mae", absolute, lambda t, p: ops.abs(t - p), losses.MeanAbsoluteError(reduction="sum")):
+        lamina.utils.set_random_seed(1)
+        model = lamina.Sequential([lamina.Input((3, 4)), layers.Dense(2)])
+        model.compile(lamina.optimizers.SGD(0.01), loss)
+        histories.append(model.fit(x, y, epochs=3, batch_size=4, verbose=0).history["loss"])
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-5)
+    np.testing.assert_allclose(histories[2], histories[0], rtol=1e-5)
+    lamina.utils.set_random_seed(1)
+    model = lamina.Sequential([lamina.Input((3, 4)), layers.Dense(2)])
+    model.compile(lamina.optimizers.SGD(0.01), Absolute(reduction="sum"))
+    found = model.fit(x, y, epochs=3, batch_size=4, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, histories[3], rtol=1e-5)
+
+
+def test_what_a_loss_must_return():
+    for loss, message in (
+        (lambda y, p: ops.sum(p, axis=0), "must return a value for each of"),
+        (lambda y, p: "no", "what it returns"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            network(layers.Dense(5), loss, metrics=()).fit(X, Y, batch_size=20, verbose=0)
+    with pytest.raises(ValueError, match="y must have as many rows as x"):
+        network(layers.Dense(5), absolute, metrics=()).fit(X, Y[:3], verbose=0)
+    with pytest.raises(ValueError, match="must return one number"):
+        network(layers.Dense(5, kernel_regularizer=lambda w: w)).fit(X, Y, verbose=0)
+
+
+@lamina.saving.register_keras_serializable("tests")
+def registered(x):
+    return ops.sin(x)
+
+
+@lamina.saving.register_keras_serializable("tests")
+def registered_loss(y_true, y_pred):
+    return ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_registered_functions_are_saved_by_name(suffix, tmp_path):
+    model = lamina.Sequential(
+        [
+            lamina.Input((4,)), layers.Dense(3, activation=registered), layers.Lambda(registered),
+            layers.Activation(registered), layers.Dense(2),
+        ]
+    )  # fmt: skip
+    model.compile("adam", registered_loss)
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / f"m{suffix}")
+    again = load_model(tmp_path / f"m{suffix}")
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert again.loss.name == "registered_loss"
+    ours, theirs = (one.fit(X, Y, epochs=2, verbose=0).history for one in (model, again))
+    np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-6)
+    other = lamina.Sequential([lamina.Input((4,)), layers.Dense(2, activation=lambda x: ops.sin(x))])
+    with pytest.raises((TypeError, ValueError), match="registered|must have a name"):
+        other.save(tmp_path / f"o{suffix}")
+    assert not (tmp_path / f"o{suffix}").exists()
