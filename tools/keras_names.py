@@ -59,8 +59,9 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
 * Layers, losses, activations and regularizers written in Python are a `call` or a function in functions of
   `lamina.ops` and operators, differentiated by the package autograd (extra `ops`); or they compute their gradients
   themselves, in `forward` and `backward`, or `value_and_gradient`. Variables are used through attributes of the layer
-  or in functions of `ops`; where a gradient would be lost an error says so. A `call` of a subclass of a built-in layer, a
-  layer inside of a layer, `train_step` and an optimizer's `update_step` raise, because they would not be called.
+  or in functions of `ops`; where a gradient would be lost an error says so. A `call` of a subclass of a built-in
+  layer, a layer inside of a layer, `train_step` and an optimizer's `update_step` raise, because they would not be
+  called.
   Constraints and metrics may be any function.
 * Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a
   layer of another one; the names of all layers must be unique. Branches, merges, several inputs or outputs, a layer
