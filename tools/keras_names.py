@@ -66,8 +66,9 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
 * Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a
   layer of another one; the names of all layers must be unique. Branches, merges, several inputs or outputs, a layer
   that is called twice, and `training=` in a call of a layer that heeds it with a symbolic tensor are refused.
-* Targets are not broadcast. Targets of cross-entropies must lie in [0, 1], and class numbers in their range. Data are
-  checked before any weight changes. Errors are of the same type as Keras's; the messages are lamina's.
+* Targets are not broadcast. Targets of cross-entropies, but for the categorical one, must lie in [0, 1], and class
+  numbers in their range. Data are checked before any weight changes. Errors are of the same type as Keras's; the
+  messages are lamina's.
 * A cross-entropy after a softmax or sigmoid is computed from the logits, as by Keras on TensorFlow.
 * `AUC` and related metrics compare scores outside of [0, 1] as they are; Keras puts them into the nearest bucket.
 * At a point with two one-sided derivatives, lamina uses the value of TensorFlow and PyTorch (0 for |w| and ReLU at

@@ -6,6 +6,7 @@ import numpy as np
 import oracles
 import pytest
 
+import lamina
 from lamina import losses
 
 
@@ -56,3 +57,24 @@ def test_sparse_labels_in_many_forms(labels):
 def test_losses_refuse(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_the_targets_of_a_categorical_cross_entropy_may_be_advantages(rng):
+    """A policy gradient: one-hot rows of the actions, times what each was worth."""
+    y = np.eye(3)[rng.integers(0, 3, 8)] * rng.normal(size=(8, 1))
+    p = rng.dirichlet(np.ones(3), 8)
+    expected = -(y * np.log(p)).sum(axis=1).mean()
+    assert losses.CategoricalCrossentropy()(y, p) == pytest.approx(expected, rel=1e-9)
+    model = lamina.Sequential([lamina.Input((4,)), lamina.layers.Dense(3, activation="softmax")])
+    model.compile(lamina.optimizers.SGD(0.1), "categorical_crossentropy")
+    x = rng.normal(size=(8, 4))
+    assert lamina.utils.check_gradients(model, x, y) < 1e-5
+    before, probabilities = model.get_weights()[1], model.predict(x)
+    model.train_on_batch(x, y)
+    step = 0.1 * (probabilities * y.sum(axis=1, keepdims=True) - y).mean(axis=0)
+    np.testing.assert_allclose(model.get_weights()[1], before - step, rtol=1e-4, atol=1e-6)
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="y must be finite"):
+            losses.CategoricalCrossentropy()(np.where(y == 0, wrong, y), p)
+    with pytest.raises(ValueError, match="y must be probabilities"):
+        losses.CategoricalCrossentropy(label_smoothing=0.1)(2 * y, p)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from lamina._common.arguments import Argument, optional
@@ -39,6 +40,9 @@ class _ProbabilityLoss(AlongAxis):
     from_logits = Argument(flag)
     label_smoothing = Argument(number, 0, 1)
 
+    # Whether targets outside of [0, 1] are refused.
+    only_probabilities = True
+
     def __init__(
         self,
         from_logits: bool = False,
@@ -58,6 +62,10 @@ class _ProbabilityLoss(AlongAxis):
     def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
         """Return target probabilities."""
         array = super().targets(who, y, columns, dtype)
+        if not self.only_probabilities and not self.label_smoothing:
+            if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+                raise ValueError(f"{who}: y must be finite for {self.name!r}; it holds NaN or infinite values.")
+            return array
         if array.size and not (array.min() >= 0 and array.max() <= 1):  # NaN is no probability
             raise ValueError(
                 f"{who}: y must be probabilities in [0, 1] for {self.name!r}; got values from {array.min():g} to "
@@ -104,6 +112,8 @@ class BinaryCrossentropy(_ProbabilityLoss):
 class CategoricalCrossentropy(_ProbabilityLoss):
     """``-Σ_j t_j log(p_j)`` of a row, for probabilities ``p`` and a target distribution ``t``, such as one-hot.
 
+    Targets may be any numbers, as a policy gradient has them: a one-hot row times an advantage.
+
     After a softmax output, and with `from_logits`, it is computed exactly from the logits; else ``p`` is divided by
     its sum and clipped to ``[1e-7, 1 - 1e-7]``.
 
@@ -122,6 +132,8 @@ class CategoricalCrossentropy(_ProbabilityLoss):
     >>> round(CategoricalCrossentropy(from_logits=True)([[0, 1, 0, 0]], [[2.0, -1.0, 5.0, 0.0]]), 6)
     6.057329
     """
+
+    only_probabilities = False
 
     kernel = "categorical_cross_entropy"
     logits_kernel = "softmax_cross_entropy"
