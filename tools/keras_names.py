@@ -26,7 +26,7 @@ MODULES = [
     *(f"datasets.{name}" for name in (
         "boston_housing", "california_housing", "cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters",
     )),
-    "saving", "preprocessing", "preprocessing.sequence",
+    "saving", "preprocessing", "preprocessing.sequence", "wrappers",
 ]  # fmt: skip
 
 # By module: the reason for missing names that the module's `_ABSENT` does not list.
@@ -69,6 +69,8 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
 * Targets are not broadcast. Targets of cross-entropies, but for the categorical one, must lie in [0, 1], and class
   numbers in their range. Data are checked before any weight changes. Errors are of the same type as Keras's; the
   messages are lamina's.
+* `wrappers.SKLearnClassifier` also takes a model with one unit for two classes; `warm_start` takes effect; `fit` prints
+  nothing unless `fit_kwargs` say so.
 * A cross-entropy after a softmax or sigmoid is computed from the logits, as by Keras on TensorFlow.
 * `AUC` and related metrics compare scores outside of [0, 1] as they are; Keras puts them into the nearest bucket.
 * At a point with two one-sided derivatives, lamina uses the value of TensorFlow and PyTorch (0 for |w| and ReLU at

@@ -6,6 +6,8 @@ compiled functions on NumPy arrays, for custom training loops.
 
 from __future__ import annotations
 
+from typing import Any
+
 from lamina._common import interpreter  # isort: skip  (must refuse subinterpreters before the core is loaded)
 from lamina import (
     activations,
@@ -55,6 +57,7 @@ imports.install(
         "utils": utils,
     }
 )
+_late = imports.late
 del imports, interpreter, threadpoolctl
 
 __all__ = [
@@ -94,6 +97,7 @@ __all__ = [
     "show_config",
     "utils",
     "version",
+    "wrappers",
 ]
 
 _CHAINS = "lamina's models are chains of layers"
@@ -106,7 +110,6 @@ _ABSENT = {
     "quantizers": "there are no quantized weights",
     "mixed_precision": "there are float32 and float64; see lamina.config.set_floatx",
     "dtype_policies": "there are float32 and float64; see lamina.config.set_floatx",
-    "wrappers": "not there yet",
 }
 
 
@@ -115,4 +118,9 @@ def version() -> str:
     return __version__
 
 
-__getattr__ = absences(__name__, globals(), _ABSENT)
+_absent = absences(__name__, globals(), _ABSENT)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a room on first use, or raise an AttributeError that says what there is instead."""
+    return _late(f"{__name__}.{name}") if name in ("wrappers",) else _absent(name)

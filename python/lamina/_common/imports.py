@@ -7,6 +7,7 @@ Keras's older modules as further names of lamina's, and raises with the sentence
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -15,7 +16,7 @@ from typing import Any
 
 from lamina._common.names import reason_for_absence
 
-__all__ = ["MOVED", "install"]
+__all__ = ["MOVED", "install", "late"]
 
 # Where modules of older versions of Keras are now.
 MOVED = {
@@ -79,6 +80,11 @@ class _Finder:
         if name.islower():  # a module, or a function
             raise ModuleNotFoundError(f"{package} has no {name!r}: {reason}.")
         raise ImportError(f"{package} has no {name!r}: {reason}.")
+
+
+def late(module: str) -> ModuleType:
+    """Import a room that is loaded when it is first used, as it needs a library that takes long to load."""
+    return importlib.import_module(module)
 
 
 def install(rooms: dict[str, ModuleType]) -> None:
