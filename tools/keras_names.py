@@ -59,13 +59,13 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
 * Layers, losses, activations and regularizers written in Python are a `call` or a function in functions of
   `lamina.ops` and operators, differentiated by the package autograd (extra `ops`); or they compute their gradients
   themselves, in `forward` and `backward`, or `value_and_gradient`. Variables are used through attributes of the layer
-  or in functions of `ops`; where a gradient would be lost an error says so. A `call` of a subclass of a built-in
-  layer, a layer inside of a layer, `train_step` and an optimizer's `update_step` raise, because they would not be
-  called.
+  or in functions of `ops`; where a gradient would be lost an error says so. The `call` of a subclass of a built-in
+  layer may return what `super().call` returns, for noise also with a fixed `training`, and nothing else. A layer inside
+  of a layer, `train_step` and an optimizer's `update_step` raise, because they would not be called.
   Constraints and metrics may be any function.
 * Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a
   layer of another one; the names of all layers must be unique. Branches, merges, several inputs or outputs, a layer
-  that is called twice, and `training=` in a call of a layer that heeds it with a symbolic tensor are refused.
+  that is called twice, and `training=` in a call of a `BatchNormalization` with a symbolic tensor are refused.
 * Targets are not broadcast. Targets of cross-entropies, but for the categorical one, must lie in [0, 1], and class
   numbers in their range. Data are checked before any weight changes. Errors are of the same type as Keras's; the
   messages are lamina's.

@@ -108,7 +108,8 @@ std::unique_ptr<Layer<T>> make_layer(const py::handle& op, InputKind input) {
     return std::make_unique<Reshape<T>>(width);
   }
   if (kind == "noise")
-    return std::make_unique<NoiseLayer<T>>(noise_of(op), number("rate"), attribute<std::uint64_t>(op, "key"));
+    return std::make_unique<NoiseLayer<T>>(noise_of(op), number("rate"), attribute<std::uint64_t>(op, "key"),
+                                           attribute<bool>(op, "always"));
   if (kind == "scale") {
     auto center = columns("center"), scale = columns("scale"), shift = columns("shift");
     if (scale.size() != center.size() || shift.size() != center.size())

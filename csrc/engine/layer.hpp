@@ -51,6 +51,8 @@ class Layer {
   // all panels.
   virtual void forward(Pass<T>& pass, Range rows, Range panels) const = 0;
   virtual bool forward_by_rows(std::ptrdiff_t rows, int threads) const = 0;
+  // Whether predictions are random too: each of them gets another `draw`.
+  virtual bool always_random() const { return false; }
   // Whether one call of forward() must get all lines of a row of the batch, because it writes one number per row.
   virtual bool keeps_lines_together() const { return false; }
 

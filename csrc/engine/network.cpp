@@ -59,6 +59,7 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
     needed += static_cast<double>(in * 3 * out);
     padded += static_cast<double>(in * (2 * whole + out));
     host_ |= layers_[i]->host();
+    random_ |= layers_[i]->always_random();
     penalizes_ |= layers_[i]->keeps_lines_together();
     for (const bool training : {false, true}) {
       rows_alone_[training] &= layers_[i]->rows_alone(training);
@@ -193,13 +194,14 @@ void Network<T>::predict_narrow(const Input& rows, std::ptrdiff_t first, std::pt
 
 template <class T>
 void Network<T>::predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
-                              const std::uint64_t* draw, int index, int members, Barrier* barrier) const {
+                              const std::uint64_t* draw, std::uint64_t number, int index, int members,
+                              Barrier* barrier) const {
   constexpr std::ptrdiff_t size = sizeof(T), width = kPanelWidth<T>;
   Pass<T> pass{.kernels = kernels_,
                .tape = tape,
                .training = false,
                .random = draw != nullptr,
-               .draw = draw == nullptr ? 0 : *draw,
+               .draw = draw == nullptr ? number : *draw,
                .offset = first,
                .ahead = {}};
   const Rows& dense = rows.dense;
@@ -253,6 +255,8 @@ void Network<T>::predict_inside(const Input& rows, T* out, const std::uint64_t* 
     }
   } const changed{*this, access_for(draw) == Access::exclusive};
   const bool alone = rows_alone_[draw != nullptr];
+  // Layers whose noise is never off see other draws than those of training, which count from 0.
+  const std::uint64_t number = random_ ? ~predictions_.fetch_add(1, std::memory_order_relaxed) : 0;
   const std::ptrdiff_t n = rows.rows(), entries = rows.most_entries(alone ? kPredictionRows : n);
   StepPlan plan = plan_prediction({.rows = n,
                                    .work = work_,
@@ -273,7 +277,7 @@ void Network<T>::predict_inside(const Input& rows, T* out, const std::uint64_t* 
       if (narrow)
         predict_narrow(rows, begin, end - begin, out, tapes->narrow);
       else
-        predict_rows(rows, begin, end - begin, out, tapes->panels, draw, 0, 1, nullptr);
+        predict_rows(rows, begin, end - begin, out, tapes->panels, draw, number, 0, 1, nullptr);
     }
     return_tapes(std::move(tapes));
   };
@@ -287,8 +291,8 @@ void Network<T>::predict_inside(const Input& rows, T* out, const std::uint64_t* 
   run_together(plan.threads, [&](int index, int count, Barrier& barrier) {
     for (std::ptrdiff_t c = 0; c < chunks; ++c) {
       if (c > 0 && count > 1) barrier.wait();
-      predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, tapes->panels, draw, index, count,
-                   &barrier);
+      predict_rows(rows, n * c / chunks, n * (c + 1) / chunks - n * c / chunks, out, tapes->panels, draw, number, index,
+                   count, &barrier);
     }
   });
   return_tapes(std::move(tapes));

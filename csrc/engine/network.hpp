@@ -1,6 +1,8 @@
 // A network: a sequence of layers, with forward passes and predictions.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -82,7 +84,7 @@ class Network {
   void return_tapes(std::unique_ptr<Tapes> tapes) const;
   void predict_inside(const Input& rows, T* out, const std::uint64_t* draw) const;
   void predict_rows(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, Tape<T>& tape,
-                    const std::uint64_t* draw, int index, int members, Barrier* barrier) const;
+                    const std::uint64_t* draw, std::uint64_t number, int index, int members, Barrier* barrier) const;
   void predict_narrow(const Input& rows, std::ptrdiff_t first, std::ptrdiff_t count, T* out, NarrowTape<T>& tape) const;
 
   const Kernels<T>& kernels_;
@@ -91,7 +93,8 @@ class Network {
   std::vector<Gate*> gates_;
   std::ptrdiff_t first_trained_ = 0, parameter_bytes_ = 0, row_bytes_ = 0;
   double work_ = 0;
-  bool host_ = false, rows_alone_[2] = {true, true}, narrow_[2] = {true, true}, penalizes_ = false;
+  mutable std::atomic<std::uint64_t> predictions_{0};  // that were made, where they are random
+  bool random_ = false, host_ = false, rows_alone_[2] = {true, true}, narrow_[2] = {true, true}, penalizes_ = false;
   InputKind input_;
   mutable BriefLock tapes_lock_;
   mutable std::vector<std::unique_ptr<Tapes>> tapes_;

@@ -265,7 +265,7 @@ ONE_CALLED_TWICE = layers.Dense(4)
         (lambda: lamina.Model(INPUTS, layers.Dense(2, name="refused")(HIDDEN)), "there is a layer 'refused' already"),
         (lambda: lamina.Model(INPUTS, HIDDEN, trainable=3), "trainable must be"),
         (lambda: layers.Dense(2)([HIDDEN, INPUTS]), "a call must have one input; got 2"),
-        (lambda: layers.Dropout(0.5)(HIDDEN, training=True), "training must be None"),
+        (lambda: layers.BatchNormalization()(HIDDEN, training=True), "training must be None"),
         (lambda: chain()(INPUTS, training=False), "training must be None"),
         (lambda: chain()(HIDDEN), "for which it was built|was built for rows"),
         (lambda: ONE_CALLED_TWICE(HIDDEN), "must take rows of shape"),

@@ -8,7 +8,11 @@ namespace lamina::engine {
 template <class T>
 class NoiseLayer final : public ElementwiseLayer<T> {
  public:
-  NoiseLayer(NoiseKind kind, double rate, std::uint64_t key) : kind_(kind), rate_(rate), key_(key) {}
+  // `always`: in predictions too.
+  NoiseLayer(NoiseKind kind, double rate, std::uint64_t key, bool always)
+      : kind_(kind), rate_(rate), key_(key), always_(always) {}
+
+  bool always_random() const override { return always_; }
 
   void forward(Pass<T>& pass, Range rows, Range panels) const override {
     const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];
@@ -26,7 +30,8 @@ class NoiseLayer final : public ElementwiseLayer<T> {
  private:
   void apply(const Pass<T>& pass, const Panels<T>& from, const Panels<T>& to, Range rows, Range panels,
              bool backward) const {
-    if (!pass.random) return pass.kernels.scale_columns({.x = from, .y = to, .rows = rows, .panels = panels});
+    if (!pass.random && !always_)
+      return pass.kernels.scale_columns({.x = from, .y = to, .rows = rows, .panels = panels});
     const std::ptrdiff_t factor = from.rows / std::max<std::ptrdiff_t>(1, pass.tape.rows());
     pass.kernels.noise({.kind = kind_,
                         .stream = {key_, pass.draw},
@@ -42,6 +47,7 @@ class NoiseLayer final : public ElementwiseLayer<T> {
   NoiseKind kind_;
   double rate_;
   std::uint64_t key_;
+  bool always_;
 };
 
 }  // namespace lamina::engine

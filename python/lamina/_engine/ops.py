@@ -160,12 +160,13 @@ class ReshapeOp(Op):
 
 @dataclass(eq=False, repr=False)
 class NoiseOp(Op):
-    """Noise while training; `noise` is "dropout", "gaussian" or "gaussian_dropout"."""
+    """Noise while training, or always; `noise` is "dropout", "gaussian" or "gaussian_dropout"."""
 
     kind = "noise"
     noise: str
     rate: float
     key: int
+    always: bool = False
 
 
 @dataclass(eq=False, repr=False)

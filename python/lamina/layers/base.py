@@ -37,7 +37,7 @@ from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_row_shape
 from lamina.layers.stored import Stored
 from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
-from lamina.layers.written import call_pass, gradients_of_call, shape_of_call
+from lamina.layers.written import Probe, call_pass, gradients_of_call, modes_of_call, shape_of_call
 
 __all__ = ["Layer", "Pass"]
 
@@ -133,8 +133,9 @@ class Layer:
 
     def check_computable(self) -> None:
         """Raise if a subclass defines methods that fit and predict do not call, as Keras's `call` without `forward`."""
-        names = ("__call__", "compute_mask", "compute_output_spec")
-        for name in names if self.by_call else ("call", *names):
+        if self.by_own_call:
+            self._check_call()
+        for name in ("__call__", "compute_mask", "compute_output_spec"):
             if redefines(type(self), name, "forward") and redefines(type(self), name, "ops"):
                 raise KindError(
                     f"{self._who()}: a layer written in Python defines forward and backward, and "
@@ -147,11 +148,47 @@ class Layer:
                 "backward, and its input be numbers to compute with."
             )
 
+    def _check_call(self) -> None:
+        """Take over how the `call` of a subclass runs the built-in layer, or raise if it does anything else."""
+        modes = modes_of_call(cast(Any, self))
+        fixed = None if modes is None or modes[0] != modes[1] else modes[0]
+        if modes is None or (modes[0] and not modes[1]) or (fixed is not None and not self.can_fix_training):
+            raise KindError(
+                f"{self._who()}: call of a subclass of a built-in layer must return super().call(inputs), for layers "
+                "with noise also with training=True or False; otherwise the layer would not be computed in the "
+                "engine. Derive it from lamina.layers.Layer, and compute in functions of lamina.ops; or define "
+                "forward and backward."
+            )
+        if self.differs_in_training and fixed != self.fixed_training:
+            self.fixed_training = fixed
+
     @property
     def by_call(self) -> bool:
         """Whether the layer is computed by its `call`, which a user has written in functions of `lamina.ops`."""
         kind = type(self)
-        return hasattr(kind, "call") and kind.ops is Layer.ops and kind.forward is Layer.forward
+        return kind.call is not Layer.call and kind.ops is Layer.ops and kind.forward is Layer.forward
+
+    @property
+    def by_own_call(self) -> bool:
+        """Whether a subclass of a built-in layer chooses in its `call` how that runs."""
+        return redefines(type(self), "call", "ops") and not self.by_call
+
+    # Whether a layer that differs in training can run one way in training and in predictions, and which way it does.
+    can_fix_training = True
+    fixed_training: bool | None = None
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the output for a batch.
+
+        A subclass of `Layer` defines it in functions of `lamina.ops`. A subclass of a built-in layer may return what
+        this method returns, and choose `training`: ``super().call(inputs, training=True)`` keeps noise in predictions.
+        """
+        if isinstance(inputs, Probe):
+            inputs.training = training
+            return inputs.result
+        if self.by_call:
+            raise NotImplementedError(f"{type(self).__name__}: a subclass of Layer has no call but its own.")
+        return self(inputs, training)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute, and invalidate compiled networks if it is an argument that they depend on."""
@@ -643,7 +680,9 @@ class Layer:
     def _called_with(self, x: KerasTensor, training: bool | None) -> KerasTensor:
         """Return the output of a call with a symbolic tensor; builds the layer if need be."""
         who = self._who()
-        if training is not None and (self.differs_in_training or redefines(type(self), "forward", "ops")):
+        if training is not None and self.differs_in_training and self.can_fix_training:
+            self.fixed_training = training
+        elif training is not None and (self.differs_in_training or redefines(type(self), "forward", "ops")):
             raise ValueError(
                 f"{who}: training must be None in a call with a symbolic tensor: fit and predict choose it. Set the "
                 "layer's `trainable` to False to freeze it."

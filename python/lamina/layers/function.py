@@ -57,7 +57,7 @@ class Lambda(Layer):
         self.arguments = {} if arguments is None else arguments
         self._output_row = None if output_shape is None else check_row_shape(self._who(), output_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the function's value."""
         return self.function(inputs, **self.arguments)
 

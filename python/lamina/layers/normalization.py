@@ -147,6 +147,7 @@ class BatchNormalization(_GammaBeta):
     """
 
     differs_in_training = True
+    can_fix_training = False
 
     axis = Setting(_one_axis, fixed=True)
     momentum = Setting(number, 0, 1)

@@ -48,8 +48,10 @@ class _Noise(Layer):
         return amount
 
     def ops(self) -> list[Op]:
-        """Return the noise."""
-        return [NoiseOp(self.kind, self._amount, self._key)] if self._amount else []
+        """Return the noise; none if it is always off."""
+        if not self._amount or self.fixed_training is False:
+            return []
+        return [NoiseOp(self.kind, self._amount, self._key, always=self.fixed_training is True)]
 
     def own_state(self) -> dict[str, int]:
         """Return the key of the noise, and how often the layer was called with noise outside a model."""

@@ -16,7 +16,7 @@ from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable
 from lamina.ops.autodiff import constant, pullback, returned, standing_for
 
-__all__ = ["call_pass", "gradients_of_call", "shape_of_call"]
+__all__ = ["Probe", "call_pass", "gradients_of_call", "modes_of_call", "shape_of_call"]
 
 Array = npt.NDArray[Any]
 
@@ -102,3 +102,33 @@ def shape_of_call(layer: WrittenLayer, row_shape: Shape) -> Shape:
             f"returned shape {output.shape}."
         )
     return tuple(int(size) for size in output.shape[1:])
+
+
+class Probe:
+    """Stands for the input of a `call` that a subclass of a built-in layer overrides.
+
+    The built-in `call` notes with which `training` it was called, and returns the probe's result.
+    """
+
+    def __init__(self) -> None:
+        self.result = object()
+        self.training: bool | None = None
+
+
+def modes_of_call(layer: WrittenLayer) -> tuple[bool, bool] | None:
+    """Return how an overridden `call` runs the built-in layer in predictions and in training: as in training, or not.
+
+    None if it does anything but return what ``super().call(inputs)`` returns.
+    """
+    names = inspect.signature(layer.call).parameters
+    found = []
+    for training in (False, True):
+        probe = Probe()
+        try:
+            output = layer.call(probe, **({"training": training} if "training" in names else {}))
+        except (TypeError, AttributeError, ValueError):  # it computes with its input
+            return None
+        if output is not probe.result:
+            return None
+        found.append(training if probe.training is None else bool(probe.training))
+    return found[0], found[1]

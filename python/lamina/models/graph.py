@@ -93,7 +93,9 @@ def chain_config(stack: Stack) -> dict[str, Any]:
     shapes = [symbol.shape for symbol in stack.symbols()]
     parts: list[Any] = [required(stack.who("get_config"), "input", stack.input), *stack.parts]
     for part, shape in zip(parts, shapes, strict=True):
-        inbound = [] if not ends else [{"args": [_tensor_config(*ends[-1])], "kwargs": {}}]
+        fixed = None if not isinstance(part, Layer) or part.by_own_call else part.fixed_training
+        named = {} if fixed is None else {"training": fixed}
+        inbound = [] if not ends else [{"args": [_tensor_config(*ends[-1])], "kwargs": named}]
         layers.append(serialize(part) | {"name": part.name, "inbound_nodes": inbound})
         dtype = part.integer_dtype or part.dtype if isinstance(part, InputLayer) else part.dtype
         ends.append((part.name, shape, dtype))
@@ -118,6 +120,7 @@ def chain_from_config(who: str, settings: Any, stored: Any = None) -> Chain:
     """
     made: dict[str, Any] = {}
     before: dict[str, str] = {}
+    named: dict[str, dict[str, bool]] = {}
     for entry in listed(who, "layers", settings["layers"]):
         entry = mapping(who, "an item of layers", entry)
         part: Any = required(who, "layer", LAYERS.get(entry, who, "layer"))
@@ -127,6 +130,7 @@ def chain_from_config(who: str, settings: Any, stored: Any = None) -> Chain:
         if isinstance(part, Layer):
             part.stored = stored
         made[name] = part
+        named[name] = _arguments(entry.get("inbound_nodes", []))
         nodes = _history(who, name, entry.get("inbound_nodes", []))
         if nodes:
             before[name] = nodes
@@ -143,7 +147,7 @@ def chain_from_config(who: str, settings: Any, stored: Any = None) -> Chain:
     symbol = made[start].symbol()
     first = symbol
     for name in reversed(names[:-1]):
-        symbol = made[name](symbol)
+        symbol = made[name](symbol, **named[name])
     return chain(who, first, symbol)
 
 
@@ -167,6 +171,14 @@ def _history(who: str, layer: str, nodes: Any) -> str | None:
     if len(set(found)) > 1 or len(found) > 1:
         raise ValueError(f"{who}: {layer!r} must be called once, with one input; it has {len(found)}. {_ONLY_CHAINS}")
     return found[0] if found else None
+
+
+def _arguments(nodes: Any) -> dict[str, bool]:
+    """Return the argument `training` of a layer's call, if a configuration has it."""
+    node = nodes[0] if isinstance(nodes, (list, tuple)) and nodes else None
+    held = node.get("kwargs") if isinstance(node, dict) else None
+    training = held.get("training") if isinstance(held, dict) else None
+    return {"training": training} if isinstance(training, bool) else {}
 
 
 def _names(node: Any) -> list[str]:
