@@ -42,7 +42,9 @@ WRONG_OPS = {
         Op(kind="scale", center=[0.0] * 3, scale=[1.0], shift=[0.0] * 3, trains=False), ValueError, "for each column",
     ),
     "unknown noise": (
-        Op(kind="noise", noise="loud", rate=0.1, key=1, always=False, trains=False), ValueError, "there is no noise 'loud'",
+        Op(kind="noise", noise="loud", rate=0.1, key=1, always=False, trains=False),
+        ValueError,
+        "there is no noise 'loud'",
     ),
     "wrong type": (Op(kind="reshape", width="wide", trains=False), TypeError, r"SimpleNamespace\.width is of a wrong"),
 }  # fmt: skip
