@@ -15,7 +15,6 @@ from lamina import (
     callbacks,
     config,
     constraints,
-    datasets,
     initializers,
     kernels,
     layers,
@@ -118,9 +117,12 @@ def version() -> str:
     return __version__
 
 
+# Rooms that are loaded when they are first used.
+_LATE = frozenset({"datasets", "wrappers"})
+
 _absent = absences(__name__, globals(), _ABSENT)
 
 
 def __getattr__(name: str) -> Any:
     """Load a room on first use, or raise an AttributeError that says what there is instead."""
-    return _late(f"{__name__}.{name}") if name in ("wrappers",) else _absent(name)
+    return _late(f"{__name__}.{name}") if name in _LATE else _absent(name)

@@ -169,7 +169,7 @@ def test_what_would_not_be_called_is_refused_on_classes_and_on_instances(name):
         setattr(model, name, lambda *a: None)
 
 
-@pytest.mark.parametrize("name", ["call", "__call__", "compute_mask", "compute_output_spec"])
+@pytest.mark.parametrize("name", ["__call__", "compute_mask", "compute_output_spec"])
 def test_what_would_not_be_called_of_a_layer_is_refused(name):
     kind = type("Own", (layers.ReLU,), {name: lambda self, *a, **k: None})
     with pytest.raises(TypeError, match=f"its {name} would not be called"):

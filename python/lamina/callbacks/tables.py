@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from typing import Any
 
@@ -55,6 +54,8 @@ class CSVLogger(Callback):
 
     def _known_keys(self) -> list[str] | None:
         """Return the columns of the table to append to, None if there is none yet."""
+        import csv  # here and below: `import lamina` need not load it
+
         if not (self.append and self.filename.exists() and self.filename.stat().st_size):
             return None
         try:
@@ -88,6 +89,8 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write the epoch's line."""
+        import csv
+
         logs = logs or {}
         writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
         if self._keys is None:
