@@ -23,7 +23,6 @@ from lamina import (
     models,
     ops,
     optimizers,
-    preprocessing,
     random,
     regularizers,
     runtime,
@@ -118,7 +117,7 @@ def version() -> str:
 
 
 # Rooms that are loaded when they are first used.
-_LATE = frozenset({"datasets", "wrappers"})
+_LATE = frozenset({"datasets", "preprocessing", "wrappers"})
 
 _absent = absences(__name__, globals(), _ABSENT)
 
