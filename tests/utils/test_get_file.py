@@ -266,7 +266,7 @@ def test_archives_are_unpacked(server, home, make):
 
 
 def test_archives_that_lead_outside_are_refused(server, home, tmp_path):
-    made = [tar_of({"../out": b"x"}), zip_of({"../out": b"x"}), zip_of({"/tmp/out": b"x"}), tar_of({"/../out": b"x"})]
+    made = [tar_of({"../out": b"x"}), zip_of({"../out": b"x"}), zip_of({"/o/out": b"x"}), tar_of({"/../out": b"x"})]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         link = tarfile.TarInfo("link")

@@ -138,7 +138,7 @@ class TensorBoard(Callback):
         self._histogram_freq = integer("TensorBoard", "histogram_freq", value, 0)
         vars(self).pop("on_epoch_end", None)
         if self._histogram_freq:
-            self.on_epoch_end = self._after_epoch  # type: ignore[method-assign]
+            self.on_epoch_end = self._after_epoch  # type: ignore[method-assign]  # of this instance
 
     @property
     def update_freq(self) -> Any:
@@ -151,7 +151,7 @@ class TensorBoard(Callback):
         self._update_freq: Any = value if every else integer("TensorBoard", "update_freq", value)
         vars(self).pop("on_train_batch_end", None)
         if self._update_freq != "epoch":
-            self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]
+            self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]  # of this instance
 
     def check(self) -> None:
         """Raise if the folder cannot be written to."""

@@ -137,7 +137,7 @@ def pullback(
             f"{who}: gradients of functions of lamina.ops need autograd: pip install 'lamina[ops]'."
         ) from None
     array_module()
-    made = make_vjp(lambda *values: _plain(function(*values)), tuple(range(len(arguments))))
+    made = make_vjp(lambda *values: given(function(*values)), tuple(range(len(arguments))))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Output seems independent of input")  # its gradient is 0
@@ -147,8 +147,3 @@ def pullback(
             raise
         raise KindError(f"{who}: only functions of lamina.ops and operators can be differentiated; {error}.") from None
     return np.asarray(value), back
-
-
-def _plain(value: Any) -> Any:
-    """Return what a user's function returned as autograd differentiates it."""
-    return given(value)
