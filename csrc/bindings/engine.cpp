@@ -58,7 +58,7 @@ InputArgument input_argument(const py::object& x, engine::InputKind kind, std::p
   if (kind != engine::InputKind::sparse) {
     if (!py::isinstance<py::array>(x)) raise_type(std::string(who) + ": x must be an array.");
     argument.rows = rows_argument(py::reinterpret_borrow<py::array>(x), "x");
-    if (kind == engine::InputKind::indices && !is_integer(argument.rows.rows.type))
+    if (engine::is_indices(kind) && !is_integer(argument.rows.rows.type))
       raise_type(std::string(who) + ": x must hold integers.");
     if (argument.rows.rows.cols != columns)
       raise_value(std::string(who) + ": x must have " + std::to_string(columns) + " numbers in each row; got " +

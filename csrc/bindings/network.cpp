@@ -16,9 +16,12 @@ namespace {
 using namespace engine;
 
 InputKind input_named(const std::string& name) {
-  return enumerator<InputKind>(
-      name, "kind of input",
-      {{"dense", InputKind::dense}, {"sparse", InputKind::sparse}, {"indices", InputKind::indices}});
+  return enumerator<InputKind>(name, "kind of input",
+                               {{"dense", InputKind::dense},
+                                {"sparse", InputKind::sparse},
+                                {"indices", InputKind::indices},
+                                {"bags", InputKind::bags},
+                                {"masked_bags", InputKind::masked_bags}});
 }
 
 // `ops`: objects of lamina._engine.ops, in order. `reads`: the kind of input.
@@ -33,7 +36,7 @@ PyNetwork make_network(const std::string& dtype, std::ptrdiff_t width, std::ptrd
     std::vector<std::unique_ptr<Layer<T>>> layers;
     std::vector<bool> trained;
     for (const py::object& op : ops) {
-      layers.push_back(make_layer<T>(op, layers.empty() ? input : InputKind::dense));
+      layers.push_back(make_layer<T>(op, input, layers.empty()));
       trained.push_back(attribute<bool>(op, "trains"));
     }
     return {std::make_shared<Network<T>>(kernels_of<T>(kernels()), width, factor, std::move(layers), trained, input)};

@@ -14,6 +14,7 @@
 #include "engine/layers/dense.hpp"
 #include "engine/layers/host.hpp"
 #include "engine/layers/noise.hpp"
+#include "engine/layers/pool.hpp"
 #include "engine/layers/prelu.hpp"
 #include "engine/layers/reshape.hpp"
 #include "engine/layers/row_norm.hpp"
@@ -27,8 +28,14 @@ using namespace engine;
 NoiseKind noise_of(const py::handle& op) {
   return enumerator<NoiseKind>(attribute<std::string>(op, "noise"), "noise",
                                {{"dropout", NoiseKind::dropout},
+                                {"alpha_dropout", NoiseKind::alpha_dropout},
                                 {"gaussian", NoiseKind::gaussian},
                                 {"gaussian_dropout", NoiseKind::gaussian_dropout}});
+}
+
+PoolKind pooling_of(const py::handle& op) {
+  return enumerator<PoolKind>(attribute<std::string>(op, "pooling"), "pooling",
+                              {{"mean", PoolKind::mean}, {"maximum", PoolKind::maximum}});
 }
 
 template <class T>
@@ -81,7 +88,7 @@ HostFunctions<T> host_functions(const py::handle& op, std::shared_ptr<Parameters
 }  // namespace
 
 template <class T>
-std::unique_ptr<Layer<T>> make_layer(const py::handle& op, InputKind input) {
+std::unique_ptr<Layer<T>> make_layer(const py::handle& op, InputKind input, bool first) {
   const Kernels<T>& table = kernels_of<T>(kernels());
   const auto number = [&](const char* name) { return attribute<double>(op, name); };
   const auto count = [&](const char* name) { return attribute<std::ptrdiff_t>(op, name); };
@@ -96,7 +103,8 @@ std::unique_ptr<Layer<T>> make_layer(const py::handle& op, InputKind input) {
       raise_value("Network: a dense op needs the parameters of a dense layer.");
     if (table.activations[activation.index].info.rowwise)
       raise_value("Network: a dense op takes an activation of each element.");
-    return std::make_unique<Dense<T>>(parameters, activation.index, activation.alpha, table, input);
+    return std::make_unique<Dense<T>>(parameters, activation.index, activation.alpha, table,
+                                      first ? input : InputKind::dense);
   }
   if (kind == "activation") {
     const ActivationChoice activation = activation_choice(op.attr("activation"));
@@ -107,9 +115,14 @@ std::unique_ptr<Layer<T>> make_layer(const py::handle& op, InputKind input) {
     if (width < 1) raise_value("Network: a row must have a column.");
     return std::make_unique<Reshape<T>>(width);
   }
+  if (kind == "pool") {
+    const auto masked = attribute<bool>(op, "masked");
+    if (masked && input != InputKind::indices) raise_value("Network: a mask is that of an embedding's indices.");
+    return std::make_unique<Pool<T>>(pooling_of(op), masked);
+  }
   if (kind == "noise")
     return std::make_unique<NoiseLayer<T>>(noise_of(op), number("rate"), attribute<std::uint64_t>(op, "key"),
-                                           attribute<bool>(op, "always"));
+                                           attribute<bool>(op, "always"), attribute<bool>(op, "lines_alike"));
   if (kind == "scale") {
     auto center = columns("center"), scale = columns("scale"), shift = columns("shift");
     if (scale.size() != center.size() || shift.size() != center.size())
@@ -144,7 +157,7 @@ std::unique_ptr<Layer<T>> make_layer(const py::handle& op, InputKind input) {
   raise_value("Network: there is no kind of op '" + kind + "'.");
 }
 
-template std::unique_ptr<Layer<float>> make_layer<float>(const py::handle&, InputKind);
-template std::unique_ptr<Layer<double>> make_layer<double>(const py::handle&, InputKind);
+template std::unique_ptr<Layer<float>> make_layer<float>(const py::handle&, InputKind, bool);
+template std::unique_ptr<Layer<double>> make_layer<double>(const py::handle&, InputKind, bool);
 
 }  // namespace lamina::bindings

@@ -9,8 +9,8 @@
 
 namespace lamina::bindings {
 
-// `input`: the kind of the network's input, for its first layer; InputKind::dense for the others.
+// `input`: the kind of the network's input; `first`: whether this is its first layer.
 template <class T>
-std::unique_ptr<engine::Layer<T>> make_layer(const py::handle& op, engine::InputKind input);
+std::unique_ptr<engine::Layer<T>> make_layer(const py::handle& op, engine::InputKind input, bool first);
 
 }  // namespace lamina::bindings

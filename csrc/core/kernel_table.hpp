@@ -262,7 +262,7 @@ struct RowNormalization {
   Range rows;
 };
 
-enum class NoiseKind : std::uint8_t { dropout, gaussian, gaussian_dropout };
+enum class NoiseKind : std::uint8_t { dropout, alpha_dropout, gaussian, gaussian_dropout };
 
 template <class T>
 struct Noise {
@@ -273,7 +273,21 @@ struct Noise {
   Panels<const T> x;
   Panels<T> y;
   std::ptrdiff_t first_row;  // the row of the batch that row 0 of x is
+  std::ptrdiff_t alike = 1;  // so many rows in succession get the same noise
   Range rows, panels;
+};
+
+enum class PoolKind : std::uint8_t { mean, maximum };
+
+// Row r of y is pooled, column by column, from `lines` rows of x, its lines, that begin with r * lines.
+template <class T>
+struct LinePool {
+  PoolKind kind;
+  Panels<const T> x;
+  Panels<T> y;
+  std::ptrdiff_t lines;
+  const std::int32_t* keys = nullptr;  // of the rows of x: those of key 0 are left out of the mean; null: none are
+  Range rows, panels;                  // of y
 };
 
 // Copies rows `order[first] …` (or first … if order is null) of the source to rows to_begin … of `to` and converts
@@ -369,6 +383,9 @@ struct Kernels {
   void (*clipped_relu)(const ClippedRelu<T>&);
   void (*prelu_sums)(const NormalizationSums<T>&, T* sums);
   void (*noise)(const Noise<T>&);
+  // kernels/pooling.hpp
+  void (*pool_lines)(const LinePool<T>&);
+  void (*pool_lines_backward)(const LinePool<T>&, Panels<const T> dy, Panels<T> dx);
   // to[i] += from[i].
   void (*add)(const T* from, T* to, std::ptrdiff_t size);
   // Changes to gradients and parameters other than the optimizer's step (kernels/updates.hpp).

@@ -1,6 +1,7 @@
 #include "engine/input.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <stdexcept>
 #include <vector>
@@ -49,32 +50,48 @@ std::ptrdiff_t fetch_sparse(const Kernels<T>& kernels, const SparseRows& from, s
   return at + count;
 }
 
+// Makes an entry of value 1 of each index of a row, from entry `at` on. Returns how many are not 0.
 template <class T>
-void fetch_indices(const Rows& from, std::ptrdiff_t row, const SparseBatch<T>& to, std::ptrdiff_t to_row,
-                   std::ptrdiff_t cols) {
+std::ptrdiff_t fetch_indices(const Rows& from, std::ptrdiff_t row, const SparseBatch<T>& to, std::ptrdiff_t at,
+                             std::ptrdiff_t cols) {
   const char* base = static_cast<const char*>(from.base) + row * from.row_bytes;
   const std::ptrdiff_t size = size_of(from.type);
   // Floating-point numbers are converted before they come here.
-  const auto read = with_integer_type(from.type, [](auto tag) { return &read_once<typename decltype(tag)::Number>; });
-  for (std::ptrdiff_t k = 0; k < from.cols; ++k) {
-    const std::int64_t index = read(base + (from.offsets == nullptr ? k * size : from.offsets[k]));
-    if (index < 0 || index >= cols) changed();
-    const std::ptrdiff_t at = to_row + k;
-    to.starts[at] = at;
-    to.columns[at] = static_cast<std::int32_t>(index);
-    to.values[at] = T(1);
-  }
+  return with_integer_type(from.type, [&](auto tag) {
+    std::ptrdiff_t others = 0;
+    for (std::ptrdiff_t k = 0; k < from.cols; ++k) {
+      const std::int64_t index =
+          read_once<typename decltype(tag)::Number>(base + (from.offsets == nullptr ? k * size : from.offsets[k]));
+      if (index < 0 || index >= cols) changed();
+      to.columns[at + k] = static_cast<std::int32_t>(index);
+      to.values[at + k] = T(1);
+      others += index != 0;
+    }
+    return others;
+  });
+}
+
+// Makes the entries of a row add up to 1. In a masked bag of zeros only, they are NaN, as the mean of no values is.
+template <class T>
+void fetch_bag(const Rows& from, std::ptrdiff_t row, const SparseBatch<T>& to, std::ptrdiff_t at, std::ptrdiff_t cols,
+               bool masked) {
+  const std::ptrdiff_t others = fetch_indices(from, row, to, at, cols);
+  const T share = T(1) / static_cast<T>(masked ? others : from.cols), masked_share = others == 0 ? T(NAN) : T(0);
+  for (std::ptrdiff_t e = at; e < at + from.cols; ++e)
+    to.values[e] = masked && to.columns[e] == 0 ? masked_share : share;
 }
 
 }  // namespace
 
 std::ptrdiff_t Input::rows() const {
   switch (kind) {
-    case InputKind::dense:
-    case InputKind::indices:
-      return dense.rows;
     case InputKind::sparse:
       return sparse.rows;
+    case InputKind::dense:
+    case InputKind::indices:
+    case InputKind::bags:
+    case InputKind::masked_bags:
+      return dense.rows;
   }
   __builtin_unreachable();
 }
@@ -84,6 +101,8 @@ Input Input::part(std::ptrdiff_t first, std::ptrdiff_t count) const {
   switch (kind) {
     case InputKind::dense:
     case InputKind::indices:
+    case InputKind::bags:
+    case InputKind::masked_bags:
       found.dense.base = static_cast<const char*>(dense.base) + first * dense.row_bytes;
       found.dense.rows = count;
       break;
@@ -100,6 +119,8 @@ std::ptrdiff_t Input::most_entries(std::ptrdiff_t size) const {
     case InputKind::dense:
       return 0;
     case InputKind::indices:
+    case InputKind::bags:
+    case InputKind::masked_bags:
       return size * dense.cols;
     case InputKind::sparse:
       break;
@@ -141,10 +162,18 @@ void fetch(const Kernels<T>& kernels, const Input& input, const std::int64_t* or
     return order == nullptr ? first + i : static_cast<std::ptrdiff_t>(order[first + i]);
   };
   const std::ptrdiff_t cols = to.value.cols;
-  if (input.kind == InputKind::indices) {
-    for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i)
-      fetch_indices(input.dense, row_of(i), to.entries, i * factor, cols);
-    if (rows.end * factor == to.entries.rows) to.entries.starts[to.entries.rows] = to.entries.rows;
+  if (is_indices(input.kind)) {
+    const std::ptrdiff_t in_row = input.dense.cols, in_line = in_row / factor;
+    for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i) {
+      if (is_bags(input.kind))
+        fetch_bag(input.dense, row_of(i), to.entries, i * in_row, cols, input.kind == InputKind::masked_bags);
+      else
+        fetch_indices(input.dense, row_of(i), to.entries, i * in_row, cols);
+    }
+    // The last starts are those of the lines after this part, or the end of all.
+    for (std::ptrdiff_t line = rows.begin * factor; line < rows.end * factor; ++line)
+      to.entries.starts[line] = line * in_line;
+    if (rows.end * factor == to.entries.rows) to.entries.starts[to.entries.rows] = to.entries.rows * in_line;
     return;
   }
   std::ptrdiff_t at = 0;

@@ -6,15 +6,20 @@
 
 namespace lamina::engine {
 
-enum class InputKind { dense, sparse, indices };
+// Each index of a row becomes a line with one entry, of value 1. Of bags, a row becomes one line, whose entries add up
+// to 1: its product with the table is the mean of the rows that are looked up, of masked bags without those of index 0.
+enum class InputKind { dense, sparse, indices, bags, masked_bags };
+
+constexpr bool is_bags(InputKind kind) { return kind == InputKind::bags || kind == InputKind::masked_bags; }
+constexpr bool is_indices(InputKind kind) { return kind == InputKind::indices || is_bags(kind); }
 
 // Whether rows of this kind are gathered as entries (column, value) instead of a dense matrix. A dense first layer then
 // adds up the rows of its kernel that the entries name.
-constexpr bool gives_entries(InputKind kind) { return kind == InputKind::sparse || kind == InputKind::indices; }
+constexpr bool gives_entries(InputKind kind) { return kind == InputKind::sparse || is_indices(kind); }
 
 struct Input {
   InputKind kind = InputKind::dense;
-  Rows dense{};         // of kinds dense and indices
+  Rows dense{};         // of all kinds but sparse
   SparseRows sparse{};  // of kind sparse
 
   Input() = default;

@@ -37,9 +37,14 @@ Range lines_together(std::ptrdiff_t lines, std::ptrdiff_t factor, int index, int
 template <class T>
 Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
                     std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained, InputKind input)
-    : kernels_(kernels), layers_(std::move(layers)), boundaries_(layers_.size() + 1), input_(input) {
+    : kernels_(kernels),
+      layers_(std::move(layers)),
+      boundaries_(layers_.size() + 1),
+      input_(input),
+      inputs_(is_indices(input) ? factor : width * factor) {
   boundaries_[0].width = width;
-  boundaries_[0].factor = factor;
+  boundaries_[0].factor = is_bags(input) ? 1 : factor;
+  boundaries_[0].entries = is_bags(input) ? factor : 1;
   first_trained_ = depth();
   double needed = 0, padded = 0;
   for (std::ptrdiff_t l = depth(); l-- > 0;)

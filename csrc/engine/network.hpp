@@ -20,8 +20,8 @@ class Network {
  public:
   using Number = T;
 
-  // Each row of the input has `factor` lines of `width` columns. `trained[l]`: whether layer l has parameters that
-  // training changes.
+  // Each row of the input has `factor` lines of `width` columns, or as many indices. `trained[l]`: whether layer l has
+  // parameters that training changes.
   Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
           std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained,
           InputKind input = InputKind::dense);
@@ -31,11 +31,8 @@ class Network {
   const Layer<T>& layer(std::ptrdiff_t l) const { return *layers_[static_cast<std::size_t>(l)]; }
   const std::vector<BoundaryShape>& boundaries() const { return boundaries_; }
   std::ptrdiff_t outputs() const { return boundaries_.back().width * boundaries_.back().factor; }
-  // Numbers in a row of the input; for InputKind::indices, indices in a row.
-  std::ptrdiff_t inputs() const {
-    return input_ == InputKind::indices ? boundaries_.front().factor
-                                        : boundaries_.front().width * boundaries_.front().factor;
-  }
+  // Numbers or indices in a row of the input.
+  std::ptrdiff_t inputs() const { return inputs_; }
   InputKind input() const { return input_; }
   // The lowest layer that backward must reach; depth() if nothing is trained.
   std::ptrdiff_t first_trained() const { return first_trained_; }
@@ -96,6 +93,7 @@ class Network {
   mutable std::atomic<std::uint64_t> predictions_{0};  // that were made, where they are random
   bool random_ = false, host_ = false, rows_alone_[2] = {true, true}, narrow_[2] = {true, true}, penalizes_ = false;
   InputKind input_;
+  std::ptrdiff_t inputs_;
   mutable BriefLock tapes_lock_;
   mutable std::vector<std::unique_ptr<Tapes>> tapes_;
 };

@@ -17,16 +17,17 @@ inline Range share_of(std::ptrdiff_t items, std::ptrdiff_t grain, int index, int
 
 // A boundary holds the values between two layers: boundary 0 is the input, boundary l the output of layer l - 1.
 struct BoundaryShape {
-  std::ptrdiff_t width;      // columns
-  std::ptrdiff_t factor;     // rows for each row of the batch
-  bool row_major = false;    // else in panels
-  bool pre = false;          // the pre-activation is kept too
-  bool transposed = false;   // the layer below reads the gradient's transpose
-  bool has_gradient = true;  // something below is trained
-  bool sparse = false;       // entries instead of values
-  bool in_panels = false;    // if row_major: the finished gradient is kept in panels too
-  int row_notes = 0;         // numbers for each row that the layer below saves in forward for backward
-  int column_notes = 0;      // the same for each column
+  std::ptrdiff_t width;        // columns
+  std::ptrdiff_t factor;       // rows for each row of the batch
+  bool row_major = false;      // else in panels
+  bool pre = false;            // the pre-activation is kept too
+  bool transposed = false;     // the layer below reads the gradient's transpose
+  bool has_gradient = true;    // something below is trained
+  bool sparse = false;         // entries instead of values
+  std::ptrdiff_t entries = 1;  // of indices: in each row
+  bool in_panels = false;      // if row_major: the finished gradient is kept in panels too
+  int row_notes = 0;           // numbers for each row that the layer below saves in forward for backward
+  int column_notes = 0;        // the same for each column
 };
 
 template <class T>

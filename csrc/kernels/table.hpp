@@ -14,6 +14,7 @@
 #include "kernels/normalization.hpp"
 #include "kernels/optimizers.hpp"
 #include "kernels/panels.hpp"
+#include "kernels/pooling.hpp"
 #include "kernels/random.hpp"
 #include "kernels/row_losses.hpp"
 #include "kernels/softmax.hpp"
@@ -131,6 +132,8 @@ constexpr Kernels<T> make_kernels() {
   k.clipped_relu = clipped_relu<T>;
   k.prelu_sums = prelu_sums<T>;
   k.noise = noise<T>;
+  k.pool_lines = pool_lines<T>;
+  k.pool_lines_backward = pool_lines_backward<T>;
   k.add = add<T>;
   k.penalty = penalty<T>;
   k.add_penalty_gradient = add_penalty_gradient<T>;

@@ -140,7 +140,7 @@ def test_names_that_are_not_there_say_what_is():
     for module, name, hint in (
         (lamina, "Function", "chains of layers"),
         (layers, "Conv2D", "Flatten makes rows"),
-        (layers, "LSTM", "Embedding, Flatten and Dense"),
+        (layers, "LSTM", "an Embedding with a Flatten"),
         (lamina.callbacks, "RemoteMonitor", "sends the logs"),
     ):
         with pytest.raises(AttributeError, match=hint):

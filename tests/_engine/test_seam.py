@@ -42,9 +42,15 @@ WRONG_OPS = {
         Op(kind="scale", center=[0.0] * 3, scale=[1.0], shift=[0.0] * 3, trains=False), ValueError, "for each column",
     ),
     "unknown noise": (
-        Op(kind="noise", noise="loud", rate=0.1, key=1, always=False, trains=False),
+        Op(kind="noise", noise="loud", rate=0.1, key=1, always=False, lines_alike=False, trains=False),
         ValueError,
         "there is no noise 'loud'",
+    ),
+    "unknown pooling": (
+        Op(kind="pool", pooling="sum", masked=False, trains=False), ValueError, "there is no pooling 'sum'",
+    ),
+    "mask without indices": (
+        Op(kind="pool", pooling="mean", masked=True, trains=False), ValueError, "that of an embedding's indices",
     ),
     "wrong type": (Op(kind="reshape", width="wide", trains=False), TypeError, r"SimpleNamespace\.width is of a wrong"),
 }  # fmt: skip

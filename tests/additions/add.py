@@ -304,13 +304,13 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
     },
     "a kind of input": {
         "csrc/engine/input.hpp": [
-            ("enum class InputKind { dense, sparse, indices };", "enum class InputKind { dense, sparse, indices, bits };"),
+            ("enum class InputKind { dense, sparse, ", "enum class InputKind { dense, bits, sparse, "),
         ],
         "csrc/engine/input.cpp": [
-            ("    case InputKind::indices:\n      return dense.rows;\n",
-             "    case InputKind::indices:\n    case InputKind::bits:\n      return dense.rows;\n"),
-            ("    case InputKind::indices:\n      found.dense",
-             "    case InputKind::indices:\n    case InputKind::bits:\n      found.dense"),
+            ("    case InputKind::masked_bags:\n      return dense.rows;\n",
+             "    case InputKind::masked_bags:\n    case InputKind::bits:\n      return dense.rows;\n"),
+            ("    case InputKind::masked_bags:\n      found.dense",
+             "    case InputKind::masked_bags:\n    case InputKind::bits:\n      found.dense"),
             ("    case InputKind::dense:\n      return 0;\n",
              "    case InputKind::dense:\n    case InputKind::bits:\n      return 0;\n"),
             ("  const auto row_of = [&]",

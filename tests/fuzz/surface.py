@@ -85,7 +85,8 @@ MODEL.save_weights(WEIGHTS)
 # Arguments that a call must have; the others begin with their defaults.
 NEEDED = {
     layers: {
-        "Activation": {"activation": "relu"}, "Dense": {"units": 3}, "Dropout": {"rate": 0.5},
+        "Activation": {"activation": "relu"}, "AlphaDropout": {"rate": 0.5}, "Dense": {"units": 3},
+        "Dropout": {"rate": 0.5}, "SpatialDropout1D": {"rate": 0.5},
         "Embedding": {"input_dim": 5, "output_dim": 2}, "GaussianDropout": {"rate": 0.5},
         "GaussianNoise": {"stddev": 0.5}, "Input": {"shape": (3,)}, "InputLayer": {"shape": (3,)},
         "Lambda": {"function": np.sin},

@@ -49,7 +49,7 @@ class Draw:
         rng = self.rng = np.random.default_rng([7, number])
         self.functional = np.random.default_rng([8, number]).random() < 0.4
         self.inputs = int(rng.integers(1, 13))
-        # Rows of several steps, which a Flatten makes one of before the last layer, or whose output has them too.
+        # Rows of several steps. A Flatten or a pooling makes one of them before the last layer, or the output has them.
         self.steps = int(rng.integers(2, 5)) if rng.random() < 0.25 else None
         self.layers = []
         for _ in range(int(rng.integers(0, 4))):
@@ -63,7 +63,8 @@ class Draw:
         )
         self.lines = self.steps
         if self.steps and rng.random() < 0.5:
-            self.layers.append(("Flatten", (), {}))
+            kinds = ["Flatten", "Flatten", "GlobalAveragePooling1D", "GlobalMaxPooling1D"]
+            self.layers.append((str(np.random.default_rng([9, number]).choice(kinds)), (), {}))
             self.lines = None
         self.layers.append(self.dense(self.units, str(rng.choice(activations))))
         self.settings = {}

@@ -257,3 +257,33 @@ def test_metrics(name, settings, kind, weighted):
         np.testing.assert_allclose(ours.result(), np.asarray(theirs.result()), rtol=2e-4, atol=1e-5)
     ours.reset_state()
     assert np.all(np.asarray(ours.result()) == 0)
+
+
+@pytest.mark.parametrize("pool", ["GlobalAveragePooling1D", "GlobalMaxPool1D", "Flatten"])
+@pytest.mark.parametrize("mask_zero", [False, True])
+@pytest.mark.parametrize(
+    "between", [(), ("Dense",), ("LayerNormalization", "Dense"), ("RMSNormalization",), ("Rescaling",), ("Reshape",)]
+)
+def test_networks_of_words(pool, mask_zero, between):
+    """Embedding, layers that pass masks on or not, and pooling: predictions, losses and weights."""
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, 30, (70, 9)), rng.integers(0, 2, 70)
+    x[:, 4:] *= rng.integers(0, 2, (70, 5))
+    x[:, 0] = 1 + x[:, 0] % 29
+    settings = {"Dense": (6, "tanh"), "Rescaling": (0.5,), "Reshape": ((18, 4),)}
+    models = []
+    for library in (keras, lamina):
+        made = [getattr(library.layers, name)(*settings.get(name, ())) for name in between]
+        table = library.layers.Embedding(30, 8, mask_zero=mask_zero)
+        output = library.layers.Dense(1, "sigmoid")
+        models.append(library.Sequential([library.Input((9,)), table, *made, getattr(library.layers, pool)(), output]))
+    theirs, ours = models
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), atol=1e-6)
+    histories = []
+    for library, model in zip((keras, lamina), models, strict=True):
+        model.compile(library.optimizers.SGD(0.1), "binary_crossentropy", metrics=["accuracy"])
+        histories.append(model.fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0).history)
+    np.testing.assert_allclose(histories[1]["loss"], histories[0]["loss"], rtol=1e-5)
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -37,6 +37,7 @@ void Dense<T>::set_boundaries(BoundaryShape& input, BoundaryShape& output, bool 
   output.factor = factor_ = input.factor;
   output.pre = from_input_;
   input.sparse = gives_entries(input_);
+  entries_ = input.entries;
   this->need_dx = trained_below;
   output.transposed = trained_below;
   output.in_panels = output.width >= kWideOutput;
@@ -46,7 +47,9 @@ template <class T>
 double Dense<T>::work() const {
   constexpr double kEntries = 64;  // entries in a sparse row; a guess, as the rows are not known yet
   const double in = static_cast<double>(parameters_->layout().in());
-  const double terms = !gives_entries(input_) ? in : (input_ == InputKind::sparse ? std::min(in, kEntries) : 1);
+  const double terms = !gives_entries(input_)        ? in
+                       : input_ == InputKind::sparse ? std::min(in, kEntries)
+                                                     : static_cast<double>(entries_);
   return static_cast<double>(factor_) * (terms + 1) * static_cast<double>(parameters_->layout().out());
 }
 

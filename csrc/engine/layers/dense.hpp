@@ -50,7 +50,7 @@ class Dense final : public Layer<T> {
   ActivationPart<T> activation_;
   bool relu_, from_input_, rowwise_;
   InputKind input_;
-  std::ptrdiff_t factor_ = 1;
+  std::ptrdiff_t factor_ = 1, entries_ = 1;
 };
 
 extern template class Dense<float>;

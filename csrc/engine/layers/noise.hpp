@@ -8,9 +8,9 @@ namespace lamina::engine {
 template <class T>
 class NoiseLayer final : public ElementwiseLayer<T> {
  public:
-  // `always`: in predictions too.
-  NoiseLayer(NoiseKind kind, double rate, std::uint64_t key, bool always)
-      : kind_(kind), rate_(rate), key_(key), always_(always) {}
+  // `always`: in predictions too; `lines_alike`: the lines of a row of the batch get the same noise.
+  NoiseLayer(NoiseKind kind, double rate, std::uint64_t key, bool always, bool lines_alike)
+      : kind_(kind), rate_(rate), key_(key), always_(always), lines_alike_(lines_alike) {}
 
   bool always_random() const override { return always_; }
 
@@ -40,6 +40,7 @@ class NoiseLayer final : public ElementwiseLayer<T> {
                         .x = from,
                         .y = to,
                         .first_row = pass.offset * factor,
+                        .alike = lines_alike_ ? factor : 1,
                         .rows = rows,
                         .panels = panels});
   }
@@ -47,7 +48,7 @@ class NoiseLayer final : public ElementwiseLayer<T> {
   NoiseKind kind_;
   double rate_;
   std::uint64_t key_;
-  bool always_;
+  bool always_, lines_alike_;
 };
 
 }  // namespace lamina::engine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
@@ -11,7 +11,18 @@ import numpy as np
 
 from lamina import _core
 from lamina._common.warn import warn
-from lamina._engine.ops import LINEAR, ActivationOp, DenseOp, EmbeddingOp, Kernel, Op, Owner, ReshapeOp, Shape
+from lamina._engine.ops import (
+    LINEAR,
+    ActivationOp,
+    DenseOp,
+    EmbeddingOp,
+    Kernel,
+    Op,
+    Owner,
+    PoolOp,
+    ReshapeOp,
+    Shape,
+)
 from lamina._engine.variable import Variable
 
 __all__ = ["CompiledLayer", "CompiledNetwork", "Constants", "compile_network", "head_activation", "run_alone"]
@@ -38,6 +49,9 @@ class CompiledLayer(Protocol):
     def all_ops(self) -> list[Op]:
         """Return the ops that the layer compiles to."""
 
+    def passes_mask(self, masked: bool) -> bool:
+        """Return whether the output has a mask of steps, given whether the input has one."""
+
 
 class Constants:
     """Values baked into compiled networks: `changes` is replaced by a new object whenever one of them changes."""
@@ -53,10 +67,19 @@ class CompiledNetwork(NamedTuple):
     output_shape: Shape
 
 
+def _masked_ops(layers: Sequence[CompiledLayer]) -> Iterator[Op]:
+    """Yield the ops of all layers, those that pool as they do it if their input is masked."""
+    masked = False
+    for layer in layers:
+        for op in layer.all_ops():
+            yield replace(op, masked=True) if masked and isinstance(op, PoolOp) and op.pooling == "mean" else op
+        masked = layer.passes_mask(masked)
+
+
 def _flattened(layers: Sequence[CompiledLayer]) -> list[Op]:
     """Return the ops of all layers; a dense op takes over the element-wise activation that follows it."""
     ops: list[Op] = []
-    for op in (op for layer in layers for op in layer.all_ops()):
+    for op in _masked_ops(layers):
         before = ops[-1] if ops else None
         if isinstance(op, DenseOp) and op.activation.rowwise:
             ops += [replace(op, activation=LINEAR), ActivationOp(op.activation)]
@@ -160,6 +183,10 @@ def _made(ops: list[Op], row_shape: Shape, output_shape: Shape, dtype: str, read
     first = ops[0]
     if isinstance(first, EmbeddingOp):
         reads, width, factor = "indices", first.rows, math.prod(row_shape)
+        pool = ops[1] if len(ops) > 1 else None
+        if isinstance(pool, PoolOp) and pool.pooling == "mean":  # the mean of the rows is a product with the table
+            reads = "masked_bags" if pool.masked else "bags"
+            ops = [first, *ops[2:]]
     else:
         width, factor = row_shape[-1], math.prod(row_shape[:-1])
     network = _core.Network(dtype, width, factor, ops, reads)

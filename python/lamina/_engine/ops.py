@@ -15,7 +15,8 @@ from lamina._engine.variable import Variable
 
 __all__ = [
     "LINEAR", "ActivationOp", "ActivityOp", "BatchNormOp", "ClippedReluOp", "DenseOp", "EmbeddingOp", "HostOp",
-    "Kernel", "NoiseOp", "Op", "Owner", "PreluOp", "ReshapeOp", "RowNormOp", "ScaleOp", "Shape", "relu_op", "row_of",
+    "Kernel", "NoiseOp", "Op", "Owner", "PoolOp", "PreluOp", "ReshapeOp", "RowNormOp", "ScaleOp", "Shape", "relu_op",
+    "row_of",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -160,13 +161,34 @@ class ReshapeOp(Op):
 
 @dataclass(eq=False, repr=False)
 class NoiseOp(Op):
-    """Noise while training, or always; `noise` is "dropout", "gaussian" or "gaussian_dropout"."""
+    """Noise while training, or always; `noise` is "dropout", "alpha_dropout", "gaussian" or "gaussian_dropout".
+
+    With `lines_alike`, all steps of a row get the same noise.
+    """
 
     kind = "noise"
     noise: str
     rate: float
     key: int
     always: bool = False
+    lines_alike: bool = False
+
+
+@dataclass(eq=False, repr=False)
+class PoolOp(Op):
+    """Pools the steps of a row to one row of `row_shape`, column by column; `pooling` is "mean" or "maximum".
+
+    With `masked`, steps whose index in the network's input is 0 are left out of the mean.
+    """
+
+    kind = "pool"
+    pooling: str
+    row_shape: Shape
+    masked: bool = False
+
+    def output_shape(self, row_shape: Shape) -> Shape:
+        """Return the shape without steps, or with one."""
+        return self.row_shape
 
 
 @dataclass(eq=False, repr=False)

@@ -13,7 +13,15 @@ from lamina.layers.dense import Dense
 from lamina.layers.embedding import Embedding
 from lamina.layers.function import Lambda
 from lamina.layers.normalization import BatchNormalization, LayerNormalization, RMSNormalization
-from lamina.layers.regularization import ActivityRegularization, Dropout, GaussianDropout, GaussianNoise
+from lamina.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from lamina.layers.regularization import (
+    ActivityRegularization,
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+)
 from lamina.layers.scaling import Normalization, Rescaling
 from lamina.layers.shaping import Flatten, Identity, Input, InputLayer, Reshape
 
@@ -21,6 +29,7 @@ __all__ = [
     "ELU",
     "Activation",
     "ActivityRegularization",
+    "AlphaDropout",
     "BatchNormalization",
     "Dense",
     "Dropout",
@@ -28,6 +37,10 @@ __all__ = [
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAvgPool1D",
+    "GlobalMaxPool1D",
+    "GlobalMaxPooling1D",
     "Identity",
     "Input",
     "InputLayer",
@@ -43,6 +56,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Softmax",
+    "SpatialDropout1D",
     "deserialize",
     "serialize",
 ]
@@ -54,12 +68,17 @@ REGISTRY = Registry(
     *(
         (kind, "")
         for kind in (
-            Activation, ActivityRegularization, BatchNormalization, Dense, Dropout, ELU, Embedding, Flatten,
-            GaussianDropout, GaussianNoise, Identity, InputLayer, Lambda, LayerNormalization, LeakyReLU, Normalization,
-            PReLU, RMSNormalization, ReLU, Rescaling, Reshape, Softmax,
+            Activation, ActivityRegularization, AlphaDropout, BatchNormalization, Dense, Dropout, ELU, Embedding,
+            Flatten, GaussianDropout, GaussianNoise, Identity, InputLayer, Lambda, LayerNormalization, LeakyReLU,
+            Normalization, PReLU, RMSNormalization, ReLU, Rescaling, Reshape, Softmax, SpatialDropout1D,
         )
     ),
+    (GlobalAveragePooling1D, "GlobalAvgPool1D"),
+    (GlobalMaxPooling1D, "GlobalMaxPool1D"),
 )  # fmt: skip
+
+# The same under Keras's shorter names.
+GlobalAvgPool1D, GlobalMaxPool1D = GlobalAveragePooling1D, GlobalMaxPooling1D
 
 
 def deserialize(config: dict[str, Any]) -> Layer:
@@ -80,9 +99,9 @@ _ABSENT = {
     **dict.fromkeys(
         (
             "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "MultiHeadAttention", "Attention",
-            "AdditiveAttention", "GroupedQueryAttention", "Masking", "GlobalAveragePooling1D", "GlobalMaxPooling1D",
+            "AdditiveAttention", "GroupedQueryAttention", "Masking",
         ),
-        "lamina has dense layers; Embedding, Flatten and Dense make a model of a window of a sequence",
+        "lamina has dense layers; an Embedding with a Flatten or a GlobalAveragePooling1D and Dense read a sequence",
     ),
     **dict.fromkeys(
         ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),
@@ -95,7 +114,7 @@ _ABSENT = {
         "there are BatchNormalization, LayerNormalization, RMSNormalization",
     ),
     **dict.fromkeys(
-        ("SpatialDropout1D", "SpatialDropout2D", "AlphaDropout"), "there are Dropout, GaussianDropout, GaussianNoise"
+        ("SpatialDropout2D",), "there are Dropout, SpatialDropout1D"
     ),
     **dict.fromkeys(
         ("TextVectorization", "StringLookup", "IntegerLookup", "CategoryEncoding", "Hashing", "Discretization"),

@@ -21,6 +21,7 @@ class _ActivationLayer(Layer):
     """Runs one compiled activation."""
 
     any_rank = True
+    supports_masking = True
 
     def _kernel(self) -> Kernel:
         """Return the compiled activation with its parameter."""
@@ -102,6 +103,7 @@ class ReLU(Layer):
     """
 
     any_rank = True
+    supports_masking = True
 
     max_value = Setting(optional(number), least=0)
     negative_slope = Setting(number, least=0)
@@ -177,6 +179,8 @@ class PReLU(Layer):
     alpha : Variable
         Shape of a row, but 1 along shared axes.
     """
+
+    supports_masking = True
 
     alpha_initializer = Rule()
     alpha_regularizer = Rule()

@@ -579,8 +579,12 @@ class Layer:
         """The layer's name: layers do not hold layers."""
         return self.name
 
-    # Masks of time steps are not supported.
+    # Whether a mask of steps is passed on. Only GlobalAveragePooling1D reads it.
     supports_masking = False
+
+    def passes_mask(self, masked: bool) -> bool:
+        """Return whether the output has a mask of steps, given whether the input has one."""
+        return masked and self.supports_masking
 
     def get_build_config(self) -> dict[str, Any] | None:
         """Return the argument of `build_from_config` that makes the parameters; None before the layer is built."""
@@ -644,7 +648,7 @@ class Layer:
             Run as in training: noise is added, and batches are normalized by their own moments, which update the
             running means.
         mask : None
-            Masks are not supported.
+            Another value raises: layers take no masks but that of an `Embedding` below them in a model.
         """
         who = self._who()
         if isinstance(x, Layer):

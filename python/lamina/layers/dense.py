@@ -63,6 +63,8 @@ class Dense(Layer):
     Tensor([[6., 6.]], dtype=float32)
     """
 
+    supports_masking = True
+
     units = Setting(integer, fixed=True)
     use_bias = Setting(flag, fixed=True)
     kernel_initializer = Rule()

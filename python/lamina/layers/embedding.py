@@ -32,8 +32,9 @@ class Embedding(Layer):
     embeddings_regularizer : str, Regularizer or dict, optional
     embeddings_constraint : str, Constraint or dict, optional
     mask_zero : bool
-        Accepted, but masks are not supported: training raises if in Keras the mask would reach the loss or a
-        `BatchNormalization`. A `Flatten` or a `Reshape` drops the mask.
+        Index 0 masks its step: a `GlobalAveragePooling1D` leaves it out. Nothing else reads masks, and training raises
+        if in Keras the mask would reach the loss, a `BatchNormalization` or a `Softmax`. A `Flatten` or a `Reshape`
+        drops the mask.
     weights : ndarray, shape (input_dim, output_dim), or a list of one, optional
         The table's initial values.
     input_length : int, optional
@@ -141,6 +142,15 @@ class Embedding(Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input shape with `output_dim` after it."""
         return (*self._input_shape(input_shape), self.output_dim)
+
+    @property
+    def supports_masking(self) -> bool:  # type: ignore[override]  # of each layer, instead of all
+        """Whether there is a mask: whether `mask_zero` makes one."""
+        return self.mask_zero
+
+    def passes_mask(self, masked: bool) -> bool:
+        """Return whether there is a mask: whether `mask_zero` makes one."""
+        return self.mask_zero
 
     def ops(self) -> list[Op]:
         """Return the look-up."""

@@ -146,6 +146,8 @@ class BatchNormalization(_GammaBeta):
             [ 1.]], dtype=float32)
     """
 
+    supports_masking = True
+
     differs_in_training = True
     can_fix_training = False
 
@@ -261,6 +263,8 @@ class LayerNormalization(_GammaBeta):
     >>> LayerNormalization(epsilon=0.0)(np.array([[1.0, 3.0]]))
     Tensor([[-1.,  1.]], dtype=float32)
     """
+
+    supports_masking = True
 
     def __init__(
         self,

@@ -5,22 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import random, regularizers
-from lamina._common.checks import integer, number
+from lamina._common.checks import integer, number, short
 from lamina._engine.ops import NoiseOp, Op
 from lamina.layers.base import Layer
 from lamina.layers.settings import Setting
+from lamina.layers.shapes import with_steps
 
-__all__ = ["ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise"]
+__all__ = ["ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D"]
+
+
+def check_noise_shape(who: str, noise_shape: Any) -> None:
+    """Raise unless each element is drawn alone."""
+    if noise_shape is not None:
+        raise ValueError(
+            f"{who}: noise_shape must be None: every element is drawn alone; got {short(noise_shape)}. "
+            "SpatialDropout1D drops features of all steps."
+        )
 
 
 class _Noise(Layer):
     """Noise of one kind. The noise of an element depends only on the seed and on its batch, row and column."""
 
     any_rank = True
+    supports_masking = True
     differs_in_training = True
 
     kind: str
     argument: str
+    lines_alike = False
 
     def __init__(self, amount: float, seed: Any, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
@@ -51,7 +63,7 @@ class _Noise(Layer):
         """Return the noise; none if it is always off."""
         if not self._amount or self.fixed_training is False:
             return []
-        return [NoiseOp(self.kind, self._amount, self._key, always=self.fixed_training is True)]
+        return [NoiseOp(self.kind, self._amount, self._key, self.fixed_training is True, self.lines_alike)]
 
     def own_state(self) -> dict[str, int]:
         """Return the key of the noise, and how often the layer was called with noise outside a model."""
@@ -98,8 +110,85 @@ class Dropout(_Noise):
     rate = Setting(number, 0, 1)
 
     def __init__(self, rate: float, noise_shape: None = None, seed: int | None = None, **layer_arguments: Any) -> None:
-        if noise_shape is not None:
-            raise ValueError(f"Dropout: noise_shape must be None: every element is drawn alone; got {noise_shape!r}.")
+        check_noise_shape("Dropout", noise_shape)
+        super().__init__(rate, seed, **layer_arguments)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {"noise_shape": None}
+
+
+class SpatialDropout1D(_Noise):
+    """Dropout of whole features: those that are dropped are 0 at all steps of a row (Tompson et al. 2015).
+
+    Input has shape ``(n, steps, features)``. Outside of training the layer changes nothing.
+
+    Parameters
+    ----------
+    rate : float in [0, 1]
+    seed : int, optional
+        Drawn from the global seeds if omitted.
+    **layer_arguments
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = SpatialDropout1D(0.5, seed=1)(np.ones((20, 3, 4)), training=True)
+    >>> bool((y == y[:, :1]).all())
+    True
+    """
+
+    any_rank = False
+    kind, argument = "dropout", "rate"
+    lines_alike = True
+
+    rate = Setting(number, 0, 1)
+
+    def __init__(self, rate: float, seed: int | None = None, **layer_arguments: Any) -> None:
+        super().__init__(rate, seed, **layer_arguments)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make sure that rows have steps and features."""
+        self.compute_output_shape(input_shape)
+        self.mark_built(input_shape)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the input shape, which must have three sizes."""
+        return with_steps(self._who(), self._input_shape(input_shape))
+
+
+class AlphaDropout(_Noise):
+    """Dropout for networks of SELU units: dropped elements take the value that SELU has far below zero.
+
+    All are then scaled and shifted so that an input of mean 0 and variance 1 keeps both (Klambauer et al. 2017).
+    Outside of training the layer changes nothing.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+    noise_shape : None
+        Every element is drawn independently; another value raises.
+    seed : int, optional
+        Drawn from the global seeds if omitted.
+    **layer_arguments
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).standard_normal((1000, 100))
+    >>> y = AlphaDropout(0.3, seed=1)(x, training=True)
+    >>> round(abs(float(y.mean())), 2), round(float(y.std()), 1)
+    (0.0, 1.0)
+    """
+
+    kind, argument = "alpha_dropout", "rate"
+
+    rate = Setting(number, 0, below=1)
+
+    def __init__(self, rate: float, noise_shape: None = None, seed: int | None = None, **layer_arguments: Any) -> None:
+        check_noise_shape("AlphaDropout", noise_shape)
         super().__init__(rate, seed, **layer_arguments)
 
     def get_config(self) -> dict[str, Any]:
@@ -156,6 +245,7 @@ class ActivityRegularization(Layer):
     """
 
     any_rank = True
+    supports_masking = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **layer_arguments: Any) -> None:
         if layer_arguments.pop("activity_regularizer", None) is not None:

@@ -52,6 +52,8 @@ class Rescaling(Layer):
     Tensor([[0., 1.]], dtype=float32)
     """
 
+    supports_masking = True
+
     scale = Setting(_constants)
     offset = Setting(_constants)
 
@@ -105,6 +107,8 @@ class Normalization(Layer):
     >>> layer([[5.0]])
     Tensor([[3.]], dtype=float32)
     """
+
+    supports_masking = True
 
     axis = Setting(_axes, fixed=True)
     invert = Setting(flag)

@@ -7,11 +7,17 @@ from typing import Any, TypeVar
 
 from lamina import constraints, initializers, regularizers
 from lamina._common.arguments import Argument
-from lamina._common.checks import short
+from lamina._common.checks import choice, short
 
-__all__ = ["Rule", "Setting"]
+__all__ = ["Rule", "Setting", "channels_last"]
 
 T = TypeVar("T")
+
+
+def channels_last(who: str, name: str, value: Any) -> str:
+    """Return "channels_last", also for None; or raise."""
+    choice(who, name, value, (None, "channels_last"))
+    return "channels_last"
 
 
 class Setting(Argument[T]):

@@ -9,7 +9,7 @@ import numpy as np
 from lamina._common.checks import KindError, integer, short, sizes
 from lamina._engine.ops import Shape
 
-__all__ = ["batch_shape", "check_row_shape"]
+__all__ = ["batch_shape", "check_row_shape", "with_steps"]
 
 
 def batch_shape(who: str, shape: Any) -> tuple[int | None, ...]:
@@ -34,3 +34,10 @@ def check_row_shape(who: str, shape: Any) -> Shape:
     ):
         raise ValueError(f"{who}: input shape must hold positive ints, without the batch; got {short(found)}.")
     return sizes(who, "input shape", found)
+
+
+def with_steps(who: str, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """Return the shape of a batch whose rows have steps and features, or raise if they have other axes."""
+    if len(shape) != 3:
+        raise ValueError(f"{who}: input must have shape (n, steps, features); got {shape}.")
+    return shape

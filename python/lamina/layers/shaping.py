@@ -7,10 +7,10 @@ from typing import Any
 
 from lamina import config
 from lamina._common.arguments import optional
-from lamina._common.checks import KindError, NotBuiltError, choice, flag, integer, integers, only_none, short
+from lamina._common.checks import KindError, NotBuiltError, flag, integer, integers, only_none, short
 from lamina._engine.ops import Op, ReshapeOp, row_of
 from lamina.layers.base import Layer, warn_of_older_name
-from lamina.layers.settings import Setting
+from lamina.layers.settings import Setting, channels_last
 from lamina.layers.symbols import KerasTensor, output_of
 
 __all__ = ["Flatten", "Identity", "Input", "InputLayer", "Reshape"]
@@ -164,11 +164,6 @@ def Input(
     return InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name).symbol()
 
 
-def _channels_last(who: str, name: str, value: Any) -> str:
-    choice(who, name, value, (None, "channels_last"))
-    return "channels_last"
-
-
 class Flatten(Layer):
     """Flattens each row: ``(n, a, b, ...)`` becomes ``(n, a * b * ...)``, without copying.
 
@@ -186,7 +181,7 @@ class Flatten(Layer):
     (2, 12)
     """
 
-    data_format = Setting(_channels_last)
+    data_format = Setting(channels_last)
 
     def __init__(self, data_format: str | None = None, **layer_arguments: Any) -> None:
         super().__init__(**layer_arguments)
@@ -264,6 +259,7 @@ class Identity(Layer):
     """Passes its input on."""
 
     any_rank = True
+    supports_masking = True
 
     def ops(self) -> list[Op]:
         """Return no ops."""

@@ -9,7 +9,7 @@ from lamina._common.checks import NotBuiltError
 from lamina._common.locks import Once
 from lamina._engine.ops import Shape, row_of
 from lamina._engine.variable import Variable
-from lamina.layers import BatchNormalization, Embedding, Flatten, InputLayer, Layer, Reshape
+from lamina.layers import BatchNormalization, InputLayer, Layer, Softmax
 from lamina.layers.shapes import batch_shape, check_row_shape
 from lamina.layers.symbols import KerasTensor, output_of
 
@@ -252,19 +252,16 @@ class Stack:
         return self.layers[0].vocabulary if self.parts else None
 
     def check_masks(self, who: str) -> None:
-        """Raise if Keras would mask time steps, in the loss or in a BatchNormalization: masks are not supported."""
+        """Raise if Keras would mask steps where that is not supported: in the loss and in some layers."""
         masked = False
         for layer in self.layers:
-            if isinstance(layer, Embedding):
-                masked = layer.mask_zero
-            elif isinstance(layer, (Flatten, Reshape)):
-                masked = False
-            elif isinstance(layer, BatchNormalization) and masked:
+            if masked and isinstance(layer, (BatchNormalization, Softmax)):
                 break
+            masked = layer.passes_mask(masked)
         if masked:
             raise ValueError(
-                f"{who}: mask_zero of the Embedding must be False, or a Flatten follow it: neither losses nor "
-                "BatchNormalization read masks here."
+                f"{who}: mask_zero of the Embedding must be False, or a GlobalAveragePooling1D or Flatten follow it: "
+                "neither losses nor BatchNormalization and Softmax read masks here."
             )
 
     # Parameters.
