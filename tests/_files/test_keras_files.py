@@ -91,7 +91,7 @@ def test_weights_alone(suffix, tmp_path):
     model, x, _ = network()
     path = tmp_path / f"w{suffix}"
     model.save_weights(path)
-    other, _, _ = network(optimizers.SGD(0.5))
+    other, _, _ = network(optimizers.Adam(0.5))
     assert not np.array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
     other.load_weights(path)
     same(other.predict(x, verbose=0), model.predict(x, verbose=0))
@@ -100,6 +100,49 @@ def test_weights_alone(suffix, tmp_path):
     with pytest.raises(ValueError, match="holds"):
         smaller.load_weights(path)
     same(smaller.get_weights(), before)
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_weights_bring_the_state_of_the_optimizer(suffix, tmp_path):
+    model, x, y = network("adam")
+    (model.save_weights if "weights" in suffix else model.save)(path := tmp_path / f"m{suffix}")
+    other, _, _ = network("adam")
+    other.fit(x, y, verbose=0)
+    assert other.optimizer.iterations != model.optimizer.iterations
+    other.load_weights(path)
+    same([v.numpy() for v in other.optimizer.variables], [v.numpy() for v in model.optimizer.variables])
+    fresh = lamina.models.clone_model(model)
+    fresh.compile("adam", "mse")
+    with pytest.warns(UserWarning, match="Adam has 2. It has those of the trained variables"):
+        fresh.load_weights(path)
+    same(fresh.get_weights(), model.get_weights())
+    assert fresh.optimizer.iterations == 0
+    alone = lamina.Sequential.from_config(model.get_config())
+    alone.load_weights(path)  # not compiled: without a warning
+    same(alone.get_weights(), model.get_weights())
+
+
+def test_training_goes_on_from_a_backup_that_keras_has_left(tmp_path):
+    model, x, y = network("adam")
+    model.save_weights(tmp_path / "latest.weights.h5")
+    (tmp_path / "training_metadata.json").write_text('{"epoch": 3, "batch": 0}')
+    other, _, _ = network("adam")
+    history = other.fit(x, y, epochs=5, verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path)])
+    assert history.epoch == [3, 4]
+    model.fit(x, y, epochs=5, initial_epoch=3, verbose=0)
+    assert other.optimizer.iterations == model.optimizer.iterations
+    assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"epoch": -1}', '{"epoch": "3"}', "{}"])
+def test_a_damaged_backup_of_keras_is_refused(text, tmp_path):
+    model, x, y = network("adam")
+    model.save_weights(tmp_path / "latest.weights.h5")
+    (tmp_path / "training_metadata.json").write_text(text)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"BackupAndRestore: .*training_metadata\.json is damaged"):
+        model.fit(x, y, epochs=5, verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path)])
+    same(model.get_weights(), before)
 
 
 @pytest.mark.parametrize("suffix", [*MODELS, ".weights.h5"])
@@ -124,7 +167,7 @@ def test_weights_of_another_shape_are_refused_or_left_out(suffix, tmp_path):
 def test_weights_can_be_read_from_a_model(suffix, tmp_path):
     model, x, _ = network()
     model.save(tmp_path / f"m{suffix}")
-    other, _, _ = network(optimizers.SGD(0.5))
+    other, _, _ = network(optimizers.Adam(0.5))
     other.load_weights(tmp_path / f"m{suffix}")
     same(other.predict(x, verbose=0), model.predict(x, verbose=0))
 
@@ -149,7 +192,7 @@ def test_checkpoints(suffix, only, tmp_path):
     checkpoint = callbacks.ModelCheckpoint(tmp_path / ("best-{epoch:02d}" + suffix), save_weights_only=only)
     model.fit(x, y, epochs=2, verbose=0, callbacks=[checkpoint])
     assert sorted(os.listdir(tmp_path)) == [f"best-01{suffix}", f"best-02{suffix}"]
-    other, _, _ = network(optimizers.SGD(0.5))
+    other, _, _ = network(optimizers.Adam(0.5))
     other.load_weights(tmp_path / f"best-02{suffix}")
     same(other.get_weights(), model.get_weights())
 

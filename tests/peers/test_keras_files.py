@@ -87,3 +87,19 @@ def test_keras_reads_what_lamina_writes(number, tmp_path):
         other = draw.build(keras)
         other.load_weights(tmp_path / name)
         close(other.predict(draw.x, verbose=0), expected)
+
+
+@pytest.mark.parametrize("number", range(0, COUNT, 3))
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_weights_bring_the_state_of_the_optimizer(number, suffix, tmp_path):
+    draw = Draw(number)
+    for one, other in ((keras, lamina), (lamina, keras)):
+        model = trained(draw, one)
+        if not np.isfinite(model.predict(draw.x, verbose=0)).all() or (one is keras and not keras_has(model)):
+            continue
+        (model.save if suffix == ".keras" else model.save_weights)(tmp_path / f"m{suffix}")
+        loaded = draw.build(other)
+        loaded.optimizer.build(loaded.trainable_variables)
+        loaded.load_weights(tmp_path / f"m{suffix}")
+        for ours, theirs in zip(slots(loaded), slots(model), strict=True):
+            close(ours, theirs)

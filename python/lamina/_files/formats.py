@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lamina._files import keras_legacy, keras_store, keras_zip, native
 from lamina._files.paths import check_path
-from lamina._files.state import Finder, ModelState, Tensors
+from lamina._files.state import FoundWeights, ModelState, WeightState
 
 __all__ = ["FORMATS", "WEIGHT_FORMATS", "Format", "WeightFormat", "format_of", "weight_format_of"]
 
@@ -45,8 +45,8 @@ class WeightFormat(NamedTuple):
     Attributes
     ----------
     write : callable
-        Called with the beginning of messages, the path, the parameters by their paths, and by layers. None for files
-        of models, whose parameters can be read alone.
+        Called with the beginning of messages, the path and the parameters. None for files of models, whose parameters
+        can be read alone.
     read : callable
         Called with the beginning of messages and the path; returns the parameters in order, a whole model, or what
         finds them. Raises ValueError.
@@ -54,8 +54,8 @@ class WeightFormat(NamedTuple):
         As that of `Format`.
     """
 
-    write: Callable[[str, Path, dict[str, Array], Tensors], None] | None
-    read: Callable[[str, Path], list[Array] | ModelState | Finder]
+    write: Callable[[str, Path, WeightState], None] | None
+    read: Callable[[str, Path], list[Array] | ModelState | FoundWeights]
     check: Callable[[str], Any] = _always
 
 

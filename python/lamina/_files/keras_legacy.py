@@ -26,7 +26,15 @@ from lamina._files.keras_config import (
     with_extras,
 )
 from lamina._files.paths import require_file
-from lamina._files.state import Finder, ModelState, Tensors, TrainingState, damaged_where_wrong
+from lamina._files.state import (
+    Finder,
+    FoundWeights,
+    ModelState,
+    Tensors,
+    TrainingState,
+    WeightState,
+    damaged_where_wrong,
+)
 from lamina._files.writing import replace_file
 
 if TYPE_CHECKING:
@@ -77,11 +85,11 @@ def _without_modules(config: dict[str, Any]) -> dict[str, Any]:
     return kept if registered is None else kept | {"module": config["module"], "registered_name": registered}
 
 
-def write_weights(who: str, path: Path, weights: dict[str, Array], tensors: Tensors) -> None:
+def write_weights(who: str, path: Path, state: WeightState) -> None:
     """Write only the parameters."""
     require_h5py(who)
     with replace_file(who, path) as file, opened(who, file, "w") as store:
-        _fill(store, tensors)
+        _fill(store, state.tensors)
 
 
 def _fill(group: h5py.Group, tensors: Tensors) -> None:
@@ -159,12 +167,12 @@ def read_model(who: str, path: Path) -> ModelState:
         return with_extras(state, json_of(store.attrs[_OWN]) if _OWN in store.attrs else {})
 
 
-def read_weights(who: str, path: Path) -> Finder:
+def read_weights(who: str, path: Path) -> FoundWeights:
     """Read the parameters that `write_weights`, `write_model` or Keras wrote."""
     require_h5py(who)
     require_file(who, path)
     with damaged_where_wrong(who, path), path.open("rb") as file, opened(who, file, "r") as store:
-        return _finder(store.get(_WEIGHTS, store), path.stat().st_size)
+        return FoundWeights(_finder(store.get(_WEIGHTS, store), path.stat().st_size))
 
 
 def _finder(group: h5py.Group, size: int) -> Finder:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lamina._common.names import snake_case, unique
 from lamina._files.hdf5 import arrays_in, opened, plain, require_h5py
 from lamina._files.paths import require_file
-from lamina._files.state import Finder, Tensors, damaged_where_wrong
+from lamina._files.state import Finder, FoundWeights, Tensors, WeightState, damaged_where_wrong
 from lamina._files.writing import replace_file
 
 if TYPE_CHECKING:
@@ -80,16 +80,17 @@ def optimizer_arrays(found: dict[str, Array]) -> list[tuple[str, Array]]:
     return [(name, found[name]) for name in names]
 
 
-def write_weights(who: str, path: Path, weights: dict[str, Array], tensors: Tensors) -> None:
-    """Write only the parameters."""
+def write_weights(who: str, path: Path, state: WeightState) -> None:
+    """Write the parameters, and the optimizer's state, as Keras does."""
     require_h5py(who)
     with replace_file(who, path) as file, opened(who, file, "w") as store:
-        fill(store, tensors, [])
+        fill(store, state.tensors, state.optimizer)
 
 
-def read_weights(who: str, path: Path) -> Finder:
+def read_weights(who: str, path: Path) -> FoundWeights:
     """Read what `write_weights` or Keras wrote."""
     require_h5py(who)
     require_file(who, path)
     with damaged_where_wrong(who, path), path.open("rb") as file, opened(who, file, "r") as store:
-        return finder(arrays_in(store, path.stat().st_size))
+        found = arrays_in(store, path.stat().st_size)
+        return FoundWeights(finder(found), optimizer_arrays(found))

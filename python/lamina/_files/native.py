@@ -21,8 +21,8 @@ from lamina._files.safetensors import read_tensors, write_tensors
 from lamina._files.state import (
     BackupState,
     ModelState,
-    Tensors,
     TrainingState,
+    WeightState,
     checked_state,
     checked_states,
     damaged_where_wrong,
@@ -89,9 +89,9 @@ def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelSt
     return state._replace(training=training._replace(batches=batches), without_decay=settings["without_decay"])
 
 
-def write_weights(who: str, path: Path, weights: dict[str, Array], tensors: Tensors) -> None:
+def write_weights(who: str, path: Path, state: WeightState) -> None:
     """Write only the parameters, by the path of the variable; the metadata hold their order."""
-    named = {f"weights/{name}": array for name, array in weights.items()}
+    named = {f"weights/{name}": array for name, array in state.weights.items()}
     write_tensors(who, path, named, {"lamina weights": json.dumps(list(named))})
 
 

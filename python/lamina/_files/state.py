@@ -13,8 +13,8 @@ import numpy.typing as npt
 from lamina._common.checks import integer
 
 __all__ = [
-    "BackupState", "Finder", "ModelState", "Tensors", "TrainingState", "checked_state", "checked_states",
-    "damaged_where_wrong",
+    "BackupState", "Finder", "FoundWeights", "ModelState", "Tensors", "TrainingState", "WeightState", "checked_state",
+    "checked_states", "damaged_where_wrong",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -77,6 +77,39 @@ class Finder(Protocol):
     def __call__(self, tensors: Tensors) -> list[Array]:
         """Return values for the variables of a model, in their order; those they have say their shapes."""
         ...
+
+
+class WeightState(NamedTuple):
+    """What a file of weights is written from.
+
+    Attributes
+    ----------
+    weights : dict of str to ndarray
+        By the path of the variable.
+    tensors : Tensors
+        The same by layers.
+    optimizer : list of (str, ndarray)
+        Names and values of `Optimizer.variables`; Keras's format holds them, too.
+    """
+
+    weights: dict[str, Array]
+    tensors: Tensors
+    optimizer: list[tuple[str, Array]]
+
+
+class FoundWeights(NamedTuple):
+    """What is read from a file of weights in one of Keras's formats.
+
+    Attributes
+    ----------
+    find : callable
+        Finds the values of a model's variables.
+    optimizer : list of (str, ndarray)
+        The optimizer's state, empty if the file holds none.
+    """
+
+    find: Finder
+    optimizer: list[tuple[str, Array]] = []  # noqa: RUF012  (never changed)
 
 
 class ModelState(NamedTuple):

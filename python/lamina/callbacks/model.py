@@ -59,6 +59,13 @@ class TrainedModel(Protocol):
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the parameters into a file."""
 
+    def load_weights(self, filepath: Any) -> None:
+        """Read the parameters, and in Keras's format the optimizer's state, from a file."""
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """Variables that training changes."""
+
     def save_backup(self, filepath: Path, epoch: int) -> None:
         """Write a file from which training can resume at an epoch."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lamina._common.paths import path, writable_folder
 from lamina._files.formats import FORMATS, WEIGHT_FORMATS, format_of, weight_format_of
 from lamina._files.native import SUFFIX
 from lamina._files.paths import check_path
+from lamina._files.state import damaged_where_wrong
 from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
@@ -176,11 +178,19 @@ class _AnyName(dict[str, float]):
         return 1.0
 
 
+def _epoch_of(path: Path) -> int:
+    """Return the epoch at which Keras would resume, from what it writes beside the weights."""
+    with damaged_where_wrong("BackupAndRestore", path):
+        return integer("BackupAndRestore", "epoch", json.loads(path.read_bytes())["epoch"], 0)
+
+
 class BackupAndRestore(Callback):
     """Backs up training after each epoch, and resumes it from the last backup.
 
     A backup holds weights, the optimizer with its state, and all counters on which shuffles and noise depend. If there
-    is a backup when `fit` begins, `fit` restores it and continues with the epoch after it.
+    is a backup when `fit` begins, `fit` restores it and continues with the epoch after it. A backup that Keras has left
+    (``latest.weights.h5`` and ``training_metadata.json``) is restored, too; it holds weights, the optimizer's state and
+    the epoch.
 
     Parameters
     ----------
@@ -216,6 +226,10 @@ class BackupAndRestore(Callback):
     def _path(self) -> Path:
         return self.backup_dir / f"backup{SUFFIX}"
 
+    @property
+    def _keras_paths(self) -> tuple[Path, Path]:
+        return self.backup_dir / "latest.weights.h5", self.backup_dir / "training_metadata.json"
+
     def check(self) -> None:
         """Raise if a backup cannot be written."""
         writable_folder("BackupAndRestore", "backup_dir", self.backup_dir)
@@ -223,8 +237,15 @@ class BackupAndRestore(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Restore the backup, if there is one."""
         model = self.required_model()
+        weights, metadata = self._keras_paths
         if self._path.exists():
             model.initial_epoch = model.restore_backup(self._path)
+        elif weights.exists() and metadata.exists():
+            epoch = _epoch_of(metadata)
+            if not model.optimizer.built:
+                model.optimizer.build(model.trainable_variables)
+            model.load_weights(weights)
+            model.initial_epoch = epoch
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Back up."""
@@ -234,7 +255,8 @@ class BackupAndRestore(Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Remove the backup if training completed, and its directory if nothing else is in it."""
         if self.delete_checkpoint and self.finished:
-            self._path.unlink(missing_ok=True)
+            for path in (self._path, *self._keras_paths):
+                path.unlink(missing_ok=True)
             if self.backup_dir.is_dir() and not any(self.backup_dir.iterdir()):
                 self.backup_dir.rmdir()
 

@@ -21,7 +21,7 @@ from lamina._common.warn import warn
 from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
 from lamina._files.formats import format_of, weight_format_of
 from lamina._files.native import read_backup, write_backup
-from lamina._files.state import BackupState, Finder, ModelState, damaged_where_wrong
+from lamina._files.state import BackupState, Finder, ModelState, WeightState, damaged_where_wrong
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
 from lamina.layers.inner import rules_of, take_whole_state, whole_state
@@ -68,10 +68,13 @@ def model_state(model: Trainer) -> ModelState:
             compile_config=compiled.config(),
             without_decay=optimizer.without_decay,
             slots=slots,
-            optimizer=[
-                (one.path, slots[one.path] if one.path in slots else one.numpy()) for one in optimizer.variables
-            ],
+            optimizer=_optimizer_arrays(optimizer, slots),
         )
+
+
+def _optimizer_arrays(optimizer: Optimizer, slots: dict[str, Array]) -> list[tuple[str, Array]]:
+    """Return names and values of the optimizer's variables."""
+    return [(one.path, slots[one.path] if one.path in slots else one.numpy()) for one in optimizer.variables]
 
 
 def _own_states(model: Trainer) -> dict[str, dict[str, int]]:
@@ -257,9 +260,14 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
     who = model.stack.who("save_weights")
     path, form = weight_format_of(who, filepath, overwrite, writes=True)
+    compiled = model.executor.compiled
     with one_moment(variables := model.stack.weights):
         weights = {variable.path: variable.numpy() for variable in variables}
-    required(who, "a format", form.write)(who, path, weights, tensors_of(model, weights))
+        held = (
+            [] if compiled is None else _optimizer_arrays(compiled.optimizer, compiled.optimizer.slot_arrays(variables))
+        )
+    state = WeightState(weights, tensors_of(model, weights), held)
+    required(who, "a format", form.write)(who, path, state)
 
 
 def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
@@ -270,10 +278,33 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
     with damaged_where_wrong(who, path):
         if isinstance(held, ModelState) and held.find is None:
             held = [variable.numpy() for variable in model_from(held, compile=False).stack.weights]
-        find = held.find if isinstance(held, ModelState) else held if callable(held) else None
-        arrays = held if isinstance(held, list) else found_values(model, required(who, "values", find))
-    if not skip_mismatch:
-        return assign_all(f"{who}: {path}", variables, arrays)
+        arrays = held if isinstance(held, list) else found_values(model, required(who, "values", held.find))
+    if skip_mismatch:
+        _assign_fitting(who, path, variables, arrays)
+    else:
+        assign_all(f"{who}: {path}", variables, arrays)
+    if not isinstance(held, list) and held.optimizer:
+        _restore_optimizer(who, model, held.optimizer)
+
+
+def _restore_optimizer(who: str, model: Trainer, arrays: list[tuple[str, Array]]) -> None:
+    """Give the optimizer of a model that has been trained the state that a file holds, as Keras does."""
+    compiled = model.executor.compiled
+    if compiled is None:
+        return
+    own = compiled.optimizer.variables
+    if compiled.optimizer.built and [array.shape for _, array in arrays] == [one.shape for one in own]:
+        compiled.optimizer.set_weights([array for _, array in arrays])
+    else:
+        warn(
+            f"{who}: the optimizer keeps its state: the file holds {len(arrays)} tensors of one, and "
+            f"{type(compiled.optimizer).__name__} has {len(own)}. It has those of the trained variables after a step, "
+            "or after optimizer.build(model.trainable_variables)."
+        )
+
+
+def _assign_fitting(who: str, path: Path, variables: list[Variable], arrays: list[Array]) -> None:
+    """Assign the arrays that have the shape of their variable, and warn of the others."""
     pairs = list(zip(variables, arrays, strict=False))
     fitting = [(variable, array) for variable, array in pairs if array.shape == variable.shape]
     assign_together([variable for variable, _ in fitting], [array for _, array in fitting])
@@ -283,7 +314,6 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
             f"{who}: {left_out} of {len(variables)} parameters were left as they are: {path} holds "
             f"{len(arrays)}, and others have another shape there."
         )
-    return None
 
 
 def save_backup(model: Trainer, path: Path, epoch: int) -> None:

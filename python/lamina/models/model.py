@@ -423,6 +423,7 @@ class Model(Trainer):
         ----------
         filepath : str or Path
             Ends in ``.safetensors``; or as in Keras in ``.weights.h5``, or ``.h5`` or ``.hdf5`` for older versions.
+            A ``.weights.h5`` also holds the optimizer's state, as with Keras.
         overwrite : bool
             False raises if the file exists.
         max_shard_size : None
@@ -438,7 +439,8 @@ class Model(Trainer):
         Parameters
         ----------
         filepath : str or Path
-            A file that `save_weights` or `save` wrote, lamina's or Keras's.
+            A file that `save_weights` or `save` wrote, lamina's or Keras's. From ``.weights.h5`` and ``.keras`` the
+            optimizer of a model that has been trained takes its state, too.
         skip_mismatch : bool
             Skip parameters whose shape differs in the file, instead of raising.
 
