@@ -198,7 +198,7 @@ def test_tests_lie_where_their_room_is():
     here = Path(__file__).parent
     rooms = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     folders = {path.name for path in here.iterdir() if path.is_dir() and not path.name.startswith("__")}
-    assert folders - rooms == {"additions", "cpp", "fuzz", "peers"}
+    assert folders - rooms == {"additions", "cpp", "fuzz", "peers", "programs"}
     public = {room for room in rooms if not room.startswith("_")}
     assert public <= folders
     for folder in folders - {"additions", "cpp", "fuzz", "peers"}:

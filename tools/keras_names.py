@@ -92,8 +92,8 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
 * Files of every format are read and written without Keras: `.safetensors` holds everything a model is; `.keras`,
   `.h5`, `.hdf5` and `.weights.h5` are Keras's (h5py, extra `keras`). Keras ignores what it has no place for (the
   counters on which shuffles and noise depend); layers, losses and settings that it lacks are refused when such a
-  file is written. `save_weights` writes no state of the optimizer. On JAX, Keras 3.15 forgets the optimizer's
-  state in `.h5` files, its own too.
+  file is written. Of the files of `save_weights`, `.weights.h5` holds the optimizer's state. On JAX, Keras 3.15
+  forgets the optimizer's state in `.h5` files, its own too.
 * Ignored rows (`ignore_class`) may contain NaN. Activations pass NaN on, also those that clip.
 * Calls of models, layers, losses and metrics return NumPy arrays that also have `numpy()`. Losses and metrics are
   accumulated in float64. The values in a `History` are Python floats.

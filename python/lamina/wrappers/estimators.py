@@ -26,7 +26,7 @@ class _Estimator(BaseEstimator):
     ----------
     model : Model or callable
         A compiled model, of which each `fit` trains a copy with new weights; or a function
-        ``model(X, y, **model_kwargs)`` that returns a compiled model.
+        ``model(X, y, **model_kwargs)`` that returns a compiled model; it gets y in columns, classes as one-hot rows.
     warm_start : bool
         Whether `fit` goes on with the model of the last one.
     model_kwargs : dict, optional
@@ -72,8 +72,9 @@ class _Estimator(BaseEstimator):
         """
         X, y = validate_data(self, X, y, multi_output=True, allow_nd=True)
         self._read_targets(y)
-        model: Model = self.model_ if self.warm_start and hasattr(self, "model_") else self._new_model(X, y)
-        targets = self._targets(model, y)
+        keeps = self.warm_start and hasattr(self, "model_")
+        model: Model = self.model_ if keeps else self._new_model(X, self._targets(y))
+        targets = self._targets_of(model, y)
         self.history_ = model.fit(X, targets, **{"verbose": 0, **(self.fit_kwargs or {}), **kwargs})
         self.model_ = model
         return self
@@ -96,9 +97,13 @@ class _Estimator(BaseEstimator):
         """Remember the form of the targets."""
         self._one_axis = y.ndim == 1
 
-    def _targets(self, model: Model, y: Array) -> Array:
-        """Return the targets as the model reads them."""
+    def _targets(self, y: Array) -> Array:
+        """Return the targets in columns."""
         return y.reshape(-1, 1) if y.ndim == 1 else y
+
+    def _targets_of(self, model: Model, y: Array) -> Array:
+        """Return the targets as the model reads them."""
+        return self._targets(y)
 
     def _outputs(self, X: Any) -> Array:
         """Return the model's predictions."""
@@ -123,7 +128,7 @@ class SKLearnClassifier(ClassifierMixin, _Estimator):
     ----------
     model : Model or callable
         A compiled model, of which each `fit` trains a copy with new weights; or a function
-        ``model(X, y, **model_kwargs)`` that returns a compiled model.
+        ``model(X, y, **model_kwargs)`` that returns a compiled model; it gets y in columns, classes as one-hot rows.
     warm_start : bool
         Whether `fit` goes on with the model of the last one.
     model_kwargs : dict, optional
@@ -148,12 +153,15 @@ class SKLearnClassifier(ClassifierMixin, _Estimator):
         if len(self.classes_) < 2:
             raise ValueError("Classifier can't train when only one class is present.")
 
-    def _targets(self, model: Model, y: Array) -> Array:
+    def _targets(self, y: Array) -> Array:
         numbers = np.searchsorted(self.classes_, y.reshape(-1))
-        if len(self.classes_) == 2 and model.built and model.output_shape[-1] == 1:
-            return numbers.reshape(-1, 1)
         one_hot: Array = (numbers[:, np.newaxis] == np.arange(len(self.classes_))).astype(np.float32)
         return one_hot
+
+    def _targets_of(self, model: Model, y: Array) -> Array:
+        one_hot = self._targets(y)
+        single = len(self.classes_) == 2 and model.built and model.output_shape[-1] == 1
+        return one_hot[:, 1:] if single else one_hot
 
     def decision_function(self, X: Any) -> Array:
         """Return the model's predictions, shape (n, units)."""
@@ -184,7 +192,7 @@ class SKLearnRegressor(RegressorMixin, _Estimator):
     ----------
     model : Model or callable
         A compiled model, of which each `fit` trains a copy with new weights; or a function
-        ``model(X, y, **model_kwargs)`` that returns a compiled model.
+        ``model(X, y, **model_kwargs)`` that returns a compiled model; it gets y in columns, classes as one-hot rows.
     warm_start : bool
         Whether `fit` goes on with the model of the last one.
     model_kwargs : dict, optional
@@ -217,7 +225,7 @@ class SKLearnTransformer(TransformerMixin, _Estimator):
     ----------
     model : Model or callable
         A compiled model, of which each `fit` trains a copy with new weights; or a function
-        ``model(X, y, **model_kwargs)`` that returns a compiled model.
+        ``model(X, y, **model_kwargs)`` that returns a compiled model; it gets y in columns, classes as one-hot rows.
     warm_start : bool
         Whether `fit` goes on with the model of the last one.
     model_kwargs : dict, optional
