@@ -1,7 +1,7 @@
 """Runs the programs of this folder, as they are on Keras, or on lamina with their imports changed and nothing else.
 
-A program leaves ``results``, numbers and texts that both libraries must agree on, and ``roughly``, what they agree on up
-to the order of shuffled rows and to noise. Both get the same first weights, and small archives of the data sets.
+A program leaves ``results``, numbers and texts that both libraries must agree on, and ``roughly``, what they agree on
+up to the order of shuffled rows and to noise. Both get the same first weights, and small archives of the data sets.
 """
 
 from __future__ import annotations

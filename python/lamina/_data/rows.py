@@ -20,6 +20,7 @@ __all__ = [
     "input_rows",
     "only_input",
     "only_target",
+    "row_shape_of",
     "same_length",
     "split_point",
     "weights",
@@ -69,6 +70,12 @@ def input_rows(who: str, x: Any, row_shape: tuple[int, ...] | None, vocabulary: 
     if is_sparse(x):
         return sparse_array(who, "x", x, row_shape)
     return native_array(batch_array(who, "x", x, row_shape))
+
+
+def row_shape_of(x: Any) -> tuple[int, ...]:
+    """Return the shape of a row of input that is given as `input_rows` takes it."""
+    x = only_input(x, None)
+    return tuple(getattr(x, "shape", None) or np.shape(x))[1:]
 
 
 def only_input(x: Any, row_shape: tuple[int, ...] | None) -> Any:

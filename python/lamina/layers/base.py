@@ -32,11 +32,12 @@ from lamina._engine.network import Constants
 from lamina._engine.ops import ActivityOp, HostOp, Op, Shape, row_of
 from lamina._engine.variable import Variable, assign_all, check_aggregation, one_moment
 from lamina.layers.alone import Alone
+from lamina.layers.composition import chosen, follow, held, takes_training
 from lamina.layers.parameters import ParameterSet
 from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_row_shape
 from lamina.layers.stored import Stored
-from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
+from lamina.layers.symbols import Called, KerasTensor, Operation, holds_symbols, one_symbol, output_of
 from lamina.layers.written import Probe, call_pass, gradients_of_call, modes_of_call, shape_of_call
 
 __all__ = ["Layer", "Pass"]
@@ -60,7 +61,7 @@ def _compiled_regularizer(who: str, name: str, value: Any) -> regularizers.Regul
     return found
 
 
-class Layer:
+class Layer(Operation):
     """Base class of layers.
 
     Parameters
@@ -197,15 +198,18 @@ class Layer:
             raise KindError(
                 f"{kind}: {name} would not be called; a layer written in Python defines forward and backward."
             )
-        if name not in ("activation",) and not name.startswith("_"):
-            held = value if isinstance(value, (list, tuple)) else [value]
-            if any(isinstance(one, Layer) for one in held):
+        if name not in ("activation",) and not name.startswith("_") and not self.by_call:
+            items = value if isinstance(value, (list, tuple)) else [value]
+            if any(isinstance(one, Layer) for one in items):
                 raise KindError(
-                    f"{kind}: {name} must not be a layer: the parameters of a layer inside a layer would be neither "
-                    "trained nor saved. Put it into the model, or into a Sequential that is a layer of the model."
+                    f"{kind}: {name} must not be a layer: only a layer that defines call may hold others. Put it into "
+                    "the model, or into a Sequential that is a layer of the model."
                 )
         known = self.__dict__.get(name, self)
         super().__setattr__(name, value)
+        if name == "trainable":
+            for part in self._parts():
+                part.trainable = value
         # A public attribute that had another value before: an argument, which `ops` reads.
         if known is not self and known is not value and not name.startswith("_") and name not in _NOT_COMPILED:
             self.note_change()
@@ -523,7 +527,11 @@ class Layer:
     @property
     def weights(self) -> list[Variable]:
         """All variables, in Keras's order; empty before the layer is built."""
-        return list(self._parameters.variables)
+        return [*self._parameters.variables, *(v for part in self._parts() for v in part.weights)]
+
+    def _parts(self) -> list[Any]:
+        """Return the layers that it holds, if its `call` calls them."""
+        return held(self) if self.by_call else []
 
     @property
     def variables(self) -> list[Variable]:
@@ -533,7 +541,8 @@ class Layer:
     @property
     def trainable_weights(self) -> list[Variable]:
         """Variables that training changes."""
-        return [v for v in self._parameters.variables if v.trainable] if self.trainable else []
+        own = [v for v in self._parameters.variables if v.trainable] if self.trainable else []
+        return [*own, *(v for part in self._parts() for v in part.trainable_weights)]
 
     @property
     def trainable_variables(self) -> list[Variable]:
@@ -543,7 +552,8 @@ class Layer:
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """Variables that training leaves alone."""
-        return [v for v in self._parameters.variables if not (self.trainable and v.trainable)]
+        own = [v for v in self._parameters.variables if not (self.trainable and v.trainable)]
+        return [*own, *(v for part in self._parts() for v in part.non_trainable_weights)]
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
@@ -608,7 +618,7 @@ class Layer:
     def count_params(self) -> int:
         """Return the number of parameters; for built layers."""
         self._require_variables()
-        return sum(variable.size for variable in self._parameters.variables)
+        return sum(variable.size for variable in self.weights)
 
     def get_weights(self) -> list[Array]:
         """Return copies of the parameters, in Keras's order."""
@@ -654,10 +664,14 @@ class Layer:
         if isinstance(x, Layer):
             raise TypeError(f"{who}: a layer is called with an array or an Input; got a {type(x).__name__}.")
         self.check_computable()
-        training = None if training is None else flag(who, "training", training)
         if mask is not None:
             raise ValueError(f"{who}: mask must be None: layers here do not read masks.")
-        if isinstance(x, KerasTensor) or holds_symbols(x):
+        symbolic = isinstance(x, KerasTensor) or holds_symbols(x)
+        if self.holds_layers:
+            return self._call_of_others(one_symbol(who, x) if symbolic else x, training)
+        training = chosen(training)
+        training = None if training is None else flag(who, "training", training)
+        if symbolic:
             return self._called_with(one_symbol(who, x), training)
         array = real_array(who, "x", x)
         shape = array.shape
@@ -680,6 +694,17 @@ class Layer:
         if shape != batch.shape and compiled.output_shape == batch.shape[1:]:
             return output.reshape(shape).view(Tensor)
         return output.reshape(len(batch), *compiled.output_shape).view(Tensor)
+
+    @property
+    def holds_layers(self) -> bool:
+        """Whether the layer is written as calls of layers that it holds. In a model these take its place."""
+        return bool(self._parts())
+
+    def _call_of_others(self, x: Any, training: Any) -> Any:
+        if isinstance(x, KerasTensor):
+            return follow(self._who(), self.call, x, training)
+        named = {"training": bool(training)} if takes_training(self.call) else {}
+        return self.call(x, **named)
 
     def _called_with(self, x: KerasTensor, training: bool | None) -> KerasTensor:
         """Return the output of a call with a symbolic tensor; builds the layer if need be."""

@@ -29,6 +29,7 @@ class _Noise(Layer):
     any_rank = True
     supports_masking = True
     differs_in_training = True
+    identity_in_predictions = True
 
     kind: str
     argument: str

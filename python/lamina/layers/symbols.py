@@ -18,12 +18,16 @@ from lamina.layers.shapes import batch_shape
 __all__ = ["Call", "Called", "KerasTensor", "Operation", "holds_symbols", "one_symbol", "output_of"]
 
 
-class Operation(Protocol):
-    """What can be called with symbolic tensors: a layer or a model."""
+class Operation:
+    """What can be called with symbolic tensors: the base class of layers and models."""
+
+    # Whether it changes nothing in predictions, as noise.
+    identity_in_predictions = False
 
     @property
     def name(self) -> str:
         """Unique in a model."""
+        raise NotImplementedError(f"{type(self).__name__} has no name.")
 
 
 def _without_values(operation: str) -> Callable[..., NoReturn]:
@@ -112,7 +116,7 @@ class Call(NamedTuple):
 
 
 def output_of(
-    operation: Operation, inputs: tuple[KerasTensor, ...], shape: Any, dtype: str, name: str | None = None
+    operation: Any, inputs: tuple[KerasTensor, ...], shape: Any, dtype: str, name: str | None = None
 ) -> KerasTensor:
     """Return a new symbolic tensor: what a call returns."""
     made = KerasTensor(shape, dtype, name=name)

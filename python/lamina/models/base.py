@@ -6,13 +6,14 @@ from typing import Any
 
 from lamina import random
 from lamina.callbacks import History
+from lamina.layers.symbols import Operation
 from lamina.models.executor import Executor
 from lamina.models.stack import Stack
 
 __all__ = ["BaseModel"]
 
 
-class BaseModel:
+class BaseModel(Operation):
     """A stack of layers, the executor that runs it, and what callbacks set.
 
     Parameters

@@ -64,6 +64,11 @@ def clone_model(
     """
     if not isinstance(model, Model):
         raise KindError(f"clone_model: model must be a model; got {type(model).__name__}.")
+    if model.by_call:
+        raise ValueError(
+            f"clone_model: model must be made of layers alone; {type(model).__name__} defines call. Make another "
+            "one, and give it the weights by set_weights."
+        )
     only_none("clone_model", input_tensors=input_tensors, call_function=call_function)
     if clone_function is not None:
         function("clone_model", "clone_function", clone_function)

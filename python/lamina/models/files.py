@@ -20,7 +20,7 @@ from lamina._common.registry import is_public
 from lamina._common.warn import warn
 from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
 from lamina._files.formats import format_of, weight_format_of
-from lamina._files.native import read_backup, write_backup
+from lamina._files.native import SUFFIX, read_backup, write_backup
 from lamina._files.state import BackupState, Finder, ModelState, WeightState, damaged_where_wrong
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
@@ -195,6 +195,10 @@ def _take_the_rest(model: Trainer, stored: Stored) -> None:
 
 def check_classes(who: str, model: Trainer) -> None:
     """Raise if the model uses classes or functions that are not registered: loading would not find them."""
+    if model.stack.composed:
+        raise ValueError(
+            f"{who}: the model defines call, which is code, and files hold none; save_weights keeps its parameters."
+        )
     stack, compiled = model.stack, model.executor.compiled
     layers = _with_inner(stack.layers)
     held: list[Any] = [*layers, model, *stack.all_models()]
@@ -260,6 +264,7 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
     who = model.stack.who("save_weights")
     path, form = weight_format_of(who, filepath, overwrite, writes=True)
+    _check_order(who, model, path)
     compiled = model.executor.compiled
     with one_moment(variables := model.stack.weights):
         weights = {variable.path: variable.numpy() for variable in variables}
@@ -270,10 +275,19 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     required(who, "a format", form.write)(who, path, state)
 
 
+def _check_order(who: str, model: Trainer, path: Path) -> None:
+    """Raise if a file names weights by the attributes of a model that defines `call`, as Keras's files do."""
+    if model.stack.composed and not path.name.endswith(SUFFIX):
+        raise ValueError(
+            f"{who}: the model defines call, and its weights are kept in {SUFFIX} files; got {path.name!r}."
+        )
+
+
 def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
     """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
     who, variables = model.stack.who("load_weights"), model.stack.weights
     path, form = weight_format_of(who, filepath)
+    _check_order(who, model, path)
     held = form.read(who, path)
     with damaged_where_wrong(who, path):
         if isinstance(held, ModelState) and held.find is None:

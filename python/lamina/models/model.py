@@ -6,7 +6,8 @@ import json
 import pickle
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy.typing as npt
 
@@ -14,9 +15,11 @@ from lamina._common.checks import KindError, flag, function, integer, mapping, o
 from lamina._common.custom import custom_object_scope
 from lamina._common.names import snake_case, unique_name, unknown_argument
 from lamina._common.objects import serialize
+from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable, assign_all, one_moment
 from lamina.callbacks.model import TrainedModel
-from lamina.layers import Layer
+from lamina.layers import InputLayer, Layer
+from lamina.layers.composition import follow, held
 from lamina.layers.stored import loading
 from lamina.layers.symbols import KerasTensor, holds_symbols, one_symbol, output_of
 from lamina.models import files, graph
@@ -48,7 +51,8 @@ def _would_not_be_called(kind: type, method: str) -> KindError:
 class Model(Trainer):
     """A model of layers between two symbolic tensors; the base class of all models.
 
-    The layers must form a chain, each taking the output of the one before.
+    The layers must form a chain, each taking the output of the one before. A subclass may define a `call` instead that
+    calls layers which are its attributes, one after the other; it is followed once, when the shape of rows is known.
 
     Parameters
     ----------
@@ -88,21 +92,24 @@ class Model(Trainer):
     ) -> None:
         if unknown:
             raise unknown_argument(type(self).__name__, sorted(unknown)[0])
-        self._begin(name)
+        self._begin(name, takes_call=inputs is None and outputs is None)
         who = self.stack.who()
-        if inputs is None or outputs is None:
+        if self.by_call:
+            self.stack.compose_by(self._compose_by_call, partial(held, self))
+        elif inputs is None or outputs is None:
             raise ValueError(
                 f"{who}: inputs and outputs must be given, an Input and what a chain of layers returns for it. Or "
-                "write Sequential([layer, layer])."
+                "define call, or write Sequential([layer, layer])."
             )
-        self._compose(graph.chain(who, inputs, outputs))
+        else:
+            self._compose(graph.chain(who, inputs, outputs))
         if not flag(who, "trainable", trainable):
             self.trainable = False
 
-    def _begin(self, name: str | None) -> None:
-        """Check the class, and make an empty model."""
+    def _begin(self, name: str | None, takes_call: bool = False) -> None:
+        """Check the class, and make an empty model; `takes_call`: whether the class may define its call."""
         for method in _NOT_CALLED:
-            if hasattr(type(self), method):
+            if hasattr(type(self), method) and not (takes_call and method == "call"):
                 raise _would_not_be_called(type(self), method)
         for attribute in ("trainable_variables", "trainable_weights"):
             if getattr(type(self), attribute) is not getattr(Model, attribute):
@@ -113,6 +120,17 @@ class Model(Trainer):
         kind = type(self).__name__
         name = text(kind, "name", name) if name is not None else unique_name(snake_case(kind))
         super().__init__(kind, name)
+
+    @property
+    def by_call(self) -> bool:
+        """Whether the model is written as a `call` of the layers that it holds."""
+        return hasattr(type(self), "call")
+
+    def _compose_by_call(self, row_shape: Shape) -> None:
+        """Take the layers that `call` calls."""
+        who, written = self.stack.who("call"), cast(Any, self)
+        symbol = InputLayer(row_shape).symbol()
+        self._compose(graph.chain(who, symbol, follow(who, written.call, symbol)))
 
     def _compose(self, chain: graph.Chain) -> None:
         """Take the layers of a chain."""
@@ -141,6 +159,8 @@ class Model(Trainer):
     @property
     def layers(self) -> list[Part]:
         """The layers and nested models, the layer of the `Input` first."""
+        if self.stack.composed:
+            return self.stack.listed
         return [] if self.stack.input is None else [self.stack.input, *self.stack.parts]
 
     @property
@@ -354,6 +374,11 @@ class Model(Trainer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration that makes the same model, without parameters' values, in Keras's form."""
+        if self.by_call:
+            raise NotImplementedError(
+                f"{self.stack.who('get_config')}: a model that defines call is code, which a configuration does not "
+                "hold. save_weights keeps its parameters."
+            )
         return {"name": self.name, "trainable": self.trainable, **graph.chain_config(self.stack)}
 
     @classmethod

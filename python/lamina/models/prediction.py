@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lamina._common.checks import integer
 from lamina._common.warn import warn
 from lamina._data.compact import Rows, kind_of_rows
-from lamina._data.rows import input_rows
+from lamina._data.rows import input_rows, row_shape_of
 from lamina._data.streams import Stream, is_stream
 from lamina._engine.ops import HostOp
 from lamina._engine.variable import one_moment
@@ -111,7 +111,9 @@ def predict_as_in_training(model: BaseModel, x: Any) -> Array:
 
 def _rows_for(model: BaseModel, who: str, x: Any) -> Rows:
     """Return a batch as rows; build the model for them if it is not built."""
-    rows = input_rows(who, x, model.stack.row_shape, model.stack.vocabulary)
-    if not model.stack.built:
-        model.build((None, *rows.shape[1:]))  # raises where another thread has built it for other rows
-    return rows
+    stack = model.stack
+    with stack.composing(row_shape_of(x)) if stack.composed else nullcontext():
+        rows = input_rows(who, x, stack.row_shape, stack.vocabulary)
+        if not stack.built:
+            model.build((None, *rows.shape[1:]))  # raises where another thread has built it for other rows
+        return rows

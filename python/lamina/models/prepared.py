@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,7 +65,11 @@ class Prepared(NamedTuple):
 
 def prepare(method: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sample_weight: Any) -> Prepared:
     """Check the data of a call against a model, built or not."""
-    who = stack.who(method)
+    with stack.composing(data_module.row_shape_of(x)) if stack.composed else nullcontext():
+        return _prepared(stack.who(method), stack, compiled, x, y, sample_weight)
+
+
+def _prepared(who: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sample_weight: Any) -> Prepared:
     rows = data_module.input_rows(who, x, stack.row_shape, stack.vocabulary)
     if len(rows) == 0:
         raise ValueError(f"{who}: x must have at least one row; got shape {rows.shape}.")

@@ -11,7 +11,7 @@ from lamina._common.custom import custom_object_scope
 from lamina._common.names import required
 from lamina._common.objects import serialize
 from lamina.layers import REGISTRY as LAYERS
-from lamina.layers import Layer
+from lamina.layers import Input, Layer
 from lamina.layers.stored import loading
 from lamina.layers.symbols import KerasTensor
 from lamina.models import graph
@@ -84,12 +84,25 @@ class Sequential(Model):
             layer = graph.input_layer(who, layer)
         if not isinstance(layer, (Layer, Model)):
             raise KindError(f"{who}: layer must be a lamina.layers.Layer; got {type(layer).__name__}.")
+        if isinstance(layer, Layer) and layer.holds_layers:
+            layer = self._model_of(who, layer)
         executor, in_use = self.executor, self.executor.in_use(who)
         with executor.fitting.if_free(in_use), executor.running.if_free(in_use), executor.once:
             self.stack.add(who, layer)
             executor.forget_metrics()
         if rebuild:
             self._call_own_build()
+
+    def _model_of(self, who: str, layer: Layer) -> Model:
+        """Return a model of the layers that a layer's `call` calls."""
+        shape = self.stack.output_row_shape or self.stack.row_shape
+        if shape is None:
+            raise ValueError(
+                f"{who}: {layer.name!r} calls layers that it holds, which needs the shape of its rows; begin the model "
+                "with an Input."
+            )
+        inputs = Input(shape)
+        return Model(inputs, layer(inputs), name=layer.name)
 
     def _call_own_build(self) -> None:
         """Call `build` of a subclass if the layers are built, which `add` does if the input shape is known."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from lamina import config
@@ -10,10 +12,11 @@ from lamina._common.locks import Once
 from lamina._engine.ops import Shape, row_of
 from lamina._engine.variable import Variable
 from lamina.layers import BatchNormalization, InputLayer, Layer, Softmax
+from lamina.layers.composition import held
 from lamina.layers.shapes import batch_shape, check_row_shape
 from lamina.layers.symbols import KerasTensor, output_of
 
-__all__ = ["NestedModel", "Part", "Stack"]
+__all__ = ["NestedModel", "Part", "Stack", "leaves"]
 
 
 class NestedModel(Protocol):
@@ -80,6 +83,9 @@ class Stack:
         self.built = False
         self.once = Once()
         self._trainable = True
+        self._composer: Callable[[Shape], None] | None = None
+        # The parts in the order in which a composer's owner holds them; None: as they run.
+        self._held: Callable[[], list[Any]] | None = None
         # For `undo_build`: layers that the last `build` built and whether they kept parameters; stacks with inputs.
         self._before_build: tuple[list[tuple[Layer, bool]], list[tuple[Stack, InputLayer | None]]] = ([], [])
 
@@ -115,6 +121,10 @@ class Stack:
             return
         if isinstance(part, Layer):
             part.check_computable()
+        elif part.stack.composed:
+            shape = self.output_row_shape if self.parts else self.row_shape
+            if shape is not None:
+                part.build((None, *shape))
         added = _layers_of(part)
         if not added:
             raise ValueError(f"{who}: the model {part.name!r} has no layers yet; add it when it has.")
@@ -141,6 +151,70 @@ class Stack:
         if not self._trainable:
             part.trainable = False
         self.built = before is not None
+
+    def compose_by(self, composer: Callable[[Shape], None], held: Callable[[], list[Any]]) -> None:
+        """Leave it to a function to add the parts, once the shape of rows is known.
+
+        Parameters
+        ----------
+        composer : callable
+            Called with the shape of a row.
+        held : callable
+            Returns the layers and models in the order in which they are listed.
+        """
+        self._composer, self._held = composer, held
+
+    @property
+    def composed(self) -> bool:
+        """Whether the parts are added by a function once the shape of rows is known."""
+        return self._composer is not None
+
+    @contextmanager
+    def composing(self, row_shape: Any) -> Iterator[None]:
+        """Add the parts, if a function does that and they are not there; remove them if the block raises."""
+        made = self._compose(row_shape)
+        try:
+            yield
+        except BaseException:
+            self._decompose(made)
+            raise
+
+    def _compose(self, row_shape: Any) -> list[Layer] | None:
+        """Return None if there is nothing to do, else the layers that were not built before."""
+        if self._composer is None or self.parts:
+            return None
+        with self.once:
+            if self.parts:
+                return None
+            before = [layer for part in self.listed for layer in leaves(part) if not layer.placed]
+            try:
+                self._composer(check_row_shape(self.who(), row_shape))
+            except BaseException:
+                self._decompose(before)
+                raise
+            return before
+
+    def _decompose(self, layers: list[Layer] | None) -> None:
+        """Undo `_compose`."""
+        if layers is None:
+            return
+        with self.once:
+            self.parts, self.input, self.built, self._nested = [], None, False, False
+            for layer in layers:
+                layer.unplace(False)
+
+    @property
+    def listed(self) -> list[Part]:
+        """The parts, in the order in which an owner that composes them holds them."""
+        return self.parts if self._held is None else self._held()
+
+    def _listed_layers(self) -> list[Layer]:
+        """Return all layers, in the order of `listed`."""
+        if self._held is None:
+            return self.layers
+        running = self.layers
+        found = [layer for part in self.listed for layer in leaves(part) if any(layer is one for one in running)]
+        return [*found, *(layer for layer in running if not any(layer is one for one in found))]
 
     def pop(self, who: str) -> Part:
         """Remove the last part and return it."""
@@ -187,7 +261,7 @@ class Stack:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = value
-        for part in self.parts:
+        for part in self.listed:
             part.trainable = value
 
     def remember_trainable(self, value: bool) -> None:
@@ -269,17 +343,17 @@ class Stack:
     @property
     def weights(self) -> list[Variable]:
         """All variables, layer by layer."""
-        return [variable for layer in self.layers for variable in layer.weights]
+        return [variable for layer in self._listed_layers() for variable in layer.weights]
 
     @property
     def trainable_weights(self) -> list[Variable]:
         """The variables that training changes."""
-        return [variable for layer in self.layers for variable in layer.trainable_weights]
+        return [variable for layer in self._listed_layers() for variable in layer.trainable_weights]
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """The variables that training leaves alone."""
-        return [variable for layer in self.layers for variable in layer.non_trainable_weights]
+        return [variable for layer in self._listed_layers() for variable in layer.non_trainable_weights]
 
     # Building.
 
@@ -293,6 +367,9 @@ class Stack:
         if self.built:
             if input_shape is not None and check_row_shape(who, batch_shape(who, input_shape)[1:]) != self.row_shape:
                 raise ValueError(f"{who}: the model was built for rows of shape {self.row_shape}; got {input_shape}.")
+            return
+        if self._composer is not None and input_shape is not None:
+            self._compose(check_row_shape(who, batch_shape(who, input_shape)[1:]))
             return
         if not self.parts:
             raise ValueError(f"{who}: the model must have at least one layer.")
@@ -328,6 +405,13 @@ class Stack:
     def built_last(self) -> list[tuple[Layer, bool]]:
         """The layers that the last `build` built, and whether each kept parameters that it had before."""
         return self._before_build[0]
+
+
+def leaves(part: Any) -> list[Layer]:
+    """Return the layers of which a layer or model consists, where it is written as calls of others."""
+    if isinstance(part, Layer):
+        return [layer for inner in held(part) for layer in leaves(inner)] if part.holds_layers else [part]
+    return [layer for inner in part.stack.listed for layer in leaves(inner)]
 
 
 def _layers_of(part: Part) -> list[Layer]:

@@ -98,8 +98,15 @@ class Trainer(BaseModel):
 
     @property
     def loss(self) -> Loss:
-        """The loss; for compiled models."""
-        return self.executor.require_compiled("loss").loss
+        """The loss; for compiled models. May be assigned before `compile`, which replaces it."""
+        before: Any = vars(self).get("_loss_before_compile")
+        return before if before is not None and not self.compiled else self.executor.require_compiled("loss").loss
+
+    @loss.setter
+    def loss(self, value: Any) -> None:
+        if self.compiled:
+            raise AttributeError(f"{self.stack.who()}: loss must be set by compile; the model is compiled.")
+        self._loss_before_compile = value
 
     @property
     def metrics(self) -> list[Metric]:
