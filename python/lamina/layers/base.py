@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, cast
@@ -10,34 +9,25 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from lamina import _core, config, constraints, initializers, regularizers
+from lamina import config, regularizers
 from lamina._common.checks import (
     KindError,
-    NotBuiltError,
     arguments,
     flag,
     short,
-    sizes,
-    store_arrays,
-    stored_arrays,
-    text,
 )
-from lamina._common.locks import Once
-from lamina._common.names import redefines, snake_case, unique, unique_name, unknown_argument
+from lamina._common.names import redefines, unknown_argument
 from lamina._common.warn import warn
-from lamina._data.arrays import batch_array, converted, float_array, index_array, real_array
+from lamina._data.arrays import batch_array, float_array, index_array, real_array
 from lamina._data.tensors import Tensor
 from lamina._engine.host import Functions, Pass
 from lamina._engine.network import Constants
 from lamina._engine.ops import ActivityOp, HostOp, Op, Shape, row_of
-from lamina._engine.variable import Variable, assign_all, check_aggregation, one_moment
-from lamina.layers.alone import Alone
+from lamina.layers.building import BuiltLayer
 from lamina.layers.composition import chosen, follow, held, takes_training
-from lamina.layers.parameters import ParameterSet
 from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_row_shape
-from lamina.layers.stored import Stored
-from lamina.layers.symbols import Called, KerasTensor, Operation, holds_symbols, one_symbol, output_of
+from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
 from lamina.layers.written import Probe, call_pass, gradients_of_call, modes_of_call, shape_of_call
 
 __all__ = ["Layer", "Pass"]
@@ -61,7 +51,7 @@ def _compiled_regularizer(who: str, name: str, value: Any) -> regularizers.Regul
     return found
 
 
-class Layer(Operation):
+class Layer(BuiltLayer):
     """Base class of layers.
 
     Parameters
@@ -89,7 +79,6 @@ class Layer(Operation):
     """
 
     argument_layers: Mapping[str, Layer] = MappingProxyType({})
-    trainable = Setting(flag)
     autocast = Setting(flag)
     activity_regularizer = Setting(_compiled_regularizer)
 
@@ -108,12 +97,9 @@ class Layer(Operation):
         kind = type(self).__name__
         if unknown:
             raise unknown_argument(kind, sorted(unknown)[0])
-        if name is not None:
-            name = text(kind, "name", name)
-        self._name = name if name is not None else unique_name(snake_case(kind))
-        self.trainable, self.autocast = trainable, autocast
+        super().__init__(trainable, dtype, name)
+        self.autocast = autocast
         self.activity_regularizer = activity_regularizer
-        self._dtype = config.check_float_type(kind, dtype) if dtype is not None else config.floatx()
         if input_dim is not None and input_shape is not None:
             raise ValueError(f"{kind}: give input_dim or input_shape, not both.")
         self.wanted_input_shape: Shape | None = None
@@ -121,16 +107,8 @@ class Layer(Operation):
             self.wanted_input_shape = check_row_shape(kind, (input_dim,))
         elif input_shape is not None:
             self.wanted_input_shape = check_row_shape(kind, input_shape)
-        self.once = Once()  # lock for everything that is made on first use
-        self._built = False
-        self._building = False
-        self.stored: Stored | None = None  # where the parameters come from while the layer is loaded
-        self.input_row_shape: Shape | None = None
-        self._parameters = ParameterSet()
-        self._alone = Alone()
         self.called = Called()
         self.changes = 0  # how often a value that is baked into compiled networks has changed
-        self._activity_loss: float | None = None
 
     def check_computable(self) -> None:
         """Raise if a subclass defines methods that fit and predict do not call, as Keras's `call` without `forward`."""
@@ -214,24 +192,6 @@ class Layer(Operation):
         if known is not self and known is not value and not name.startswith("_") and name not in _NOT_COMPILED:
             self.note_change()
 
-    def _who(self) -> str:
-        """Return how messages about the layer begin: its class and name."""
-        return f"{type(self).__name__} {self.name!r}"
-
-    @property
-    def built(self) -> bool:
-        """Whether the parameters exist, or the layer has none to make."""
-        return self._built or type(self).build is Layer.build
-
-    @built.setter
-    def built(self, value: bool) -> None:
-        self._built = bool(value)
-
-    @property
-    def placed(self) -> bool:
-        """Whether the shape of input rows is known and the layer is not just being built."""
-        return self.input_row_shape is not None and not self._building
-
     def note_change(self) -> None:
         """Invalidate compiled networks: a value baked into them has changed."""
         with self.once:
@@ -239,10 +199,6 @@ class Layer(Operation):
         Constants.changes = object()
 
     # What a subclass defines.
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the parameters for inputs of ``input_shape``, batch first (its size None)."""
-        self.mark_built(input_shape)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the output shape, batch first, for an input shape: the same, or that of what `call` returns."""
@@ -338,256 +294,12 @@ class Layer(Operation):
         """Return a layer made from what `get_config` returned."""
         return cls(**arguments(cls, config))
 
-    @property
-    def dtype(self) -> str:
-        """The dtype in which the layer computes; may be assigned before the layer is built."""
-        return self._dtype
-
-    @dtype.setter
-    def dtype(self, value: Any) -> None:
-        who = self._who()
-        if self.placed or self._parameters.variables:
-            raise ValueError(f"{who}: dtype must be set before the layer is built; it is {self._dtype}.")
-        self._dtype = config.check_float_type(who, value)
-
-    @property
-    def name(self) -> str:
-        """Unique in a model; cannot be assigned, because parameters are stored under it."""
-        return self._name
-
-    def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
-        """Remember the input shape."""
-        who = self._who()
-        if self._parameters.variables and self.placed and not redefines(type(self), "build", "ops"):
-            raise ValueError(f"{who}: build must be called once; it was, for rows of shape {self.input_row_shape}.")
-        self.input_row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
-        self.built = True
-
-    def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool | None:
-        """Build the layer unless another thread has built it meanwhile; if building fails, leave it unchanged.
-
-        Returns
-        -------
-        bool or None
-            Whether the parameters existed before; None if the layer was already built for these rows.
-        """
-        with self.once:
-            if self.placed:
-                self.check_row(self._who(), tuple(input_shape)[1:])
-                return None
-            if self._building:
-                raise RuntimeError(
-                    f"{self._who()}: the layer must be built before it is used; it is being "
-                    "built by what this call interrupts, or is called by."
-                )
-            try:
-                self._building = True
-                return self._build_or_discard(input_shape)
-            finally:
-                self._building = False
-
-    def check_row(self, who: str, row_shape: tuple[int | None, ...]) -> None:
-        """Raise unless the layer was built for rows of a shape."""
-        if self.input_row_shape != row_shape:
-            raise ValueError(
-                f"{who}: layer {self.name!r} must take rows of shape {self.input_row_shape}, for which it was built; "
-                f"those before it are {row_shape}."
-            )
-
-    def _build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
-        keeps = bool(self._parameters.variables)
-        try:
-            if keeps:  # they were made before the shape of the rows was known
-                self.mark_built(input_shape)
-            else:
-                self.build(input_shape)
-            if self.input_row_shape is None:  # a subclass that only says `self.built = True`
-                self.mark_built(input_shape)
-        except BaseException:
-            self.unplace(keeps)
-            raise
-        return keeps
-
-    def unplace(self, keeps: bool) -> None:
-        """Drop the input shape, and the parameters unless they existed before the layer was built (`keeps`)."""
-        if keeps:
-            self.input_row_shape = None
-            self._alone.forget_network()
-        else:
-            self.discard_weights()
-
-    def discard_weights(self) -> None:
-        """Make the layer unbuilt again and drop its parameters, as after a failed build."""
-        self._parameters = ParameterSet()
-        self._alone.forget_network()
-        self.input_row_shape = None
-        self.built = False
-
-    def add_weight(
-        self,
-        shape: Any = None,
-        initializer: Any = None,
-        dtype: Any = None,
-        trainable: bool = True,
-        autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        aggregation: str = "none",
-        overwrite_with_gradient: bool = False,
-        name: str | None = None,
-    ) -> Variable:
-        """Make a parameter and return its variable.
-
-        Its values come from the initializer, or from the file that is being loaded.
-
-        Parameters
-        ----------
-        shape : tuple of int, optional
-            Default: (), a single number.
-        initializer : str, Initializer, callable or dict, optional
-            Default: Glorot uniform, as in Keras.
-        dtype : optional
-            The layer's dtype; another one raises.
-        trainable : bool
-        autocast, aggregation
-            Accepted as in Keras, where they choose how variables are stored and shared.
-        regularizer, constraint : optional
-            Names, objects or configurations.
-        overwrite_with_gradient : False
-            Another value raises.
-        name : str, optional
-        """
-        who = f"{self._who()}: add_weight"
-        if flag(who, "overwrite_with_gradient", overwrite_with_gradient):
-            raise ValueError(f"{who}: overwrite_with_gradient must be False.")
-        shape = () if shape is None else sizes(who, "shape", shape)
-        name = text(who, "name", name) if name is not None else f"variable_{len(self._parameters.variables)}"
-        trainable = flag(who, "trainable", trainable)
-        flag(who, "autocast", autocast)
-        check_aggregation(who, aggregation)
-        if dtype is not None and config.check_float_type(who, dtype) != self.dtype:
-            raise ValueError(f"{who}: dtype of {name} must be the layer's, {self.dtype}.")
-        initializer = initializers.argument(
-            who, "initializer", "glorot_uniform" if initializer is None else initializer
-        )
-        regularizer = regularizers.argument(who, "regularizer", regularizer)
-        constraint = constraints.argument(who, "constraint", constraint)
-        if self._parameters.moved:
-            raise RuntimeError(f"{who} must be called in build.")
-        path = unique(f"{self.name}/{name}", {variable.path for variable in self._parameters.variables})
-        if self.stored is None:
-            with _core.DefaultMode():  # the caller's floating-point mode may round differently
-                value = initializer(shape, self.dtype)
-            source = f"the initializer of {name} must return"
-        else:
-            value = self.stored.take(path, self.dtype)
-            source = f"{path} in the file must have"
-        array = converted(value, self.dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "OWNDATA"))
-        if array.shape != shape:
-            raise ValueError(f"{who}: {source} shape {shape}; got {array.shape}.")
-        variable = Variable.holding(array, name, path, trainable)
-        variable.regularizer, variable.constraint = regularizer, constraint
-        if constraint is not None:
-            constraint.engine_projection(len(shape))  # raises if the constraint does not fit the rank
-        self._parameters.add(variable, self)
-        return variable
-
     # Number of rows of the embedding table whose row indices are the input; None for other input.
     vocabulary: int | None = None
-
-    # Whether the parameters are a dense kernel and its bias, stored in panels; others are stored one after the other.
-    _dense_block = False
-
-    def block(self) -> _core.Parameters:
-        """Return the engine's memory for the parameters; they are moved there on the first call."""
-        return self._parameters.block(self.once, self.dtype, self._dense_block)
-
-    @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """Output shape, batch first; for built layers."""
-        return self.compute_output_shape((None, *self._built_input()))
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """Input shape, batch first; for built layers."""
-        return (None, *self._built_input())
-
-    def _require_variables(self) -> None:
-        if not self.built:
-            self._built_input()
-
-    def _built_input(self) -> Shape:
-        if self.input_row_shape is None:
-            raise NotBuiltError(
-                f"{self._who()}: the layer must be built; it has not seen an input shape. "
-                "Give input_shape, or call the model's build() or fit()."
-            )
-        return self.input_row_shape
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All variables, in Keras's order; empty before the layer is built."""
-        return [*self._parameters.variables, *(v for part in self._parts() for v in part.weights)]
 
     def _parts(self) -> list[Any]:
         """Return the layers that it holds, if its `call` calls them."""
         return held(self) if self.by_call else []
-
-    @property
-    def variables(self) -> list[Variable]:
-        """The same as `weights`."""
-        return self.weights
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """Variables that training changes."""
-        own = [v for v in self._parameters.variables if v.trainable] if self.trainable else []
-        return [*own, *(v for part in self._parts() for v in part.trainable_weights)]
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """The same as `trainable_weights`."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """Variables that training leaves alone."""
-        own = [v for v in self._parameters.variables if not (self.trainable and v.trainable)]
-        return [*own, *(v for part in self._parts() for v in part.non_trainable_weights)]
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        """The same as `non_trainable_weights`."""
-        return self.non_trainable_weights
-
-    @property
-    def losses(self) -> list[Any]:
-        """Penalties of the parameters' regularizers, and the activity penalty of the last call of the layer."""
-        regularized = [
-            v for v in self._parameters.variables if v.regularizer is not None and v.trainable and self.trainable
-        ]
-        found = [v.regularizer(v.value) for v in regularized if v.regularizer is not None]
-        return found if self._activity_loss is None else [*found, self._activity_loss]
-
-    @property
-    def compute_dtype(self) -> str:
-        """The layer's dtype."""
-        return self.dtype
-
-    @property
-    def variable_dtype(self) -> str:
-        """The layer's dtype."""
-        return self.dtype
-
-    @property
-    def input_dtype(self) -> str:
-        """The layer's dtype, to which input is converted."""
-        return self.dtype
-
-    @property
-    def path(self) -> str:
-        """The layer's name: layers do not hold layers."""
-        return self.name
 
     # Whether a mask of steps is passed on. Only GlobalAveragePooling1D reads it.
     supports_masking = False
@@ -595,52 +307,6 @@ class Layer(Operation):
     def passes_mask(self, masked: bool) -> bool:
         """Return whether the output has a mask of steps, given whether the input has one."""
         return masked and self.supports_masking
-
-    def get_build_config(self) -> dict[str, Any] | None:
-        """Return the argument of `build_from_config` that makes the parameters; None before the layer is built."""
-        return None if self.input_row_shape is None else {"input_shape": [None, *self.input_row_shape]}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Make the parameters for the shape in `get_build_config`."""
-        if config and not self.placed:
-            self.build_or_discard(tuple(config["input_shape"]))
-
-    def save_own_variables(self, store: dict[str, Any]) -> None:
-        """Put the parameters into a mapping, as ``"0"``, ``"1"``, … in their order."""
-        who = f"{self._who()}: save_own_variables"
-        store_arrays(who, store, [variable.numpy() for variable in self._parameters.variables])
-
-    def load_own_variables(self, store: dict[str, Any]) -> None:
-        """Take the parameters from a mapping that `save_own_variables` filled."""
-        who = f"{self._who()}: load_own_variables"
-        self.set_weights(stored_arrays(who, store, len(self._parameters.variables)))
-
-    def count_params(self) -> int:
-        """Return the number of parameters; for built layers."""
-        self._require_variables()
-        return sum(variable.size for variable in self.weights)
-
-    def get_weights(self) -> list[Array]:
-        """Return copies of the parameters, in Keras's order."""
-        self._require_variables()
-        with one_moment(self._parameters.variables):
-            return [variable.numpy() for variable in self._parameters.variables]
-
-    def set_weights(self, weights: list[npt.ArrayLike]) -> None:
-        """Write the parameters, all or none.
-
-        Parameters
-        ----------
-        weights : list of array_like
-            In number, order and shapes as `get_weights` returns them.
-
-        Raises
-        ------
-        ValueError
-            Number or shapes differ. Nothing is written then.
-        """
-        self._require_variables()
-        assign_all(self._who(), self._parameters.variables, weights)
 
     # Whether a call also accepts input of rank 0 or 1, which then counts as one row.
     any_rank = False
@@ -752,16 +418,9 @@ class Layer(Operation):
 
     def __copy__(self) -> Layer:
         """Copy the layer. Parameters are shared with the copy; if there are none yet, the copy is independent."""
-        copied = type(self).__new__(type(self))
-        vars(copied).update(self.__getstate__())
-        copied._parameters, copied._alone = copy.copy(self._parameters), Alone()
-        copied._alone.draws, copied.called = self._alone.draws, Called()
-        if not self._parameters.variables:
-            copied.once = Once()
+        copied: Layer = super().__copy__()
+        copied.called = Called()
         return copied
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_building": False, "stored": None}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
