@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import oracles
 import pytest
@@ -124,3 +126,61 @@ def test_a_model_with_an_unregistered_activation_layer_is_not_saved(tmp_path):
     model = lamina.Sequential([lamina.Input((3,)), layers.Dense(2, Own())])
     with pytest.raises(ValueError, match="Own must be a class of lamina's, or registered"):
         model.save(tmp_path / "m.safetensors")
+
+
+def with_slopes(inside, x, kind="dense"):
+    """A network whose activation has parameters: as an argument of its layer, or after it."""
+    first = [layers.Dense(6, name="first"), layers.PReLU("ones", name="slopes")]
+    if inside and kind == "dense":
+        first = [layers.Dense(6, layers.PReLU("ones", name="slopes"), name="first")]
+    elif inside:
+        first = [layers.Dense(6, name="first"), layers.Activation(layers.PReLU("ones", name="slopes"))]
+    model = lamina.Sequential([lamina.Input(x.shape[1:]), *first, layers.Dense(2, name="last")])
+    model.compile("adam", "mse")
+    return model
+
+
+@pytest.mark.parametrize("kind", ["dense", "activation"])
+def test_an_activation_may_have_parameters(kind, rng, tmp_path):
+    x, y = rng.standard_normal((50, 4)).astype("f"), rng.standard_normal((50, 2))
+    inside, after = with_slopes(True, x, kind), with_slopes(False, x)
+    assert [v.name for v in inside.weights] == ["kernel", "bias", "alpha", "kernel", "bias"]
+    inside.set_weights(after.get_weights())
+    inside.seed = after.seed
+    for model in (inside, after):
+        model.fit(x, y, epochs=3, batch_size=16, verbose=0)
+    for one, other in zip(inside.get_weights(), after.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (inside.get_weights()[2] != 1).any()
+    assert inside.count_params() == after.count_params()
+    assert lamina.utils.check_gradients(inside, x, y) < 1e-6
+    inside.save(tmp_path / "m.safetensors")
+    loaded = lamina.models.load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.predict(x), inside.predict(x))
+    twin = copy.deepcopy(inside)
+    np.testing.assert_array_equal(twin.predict(x), inside.predict(x))
+    clone = lamina.models.clone_model(inside)
+    assert [w.shape for w in clone.get_weights()] == [w.shape for w in inside.get_weights()]
+    for call in (lambda: inside.save(tmp_path / "m.keras"), lambda: inside.save_weights(tmp_path / "m.weights.h5")):
+        with pytest.raises(ValueError, match=r"has parameters, which are kept in \.safetensors files only"):
+            call()
+    inside.layers[0 if kind == "dense" else 1].trainable = False
+    assert inside.trainable_weights == [
+        v for v in inside.weights if "last" in v.path or (kind != "dense" and "first" in v.path)
+    ]
+
+
+def test_an_activation_with_parameters_belongs_to_one_layer(rng):
+    shared = layers.PReLU()
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(4, shared)])
+    with pytest.raises(ValueError, match="can be an argument of one layer only"):
+        model.add(layers.Dense(4, shared))
+    assert len(model.layers) == 1
+    assert len(model.weights) == 3
+    layer = layers.Dense(4, layers.PReLU("ones"))
+    x = rng.standard_normal((5, 3)).astype("f")
+    np.testing.assert_allclose(layer(x), x @ layer.kernel.numpy(), atol=1e-6)
+    assert [w.shape for w in layer.get_weights()] == [(3, 4), (4,), (4,)]
+    same = layers.LeakyReLU(0.2)
+    both = lamina.Sequential([lamina.Input((3,)), layers.Dense(4, same), layers.Dense(4, same)])
+    assert both.predict(x).shape == (5, 4)

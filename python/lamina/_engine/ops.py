@@ -56,12 +56,8 @@ class Owner(Protocol):
         """Whether training changes the parameters."""
 
     @property
-    def weights(self) -> list[Variable]:
-        """All variables, in the order of the block's tensors."""
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The variables that training changes."""
+    def own_weights(self) -> list[Variable]:
+        """Its variables without those of layers in it, in the order of the block's tensors."""
 
     def block(self) -> _core.Parameters:
         """Return the engine's memory for the parameters."""
@@ -88,7 +84,8 @@ class Op:
     @property
     def trains(self) -> bool:
         """Whether training changes some of the parameters."""
-        return self.owner is not None and bool(self.owner.trainable_weights)
+        owner = self.owner
+        return owner is not None and owner.trainable and any(variable.trainable for variable in owner.own_weights)
 
     def output_shape(self, row_shape: Shape) -> Shape:
         """Return the shape of an output row for input rows of shape `row_shape`."""
@@ -104,7 +101,7 @@ class _OwnedOp(Op):
     @property
     def owner(self) -> Owner | None:
         """The layer, None if it has no variables."""
-        return self.layer if self.layer.weights else None
+        return self.layer if self.layer.own_weights else None
 
 
 @dataclass(eq=False, repr=False)

@@ -69,13 +69,18 @@ class Activation(_ActivationLayer):
         self._activation = function if layer is None else layer
         self.note_change()
 
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build the layer that is the activation, if there is one."""
+        self.mark_built(input_shape)
+        self.build_parts(self.input_shape)
+
     def ops(self) -> list[Op]:
         """Return the activation, or the ops of the layer that it is."""
         layer = self.argument_layers.get("activation")
         if layer is None:
             return super().ops()
         if not layer.placed:
-            layer.build_or_discard((None, *self._built_input()))
+            self.build_parts(self.input_shape)
         return layer.all_ops()
 
     def _kernel(self) -> Kernel:

@@ -74,8 +74,7 @@ class Layer(BuiltLayer):
     Attributes
     ----------
     argument_layers : mapping of str to Layer
-        Layers that are arguments of this one, as the activation of a `Dense` can be, by the argument's name. They have
-        no parameters.
+        Layers that are arguments of this one, as the activation of a `Dense` can be, by the argument's name.
     """
 
     argument_layers: Mapping[str, Layer] = MappingProxyType({})
@@ -298,8 +297,8 @@ class Layer(BuiltLayer):
     vocabulary: int | None = None
 
     def _parts(self) -> list[Any]:
-        """Return the layers that it holds, if its `call` calls them."""
-        return held(self) if self.by_call else []
+        """Return the layers in it: those that are its arguments, and those that its `call` calls."""
+        return held(self) if self.by_call else list(self.argument_layers.values())
 
     # Whether a mask of steps is passed on. Only GlobalAveragePooling1D reads it.
     supports_masking = False
@@ -364,7 +363,7 @@ class Layer(BuiltLayer):
     @property
     def holds_layers(self) -> bool:
         """Whether the layer is written as calls of layers that it holds. In a model these take its place."""
-        return bool(self._parts())
+        return self.by_call and bool(held(self))
 
     def _call_of_others(self, x: Any, training: Any) -> Any:
         if isinstance(x, KerasTensor):

@@ -53,6 +53,7 @@ class BuiltLayer(Operation):
         self.input_row_shape: Shape | None = None
         self._parameters = ParameterSet()
         self._alone = Alone()
+        self._built_parts: list[BuiltLayer] = []  # arguments that were built together with the layer
         self._activity_loss: float | None = None
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -60,8 +61,30 @@ class BuiltLayer(Operation):
         raise NotImplementedError(f"{type(self).__name__} has no output.")
 
     def _parts(self) -> list[Any]:
-        """Return the layers that it holds, if its `call` calls them."""
+        """Return the layers in it: those that are its arguments, and those that its `call` calls."""
         return []
+
+    def build_parts(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build the layers that are arguments, for input of a shape.
+
+        Raises
+        ------
+        ValueError
+            One of them has parameters already, those of another layer.
+        """
+        for part in self._parts():
+            if part.own_weights:
+                raise ValueError(
+                    f"{self._who()}: {part.name!r} has parameters, and can be an argument of one layer only; give each "
+                    "layer one of its own."
+                )
+            if not part.placed:
+                part.stored, part.dtype = self.stored, self.dtype
+                try:
+                    part.build_or_discard(input_shape)
+                finally:
+                    part.stored = None
+                self._built_parts = [*self._built_parts, part]
 
     trainable = Setting(flag)
 
@@ -167,6 +190,9 @@ class BuiltLayer(Operation):
 
     def discard_weights(self) -> None:
         """Make the layer unbuilt again and drop its parameters, as after a failed build."""
+        for part in self._built_parts:
+            part.discard_weights()
+        self._built_parts = []
         self._parameters = ParameterSet()
         self._alone.forget_network()
         self.input_row_shape = None
@@ -271,6 +297,11 @@ class BuiltLayer(Operation):
         return self.input_row_shape
 
     @property
+    def own_weights(self) -> list[Variable]:
+        """The variables that `add_weight` made, without those of layers in it."""
+        return list(self._parameters.variables)
+
+    @property
     def weights(self) -> list[Variable]:
         """All variables, in Keras's order; empty before the layer is built."""
         return [*self._parameters.variables, *(v for part in self._parts() for v in part.weights)]
@@ -348,7 +379,8 @@ class BuiltLayer(Operation):
     def load_own_variables(self, store: dict[str, Any]) -> None:
         """Take the parameters from a mapping that `save_own_variables` filled."""
         who = f"{self._who()}: load_own_variables"
-        self.set_weights(stored_arrays(who, store, len(self._parameters.variables)))
+        own = self._parameters.variables
+        assign_all(who, own, stored_arrays(who, store, len(own)))
 
     def count_params(self) -> int:
         """Return the number of parameters; for built layers."""
@@ -358,8 +390,8 @@ class BuiltLayer(Operation):
     def get_weights(self) -> list[Array]:
         """Return copies of the parameters, in Keras's order."""
         self._require_variables()
-        with one_moment(self._parameters.variables):
-            return [variable.numpy() for variable in self._parameters.variables]
+        with one_moment(variables := self.weights):
+            return [variable.numpy() for variable in variables]
 
     def set_weights(self, weights: list[npt.ArrayLike]) -> None:
         """Write the parameters, all or none.
@@ -375,7 +407,7 @@ class BuiltLayer(Operation):
             Number or shapes differ. Nothing is written then.
         """
         self._require_variables()
-        assign_all(self._who(), self._parameters.variables, weights)
+        assign_all(self._who(), self.weights, weights)
 
     def __copy__(self) -> Any:
         copied = type(self).__new__(type(self))

@@ -157,6 +157,7 @@ class Dense(Layer):
                 (self.units,), self.bias_initializer, regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint, name="bias",
             )  # fmt: skip
+        self.build_parts(self.output_shape)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input shape with `units` as its last axis."""
@@ -171,11 +172,7 @@ class Dense(Layer):
         if layer is None:
             return own
         if not layer.placed:
-            layer.build_or_discard(self.output_shape)
-        if layer.weights:
-            raise ValueError(
-                f"Dense {self.name!r}: activation must be without parameters; put {layer.name!r} after the layer."
-            )
+            self.build_parts(self.output_shape)
         return own + layer.all_ops()
 
     def get_config(self) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def save_model(model: Trainer, filepath: Any, overwrite: bool) -> None:
     who = model.stack.who("save")
     path, form = format_of(who, filepath, overwrite)
     check_classes(who, model)
+    _check_names(who, model, path)
     form.write(who, path, model_state(model))
 
 
@@ -264,7 +265,7 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
     who = model.stack.who("save_weights")
     path, form = weight_format_of(who, filepath, overwrite, writes=True)
-    _check_order(who, model, path)
+    _check_names(who, model, path)
     compiled = model.executor.compiled
     with one_moment(variables := model.stack.weights):
         weights = {variable.path: variable.numpy() for variable in variables}
@@ -275,9 +276,17 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     required(who, "a format", form.write)(who, path, state)
 
 
-def _check_order(who: str, model: Trainer, path: Path) -> None:
-    """Raise if a file names weights by the attributes of a model that defines `call`, as Keras's files do."""
-    if model.stack.composed and not path.name.endswith(SUFFIX):
+def _check_names(who: str, model: Trainer, path: Path) -> None:
+    """Raise if a file in one of Keras's formats names weights in a way that is not supported: by attributes."""
+    if path.name.endswith(SUFFIX):
+        return
+    for layer in model.stack.layers:
+        if len(layer.weights) > len(layer.own_weights):
+            raise ValueError(
+                f"{who}: the activation of {layer.name!r} has parameters, which are kept in {SUFFIX} files only; got "
+                f"{path.name!r}. Put it after the layer."
+            )
+    if model.stack.composed:
         raise ValueError(
             f"{who}: the model defines call, and its weights are kept in {SUFFIX} files; got {path.name!r}."
         )
@@ -287,7 +296,7 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
     """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
     who, variables = model.stack.who("load_weights"), model.stack.weights
     path, form = weight_format_of(who, filepath)
-    _check_order(who, model, path)
+    _check_names(who, model, path)
     held = form.read(who, path)
     with damaged_where_wrong(who, path):
         if isinstance(held, ModelState) and held.find is None:
