@@ -69,13 +69,15 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
   `lamina.ops` and operators, differentiated by the package autograd (extra `ops`); or they compute their gradients
   themselves, in `forward` and `backward`, or `value_and_gradient`. Variables are used through attributes of the layer
   or in functions of `ops`; where a gradient would be lost an error says so. The `call` of a subclass of a built-in
-  layer may return what `super().call` returns, for noise also with a fixed `training`, and nothing else. `train_step`
-  and an optimizer's `update_step` raise, because they would not be called.
+  layer may return what `super().call` returns, for noise also with a fixed `training`, and nothing else. Noise that
+  stays on is drawn anew for each prediction, and is the same in each evaluation and validation. `train_step` and an
+  optimizer's `update_step` raise, because they would not be called. Constraints and metrics may be any function.
 * The `call` of a subclass of `Model`, or of a layer that holds layers, is followed once with a symbolic tensor, when
   the shape of rows is known: it must be a chain of calls. What it does in training alone must be noise. In a model the
   inner layers take the place of the layer that holds them. Files hold no code, so of such models they hold weights,
   in `.safetensors`.
-  Constraints and metrics may be any function.
+* Functions of one symbolic tensor become layers: activations, and a number that is added or multiplied, in the engine,
+  all else in Python (autograd). Keras computes them in its graph.
 * Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a
   layer of another one; the names of all layers must be unique. Branches, merges, several inputs or outputs, a layer
   that is called twice, and `training=` in a call of a `BatchNormalization` with a symbolic tensor are refused.
@@ -120,13 +122,14 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
   value and continues with the old one.
 * `Optimizer.apply` accepts only variables that `build` was called with. A value can be assigned to `variables` of
   optimizers and metrics; if it follows from other values, the assignment raises.
+* A generator of validation data goes on where it was; Keras begins each validation with its first two batches again.
 * lamina warns where Keras does, with these exceptions: `shuffle=True` with a generator (True is the default, and a
   generator has its own order), a mask that gets lost (`mask_zero` raises where the mask would count), `input_shape`
   of a layer (an ordinary argument here), `run_eagerly` together with `jit_compile` (both have no effect), a
   `PyDataset` without `super().__init__()` (nothing needs it), an overridden `compile` (loading calls it with the
   contents of the file).
 * `BatchNormalization` works along the last axis, `LayerNormalization` and `RMSNormalization` along the last axis or
-  axes. Masks are not read. `Dropout` has no `noise_shape`.
+  axes. The mask of an `Embedding` is read by `GlobalAveragePooling1D` alone. `Dropout` has no `noise_shape`.
 """
 
 

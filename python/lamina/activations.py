@@ -13,6 +13,7 @@ from lamina._common.checks import KindError, flag, integers, number
 from lamina._common.names import absences, unknown_name
 from lamina._common.registry import register_functions
 from lamina._data.arrays import float_array
+from lamina._data.symbols import of_symbols
 from lamina._data.tensors import tensor
 from lamina._engine.network import run_alone
 from lamina._engine.ops import Kernel, relu_op
@@ -61,11 +62,13 @@ def _apply(name: str, x: npt.ArrayLike, alpha: float | None = None) -> Array:
     return tensor(_core.activation_forward(name, array, alpha, None))
 
 
+@of_symbols
 def linear(x: npt.ArrayLike) -> Array:
     """Return ``x``."""
     return _apply("linear", x)
 
 
+@of_symbols
 def relu(
     x: npt.ArrayLike, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> Array:
@@ -101,26 +104,31 @@ def relu(
     return tensor(run_alone(relu_op(negative_slope, most, threshold), float_array(who, "x", x)))
 
 
+@of_symbols
 def leaky_relu(x: npt.ArrayLike, negative_slope: float = 0.2) -> Array:
     """Return ``x`` where it is positive, ``negative_slope * x`` elsewhere; the slope is >= 0."""
     return _apply("leaky_relu", x, number("activations.leaky_relu", "negative_slope", negative_slope, least=0))
 
 
+@of_symbols
 def relu6(x: npt.ArrayLike) -> Array:
     """Return ``min(max(x, 0), 6)``."""
     return _apply("relu6", x)
 
 
+@of_symbols
 def elu(x: npt.ArrayLike, alpha: float = 1.0) -> Array:
     """Return ``x`` where it is positive, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2016)."""
     return _apply("elu", x, number("activations.elu", "alpha", alpha, least=0))
 
 
+@of_symbols
 def selu(x: npt.ArrayLike) -> Array:
     """Return ``1.0507 * elu(x, 1.67326)``, with the constants of Klambauer et al. 2017."""
     return _apply("selu", x)
 
 
+@of_symbols
 def gelu(x: npt.ArrayLike, approximate: bool = False) -> Array:
     """Return ``x * Phi(x)`` (Hendrycks & Gimpel 2016).
 
@@ -142,96 +150,115 @@ def gelu(x: npt.ArrayLike, approximate: bool = False) -> Array:
     return _apply("gelu_tanh" if flag("activations.gelu", "approximate", approximate) else "gelu", x)
 
 
+@of_symbols
 def silu(x: npt.ArrayLike) -> Array:
     """Return ``x * sigmoid(x)``, also known as swish."""
     return _apply("silu", x)
 
 
+@of_symbols
 def sigmoid(x: npt.ArrayLike) -> Array:
     """Return ``1 / (1 + exp(-x))``."""
     return _apply("sigmoid", x)
 
 
+@of_symbols
 def hard_sigmoid(x: npt.ArrayLike) -> Array:
     """Return ``min(max(x + 3, 0), 6) / 6``."""
     return _apply("hard_sigmoid", x)
 
 
+@of_symbols
 def tanh(x: npt.ArrayLike) -> Array:
     """Return the hyperbolic tangent."""
     return _apply("tanh", x)
 
 
+@of_symbols
 def softplus(x: npt.ArrayLike) -> Array:
     """Return ``log(1 + exp(x))``."""
     return _apply("softplus", x)
 
 
+@of_symbols
 def softsign(x: npt.ArrayLike) -> Array:
     """Return ``x / (1 + |x|)``."""
     return _apply("softsign", x)
 
 
+@of_symbols
 def exponential(x: npt.ArrayLike) -> Array:
     """Return ``exp(x)``."""
     return _apply("exponential", x)
 
 
+@of_symbols
 def mish(x: npt.ArrayLike) -> Array:
     """Return ``x * tanh(softplus(x))`` (Misra 2019)."""
     return _apply("mish", x)
 
 
+@of_symbols
 def celu(x: npt.ArrayLike, alpha: float = 1.0) -> Array:
     """Return ``x`` where it is positive, ``alpha * (exp(x / alpha) - 1)`` elsewhere; alpha is > 0 (Barron 2017)."""
     return _apply("celu", x, number("activations.celu", "alpha", alpha, above=0))
 
 
+@of_symbols
 def hard_tanh(x: npt.ArrayLike) -> Array:
     """Return ``min(max(x, -1), 1)``."""
     return _apply("hard_tanh", x)
 
 
+@of_symbols
 def hard_silu(x: npt.ArrayLike) -> Array:
     """Return ``x * hard_sigmoid(x)``, also known as hard_swish (Howard et al. 2019)."""
     return _apply("hard_silu", x)
 
 
+@of_symbols
 def log_sigmoid(x: npt.ArrayLike) -> Array:
     """Return ``log(sigmoid(x))``."""
     return _apply("log_sigmoid", x)
 
 
+@of_symbols
 def soft_shrink(x: npt.ArrayLike, threshold: float = 0.5) -> Array:
     """Return ``x`` moved towards 0 by the threshold; 0 if ``|x|`` is at most the threshold."""
     return _apply("soft_shrink", x, number("activations.soft_shrink", "threshold", threshold, least=0))
 
 
+@of_symbols
 def hard_shrink(x: npt.ArrayLike, threshold: float = 0.5) -> Array:
     """Return ``x`` where ``|x| > threshold``, else 0."""
     return _apply("hard_shrink", x, number("activations.hard_shrink", "threshold", threshold, least=0))
 
 
+@of_symbols
 def tanh_shrink(x: npt.ArrayLike) -> Array:
     """Return ``x - tanh(x)``."""
     return _apply("tanh_shrink", x)
 
 
+@of_symbols
 def squareplus(x: npt.ArrayLike, b: float = 4) -> Array:
     """Return ``(x + sqrt(x**2 + b)) / 2`` (Barron 2021)."""
     return _apply("squareplus", x, number("activations.squareplus", "b", b, least=0))
 
 
+@of_symbols
 def sparse_plus(x: npt.ArrayLike) -> Array:
     """Return 0 for ``x <= -1``, ``(x + 1)**2 / 4`` for ``-1 < x < 1``, ``x`` for ``x >= 1``."""
     return _apply("sparse_plus", x)
 
 
+@of_symbols
 def sparse_sigmoid(x: npt.ArrayLike) -> Array:
     """Return ``min(max((x + 1) / 2, 0), 1)``."""
     return _apply("sparse_sigmoid", x)
 
 
+@of_symbols
 def softmax(x: npt.ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
     """Return ``exp(x) / sum(exp(x))`` along an axis, shifted by the maximum.
 
@@ -253,6 +280,7 @@ def softmax(x: npt.ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
     return _along_axis("softmax", x, axis)
 
 
+@of_symbols
 def log_softmax(x: npt.ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
     """Return ``x - log(sum(exp(x)))`` along an axis, shifted by the maximum."""
     return _along_axis("log_softmax", x, axis)

@@ -8,7 +8,7 @@ import pytest
 from helpers import CLASSES
 
 import lamina
-from lamina import layers
+from lamina import activations, backend, layers, ops
 from lamina.layers.symbols import KerasTensor
 from lamina.models import Functional, clone_model, load_model, model_from_json
 
@@ -271,9 +271,14 @@ ONE_CALLED_TWICE = layers.Dense(4)
         (lambda: ONE_CALLED_TWICE(HIDDEN), "must take rows of shape"),
         (lambda: lamina.Sequential([HIDDEN]), "must be that of an Input; .* is the output of a layer"),
         (lambda: lamina.Sequential([layers.Dense(2), INPUTS]), "an Input must come first"),
-        (lambda: HIDDEN + 1, "arithmetic needs values"),
-        (lambda: 2 * HIDDEN, "arithmetic needs values"),
-        (lambda: HIDDEN[:, 0], "needs values"),
+        (lambda: HIDDEN + HIDDEN, "add: there must be one symbolic tensor; got 2"),
+        (lambda: HIDDEN @ INPUTS, "matmul: there must be one symbolic tensor; got 2"),
+        (lambda: ops.concatenate([HIDDEN, HIDDEN]), "concatenate: there must be one symbolic tensor; got 2"),
+        (lambda: ops.where(HIDDEN, HIDDEN, 0), "where: there must be one symbolic tensor; got 2"),
+        (lambda: ops.mean(HIDDEN), "must return a row for each row"),
+        (lambda: HIDDEN[0], "must return a row for each row"),
+        (lambda: HIDDEN + "text", "ufunc"),
+        (lambda: activations.relu(HIDDEN, 0.1), "there are layers that take others"),
         (lambda: np.asarray(HIDDEN), "NumPy needs values"),
         (lambda: bool(HIDDEN), "a condition needs values"),
         (lambda: list(HIDDEN), "a loop over it needs values"),
@@ -302,3 +307,66 @@ def test_training_goes_on_with_class_numbers():
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     losses = model.fit(x, y, epochs=20, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
+
+
+OF_ONE = {
+    "division": (lambda t: t / 4, "Rescaling"),
+    "difference": (lambda t: 1 - t, "Rescaling"),
+    "number less": (lambda t: t - 0.5, "Rescaling"),
+    "product": (lambda t: 3 * t, "Rescaling"),
+    "sum": (lambda t: t + 1, "Rescaling"),
+    "quotient": (lambda t: 2 / t, "Lambda"),
+    "by zero": (lambda t: t / 0.0, "Lambda"),
+    "vector": (lambda t: t * np.arange(5, dtype="f"), "Lambda"),
+    "power": (lambda t: t**2, "Lambda"),
+    "negative": (lambda t: -t, "Lambda"),
+    "magnitude": (lambda t: abs(t), "Lambda"),
+    "columns": (lambda t: t[:, 1:4], "Lambda"),
+    "matrix": (lambda t: t @ np.ones((5, 2), "f"), "Lambda"),
+    "activation": (activations.tanh, "Activation"),
+    "op that is an activation": (ops.relu, "Activation"),
+    "op": (lambda t: ops.clip(t, -0.3, 0.4), "Lambda"),
+    "named": (lambda t: ops.softmax(x=t, axis=-1), "Lambda"),
+    "row": (lambda t: ops.sum(t, axis=1, keepdims=True), "Lambda"),
+    "backend": (backend.square, "Lambda"),
+}
+
+
+@pytest.mark.parametrize("name", OF_ONE)
+def test_functions_of_a_symbolic_tensor_are_layers(name, rng):
+    function, kind = OF_ONE[name]
+    x, y = rng.standard_normal((30, 5)).astype("f"), rng.standard_normal((30, 2))
+    inputs = lamina.Input((5,))
+    output = function(inputs)
+    assert isinstance(output, KerasTensor)
+    features = lamina.Model(inputs, output)
+    assert type(features.layers[-1]).__name__ == kind
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(features.predict(x), function(x), rtol=1e-6, atol=1e-7)
+    if name == "by zero":
+        return
+    hidden = function(layers.Dense(5, "tanh", kernel_initializer="glorot_normal", bias_initializer="ones")(inputs))
+    model = lamina.Model(inputs, layers.Dense(2)(hidden))
+    model.compile("adam", "mse")
+    model.fit(x, y, epochs=2, verbose=0)
+    assert np.isfinite(model.predict(x)).all()
+    if kind != "Lambda":
+        assert lamina.utils.check_gradients(model, x, y) < 1e-5
+
+
+def test_functions_in_the_call_of_a_model(rng):
+    class Net(lamina.Model):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = layers.Dense(8), layers.Dense(1)
+
+        def call(self, x):
+            x = activations.relu(self.one(x / 10))
+            return ops.sigmoid(self.two(x))
+
+    model = Net()
+    model.compile("adam", "binary_crossentropy")
+    x = rng.standard_normal((20, 3))
+    model.fit(x, (x[:, 0] > 0).astype(int), verbose=0)
+    expected = 1 / (1 + np.exp(-np.asarray(model.two(activations.relu(model.one(x / 10))))))
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5)

@@ -239,7 +239,7 @@ def test_calls_that_are_no_chain_are_refused_and_change_nothing(rng):
 
     noise = layers.Dense(5, name="only_in_training")
     for call, held, error, message in (
-        (lambda self, x: self.one(x) + self.two(x), (), TypeError, "arithmetic needs values"),
+        (lambda self, x: self.one(x) + self.two(x), (), ValueError, "there must be one symbolic tensor"),
         (lambda self, x: self.one(self.one(x)), (), ValueError, "must be called once"),
         (lambda self, x: x, (), ValueError, "there must be a layer"),
         (lambda self, x: None, (), TypeError, "it returned NoneType"),

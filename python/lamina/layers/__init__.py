@@ -24,6 +24,7 @@ from lamina.layers.regularization import (
 )
 from lamina.layers.scaling import Normalization, Rescaling
 from lamina.layers.shaping import Flatten, Identity, Input, InputLayer, Reshape
+from lamina.layers.symbolic import layer_of as layer_of
 
 __all__ = [
     "ELU",

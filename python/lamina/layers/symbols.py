@@ -6,13 +6,15 @@ of them. The calls make a graph of any form; which forms a model can have is up 
 
 from __future__ import annotations
 
+import operator
 import weakref
-from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol
 
 from lamina import config
 from lamina._common.checks import KindError, NotBuiltError, flag, only_none, text
 from lamina._common.names import unique_name
+from lamina._data.symbols import Symbol, symbols_in
 from lamina.layers.shapes import batch_shape
 
 __all__ = ["Call", "Called", "KerasTensor", "Operation", "holds_symbols", "one_symbol", "output_of"]
@@ -42,7 +44,16 @@ def _without_values(operation: str) -> Callable[..., NoReturn]:
     return method
 
 
-class KerasTensor:
+def _operator(function: Callable[..., Any], swapped: bool = False) -> Callable[..., Any]:
+    """Return a special method that applies an operator; `swapped`: to the other value first."""
+
+    def method(self: Any, *others: Any) -> Any:
+        return self.applied(function, (*others, self) if swapped else (self, *others), {})
+
+    return method
+
+
+class KerasTensor(Symbol):
     """A symbolic tensor: shape and dtype of what a layer will return for data.
 
     Parameters
@@ -84,20 +95,34 @@ class KerasTensor:
     def __repr__(self) -> str:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
+    # What makes the layer for a function of a symbolic tensor, and calls it.
+    layer_of: ClassVar[Callable[[KerasTensor, Callable[..., Any], tuple[Any, ...], Mapping[str, Any]], KerasTensor]]
+
+    def applied(self, function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+        """Return the output of a layer that computes a function of `lamina.ops` or an operator."""
+        symbols = symbols_in((*arguments, *named.values()))
+        if len(symbols) != 1:
+            raise ValueError(
+                f"{function.__name__}: there must be one symbolic tensor; got {len(symbols)}. Models are chains of "
+                "layers here; branches and merges are not there yet."
+            )
+        return type(self).layer_of(self, function, arguments, named)
+
     __array__ = _without_values("NumPy")
     numpy = _without_values("numpy()")
     __bool__ = _without_values("a condition")
     __float__ = __int__ = __index__ = _without_values("conversion to a number")
     __iter__ = _without_values("a loop over it")
     __len__ = _without_values("len()")
-    __getitem__ = _without_values("[…]")
     __lt__ = __le__ = __gt__ = __ge__ = _without_values("a comparison")
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _without_values(
-        "arithmetic"
-    )
-    __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __neg__ = __abs__ = __mod__ = __floordiv__ = _without_values(
-        "arithmetic"
-    )
+    __getitem__ = _operator(operator.getitem)
+    __add__, __radd__ = _operator(operator.add), _operator(operator.add, swapped=True)
+    __sub__, __rsub__ = _operator(operator.sub), _operator(operator.sub, swapped=True)
+    __mul__, __rmul__ = _operator(operator.mul), _operator(operator.mul, swapped=True)
+    __truediv__, __rtruediv__ = _operator(operator.truediv), _operator(operator.truediv, swapped=True)
+    __pow__, __rpow__ = _operator(operator.pow), _operator(operator.pow, swapped=True)
+    __matmul__, __rmatmul__ = _operator(operator.matmul), _operator(operator.matmul, swapped=True)
+    __neg__, __abs__ = _operator(operator.neg), _operator(operator.abs)
 
 
 class Call(NamedTuple):

@@ -7,6 +7,7 @@ They compute with NumPy: slowly, compared with `lamina.layers`. Their derivative
 from __future__ import annotations
 
 from lamina._common.names import absences
+from lamina._data.symbols import of_symbols
 from lamina.ops.arrays import (
     arange,
     argsort,
@@ -296,5 +297,8 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]  # fmt: skip
+
+# Each of them also takes symbolic tensors.
+globals().update({name: of_symbols(globals()[name]) for name in __all__})
 
 __getattr__ = absences(__name__, globals(), {})

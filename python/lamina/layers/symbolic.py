@@ -1,0 +1,70 @@
+"""Layers for functions and operators of symbolic tensors, as ``inputs / 255`` and ``ops.relu(hidden)``."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lamina import activations
+from lamina._common.checks import KindError
+from lamina._common.names import unique_name
+from lamina.layers.activation import Activation
+from lamina.layers.base import Layer
+from lamina.layers.function import Lambda
+from lamina.layers.scaling import Rescaling
+from lamina.layers.symbols import KerasTensor
+
+__all__ = ["layer_of"]
+
+
+def layer_of(
+    symbol: KerasTensor, function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]
+) -> KerasTensor:
+    """Return the output of a layer that computes a function of one symbolic tensor and of constants.
+
+    Activations, and a number that is added or multiplied, are computed in the engine, all else as in a `Lambda`.
+    """
+    name, alone = unique_name(function.__name__), len(arguments) + len(named) == 1
+    if activations.is_known(function) and not alone:
+        raise KindError(
+            f"{function.__name__}: a symbolic tensor must be the only argument; there are layers that take others, as "
+            "ReLU, LeakyReLU and Softmax."
+        )
+    if alone and activations.is_known(known := activations.get(function)):
+        layer: Layer = Activation(known, name=name)
+    elif (scaling := _scaling(symbol, function, arguments)) is not None:
+        layer = Rescaling(*scaling, name=name)
+    else:
+        layer = Lambda(lambda x: function(*_with(arguments, symbol, x), **_with(named, symbol, x)), name=name)
+    found: KerasTensor = layer(symbol)
+    return found
+
+
+def _scaling(
+    symbol: KerasTensor, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> tuple[float, float] | None:
+    """Return factor and offset if a function is one of these operators with a number, else None."""
+    number = next((one for one in arguments if one is not symbol), None)
+    if not isinstance(number, (int, float)) or isinstance(number, bool):
+        return None
+    value, first = float(number), arguments[0] is symbol
+    if function is operator.add:
+        return 1.0, value
+    if function is operator.sub:
+        return (1.0, -value) if first else (-1.0, value)
+    if function is operator.mul:
+        return value, 0.0
+    return (1.0 / value, 0.0) if function is operator.truediv and first and value else None
+
+
+def _with(values: Any, symbol: KerasTensor, x: Any) -> Any:
+    """Return values with an array in place of a symbolic tensor."""
+    if values is symbol:
+        return x
+    if isinstance(values, Mapping):
+        return {name: _with(value, symbol, x) for name, value in values.items()}
+    return type(values)(_with(one, symbol, x) for one in values) if type(values) in (list, tuple) else values
+
+
+KerasTensor.layer_of = layer_of
