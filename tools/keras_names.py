@@ -86,6 +86,9 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
   messages are lamina's.
 * `wrappers.SKLearnClassifier` also takes a model with one unit for two classes; `warm_start` takes effect; `fit` prints
   nothing unless `fit_kwargs` say so.
+* scikeras's estimators, which import Keras, take models of lamina's that their function compiles; optimizers, losses
+  and callbacks that they are given apart are Keras's. keras_tuner takes models of Keras's class only: search with
+  scikit-learn's `GridSearchCV`, as above, or with Optuna.
 * A cross-entropy after a softmax or sigmoid is computed from the logits, as by Keras on TensorFlow.
 * `AUC` and related metrics compare scores outside of [0, 1] as they are; Keras puts them into the nearest bucket.
 * At a point with two one-sided derivatives, lamina uses the value of TensorFlow and PyTorch (0 for |w| and ReLU at
