@@ -106,6 +106,8 @@ class Layer {
   // Multiply-adds for each row of the batch, forward.
   virtual double work() const = 0;
 
+  // Whether it reads the index that each line of its input belongs to: the lines must be those of the network's input.
+  virtual bool reads_indices() const { return false; }
   // The input's required number of columns; 0: any.
   virtual std::ptrdiff_t columns() const { return 0; }
 

@@ -56,6 +56,10 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
       throw std::invalid_argument("layer " + std::to_string(l) + " was made for " +
                                   std::to_string(layers_[i]->columns()) + " columns; the one before gives " +
                                   std::to_string(boundaries_[i].width) + ".");
+    if (layers_[i]->reads_indices() && boundaries_[i].factor != boundaries_[0].factor)
+      throw std::invalid_argument("layer " + std::to_string(l) + " reads a mask of " +
+                                  std::to_string(boundaries_[0].factor) + " steps; the one before gives " +
+                                  std::to_string(boundaries_[i].factor) + " steps.");
     layers_[i]->set_boundaries(boundaries_[i], boundaries_[i + 1], l > first_trained_);
     boundaries_[i].has_gradient = l > first_trained_;
     work_ += layers_[i]->work();

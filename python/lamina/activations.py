@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
-from lamina._common.checks import KindError, flag, integers, number
+from lamina._common.checks import KindError, flag, integer, integers, number
 from lamina._common.names import absences, unknown_name
 from lamina._common.registry import register_functions
 from lamina._data.arrays import float_array
@@ -17,6 +17,7 @@ from lamina._data.symbols import of_symbols
 from lamina._data.tensors import tensor
 from lamina._engine.network import run_alone
 from lamina._engine.ops import Kernel, relu_op
+from lamina.ops.autodiff import array_module, differentiable, floats, is_traced
 
 __all__ = [
     "celu",
@@ -57,7 +58,26 @@ Function = Callable[..., Any]
 _TABLE = _core.activation_table()
 
 
+def _forward(x: Array, name: str, alpha: float | None) -> Array:
+    return np.asarray(_core.activation_forward(name, np.ascontiguousarray(x), alpha, None))
+
+
+def _backward(dy: Array, y: Array, x: Array, name: str, alpha: float | None) -> Array:
+    of = x if _TABLE[name]["derivative_of"] == "input" else y
+    dy = np.ascontiguousarray(dy, y.dtype)
+    return np.asarray(_core.activation_backward(name, np.ascontiguousarray(of), dy, alpha, None))
+
+
+# The compiled activations, for functions that are differentiated; made on first use.
+_traced: list[Any] = []
+
+
 def _apply(name: str, x: npt.ArrayLike, alpha: float | None = None) -> Array:
+    if is_traced(x):
+        if not _traced:
+            _traced.append(differentiable(_forward, _backward))
+        result: Array = _traced[0](floats(x), name, alpha)
+        return result
     array = float_array(f"activations.{name}", "x", x)
     return tensor(_core.activation_forward(name, array, alpha, None))
 
@@ -101,6 +121,11 @@ def relu(
     if not negative_slope and max_value is None and not threshold:
         return _apply("relu", x)
     most = None if max_value is None else number(who, "max_value", max_value, least=0)
+    if is_traced(x):
+        module, value = array_module(), floats(x)
+        above = value if most is None else module.minimum(value, most)
+        result: Array = module.where(value > threshold, above, negative_slope * (value - threshold))
+        return result
     return tensor(run_alone(relu_op(negative_slope, most, threshold), float_array(who, "x", x)))
 
 
@@ -286,7 +311,12 @@ def log_softmax(x: npt.ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
     return _along_axis("log_softmax", x, axis)
 
 
-def _along_axis(name: str, x: npt.ArrayLike, axis: int | tuple[int, ...]) -> Array:
+def _along_axis(name: str, x: Any, axis: int | tuple[int, ...]) -> Array:
+    if is_traced(x):
+        last = integer(f"activations.{name}", "axis", axis, -x.ndim, x.ndim - 1)
+        module = array_module()
+        result: Array = module.swapaxes(_apply(name, module.swapaxes(x, last, -1)), last, -1)
+        return result
     array = float_array(f"activations.{name}", "x", x)
     axes = list(integers(f"activations.{name}", "axis", axis, -(2**31)))
     if not axes or any(not -array.ndim <= one < array.ndim for one in axes):

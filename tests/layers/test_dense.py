@@ -184,3 +184,36 @@ def test_an_activation_with_parameters_belongs_to_one_layer(rng):
     same = layers.LeakyReLU(0.2)
     both = lamina.Sequential([lamina.Input((3,)), layers.Dense(4, same), layers.Dense(4, same)])
     assert both.predict(x).shape == (5, 4)
+
+
+def test_activations_with_parameters_may_share_a_name_and_be_assigned(rng, tmp_path):
+    x, y = rng.standard_normal((20, 6)).astype("f"), rng.standard_normal((20, 3))
+    model = lamina.Sequential(
+        [
+            lamina.Input((6,)), layers.Dense(3, layers.PReLU("ones", name="p"), name="a"),
+            layers.Dense(3, layers.PReLU(name="p"), name="b"),
+        ]
+    )  # fmt: skip
+    assert [v.path for v in model.weights if "alpha" in v.path] == ["a/p/alpha", "b/p/alpha"]
+    model.layers[0].activation = layers.PReLU("ones", name="q")
+    assert len(model.weights) == 6
+    model.compile("sgd", "mse")
+    for save, load in (
+        (model.save_weights, lambda path: model.load_weights(path) or model), (model.save, lamina.models.load_model),
+    ):  # fmt: skip
+        save(tmp_path / "m.safetensors")
+        before = model.predict(x)
+        model.fit(x, y, verbose=0)
+        np.testing.assert_array_equal(load(tmp_path / "m.safetensors").predict(x), before)
+    slopes = model.layers[1].activation
+    slopes.trainable = False
+    before = slopes.get_weights()[0].copy()
+    model.fit(x, y, verbose=0)
+    np.testing.assert_array_equal(slopes.get_weights()[0], before)
+
+
+def test_slopes_for_steps_are_for_so_many_steps():
+    layer = layers.Dense(3, activation=layers.PReLU())
+    assert layer(np.ones((2, 4, 5))).shape == (2, 4, 3)
+    with pytest.raises(ValueError, match=r"\(n, 4, 5\)"):
+        layer(np.ones((1, 5, 5)))

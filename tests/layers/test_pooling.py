@@ -167,3 +167,18 @@ def test_keras_shorter_names_are_the_same_layers():
     config = layers.serialize(layers.GlobalAvgPool1D(keepdims=True))
     assert config["class_name"] == "GlobalAveragePooling1D"
     assert layers.deserialize(config).keepdims is True
+
+
+@pytest.mark.parametrize("steps", [lambda x: x[:, 1:], lambda x: lamina.ops.concatenate([x] * 50, axis=1)])
+def test_a_mask_of_other_steps_is_refused(steps):
+    class Steps(layers.Layer):
+        supports_masking = True
+
+        def call(self, x):
+            return steps(x)
+
+    model = lamina.Sequential(
+        [lamina.Input((6,), dtype="int32"), layers.Embedding(7, 3, mask_zero=True), Steps(), layers.GlobalAvgPool1D()]
+    )
+    with pytest.raises(ValueError, match="reads a mask of 6 steps"):
+        model.predict(np.ones((30, 6), int))

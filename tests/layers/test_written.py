@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lamina
-from lamina import layers, losses, ops, regularizers
+from lamina import activations, layers, losses, ops, regularizers
 from lamina.models import clone_model, load_model
 from lamina.utils import check_gradients
 
@@ -372,3 +372,41 @@ def test_registered_functions_are_saved_by_name(suffix, tmp_path):
     with pytest.raises((TypeError, ValueError), match="registered|must have a name"):
         other.save(tmp_path / f"o{suffix}")
     assert not (tmp_path / f"o{suffix}").exists()
+
+
+INSIDE = {
+    **{
+        name: getattr(activations, name)
+        for name in activations.__all__
+        if name not in ("get", "serialize", "deserialize")
+    },
+    "general relu": lambda t: activations.relu(t, negative_slope=0.1, max_value=1.5, threshold=0.2),
+    "softmax of steps": lambda t: activations.softmax(t, axis=1),
+    "log softmax of steps": lambda t: activations.log_softmax(t, axis=-2),
+    "leaky": lambda t: activations.leaky_relu(t, negative_slope=0.3),
+    "exact gelu": lambda t: activations.gelu(t, approximate=False),
+    "approximate gelu": lambda t: activations.gelu(t, approximate=True),
+    "by name": activations.get("tanh"),
+    "none": activations.get(None),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_compiled_activations_are_differentiated_in_a_call(name, rng):
+    function = INSIDE[name]
+
+    class Own(layers.Layer):
+        def call(self, x):
+            return function(x * 1.1)
+
+    model = lamina.Sequential(
+        [
+            lamina.Input((3, 4)), layers.Dense(5, dtype="float64"), Own(dtype="float64"),
+            layers.Dense(2, dtype="float64"),
+        ]
+    )  # fmt: skip
+    model.compile("sgd", "mse")
+    x, y = rng.standard_normal((8, 3, 4)), rng.standard_normal((8, 3, 2))
+    with lamina.saving.custom_object_scope({"Own": Own}):
+        assert check_gradients(model, x, y) < 1e-6
+    np.testing.assert_allclose(Own(dtype="float64")(x), np.asarray(function(1.1 * x)), rtol=1e-12)

@@ -276,6 +276,11 @@ ONE_CALLED_TWICE = layers.Dense(4)
         (lambda: ops.concatenate([HIDDEN, HIDDEN]), "concatenate: there must be one symbolic tensor; got 2"),
         (lambda: ops.where(HIDDEN, HIDDEN, 0), "where: there must be one symbolic tensor; got 2"),
         (lambda: ops.mean(HIDDEN), "must return a row for each row"),
+        (lambda: ops.mean(HIDDEN, axis=1), "with at least one axis"),
+        (lambda: HIDDEN[:, 0], "with at least one axis"),
+        (lambda: ops.sum(lamina.Input((2,)), axis=0), "must return a row for each row"),
+        (lambda: ops.split(lamina.Input((4,)), 2, axis=1), "must return one array; it returned 2"),
+        (lambda: ops.moments(HIDDEN, 1), "must return one array"),
         (lambda: HIDDEN[0], "must return a row for each row"),
         (lambda: HIDDEN + "text", "ufunc"),
         (lambda: activations.relu(HIDDEN, 0.1), "there are layers that take others"),
@@ -318,6 +323,7 @@ OF_ONE = {
     "quotient": (lambda t: 2 / t, "Lambda"),
     "by zero": (lambda t: t / 0.0, "Lambda"),
     "vector": (lambda t: t * np.arange(5, dtype="f"), "Lambda"),
+    "rest": (lambda t: t % 2, "Lambda"),
     "power": (lambda t: t**2, "Lambda"),
     "negative": (lambda t: -t, "Lambda"),
     "magnitude": (lambda t: abs(t), "Lambda"),
@@ -345,6 +351,8 @@ def test_functions_of_a_symbolic_tensor_are_layers(name, rng):
         np.testing.assert_allclose(features.predict(x), function(x), rtol=1e-6, atol=1e-7)
     if name == "by zero":
         return
+    again = pickle.loads(pickle.dumps(features))
+    np.testing.assert_array_equal(again.predict(x), features.predict(x))
     hidden = function(layers.Dense(5, "tanh", kernel_initializer="glorot_normal", bias_initializer="ones")(inputs))
     model = lamina.Model(inputs, layers.Dense(2)(hidden))
     model.compile("adam", "mse")
@@ -370,3 +378,10 @@ def test_functions_in_the_call_of_a_model(rng):
     model.fit(x, (x[:, 0] > 0).astype(int), verbose=0)
     expected = 1 / (1 + np.exp(-np.asarray(model.two(activations.relu(model.one(x / 10))))))
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5)
+
+
+def test_functions_that_read_no_values_of_a_symbolic_tensor():
+    inputs = lamina.Input((6,))
+    assert ops.shape(inputs) == (None, 6)
+    assert ops.ndim(inputs) == 2
+    assert ops.is_tensor(inputs)

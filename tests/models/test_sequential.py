@@ -172,6 +172,17 @@ def test_from_logits_on_a_softmax_output_warns():
             model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
 
 
+@pytest.mark.parametrize(
+    "first",
+    [layers.Flatten, layers.GlobalMaxPooling1D, layers.PReLU, layers.Normalization, lambda: layers.Reshape((4,))],
+)
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_a_loss_of_logits_can_be_compiled_before_the_model_is_built(first, activation):
+    model = lamina.Sequential([first(), layers.Dense(3)] if activation is None else [first()])
+    model.compile("adam", lamina.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert model.compiled
+
+
 def test_from_logits_with_linear_output_equals_softmax(rng):
     x, y = blobs(rng)
     results = []

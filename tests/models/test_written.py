@@ -11,7 +11,7 @@ import pytest
 from helpers import same
 
 import lamina
-from lamina import Model, callbacks, layers
+from lamina import Model, callbacks, layers, ops
 
 
 class Two(Model):
@@ -151,14 +151,11 @@ def test_layers_that_hold_layers_in_other_models(rng):
     block = Block(4)
     inputs = lamina.Input((5,))
     functional = Model(inputs, layers.Dense(2)(block(inputs)))
-    assert [type(layer).__name__ for layer in functional.layers][1:] == [
-        "Dense",
-        "LayerNormalization",
-        "Dense",
-        "Dense",
-    ]
+    assert functional.layers[1] is block
+    assert functional.get_layer(block.name).count_params() == block.count_params() == 5 * 4 + 4 + 8 + 16 + 4
     stack = lamina.Sequential([lamina.Input((5,)), Block(4, name="inside"), layers.Dense(2)])
-    assert next(layer.name for layer in stack.layers) == "inside"
+    assert isinstance(stack.get_layer("inside"), Block)
+    assert stack.layers[0].first.units == 4
     assert len(stack.weights) == 8
     assert stack.predict(x).shape == (60, 2)
     with pytest.raises(ValueError, match="begin the model with an Input"):
@@ -294,3 +291,247 @@ def test_four_threads_may_use_a_new_model_at_once(rng):
             thread.join()
         assert len(found) == 4
         assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
+class Swapped(layers.Layer):
+    """Its layers are assigned in another order than they are called."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.second = layers.Dense(4, name="second")
+        self.first = layers.Dense(4, name="first")
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+class SwappedModel(Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.second = layers.Dense(4, name="second")
+        self.first = layers.Dense(4, name="first")
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+@pytest.mark.parametrize("kind", [Swapped, SwappedModel])
+@pytest.mark.parametrize("functional", [False, True])
+def test_parameters_follow_the_attributes_also_inside_of_other_models(kind, functional, tmp_path, rng):
+    inputs = lamina.Input((4,))
+    inner = kind(name="inner")
+    model = Model(inputs, inner(inputs)) if functional else lamina.Sequential([inputs, inner])
+    assert [v.path for v in model.weights] == ["second/kernel", "second/bias", "first/kernel", "first/bias"]
+    x, y = data(rng, inputs=4, outputs=4)
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)
+    for suffix in (".weights.h5", ".h5"):
+        with pytest.raises(ValueError, match=r"kept in \.safetensors files"):
+            model.save_weights(tmp_path / f"w{suffix}")
+    model.save_weights(tmp_path / "w.safetensors")
+    before = model.predict(x)
+    model.fit(x, y, verbose=0)
+    model.load_weights(tmp_path / "w.safetensors")
+    assert same([model.predict(x)], [before])
+
+
+@pytest.mark.parametrize("where", ["sequential", "functional", "model"])
+def test_parameters_of_what_calls_layers_are_refused(where):
+    class Scaled(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = layers.Dense(3)
+            self.scale = self.add_weight((3,), "ones")
+
+        def call(self, x):
+            return self.dense(x) * 2
+
+    class Holder(Model):
+        def __init__(self):
+            super().__init__()
+            self.scaled = Scaled()
+
+        def call(self, x):
+            return self.scaled(x)
+
+    inputs = lamina.Input((6,))
+    use = {
+        "sequential": lambda: lamina.Sequential([inputs, Scaled()]), "functional": lambda: Scaled()(inputs),
+        "model": lambda: Holder()(inputs),
+    }[where]  # fmt: skip
+    with pytest.raises(TypeError, match="scale would be neither trained nor saved"):
+        use()
+    with pytest.raises(TypeError, match="activity_regularizer must be that of a layer"):
+        lamina.Sequential([inputs, Block(3, activity_regularizer="l2")])
+
+
+def test_layers_may_be_made_in_build(rng):
+    class Built(layers.Layer):
+        def build(self, input_shape):
+            self.dense = layers.Dense(input_shape[-1], "tanh")
+
+        def call(self, x):
+            return self.dense(x)
+
+    class BuiltModel(Model):
+        def build(self, input_shape):
+            self.dense = layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    x, y = data(rng, outputs=2)
+    inputs = lamina.Input((5,))
+    for model in (
+        lamina.Sequential([inputs, Built(), layers.Dense(2)]), Model(inputs, layers.Dense(2)(Built()(inputs))),
+    ):  # fmt: skip
+        model.compile("sgd", "mse")
+        model.fit(x, y, verbose=0)
+        assert len(model.weights) == 4
+    assert Built()(x).shape == (60, 5)
+    model = BuiltModel()
+    model.compile("sgd", "mse")
+    model.fit(x, y, verbose=0)
+    assert len(model.weights) == 2
+    unknown = lamina.Sequential([Built(), layers.Dense(2)])
+    with pytest.raises(ValueError, match="begin the model with an Input"):
+        unknown.build((None, 5))
+
+
+@pytest.mark.parametrize("given", [lambda t: True, lambda t: t, lambda t: None])
+def test_noise_in_training_alone_stays_out_of_predictions(given, rng):
+    class Noisy(Model):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.drop = layers.Dense(5, kernel_initializer="identity"), layers.Dropout(0.5)
+
+        def call(self, x, training=False):
+            x = self.dense(x)
+            if training is True:
+                x = self.drop(x, training=given(training))
+            return x
+
+    x = np.ones((40, 5), "f")
+    model = Noisy()
+    assert same([model.predict(x)], [x])
+    assert (np.asarray(model(x, training=True)) == 0).mean() > 0.3
+
+
+def test_modes_that_a_call_chooses(rng):
+    class Chosen(Model):
+        def __init__(self, mode):
+            super().__init__()
+            self.mode, self.drop = mode, layers.Dropout(0.5)
+            self.dense = layers.Dense(5, kernel_initializer="identity")
+
+        def call(self, x, training=False):
+            return self.dense(self.drop(x, training=self.mode(training)))
+
+    x = np.ones((40, 5), "f")
+    always, never = Chosen(lambda t: True), Chosen(lambda t: False)
+    assert (always.predict(x) == 0).any()
+    assert (np.asarray(never(x, training=True)) == 1).all()
+    with pytest.raises(ValueError, match="must not act in predictions alone"):
+        Chosen(lambda t: not t).predict(x)
+
+
+class Inner(Model):
+    def __init__(self):
+        super().__init__()
+        self.dense, self.drop = layers.Dense(4), layers.Dropout(0.3)
+
+    def call(self, x, training=None):
+        return self.drop(ops.tanh(self.dense(x / 2)), training=training)
+
+
+class Outer(Model):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.stack_of_two = Inner(), lamina.Sequential([layers.Dense(3), layers.BatchNormalization()])
+
+    def call(self, x, training=None):
+        x = self.inner(ops.clip(x, -1, 1), training=training)
+        return ops.relu(self.stack_of_two(x, training=training)) + 1
+
+
+def test_functions_and_models_in_a_call_with_modes(rng):
+    x, y = data(rng)
+    model = Outer()
+    model.compile("adam", "mse")
+    model.fit(x, y, epochs=2, verbose=0)
+    assert model.predict(x).min() >= 1
+    assert same([model.predict(x)], [model.predict(x)])
+    again = pickle.loads(pickle.dumps(model))
+    assert same([again.predict(x)], [model.predict(x)])
+
+
+def test_a_failed_first_call_keeps_what_was_there(rng):
+    table = rng.standard_normal((10, 3)).astype("f")
+
+    class Words(Model):
+        def __init__(self):
+            super().__init__()
+            self.table, self.flat = layers.Embedding(10, 3, weights=table), layers.Flatten()
+            self.rest = lamina.Sequential([layers.Dense(5)])
+
+        def call(self, x):
+            return self.rest(self.flat(self.table(x)))
+
+    x, y = rng.integers(0, 10, (20, 4)), rng.standard_normal((20, 5))
+    model = Words()
+    model.compile("sgd", "mse")
+    for wrong in ({"y": y[:3]}, {"y": y, "validation_data": (x, y[:3])}):
+        with pytest.raises(ValueError, match="y must"):
+            model.fit(x, verbose=0, **wrong)
+        assert not model.built
+        assert not model.rest.built
+        assert same(model.table.get_weights(), [table])
+    model.fit(x[:, :3], y, verbose=0)
+
+
+def test_layers_of_a_built_model_cannot_be_replaced():
+    model = Two()
+    model.hidden = layers.Dense(9, name="hidden")
+    model.build((None, 5))
+    with pytest.raises(TypeError, match="hidden must stay the layer"):
+        model.hidden = layers.Dense(3)
+
+
+def test_direct_calls_are_those_of_the_model():
+    class Pooled(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.table, self.drop = layers.Embedding(9, 4, mask_zero=True), layers.Dropout(0.5)
+            self.pool = layers.GlobalAveragePooling1D()
+
+        def call(self, x):
+            return self.pool(self.drop(self.table(x)))
+
+    x = np.array([[1, 2, 0, 0], [3, 0, 0, 0]])
+    layer = Pooled()
+    model = lamina.Sequential([lamina.Input((4,), dtype="int32"), layer])
+    assert same([layer(x)], [model.predict(x)])
+    np.testing.assert_allclose(layer(x)[1], layer.table.get_weights()[0][3], rtol=1e-6)
+    assert (layer(x, training=True) != layer(x)).any()
+
+
+def test_a_layer_may_hold_what_holds_it(rng):
+    class Held(layers.Layer):
+        def __init__(self, owner):
+            super().__init__()
+            self.owner, self.dense = [owner], layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(x)
+
+    class Owner(Model):
+        def __init__(self):
+            super().__init__()
+            self.held = Held(self)
+
+        def call(self, x):
+            return self.held(x)
+
+    model = Owner()
+    assert model.predict(rng.standard_normal((4, 5))).shape == (4, 3)
+    assert len(model.weights) == 2

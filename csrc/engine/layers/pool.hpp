@@ -35,6 +35,7 @@ class Pool final : public Layer<T> {
     pass.kernels.pool_lines_backward(arguments(pass, rows, panels), output.gradient, input.gradient);
     if (below != nullptr) below->finish_gradient(pass, {rows.begin * lines_, rows.end * lines_}, panels);
   }
+  bool reads_indices() const override { return masked_; }
   double work() const override { return work_; }
 
  private:

@@ -13,7 +13,15 @@ R = TypeVar("R")
 
 
 class Symbol:
-    """Base class of what stands for an array."""
+    """Base class of what stands for an array.
+
+    Attributes
+    ----------
+    shape : tuple
+        With the axis of the rows, whose size is None.
+    """
+
+    shape: tuple[Any, ...]
 
     def applied(self, function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
         """Return the symbol for the value of a function; this symbol is among the arguments."""

@@ -67,6 +67,8 @@ class Activation(_ActivationLayer):
         self._kernel_of_activation = activations.kernel_of(function, f"Activation {self.name!r}")
         self.argument_layers = {} if layer is None else {"activation": layer}
         self._activation = function if layer is None else layer
+        if self.placed:
+            self.build_parts(self.input_shape)
         self.note_change()
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

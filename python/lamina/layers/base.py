@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from lamina._engine.host import Functions, Pass
 from lamina._engine.network import Constants
 from lamina._engine.ops import ActivityOp, HostOp, Op, Shape, row_of
 from lamina.layers.building import BuiltLayer
-from lamina.layers.composition import chosen, follow, held, takes_training
+from lamina.layers.composition import check_nothing_lost, held, mode_noted
 from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_row_shape
 from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
@@ -107,6 +107,7 @@ class Layer(BuiltLayer):
         elif input_shape is not None:
             self.wanted_input_shape = check_row_shape(kind, input_shape)
         self.called = Called()
+        self._wrapped: Any = None  # what `as_model` has made
         self.changes = 0  # how often a value that is baked into compiled networks has changed
 
     def check_computable(self) -> None:
@@ -331,13 +332,15 @@ class Layer(BuiltLayer):
         self.check_computable()
         if mask is not None:
             raise ValueError(f"{who}: mask must be None: layers here do not read masks.")
-        symbolic = isinstance(x, KerasTensor) or holds_symbols(x)
-        if self.holds_layers:
-            return self._call_of_others(one_symbol(who, x) if symbolic else x, training)
-        training = chosen(training)
         training = None if training is None else flag(who, "training", training)
+        symbolic = isinstance(x, KerasTensor) or holds_symbols(x)
+        x = one_symbol(who, x) if symbolic else x
+        if self.by_call:
+            row = tuple(x.shape[1:] if symbolic else real_array(who, "x", x).shape[1:])
+            if row and self.composes(row):
+                return self.as_model(row)(x, training)
         if symbolic:
-            return self._called_with(one_symbol(who, x), training)
+            return self._called_with(x, training)
         array = real_array(who, "x", x)
         shape = array.shape
         if self.any_rank and array.ndim < 2:
@@ -362,25 +365,46 @@ class Layer(BuiltLayer):
 
     @property
     def holds_layers(self) -> bool:
-        """Whether the layer is written as calls of layers that it holds. In a model these take its place."""
+        """Whether the layer is written as calls of layers that it holds. It is then a model of these."""
         return self.by_call and bool(held(self))
 
-    def _call_of_others(self, x: Any, training: Any) -> Any:
-        if isinstance(x, KerasTensor):
-            return follow(self._who(), self.call, x, training)
-        named = {"training": bool(training)} if takes_training(self.call) else {}
-        return self.call(x, **named)
+    def composes(self, row_shape: tuple[int | None, ...]) -> bool:
+        """Return whether the layer is written as calls of layers that it holds, or that its `build` makes."""
+        if self.by_call and not self.placed and type(self).build is not BuiltLayer.build:
+            self.build_or_discard((None, *check_row_shape(self._who(), row_shape)))
+        return self.holds_layers
+
+    def as_model(self, row_shape: tuple[int | None, ...]) -> Any:
+        """Return the model of the layers that `call` calls, made for the first shape of rows."""
+        with self.once:
+            if self._wrapped is None:
+                who = self._who()
+                check_nothing_lost(who, self)
+                if self.activity_regularizer is not None:
+                    raise KindError(
+                        f"{who}: activity_regularizer must be that of a layer; what calls layers that it holds is none."
+                    )
+                self._wrapped = type(self).model_of(self, check_row_shape(who, row_shape))
+            return self._wrapped
+
+    # Returns the model that a layer is which calls layers that it holds.
+    model_of: ClassVar[Callable[[Layer, Shape], Any]]
+
+    def fix_training(self, training: bool) -> None:
+        """Run as in training, or not, in training and in predictions alike."""
+        if self.differs_in_training and self.can_fix_training:
+            self.fixed_training = training
+        elif self.differs_in_training or redefines(type(self), "forward", "ops"):
+            raise ValueError(
+                f"{self._who()}: training must be None in a call with a symbolic tensor: fit and predict choose it. "
+                "Set the layer's `trainable` to False to freeze it."
+            )
 
     def _called_with(self, x: KerasTensor, training: bool | None) -> KerasTensor:
         """Return the output of a call with a symbolic tensor; builds the layer if need be."""
         who = self._who()
-        if training is not None and self.differs_in_training and self.can_fix_training:
-            self.fixed_training = training
-        elif training is not None and (self.differs_in_training or redefines(type(self), "forward", "ops")):
-            raise ValueError(
-                f"{who}: training must be None in a call with a symbolic tensor: fit and predict choose it. Set the "
-                "layer's `trainable` to False to freeze it."
-            )
+        if not mode_noted(self, training) and training is not None:
+            self.fix_training(training)
         row = check_row_shape(who, x.shape[1:])
         if self.build_or_discard((None, *row)) is None:
             self.check_row(who, row)

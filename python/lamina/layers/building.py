@@ -54,6 +54,7 @@ class BuiltLayer(Operation):
         self._parameters = ParameterSet()
         self._alone = Alone()
         self._built_parts: list[BuiltLayer] = []  # arguments that were built together with the layer
+        self.scope = ""  # before the name in the paths of parameters: the layer that it is an argument of
         self._activity_loss: float | None = None
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -64,6 +65,15 @@ class BuiltLayer(Operation):
         """Return the layers in it: those that are its arguments, and those that its `call` calls."""
         return []
 
+    def check_parts(self) -> None:
+        """Raise if a layer that is an argument has parameters already, those of another layer."""
+        for part in self._parts():
+            if part.own_weights and not any(part is one for one in self._built_parts):
+                raise ValueError(
+                    f"{self._who()}: {part.name!r} has parameters, and can be an argument of one layer only; give each "
+                    "layer one of its own."
+                )
+
     def build_parts(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the layers that are arguments, for input of a shape.
 
@@ -72,14 +82,10 @@ class BuiltLayer(Operation):
         ValueError
             One of them has parameters already, those of another layer.
         """
+        self.check_parts()
         for part in self._parts():
-            if part.own_weights:
-                raise ValueError(
-                    f"{self._who()}: {part.name!r} has parameters, and can be an argument of one layer only; give each "
-                    "layer one of its own."
-                )
             if not part.placed:
-                part.stored, part.dtype = self.stored, self.dtype
+                part.stored, part.dtype, part.scope = self.stored, self.dtype, f"{self.scope}{self.name}/"
                 try:
                     part.build_or_discard(input_shape)
                 finally:
@@ -249,7 +255,7 @@ class BuiltLayer(Operation):
         constraint = constraints.argument(who, "constraint", constraint)
         if self._parameters.moved:
             raise RuntimeError(f"{who} must be called in build.")
-        path = unique(f"{self.name}/{name}", {variable.path for variable in self._parameters.variables})
+        path = unique(f"{self.scope}{self.name}/{name}", {variable.path for variable in self._parameters.variables})
         if self.stored is None:
             with _core.DefaultMode():  # the caller's floating-point mode may round differently
                 value = initializer(shape, self.dtype)
@@ -359,8 +365,8 @@ class BuiltLayer(Operation):
 
     @property
     def path(self) -> str:
-        """The layer's name: layers do not hold layers."""
-        return self.name
+        """The layer's name, after that of the layer that it is an argument of."""
+        return f"{self.scope}{self.name}"
 
     def get_build_config(self) -> dict[str, Any] | None:
         """Return the argument of `build_from_config` that makes the parameters; None before the layer is built."""

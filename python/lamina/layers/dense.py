@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import activations, initializers
-from lamina._common.checks import flag, integer, only_none
+from lamina._common.checks import KindError, flag, integer, only_none
 from lamina._common.objects import deserialize_keras_object, serialize, serialize_optional
 from lamina._engine.ops import DenseOp, Op
 from lamina._engine.variable import Variable
@@ -119,10 +119,16 @@ class Dense(Layer):
             layer = function_layer(value)
         if layer is not None:
             layer.check_computable()
+            if layer.holds_layers:
+                raise KindError(
+                    f"Dense {self.name!r}: activation must not hold layers; put {layer.name!r} after the layer."
+                )
         function = activations.linear if layer is not None else activations.get(value)
         self._kernel_of_activation = activations.kernel_of(function, f"Dense {self.name!r}")
         self.argument_layers = {} if layer is None else {"activation": layer}
         self._activation = layer if layer is not None else function
+        if self.placed:
+            self.build_parts(self.output_shape)
         self.note_change()
 
     @property
@@ -141,10 +147,11 @@ class Dense(Layer):
     @property
     def last_axis_alone(self) -> bool:
         """Whether the parameters' shapes depend on the last axis of the input alone."""
-        return True
+        return not any(layer.own_weights for layer in self.argument_layers.values())
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make kernel and bias."""
+        self.check_parts()
         self.mark_built(input_shape)
         inputs = self._built_input()[-1]
         shape = (inputs, self.units)

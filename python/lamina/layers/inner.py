@@ -16,7 +16,7 @@ def version_of(layer: Layer) -> Any:
     """Return a value that changes whenever a value that is baked into compiled networks does, also in inner layers."""
     penalty = layer.activity_regularizer
     factors = None if penalty is None else penalty.engine_factors()
-    return (layer.changes, factors, *map(version_of, layer.argument_layers.values()))
+    return (layer.changes, layer.trainable, factors, *map(version_of, layer.argument_layers.values()))
 
 
 def whole_state(layer: Layer) -> dict[str, int]:

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from lamina import activations
 from lamina._common.checks import KindError
 from lamina._common.names import unique_name
@@ -25,7 +27,8 @@ def layer_of(
 
     Activations, and a number that is added or multiplied, are computed in the engine, all else as in a `Lambda`.
     """
-    name, alone = unique_name(function.__name__), len(arguments) + len(named) == 1
+    alone, made_of = len(arguments) + len(named) == 1, Applied(symbol, function, arguments, named)
+    name = unique_name(function.__name__)
     if activations.is_known(function) and not alone:
         raise KindError(
             f"{function.__name__}: a symbolic tensor must be the only argument; there are layers that take others, as "
@@ -36,9 +39,57 @@ def layer_of(
     elif (scaling := _scaling(symbol, function, arguments)) is not None:
         layer = Rescaling(*scaling, name=name)
     else:
-        layer = Lambda(lambda x: function(*_with(arguments, symbol, x), **_with(named, symbol, x)), name=name)
+        layer = Lambda(made_of, name=name)
+    layer.made_of = made_of
     found: KerasTensor = layer(symbol)
     return found
+
+
+class _Hole:
+    """Stands in the arguments of a function for the array."""
+
+
+class Applied:
+    """A function of an array and of constants.
+
+    Parameters
+    ----------
+    symbol : KerasTensor
+        Stands in the arguments for the array.
+    function : callable
+    arguments, named
+        Of the function.
+    """
+
+    def __init__(
+        self, symbol: KerasTensor, function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]
+    ) -> None:
+        known = activations.is_known(function)
+        self._function = function if known else getattr(function, "__wrapped__", function)  # the one that has its name
+        self._arguments, self._named = _with(arguments, symbol, _Hole), _with(named, symbol, _Hole)
+
+    def __call__(self, x: Any) -> Any:
+        return self._function(*_with(self._arguments, _Hole, x), **_with(self._named, _Hole, x))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Applied):
+            return NotImplemented
+        mine, others = (
+            (one._arguments, *(value for pair in sorted(one._named.items()) for value in pair)) for one in (self, other)
+        )
+        return self._function is other._function and _same(mine, others)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    return one is other or bool(np.all(one == other))
 
 
 def _scaling(
@@ -58,7 +109,7 @@ def _scaling(
     return (1.0 / value, 0.0) if function is operator.truediv and first and value else None
 
 
-def _with(values: Any, symbol: KerasTensor, x: Any) -> Any:
+def _with(values: Any, symbol: Any, x: Any) -> Any:
     """Return values with an array in place of a symbolic tensor."""
     if values is symbol:
         return x

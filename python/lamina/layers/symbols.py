@@ -25,6 +25,12 @@ class Operation:
 
     # Whether it changes nothing in predictions, as noise.
     identity_in_predictions = False
+    # The function of a symbolic tensor that it was made for; None for all others.
+    made_of: Any = None
+
+    def fix_training(self, training: bool) -> None:
+        """Run as in training, or not, in training and in predictions alike; what does not differ ignores it."""
+        raise NotImplementedError(f"{type(self).__name__} has no modes.")
 
     @property
     def name(self) -> str:
@@ -122,6 +128,8 @@ class KerasTensor(Symbol):
     __truediv__, __rtruediv__ = _operator(operator.truediv), _operator(operator.truediv, swapped=True)
     __pow__, __rpow__ = _operator(operator.pow), _operator(operator.pow, swapped=True)
     __matmul__, __rmatmul__ = _operator(operator.matmul), _operator(operator.matmul, swapped=True)
+    __mod__, __rmod__ = _operator(operator.mod), _operator(operator.mod, swapped=True)
+    __floordiv__, __rfloordiv__ = _operator(operator.floordiv), _operator(operator.floordiv, swapped=True)
     __neg__, __abs__ = _operator(operator.neg), _operator(operator.abs)
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import random
+from lamina._common.checks import KindError
 from lamina._engine.host import Pass
 from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable
-from lamina.ops.autodiff import constant, pullback, returned, standing_for
+from lamina.ops.autodiff import constant, is_traced, pullback, returned, standing_for
 
 __all__ = ["Probe", "call_pass", "gradients_of_call", "modes_of_call", "shape_of_call"]
 
@@ -50,7 +51,7 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
     """Return the output for a batch, and in training what gives the gradients."""
     named = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
     if not training:
-        return Pass(constant(layer.call(returned(x), **named)))
+        return Pass(constant(_one(layer, layer.call(returned(x), **named))))
     variables = layer.trainable_weights
 
     def function(inputs: Any, *values: Any) -> Any:
@@ -59,6 +60,16 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
 
     who = f"{type(layer).__name__} {layer.name!r}: call"
     return Pass(*pullback(who, function, [x, *(variable.value for variable in variables)]))
+
+
+def _one(layer: WrittenLayer, output: Any) -> Any:
+    """Return an output, or raise if there are several."""
+    if isinstance(output, (list, tuple)) and any(np.ndim(one) for one in output if not is_traced(one)):
+        raise KindError(
+            f"{type(layer).__name__} {layer.name!r}: call must return one array; it returned {len(output)}. Models "
+            "have one output here."
+        )
+    return output
 
 
 def gradients_of_call(dy: Array, forward_pass: Pass) -> tuple[Array, list[Array]]:
@@ -94,14 +105,22 @@ def shape_of_call(layer: WrittenLayer, row_shape: Shape) -> Shape:
         layer = copy.copy(layer)
         layer.build_or_discard((None, *row_shape))
         random.global_seeds.counter = seeds  # undo the copy's draws
-    with np.errstate(all="ignore"):
-        output = call_pass(layer, np.ones((2, *row_shape), layer.dtype), False).output
-    if output.ndim < 1 or output.shape[0] != 2:
+    shapes = []
+    for rows in (2, 3):
+        with np.errstate(all="ignore"):
+            output = call_pass(layer, np.ones((rows, *row_shape), layer.dtype), False).output
+        if output.ndim < 2 or output.shape[0] != rows:
+            raise ValueError(
+                f"{type(layer).__name__} {layer.name!r}: call must return a row for each row of its input, with at "
+                f"least one axis; for {rows} rows it returned shape {output.shape}."
+            )
+        shapes.append(tuple(int(size) for size in output.shape[1:]))
+    if shapes[0] != shapes[1]:
         raise ValueError(
-            f"{type(layer).__name__} {layer.name!r}: call must return a row for each row of its input; for 2 rows it "
-            f"returned shape {output.shape}."
+            f"{type(layer).__name__} {layer.name!r}: call must return rows of one shape for any number of rows; got "
+            f"{shapes[0]} for 2 rows and {shapes[1]} for 3."
         )
-    return tuple(int(size) for size in output.shape[1:])
+    return shapes[0]
 
 
 class Probe:

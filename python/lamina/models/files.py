@@ -173,15 +173,20 @@ def _continue_optimizer(model: Trainer, state: ModelState) -> None:
         return
     optimizer.build(model.stack.trainable_weights)
     if len(state.optimizer) == len(optimizer.variables):
-        rate = optimizer.rate_if_constant()
-        optimizer.set_weights([array for _, array in state.optimizer])
-        if rate is not None and np.float32(rate) == np.float32(optimizer.rate):  # the configuration has more digits
-            optimizer.learning_rate = rate
+        _set_optimizer(optimizer, state.optimizer)
     else:
         warn(
             f"load_model: the optimizer begins anew: the file holds {len(state.optimizer)} tensors of its state, and "
             f"{type(optimizer).__name__} has {len(optimizer.variables)}."
         )
+
+
+def _set_optimizer(optimizer: Optimizer, arrays: list[tuple[str, Array]]) -> None:
+    """Set the optimizer's variables; a learning rate that is the same in float32 keeps its digits."""
+    rate = optimizer.rate_if_constant()
+    optimizer.set_weights([array for _, array in arrays])
+    if rate is not None and np.float32(rate) == np.float32(optimizer.rate):
+        optimizer.learning_rate = rate
 
 
 def _take_the_rest(model: Trainer, stored: Stored) -> None:
@@ -286,9 +291,10 @@ def _check_names(who: str, model: Trainer, path: Path) -> None:
                 f"{who}: the activation of {layer.name!r} has parameters, which are kept in {SUFFIX} files only; got "
                 f"{path.name!r}. Put it after the layer."
             )
-    if model.stack.composed:
+    if model.stack.lists_by_attributes:
         raise ValueError(
-            f"{who}: the model defines call, and its weights are kept in {SUFFIX} files; got {path.name!r}."
+            f"{who}: the model defines call, or holds a layer that calls others; its weights are kept in {SUFFIX} "
+            f"files; got {path.name!r}."
         )
 
 
@@ -315,10 +321,10 @@ def _restore_optimizer(who: str, model: Trainer, arrays: list[tuple[str, Array]]
     compiled = model.executor.compiled
     if compiled is None:
         return
-    own = compiled.optimizer.variables
-    if compiled.optimizer.built and [array.shape for _, array in arrays] == [one.shape for one in own]:
-        compiled.optimizer.set_weights([array for _, array in arrays])
-    else:
+    optimizer, own = compiled.optimizer, compiled.optimizer.variables
+    if optimizer.built and [array.shape for _, array in arrays] == [one.shape for one in own]:
+        _set_optimizer(optimizer, arrays)
+    elif optimizer.built or len(arrays) != len(own):
         warn(
             f"{who}: the optimizer keeps its state: the file holds {len(arrays)} tensors of one, and "
             f"{type(compiled.optimizer).__name__} has {len(own)}. It has those of the trained variables after a step, "

@@ -19,15 +19,15 @@ from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable, assign_all, one_moment
 from lamina.callbacks.model import TrainedModel
 from lamina.layers import InputLayer, Layer
-from lamina.layers.composition import follow, held
+from lamina.layers.composition import check_nothing_lost, follow, held, mode_noted
 from lamina.layers.stored import loading
-from lamina.layers.symbols import KerasTensor, holds_symbols, one_symbol, output_of
+from lamina.layers.symbols import KerasTensor, Operation, holds_symbols, one_symbol, output_of
 from lamina.models import files, graph
 from lamina.models.stack import Part
 from lamina.models.summary import format_summary
 from lamina.models.trainer import Trainer
 
-__all__ = ["Model"]
+__all__ = ["Model", "shown"]
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +46,11 @@ def _would_not_be_called(kind: type, method: str) -> KindError:
         f"{kind.__name__}: {method} would not be called: epochs run in C++. Write a loop of your own with "
         "train_on_batch, or a Layer, a Loss or a Metric."
     )
+
+
+def shown(parts: list[Part]) -> list[Part]:
+    """Return parts with the layers that call others in place of the models that they are."""
+    return [layer if (layer := getattr(part, "of_layer", None)) is not None else part for part in parts]
 
 
 class Model(Trainer):
@@ -129,20 +134,24 @@ class Model(Trainer):
     def _compose_by_call(self, row_shape: Shape) -> None:
         """Take the layers that `call` calls."""
         who, written = self.stack.who("call"), cast(Any, self)
+        check_nothing_lost(who, self)
+        if not held(self) and type(self).build is not Model.build:  # which makes the layers
+            self.build((None, *row_shape))
         symbol = InputLayer(row_shape).symbol()
         self._compose(graph.chain(who, symbol, follow(who, written.call, symbol)))
 
     def _compose(self, chain: graph.Chain) -> None:
         """Take the layers of a chain."""
-        who = self.stack.who()
-        self.stack.add(who, chain.start)
-        for part in chain.parts:
-            self.stack.add(who, part)
-        self.stack.keep_symbols(chain.symbols)
+        self.stack.take(self.stack.who(), chain.start, chain.parts, chain.symbols)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _NOT_CALLED:
             raise _would_not_be_called(type(self), name)
+        before = vars(self).get(name)
+        if isinstance(before, Operation) and before is not value and self.by_call and self.built:
+            raise KindError(
+                f"{self.stack.who()}: {name} must stay the layer that the model was built with; make another model."
+            )
         super().__setattr__(name, value)
 
     # Composition.
@@ -161,7 +170,7 @@ class Model(Trainer):
         """The layers and nested models, the layer of the `Input` first."""
         if self.stack.composed:
             return self.stack.listed
-        return [] if self.stack.input is None else [self.stack.input, *self.stack.parts]
+        return [] if self.stack.input is None else [self.stack.input, *shown(self.stack.parts)]
 
     @property
     def flat_layers(self) -> list[Layer]:
@@ -242,14 +251,19 @@ class Model(Trainer):
             return self._called_with(x, training)
         return super().__call__(x, training)
 
+    def fix_training(self, training: bool) -> None:
+        """Raise if some layers differ in training."""
+        if any(layer.differs_in_training for layer in self.stack.layers):
+            raise ValueError(
+                f"{self.stack.who('call')}: training must be None in a call with a symbolic tensor: fit and predict "
+                "choose it. Set the model's `trainable` to False to freeze it."
+            )
+
     def _called_with(self, x: Any, training: bool | None) -> KerasTensor:
         who = self.stack.who("call")
         x = one_symbol(who, x)
-        if training is not None and any(layer.differs_in_training for layer in self.stack.layers):
-            raise ValueError(
-                f"{who}: training must be None in a call with a symbolic tensor: fit and predict choose it. Set the "
-                "model's `trainable` to False to freeze it."
-            )
+        if not mode_noted(self, training) and training is not None:
+            self.fix_training(training)
         self.build(x.shape)
         return output_of(self, (x,), self.compute_output_shape(x.shape), self.stack.dtype)
 

@@ -11,11 +11,11 @@ from lamina._common.custom import custom_object_scope
 from lamina._common.names import required
 from lamina._common.objects import serialize
 from lamina.layers import REGISTRY as LAYERS
-from lamina.layers import Input, Layer
+from lamina.layers import Layer
 from lamina.layers.stored import loading
 from lamina.layers.symbols import KerasTensor
 from lamina.models import graph
-from lamina.models.model import Model
+from lamina.models.model import Model, shown
 from lamina.models.stack import Part
 
 __all__ = ["Sequential"]
@@ -59,7 +59,7 @@ class Sequential(Model):
     @property
     def layers(self) -> list[Part]:
         """The layers and nested models, without the `Input`."""
-        return list(self.stack.parts)
+        return shown(self.stack.parts)
 
     def add(self, layer: Part | KerasTensor, rebuild: bool = True) -> None:
         """Append a layer, or a model as a layer.
@@ -84,8 +84,8 @@ class Sequential(Model):
             layer = graph.input_layer(who, layer)
         if not isinstance(layer, (Layer, Model)):
             raise KindError(f"{who}: layer must be a lamina.layers.Layer; got {type(layer).__name__}.")
-        if isinstance(layer, Layer) and layer.holds_layers:
-            layer = self._model_of(who, layer)
+        if isinstance(layer, Layer):
+            layer = self._whole(who, layer)
         executor, in_use = self.executor, self.executor.in_use(who)
         with executor.fitting.if_free(in_use), executor.running.if_free(in_use), executor.once:
             self.stack.add(who, layer)
@@ -93,16 +93,15 @@ class Sequential(Model):
         if rebuild:
             self._call_own_build()
 
-    def _model_of(self, who: str, layer: Layer) -> Model:
-        """Return a model of the layers that a layer's `call` calls."""
+    def _whole(self, who: str, layer: Layer) -> Part:
+        """Return a layer, or the model that it is, if it calls layers that it holds."""
         shape = self.stack.output_row_shape or self.stack.row_shape
-        if shape is None:
+        if shape is None and layer.holds_layers:
             raise ValueError(
                 f"{who}: {layer.name!r} calls layers that it holds, which needs the shape of its rows; begin the model "
                 "with an Input."
             )
-        inputs = Input(shape)
-        return Model(inputs, layer(inputs), name=layer.name)
+        return layer.as_model(shape) if shape is not None and layer.composes(shape) else layer
 
     def _call_own_build(self) -> None:
         """Call `build` of a subclass if the layers are built, which `add` does if the input shape is known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any, Protocol
 
 from lamina import config
@@ -84,6 +85,10 @@ class Stack:
         self.once = Once()
         self._trainable = True
         self._composer: Callable[[Shape], None] | None = None
+        self._composes = self._used_by_others = False
+        self._composing_thread = 0
+        # For `decompose`: layers that were not built and whether they had parameters; nested stacks as they were.
+        self._before_compose: tuple[list[tuple[Layer, bool]], list[tuple[Stack, Any, bool, list[Part]]]] = ([], [])
         # The parts in the order in which a composer's owner holds them; None: as they run.
         self._held: Callable[[], list[Any]] | None = None
         # For `undo_build`: layers that the last `build` built and whether they kept parameters; stacks with inputs.
@@ -152,6 +157,20 @@ class Stack:
             part.trainable = False
         self.built = before is not None
 
+    def take(self, who: str, start: InputLayer, parts: list[Any], symbols: list[KerasTensor]) -> None:
+        """Take all parts at once, which symbolic tensors lie between; other threads see all of them or none."""
+        made = Stack(self.kind, self.name)
+        made.add(who, start)
+        for part in parts:
+            made.add(who, part)
+        for part in parts:
+            if isinstance(part, Layer):
+                part.called.belongs_to(self)
+            if not self._trainable:
+                part.trainable = False
+        self.input, self._nested, self.built, self._symbols = start, made._nested, made.built, (made.parts, symbols)
+        self.parts = made.parts
+
     def compose_by(self, composer: Callable[[Shape], None], held: Callable[[], list[Any]]) -> None:
         """Leave it to a function to add the parts, once the shape of rows is known.
 
@@ -160,48 +179,78 @@ class Stack:
         composer : callable
             Called with the shape of a row.
         held : callable
-            Returns the layers and models in the order in which they are listed.
+            As for `list_by`.
         """
         self._composer, self._held = composer, held
+
+    def list_by(self, held: Callable[[], list[Any]]) -> None:
+        """List the parts, and their parameters, in the order in which a function returns layers and models."""
+        self._held = held
 
     @property
     def composed(self) -> bool:
         """Whether the parts are added by a function once the shape of rows is known."""
         return self._composer is not None
 
+    @property
+    def lists_by_attributes(self) -> bool:
+        """Whether the parameters of this stack, or one in it, follow the attributes of what holds the layers."""
+        return any(stack._held is not None for stack in self.all_stacks())
+
     @contextmanager
     def composing(self, row_shape: Any) -> Iterator[None]:
-        """Add the parts, if a function does that and they are not there; remove them if the block raises."""
-        made = self._compose(row_shape)
+        """Add the parts, if a function does that and they are not there; remove them if the block raises.
+
+        They stay if another thread has begun to use them.
+        """
+        made = self.compose(row_shape)
         try:
             yield
         except BaseException:
-            self._decompose(made)
+            if made:
+                self.decompose()
             raise
 
-    def _compose(self, row_shape: Any) -> list[Layer] | None:
-        """Return None if there is nothing to do, else the layers that were not built before."""
-        if self._composer is None or self.parts:
-            return None
-        with self.once:
-            if self.parts:
-                return None
-            before = [layer for part in self.listed for layer in leaves(part) if not layer.placed]
-            try:
-                self._composer(check_row_shape(self.who(), row_shape))
-            except BaseException:
-                self._decompose(before)
-                raise
-            return before
+    def compose(self, row_shape: Any) -> bool:
+        """Add the parts for a shape of rows, if a function does that and they are not there; return whether it did.
 
-    def _decompose(self, layers: list[Layer] | None) -> None:
-        """Undo `_compose`."""
-        if layers is None:
-            return
+        A shape without sizes is that of no rows, which the caller finds out.
+        """
+        if self._composer is None or not row_shape:
+            return False
         with self.once:
+            if self.parts or self._composes:
+                self._used_by_others |= get_ident() != self._composing_thread
+                return False
+            row_shape = check_row_shape(self.who(), row_shape)
+            layers = [layer for part in self.listed for layer in leaves(part)]
+            stacks = [stack for part in self.listed if not isinstance(part, Layer) for stack in part.stack.all_stacks()]
+            self._before_compose = (
+                [(layer, bool(layer.own_weights)) for layer in layers if not layer.placed],
+                [(stack, stack.input, stack.built, stack.parts) for stack in stacks],
+            )
+            self._used_by_others, self._composes, self._composing_thread = False, True, get_ident()
+            try:
+                self._composer(row_shape)
+            except BaseException:
+                self.decompose()
+                raise
+            finally:
+                self._composes = False
+            return True
+
+    def decompose(self) -> None:
+        """Undo `compose`, unless another thread uses the parts."""
+        with self.once:
+            if self._used_by_others:
+                return
             self.parts, self.input, self.built, self._nested = [], None, False, False
-            for layer in layers:
-                layer.unplace(False)
+            layers, stacks = self._before_compose
+            for layer, keeps in layers:
+                layer.unplace(keeps)
+            for stack, start, built, parts in stacks:
+                stack.input, stack.built, stack.parts = start, built, parts
+            self._before_compose = ([], [])
 
     @property
     def listed(self) -> list[Part]:
@@ -209,11 +258,16 @@ class Stack:
         return self.parts if self._held is None else self._held()
 
     def _listed_layers(self) -> list[Layer]:
-        """Return all layers, in the order of `listed`."""
-        if self._held is None:
-            return self.layers
+        """Return all layers, in the order of `listed`, here and in nested models."""
         running = self.layers
-        found = [layer for part in self.listed for layer in leaves(part) if any(layer is one for one in running)]
+        if self._held is None and not self._nested:
+            return running
+        found = [
+            layer
+            for part in self.listed
+            for layer in (leaves(part) if isinstance(part, Layer) else part.stack._listed_layers())
+            if any(layer is one for one in running)
+        ]
         return [*found, *(layer for layer in running if not any(layer is one for one in found))]
 
     def pop(self, who: str) -> Part:
@@ -369,7 +423,7 @@ class Stack:
                 raise ValueError(f"{who}: the model was built for rows of shape {self.row_shape}; got {input_shape}.")
             return
         if self._composer is not None and input_shape is not None:
-            self._compose(check_row_shape(who, batch_shape(who, input_shape)[1:]))
+            self.compose(check_row_shape(who, batch_shape(who, input_shape)[1:]))
             return
         if not self.parts:
             raise ValueError(f"{who}: the model must have at least one layer.")
@@ -409,9 +463,21 @@ class Stack:
 
 def leaves(part: Any) -> list[Layer]:
     """Return the layers of which a layer or model consists, where it is written as calls of others."""
-    if isinstance(part, Layer):
-        return [layer for inner in held(part) for layer in leaves(inner)] if part.holds_layers else [part]
-    return [layer for inner in part.stack.listed for layer in leaves(inner)]
+    found: list[Layer] = []
+    seen: list[Any] = []
+
+    def look(part: Any) -> None:
+        if any(part is one for one in seen):  # it holds what holds it
+            return
+        seen.append(part)
+        inner = held(part) if isinstance(part, Layer) and part.holds_layers else None
+        if isinstance(part, Layer) and inner is None:
+            found.append(part)
+        for one in part.stack.listed if inner is None and not isinstance(part, Layer) else inner or []:
+            look(one)
+
+    look(part)
+    return found
 
 
 def _layers_of(part: Part) -> list[Layer]:
@@ -438,6 +504,11 @@ def _build_part(who: str, part: Part, row_shape: Shape, built: list[tuple[Layer,
         keeps = part.build_or_discard((None, *row_shape))
         if keeps is not None:
             built.append((part, keeps))
+        if part.holds_layers:
+            raise ValueError(
+                f"{who}: build of {part.name!r} makes layers that its call calls, which needs the shape of its rows; "
+                "begin the model with an Input."
+            )
     elif not part.stack.built:
         part.build((None, *row_shape))
         built += part.stack.built_last

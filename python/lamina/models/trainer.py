@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lamina._common.checks import choice, flag, integer, mapping
+from lamina._common.checks import NotBuiltError, choice, flag, integer, mapping
 from lamina._common.names import Former, with_present_names
 from lamina._common.objects import restored
 from lamina._common.warn import warn
@@ -80,11 +80,18 @@ class Trainer(BaseModel):
             executor.compile(compiled)
             self.run_eagerly, self.jit_compile = run_eagerly, jit_compile
             self.steps_per_execution = steps_per_execution
-        if compiled.loss.from_logits and self.stack.parts and executor.fuses_head():
+        if compiled.loss.from_logits and self._ends_in_fused_activation():
             warn(
                 f"{who}: the loss has from_logits=True, but the model ends in {compiled.loss.logits_activation}; the "
                 "loss is computed from what comes before."
             )
+
+    def _ends_in_fused_activation(self) -> bool:
+        """Return whether the last activation is known, built or not, and the loss takes what comes before it."""
+        try:
+            return bool(self.stack.parts) and self.executor.fuses_head()
+        except NotBuiltError:
+            return False
 
     @property
     def compiled(self) -> bool:

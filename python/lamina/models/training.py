@@ -80,7 +80,13 @@ def fit(
     with executor.fitting.of(who):
         executor.require_compiled("fit")
         given = _checked(who, **arguments)
-        source, held_out, given = _sources(model, given, x, y, sample_weight, class_weight, validation_data)
+        composed = bool(model.stack.parts)
+        try:
+            source, held_out, given = _sources(model, given, x, y, sample_weight, class_weight, validation_data)
+        except BaseException:
+            if not composed and model.stack.composed:
+                model.stack.decompose()
+            raise
         before, nested = _kept(model), executor.place.active  # called by a callback of another fit
         try:
             with executor.transaction():

@@ -298,7 +298,7 @@ __all__ = [
     "zeros_like",
 ]  # fmt: skip
 
-# Each of them also takes symbolic tensors.
-globals().update({name: of_symbols(globals()[name]) for name in __all__})
+# Each of them also takes symbolic tensors; of these, three read no values.
+globals().update({name: of_symbols(globals()[name]) for name in __all__ if name not in ("is_tensor", "ndim", "shape")})
 
 __getattr__ = absences(__name__, globals(), {})

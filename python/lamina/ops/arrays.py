@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina import config
+from lamina._data.symbols import Symbol
 from lamina.ops.autodiff import array_module, constant, floats, given, is_traced, returned
 
 
@@ -40,7 +41,7 @@ def convert_to_numpy(x: Any) -> Any:
 
 def is_tensor(x: Any) -> bool:
     """Return whether a value is an array."""
-    return isinstance(x, np.ndarray) or is_traced(x)
+    return isinstance(x, (np.ndarray, Symbol)) or is_traced(x)
 
 
 def cast(x: Any, dtype: Any) -> Any:
@@ -55,8 +56,8 @@ def stop_gradient(variable: Any) -> Any:
 
 
 def shape(x: Any) -> tuple[int, ...]:
-    """Return the sizes of the axes."""
-    return tuple(np.shape(constant(x)))
+    """Return the sizes of the axes; of a symbolic tensor None for that of the rows."""
+    return x.shape if isinstance(x, Symbol) else tuple(np.shape(constant(x)))
 
 
 def ndim(x: Any) -> int:

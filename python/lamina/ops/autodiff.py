@@ -23,6 +23,7 @@ __all__ = [
     "array_module",
     "check_untraced",
     "constant",
+    "differentiable",
     "floats",
     "given",
     "is_traced",
@@ -116,6 +117,23 @@ def check_untraced(variable: Any) -> None:
             f"Variable {variable.path!r}: it must be used through an attribute of its layer, or in a function of "
             "lamina.ops; otherwise its gradient would be lost."
         )
+
+
+def differentiable(function: Callable[..., Array], backward: Callable[..., Array]) -> Callable[..., Any]:
+    """Return a function that also computes with boxes: of an array and of constants.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(x, *constants)`` returns an array.
+    backward : callable
+        ``backward(dy, y, x, *constants)`` returns the gradient with respect to x.
+    """
+    from autograd.extend import defvjp, primitive
+
+    found: Callable[..., Any] = primitive(function)
+    defvjp(found, lambda y, x, *constants: lambda dy: backward(dy, y, x, *constants), argnums=(0,))
+    return found
 
 
 def pullback(
