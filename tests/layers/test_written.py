@@ -410,3 +410,50 @@ def test_compiled_activations_are_differentiated_in_a_call(name, rng):
     with lamina.saving.custom_object_scope({"Own": Own}):
         assert check_gradients(model, x, y) < 1e-6
     np.testing.assert_allclose(Own(dtype="float64")(x), np.asarray(function(1.1 * x)), rtol=1e-12)
+
+
+class Gate(layers.Layer):
+    """Its variables are attributes: one, and a list of others."""
+
+    def __init__(self, fails=False, **kwargs):
+        super().__init__(**kwargs)
+        self.fails = fails
+        self.gate = lamina.Variable(np.ones(4, "f"), name="gate")
+        self.others = [lamina.Variable(np.zeros(4, "f"), trainable=False)]
+
+    def build(self, input_shape):
+        self.late = lamina.Variable("ones", shape=(input_shape[-1],), name="late")
+        if self.fails:
+            raise ArithmeticError
+
+    def call(self, x):
+        return x * self.gate * self.late + self.others[0]
+
+
+def test_variables_that_are_attributes_are_parameters(tmp_path):
+    model = lamina.Sequential([lamina.Input((4,)), Gate(name="g"), layers.Dense(2)])
+    assert [v.path for v in model.layers[0].weights] == ["g/gate", "g/variable", "g/late"]
+    assert model.count_params() == 12 + 10
+    assert len(model.trainable_weights) == 4
+    model.compile(lamina.optimizers.SGD(0.1), "mse")
+    model.fit(X, Y, epochs=2, verbose=0)
+    assert (model.layers[0].gate.numpy() != 1).all()
+    assert (model.layers[0].late.numpy() != 1).all()
+    assert (model.layers[0].others[0].numpy() == 0).all()
+    model.save_weights(tmp_path / "w.safetensors")
+    before = model.predict(X)
+    model.fit(X, Y, verbose=0)
+    model.load_weights(tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(model.predict(X), before)
+    with pytest.raises(RuntimeError, match="must be assigned before the layer is used"):
+        model.layers[0].extra = lamina.Variable(np.ones(4, "f"))
+    with pytest.raises(ValueError, match="must have the layer's dtype"):
+        Gate().extra = lamina.Variable(np.ones(4))
+    failing = Gate(fails=True)
+    for _ in range(2):
+        with pytest.raises(ArithmeticError):
+            failing.build_or_discard((None, 4))
+        assert len(failing.weights) == 2
+    tied = Gate()
+    tied.other = model.layers[1].kernel  # that of another layer stays there
+    assert len(tied.weights) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import lamina
 from lamina import losses, metrics
 
 
@@ -83,3 +84,39 @@ def test_a_metric_of_ones_own_is_the_mean_of_its_rows(rng):
     assert metric.result() == 0
     with pytest.raises(NotImplementedError, match="a metric defines row_values"):
         metrics.Metric().update_state(y, p)
+
+
+class Hits(lamina.metrics.Metric):
+    """Its variables have the names of the base class's sums."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.total = self.add_weight(name="total", initializer="zeros")
+        self.count = self.add_weight(name="count", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign_add(float((np.abs(y_true - y_pred) < 1).sum()))
+        self.count.assign_add(float(np.size(y_true)))
+
+    def result(self):
+        return self.total / self.count
+
+
+class MeanOfErrors(lamina.metrics.Mean):
+    """A mean of numbers that a subclass makes of targets and predictions."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(np.abs(np.asarray(y_true) - np.asarray(y_pred)), sample_weight)
+
+
+def test_metrics_of_ones_own_may_use_the_names_and_classes_of_the_library(rng):
+    x, y = rng.standard_normal((40, 3)), rng.standard_normal((40, 1))
+    model = lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[Hits(name="hits"), MeanOfErrors(name="errors"), "mae"])
+    history = model.fit(x, y, epochs=3, batch_size=8, verbose=0, validation_split=0.25).history
+    np.testing.assert_allclose(history["errors"], history["mae"], rtol=1e-6)
+    found = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert found["hits"] == pytest.approx((np.abs(model.predict(x) - y) < 1).mean(), abs=1e-6)
+    assert found["errors"] == pytest.approx(found["mae"], rel=1e-6)
+    with pytest.raises(ValueError, match="takes numbers"):
+        model.compile("sgd", "mse", metrics=[lamina.metrics.Mean()])

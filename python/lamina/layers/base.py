@@ -23,6 +23,7 @@ from lamina._data.tensors import Tensor
 from lamina._engine.host import Functions, Pass
 from lamina._engine.network import Constants
 from lamina._engine.ops import ActivityOp, HostOp, Op, Shape, row_of
+from lamina._engine.variable import Variable
 from lamina.layers.building import BuiltLayer
 from lamina.layers.composition import check_nothing_lost, held, mode_noted
 from lamina.layers.settings import Setting
@@ -188,6 +189,8 @@ class Layer(BuiltLayer):
         if name == "trainable":
             for part in self._parts():
                 part.trainable = value
+        if isinstance(value, (Variable, list, tuple)) and "_parameters" in vars(self):
+            self.adopt([value] if isinstance(value, Variable) else [one for one in value if isinstance(one, Variable)])
         # A public attribute that had another value before: an argument, which `ops` reads.
         if known is not self and known is not value and not name.startswith("_") and name not in _NOT_COMPILED:
             self.note_change()

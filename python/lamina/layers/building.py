@@ -173,9 +173,10 @@ class BuiltLayer(Operation):
             )
 
     def _build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
-        keeps = bool(self._parameters.variables)
+        known = len(self._parameters.variables)
+        keeps = known > 0
         try:
-            if keeps:  # they were made before the shape of the rows was known
+            if keeps and self._built:  # they were made before the shape of the rows was known
                 self.mark_built(input_shape)
             else:
                 self.build(input_shape)
@@ -183,6 +184,7 @@ class BuiltLayer(Operation):
                 self.mark_built(input_shape)
         except BaseException:
             self.unplace(keeps)
+            del self._parameters.variables[known:]
             raise
         return keeps
 
@@ -272,6 +274,20 @@ class BuiltLayer(Operation):
             constraint.engine_projection(len(shape))  # raises if the constraint does not fit the rank
         self._parameters.add(variable, self)
         return variable
+
+    def adopt(self, variables: list[Variable]) -> None:
+        """Make variables that belong to nobody parameters of the layer, as assigning them to an attribute does."""
+        for variable in variables:
+            if variable.owner is not None or variable.block is not None:
+                continue
+            who = f"{self._who()}: variable {variable.name!r}"
+            if variable.dtype != self.dtype:
+                raise ValueError(f"{who} must have the layer's dtype, {self.dtype}; it has {variable.dtype}.")
+            if self._parameters.moved:
+                raise RuntimeError(f"{who} must be assigned before the layer is used.")
+            own = {other.path for other in self._parameters.variables}
+            variable.path = unique(f"{self.scope}{self.name}/{variable.name}", own)
+            self._parameters.add(variable, self)
 
     # Whether the parameters are a dense kernel and its bias, stored in panels; others are stored one after the other.
     _dense_block = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from lamina._common.names import redefines, snake_case
 from lamina._common.objects import Configurable
 from lamina._data.arrays import float_array, of_one_rank, real_array, row_weights, scored_batch, target_array
 from lamina._data.tensors import tensor
-from lamina.ops.autodiff import constant, pullback, returned
+from lamina.ops.autodiff import array_module, constant, differentiable, is_traced, pullback, returned
 
 __all__ = ["Loss", "RowLosses"]
 
@@ -223,6 +224,8 @@ class Loss(Configurable):
             Shapes or dtypes do not fit.
         """
         who = type(self).__name__
+        if is_traced(y_true) or is_traced(y_pred):
+            return self._differentiated(who, y_true, y_pred, sample_weight)
         if self.by_call:
             return self._reduced_call(y_true, y_pred, sample_weight)
         targets, predictions, weights, shape = scored_batch(who, y_true, y_pred, sample_weight, self.targets)
@@ -231,6 +234,29 @@ class Loss(Configurable):
             return tensor(values.reshape(shape))
         counted = self.rows_counted(targets, weights)
         return tensor(_core.sum(np.ascontiguousarray(values), None) / counted if counted else 0.0)
+
+    def _differentiated(self, who: str, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
+        """Return the loss in a function that is differentiated with respect to the predictions."""
+        if self.by_call:
+            call: Any = self.call  # type: ignore[attr-defined]  # there is one
+            rows = call(y_true, y_pred)
+        elif is_traced(y_true):
+            raise KindError(f"{who}: y_true must be an array: the derivative with respect to targets is not known.")
+        else:
+            if not _traced:
+                _traced.append(differentiable(_losses_of_rows, _gradients_of_rows))
+            rows = _traced[0](y_pred, self, np.asarray(y_true))
+        shape, module = np.shape(rows), array_module()
+        weights = None
+        if sample_weight is not None:
+            weights = row_weights(who, sample_weight, (*shape, 1), "float64").reshape(shape)
+            rows = rows * weights
+        if self.reduction in ("none", None):
+            return rows
+        counted = float(math.prod(shape))
+        if self.divisor() == "weights" and weights is not None:
+            counted = float(weights.sum())
+        return module.sum(rows) / (1.0 if self.divisor() == "one" else counted or 1.0)
 
     def _reduced_call(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Return the result of the user's `call`, weighted and reduced; for use without a model."""
@@ -266,6 +292,11 @@ class AlongAxis(Loss):
     def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
         """Return the loss of a batch, as `Loss`."""
         who = type(self).__name__
+        if is_traced(y_pred):
+            rank = np.ndim(y_pred)
+            check_axis(who, self.axis, rank)
+            moved = array_module().moveaxis(y_pred, self.axis, -1)
+            return super().__call__(along_last(who, y_true, self.axis, rank), moved, sample_weight)
         y_true, y_pred = real_array(who, "y_true", y_true), real_array(who, "y_pred", y_pred)
         y_true, y_pred = (along_last(who, y, self.axis, y_pred.ndim) for y in (y_true, y_pred))
         return super().__call__(y_true, y_pred, sample_weight)
@@ -278,12 +309,36 @@ class AlongAxis(Loss):
             )
 
 
+def _losses_of_rows(y_pred: Array, loss: Loss, y_true: Array) -> Array:
+    """Return the losses of rows, shape of the predictions without their last axis."""
+    targets, predictions, _weights, shape = scored_batch(type(loss).__name__, y_true, y_pred, None, loss.targets)
+    return loss.evaluate(targets, predictions).values.reshape(shape)
+
+
+def _gradients_of_rows(dy: Array, _values: Array, y_pred: Array, loss: Loss, y_true: Array) -> Array:
+    """Return the gradient of the predictions, given that of the losses of rows, which are their weights."""
+    targets, predictions, _weights, _shape = scored_batch(type(loss).__name__, y_true, y_pred, None, loss.targets)
+    weights = np.ascontiguousarray(np.reshape(dy, -1), predictions.dtype)
+    gradient = loss.evaluate(targets, predictions, weights, need_gradient=True).gradient
+    assert gradient is not None
+    return gradient.reshape(np.shape(y_pred))
+
+
+# The two as one function; made on first use.
+_traced: list[Any] = []
+
+
+def check_axis(who: str, axis: int, rank: int) -> None:
+    """Raise unless an axis is one of the predictions'."""
+    if not -rank <= axis < rank:
+        raise ValueError(f"{who}: axis must be one of the {rank} axes of y_pred; got {axis}.")
+
+
 def along_last(who: str, y: Any, axis: int, rank: int) -> Any:
     """Return an array with an axis moved to the end, unchanged if it has another rank than the predictions."""
     if rank == 0:
         return y
-    if not -rank <= axis < rank:
-        raise ValueError(f"{who}: axis must be one of the {rank} axes of y_pred; got {axis}.")
+    check_axis(who, axis, rank)
     if axis in (-1, rank - 1) or np.ndim(y) != rank:
         return y
     return np.ascontiguousarray(np.moveaxis(np.asarray(y), axis, -1))

@@ -139,7 +139,9 @@ class Metric(Configurable):
 
     def reset_state(self) -> None:
         """Set the state to zero."""
-        self.total = self.count = 0.0
+        for name in ("total", "count"):
+            if not isinstance(vars(self).get(name), Variable):  # of a subclass, which has a use of its own for the name
+                setattr(self, name, 0.0)
         for variable in self._variables:
             variable.assign(np.zeros(variable.shape))
 
@@ -222,7 +224,10 @@ class Metric(Configurable):
 class _OfNumbers(Metric):
     """A metric of numbers instead of predictions."""
 
-    compares = False
+    @property
+    def compares(self) -> bool:  # type: ignore[override]  # of each metric, instead of all
+        """Whether a subclass has an `update_state` of its own, which takes targets and predictions."""
+        return self.reads_given
 
     numbered = False
 
