@@ -218,6 +218,12 @@ def test_weights_are_saved_and_code_is_not(tmp_path, rng):
     for use in (model.save_weights, model.load_weights):
         with pytest.raises(ValueError, match=r"kept in \.safetensors files"):
             use(tmp_path / "m.weights.h5")
+    steps = model.optimizer.iterations
+    for name in ("m.weights.h5", "m.h5"):
+        checkpoint = callbacks.ModelCheckpoint(tmp_path / name, save_weights_only=True)
+        with pytest.raises(ValueError, match=r"kept in \.safetensors files"):  # before the first step
+            model.fit(x, y, verbose=0, callbacks=[checkpoint])
+    assert model.optimizer.iterations == steps
     with pytest.raises(NotImplementedError, match="is code"):
         model.get_config()
     with pytest.raises(ValueError, match="Two defines call"):

@@ -53,6 +53,9 @@ class TrainedModel(Protocol):
     def check_saving(self, who: str) -> None:
         """Raise if the model cannot be saved to a file."""
 
+    def check_format(self, who: str, filepath: Any) -> None:
+        """Raise if the model's weights cannot be kept in files whose names end as `filepath`."""
+
     def save(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the model into a file."""
 

@@ -165,6 +165,7 @@ class ModelCheckpoint(Monitor):
             super().check()
         if not self.save_weights_only:
             model.check_saving("ModelCheckpoint")
+        model.check_format("ModelCheckpoint", self.filepath)
         # Any name is accepted: the logs are not known yet, as other callbacks may add values.
         writable_folder("ModelCheckpoint", "that of filepath", self._path(0, 0, _AnyName()).parent)
 

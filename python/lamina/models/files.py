@@ -32,8 +32,8 @@ from lamina.models.trainer import Trainer
 from lamina.optimizers import Optimizer
 
 __all__ = [
-    "check_classes", "model_from", "model_state", "restore_backup", "restore_weights", "save_backup", "save_model",
-    "save_weights",
+    "check_classes", "check_names", "model_from", "model_state", "restore_backup", "restore_weights", "save_backup",
+    "save_model", "save_weights",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -44,7 +44,7 @@ def save_model(model: Trainer, filepath: Any, overwrite: bool) -> None:
     who = model.stack.who("save")
     path, form = format_of(who, filepath, overwrite)
     check_classes(who, model)
-    _check_names(who, model, path)
+    check_names(who, model, path)
     form.write(who, path, model_state(model))
 
 
@@ -270,7 +270,7 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
     who = model.stack.who("save_weights")
     path, form = weight_format_of(who, filepath, overwrite, writes=True)
-    _check_names(who, model, path)
+    check_names(who, model, path)
     compiled = model.executor.compiled
     with one_moment(variables := model.stack.weights):
         weights = {variable.path: variable.numpy() for variable in variables}
@@ -281,7 +281,7 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     required(who, "a format", form.write)(who, path, state)
 
 
-def _check_names(who: str, model: Trainer, path: Path) -> None:
+def check_names(who: str, model: Trainer, path: Path) -> None:
     """Raise if a file in one of Keras's formats names weights in a way that is not supported: by attributes."""
     if path.name.endswith(SUFFIX):
         return
@@ -302,7 +302,7 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
     """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
     who, variables = model.stack.who("load_weights"), model.stack.weights
     path, form = weight_format_of(who, filepath)
-    _check_names(who, model, path)
+    check_names(who, model, path)
     held = form.read(who, path)
     with damaged_where_wrong(who, path):
         if isinstance(held, ModelState) and held.find is None:

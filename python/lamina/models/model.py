@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy.typing as npt
@@ -446,6 +447,10 @@ class Model(Trainer):
     def check_saving(self, who: str) -> None:
         """Raise if the model cannot be saved because it uses classes or functions that are not registered."""
         files.check_classes(who, self)
+
+    def check_format(self, who: str, filepath: Any) -> None:
+        """Raise if the weights cannot be kept in files whose names end as `filepath`."""
+        files.check_names(who, self, Path(filepath))
 
     def save_backup(self, filepath: Any, epoch: int) -> None:
         """Write the state from which training resumes, without the configuration; see `BackupAndRestore`."""
