@@ -367,6 +367,10 @@ def test_parameters_of_what_calls_layers_are_refused(where):
     }[where]  # fmt: skip
     with pytest.raises(TypeError, match="scale would be neither trained nor saved"):
         use()
+    listed = Block(3)
+    listed.scales = [lamina.Variable(np.ones(3, "f"), name="scale")]
+    with pytest.raises(TypeError, match="scale would be neither trained nor saved"):
+        lamina.Sequential([inputs, listed])
     with pytest.raises(TypeError, match="activity_regularizer must be that of a layer"):
         lamina.Sequential([inputs, Block(3, activity_regularizer="l2")])
 

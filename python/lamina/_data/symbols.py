@@ -24,7 +24,7 @@ class Symbol:
     shape: tuple[Any, ...]
 
     def applied(self, function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-        """Return the symbol for the value of a function; this symbol is among the arguments."""
+        """Return the symbol for the value of a function that has this one as an argument; defined by `KerasTensor`."""
         raise NotImplementedError(f"{type(self).__name__} has no functions.")
 
 

@@ -166,7 +166,7 @@ class Layer(BuiltLayer):
         if isinstance(inputs, Probe):
             inputs.training = training
             return inputs.result
-        if self.by_call:
+        if self.by_call:  # super().call of a layer written as a call: there is nothing above it
             raise NotImplementedError(f"{type(self).__name__}: a subclass of Layer has no call but its own.")
         return self(inputs, training)
 
@@ -175,7 +175,7 @@ class Layer(BuiltLayer):
         kind = type(self).__name__
         if name in ("call", "compute_mask"):
             raise KindError(
-                f"{kind}: {name} would not be called; a layer written in Python defines forward and backward."
+                f"{kind}: {name} would not be called; a layer written in Python is a subclass that defines it."
             )
         if name not in ("activation",) and not name.startswith("_") and not self.by_call:
             items = value if isinstance(value, (list, tuple)) else [value]

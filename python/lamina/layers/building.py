@@ -58,7 +58,7 @@ class BuiltLayer(Operation):
         self._activity_loss: float | None = None
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the output shape, batch first, for an input shape."""
+        """Return the output shape, batch first, for an input shape; defined by `Layer`."""
         raise NotImplementedError(f"{type(self).__name__} has no output.")
 
     def _parts(self) -> list[Any]:

@@ -11,7 +11,7 @@ from lamina._common.checks import KindError
 from lamina._engine.variable import Variable
 from lamina.layers.symbols import KerasTensor, Operation
 
-__all__ = ["calls_between", "check_nothing_lost", "follow", "held", "mode_noted", "takes_training"]
+__all__ = ["calls_between", "check_nothing_lost", "follow", "held", "mode_noted"]
 
 # The attribute in which a layer keeps the model that it is.
 _OWN = "_wrapped"
@@ -41,6 +41,7 @@ def held(holder: Any) -> list[Operation]:
 def check_nothing_lost(who: str, holder: Any) -> None:
     """Raise if something whose `call` is followed has variables of its own: they would not be trained."""
     lost = [name for name, value in vars(holder).items() if isinstance(value, Variable)]
+    lost += [variable.name for variable in getattr(holder, "own_weights", [])]  # of a layer, also those in lists
     if lost:
         raise KindError(
             f"{who}: {lost[0]} would be neither trained nor saved: what calls layers that it holds has no parameters "
@@ -73,7 +74,7 @@ def mode_noted(operation: Operation, training: bool | None) -> bool:
     return trace is not None
 
 
-def takes_training(call: Callable[..., Any]) -> bool:
+def _takes_training(call: Callable[..., Any]) -> bool:
     """Return whether a `call` has the argument `training`."""
     return "training" in inspect.signature(call).parameters
 
@@ -106,7 +107,7 @@ def follow(who: str, call: Callable[..., Any], x: KerasTensor) -> KerasTensor:
     ValueError
         It does something else in training than in predictions.
     """
-    if not takes_training(call):
+    if not _takes_training(call):
         output, trace = _passed(who, call, x)
         modes = [(one, trace.mode_of(one, True), trace.mode_of(one, False)) for one in calls_between(x, output)]
     else:

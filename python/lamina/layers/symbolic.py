@@ -79,7 +79,7 @@ class Applied:
         )
         return self._function is other._function and _same(mine, others)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # it is compared by value
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -29,12 +29,12 @@ class Operation:
     made_of: Any = None
 
     def fix_training(self, training: bool) -> None:
-        """Run as in training, or not, in training and in predictions alike; what does not differ ignores it."""
+        """Run as in training, or not, in training and in predictions alike; defined by `Layer` and `Model`."""
         raise NotImplementedError(f"{type(self).__name__} has no modes.")
 
     @property
     def name(self) -> str:
-        """Unique in a model."""
+        """Unique in a model; defined by `BuiltLayer` and `Model`."""
         raise NotImplementedError(f"{type(self).__name__} has no name.")
 
 
