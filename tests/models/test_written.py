@@ -545,3 +545,25 @@ def test_a_layer_may_hold_what_holds_it(rng):
     model = Owner()
     assert model.predict(rng.standard_normal((4, 5))).shape == (4, 3)
     assert len(model.weights) == 2
+
+
+def test_a_failed_call_leaves_what_another_thread_has_begun_to_use(rng):
+    x, _ = data(rng)
+    model = Two()
+    model.compile("sgd", "mse")
+    found = []
+
+    class Targets:
+        """Another thread predicts while the targets are read, which are too few."""
+
+        def __array__(self, dtype=None, copy=None):
+            thread = threading.Thread(target=lambda: found.append(model.predict(x, verbose=0)))
+            thread.start()
+            thread.join()
+            return np.zeros((3, 3), "f")
+
+    with pytest.raises(ValueError, match="y must have"):
+        model.fit(x, Targets(), verbose=0)
+    assert found
+    assert model.built
+    assert same([model.predict(x, verbose=0)], [found[0]])
