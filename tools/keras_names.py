@@ -74,8 +74,8 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
   optimizer's `update_step` raise, because they would not be called. Constraints and metrics may be any function.
 * The `call` of a subclass of `Model`, or of a layer that holds layers, is followed once with a symbolic tensor, when
   the shape of rows is known: it must be a chain of calls. What it does in training alone must be noise. In a model the
-  inner layers take the place of the layer that holds them. Files hold no code, so of such models they hold weights,
-  in `.safetensors`.
+  inner layers take the place of the layer that holds them. `.keras` and `.safetensors` files hold the class's name and
+  the constructor's arguments; `.h5` files, which Keras could not read again either, are refused.
 * Functions of one symbolic tensor become layers: activations, and a number that is added or multiplied, in the engine,
   all else in Python (autograd). Keras computes them in its graph.
 * Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a
@@ -98,6 +98,11 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
   falls back to a folder in ``/tmp`` the error asks for another `KERAS_HOME`. A data set's file with another checksum
   than Keras's is replaced, or, without a connection, read with a warning. `fashion_mnist` also reads the files of
   Debian's package ``dataset-fashion-mnist``.
+* Files hold the names of classes and functions that users write, and no code: `load_model` finds what is registered, in
+  a `custom_object_scope`, or in `custom_objects`, and raises for the rest; of a lambda expression saving warns. A class
+  without `get_config` is written down by the arguments of its constructor if they are plain; if they are not, saving,
+  and a `ModelCheckpoint` before the training, raises. The library's function or class never stands for a user's of the
+  same name.
 * Files of every format are read and written without Keras: `.safetensors` holds everything a model is; `.keras`,
   `.h5`, `.hdf5` and `.weights.h5` are Keras's (h5py, extra `keras`). Keras ignores what it has no place for (the
   counters on which shuffles and noise depend); layers, losses and settings that it lacks are refused when such a

@@ -383,11 +383,14 @@ def test_a_failure_keeps_what_was_done_before():
     assert not np.array_equal(before, seen[2])
 
 
-def test_rules_of_ones_own_are_not_saved(tmp_path):
+def test_rules_of_ones_own_are_saved_as_arguments_by_their_class(tmp_path):
     for layer in (layers.Dense(3, kernel_regularizer=HalfSquare()), layers.Dense(3, kernel_constraint=Rounded())):
-        model = lamina.Sequential([lamina.Input((4,)), layer])
-        with pytest.raises(ValueError, match="must be a class of lamina's"):
-            model.save(tmp_path / "model.safetensors")
+        lamina.Sequential([lamina.Input((4,)), layer]).save(tmp_path / "m.safetensors")
+        with pytest.raises(ValueError, match="must be registered"):
+            lamina.models.load_model(tmp_path / "m.safetensors")
+        own = {"HalfSquare": HalfSquare, "Rounded": Rounded}
+        again = lamina.models.load_model(tmp_path / "m.safetensors", custom_objects=own).layers[0]
+        assert type(again.kernel_regularizer or again.kernel_constraint) in own.values()
     model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
     model.weights[0].regularizer = regularizers.L2()
     with pytest.raises(ValueError, match="must be an argument of its layer"):

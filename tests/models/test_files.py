@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import types
 
 import numpy as np
@@ -105,14 +104,59 @@ def json_of(path):
         return file.metadata()["lamina"]
 
 
-def test_classes_of_ones_own_are_refused_when_saving(tmp_path):
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_classes_and_functions_of_ones_own_are_named_and_given_to_load_model(suffix, tmp_path):
     class Mine(lamina.initializers.Zeros):
         pass
 
-    model = lamina.Sequential([layers.Dense(2, input_dim=8, kernel_initializer=Mine())])
-    with pytest.raises(ValueError, match="Mine must be a class of lamina's"):
-        model.save(tmp_path / "m.safetensors")
-    assert os.listdir(tmp_path) == []
+    def halves(y_true, y_pred):
+        return (y_true - y_pred) / 2
+
+    path = tmp_path / f"m{suffix}"
+    model = lamina.Sequential([layers.Dense(2, input_dim=3, kernel_initializer=Mine(), kernel_constraint=halved)])
+    model.compile("sgd", loss="mse", metrics=[halves])
+    model.save(path)
+    given = {"Mine": Mine, "halved": halved, "halves": halves}
+    for missing in given:
+        with pytest.raises(ValueError, match=f"{missing}' .*must be registered|{missing}.*must be registered"):
+            lamina.models.load_model(path, custom_objects={name: one for name, one in given.items() if name != missing})
+    again = lamina.models.load_model(path, custom_objects=given)
+    assert type(again.layers[0].kernel_initializer) is Mine
+    again.evaluate(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    assert [metric.name for metric in again.metrics] == ["loss", "halves"]
+    del given["halves"]
+    assert not lamina.models.load_model(path, custom_objects=given, compile=False).compiled
+
+
+def mse(y_true, y_pred):
+    return 7 + 0 * (y_true - y_pred)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_the_librarys_function_never_stands_for_ones_own_of_the_same_name(suffix, tmp_path):
+    path = tmp_path / f"m{suffix}"
+    model = lamina.Sequential([layers.Dense(2, input_dim=3)])
+    model.compile("sgd", loss="mae", metrics=[mse])
+    model.save(path)
+    with pytest.raises(ValueError, match="'mse' of the module .* must be registered"):
+        lamina.models.load_model(path)
+    again = lamina.models.load_model(path, custom_objects={"mse": mse})
+    assert again.evaluate(np.ones((4, 3)), np.ones((4, 2)), verbose=0)[1] == 7
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_lambda_expressions_are_not_held_which_a_warning_says(suffix, tmp_path):
+    path = tmp_path / f"m{suffix}"
+    model = lamina.Sequential([layers.Dense(2, input_dim=3)])
+    model.compile("sgd", loss="mse", metrics=[lambda y_true, y_pred: y_true])
+    with pytest.warns(UserWarning, match="none of the lambda expressions that the model uses"):
+        model.save(path)
+    with pytest.raises(ValueError, match="is a lambda expression, and a configuration holds no code"):
+        lamina.models.load_model(path)
+    np.testing.assert_array_equal(
+        lamina.models.load_model(path, compile=False).predict(np.ones((1, 3))), model.predict(np.ones((1, 3)))
+    )
+    lamina.models.load_model(path, custom_objects={"<lambda>": lambda y_true, y_pred: y_pred})
 
 
 def ones_of_mine(shape, dtype=None):
@@ -139,8 +183,6 @@ def test_functions_as_rules_go_through_configurations_and_files(registered, tmp_
     model.compile("sgd", "mse")
     path = tmp_path / "m.safetensors"
     if not registered:
-        with pytest.raises(ValueError, match="the function 'ones_of_mine' must be registered"):
-            model.save(path)
         with pytest.raises(ValueError, match="'ones_of_mine'"):
             lamina.models.model_from_json(model.to_json())
         made = [lamina.models.model_from_json(model.to_json(), custom_objects=functions)]
@@ -153,8 +195,10 @@ def test_functions_as_rules_go_through_configurations_and_files(registered, tmp_
         twin.compile(lamina.optimizers.SGD(0.0), "mse")
         twin.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
         np.testing.assert_array_equal(twin.layers[0].kernel.numpy(), 0.5)
-    with pytest.raises(TypeError, match="must have a name"):
-        lamina.Sequential([lamina.layers.Dense(2, bias_constraint=lambda w: w)]).to_json()
+    with pytest.raises(ValueError, match="is a lambda expression"):
+        lamina.models.model_from_json(
+            lamina.Sequential([lamina.layers.Dense(2, bias_constraint=lambda w: w)]).to_json()
+        )
 
 
 class Weightless(lamina.regularizers.Regularizer):
@@ -168,8 +212,6 @@ class Weightless(lamina.regularizers.Regularizer):
 @pytest.mark.parametrize("name", ["Weightless", "another name"])
 def test_a_model_with_a_class_among_the_custom_objects_is_saved(name, tmp_path):
     model = lamina.Sequential([lamina.Input((3,)), layers.Dense(2, kernel_regularizer=Weightless())])
-    with pytest.raises(ValueError, match="Weightless must be a class of lamina's, or registered"):
-        model.save(tmp_path / "m.safetensors")
     known = lamina.saving.get_custom_objects()
     known[name] = Weightless
     try:

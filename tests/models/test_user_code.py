@@ -551,7 +551,7 @@ class Own(metrics.Metric):
 @pytest.mark.parametrize(
     ("listener", "message"),
     [
-        (lambda t: callbacks.ModelCheckpoint(t / "m.safetensors"), "function must be registered|must be registered"),
+        (lambda t: callbacks.ModelCheckpoint(t / "m.safetensors"), "a file holds no code"),
         (
             lambda t: callbacks.ModelCheckpoint(t / "{epoch:zz}.safetensors", save_weights_only=True),
             "must be a pattern",
@@ -569,7 +569,7 @@ def test_callbacks_are_checked_before_the_first_step(listener, message, tmp_path
         metrics=[lambda y, p: np.abs(y - p), Own("own")],
     )  # fmt: skip
     before, shuffles = model.get_weights(), model.executor.shuffles
-    with pytest.raises((ValueError, TypeError), match=message):
+    with pytest.raises((ValueError, TypeError, UserWarning), match=message):
         model.fit(np.ones((4, 2)), np.ones(4), epochs=3, verbose=0, callbacks=[listener(tmp_path)])
     for a, b in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -58,13 +58,7 @@ def serialize(item: Any) -> dict[str, Any]:
         ``"module"`` is Keras's module if Keras has the class too.
     """
     if isinstance(item, OfFunction):
-        registered_name = custom.get_registered_name(item.function)
-        return {
-            "module": "builtins",
-            "class_name": "function",
-            "config": name_of(item.function),
-            "registered_name": registered_name,
-        }
+        return _function_config(item.function)
     kind = type(item)
     if not hasattr(item, "get_config") or isinstance(item, type):
         raise KindError(f"serialize: the object must have get_config; got {short(item)}.")
@@ -80,10 +74,19 @@ def serialize_optional(item: Any) -> dict[str, Any] | None:
     return None if item is None else serialize(item)
 
 
+def _function_config(function: Any) -> dict[str, Any]:
+    module = module_of(function) or getattr(function, "__module__", None)
+    registered = custom.get_registered_name(function)
+    return {"module": module, "class_name": "function", "config": name_of(function), "registered_name": registered}
+
+
 def name_of(function: Any) -> str:
-    """Return a function's name, by which it can be found again; raise if it has none."""
+    """Return a function's name, by which it can be found again; raise if it has none.
+
+    That of a lambda expression is ``"<lambda>"``.
+    """
     name = getattr(function, "__name__", None)
-    if not isinstance(name, str) or name == "<lambda>":
+    if not isinstance(name, str):
         raise KindError(f"serialize: {short(function)} must have a name, to be found again; write it with def.")
     return name
 
@@ -94,8 +97,9 @@ def serialize_keras_object(obj: Any) -> Any:
     Parameters
     ----------
     obj : object
-        A number, text or array; a list, tuple or dict of supported objects; a function of lamina or a registered one;
-        or an object that has ``get_config``, as layers, losses and optimizers do.
+        A number, text or array; a list, tuple or dict of supported objects; a function that has a name; or an object
+        that has ``get_config``, as layers, losses and optimizers do. Functions and classes of the user's are found
+        again by their names, if they are registered, or in `custom_objects`.
 
     Returns
     -------
@@ -135,14 +139,7 @@ def serialize_keras_object(obj: Any) -> Any:
         ends = {"start": obj.start, "stop": obj.stop, "step": obj.step}
         return {"class_name": "__slice__", "config": serialize_keras_object(ends)}
     if isinstance(obj, types.FunctionType):
-        if not is_public(obj) and not custom.is_registered(obj):
-            raise TypeError(
-                f"serialize_keras_object: {obj.__name__} must be registered with "
-                "lamina.saving.register_keras_serializable, to be found again."
-            )
-        name = custom.get_registered_name(obj)
-        module = module_of(obj) or obj.__module__
-        return {"module": module, "class_name": "function", "config": obj.__name__, "registered_name": name}
+        return _function_config(obj)
     if hasattr(obj, "get_config") and not isinstance(obj, type):
         return serialize(obj)
     raise TypeError(f"serialize_keras_object: obj must be plain or have get_config; got {type(obj).__name__}.")

@@ -14,8 +14,8 @@ from lamina._common.checks import KindError, short, text
 from lamina._common.names import unknown_name
 
 __all__ = [
-    "Registry", "find_function", "find_item", "function_names", "is_public", "module_of", "register_functions",
-    "registries", "unknown_item",
+    "LAMBDA", "Registry", "UnknownItemError", "find_function", "find_item", "function_names", "is_public", "module_of",
+    "register_functions", "registries", "unknown_item",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -23,8 +23,14 @@ T = TypeVar("T")
 registries: dict[str, Registry[Any]] = {}  # by room
 _functions: dict[str, dict[str, Callable[..., Any]]] = {}  # by room, then by name
 _modules: dict[Any, str] = {}  # class or function → its "module" in configurations
+# Name of all functions that are lambda expressions.
+LAMBDA = "<lambda>"
 # First parts of "module" in configurations of Keras's classes and functions, and of lamina's.
 _LIBRARIES = ("lamina", "keras", "tensorflow", "tf_keras", "builtins")
+
+
+class UnknownItemError(ValueError):
+    """A configuration names a class or function that is neither the library's, nor registered, nor given."""
 
 
 class Registry(Generic[T]):
@@ -74,6 +80,10 @@ class Registry(Generic[T]):
             self._by_name[self._key(name)] = kind
         room = self._room if room is None else room
         _modules[kind] = f"{package}.{room}" if room else package
+
+    def accept(self, kind: type) -> None:
+        """Accept instances of a class that is no subclass of the room's, and of its subclasses; it gets no name."""
+        self._kinds = (*self._kinds, kind)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
@@ -165,7 +175,8 @@ def find_item(name: str, config: Mapping[str, Any], library: Callable[[str], Any
     Searched in this order: objects that users registered under this full name (``"package>name"``) or put in scope,
     the library's, objects that users registered under this name in any package, and at last objects in scope under the
     name without its package. Where ``"registered_name"`` is another one, or ``"module"`` is neither lamina's nor
-    Keras's, a user's is meant: the library's class or function of the same name never stands for it.
+    Keras's, a user's is meant: neither the library's class or function of the same name stands for it, nor one that is
+    registered for another package.
 
     Parameters
     ----------
@@ -180,15 +191,16 @@ def find_item(name: str, config: Mapping[str, Any], library: Callable[[str], Any
     found = custom.get_registered_object(registered)
     if found is None and not _is_users(name, config):
         found = library(name)
-    if found is None:
-        found = custom.find(registered)
+        found = custom.find(registered) if found is None else found
     return custom.get_registered_object(name) if found is None else found
 
 
 def _is_users(name: str, config: Mapping[str, Any]) -> bool:
     """Return whether a configuration says that its class or function is a user's."""
-    registered, module = config.get("registered_name") or name, str(config.get("module") or "lamina")
-    return registered != name or module.split(".")[0] not in _LIBRARIES
+    registered, module = config.get("registered_name"), str(config.get("module") or "lamina")
+    if registered is not None and "module" in config and config["module"] is None:  # as Keras writes user's classes
+        return True
+    return (registered or name) != name or module.split(".")[0] not in _LIBRARIES
 
 
 def unknown_item(who: str, what: str, name: str, config: Mapping[str, Any], choices: Iterable[str]) -> ValueError:
@@ -196,8 +208,13 @@ def unknown_item(who: str, what: str, name: str, config: Mapping[str, Any], choi
     if not _is_users(name, config):
         return unknown_name(who, what, name, choices)
     registered, module = config.get("registered_name") or name, config.get("module")
+    if name == LAMBDA:
+        return UnknownItemError(
+            f"{who}: {what} is a lambda expression, and a configuration holds no code. Write it with def; or give "
+            f"custom_objects={{{LAMBDA!r}: ...}}; or, where it is a loss or metric, load with compile=False."
+        )
     of_module = f" of the module {module!r}" if registered == name else ""
-    return ValueError(
+    return UnknownItemError(
         f"{who}: {what} {registered!r}{of_module} must be registered, with "
         "lamina.saving.register_keras_serializable, or be in custom_objects."
     )

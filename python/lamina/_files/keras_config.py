@@ -49,6 +49,7 @@ def extras(state: ModelState) -> dict[str, Any]:
         "draws": state.training.draws,
         "batches": state.training.batches,
         "layers": state.layer_states,
+        "names": state.names,
         "without_decay": state.without_decay,
     }
 
@@ -59,7 +60,8 @@ def with_extras(state: ModelState, own: Any) -> ModelState:
         return state
     shuffles, draws, batches = (integer("file", name, own[name], 0) for name in ("shuffles", "draws", "batches"))
     training = state.training._replace(shuffles=shuffles, draws=draws, batches=batches)
-    state = state._replace(training=training, layer_states=checked_states(own["layers"]))
+    names = [str(name) for name in own.get("names", [])]
+    state = state._replace(training=training, layer_states=checked_states(own["layers"]), names=names)
     return state if own["without_decay"] is None else state._replace(without_decay=own["without_decay"])
 
 

@@ -93,7 +93,7 @@ def write_weights(who: str, path: Path, state: WeightState) -> None:
 
 
 def _fill(group: h5py.Group, tensors: Tensors) -> None:
-    layers = tensors.layers or []
+    layers = tensors.layers
     group.attrs["backend"], group.attrs["keras_version"] = "lamina", "3.15.1"
     for layer in layers:
         own = group.create_group(layer.name)
@@ -118,7 +118,7 @@ def _in_keras_order(layer: Tensors) -> list[tuple[str, str, Array]]:
 
 def _with_inner(layer: Tensors) -> Iterator[Tensors]:
     yield layer
-    for inner in layer.layers or []:
+    for inner in layer.layers:
         yield from _with_inner(inner)
 
 
@@ -185,7 +185,7 @@ def _finder(group: h5py.Group, size: int) -> Finder:
             held.append((layer, own))
 
     def find(tensors: Tensors) -> list[Array]:
-        layers = [layer for layer in tensors.layers or [] if layer.in_order()]
+        layers = [layer for layer in tensors.layers if layer.in_order()]
         if len(layers) != len(held):
             raise ValueError(f"it holds {len(held)} layers with weights; the model has {len(layers)}")
         values: dict[int, Array] = {}

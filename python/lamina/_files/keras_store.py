@@ -1,7 +1,8 @@
 """Keras 3's weights in HDF5: ``.weights.h5`` files, and the part of that name in ``.keras`` files.
 
 A layer's tensors are ``layers/<class>/vars/<i>``, where a model's layers are named by their class in snake case, with
-``_1``, ``_2``, … from the second one of a class; the optimizer's are ``optimizer/vars/<i>``. The layer's own name is an
+``_1``, ``_2``, … from the second one of a class; those of a layer that is an attribute of a user's model or layer are
+``<attribute>/vars/<i>`` (`Tensors.place`); the optimizer's are ``optimizer/vars/<i>``. The layer's own name is an
 attribute.
 """
 
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from lamina._common.names import snake_case, unique
 from lamina._files.hdf5 import arrays_in, opened, plain, require_h5py
 from lamina._files.paths import require_file
 from lamina._files.state import Finder, FoundWeights, Tensors, WeightState, damaged_where_wrong
@@ -33,7 +33,7 @@ check = require_h5py
 
 def fill(group: h5py.Group, tensors: Tensors, optimizer: list[tuple[str, Array]]) -> None:
     """Write a model's tensors."""
-    for path, layer in _placed(tensors, ""):
+    for path, layer in _placed(tensors):
         own = group.create_group(f"{path}vars")
         own.attrs["name"] = layer.name
         for i, array in enumerate(layer.arrays.values()):
@@ -44,21 +44,19 @@ def fill(group: h5py.Group, tensors: Tensors, optimizer: list[tuple[str, Array]]
             own.create_dataset(str(i), data=plain(array))
 
 
-def _placed(tensors: Tensors, path: str) -> Iterator[tuple[str, Tensors]]:
-    """Yield a model and all that is in it, each with the path of its group."""
-    yield path, tensors
-    taken: set[str] = set()
-    for layer in tensors.layers or []:
-        name = unique(snake_case(layer.kind), taken)
-        taken.add(name)
-        yield from _placed(layer, f"{path}layers/{name}/")
+def _placed(tensors: Tensors) -> Iterator[tuple[str, Tensors]]:
+    """Yield a model and all in it that has a place, each with the path of its group."""
+    if tensors.place is not None:
+        yield tensors.place, tensors
+    for layer in tensors.layers:
+        yield from _placed(layer)
 
 
 def finder(found: dict[str, Array]) -> Finder:
     """Return what finds a model's values among the tensors of a file."""
 
     def find(tensors: Tensors) -> list[Array]:
-        values, places = [], dict(_placed(tensors, ""))
+        values, places = [], dict(_placed(tensors))
         for path, layer in places.items():
             own = [f"{path}vars/{i}" for i in range(len(layer.arrays))]
             held = [name for name in found if name.startswith(f"{path}vars/")]

@@ -47,6 +47,7 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
         "shuffles": state.training.shuffles,
         "draws": state.training.draws,
         "layers": state.layer_states,
+        "names": state.names,
         "compiled": state.compile_config,
     }
     if state.compile_config is not None:
@@ -82,6 +83,7 @@ def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelSt
         layer_states=checked_states(settings.get("layers", {})),
         compile_config=settings["compiled"],
         slots={name.removeprefix("optimizer/"): array for name, array in tensors.items() if name[0] == "o"},
+        names=[str(name) for name in settings.get("names", [])],
     )
     if state.compile_config is None:
         return state

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy.typing as npt
 
 from lamina._common.checks import integer
+from lamina._common.registry import UnknownItemError
 
 __all__ = [
     "BackupState", "Finder", "FoundWeights", "ModelState", "Tensors", "TrainingState", "WeightState", "checked_state",
@@ -46,7 +47,7 @@ class TrainingState(NamedTuple):
 
 
 class Tensors(NamedTuple):
-    """The variables of a layer, or a model with the layers in it.
+    """The variables of a layer or model, and of the layers in it.
 
     Attributes
     ----------
@@ -56,19 +57,22 @@ class Tensors(NamedTuple):
         By the variable's name: those of a layer, in its order.
     trained : list of bool
         Whether each of them is trained.
-    layers : list of Tensors or None
-        Those of a model; None for a layer.
+    layers : list of Tensors
+        Those of a model, or of a layer that holds others.
+    place : str or None
+        The path in Keras's files, ends in a slash; None for a layer to which no attributes lead.
     """
 
     name: str
     kind: str
     arrays: dict[str, Array]
     trained: list[bool]
-    layers: list[Tensors] | None = None
+    layers: list[Tensors]
+    place: str | None
 
     def in_order(self) -> list[Array]:
         """Return the arrays of all layers in order."""
-        return [*self.arrays.values(), *(array for layer in self.layers or [] for array in layer.in_order())]
+        return [*self.arrays.values(), *(array for layer in self.layers for array in layer.in_order())]
 
 
 class Finder(Protocol):
@@ -137,6 +141,8 @@ class ModelState(NamedTuple):
         Names and values of `Optimizer.variables`.
     find : callable or None
         In place of `weights` where the file's format is Keras's.
+    names : list of str
+        Of the model, the models in it, and all layers: a class of the user's may give other ones when it is made again.
     """
 
     config: dict[str, Any]
@@ -149,6 +155,7 @@ class ModelState(NamedTuple):
     tensors: Tensors | None = None
     optimizer: list[tuple[str, Array]] = []  # noqa: RUF012  (never changed)
     find: Finder | None = None
+    names: list[str] = []  # noqa: RUF012  (never changed)
 
 
 class BackupState(NamedTuple):
@@ -201,6 +208,8 @@ def damaged_where_wrong(who: str, path: Any) -> Iterator[None]:
     """Turn exceptions of the block, which reads a file's contents, into a ValueError that names the file."""
     try:
         yield
+    except UnknownItemError as error:
+        raise ValueError(f"{who}: {Path(path)}: {error}") from None
     except _BROKEN as error:
         what = "" if type(error) is ValueError else f"{type(error).__name__}: "
         raise ValueError(

@@ -50,10 +50,10 @@ class TrainedModel(Protocol):
     def set_weights(self, weights: list[Any]) -> None:
         """Set all parameters."""
 
-    def check_saving(self, who: str) -> None:
-        """Raise if the model cannot be saved to a file."""
+    def check_saving(self, who: str, filepath: Any) -> None:
+        """Raise if the model cannot be kept in files whose names end as `filepath`."""
 
-    def check_format(self, who: str, filepath: Any) -> None:
+    def check_saving_weights(self, who: str, filepath: Any) -> None:
         """Raise if the model's weights cannot be kept in files whose names end as `filepath`."""
 
     def save(self, filepath: Any, overwrite: bool = True) -> None:

@@ -163,9 +163,8 @@ class ModelCheckpoint(Monitor):
         model = self.required_model()
         if self.save_best_only:
             super().check()
-        if not self.save_weights_only:
-            model.check_saving("ModelCheckpoint")
-        model.check_format("ModelCheckpoint", self.filepath)
+        check = model.check_saving_weights if self.save_weights_only else model.check_saving
+        check("ModelCheckpoint", self.filepath)
         # Any name is accepted: the logs are not known yet, as other callbacks may add values.
         writable_folder("ModelCheckpoint", "that of filepath", self._path(0, 0, _AnyName()).parent)
 

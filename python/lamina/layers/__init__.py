@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lamina._common.custom import custom_object_scope
 from lamina._common.names import absences, required
 from lamina._common.objects import serialize as serialize
 from lamina._common.registry import Registry
@@ -82,10 +83,11 @@ REGISTRY = Registry(
 GlobalAvgPool1D, GlobalMaxPool1D = GlobalAveragePooling1D, GlobalMaxPooling1D
 
 
-def deserialize(config: dict[str, Any]) -> Layer:
-    """Return a layer from ``{"class_name", "config"}``, as `serialize` makes it."""
+def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Layer:
+    """Return a layer from ``{"class_name", "config"}``, as `serialize` makes it; `custom_objects` are by name."""
     who = "layers.deserialize"
-    return required(who, "config", REGISTRY.get(config, who, "layer"))
+    with custom_object_scope(custom_objects):
+        return required(who, "config", REGISTRY.get(config, who, "layer"))
 
 
 _ABSENT = {

@@ -7,11 +7,11 @@ from typing import Any
 from lamina import activations, initializers
 from lamina._common.arguments import optional
 from lamina._common.checks import integer, integers, number
-from lamina._common.objects import deserialize_keras_object, serialize, serialize_optional
+from lamina._common.objects import serialize_optional
 from lamina._engine.ops import ActivationOp, Kernel, Op, PreluOp, ReshapeOp, relu_op
 from lamina._engine.variable import Variable
 from lamina.layers.base import Layer, warn_of_older_name
-from lamina.layers.function import function_layer
+from lamina.layers.function import activation_config, activation_of
 from lamina.layers.settings import Rule, Setting
 
 __all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
@@ -60,10 +60,7 @@ class Activation(_ActivationLayer):
 
     @activation.setter
     def activation(self, value: Any) -> None:
-        layer = value if isinstance(value, Layer) else function_layer(value)
-        if isinstance(value, dict) and value.get("class_name") not in (None, "function"):
-            layer = deserialize_keras_object(value)
-        function = activations.linear if layer is not None else activations.get(value)
+        function, layer = activation_of(value)
         self._kernel_of_activation = activations.kernel_of(function, f"Activation {self.name!r}")
         self.argument_layers = {} if layer is None else {"activation": layer}
         self._activation = function if layer is None else layer
@@ -90,9 +87,7 @@ class Activation(_ActivationLayer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        activation = self.activation
-        held = serialize(activation) if isinstance(activation, Layer) else activations.serialize(activation)
-        return super().get_config() | {"activation": held}
+        return super().get_config() | {"activation": activation_config(self.activation)}
 
 
 class ReLU(Layer):

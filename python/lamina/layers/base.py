@@ -17,6 +17,7 @@ from lamina._common.checks import (
     short,
 )
 from lamina._common.names import redefines, unknown_argument
+from lamina._common.recorded import recorded_config
 from lamina._common.warn import warn
 from lamina._data.arrays import batch_array, float_array, index_array, real_array
 from lamina._data.tensors import Tensor
@@ -274,13 +275,25 @@ class Layer(BuiltLayer):
         raise NotImplementedError(f"{type(self).__name__}: a layer defines call, or forward and backward.")
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make the same layer, without its parameters' values."""
+        """Return the arguments that make the same layer, without its parameters' values.
+
+        A subclass whose constructor takes other arguments defines it, unless they are plain numbers, text, and lists,
+        tuples and dicts of these.
+
+        Raises
+        ------
+        NotImplementedError
+            A subclass has other arguments than these, and does not define it.
+        """
         dtype = config.dtype_config(self.dtype)
         settings: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": dtype}
         if self.activity_regularizer is not None:
             settings["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         if self.wanted_input_shape is not None:
             settings["input_shape"] = list(self.wanted_input_shape)
+        kind = type(self)
+        if kind.get_config is Layer.get_config and kind.__init__ is not Layer.__init__:
+            return recorded_config(self._who(), kind, self.recorded, settings)
         return settings
 
     def own_state(self) -> dict[str, int]:
@@ -381,7 +394,7 @@ class Layer(BuiltLayer):
         """Return the model of the layers that `call` calls, made for the first shape of rows."""
         with self.once:
             if self._wrapped is None:
-                who = self._who()
+                who, self.stored = self._who(), None  # the layers in it take their values later
                 check_nothing_lost(who, self)
                 if self.activity_regularizer is not None:
                     raise KindError(

@@ -13,8 +13,8 @@ from lamina.layers.symbols import KerasTensor, Operation
 
 __all__ = ["calls_between", "check_nothing_lost", "follow", "held", "mode_noted"]
 
-# The attribute in which a layer keeps the model that it is.
-_OWN = "_wrapped"
+# The attributes of every layer in which it keeps the model that it is, and the layers that it has built.
+_OWN = ("_wrapped", "_built_parts")
 
 
 def held(holder: Any) -> list[Operation]:
@@ -33,7 +33,7 @@ def held(holder: Any) -> list[Operation]:
                 look(item)
 
     for name, value in vars(holder).items():
-        if name != _OWN:
+        if name not in _OWN:
             look(value)
     return found
 

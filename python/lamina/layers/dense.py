@@ -6,11 +6,11 @@ from typing import Any
 
 from lamina import activations, initializers
 from lamina._common.checks import KindError, flag, integer, only_none
-from lamina._common.objects import deserialize_keras_object, serialize, serialize_optional
+from lamina._common.objects import serialize_optional
 from lamina._engine.ops import DenseOp, Op
 from lamina._engine.variable import Variable
 from lamina.layers.base import Layer
-from lamina.layers.function import function_layer
+from lamina.layers.function import activation_config, activation_of
 from lamina.layers.settings import Rule, Setting
 
 __all__ = ["Dense"]
@@ -112,18 +112,13 @@ class Dense(Layer):
 
     @activation.setter
     def activation(self, value: Any) -> None:
-        layer = value if isinstance(value, Layer) else None
-        if isinstance(value, dict) and value.get("class_name") not in (None, "function"):
-            layer = deserialize_keras_object(value)
-        if layer is None:
-            layer = function_layer(value)
+        function, layer = activation_of(value)
         if layer is not None:
             layer.check_computable()
             if layer.holds_layers:
                 raise KindError(
                     f"Dense {self.name!r}: activation must not hold layers; put {layer.name!r} after the layer."
                 )
-        function = activations.linear if layer is not None else activations.get(value)
         self._kernel_of_activation = activations.kernel_of(function, f"Dense {self.name!r}")
         self.argument_layers = {} if layer is None else {"activation": layer}
         self._activation = layer if layer is not None else function
@@ -186,11 +181,7 @@ class Dense(Layer):
         """Return the arguments."""
         return super().get_config() | {
             "units": self.units,
-            "activation": (
-                serialize(self.activation)
-                if isinstance(self.activation, Layer)
-                else activations.serialize(self.activation)
-            ),
+            "activation": activation_config(self.activation),
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),

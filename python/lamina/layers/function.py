@@ -8,13 +8,13 @@ from typing import Any
 from lamina import activations
 from lamina._common.checks import KindError, mapping, only_none
 from lamina._common.checks import function as check_function
-from lamina._common.custom import is_registered
-from lamina._common.objects import deserialize_keras_object, name_of, serialize_keras_object
+from lamina._common.custom import find as find_custom
+from lamina._common.objects import deserialize_keras_object, serialize, serialize_keras_object
 from lamina.layers.base import Layer
 from lamina.layers.settings import Setting
 from lamina.layers.shapes import check_row_shape
 
-__all__ = ["Lambda", "function_layer"]
+__all__ = ["Lambda", "activation_config", "activation_of"]
 
 
 class Lambda(Layer):
@@ -68,12 +68,7 @@ class Lambda(Layer):
         return super().compute_output_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments; the function must be registered, or lamina's: a configuration holds names, not code."""
-        if not is_registered(self.function) and self.function.__module__.split(".")[0] != "lamina":
-            raise ValueError(
-                f"{self._who()}: the function {name_of(self.function)!r} must be registered with "
-                "lamina.saving.register_keras_serializable: a configuration holds names, not code."
-            )
+        """Return the arguments, the function by its name: a configuration holds no code."""
         return super().get_config() | {
             "function": serialize_keras_object(self.function),
             "output_shape": None if self._output_row is None else list(self._output_row),
@@ -89,9 +84,31 @@ class Lambda(Layer):
         return cls(**(config | {"function": deserialize_keras_object(held)}))
 
 
-def function_layer(value: Any) -> Layer | None:
-    """Return a layer for an activation that is a user's function; None for all that `lamina.activations` has."""
-    if isinstance(value, (str, Layer, type(None))) or not callable(value):
-        return None
-    found = activations.get(value)
-    return None if activations.is_known(found) else Lambda(found)
+def activation_of(value: Any) -> tuple[Any, Layer | None]:
+    """Return the function of `lamina.activations` that an argument stands for, or `linear` and the layer that it is.
+
+    Parameters
+    ----------
+    value : str, function, Layer, dict or None
+        A name may be that of a function or layer in the custom objects; a dict is a configuration of either.
+    """
+    if isinstance(value, dict) and "class_name" in value:
+        value = deserialize_keras_object(value)
+    elif isinstance(value, str):
+        value = find_custom(value) or value
+    if not isinstance(value, Layer):
+        function = activations.get(value)
+        if activations.is_known(function):
+            return function, None
+        value = Lambda(function)
+    return activations.linear, value
+
+
+def activation_config(activation: Any) -> Any:
+    """Return the configuration of an activation: a name, or that of a layer or of a user's function."""
+    if not isinstance(activation, Layer):
+        return activations.serialize(activation)
+    if type(activation) is Lambda and not activation.arguments:
+        return serialize_keras_object(activation.function)
+    config = serialize(activation)
+    return config | {"build_config": activation.get_build_config()} if activation.own_weights else config

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol
 from lamina import config
 from lamina._common.checks import KindError, NotBuiltError, flag, only_none, text
 from lamina._common.names import unique_name
+from lamina._common.recorded import plain_arguments
+from lamina._common.registry import is_public
 from lamina._data.symbols import Symbol, symbols_in
 from lamina.layers.shapes import batch_shape
 
@@ -27,6 +29,15 @@ class Operation:
     identity_in_predictions = False
     # The function of a symbolic tensor that it was made for; None for all others.
     made_of: Any = None
+    # The arguments of the constructor of a user's class, if they are plain; for configurations.
+    recorded: dict[str, Any] | None = None
+
+    def __new__(cls, *values: Any, **named: Any) -> Any:
+        """Return a new object; note the arguments of a user's class."""
+        made = super().__new__(cls)
+        if not is_public(cls):
+            vars(made)["recorded"] = plain_arguments(cls, values, named)
+        return made
 
     def fix_training(self, training: bool) -> None:
         """Run as in training, or not, in training and in predictions alike; defined by `Layer` and `Model`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lamina._common.custom import custom_object_scope
 from lamina._common.names import absences
 from lamina._common.objects import serialize as serialize
 from lamina._common.registry import Registry, register_functions
@@ -233,9 +234,10 @@ def get(identifier: object) -> Metric | None:
     return metric
 
 
-def deserialize(config: dict[str, Any]) -> Metric | None:
-    """Return a metric from ``{"class_name", "config"}``."""
-    return get(config)
+def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Metric | None:
+    """Return a metric from ``{"class_name", "config"}``; `custom_objects` are by name."""
+    with custom_object_scope(custom_objects):
+        return get(config)
 
 
 _FUNCTIONS = (

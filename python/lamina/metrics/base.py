@@ -336,6 +336,14 @@ class MeanMetricWrapper(Metric):
         self.total += float(_over_rows(values * weights).sum())
         self.count += float(_over_rows(weights).sum())
 
+    @property
+    def function(self) -> Callable[..., Any] | None:
+        """The function, if it is all that makes the metric: there are no other arguments, and the name is its own."""
+        plain = (
+            type(self) is MeanMetricWrapper and not self._kwargs and self.name == getattr(self._fn, "__name__", None)
+        )
+        return self._fn if plain and self.dtype == config.floatx() else None
+
     reads_given = True
 
     def state(self) -> dict[str, Any]:

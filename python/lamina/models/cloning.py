@@ -64,16 +64,18 @@ def clone_model(
     """
     if not isinstance(model, Model):
         raise KindError(f"clone_model: model must be a model; got {type(model).__name__}.")
-    if model.by_call:
-        raise ValueError(
-            f"clone_model: model must be made of layers alone; {type(model).__name__} defines call. Make another "
-            "one, and give it the weights by set_weights."
-        )
     only_none("clone_model", input_tensors=input_tensors, call_function=call_function)
     if clone_function is not None:
         function("clone_model", "clone_function", clone_function)
     layer_by_layer = flag("clone_model", "recursive", recursive) or clone_function is None
-    copy = _cloned(model, clone_function, layer_by_layer)
+    if model.by_call:
+        if clone_function is not None:
+            raise ValueError(
+                f"clone_model: clone_function must be None: {type(model).__name__} defines call, and makes its layers."
+            )
+        copy = type(model).from_config(model.get_config())
+    else:
+        copy = _cloned(model, clone_function, layer_by_layer)
     if model.executor.compiled is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # compiling `model` has warned already

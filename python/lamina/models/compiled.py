@@ -70,8 +70,8 @@ class Compiled:
             "optimizer": serialize_keras_object(self.optimizer),
             "loss": serialize_keras_object(self.loss),
             "loss_weights": self.loss_weight,
-            "metrics": serialize_keras_object(self.metrics),
-            "weighted_metrics": serialize_keras_object(self.weighted_metrics),
+            "metrics": [_metric_config(one) for one in self.metrics],
+            "weighted_metrics": [_metric_config(one) for one in self.weighted_metrics],
         }
 
     def copied_arguments(self) -> dict[str, Any]:
@@ -159,6 +159,12 @@ def _plain(name: str, result: Any) -> Any:
     """Return a metric's result as a float, or as a copy of the array if it has several values."""
     array = real_array(f"metric {name!r}", "its result", result)
     return float(array.reshape(())) if array.size == 1 else array.copy()
+
+
+def _metric_config(metric: Any) -> Any:
+    """Return the configuration of a metric, as Keras writes it: of a function that was given alone, the function."""
+    function = metric.function if isinstance(metric, metrics.MeanMetricWrapper) else None
+    return serialize_keras_object(metric if function is None else function)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -290,11 +290,15 @@ class Executor:
                     build((None, *prepared.data.x.shape[1:]))
                 compiled.uses = prepared.uses
                 trainer = self.trainer(prepared)
-            optimizer, variables = compiled.optimizer, trainer.variables()
-            if not optimizer.built:
-                _try_rules(variables)
-            optimizer.build(variables)
-            self._built_for = trainer
+            if not compiled.optimizer.built:
+                _try_rules(trainer.variables())
+            self._build_optimizer(compiled.optimizer, trainer)
+
+    def _build_optimizer(self, optimizer: Optimizer, trainer: CompiledTrainer) -> None:
+        """Tell the optimizer which variables it trains, in the order of the model's weights, as Keras does."""
+        trained = {id(variable) for variable in trainer.variables()}
+        optimizer.build([variable for variable in self.stack.weights if id(variable) in trained])
+        self._built_for = trainer
 
     # Steps.
 
@@ -320,8 +324,7 @@ class Executor:
         trainer, optimizer = self.trainer(prepared), compiled.optimizer
         variables = trainer.variables()
         if trainer is not self._built_for:
-            optimizer.build(variables)
-            self._built_for = trainer
+            self._build_optimizer(optimizer, trainer)
         if optimizer.in_python or _host_rules(variables):
             taken = Taken()
             place.begin_stretch(rows, size, taken)

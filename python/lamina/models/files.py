@@ -12,27 +12,27 @@ import numpy.typing as npt
 
 from lamina import optimizers
 from lamina._common.checks import integer
-from lamina._common.custom import is_registered
 from lamina._common.interrupts import interrupts_later
 from lamina._common.names import required
-from lamina._common.objects import OfFunction, deserialize_keras_object, name_of, serialize
-from lamina._common.registry import is_public
+from lamina._common.objects import deserialize_keras_object, serialize
+from lamina._common.registry import LAMBDA
 from lamina._common.warn import warn
 from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
 from lamina._files.formats import format_of, weight_format_of
+from lamina._files.keras_config import checked_for_keras
+from lamina._files.keras_legacy import SUFFIXES as LEGACY_SUFFIXES
 from lamina._files.native import SUFFIX, read_backup, write_backup
 from lamina._files.state import BackupState, Finder, ModelState, WeightState, damaged_where_wrong
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
 from lamina.layers.inner import rules_of, take_whole_state, whole_state
 from lamina.layers.stored import Stored, loading
-from lamina.metrics import MeanMetricWrapper
-from lamina.models.tensors import found_values, tensors_of
+from lamina.models.tensors import found_values, tensors_of, unplaced
 from lamina.models.trainer import Trainer
 from lamina.optimizers import Optimizer
 
 __all__ = [
-    "check_classes", "check_names", "model_from", "model_state", "restore_backup", "restore_weights", "save_backup",
+    "check_places", "check_saving", "model_from", "model_state", "restore_backup", "restore_weights", "save_backup",
     "save_model", "save_weights",
 ]  # fmt: skip
 
@@ -43,8 +43,7 @@ def save_model(model: Trainer, filepath: Any, overwrite: bool) -> None:
     """Write a model; see `lamina.models.Sequential.save`."""
     who = model.stack.who("save")
     path, form = format_of(who, filepath, overwrite)
-    check_classes(who, model)
-    check_names(who, model, path)
+    check_saving(who, model, path)
     form.write(who, path, model_state(model))
 
 
@@ -54,11 +53,12 @@ def model_state(model: Trainer) -> ModelState:
     with one_moment(stack.weights):
         weights = {variable.path: variable.numpy() for variable in stack.weights}
         state = ModelState(
-            config=serialize(model),
+            config=_config(model),
             weights=weights,
             tensors=tensors_of(model, weights),
             training=executor.state(metrics=False),
             layer_states=_own_states(model),
+            names=_names(model),
         )
         compiled = executor.compiled
         if compiled is None:
@@ -71,6 +71,20 @@ def model_state(model: Trainer) -> ModelState:
             slots=slots,
             optimizer=_optimizer_arrays(optimizer, slots),
         )
+
+
+def _config(model: Trainer) -> dict[str, Any]:
+    """Return a model's configuration, for a model that is made by code with the shape for which it is built."""
+    config = serialize(model)
+    if "layers" in config["config"] or not model.stack.built:
+        return config
+    return config | {"build_config": {"input_shape": [None, *(model.stack.row_shape or ())]}}
+
+
+def _names(model: Trainer) -> list[str]:
+    """Return the names of a model, of the models in it, and of all layers with those that are their arguments."""
+    parts: list[Any] = [model, *model.stack.all_models(), *_with_inner(model.stack.layers)]
+    return [one.name for one in parts]
 
 
 def _optimizer_arrays(optimizer: Optimizer, slots: dict[str, Array]) -> list[tuple[str, Array]]:
@@ -107,7 +121,32 @@ def _model_of(config: dict[str, Any]) -> Trainer:
     model: Any = LAYERS.get(config, "models", "layer")
     if not isinstance(model, Trainer):
         raise ValueError("it holds a layer instead of a model")
+    built = config.get("build_config")
+    if isinstance(built, dict) and not model.stack.built:
+        model.build(tuple(built["input_shape"]))
     return model
+
+
+def _with_present_names(model: Trainer, state: ModelState) -> ModelState:
+    """Return a state whose paths begin with the names that the layers have now, if a class has given them others."""
+    now = _names(model)
+    if not state.names or state.names == now:
+        return state
+    if len(state.names) != len(now):
+        raise ValueError(f"it holds {len(state.names) - 1} layers and models; the model has {len(now) - 1}")
+    given = dict(zip(state.names, now, strict=True))
+
+    def renamed(values: dict[str, Array], first: int) -> dict[str, Array]:
+        """Return values by paths that name layers from item `first` on, and a variable at last."""
+        found = {}
+        for path, value in values.items():
+            *items, variable = path.split("/")
+            items[first:] = [given.get(name, name) for name in items[first:]]
+            found["/".join([*items, variable])] = value
+        return found
+
+    states = {given.get(name, name): own for name, own in state.layer_states.items()}
+    return state._replace(weights=renamed(state.weights, 0), slots=renamed(state.slots, 1), layer_states=states)
 
 
 def _take_states(model: Trainer, state: ModelState) -> None:
@@ -132,19 +171,20 @@ def _from_native(state: ModelState, compile: bool) -> Trainer:
         loading.set(before)
     for layer in model.stack.layers:
         layer.stored = None
-    _take_the_rest(model, stored)
+    state = _with_present_names(model, state)
+    _take_the_rest(model, state.weights, stored.taken)
     weights = model.stack.weights
     _take_states(model, state)
     foreign = set(state.weights) - {variable.path for variable in weights}
-    if state.compile_config is not None:
+    if state.compile_config is not None and compile:
         how = {name: deserialize_keras_object(value) for name, value in state.compile_config.items()}
         optimizer = required("file", "optimizer", optimizers.get(how["optimizer"]))
         optimizer.without_decay, optimizer.batches = state.without_decay, state.training.batches
         optimizer.load_slot_arrays(state.slots, weights)
         foreign |= set(state.slots) ^ set(optimizer.slot_arrays(weights))
-        if compile:
-            _compile(model.compile, **how)
-    else:
+        optimizer.build(model.stack.trainable_weights)
+        _compile(model.compile, **how)
+    elif state.compile_config is None:
         foreign |= set(state.slots)
     if foreign:
         raise ValueError(f"it holds tensors that belong to nothing: {sorted(foreign)[:3]}")
@@ -155,7 +195,7 @@ def _from_native(state: ModelState, compile: bool) -> Trainer:
 def _from_keras(state: ModelState, find: Finder, compile: bool) -> Trainer:
     model, training = _model_of(state.config), state.training
     assign_all("its weights", model.stack.weights, found_values(model, find))
-    _take_states(model, state)
+    _take_states(model, _with_present_names(model, state))
     if compile and state.compile_config is not None:
         _compile(model.compile_from_config, state.compile_config)
         _continue_optimizer(model, state)
@@ -189,53 +229,48 @@ def _set_optimizer(optimizer: Optimizer, arrays: list[tuple[str, Array]]) -> Non
         optimizer.learning_rate = rate
 
 
-def _take_the_rest(model: Trainer, stored: Stored) -> None:
-    """Assign the values that were not used while the model was made, as with a user-defined `from_config`."""
-    rest = [variable for variable in model.stack.weights if variable.path not in stored.taken]
+def _take_the_rest(model: Trainer, values: dict[str, Array], taken: set[str]) -> None:
+    """Assign the values that were not used while the model was made, as with classes of the user's."""
+    rest = [variable for variable in model.stack.weights if variable.path not in taken]
     for variable in rest:
-        array = stored.values[variable.path]
+        array = values[variable.path]
         if array.shape != variable.shape or str(array.dtype) != variable.dtype:
             raise ValueError(f"its {variable.path!r} is {array.dtype} of shape {array.shape}")
-    assign_together(rest, [stored.values[variable.path] for variable in rest])
+    assign_together(rest, [values[variable.path] for variable in rest])
 
 
-def check_classes(who: str, model: Trainer) -> None:
-    """Raise if the model uses classes or functions that are not registered: loading would not find them."""
-    if model.stack.composed:
-        raise ValueError(
-            f"{who}: the model defines call, which is code, and files hold none; save_weights keeps its parameters."
-        )
-    stack, compiled = model.stack, model.executor.compiled
-    layers = _with_inner(stack.layers)
-    held: list[Any] = [*layers, model, *stack.all_models()]
+def check_saving(who: str, model: Trainer, path: Path) -> None:
+    """Raise if a file cannot hold the model; warn if it holds lambda expressions, which loading does not find."""
+    check_places(who, model, path)
+    layers, compiled = _with_inner(model.stack.layers), model.executor.compiled
     for layer in layers:
         rules = rules_of(layer)
-        held += rules
         for variable in layer.weights:
             _check_rules_are_arguments(who, variable, rules)
-    if compiled is not None:
-        held += [compiled.optimizer, compiled.loss]
-        rate = compiled.optimizer.rate
-        if not isinstance(rate, float):
-            held.append(rate)
-        for metric in (*compiled.metrics, *compiled.weighted_metrics):
-            if not isinstance(metric, str):
-                held.append(metric)
-            if isinstance(metric, MeanMetricWrapper):
-                metric.get_config()  # raises where the function could not be found again
     _check_hooks(who, [*layers, *([] if compiled is None else [compiled.optimizer])])
-    for item in held:
-        if isinstance(item, OfFunction):
-            if not is_registered(item.function):
-                raise ValueError(
-                    f"{who}: the function {name_of(item.function)!r} must be registered with "
-                    "lamina.saving.register_keras_serializable: a file holds names, not code."
-                )
-        elif not is_public(type(item)) and not is_registered(type(item)):
-            raise ValueError(
-                f"{who}: {type(item).__name__} must be a class of lamina's, or registered with "
-                "lamina.saving.register_keras_serializable: a file holds names, not code."
-            )
+    config = serialize(model)
+    held = {"model": config, "compiled": None if compiled is None else compiled.config()}
+    if not path.name.endswith(SUFFIX):
+        checked_for_keras(who, held)
+    if "layers" not in config["config"] and path.name.endswith(LEGACY_SUFFIXES):
+        raise ValueError(
+            f"{who}: Keras's older files cannot hold a {type(model).__name__}, which is made by code; names that end "
+            f"in '.keras' or '{SUFFIX}' can; got {path.name!r}."
+        )
+    if LAMBDA in _function_names(held):
+        warn(
+            f"{who}: a file holds no code, and so none of the lambda expressions that the model uses. Write them with "
+            "def, or give load_model(..., custom_objects={'<lambda>': ...}); for those of loss and metrics also "
+            "compile=False."
+        )
+
+
+def _function_names(value: Any) -> set[str]:
+    """Return the names of all functions in a configuration."""
+    if isinstance(value, dict):
+        own = {value["config"]} if value.get("class_name") == "function" else set()
+        return own.union(*map(_function_names, value.values()))
+    return set().union(*map(_function_names, value)) if isinstance(value, (list, tuple)) else set()
 
 
 def _with_inner(layers: Sequence[Layer]) -> list[Layer]:
@@ -270,7 +305,7 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     """Write parameters alone; see `lamina.models.Sequential.save_weights`."""
     who = model.stack.who("save_weights")
     path, form = weight_format_of(who, filepath, overwrite, writes=True)
-    check_names(who, model, path)
+    check_places(who, model, path)
     compiled = model.executor.compiled
     with one_moment(variables := model.stack.weights):
         weights = {variable.path: variable.numpy() for variable in variables}
@@ -281,20 +316,14 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     required(who, "a format", form.write)(who, path, state)
 
 
-def check_names(who: str, model: Trainer, path: Path) -> None:
-    """Raise if a file in one of Keras's formats names weights in a way that is not supported: by attributes."""
+def check_places(who: str, model: Trainer, path: Path) -> None:
+    """Raise if a file in one of Keras's formats has no place for some weights: they go by attributes."""
     if path.name.endswith(SUFFIX):
         return
-    for layer in model.stack.layers:
-        if len(layer.weights) > len(layer.own_weights):
-            raise ValueError(
-                f"{who}: the activation of {layer.name!r} has parameters, which are kept in {SUFFIX} files only; got "
-                f"{path.name!r}. Put it after the layer."
-            )
-    if model.stack.lists_by_attributes:
+    for layer in unplaced(model):
         raise ValueError(
-            f"{who}: the model defines call, or holds a layer that calls others; its weights are kept in {SUFFIX} "
-            f"files; got {path.name!r}."
+            f"{who}: {layer.name!r} must be an attribute of what calls it, for that is how Keras's files find its "
+            f"weights; or the name end in '{SUFFIX}'; got {path.name!r}."
         )
 
 
@@ -302,7 +331,7 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
     """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
     who, variables = model.stack.who("load_weights"), model.stack.weights
     path, form = weight_format_of(who, filepath)
-    check_names(who, model, path)
+    check_places(who, model, path)
     held = form.read(who, path)
     with damaged_where_wrong(who, path):
         if isinstance(held, ModelState) and held.find is None:

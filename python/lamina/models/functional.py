@@ -34,4 +34,5 @@ def model_of(layer: Layer, row_shape: Shape) -> Functional:
 
 Layer.model_of = staticmethod(model_of)
 Model.functional = Functional
+LAYERS.accept(Model)
 LAYERS.add(Functional, "Model", package="keras", room="src.models.functional")

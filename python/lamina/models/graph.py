@@ -10,7 +10,7 @@ from lamina._common.objects import serialize
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import InputLayer, Layer
 from lamina.layers.symbols import KerasTensor
-from lamina.models.stack import Part, Stack
+from lamina.models.stack import Part, Stack, shown
 
 __all__ = ["Chain", "chain", "chain_config", "chain_from_config", "input_layer"]
 
@@ -91,7 +91,7 @@ def chain_config(stack: Stack) -> dict[str, Any]:
     layers: list[dict[str, Any]] = []
     ends: list[tuple[str, tuple[int | None, ...], str]] = []  # name, shape and dtype of what the parts return
     shapes = [symbol.shape for symbol in stack.symbols()]
-    parts: list[Any] = [required(stack.who("get_config"), "input", stack.input), *stack.parts]
+    parts: list[Any] = [required(stack.who("get_config"), "input", stack.input), *shown(stack.parts)]
     for part, shape in zip(parts, shapes, strict=True):
         fixed = None if not isinstance(part, Layer) or part.by_own_call else part.fixed_training
         named = {} if fixed is None else {"training": fixed}

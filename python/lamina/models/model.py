@@ -12,10 +12,11 @@ from typing import Any, cast
 
 import numpy.typing as npt
 
-from lamina._common.checks import KindError, flag, function, integer, mapping, only_none, text
+from lamina._common.checks import KindError, arguments, flag, function, integer, mapping, only_none, text
 from lamina._common.custom import custom_object_scope
 from lamina._common.names import snake_case, unique_name, unknown_argument
 from lamina._common.objects import serialize
+from lamina._common.recorded import recorded_config
 from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable, assign_all, one_moment
 from lamina.callbacks.model import TrainedModel
@@ -24,11 +25,11 @@ from lamina.layers.composition import check_nothing_lost, follow, held, mode_not
 from lamina.layers.stored import loading
 from lamina.layers.symbols import KerasTensor, Operation, holds_symbols, one_symbol, output_of
 from lamina.models import files, graph
-from lamina.models.stack import Part
+from lamina.models.stack import Part, shown
 from lamina.models.summary import format_summary
 from lamina.models.trainer import Trainer
 
-__all__ = ["Model", "shown"]
+__all__ = ["Model"]
 
 Array = npt.NDArray[Any]
 
@@ -47,11 +48,6 @@ def _would_not_be_called(kind: type, method: str) -> KindError:
         f"{kind.__name__}: {method} would not be called: epochs run in C++. Write a loop of your own with "
         "train_on_batch, or a Layer, a Loss or a Metric."
     )
-
-
-def shown(parts: list[Part]) -> list[Part]:
-    """Return parts with the layers that call others in place of the models that they are."""
-    return [layer if (layer := getattr(part, "of_layer", None)) is not None else part for part in parts]
 
 
 class Model(Trainer):
@@ -84,9 +80,10 @@ class Model(Trainer):
     # The class of the models that `Model(inputs, outputs)` makes.
     functional: type[Model] | None = None
 
-    def __new__(cls, *_: Any, **__: Any) -> Any:
+    def __new__(cls, *values: Any, **named: Any) -> Any:
         """Return a new model, for ``Model(inputs, outputs)`` a `Functional` one."""
-        return super().__new__(cls.functional if cls is Model and cls.functional is not None else cls)
+        kind = cls.functional if cls is Model and cls.functional is not None else cls
+        return super().__new__(kind, *values, **named)
 
     def __init__(
         self,
@@ -388,13 +385,20 @@ class Model(Trainer):
     # Saving.
 
     def get_config(self) -> dict[str, Any]:
-        """Return the configuration that makes the same model, without parameters' values, in Keras's form."""
-        if self.by_call:
-            raise NotImplementedError(
-                f"{self.stack.who('get_config')}: a model that defines call is code, which a configuration does not "
-                "hold. save_weights keeps its parameters."
-            )
-        return {"name": self.name, "trainable": self.trainable, **graph.chain_config(self.stack)}
+        """Return the configuration that makes the same model, without parameters' values, in Keras's form.
+
+        That of a subclass with a `call`, or with a constructor of its own, are the arguments of the constructor.
+
+        Raises
+        ------
+        NotImplementedError
+            These are not plain numbers, text, and lists, tuples and dicts of these; such a subclass defines it.
+        """
+        settings = {"name": self.name, "trainable": self.trainable}
+        kind = type(self)
+        if self.by_call or (kind.__init__ is not Model.__init__ and self.recorded is not None):
+            return recorded_config(self.stack.who("get_config"), kind, self.recorded, settings)
+        return settings | graph.chain_config(self.stack)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Model:
@@ -410,6 +414,9 @@ class Model(Trainer):
         stored = loading.get()
         stored = stored if stored is not None and stored.belongs_to(config) else None
         config = mapping(who, "config", config)
+        if hasattr(cls, "call") or (cls.__init__ is not Model.__init__ and "input_layers" not in config):
+            with custom_object_scope(custom_objects):
+                return cls(**arguments(cls, config))
         if not {"name", "layers", "input_layers", "output_layers"} <= set(config):
             raise ValueError(f"{who}: config must hold 'name', 'layers', 'input_layers' and 'output_layers'.")
         trainable = flag(who, "trainable", config.get("trainable", True))
@@ -444,13 +451,13 @@ class Model(Trainer):
         self.stack.require_built("save")
         files.save_model(self, filepath, overwrite)
 
-    def check_saving(self, who: str) -> None:
-        """Raise if the model cannot be saved because it uses classes or functions that are not registered."""
-        files.check_classes(who, self)
+    def check_saving(self, who: str, filepath: Any) -> None:
+        """Raise if the model cannot be kept in files whose names end as `filepath`."""
+        files.check_saving(who, self, Path(filepath))
 
-    def check_format(self, who: str, filepath: Any) -> None:
+    def check_saving_weights(self, who: str, filepath: Any) -> None:
         """Raise if the weights cannot be kept in files whose names end as `filepath`."""
-        files.check_names(who, self, Path(filepath))
+        files.check_places(who, self, Path(filepath))
 
     def save_backup(self, filepath: Any, epoch: int) -> None:
         """Write the state from which training resumes, without the configuration; see `BackupAndRestore`."""

@@ -15,8 +15,8 @@ from lamina.layers import Layer
 from lamina.layers.stored import loading
 from lamina.layers.symbols import KerasTensor
 from lamina.models import graph
-from lamina.models.model import Model, shown
-from lamina.models.stack import Part
+from lamina.models.model import Model
+from lamina.models.stack import Part, shown
 
 __all__ = ["Sequential"]
 
@@ -127,7 +127,7 @@ class Sequential(Model):
             "name": self.name,
             "trainable": self.trainable,
             "dtype": config.dtype_config(stack.default_dtype),
-            "layers": [serialize(layer) for layer in (*first, *stack.parts)],
+            "layers": [serialize(layer) for layer in (*first, *shown(stack.parts))],
             "build_input_shape": None if stack.row_shape is None else [None, *stack.row_shape],
             "seed": self.seed,
         }

@@ -17,7 +17,7 @@ from lamina.layers.composition import held
 from lamina.layers.shapes import batch_shape, check_row_shape
 from lamina.layers.symbols import KerasTensor, output_of
 
-__all__ = ["NestedModel", "Part", "Stack", "leaves"]
+__all__ = ["NestedModel", "Part", "Stack", "leaves", "shown"]
 
 
 class NestedModel(Protocol):
@@ -191,11 +191,6 @@ class Stack:
     def composed(self) -> bool:
         """Whether the parts are added by a function once the shape of rows is known."""
         return self._composer is not None
-
-    @property
-    def lists_by_attributes(self) -> bool:
-        """Whether the parameters of this stack, or one in it, follow the attributes of what holds the layers."""
-        return any(stack._held is not None for stack in self.all_stacks())
 
     @contextmanager
     def composing(self, row_shape: Any) -> Iterator[None]:
@@ -459,6 +454,11 @@ class Stack:
     def built_last(self) -> list[tuple[Layer, bool]]:
         """The layers that the last `build` built, and whether each kept parameters that it had before."""
         return self._before_build[0]
+
+
+def shown(parts: list[Any]) -> list[Any]:
+    """Return parts with the layers that call others in place of the models that they are."""
+    return [layer if (layer := getattr(part, "of_layer", None)) is not None else part for part in parts]
 
 
 def leaves(part: Any) -> list[Layer]:
