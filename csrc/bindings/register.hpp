@@ -17,17 +17,17 @@ void define(pybind11::module_& module, const char* name, Function&& function, co
   module.def(name, std::forward<Function>(function), Computes(), extra...);
 }
 
-void register_activations(pybind11::module_& module);
-void register_dense(pybind11::module_& module);
-void register_interrupts(pybind11::module_& module);
-void register_losses(pybind11::module_& module);
-void register_metrics(pybind11::module_& module);
-void register_network(pybind11::module_& module);
-void register_optimizers(pybind11::module_& module);
-void register_parameters(pybind11::module_& module);
-void register_random(pybind11::module_& module);
-void register_runtime(pybind11::module_& module);
-void register_trainer(pybind11::module_& module);
-void register_updates(pybind11::module_& module);
+[[gnu::cold]] void register_activations(pybind11::module_& module);
+[[gnu::cold]] void register_dense(pybind11::module_& module);
+[[gnu::cold]] void register_interrupts(pybind11::module_& module);
+[[gnu::cold]] void register_losses(pybind11::module_& module);
+[[gnu::cold]] void register_metrics(pybind11::module_& module);
+[[gnu::cold]] void register_network(pybind11::module_& module);
+[[gnu::cold]] void register_optimizers(pybind11::module_& module);
+[[gnu::cold]] void register_parameters(pybind11::module_& module);
+[[gnu::cold]] void register_random(pybind11::module_& module);
+[[gnu::cold]] void register_runtime(pybind11::module_& module);
+[[gnu::cold]] void register_trainer(pybind11::module_& module);
+[[gnu::cold]] void register_updates(pybind11::module_& module);
 
 }  // namespace lamina::bindings

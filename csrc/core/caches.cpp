@@ -62,7 +62,7 @@ void set_level(Caches& found, int level, std::ptrdiff_t bytes, int sharing) {
 }
 
 // Linux describes the caches of a CPU in files.
-Caches from_files(int cpu, const std::vector<int>& cpus) {
+[[gnu::cold]] Caches from_files(int cpu, const std::vector<int>& cpus) {
   Caches found;
   for (int index = 0; index < 8; ++index) {
     const std::string folder =

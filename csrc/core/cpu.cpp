@@ -21,7 +21,7 @@ double read_quota_v2(const std::string& folder) {
   return std::strtod(quota.c_str(), nullptr) / period;
 }
 
-double read_quota_v1(const std::string& folder) {
+[[gnu::cold]] double read_quota_v1(const std::string& folder) {
   double quota = -1, period = 0;
   std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
   std::ifstream(folder + "/cpu.cfs_period_us") >> period;
@@ -29,7 +29,7 @@ double read_quota_v1(const std::string& folder) {
 }
 
 // The tightest quota on the way from this process's cgroup up to the root.
-double cgroup_cpus() {
+[[gnu::cold]] double cgroup_cpus() {
   double tightest = std::min(read_quota_v2("/sys/fs/cgroup"), read_quota_v1("/sys/fs/cgroup/cpu"));
   std::ifstream memberships("/proc/self/cgroup");
   for (std::string line; std::getline(memberships, line);) {

@@ -84,8 +84,8 @@ class Head {
  public:
   // `penalized`: whether layers add penalties to the rows' losses. `transposed`: whether the output comes from a narrow
   // tape.
-  Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryShape& output,
-       std::ptrdiff_t capacity, bool penalized, bool transposed);
+  [[gnu::cold]] Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> labels, const BoundaryShape& output,
+                     std::ptrdiff_t capacity, bool penalized, bool transposed);
 
   // Copies the targets and weights of `rows` of the batch that begins at row `first` of the data.
   void gather(const TrainingData<T>& data, std::ptrdiff_t first, Range rows);

@@ -26,7 +26,7 @@ class NarrowTape {
  public:
   NarrowTape() = default;
   // Without `training`, memory for values only.
-  NarrowTape(const std::vector<BoundaryShape>& boundaries, std::ptrdiff_t capacity, bool training);
+  [[gnu::cold]] NarrowTape(const std::vector<BoundaryShape>& boundaries, std::ptrdiff_t capacity, bool training);
 
   void set_rows(std::ptrdiff_t rows);
   std::ptrdiff_t rows() const { return rows_; }

@@ -22,9 +22,9 @@ class Network {
 
   // Each row of the input has `factor` lines of `width` columns, or as many indices. `trained[l]`: whether layer l has
   // parameters that training changes.
-  Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
-          std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained,
-          InputKind input = InputKind::dense);
+  [[gnu::cold]] Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
+                        std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained,
+                        InputKind input = InputKind::dense);
 
   const Kernels<T>& kernels() const { return kernels_; }
   std::ptrdiff_t depth() const { return static_cast<std::ptrdiff_t>(layers_.size()); }

@@ -45,7 +45,7 @@ class Tape {
  public:
   Tape() = default;
   // Without `training` allocates values only, except those of the output, whose memory is the caller's.
-  Tape(const std::vector<BoundaryShape>& boundaries, std::ptrdiff_t capacity, bool training);
+  [[gnu::cold]] Tape(const std::vector<BoundaryShape>& boundaries, std::ptrdiff_t capacity, bool training);
 
   // Allocates memory for that many entries of a sparse input.
   void reserve_entries(std::ptrdiff_t entries);

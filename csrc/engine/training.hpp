@@ -38,7 +38,8 @@ class Trainer {
   // true, the run ends after the present step, or inside a long one before a parameter changes. If the run has not
   // begun, Interrupted is thrown.
 
-  Trainer(std::shared_ptr<Network<T>> network, HeadSpec<T> head, std::vector<bool> labels, UpdateSpec<T> update);
+  [[gnu::cold]] Trainer(std::shared_ptr<Network<T>> network, HeadSpec<T> head, std::vector<bool> labels,
+                        UpdateSpec<T> update);
 
   // Takes a step for each batch, with the learning rate rates[step] (the last one for all later steps). `iteration`
   // counts the optimizer's batches before this call, `draw` the model's: noise depends on it. If a step throws, the

@@ -76,7 +76,7 @@ class Update {
   // gradient. After all layers it is called once more, with layer -1 and no gradient.
   using Hook = std::function<void(std::ptrdiff_t layer, T* gradient, std::ptrdiff_t size)>;
 
-  Update(UpdateSpec<T> spec, const Kernels<T>& kernels, const std::vector<Parameters<T>*>& parameters);
+  [[gnu::cold]] Update(UpdateSpec<T> spec, const Kernels<T>& kernels, const std::vector<Parameters<T>*>& parameters);
 
   const LayerUpdate<T>& layer(std::ptrdiff_t l) const { return layers_[static_cast<std::size_t>(l)]; }
   std::ptrdiff_t depth() const { return static_cast<std::ptrdiff_t>(layers_.size()); }
