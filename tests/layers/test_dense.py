@@ -76,7 +76,7 @@ def test_dense_applies_to_the_last_axis(rng):
         ({"units": 3, "kernel_initializer": "glorot"}, ValueError, "initializer must be one of"),
         ({"units": 3, "dtype": "float16"}, ValueError, "dtype must be 'float32' or 'float64'"),
         ({"units": 3, "input_dim": 0}, ValueError, "input shape must hold positive ints"),
-        ({"units": 3, "input_shape": (None,)}, ValueError, "input shape must hold positive ints"),
+        ({"units": 3, "input_shape": (None, 0)}, ValueError, "input shape must hold positive ints"),
         ({"units": 3, "input_dim": 2, "input_shape": (2,)}, ValueError, "give input_dim or input_shape"),
         ({"units": 3, "bogus": 1}, TypeError, "unknown argument 'bogus'"),
         ({"units": 3, "name": 7}, TypeError, "name must be a str"),

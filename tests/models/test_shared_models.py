@@ -20,6 +20,7 @@ from scipy import sparse
 
 import lamina
 from lamina import _core, layers, losses, metrics, optimizers
+from lamina._data.sparse import sparse_array
 from lamina.layers import Pass
 
 LONG = 60.0  # seconds after which something is taken to hang
@@ -545,8 +546,9 @@ def test_starts_of_sparse_rows_are_read_once():
     x.indptr[20:] -= 7
     model.fit(x, np.zeros((40, 2)), verbose=0, epochs=2, callbacks=[Spoil()])
     starts = np.array([0, 3, 1, 2], np.int32)  # which nobody has checked
+    rows = sparse_array("test", "x", sparse.csr_array((1, 30), dtype=np.float32), None)
     with pytest.raises(ValueError, match="must stay as it is while it is read"):
-        model.executor.network(reads="sparse").network.predict((starts, x.indices[:3], x.data[:3]), None)
+        model.executor.network(rows).network.predict((starts, x.indices[:3], x.data[:3]), None)
 
 
 def test_a_class_that_leaves_its_range_is_refused_before_any_weight_moves():

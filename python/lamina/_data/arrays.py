@@ -120,13 +120,20 @@ def native_array(array: Array) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def batch_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None) -> Array:
+def fits(shape: tuple[int, ...], row_shape: tuple[int | None, ...]) -> bool:
+    """Return whether a shape is that of a row, in which None is any size but 0."""
+    if len(shape) != len(row_shape):
+        return False
+    return all(size == wanted or (wanted is None and size > 0) for size, wanted in zip(shape, row_shape, strict=True))
+
+
+def batch_array(who: str, name: str, value: Any, row_shape: tuple[int | None, ...] | None) -> Array:
     """Return `value` as a batch of rows, its dtype unchanged, or raise if its shape does not fit.
 
     Parameters
     ----------
     row_shape : tuple of int or None
-        Shape of one row; None if it is not known yet.
+        Shape of one row, items of None are any size; None if it is not known yet.
     """
     array = real_array(who, name, value)
     wanted = "(n, " + ", ".join(map(str, row_shape)) + ")" if row_shape is not None else "(n, features)"
@@ -137,7 +144,7 @@ def batch_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | No
             else ""
         )
         raise ValueError(f"{who}: {name} must have shape {wanted}; got {array.shape}.{hint}")
-    if row_shape is not None and array.shape[1:] != row_shape:
+    if row_shape is not None and not fits(array.shape[1:], row_shape):
         raise ValueError(f"{who}: {name} must have shape {wanted}; got {array.shape}.")
     return array
 
@@ -160,7 +167,7 @@ def float_dtype_of(value: npt.ArrayLike) -> str:
     return str(dtype) if dtype in (np.float32, np.float64) else config.floatx()
 
 
-def index_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None, count: int) -> Array:
+def index_array(who: str, name: str, value: Any, row_shape: tuple[int | None, ...] | None, count: int) -> Array:
     """Return row indices of an embedding table as the engine reads them; raise if one is not in ``[0, count)``."""
     array = batch_array(who, name, value, row_shape)
     flat = whole_numbers(who, name, array.reshape(-1), "whole numbers, which an Embedding looks up")

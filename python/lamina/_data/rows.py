@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._common.checks import KindError, integer, is_sparse, number, short
-from lamina._data.arrays import batch_array, index_array, native_array, real_array, weight_array
+from lamina._data.arrays import batch_array, fits, index_array, native_array, real_array, weight_array
 from lamina._data.compact import CompactRows, Rows
 from lamina._data.sparse import sparse_array
 
@@ -52,7 +52,7 @@ class Data(NamedTuple):
         )
 
 
-def input_rows(who: str, x: Any, row_shape: tuple[int, ...] | None, vocabulary: int | None = None) -> Rows:
+def input_rows(who: str, x: Any, row_shape: tuple[int | None, ...] | None, vocabulary: int | None = None) -> Rows:
     """Return the input as rows; its dtype is kept and its memory is not copied if possible.
 
     Parameters
@@ -78,7 +78,7 @@ def row_shape_of(x: Any) -> tuple[int, ...]:
     return tuple(getattr(x, "shape", None) or np.shape(x))[1:]
 
 
-def only_input(x: Any, row_shape: tuple[int, ...] | None) -> Any:
+def only_input(x: Any, row_shape: tuple[int | None, ...] | None) -> Any:
     """Return the array in a list or dict of one, as Keras takes a model's inputs; anything else as it is.
 
     A list of one row is left: its item lacks the axis of the rows.
@@ -103,17 +103,19 @@ def only_target(y: Any, rows: int) -> Any:
     return inside if len(shape) >= 1 and shape[0] == rows and (rows != 1 or len(shape) > 1) else y
 
 
-def _fitting(who: str, rows: CompactRows, row_shape: tuple[int, ...] | None, vocabulary: int | None) -> CompactRows:
+def _fitting(
+    who: str, rows: CompactRows, row_shape: tuple[int | None, ...] | None, vocabulary: int | None
+) -> CompactRows:
     """Return compact rows unchanged, or raise if the model cannot read them."""
     if vocabulary is not None:
         raise KindError(f"{who}: x must be indices for an Embedding; got {type(rows).__name__}.")
-    if row_shape is not None and rows.shape[1:] != row_shape:
+    if row_shape is not None and not fits(rows.shape[1:], row_shape):
         wanted = ", ".join(map(str, row_shape))
         raise ValueError(f"{who}: x must have shape (n, {wanted}); got {rows.shape}.")
     return rows
 
 
-def _of_rank(who: str, x: Any, row_shape: tuple[int, ...]) -> Any:
+def _of_rank(who: str, x: Any, row_shape: tuple[int | None, ...]) -> Any:
     """Return the input; a last axis of size 1 is added or removed if that gives the right rank, as in Keras."""
     array = real_array(who, "x", x)
     if array.ndim == len(row_shape) and row_shape[-1] == 1:

@@ -56,7 +56,7 @@ def _index_type(array: Array) -> type[np.signedinteger[Any]]:
     return np.int64 if array.dtype.itemsize == 8 else np.int32
 
 
-def sparse_array(who: str, name: str, value: Any, row_shape: tuple[int, ...] | None) -> SparseRows:
+def sparse_array(who: str, name: str, value: Any, row_shape: tuple[int | None, ...] | None) -> SparseRows:
     """Return a sparse matrix as rows; the entries of a CSR matrix are not copied if the engine can read them."""
     if value.ndim != 2 or (row_shape is not None and tuple(value.shape[1:]) != row_shape):
         wanted = "(n, features)" if row_shape is None else f"(n, {', '.join(map(str, row_shape))})"

@@ -18,6 +18,7 @@ from lamina._engine.ops import (
     EmbeddingOp,
     Kernel,
     Op,
+    OpenShape,
     Owner,
     PoolOp,
     ReshapeOp,
@@ -40,8 +41,11 @@ class CompiledLayer(Protocol):
         """All variables."""
 
     @property
-    def input_row_shape(self) -> Shape | None:
+    def input_row_shape(self) -> OpenShape | None:
         """The shape of rows of input that the layer was built for."""
+
+    def takes_row(self, row_shape: OpenShape) -> bool:
+        """Return whether the layer takes rows of a shape."""
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the output shape, batch first, for an input shape."""
@@ -118,7 +122,7 @@ def _check_shapes(layers: Sequence[CompiledLayer], row_shape: Shape) -> None:
     """
     shape: tuple[int | None, ...] = (None, *row_shape)
     for layer in layers:
-        if layer.weights and layer.input_row_shape != shape[1:]:
+        if layer.weights and not layer.takes_row(shape[1:]):
             raise ValueError(
                 f"{type(layer).__name__} {layer.name!r}: the layer was built for rows of shape "
                 f"{layer.input_row_shape}; those before it give {shape[1:]}."

@@ -15,18 +15,29 @@ from lamina._engine.variable import Variable
 
 __all__ = [
     "LINEAR", "ActivationOp", "ActivityOp", "BatchNormOp", "ClippedReluOp", "DenseOp", "EmbeddingOp", "HostOp",
-    "Kernel", "NoiseOp", "Op", "Owner", "PoolOp", "PreluOp", "ReshapeOp", "RowNormOp", "ScaleOp", "Shape", "relu_op",
-    "row_of",
+    "Kernel", "NoiseOp", "Op", "OpenShape", "Owner", "PoolOp", "PreluOp", "ReshapeOp", "RowNormOp", "ScaleOp", "Shape",
+    "relu_op", "row_of",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
+# The shape of rows that may differ in some sizes: None.
+OpenShape = tuple[int | None, ...]
 
 _TABLE = _core.activation_table()
 
 
 def row_of(batch_shape: tuple[int | None, ...]) -> Shape:
-    """Return the shape of a row, given the shape of a batch, whose first size is that of the rows."""
-    return tuple(size for size in batch_shape[1:] if size is not None)
+    """Return the shape of a row, given the shape of a batch, whose first size is that of the rows.
+
+    Raises
+    ------
+    ValueError
+        Some size is open: None.
+    """
+    found = tuple(size for size in batch_shape[1:] if size is not None)
+    if len(found) != len(batch_shape) - 1:
+        raise ValueError(f"rows must have one shape here; got {batch_shape[1:]}, where None is any size.")
+    return found
 
 
 class Kernel(NamedTuple):

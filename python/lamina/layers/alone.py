@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from lamina import _core
 from lamina._common.locks import Once
 from lamina._engine.network import CompiledLayer, CompiledNetwork, Constants, compile_network
-from lamina._engine.ops import Shape
+from lamina._engine.ops import OpenShape, Shape
 
 __all__ = ["Alone"]
 
@@ -16,7 +16,7 @@ __all__ = ["Alone"]
 class _Callable(CompiledLayer, Protocol):
     """A layer that may be called by itself."""
 
-    input_row_shape: Shape | None
+    input_row_shape: OpenShape | None
 
     @property
     def trainable(self) -> bool:

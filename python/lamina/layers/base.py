@@ -23,12 +23,12 @@ from lamina._data.arrays import batch_array, float_array, index_array, real_arra
 from lamina._data.tensors import Tensor
 from lamina._engine.host import Functions, Pass
 from lamina._engine.network import Constants
-from lamina._engine.ops import ActivityOp, HostOp, Op, Shape, row_of
+from lamina._engine.ops import ActivityOp, HostOp, Op, OpenShape, row_of
 from lamina._engine.variable import Variable
 from lamina.layers.building import BuiltLayer
 from lamina.layers.composition import check_nothing_lost, held, mode_noted
 from lamina.layers.settings import Setting
-from lamina.layers.shapes import batch_shape, check_row_shape
+from lamina.layers.shapes import batch_shape, check_open_shape, check_row_shape
 from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
 from lamina.layers.written import Probe, call_pass, gradients_of_call, modes_of_call, shape_of_call
 
@@ -103,11 +103,11 @@ class Layer(BuiltLayer):
         self.activity_regularizer = activity_regularizer
         if input_dim is not None and input_shape is not None:
             raise ValueError(f"{kind}: give input_dim or input_shape, not both.")
-        self.wanted_input_shape: Shape | None = None
+        self.wanted_input_shape: OpenShape | None = None
         if input_dim is not None:
             self.wanted_input_shape = check_row_shape(kind, (input_dim,))
         elif input_shape is not None:
-            self.wanted_input_shape = check_row_shape(kind, input_shape)
+            self.wanted_input_shape = check_open_shape(kind, input_shape)
         self.called = Called()
         self._wrapped: Any = None  # what `as_model` has made
         self.changes = 0  # how often a value that is baked into compiled networks has changed
@@ -387,7 +387,7 @@ class Layer(BuiltLayer):
     def composes(self, row_shape: tuple[int | None, ...]) -> bool:
         """Return whether the layer is written as calls of layers that it holds, or that its `build` makes."""
         if self.by_call and not self.placed and type(self).build is not BuiltLayer.build:
-            self.build_or_discard((None, *check_row_shape(self._who(), row_shape)))
+            self.build_or_discard((None, *check_open_shape(self._who(), row_shape)))
         return self.holds_layers
 
     def as_model(self, row_shape: tuple[int | None, ...]) -> Any:
@@ -400,11 +400,11 @@ class Layer(BuiltLayer):
                     raise KindError(
                         f"{who}: activity_regularizer must be that of a layer; what calls layers that it holds is none."
                     )
-                self._wrapped = type(self).model_of(self, check_row_shape(who, row_shape))
+                self._wrapped = type(self).model_of(self, check_open_shape(who, row_shape))
             return self._wrapped
 
     # Returns the model that a layer is which calls layers that it holds.
-    model_of: ClassVar[Callable[[Layer, Shape], Any]]
+    model_of: ClassVar[Callable[[Layer, OpenShape], Any]]
 
     def fix_training(self, training: bool) -> None:
         """Run as in training, or not, in training and in predictions alike."""
@@ -421,7 +421,7 @@ class Layer(BuiltLayer):
         who = self._who()
         if not mode_noted(self, training) and training is not None:
             self.fix_training(training)
-        row = check_row_shape(who, x.shape[1:])
+        row = check_open_shape(who, x.shape[1:])
         if self.build_or_discard((None, *row)) is None:
             self.check_row(who, row)
         return self.called.note(output_of(self, (x,), self.compute_output_shape((None, *row)), self.dtype))
@@ -454,6 +454,16 @@ class Layer(BuiltLayer):
     def last_axis_alone(self) -> bool:
         """Whether the parameters' shapes depend at most on the last axis of the input."""
         return False
+
+    @property
+    def open_axes(self) -> bool:
+        """Whether rows may differ in all sizes but the last: those of layers that compute along that, or by elements.
+
+        Not those of layers in Python.
+        """
+        if redefines(type(self), "forward", "ops") or not (self.last_axis_alone or self.any_rank):
+            return False
+        return all(layer.open_axes for layer in self.argument_layers.values())
 
     def __copy__(self) -> Layer:
         """Copy the layer. Parameters are shared with the copy; if there are none yet, the copy is independent."""

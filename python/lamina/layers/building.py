@@ -12,12 +12,12 @@ from lamina._common.checks import NotBuiltError, flag, sizes, store_arrays, stor
 from lamina._common.locks import Once
 from lamina._common.names import redefines, snake_case, unique, unique_name
 from lamina._data.arrays import converted
-from lamina._engine.ops import Shape
+from lamina._engine.ops import OpenShape
 from lamina._engine.variable import Variable, assign_all, check_aggregation, one_moment
 from lamina.layers.alone import Alone
 from lamina.layers.parameters import ParameterSet
 from lamina.layers.settings import Setting
-from lamina.layers.shapes import batch_shape, check_row_shape
+from lamina.layers.shapes import batch_shape, check_open_shape, check_row_shape
 from lamina.layers.stored import Stored
 from lamina.layers.symbols import Operation
 
@@ -36,7 +36,7 @@ class BuiltLayer(Operation):
     stored : Stored or None
         Where the parameters come from while the layer is loaded.
     input_row_shape : tuple of int or None
-        Shape of the rows that the layer was built for.
+        Shape of the rows that the layer was built for; None before. An item of None stands for any size.
     """
 
     def __init__(self, trainable: bool, dtype: Any, name: str | None) -> None:
@@ -50,7 +50,7 @@ class BuiltLayer(Operation):
         self._built = False
         self._building = False
         self.stored: Stored | None = None
-        self.input_row_shape: Shape | None = None
+        self.input_row_shape: OpenShape | None = None
         self._parameters = ParameterSet()
         self._alone = Alone()
         self._built_parts: list[BuiltLayer] = []  # arguments that were built together with the layer
@@ -138,7 +138,13 @@ class BuiltLayer(Operation):
         who = self._who()
         if self._parameters.variables and self.placed and not redefines(type(self), "build", "ops"):
             raise ValueError(f"{who}: build must be called once; it was, for rows of shape {self.input_row_shape}.")
-        self.input_row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
+        row_shape = batch_shape(who, input_shape)[1:]
+        if self.open_axes:
+            self.input_row_shape = check_open_shape(who, row_shape, self.open_last)
+        elif None in row_shape:
+            raise ValueError(f"{who}: rows must have one shape; got {row_shape}, where None is any size.")
+        else:
+            self.input_row_shape = check_row_shape(who, row_shape)
         self.built = True
 
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool | None:
@@ -164,9 +170,24 @@ class BuiltLayer(Operation):
             finally:
                 self._building = False
 
+    @property
+    def open_axes(self) -> bool:
+        """Whether rows of one layer may differ in all sizes but the last: what it computes depends on that alone."""
+        return False
+
+    # Whether they may differ in the last size, too.
+    open_last = False
+
+    def takes_row(self, row_shape: OpenShape) -> bool:
+        """Return whether the layer, which is built, takes rows of a shape."""
+        built = self.input_row_shape
+        if built is None or not self.open_axes or len(built) != len(row_shape):
+            return built == row_shape
+        return self.open_last or built[-1] == row_shape[-1]
+
     def check_row(self, who: str, row_shape: tuple[int | None, ...]) -> None:
-        """Raise unless the layer was built for rows of a shape."""
-        if self.input_row_shape != row_shape:
+        """Raise unless the layer takes rows of a shape."""
+        if not self.takes_row(row_shape):
             raise ValueError(
                 f"{who}: layer {self.name!r} must take rows of shape {self.input_row_shape}, for which it was built; "
                 f"those before it are {row_shape}."
@@ -310,7 +331,8 @@ class BuiltLayer(Operation):
         if not self.built:
             self._built_input()
 
-    def _built_input(self) -> Shape:
+    def _built_input(self) -> Any:
+        """Return the shape of input rows: ints, but where `open_axes` lets it hold None."""
         if self.input_row_shape is None:
             raise NotBuiltError(
                 f"{self._who()}: the layer must be built; it has not seen an input shape. "

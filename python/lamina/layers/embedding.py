@@ -118,6 +118,8 @@ class Embedding(Layer):
         assert self._embeddings is not None
         return self._embeddings
 
+    open_last = True
+
     @property
     def last_axis_alone(self) -> bool:
         """Whether the parameters' shapes depend on the last axis of the input alone."""

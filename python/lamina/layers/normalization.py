@@ -67,7 +67,7 @@ class _GammaBeta(Layer):
     def _weight_shape(self) -> tuple[int, ...]:
         """Return the shape of gamma and beta: the sizes of a row along `axis`."""
         row = self._built_input()
-        return row[-len(trailing_axes(self._who(), self.axis, len(row))) :]
+        return tuple(row[-len(trailing_axes(self._who(), self.axis, len(row))) :])
 
     def _column_weight(self, name: str) -> Variable:
         initializer, regularizer, constraint = (

@@ -25,6 +25,11 @@ class _GlobalPooling1D(Layer):
         super().__init__(**layer_arguments)
         self.data_format, self.keepdims = data_format, keepdims
 
+    @property
+    def last_axis_alone(self) -> bool:
+        """Whether the number of steps does not matter: True."""
+        return True
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make sure that rows have steps and features."""
         self.compute_output_shape(input_shape)

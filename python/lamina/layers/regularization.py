@@ -149,6 +149,11 @@ class SpatialDropout1D(_Noise):
     def __init__(self, rate: float, seed: int | None = None, **layer_arguments: Any) -> None:
         super().__init__(rate, seed, **layer_arguments)
 
+    @property
+    def last_axis_alone(self) -> bool:
+        """Whether the number of steps does not matter: True."""
+        return True
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make sure that rows have steps and features."""
         self.compute_output_shape(input_shape)

@@ -68,7 +68,8 @@ class Rescaling(Layer):
 
     def ops(self) -> list[Op]:
         """Return the scaling."""
-        return _scaled(f"Rescaling {self.name!r}", self._built_input(), self.scale, self.offset, 0.0)
+        row = tuple(size or 1 for size in self._built_input())  # None only where both constants are numbers
+        return _scaled(f"Rescaling {self.name!r}", row, self.scale, self.offset, 0.0)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

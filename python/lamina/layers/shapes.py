@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from lamina._common.checks import KindError, integer, short, sizes
-from lamina._engine.ops import Shape
+from lamina._engine.ops import OpenShape, Shape
 
-__all__ = ["batch_shape", "check_row_shape", "with_steps"]
+__all__ = ["batch_shape", "check_open_shape", "check_row_shape", "with_steps"]
 
 
 def batch_shape(who: str, shape: Any) -> tuple[int | None, ...]:
@@ -20,6 +20,16 @@ def batch_shape(who: str, shape: Any) -> tuple[int | None, ...]:
     if (batch or 0) < 0 or any(size is not None and size < 1 for size in row):
         raise ValueError(f"{who}: input shape must hold positive ints, or None; got {short(shape)}.")
     return (batch, *row)
+
+
+def check_open_shape(who: str, shape: Any, last: bool = True) -> OpenShape:
+    """Return the shape of rows as `check_row_shape` does; None stands for any size, in the last axis only if `last`."""
+    if isinstance(shape, (tuple, list)) and None in shape:
+        check_row_shape(who, [1 if size is None else size for size in shape])
+        if not last and shape[-1] is None:
+            raise ValueError(f"{who}: the last size of input rows must be known; got {tuple(shape)}.")
+        return tuple(None if size is None else int(size) for size in shape)
+    return check_row_shape(who, shape)
 
 
 def check_row_shape(who: str, shape: Any) -> Shape:

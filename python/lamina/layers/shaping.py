@@ -24,8 +24,9 @@ class InputLayer(Layer):
 
     Parameters
     ----------
-    shape : tuple of int
-        Shape of one row, without the batch.
+    shape : tuple of int or None
+        Shape of one row, without the batch. None is any size, the same for all rows of a batch: a number of steps. What
+        follows must not depend on it, as an `Embedding`, a `GlobalAveragePooling1D`, or a `Dense` at each step.
     batch_size : int, >= 1, optional
         Accepted as in Keras; batches of any size are taken.
     dtype : str, optional
@@ -91,6 +92,13 @@ class InputLayer(Layer):
         self.batch_size, self.sparse = batch_size, sparse
         self.mark_built((None, *(self.wanted_input_shape or ())))
 
+    open_last = True
+
+    @property
+    def open_axes(self) -> bool:
+        """Whether rows may differ in their sizes: True; the layers that follow say whether they can."""
+        return True
+
     @property
     def batch_shape(self) -> tuple[int | None, ...]:
         """Shape with the batch, its size None where any number of rows is taken."""
@@ -150,8 +158,9 @@ def Input(
 
     Parameters
     ----------
-    shape : tuple of int
-        Shape of one row, without the batch.
+    shape : tuple of int or None
+        Shape of one row, without the batch. None is any size, the same for all rows of a batch: a number of steps. What
+        follows must not depend on it, as an `Embedding`, a `GlobalAveragePooling1D`, or a `Dense` at each step.
     batch_size, dtype, sparse, ragged, batch_shape, name, tensor, optional
         As in `InputLayer`.
 
@@ -194,7 +203,7 @@ class Flatten(Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return ``(n, product of the others)``."""
         batch, *sizes = self._input_shape(input_shape)
-        return (batch, math.prod(size for size in sizes if size is not None))
+        return (batch, None if None in sizes else math.prod(size for size in sizes if size is not None))
 
     def ops(self) -> list[Op]:
         """Return the op that flattens the rows."""
@@ -234,6 +243,8 @@ class Reshape(Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the target shape, with the batch."""
         batch, *row = self._input_shape(input_shape)
+        if None in row:
+            return (batch, *(None if size == -1 else size for size in self.target_shape))
         total = math.prod(size for size in row if size is not None)
         known = math.prod(size for size in self.target_shape if size != -1)
         sizes = tuple(total // known if size == -1 else size for size in self.target_shape)

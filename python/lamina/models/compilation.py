@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lamina import _core
 from lamina._data.compact import kind_of_rows
 from lamina._engine.network import CompiledNetwork, compile_network, head_activation
+from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable
 from lamina.layers.inner import version_of
 from lamina.models.compiled import Compiled
@@ -45,6 +46,16 @@ class CompiledTrainer(NamedTuple):
         return [variable for op in self.trained for variable in op if variable is not None]
 
 
+# How many networks and trainers are kept, for rows that differ in their number of steps.
+_MOST_KEPT = 16
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    """Drop the oldest item if there are too many."""
+    if len(kept) >= _MOST_KEPT:
+        del kept[next(iter(kept))]
+
+
 class Compilation:
     """Compiles a model for the engine when it is needed, and again when anything it depends on has changed.
 
@@ -59,13 +70,13 @@ class Compilation:
     def __init__(self, stack: Stack, given: Given) -> None:
         self._stack, self._given = stack, given
         self._hook: GradientHook | None = None
-        # (returns logits, kind of input rows) → (`_structure` that it was compiled for, network).
-        self._networks: dict[tuple[bool, str], tuple[list[Any], CompiledNetwork]] = {}
-        self._trainer: CompiledTrainer | None = None
+        # (returns logits, kind and shape of input rows) → (`_structure` that it was compiled for, network).
+        self._networks: dict[tuple[bool, str, Shape], tuple[list[Any], CompiledNetwork]] = {}
+        self._trainers: dict[Shape, CompiledTrainer] = {}  # by the shape of input rows
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out networks and trainer, which are made again when needed, and the hook."""
-        return self.__dict__ | {"_networks": {}, "_trainer": None, "_hook": None}
+        return self.__dict__ | {"_networks": {}, "_trainers": {}, "_hook": None}
 
     @property
     def hooked(self) -> bool:
@@ -76,36 +87,41 @@ class Compilation:
         """Set a function that trainers call with each op's gradient (`Executor.on_gradient`)."""
         with self._stack.once:
             self._hook = function
-            if self._trainer is not None:
-                self._trainer.engine.on_gradient(function)
+            for trainer in self._trainers.values():
+                trainer.engine.on_gradient(function)
+
+    @property
+    def row_shapes(self) -> set[Shape]:
+        """The shapes of input rows for which a network or a trainer is kept."""
+        return {kind[2] for kind in list(self._networks)} | set(self._trainers)
 
     def forget_trainer(self) -> None:
-        """Drop the trainer; the next data make a new one."""
-        self._trainer = None
+        """Drop the trainers; the next data make a new one."""
+        self._trainers.clear()
 
     def forget(self) -> None:
         """Drop everything."""
         self._networks.clear()
-        self._trainer = None
+        self._trainers.clear()
 
-    def network(self, logits: bool = False, reads: str = "dense") -> CompiledNetwork:
-        """Return the compiled network for a kind of rows; with `logits` it lacks the final activation."""
-        row_shape = self._stack.row_shape
-        assert row_shape is not None
-        key = self._structure()
-        known = self._networks.get((logits, reads))
+    def network(self, row_shape: Shape, logits: bool = False, reads: str = "dense") -> CompiledNetwork:
+        """Return the compiled network for rows of a shape and kind; with `logits` it lacks the final activation."""
+        key, kind = self._structure(), (logits, reads, row_shape)
+        known = self._networks.get(kind)
         if known is None or known[0] != key:
             with self._stack.once:
-                known = self._networks.get((logits, reads))
+                known = self._networks.get(kind)
                 if known is None or known[0] != key:
                     layers = self._stack.layers
                     made = compile_network(layers, row_shape, self._stack.dtype, logits=logits, reads=reads)
-                    known = self._networks[logits, reads] = (key, made)
+                    _make_room(self._networks)
+                    known = self._networks[kind] = (key, made)
         return known[1]
 
     def training_network(self, compiled: Compiled, prepared: Prepared) -> CompiledNetwork:
         """Return the network that trains on this kind of data."""
-        return self.network(self.fuses_head(compiled), kind_of_rows(prepared.data.x))
+        rows = prepared.data.x
+        return self.network(rows.shape[1:], self.fuses_head(compiled), kind_of_rows(rows))
 
     def fuses_head(self, compiled: Compiled) -> bool:
         """Return whether the loss includes the final activation, as a cross-entropy does its softmax or sigmoid."""
@@ -140,9 +156,13 @@ class Compilation:
             for metric, _ in uses:
                 if metric.engine_kernel is not None:
                     key += [metric.engine_kernel, metric.parameters()]
-            if self._trainer is None or self._trainer.key != key:
-                self._trainer = self._new_trainer(key, compiled, prepared)
-            return self._trainer
+            row_shape = prepared.data.x.shape[1:]
+            known = self._trainers.get(row_shape)
+            if known is None or known.key != key:
+                known = self._new_trainer(key, compiled, prepared)
+                _make_room(self._trainers)
+                self._trainers[row_shape] = known
+            return known
 
     def _new_trainer(self, key: list[Any], compiled: Compiled, prepared: Prepared) -> CompiledTrainer:
         network = self.training_network(compiled, prepared)

@@ -74,6 +74,8 @@ class EpochsTogether:
         source, held_out = self._source, self._held_out
         if not isinstance(source, Prepared) or isinstance(held_out, Stream) or not self._events.take_epochs():
             return False
+        if held_out is not None and held_out.data.x.shape[1:] != source.data.x.shape[1:]:  # another number of steps
+            return False
         if "get_metrics_result" in vars(self._model) or not self._executor.trains_alone(source):
             return False
         return self._watches() is not None

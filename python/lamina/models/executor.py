@@ -16,6 +16,7 @@ from lamina._common.locks import Turn
 from lamina._data.compact import Rows, kind_of_rows
 from lamina._data.rows import engine_input
 from lamina._engine.network import CompiledNetwork, Constants
+from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable, one_moment, put_back
 from lamina._files.state import TrainingState
 from lamina.layers import Layer
@@ -256,9 +257,14 @@ class Executor:
 
     # What the engine has compiled.
 
-    def network(self, logits: bool = False, reads: str = "dense") -> CompiledNetwork:
-        """Return the compiled network for a kind of rows; with `logits` it lacks the final activation."""
-        return self._compilation.network(logits, reads)
+    def network(self, rows: Rows, logits: bool = False) -> CompiledNetwork:
+        """Return the compiled network that reads rows; with `logits` it lacks the final activation."""
+        return self._compilation.network(rows.shape[1:], logits, kind_of_rows(rows))
+
+    @property
+    def row_shapes(self) -> set[Shape]:
+        """The shapes of input rows for which something compiled is kept."""
+        return self._compilation.row_shapes
 
     def fuses_head(self) -> bool:
         """Return whether the loss includes the final activation, as a cross-entropy does its softmax or sigmoid."""
@@ -486,10 +492,9 @@ class Executor:
 
     def predict(self, rows: Rows, out: Array | None = None) -> Array:
         """Return the output for rows."""
-        reads = kind_of_rows(rows)
         changes = Constants.changes  # read before compiling: a change meanwhile makes the predictor invalid
-        compiled = self.network(False, reads)
-        if reads == "dense":
+        compiled = self.network(rows)
+        if kind_of_rows(rows) == "dense":
             self._predictor = (list(self.stack.layers), compiled.network, changes)
         found = compiled.network.predict(engine_input(rows), out)
         if out is not None:
@@ -498,7 +503,7 @@ class Executor:
 
     def predict_as_in_training(self, rows: Rows) -> Array:
         """Return the output for rows as in training: with noise and the batch's moments; updates the running means."""
-        compiled = self.network(False, kind_of_rows(rows))
+        compiled = self.network(rows)
         with self.once:
             draw = self.draws.add(1)
         output = compiled.network.predict(engine_input(rows), None, draw)

@@ -214,7 +214,7 @@ def _continue_optimizer(model: Trainer, state: ModelState) -> None:
     optimizer.build(model.stack.trainable_weights)
     if len(state.optimizer) == len(optimizer.variables):
         _set_optimizer(optimizer, state.optimizer)
-    else:
+    elif state.optimizer[0][1].any():  # the first is the number of steps: it has taken some
         warn(
             f"load_model: the optimizer begins anew: the file holds {len(state.optimizer)} tensors of its state, and "
             f"{type(optimizer).__name__} has {len(optimizer.variables)}."

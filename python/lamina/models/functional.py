@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lamina._engine.ops import Shape
+from lamina._engine.ops import OpenShape
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import InputLayer, Layer
 from lamina.layers.composition import follow, held
@@ -21,7 +21,7 @@ class Functional(Model):
     of_layer: Layer | None = None
 
 
-def model_of(layer: Layer, row_shape: Shape) -> Functional:
+def model_of(layer: Layer, row_shape: OpenShape) -> Functional:
     """Return the model of the layers that a layer's `call` calls; its parameters follow the layer's attributes."""
     who = f"{type(layer).__name__} {layer.name!r}"
     symbol = InputLayer(row_shape, dtype=layer.dtype).symbol()

@@ -17,7 +17,7 @@ from lamina._common.custom import custom_object_scope
 from lamina._common.names import snake_case, unique_name, unknown_argument
 from lamina._common.objects import serialize
 from lamina._common.recorded import recorded_config
-from lamina._engine.ops import Shape
+from lamina._engine.ops import OpenShape
 from lamina._engine.variable import Variable, assign_all, one_moment
 from lamina.callbacks.model import TrainedModel
 from lamina.layers import InputLayer, Layer
@@ -129,7 +129,7 @@ class Model(Trainer):
         """Whether the model is written as a `call` of the layers that it holds."""
         return hasattr(type(self), "call")
 
-    def _compose_by_call(self, row_shape: Shape) -> None:
+    def _compose_by_call(self, row_shape: OpenShape) -> None:
         """Take the layers that `call` calls."""
         who, written = self.stack.who("call"), cast(Any, self)
         check_nothing_lost(who, self)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lamina._common.checks import integer
 from lamina._common.warn import warn
-from lamina._data.compact import Rows, kind_of_rows
+from lamina._data.compact import Rows
 from lamina._data.rows import input_rows, row_shape_of
 from lamina._data.streams import Stream, is_stream
 from lamina._engine.ops import HostOp
@@ -48,7 +48,7 @@ def predict(model: BaseModel, x: Any, batch_size: Any, verbose: Any, steps: Any,
         return model.executor.predict(rows)
     events = CallbackList(listeners, model=model, verbose=level, epochs=1, steps=-(-len(rows) // size))
     batches = (rows[first : first + size] for first in range(0, len(rows), size))
-    compiled = model.executor.network(False, kind_of_rows(rows))
+    compiled = model.executor.network(rows)
     empty = np.empty((0, *compiled.output_shape), model.stack.dtype)
     with nullcontext() if listeners else one_moment(model.stack.weights):  # all rows see the same weights
         return np.concatenate([empty, *_predict_batches(model, events, batches)])
@@ -90,7 +90,7 @@ def predict_on_batch(model: BaseModel, x: Any, out: Any) -> Array:
 def _check_out(model: BaseModel, who: str, rows: Rows, out: Any) -> None:
     if out is None:
         return
-    shape = (len(rows), *model.executor.network().output_shape)
+    shape = (len(rows), *model.executor.network(rows).output_shape)
     if not isinstance(out, np.ndarray) or out.dtype != model.stack.dtype:
         raise TypeError(f"{who}: out must be an array of dtype {model.stack.dtype}.")
     if out.shape != shape or not out.flags.c_contiguous or not out.flags.writeable:
@@ -113,7 +113,7 @@ def _rows_for(model: BaseModel, who: str, x: Any) -> Rows:
     """Return a batch as rows; build the model for them if it is not built."""
     stack = model.stack
     with stack.composing(row_shape_of(x)) if stack.composed else nullcontext():
-        rows = input_rows(who, x, stack.row_shape, stack.vocabulary)
+        rows = input_rows(who, x, stack.taken_shape, stack.vocabulary)
         if not stack.built:
             model.build((None, *rows.shape[1:]))  # raises where another thread has built it for other rows
         return rows

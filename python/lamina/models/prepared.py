@@ -70,7 +70,7 @@ def prepare(method: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sampl
 
 
 def _prepared(who: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sample_weight: Any) -> Prepared:
-    rows = data_module.input_rows(who, x, stack.row_shape, stack.vocabulary)
+    rows = data_module.input_rows(who, x, stack.taken_shape, stack.vocabulary)
     if len(rows) == 0:
         raise ValueError(f"{who}: x must have at least one row; got shape {rows.shape}.")
     if y is None:

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from lamina import config
 from lamina._common.checks import NotBuiltError
 from lamina._common.locks import Once
-from lamina._engine.ops import Shape, row_of
+from lamina._engine.ops import OpenShape, Shape, row_of
 from lamina._engine.variable import Variable
 from lamina.layers import BatchNormalization, InputLayer, Layer, Softmax
 from lamina.layers.composition import held
-from lamina.layers.shapes import batch_shape, check_row_shape
+from lamina.layers.shapes import batch_shape, check_open_shape
 from lamina.layers.symbols import KerasTensor, output_of
 
 __all__ = ["NestedModel", "Part", "Stack", "leaves", "shown"]
@@ -81,10 +81,11 @@ class Stack:
         self.input: InputLayer | None = None
         # The parts for which symbolic tensors were made, and the tensors: the input's, then the output of each part.
         self._symbols: tuple[list[Part], list[KerasTensor]] | None = None
+        self._taken: tuple[OpenShape, list[Layer], OpenShape] | None = None  # for `taken_shape`
         self.built = False
         self.once = Once()
         self._trainable = True
-        self._composer: Callable[[Shape], None] | None = None
+        self._composer: Callable[[OpenShape], None] | None = None
         self._composes = self._used_by_others = False
         self._composing_thread = 0
         # For `decompose`: layers that were not built and whether they had parameters; nested stacks as they were.
@@ -171,7 +172,7 @@ class Stack:
         self.input, self._nested, self.built, self._symbols = start, made._nested, made.built, (made.parts, symbols)
         self.parts = made.parts
 
-    def compose_by(self, composer: Callable[[Shape], None], held: Callable[[], list[Any]]) -> None:
+    def compose_by(self, composer: Callable[[OpenShape], None], held: Callable[[], list[Any]]) -> None:
         """Leave it to a function to add the parts, once the shape of rows is known.
 
         Parameters
@@ -217,7 +218,7 @@ class Stack:
             if self.parts or self._composes:
                 self._used_by_others |= get_ident() != self._composing_thread
                 return False
-            row_shape = check_row_shape(self.who(), row_shape)
+            row_shape = check_open_shape(self.who(), row_shape)
             layers = [layer for part in self.listed for layer in leaves(part)]
             stacks = [stack for part in self.listed if not isinstance(part, Layer) for stack in part.stack.all_stacks()]
             self._before_compose = (
@@ -294,7 +295,7 @@ class Stack:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the symbolic tensors, which are made again."""
-        return self.__dict__ | {"_symbols": None}
+        return self.__dict__ | {"_symbols": None, "_taken": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -320,9 +321,27 @@ class Stack:
     # Shapes.
 
     @property
-    def row_shape(self) -> Shape | None:
-        """Shape of one row of input, None if it is not known yet."""
+    def row_shape(self) -> OpenShape | None:
+        """Shape of one row of input, None if it is not known yet; items of None are any size."""
         return None if self.input is None else self.input.input_row_shape
+
+    @property
+    def taken_shape(self) -> OpenShape | None:
+        """Shape of the rows that are taken: `row_shape`, with None for sizes in which rows may differ from it."""
+        shape = self.row_shape
+        if shape is None or not self.parts or (len(shape) == 1 and self.vocabulary is None):
+            return shape
+        layers, known = self.layers, self._taken
+        if known is None or known[0] != shape or known[1] != layers:
+            known = self._taken = (shape, layers, _opened(shape, layers))
+        return known[2]
+
+    def takes(self, row_shape: OpenShape) -> bool:
+        """Return whether the model takes rows of a shape, in which None is any size."""
+        taken = self.taken_shape or ()
+        return len(taken) == len(row_shape) and all(
+            wanted is None or wanted == size for size, wanted in zip(row_shape, taken, strict=True)
+        )
 
     @property
     def dtype(self) -> str:
@@ -356,9 +375,9 @@ class Stack:
         return shape
 
     @property
-    def output_row_shape(self) -> Shape | None:
+    def output_row_shape(self) -> OpenShape | None:
         """Shape of one row of output, None before the model is built."""
-        return row_of(self.parts[-1].output_shape) if self.built else None
+        return self.parts[-1].output_shape[1:] if self.built else None
 
     def planned_output(self, row_shape: Shape) -> Shape:
         """Return the shape of an output row for input rows of shape `row_shape`; the model need not be built."""
@@ -414,11 +433,11 @@ class Stack:
     def _build(self, input_shape: Any) -> None:
         who = self.who("build")
         if self.built:
-            if input_shape is not None and check_row_shape(who, batch_shape(who, input_shape)[1:]) != self.row_shape:
+            if input_shape is not None and not self.takes(check_open_shape(who, batch_shape(who, input_shape)[1:])):
                 raise ValueError(f"{who}: the model was built for rows of shape {self.row_shape}; got {input_shape}.")
             return
         if self._composer is not None and input_shape is not None:
-            self.compose(check_row_shape(who, batch_shape(who, input_shape)[1:]))
+            self.compose(check_open_shape(who, batch_shape(who, input_shape)[1:]))
             return
         if not self.parts:
             raise ValueError(f"{who}: the model must have at least one layer.")
@@ -426,13 +445,13 @@ class Stack:
             input_shape = (None, *(self.input.input_row_shape or ()))
         if input_shape is None:
             raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
-        row_shape = check_row_shape(who, batch_shape(who, input_shape)[1:])
+        row_shape = check_open_shape(who, batch_shape(who, input_shape)[1:])
         built: list[tuple[Layer, bool]] = []
         self._before_build = (built, [(stack, stack.input) for stack in self.all_stacks() if not stack.built])
         shape: tuple[int | None, ...] = (None, *row_shape)
         try:
             for part in self.parts:
-                _build_part(who, part, check_row_shape(who, shape[1:]), built)
+                _build_part(who, part, check_open_shape(who, shape[1:]), built)
                 shape = part.compute_output_shape(shape)
         except BaseException:
             self.undo_build()
@@ -454,6 +473,19 @@ class Stack:
     def built_last(self) -> list[tuple[Layer, bool]]:
         """The layers that the last `build` built, and whether each kept parameters that it had before."""
         return self._before_build[0]
+
+
+def _opened(shape: OpenShape, layers: list[Layer]) -> OpenShape:
+    """Return a shape with None for the sizes that do not matter to the layers."""
+    opened = (None,) * len(shape) if layers[0].vocabulary is not None else (*(None,) * (len(shape) - 1), shape[-1])
+    at: OpenShape = (None, *opened)
+    for layer in layers:
+        if None not in at[1:]:
+            break
+        if not layer.open_axes:
+            return shape
+        at = layer.compute_output_shape(at)
+    return opened
 
 
 def shown(parts: list[Any]) -> list[Any]:
@@ -484,14 +516,14 @@ def _layers_of(part: Part) -> list[Layer]:
     return [part] if isinstance(part, Layer) else part.stack.layers
 
 
-def _wanted_shape(part: Part) -> Shape | None:
+def _wanted_shape(part: Part) -> OpenShape | None:
     """Return the shape of an input row that a part was built with or given; None if it has none."""
     if isinstance(part, Layer):
         return part.input_row_shape if part.placed else part.wanted_input_shape
     return part.stack.row_shape
 
 
-def _build_part(who: str, part: Part, row_shape: Shape, built: list[tuple[Layer, bool]]) -> None:
+def _build_part(who: str, part: Part, row_shape: OpenShape, built: list[tuple[Layer, bool]]) -> None:
     """Build a part for rows of a shape, or, if it is built already, check that the shape fits.
 
     Appends to `built` each layer that this call built (not another thread meanwhile), and whether it kept parameters
@@ -512,7 +544,7 @@ def _build_part(who: str, part: Part, row_shape: Shape, built: list[tuple[Layer,
     elif not part.stack.built:
         part.build((None, *row_shape))
         built += part.stack.built_last
-    elif part.stack.row_shape != row_shape:
+    elif not part.stack.takes(row_shape):
         raise ValueError(
             f"{who}: model {part.name!r} must take rows of shape {part.stack.row_shape}, for which it was built; "
             f"those before it are {row_shape}."

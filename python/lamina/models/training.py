@@ -10,7 +10,6 @@ from lamina import random
 from lamina._common.checks import flag, integer, number
 from lamina._common.warn import warn
 from lamina._data import rows as data_module
-from lamina._data.compact import kind_of_rows
 from lamina._data.streams import Stream, is_stream
 from lamina.callbacks import Callback, CallbackList, History, ProgbarLogger
 from lamina.callbacks import base as callbacks_module
@@ -92,8 +91,8 @@ def fit(
             with executor.transaction():
                 if isinstance(source, Prepared):
                     executor.commit(source, model.build)
-                    if isinstance(held_out, Prepared):  # raises if the engine cannot read them
-                        executor.network(executor.fuses_head(), kind_of_rows(held_out.data.x))
+                    if isinstance(held_out, Prepared):
+                        _check_rows(who, model, source, held_out)
                 model.validates = held_out is not None
                 total = _batches(source, given)
                 events = CallbackList(
@@ -153,8 +152,6 @@ def _sources(
             given = given._replace(size=-(-source.rows // given.steps))
     if validation_data is not None:
         held_out = _validation_source(model, who, validation_data, given.validation_steps)
-        if isinstance(held_out, Prepared) and isinstance(source, Prepared):
-            _same_rows(who, source, held_out)
     return source, held_out, given
 
 
@@ -297,13 +294,15 @@ def _warn_if_nothing_trains(model: BaseModel, who: str) -> None:
         warn(f"{who}: the model has no trainable weights: nothing is learnt.")
 
 
-def _same_rows(who: str, prepared: Prepared, held_out: Prepared) -> None:
-    """Raise unless the rows of validation data have the shape of the training rows."""
-    if held_out.data.x.shape[1:] != prepared.data.x.shape[1:]:
+def _check_rows(who: str, model: BaseModel, prepared: Prepared, held_out: Prepared) -> None:
+    """Raise unless the model, built for the training rows, takes the rows of validation data."""
+    rows = held_out.data.x
+    if not model.stack.takes(rows.shape[1:]):
         raise ValueError(
             f"{who}: the rows of validation_data must have shape {prepared.data.x.shape[1:]} as those of x; "
-            f"got {held_out.data.x.shape[1:]}."
+            f"got {rows.shape[1:]}."
         )
+    model.executor.network(rows, model.executor.fuses_head())  # raises if the engine cannot read them
 
 
 def _epochs_to_validate(who: str, validation_freq: Any) -> Callable[[int], bool]:
