@@ -39,10 +39,10 @@ def hash_of(text: str) -> int:
 @pytest.fixture(autouse=True)
 def seeds():
     """Every test begins at the same seeds and with layer names counted from zero."""
-    from lamina._common.names import reset_names
+    from lamina._common.names import clear_session
 
     lamina.utils.set_random_seed(1234)
-    reset_names()
+    clear_session()
 
 
 @pytest.fixture(autouse=True, scope="session")

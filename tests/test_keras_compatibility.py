@@ -329,7 +329,7 @@ def test_methods_that_would_not_be_called_raise():
 def test_names_that_are_not_there_say_what_is():
     for module, name in (
         (lamina.layers, "Wrapper"), (lamina.layers, "Permute"), (lamina.optimizers, "Ftrl"), (lamina.losses, "CTC"),
-        (lamina.utils, "Progbar"), (lamina.activations, "glu"), (lamina.random, "gamma"),
+        (lamina.utils, "FeatureSpace"), (lamina.activations, "glu"), (lamina.random, "gamma"),
         (lamina.regularizers, "OrthogonalRegularizer"), (lamina.initializers, "STFT"),
         (lamina.preprocessing, "image"), (lamina.saving, "KerasFileEditor"),
     ):  # fmt: skip

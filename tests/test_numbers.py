@@ -366,5 +366,5 @@ def test_losses_in_the_engine_at_any_scale_are_their_formulas(name, scale, offse
     expected = REGRESSION[name](y.astype(np.float64), p.astype(np.float64)).mean()
     # log(cosh) of float64 itself loses the digits of small errors.
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-16 if name == "log_cosh" else 0)
-    direct = lamina.losses.get(name)
+    direct = lamina.losses.loss_of(name)
     np.testing.assert_allclose(direct(y, p), expected, rtol=1e-5, atol=1e-16 if name == "log_cosh" else 0)

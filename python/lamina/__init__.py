@@ -11,7 +11,6 @@ from typing import Any
 from lamina._common import interpreter  # isort: skip  (must refuse subinterpreters before the core is loaded)
 from lamina import (
     activations,
-    backend,
     callbacks,
     config,
     constraints,
@@ -21,7 +20,6 @@ from lamina import (
     losses,
     metrics,
     models,
-    ops,
     optimizers,
     random,
     regularizers,
@@ -117,7 +115,7 @@ def version() -> str:
 
 
 # Rooms that are loaded when they are first used.
-_LATE = frozenset({"datasets", "preprocessing", "wrappers"})
+_LATE = frozenset({"backend", "datasets", "ops", "preprocessing", "wrappers"})
 
 _absent = absences(__name__, globals(), _ABSENT)
 

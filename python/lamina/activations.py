@@ -13,11 +13,11 @@ from lamina._common.checks import KindError, flag, integer, integers, number
 from lamina._common.names import absences, unknown_name
 from lamina._common.registry import register_functions
 from lamina._data.arrays import float_array
+from lamina._data.autodiff import array_module, differentiable, floats, is_traced
 from lamina._data.symbols import of_symbols
 from lamina._data.tensors import tensor
 from lamina._engine.network import run_alone
 from lamina._engine.ops import Kernel, relu_op
-from lamina.ops.autodiff import array_module, differentiable, floats, is_traced
 
 __all__ = [
     "celu",

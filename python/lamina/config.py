@@ -5,10 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from lamina._common.checks import KindError, number, short
+from lamina._common.output import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
 
 __all__ = [
-    "backend", "disable_traceback_filtering", "enable_traceback_filtering", "epsilon", "floatx", "image_data_format",
-    "set_epsilon", "set_floatx",
+    "backend",
+    "disable_interactive_logging",
+    "disable_traceback_filtering",
+    "enable_interactive_logging",
+    "enable_traceback_filtering",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "is_interactive_logging_enabled",
+    "set_epsilon",
+    "set_floatx",
 ]  # fmt: skip
 
 _FLOAT_TYPES = ("float32", "float64")

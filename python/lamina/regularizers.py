@@ -16,8 +16,8 @@ from lamina._common.objects import Configurable, OfFunction
 from lamina._common.objects import serialize as serialize
 from lamina._common.registry import Registry
 from lamina._data.arrays import float_array, float_dtype_of, real_array
+from lamina._data.autodiff import pullback
 from lamina._data.tensors import tensor
-from lamina.ops.autodiff import pullback
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
 

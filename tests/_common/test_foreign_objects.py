@@ -39,7 +39,7 @@ def test_a_registered_function_serves_where_functions_do():
         assert isinstance(initializers.get("own"), initializers.Initializer)
         assert isinstance(constraints.get("own"), constraints.Constraint)
         assert isinstance(metrics.get("own"), metrics.Metric)
-        assert isinstance(losses.get("own"), losses.Loss)
+        assert isinstance(losses.loss_of("own"), losses.Loss)
         assert isinstance(regularizers.get("own"), regularizers.Regularizer)
         with pytest.raises(TypeError, match="the name stands for <function"):
             optimizers.get("own")

@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import classification_model
 from helpers import blobs
 
+import lamina
 from lamina import callbacks
 from lamina.callbacks.base import spell_time
 
@@ -93,6 +95,20 @@ def test_output_to_a_file_gets_lines(capsys, monkeypatch):
     found = capsys.readouterr()
     assert re.fullmatch(r"Epoch 3/3: 4/4 - [\d.]+[mu]?s - [\d.]+[mu]?s/step - loss: 2\.0000\n", found.out)
     assert found.err == ""
+
+
+def test_the_number_of_batches_is_known_after_the_first_epoch(capsys):
+    model = lamina.Sequential([lamina.Input((2,)), lamina.layers.Dense(1)])
+    model.compile("sgd", "mse")
+
+    class Batches:
+        def __iter__(self):
+            return (one for one in [(np.ones((4, 2)), np.ones(4))] * 3)
+
+    model.fit(Batches(), epochs=2)
+    model.evaluate(Batches())
+    lines = capsys.readouterr().out.splitlines()
+    assert [re.sub(r"Epoch ./2: ", "", text)[:6] for text in lines] == ["3/3 - "] * 3
 
 
 def test_the_number_of_batches_may_be_unknown(capsys):

@@ -33,7 +33,7 @@ from lamina import (
     saving,
     utils,
 )  # fmt: skip
-from lamina._common.names import reset_names
+from lamina._common.names import clear_session
 from lamina._engine import variable
 from lamina.datasets import boston_housing, california_housing, cifar100, fashion_mnist, imdb, mnist, reuters
 
@@ -69,7 +69,7 @@ def restore():
     config.set_floatx("float32")
     config.set_epsilon(1e-7)
     runtime.set_num_threads(2)
-    reset_names()
+    clear_session()
     MODEL.set_weights(FIRST)
 
 

@@ -122,3 +122,9 @@ def test_a_layer_written_in_python_trains(rng):
     np.testing.assert_allclose(layer.scale.numpy(), 1 - 0.5 * slope, rtol=1e-12)
     np.testing.assert_allclose(layer(x), x * layer.scale.numpy(), rtol=1e-15)
     assert [w.path for w in layer.weights] == [f"{layer.name}/scale"]
+
+
+def test_what_there_is_in_place_of_add_loss_is_said():
+    with pytest.raises(AttributeError, match="Dense has no 'add_loss': penalties of an output"):
+        layers.Dense(2).add_loss(1.0)
+    assert not hasattr(layers.Dense(2), "add_loss")

@@ -120,3 +120,10 @@ def test_embedding_takes_keras_arguments():
         np.testing.assert_array_equal(layer(np.array([[4, 0, 1]])), table.astype("f")[[[4, 0, 1]]])
     with pytest.raises(ValueError, match=r"weights must have shape \(5, 2\)"):
         layers.Embedding(5, 2, weights=table.T)
+
+
+def test_the_mask_says_which_indices_are_not_0():
+    assert layers.Embedding(4, 2, mask_zero=True).compute_mask([[0, 1], [3, 0]]).tolist() == [
+        [False, True], [True, False],
+    ]  # fmt: skip
+    assert layers.Embedding(4, 2).compute_mask([[0, 1]]) is None

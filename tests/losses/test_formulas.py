@@ -79,13 +79,13 @@ def test_values_in_every_reduction(name, rng):
     found = loss(**settings, reduction="mean_with_sample_weight")(y, p, w)
     assert found == pytest.approx(np.average(rows, weights=w), rel=1e-11)
     assert isinstance(loss(**settings)(y.tolist(), p.tolist()).numpy(), float)
-    again = losses.get(losses.serialize(loss(**settings, name="own")))
+    again = losses.loss_of(losses.serialize(loss(**settings, name="own")))
     assert (type(again), again.name, again.get_config()) == (loss, "own", loss(**settings, name="own").get_config())
     for other in (name, *names):
-        assert type(losses.get(other)) is loss
+        assert type(losses.loss_of(other)) is loss
     if function is not None:
         np.testing.assert_allclose(getattr(losses, function)(y, p, **settings), rows, rtol=1e-11)
-        assert type(losses.get(function)) is loss
+        assert type(losses.loss_of(function)) is loss
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -105,5 +105,5 @@ def test_the_gradient_is_that_of_the_value(name, rng):
 def test_every_public_loss_is_here():
     classes = {name for name in losses.__all__ if inspect.isclass(getattr(losses, name))}
     assert classes - {"Loss", "RowLosses"} == set(CASES)
-    functions = {name for name in losses.__all__ if name[0].islower()} - {"get", "serialize", "deserialize"}
+    functions = {name for name in losses.__all__ if name[0].islower()} - {"get", "loss_of", "serialize", "deserialize"}
     assert functions == {case[3] for case in CASES.values()} - {None}

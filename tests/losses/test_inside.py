@@ -69,7 +69,7 @@ class Weighted(losses.Loss):
     [
         lambda y, p: losses.binary_crossentropy(y, p) * 2, Weighted(),
         lambda y, p: 2 * losses.BinaryCrossentropy()(y, p),
-        lambda y, p: ops.mean(losses.get("binary_crossentropy")(y, p)) * 2,
+        lambda y, p: ops.mean(losses.loss_of("binary_crossentropy")(y, p)) * 2,
         lambda y, p: 2 * Weighted(reduction="none")(y, p) / 2,
     ],
 )  # fmt: skip

@@ -78,3 +78,20 @@ def test_the_targets_of_a_categorical_cross_entropy_may_be_advantages(rng):
             losses.CategoricalCrossentropy()(np.where(y == 0, wrong, y), p)
     with pytest.raises(ValueError, match="y must be probabilities"):
         losses.CategoricalCrossentropy(label_smoothing=0.1)(2 * y, p)
+
+
+def test_get_returns_what_the_name_stands_for():
+    assert losses.get("mse") is losses.get("mean_squared_error") is losses.mean_squared_error
+    assert losses.deserialize("kld") is losses.kl_divergence
+    assert losses.get("mse")([[0.0, 0.0]], [[1.0, 3.0]]).tolist() == [5.0]
+    assert type(losses.get("Huber")) is type(losses.get(losses.Huber)) is losses.Huber
+    own = losses.Poisson()
+    assert losses.get(own) is own
+    assert losses.get(losses.serialize(own)).get_config() == own.get_config()
+    assert type(losses.get("l2_norm")) is losses.L2Norm
+    assert losses.get(sum) is sum
+    assert losses.get(None) is None
+    with lamina.saving.custom_object_scope({"own": sum}):
+        assert losses.get("own") is sum
+    assert losses.deserialize({"class_name": "own", "config": {}}, custom_objects={"own": losses.Hinge}) is not None
+    assert type(losses.loss_of("mse")) is losses.MeanSquaredError

@@ -66,9 +66,21 @@ def test_functions_return_each_rows_value(rng):
     for name, settings, y, p, rows in cases(rng):
         if name in FUNCTIONS and "from_sorted_ids" not in settings:
             function = getattr(metrics, FUNCTIONS[name])
-            np.testing.assert_allclose(function(y, p, **settings), rows, rtol=1e-12, err_msg=name)
+            found = function(y, p, **settings)
+            if name == "BinaryAccuracy":  # of each element
+                found = found.mean(axis=-1)
+            np.testing.assert_allclose(found, rows, rtol=1e-12, err_msg=name)
 
 
 def test_outputs_that_are_no_numbers_are_at_no_class():
     assert metrics.SparseCategoricalAccuracy()([0, 1, 2], np.full((3, 3), np.nan)) == pytest.approx(1 / 3)
     assert metrics.BinaryAccuracy()([1], [[0.5]]) == 0.0
+
+
+def test_binary_accuracy_has_a_value_for_each_element():
+    for shape in ((3,), (3, 1), (3, 4)):
+        true, scores = np.ones(shape), np.full(shape, 0.4)
+        assert metrics.binary_accuracy(true, scores).shape == shape
+        np.testing.assert_array_equal(metrics.binary_accuracy(true, scores, threshold=0.3), true)
+    assert metrics.binary_accuracy([[1], [0]], [0.7, 0.6]).tolist() in ([[1], [0]], [1, 0])
+    assert metrics.BinaryAccuracy()(np.ones((3, 4)), np.full((3, 4), 0.6)) == 1

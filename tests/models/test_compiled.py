@@ -131,7 +131,7 @@ def test_arguments_of_compile_are_plain_values_and_copies():
     found = compiled(losses.Huber(0.5), 2.0, ["accuracy", "mae"], [metrics.AUC()], optimizer)
     spelled = json.loads(json.dumps(found.config()))
     again = compiled(
-        losses.get(spelled["loss"]), spelled["loss_weights"], [metrics.get(m) if isinstance(m, dict) else m
+        losses.loss_of(spelled["loss"]), spelled["loss_weights"], [metrics.get(m) if isinstance(m, dict) else m
         for m in spelled["metrics"]], [metrics.get(m) for m in spelled["weighted_metrics"]],
         optimizers.get(spelled["optimizer"]),
     )  # fmt: skip

@@ -253,7 +253,7 @@ def test_outputs_of_one_column_that_learn_nothing_are_told_of():
         with pytest.warns(UserWarning, match="the output has one column, and so one class"):
             model.fit(X, np.ones(12), verbose=0)
         with pytest.warns(UserWarning, match="the output has one column"):
-            losses.get(loss)(np.ones((2, 1)), np.ones((2, 1)))
+            losses.loss_of(loss)(np.ones((2, 1)), np.ones((2, 1)))
 
 
 @pytest.mark.parametrize(

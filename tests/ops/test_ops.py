@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lamina import ops
+from lamina._data.autodiff import pullback
 from lamina._data.tensors import Tensor
-from lamina.ops.autodiff import pullback
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(0.2, 0.9, (3, 4))
@@ -57,7 +57,20 @@ CASES = {
     "convert_to_tensor": (ops.convert_to_tensor, S, lambda x: x),
     "cos": (ops.cos, S, np.cos),
     "cosh": (ops.cosh, S, np.cosh),
+    "average": (
+        lambda x: ops.average(x, axis=1, weights=[1.0, 2.0, 0.0, 3.0]), S, lambda x: np.average(x, 1, [1, 2, 0, 3]),
+    ),
+    "average of all": (lambda x: ops.average(x, weights=Y), S, lambda x: np.average(x, weights=Y)),
+    "average without weights": (lambda x: ops.average(x, axis=0), S, lambda x: np.mean(x, 0)),
+    "copy": (ops.copy, S, np.copy),
+    "cumprod": (lambda x: ops.cumprod(x, axis=1), S, lambda x: np.cumprod(x, axis=1)),
+    "cumprod of all": (ops.cumprod, S, np.cumprod),
     "cumsum": (lambda x: ops.cumsum(x, axis=1), S, lambda x: np.cumsum(x, axis=1)),
+    "diag": (lambda x: ops.diag(x, 1), S, lambda x: np.diag(x, 1)),
+    "diag of a vector": (lambda x: ops.diag(x[0], -1), S, lambda x: np.diag(x[0], -1)),
+    "diagonal": (lambda x: ops.diagonal(x, -1), S, lambda x: np.diagonal(x, -1)),
+    "diff": (lambda x: ops.diff(x, 2), S, lambda x: np.diff(x, 2)),
+    "diff along rows": (lambda x: ops.diff(x, axis=0), S, lambda x: np.diff(x, axis=0)),
     "divide": (lambda x: ops.divide(Y, x), X, lambda x: Y / x),
     "dot": (lambda x: ops.dot(x, Y.T), S, lambda x: x @ Y.T),
     "einsum": (lambda x: ops.einsum("ij,kj->ik", x, Y), S, lambda x: x @ Y.T),
@@ -75,6 +88,9 @@ CASES = {
     ),
     "hard_sigmoid": (ops.hard_sigmoid, 4 * S, lambda x: np.clip(x / 6 + 0.5, 0, 1)),
     "leaky_relu": (ops.leaky_relu, S, lambda x: np.where(x > 0, x, 0.2 * x)),
+    "hstack": (lambda x: ops.hstack([x, Y]), S, lambda x: np.hstack([x, Y])),
+    "hstack of vectors": (lambda x: ops.hstack([x[0], x[1]]), S, lambda x: np.hstack([x[0], x[1]])),
+    "inner": (lambda x: ops.inner(x, Y), S, lambda x: np.inner(x, Y)),
     "log": (ops.log, X, np.log),
     "log10": (ops.log10, X, np.log10),
     "log1p": (ops.log1p, X, np.log1p),
@@ -94,6 +110,18 @@ CASES = {
     "mod": (lambda x: ops.mod(x, 0.4), X, lambda x: np.mod(x, 0.4)),
     "moments": (lambda x: ops.stack(ops.moments(x, 1)), S, lambda x: np.stack([x.mean(1), x.var(1)])),
     "moveaxis": (lambda x: ops.moveaxis(x, 0, 1), S, lambda x: x.T),
+    "median": (lambda x: ops.median(x, axis=1), S, lambda x: np.median(x, 1)),
+    "median of all": (lambda x: ops.median(x, keepdims=True), S, lambda x: np.median(x, keepdims=True)),
+    "nan_to_num": (ops.nan_to_num, S, np.nan_to_num),
+    "quantile": (
+        lambda x: ops.quantile(x, [0.1, 0.5, 1.0], axis=0, keepdims=True), S,
+        lambda x: np.quantile(x, [0.1, 0.5, 1.0], 0, keepdims=True),
+    ),
+    "trace": (lambda x: ops.trace(x, 1), S, lambda x: np.trace(x, 1)),
+    "tril": (lambda x: ops.tril(x, -1), S, lambda x: np.tril(x, -1)),
+    "triu": (lambda x: ops.triu(x, 1), S, lambda x: np.triu(x, 1)),
+    "unstack": (lambda x: ops.unstack(x, 4, axis=1)[2], S, lambda x: x[:, 2]),
+    "vstack": (lambda x: ops.vstack([x, Y[0]]), S, lambda x: np.vstack([x, Y[0]])),
     "multiply": (lambda x: ops.multiply(x, Y), S, lambda x: x * Y),
     "negative": (ops.negative, S, lambda x: -x),
     "norm": (lambda x: ops.norm(x, axis=1), S, lambda x: np.linalg.norm(x, axis=1)),
@@ -172,6 +200,13 @@ CONSTANT = {
     "isfinite": (ops.isfinite, np.isfinite),
     "isinf": (ops.isinf, np.isinf),
     "isnan": (ops.isnan, np.isnan),
+    "allclose": (lambda x: ops.allclose(x, x + 1e-7), lambda x: np.allclose(x, x + 1e-7)),
+    "bincount": (
+        lambda x: ops.bincount(ops.cast(x > 0, "int32"), minlength=4),
+        lambda x: np.array([np.bincount(row, minlength=4) for row in (x > 0).astype(int)]),
+    ),
+    "digitize": (lambda x: ops.digitize(x, [-0.5, 0.5]), lambda x: np.digitize(x, [-0.5, 0.5])),
+    "isclose": (lambda x: ops.isclose(x, np.abs(x)), lambda x: np.isclose(x, np.abs(x))),
     "less": (lambda x: ops.less(x, 0), lambda x: x < 0),
     "less_equal": (lambda x: ops.less_equal(x, 0), lambda x: x <= 0),
     "logical_and": (lambda x: ops.logical_and(x > 0, x < 1), lambda x: (x > 0) & (x < 1)),
@@ -190,6 +225,9 @@ MADE = {
     "arange": (ops.arange(2, 9, 3), np.arange(2, 9, 3, "int32")),
     "eye": (ops.eye(2, 3), np.eye(2, 3, dtype="f")),
     "full": (ops.full((2,), 7), np.full(2, 7, "f")),
+    "bincount of weights": (ops.bincount([0, 2, 2], [1.0, 2.0, 0.5]), np.array([1.0, 0.0, 2.5])),
+    "identity": (ops.identity(2), np.eye(2, dtype="f")),
+    "in_top_k": (ops.in_top_k([1, 0, 2], [[1, 3, 2], [1, 3, 2], [5, 6, 7]], 2), np.array([True, False, True])),
     "linspace": (ops.linspace(0, 1, 5), np.linspace(0, 1, 5, dtype="f")),
     "ones": (ops.ones((2, 3)), np.ones((2, 3), "f")),
     "zeros": (ops.zeros(3, "int32"), np.zeros(3, "int32")),
@@ -241,6 +279,19 @@ def test_arrays_that_are_made(name):
     found, expected = MADE[name]
     np.testing.assert_array_equal(found, expected)
     assert found.dtype == expected.dtype
+
+
+def test_arguments_that_are_refused_and_values_that_are_replaced():
+    for call, message in (
+        (lambda: ops.unstack(S, 2), "num must be 3"),
+        (lambda: ops.quantile(S, 0.5, method="lower"), "method must be 'linear'"),
+        (lambda: ops.bincount([1], sparse=True), "sparse must be False"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    values = np.array([np.nan, np.inf, -np.inf, 1.0])
+    np.testing.assert_array_equal(ops.nan_to_num(values, 7, 8, 9), [7, 8, 9, 1])
+    np.testing.assert_array_equal(ops.inner(2.0, values[3:]), [2.0])
 
 
 def test_what_arrays_are():

@@ -186,7 +186,7 @@ class Draw:
         rate = plain if schedule is None else getattr(library.optimizers.schedules, schedule[0])(*schedule[1])
         loss = self.loss
         if self.settings or self.reduction == "sum" or loss[0].isupper():
-            kind = type(lamina.losses.get(loss)).__name__
+            kind = type(lamina.losses.loss_of(loss)).__name__
             loss = getattr(library.losses, kind)(**self.settings, reduction=self.reduction)
 
         def made(names, prefix):

@@ -8,12 +8,13 @@ from collections.abc import Callable, Container, Iterable, Mapping, MutableMappi
 from itertools import chain, count
 from typing import Any, NoReturn, TypeVar, cast
 
-from lamina._common.checks import KindError
+from lamina._common.checks import KindError, flag, text
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-_uids: dict[str, count[int]] = {}
+_uids: dict[str, count[int]] = {}  # of `unique_name`
+_numbers: dict[str, count[int]] = {}  # of `get_uid`
 
 
 def unknown_name(who: str, what: str, name: str, known: Iterable[str]) -> ValueError:
@@ -158,6 +159,19 @@ def unique(name: str, taken: Container[str]) -> str:
     return next(one for one in chain([name], (f"{name}_{i}" for i in count(1))) if one not in taken)
 
 
-def reset_names() -> None:
-    """Restart the counters of `unique_name`."""
+def get_uid(prefix: str = "") -> int:
+    """Return the next number of a prefix, counting from 1."""
+    return next(_numbers.setdefault(text("get_uid", "prefix", prefix), count(1)))
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Restart the numbering of automatic names. Models need no clearing: they are freed with their last reference.
+
+    Parameters
+    ----------
+    free_memory : bool
+        Accepted as in Keras, where it collects garbage.
+    """
+    flag("clear_session", "free_memory", free_memory)
     _uids.clear()
+    _numbers.clear()

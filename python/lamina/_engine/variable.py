@@ -14,8 +14,8 @@ from lamina._common.checks import KindError, choice, flag, sizes, text
 from lamina._common.locks import Once
 from lamina._common.names import required, unique_name
 from lamina._data.arrays import converted, real_array
+from lamina._data.autodiff import check_untraced
 from lamina.constraints import Constraint
-from lamina.ops.autodiff import check_untraced
 from lamina.regularizers import Regularizer
 
 __all__ = [

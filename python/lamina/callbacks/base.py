@@ -11,6 +11,7 @@ import numpy as np
 
 from lamina._common.arguments import Argument
 from lamina._common.checks import choice, integer, number, short, text
+from lamina._common.output import is_interactive_logging_enabled
 from lamina._common.warn import warn
 from lamina.callbacks.model import TrainedModel
 
@@ -272,6 +273,8 @@ def resolve_verbose(who: str, verbose: Any) -> int:
 
 def shows_bars() -> bool:
     """Return whether progress bars can move: on a terminal, or in a notebook."""
+    if not is_interactive_logging_enabled():
+        return False
     isatty = getattr(sys.stdout, "isatty", None)  # stdout may be None, or an object that can only write
     return "ipykernel" in sys.modules or (isatty is not None and bool(isatty()))
 
@@ -283,9 +286,9 @@ def spell_time(seconds: float) -> str:
     return f"{value:.{1 if value < 9.95 else 0}f}{unit}"
 
 
-def spell_steps(steps: int | None, seconds: float) -> str:
+def spell_steps(steps: int | None, seconds: float, unit: str = "step") -> str:
     """Return how many batches there were, their time and that of one: ``4/4 - 12ms - 3.0ms/step``."""
-    each = f" - {spell_time(seconds / steps)}/step" if steps else ""
+    each = f" - {spell_time(seconds / steps)}/{unit}" if steps else ""
     return f"{f'{steps}/{steps}' if steps else 'all'} - {spell_time(seconds)}{each}"
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from lamina import _core
 from lamina._common.arguments import Argument, optional
 from lamina._common.checks import KindError, flag, function, integer, number
+from lamina._common.output import say
 from lamina.callbacks.base import Callback, FinishedEpochs, Logs, Monitor, verbosity
 from lamina.callbacks.model import TrainedModel
 
@@ -129,10 +130,10 @@ class EarlyStopping(Monitor):
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Restore the best weights."""
         if self.stopped_epoch and self.verbose:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+            say(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose:
-                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+                say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self.required_model().set_weights(self.best_weights)
 
 
@@ -157,7 +158,7 @@ class TerminateOnNaN(Callback):
         if loss is not None and not math.isfinite(loss):
             if self.raise_error:
                 raise RuntimeError(f"TerminateOnNaN: the loss of batch {batch} must be finite; got {loss}.")
-            print(f"Batch {batch}: Invalid loss, terminating training")
+            say(f"Batch {batch}: Invalid loss, terminating training")
             self.required_model().stop_training = True
 
 
@@ -184,7 +185,7 @@ class LearningRateScheduler(Callback):
         rate = self._call(epoch, float(optimizer.learning_rate))
         optimizer.learning_rate = number("LearningRateScheduler", "what schedule returns", rate, least=0)
         if self.verbose:
-            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+            say(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
 
     def check(self) -> None:
         """Raise if the optimizer's learning rate follows a schedule or a function."""
@@ -288,7 +289,7 @@ class ReduceLROnPlateau(Monitor):
             optimizer.learning_rate = max(rate * self.factor, self.min_lr)
             if self.verbose:
                 new = float(optimizer.learning_rate)
-                print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
+                say(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
             self.cooldown_counter, self.wait = self.cooldown, 0
 
 

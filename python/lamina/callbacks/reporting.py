@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from lamina._common.arguments import Argument, one_of, optional
+from lamina._common.output import say
 from lamina.callbacks.base import Callback, FinishedEpochs, Logs, shows_bars, spell, spell_steps
 
 __all__ = ["History", "ProgbarLogger"]
@@ -90,7 +91,7 @@ class ProgbarLogger(Callback):
                 file=sys.stdout,
             )  # fmt: skip
         elif self._level == 2:
-            print(self._heading(epoch), flush=True)
+            say(self._heading(epoch))
 
     def _heading(self, epoch: int) -> str:
         return f"Epoch {epoch + 1}/{self.params['epochs']}"
@@ -111,7 +112,7 @@ class ProgbarLogger(Callback):
         """Print the line of an epoch."""
         heading = f"{self._heading(epoch)}: " if self._level == 1 else ""
         numbers = "".join(f" - {name}: {value}" for name, value in spell(logs).items())
-        print(f"{heading}{spell_steps(self.params['steps'], seconds)}{numbers}", flush=True)
+        say(f"{heading}{spell_steps(self.params['steps'], seconds)}{numbers}")
 
     def receive_epochs(self, epochs: FinishedEpochs) -> None:
         """Print the lines of several epochs, which were too short for bars."""
@@ -119,7 +120,7 @@ class ProgbarLogger(Callback):
             return
         for epoch, logs in epochs.each():
             if self._level == 2:
-                print(self._heading(epoch), flush=True)
+                say(self._heading(epoch))
             self._print(epoch, logs, epochs.seconds)
 
     def release(self) -> None:

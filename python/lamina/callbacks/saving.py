@@ -8,6 +8,7 @@ from typing import Any
 
 from lamina._common.arguments import Argument, one_of
 from lamina._common.checks import flag, integer, number
+from lamina._common.output import say
 from lamina._common.paths import path, writable_folder
 from lamina._files.formats import FORMATS, WEIGHT_FORMATS, format_of, weight_format_of
 from lamina._files.native import SUFFIX
@@ -127,7 +128,7 @@ class ModelCheckpoint(Monitor):
                 was = f"from {self.best:.5f}" if self.best is not None else "from nothing"
                 if not self.improves(current, self.best):
                     if self.verbose:
-                        print(f"\nEpoch {self._epoch + 1}: {self.monitor} did not improve {was}")
+                        say(f"\nEpoch {self._epoch + 1}: {self.monitor} did not improve {was}")
                     return
                 self.best = current
                 best = f"{self.monitor} improved {was} to {current:.5f}, "
@@ -139,7 +140,7 @@ class ModelCheckpoint(Monitor):
         else:
             model.save(path, overwrite=True)
         if self.verbose:
-            print(f"\nEpoch {self._epoch + 1}: {best}finished saving model to {path}")
+            say(f"\nEpoch {self._epoch + 1}: {best}finished saving model to {path}")
 
     def _path(self, epoch: int, batch: int | None, logs: Logs) -> Path:
         """Return the file's name for an epoch."""

@@ -16,7 +16,7 @@ from lamina._common.checks import (
     flag,
     short,
 )
-from lamina._common.names import redefines, unknown_argument
+from lamina._common.names import Former, redefines, unknown_argument
 from lamina._common.recorded import recorded_config
 from lamina._common.warn import warn
 from lamina._data.arrays import batch_array, float_array, index_array, real_array
@@ -153,6 +153,11 @@ class Layer(BuiltLayer):
     def by_own_call(self) -> bool:
         """Whether a subclass of a built-in layer chooses in its `call` how that runs."""
         return redefines(type(self), "call", "ops") and not self.by_call
+
+    add_loss = Former(
+        "penalties of an output are activity_regularizer=, those of a parameter its regularizer; everything else "
+        "belongs into the loss"
+    )
 
     # Whether a layer that differs in training can run one way in training and in predictions, and which way it does.
     can_fix_training = True

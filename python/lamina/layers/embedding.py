@@ -8,6 +8,7 @@ from lamina import initializers
 from lamina._common.checks import flag, integer, only_none
 from lamina._common.objects import serialize_optional
 from lamina._data.arrays import real_array
+from lamina._data.tensors import tensor
 from lamina._engine.ops import EmbeddingOp, Op
 from lamina._engine.variable import Variable
 from lamina.layers.base import Layer, warn_of_older_name
@@ -153,6 +154,10 @@ class Embedding(Layer):
     def passes_mask(self, masked: bool) -> bool:
         """Return whether there is a mask: whether `mask_zero` makes one."""
         return self.mask_zero
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Return which indices are not 0, None without `mask_zero`; `mask` is accepted as in Keras."""
+        return None if not self.mask_zero else tensor(real_array(self._who(), "inputs", inputs) != 0)
 
     def ops(self) -> list[Op]:
         """Return the look-up."""

@@ -19,7 +19,7 @@ from lamina._common.registry import is_public
 from lamina._data.symbols import Symbol, symbols_in
 from lamina.layers.shapes import batch_shape
 
-__all__ = ["Call", "Called", "KerasTensor", "Operation", "holds_symbols", "one_symbol", "output_of"]
+__all__ = ["Call", "Called", "KerasTensor", "Operation", "holds_symbols", "is_keras_tensor", "one_symbol", "output_of"]
 
 
 class Operation:
@@ -47,6 +47,11 @@ class Operation:
     def name(self) -> str:
         """Unique in a model; defined by `BuiltLayer` and `Model`."""
         raise NotImplementedError(f"{type(self).__name__} has no name.")
+
+
+def is_keras_tensor(x: Any) -> bool:
+    """Return whether a value is a symbolic tensor."""
+    return isinstance(x, KerasTensor)
 
 
 def _without_values(operation: str) -> Callable[..., NoReturn]:

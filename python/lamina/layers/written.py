@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from lamina import random
 from lamina._common.checks import KindError
+from lamina._data.autodiff import constant, is_traced, pullback, returned, standing_for
 from lamina._engine.host import Pass
 from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable
-from lamina.ops.autodiff import constant, is_traced, pullback, returned, standing_for
 
 __all__ = ["Probe", "call_pass", "gradients_of_call", "modes_of_call", "shape_of_call"]
 

@@ -92,6 +92,7 @@ __all__ = [
     "huber",
     "kl_divergence",
     "log_cosh",
+    "loss_of",
     "mean_absolute_error",
     "mean_absolute_percentage_error",
     "mean_squared_error",
@@ -128,14 +129,14 @@ REGISTRY = Registry(
     own=(L2Norm, Quantile),
     from_function=FunctionLoss,
 )
+FUNCTION_OF: dict[type, Any] = {kind: function for function, kind in CLASS_OF.items()}
 register_functions("losses", {function.__name__: function for function in CLASS_OF})
 
 
-def get(identifier: object) -> Loss | None:
-    """Return a loss from a name, a configuration, a class, an instance or a function; None stays None.
+def get(identifier: object) -> Any:
+    """Return a loss: the function of a name of a function, an object of the name or configuration of a class.
 
-    A function of targets and predictions, written in functions of `lamina.ops`, is differentiated by autograd (extra
-    ``ops``).
+    Functions and objects are returned as they are; None stays None.
 
     Raises
     ------
@@ -146,7 +147,34 @@ def get(identifier: object) -> Loss | None:
 
     Examples
     --------
-    >>> get("mse").name
+    >>> get("mse") is mean_squared_error
+    True
+    >>> get("MeanSquaredError").reduction
+    'sum_over_batch_size'
+    """
+    if callable(identifier) and not isinstance(identifier, (type, Loss)):
+        return identifier
+    found = loss_of(identifier)
+    if isinstance(found, FunctionLoss):
+        return found.function
+    by_class = not isinstance(identifier, str) or identifier == type(found).__name__
+    return found if by_class else FUNCTION_OF.get(type(found), found)
+
+
+def loss_of(identifier: object) -> Loss | None:
+    """Return a loss object from a name, a configuration, a class, an instance or a function; None stays None.
+
+    A function of targets and predictions, written in functions of `lamina.ops`, is differentiated by autograd (extra
+    ``ops``).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As with `get`.
+
+    Examples
+    --------
+    >>> loss_of("mse").name
     'mean_squared_error'
     """
     if callable(identifier) and not isinstance(identifier, (type, Loss)):
@@ -156,8 +184,8 @@ def get(identifier: object) -> Loss | None:
     return REGISTRY.get(identifier)
 
 
-def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Loss | None:
-    """Return a loss from ``{"class_name", "config"}``; `custom_objects` are by name."""
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """Return a loss from ``{"class_name", "config"}`` or a name, as `get` does; `custom_objects` are by name."""
     with custom_object_scope(custom_objects):
         return get(config)
 

@@ -14,8 +14,8 @@ from lamina._common.checks import KindError, short, text
 from lamina._common.names import redefines, snake_case
 from lamina._common.objects import Configurable
 from lamina._data.arrays import float_array, of_one_rank, real_array, row_weights, scored_batch, target_array
+from lamina._data.autodiff import array_module, constant, differentiable, is_traced, pullback, returned
 from lamina._data.tensors import tensor
-from lamina.ops.autodiff import array_module, constant, differentiable, is_traced, pullback, returned
 
 __all__ = ["Loss", "RowLosses"]
 

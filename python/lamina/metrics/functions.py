@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lamina._data.arrays import scored_batch
+from lamina._data.arrays import of_one_rank, real_array, scored_batch
 from lamina.metrics import accuracy
 from lamina.metrics.base import Metric
 
@@ -25,8 +25,12 @@ def _rows(metric: Metric, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Any:
 
 
 def binary_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, threshold: float = 0.5) -> Any:
-    """Return the rows' values; see `BinaryAccuracy`."""
-    return _rows(accuracy.BinaryAccuracy("", threshold=threshold), y_true, y_pred)
+    """Return the value of each element; see `BinaryAccuracy`."""
+    true, predictions = of_one_rank(
+        *(real_array("binary_accuracy", *one) for one in (("y_true", y_true), ("y_pred", y_pred)))
+    )
+    found = _rows(accuracy.BinaryAccuracy("", threshold=threshold), true.reshape(-1, 1), predictions.reshape(-1, 1))
+    return found.reshape(predictions.shape)
 
 
 def categorical_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Any:

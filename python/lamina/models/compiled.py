@@ -40,6 +40,8 @@ class Compiled:
     ----------
     optimizer : Optimizer
     loss : Loss
+    given_loss : object
+        The loss as it was given.
     loss_weight : float
         Factor of the loss.
     loss_tracker : Mean
@@ -53,7 +55,8 @@ class Compiled:
             raise ValueError(f"{who}: loss must be given; got None.")
         weight = _only(who, "loss_weights", loss_weights)
         self.optimizer: Optimizer = required(who, "optimizer", optimizers.get(optimizer))
-        self.loss: Loss = required(who, "loss", losses.get(_only(who, "loss", loss)))
+        self.loss: Loss = required(who, "loss", losses.loss_of(_only(who, "loss", loss)))
+        self.given_loss = loss
         self.metrics = [_checked_metric(who, one) for one in _as_list(_of_output(who, "metrics", given))]
         self.weighted_metrics = [
             _checked_metric(who, one) for one in _as_list(_of_output(who, "weighted_metrics", weighted))

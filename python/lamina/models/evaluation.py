@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from lamina._common.checks import flag, integer
+from lamina._common.output import say
 from lamina._data.streams import Stream, is_stream
 from lamina.callbacks import CallbackList
 from lamina.callbacks import base as callbacks_module
@@ -43,7 +44,7 @@ def evaluate(
     logs = Loops(model, events).evaluate(source, size, limit, "evaluate")
     if level:
         numbers = "".join(f" - {name}: {value}" for name, value in callbacks_module.spell(logs).items())
-        print(f"{callbacks_module.spell_steps(total or None, time.perf_counter() - begin)}{numbers}", flush=True)
+        say(f"{callbacks_module.spell_steps(events.params['steps'], time.perf_counter() - begin)}{numbers}")
     return as_result(model, logs, return_dict)
 
 

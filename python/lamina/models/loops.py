@@ -32,6 +32,11 @@ class Loops:
     def _who(self, method: str) -> str:
         return self._executor.stack.who(method)
 
+    def _note_steps(self, steps: int) -> None:
+        """Tell the callbacks how many batches a stream has had, if nobody knew before."""
+        if steps and self._events.params.get("steps") is None:
+            self._events.set_params(self._events.params | {"steps": steps})
+
     # Training.
 
     def train_epoch(
@@ -89,7 +94,7 @@ class Loops:
                 break
 
     def _train_stream(self, run: Run, stream: Stream, class_weight: Any) -> None:
-        who, executor = self._who("fit"), self._executor
+        who, executor, index = self._who("fit"), self._executor, -1
         for index, batch in enumerate(stream.epoch()):
             prepared = prepare("fit", executor.stack, executor.require_compiled("fit"), *batch)
             if class_weight is not None:
@@ -100,6 +105,7 @@ class Loops:
             self._train_one(run, prepared, None, 0, prepared.rows, index)
             if self._model.stop_training:
                 break
+        self._note_steps(index + 1)
 
     # Evaluation.
 
@@ -145,13 +151,15 @@ class Loops:
     def _evaluate_stream(self, stream: Stream, method: str) -> dict[str, Any]:
         executor = self._executor
         self._events.call("on_test_begin", {})
-        run = Run(executor, "evaluate", self._model.get_metrics_result)
+        run, index = Run(executor, "evaluate", self._model.get_metrics_result), -1
         for index, batch in enumerate(stream.epoch(from_start=True)):
             prepared = prepare(method, executor.stack, executor.require_compiled("evaluate"), *batch)
             executor.commit(prepared, self._model.build)
             self._evaluate_one(run, prepared, 0, prepared.rows, prepared.rows, index)
             if self._model.stop_evaluating:
                 break
+        if method == "evaluate":
+            self._note_steps(index + 1)
         if stream.exhausted:
             warn(
                 f"{self._who('fit')}: validation_data ran out: a generator serves one pass. There are no values of it "

@@ -16,6 +16,7 @@ from lamina._common.checks import KindError, arguments, flag, function, integer,
 from lamina._common.custom import custom_object_scope
 from lamina._common.names import snake_case, unique_name, unknown_argument
 from lamina._common.objects import serialize
+from lamina._common.output import say
 from lamina._common.recorded import recorded_config
 from lamina._engine.ops import OpenShape
 from lamina._engine.variable import Variable, assign_all, one_moment
@@ -374,7 +375,7 @@ class Model(Trainer):
             import shutil  # here: `import lamina` need not load it
 
             line_length = min(100 if wide else 88, shutil.get_terminal_size().columns - 4)
-        show = print if print_fn is None else function(who, "print_fn", print_fn)
+        show = say if print_fn is None else function(who, "print_fn", print_fn)
         optimizer = self.optimizer if self.compiled else None
         show(
             format_summary(

@@ -14,7 +14,6 @@ from lamina._common.objects import restored
 from lamina._common.warn import warn
 from lamina._data.tensors import Tensor, tensor
 from lamina.callbacks import Callback, History
-from lamina.losses import Loss
 from lamina.metrics import Metric
 from lamina.models import evaluation, prediction, training
 from lamina.models.base import BaseModel
@@ -104,10 +103,10 @@ class Trainer(BaseModel):
         return self.executor.require_compiled("optimizer").optimizer
 
     @property
-    def loss(self) -> Loss:
-        """The loss; for compiled models. May be assigned before `compile`, which replaces it."""
+    def loss(self) -> Any:
+        """The loss as `compile` got it; for compiled models. May be assigned before `compile`, which replaces it."""
         before: Any = vars(self).get("_loss_before_compile")
-        return before if before is not None and not self.compiled else self.executor.require_compiled("loss").loss
+        return before if before is not None and not self.compiled else self.executor.require_compiled("loss").given_loss
 
     @loss.setter
     def loss(self, value: Any) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from lamina import config
+from lamina._data.autodiff import array_module, constant, floats, given, is_traced, returned
 from lamina._data.symbols import Symbol
-from lamina.ops.autodiff import array_module, constant, floats, given, is_traced, returned
 
 
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any = None) -> Any:
@@ -37,6 +37,17 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any
 def convert_to_numpy(x: Any) -> Any:
     """Return values as a plain NumPy array."""
     return np.array(constant(x))
+
+
+def copy(x: Any) -> Any:
+    """Return a copy of an array."""
+    value = given(x)
+    return returned(value * 1 if is_traced(value) else np.array(value))
+
+
+def identity(n: int, dtype: Any = None) -> Any:
+    """Return the matrix with 1 on its diagonal, of `lamina.config.floatx` by default."""
+    return eye(n, dtype=dtype)
 
 
 def is_tensor(x: Any) -> bool:

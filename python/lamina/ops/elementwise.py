@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina.ops.autodiff import array_module, constant, floats, given, is_traced, returned
+from lamina._data.autodiff import array_module, constant, floats, given, is_traced, returned
 
 Function = Callable[..., Any]
 
@@ -162,3 +162,16 @@ def erf(x: Any) -> Any:
 
 def _erf_of(x: Any) -> Any:
     return np.vectorize(math.erf, [np.float64])(x).astype(x.dtype) if x.size else x
+
+
+def isclose(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """Return whether elements are equal to within ``atol + rtol |x2|``."""
+    return returned(np.isclose(constant(x1), constant(x2), rtol, atol, equal_nan))
+
+
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """Return values with numbers in place of NaN and infinities: the largest that there are, by default."""
+    value = floats(x)
+    found = np.asarray(constant(value))
+    filled = np.nan_to_num(found, nan=nan, posinf=posinf, neginf=neginf)
+    return returned(array_module().where(np.isfinite(found), value, filled))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from lamina import config
+from lamina._data.autodiff import array_module, constant, floats, given, returned
 from lamina.ops import elementwise, reductions
-from lamina.ops.autodiff import array_module, constant, floats, given, returned
 
 
 def relu(x: Any) -> Any:

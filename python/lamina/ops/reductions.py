@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
 
-from lamina.ops.autodiff import array_module, constant, floats, given, returned
+from lamina._data.autodiff import array_module, constant, floats, given, returned
+from lamina.ops.arrays import moveaxis, ravel, sort
 
 
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -101,3 +103,106 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def count_nonzero(x: Any, axis: Any = None) -> Any:
     """Return how many elements along axes are not 0, int32."""
     return returned(np.count_nonzero(constant(x), axis=axis)).astype("int32")
+
+
+def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
+    """Return the mean along axes, weighted if weights are given: of the shape of `x`, or of its one axis."""
+    if weights is None:
+        return mean(x, axis)
+    value, weight = floats(x), floats(weights)
+    if np.ndim(constant(weight)) == 1 and np.ndim(constant(value)) > 1:
+        sizes = [1] * np.ndim(constant(value))
+        sizes[axis] = -1
+        weight = array_module().reshape(weight, sizes)
+    every = weight * np.ones(constant(value).shape)
+    return returned(array_module().sum(value * weight, axis=axis) / array_module().sum(every, axis=axis))
+
+
+def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
+    """Return quantiles along an axis, of all elements if it is None, interpolated linearly between two elements.
+
+    Parameters
+    ----------
+    x : array_like
+    q : float or sequence of float, in [0, 1]
+        Several of them become the first axis.
+    axis : int, optional
+    method : {"linear"}
+    keepdims : bool
+        Keep the axis, with size 1.
+    """
+    if method != "linear":
+        raise ValueError(f"quantile: method must be 'linear'; got {method!r}.")
+    value = floats(x)
+    rank = np.ndim(constant(value))
+    ordered = given(sort(ravel(value) if axis is None else moveaxis(value, axis, -1)))
+    places = np.asarray(constant(q), np.float64) * (constant(ordered).shape[-1] - 1)
+    below = np.floor(places).astype(int)
+    above = np.ceil(places).astype(int)
+    share = (places - below).astype(constant(ordered).dtype)
+    found = ordered[..., below] * (1 - share) + ordered[..., above] * share
+    if places.ndim:
+        found = array_module().moveaxis(found, -1, 0)
+    if keepdims:
+        kept = [1] * rank if axis is None else list(np.max(constant(value), axis=axis, keepdims=True).shape)
+        found = array_module().reshape(found, [*places.shape, *kept])
+    return returned(found)
+
+
+def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Return the middle element along an axis, or the mean of the two; of all elements if `axis` is None."""
+    return quantile(x, 0.5, axis, keepdims=keepdims)
+
+
+def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Return the products of the elements up to each along an axis, of the flat array if it is None."""
+    value = given(ravel(x)) if axis is None else given(moveaxis(x, axis, 0))
+    found = [value[0]] if len(constant(value)) else []
+    for i in range(1, len(constant(value))):
+        found.append(found[-1] * value[i])
+    products = array_module().moveaxis(array_module().stack(found), 0, axis or 0) if found else value
+    return returned(products if dtype is None else products.astype(dtype))
+
+
+def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+    """Return the differences of each element and the one before along an axis, `n` times."""
+    value = array_module().moveaxis(given(a), axis, 0)
+    for _ in range(n):
+        value = value[1:] - value[:-1]
+    return returned(array_module().moveaxis(value, 0, axis))
+
+
+def allclose(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """Return whether all elements are equal to within ``atol + rtol |x2|``."""
+    return returned(np.allclose(constant(x1), constant(x2), rtol, atol, equal_nan))
+
+
+def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
+    """Return how often each number from 0 on is among whole numbers, or the sum of its weights; row by row.
+
+    `sparse` must be False.
+    """
+    if sparse:
+        raise ValueError("bincount: sparse must be False.")
+    numbers, given_weights = np.asarray(constant(x)), None if weights is None else np.asarray(constant(weights))
+    if numbers.ndim == 1:
+        counts = np.bincount(numbers, given_weights, minlength)
+    else:
+        least = builtins.max(minlength, int(numbers.max(initial=-1)) + 1)
+        rows = range(len(numbers))
+        counts = np.array(
+            [np.bincount(numbers[i], None if given_weights is None else given_weights[i], least) for i in rows]
+        )
+    return returned(counts if given_weights is not None else counts.astype("int32"))
+
+
+def digitize(x: Any, bins: Any) -> Any:
+    """Return the numbers of the bins in which elements are, given their limits in ascending order, int32."""
+    return returned(np.digitize(constant(x), np.asarray(constant(bins)))).astype("int32")
+
+
+def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
+    """Return whether the prediction of each row's target is among its `k` largest."""
+    scores, classes = np.asarray(constant(predictions)), np.asarray(constant(targets))
+    own = np.take_along_axis(scores, classes[:, np.newaxis], 1)
+    return returned((scores > own).sum(axis=1) < k)

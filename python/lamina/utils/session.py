@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lamina import backend, random
+from lamina import random
 from lamina._common.checks import integer
+from lamina._common.names import clear_session
 
 __all__ = ["clear_session", "set_random_seed"]
 
@@ -28,8 +29,3 @@ def set_random_seed(seed: int) -> None:
     python_random.seed(number)
     np.random.seed(number)  # noqa: NPY002  (Keras users draw from it after this call)
     random.global_seeds.reset(number)
-
-
-def clear_session(free_memory: bool = True) -> None:
-    """Restart the numbering of automatic names, such as those of layers and metrics."""
-    backend.clear_session(free_memory)
