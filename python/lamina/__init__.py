@@ -6,7 +6,7 @@ compiled functions on NumPy arrays, for custom training loops.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina._common import interpreter  # isort: skip  (must refuse subinterpreters before the core is loaded)
 from lamina import (
@@ -15,7 +15,6 @@ from lamina import (
     config,
     constraints,
     initializers,
-    kernels,
     layers,
     losses,
     metrics,
@@ -24,8 +23,6 @@ from lamina import (
     random,
     regularizers,
     runtime,
-    saving,
-    utils,
 )
 from lamina._common import imports, threadpoolctl
 from lamina._common.names import absences
@@ -42,17 +39,11 @@ from lamina.optimizers import Optimizer
 from lamina.regularizers import Regularizer
 from lamina.runtime import get_num_threads, set_num_threads, show_config
 
+if TYPE_CHECKING:
+    from lamina import backend, datasets, kernels, ops, preprocessing, saving, utils, wrappers
+
 threadpoolctl.register()
-imports.install(
-    {
-        "initializers": initializers,
-        "layers": layers,
-        "models": models,
-        "optimizers": optimizers,
-        "saving": saving,
-        "utils": utils,
-    }
-)
+imports.install()
 _late = imports.late
 del imports, interpreter, threadpoolctl
 
@@ -115,7 +106,7 @@ def version() -> str:
 
 
 # Rooms that are loaded when they are first used.
-_LATE = frozenset({"backend", "datasets", "ops", "preprocessing", "wrappers"})
+_LATE = frozenset({"backend", "datasets", "kernels", "ops", "preprocessing", "saving", "utils", "wrappers"})
 
 _absent = absences(__name__, globals(), _ABSENT)
 

@@ -127,6 +127,7 @@ class ByCall(lamina.Model):
 def test_models_in_models_and_models_that_define_call(rng):
     model = ByCall()
     model.compile("sgd", "mse")
+    model.build((None, None))
     for length in LENGTHS:
         x = x_of(words, length, rng)
         model.train_on_batch(x, y_of(words, length, rng))
@@ -135,6 +136,27 @@ def test_models_in_models_and_models_that_define_call(rng):
         outer = lamina.Sequential([layers.Input((None,)), inner, layers.Dense(1)])
         assert same([inner.predict(x)], [model.predict(x)])
         assert outer.predict(x).shape == (8, 1)
+
+
+def test_a_call_may_read_the_length_so_that_a_model_built_for_one_takes_no_other():
+    class Scaled(ByCall):
+        def call(self, x):
+            return self.head(layers.Rescaling(float(x.shape[1]))(self.mean(self.table(x))))
+
+    model = Scaled()
+    model.predict(np.ones((2, 3), int))
+    with pytest.raises(ValueError, match=r"x must have shape \(n, 3\)"):
+        model.predict(np.ones((2, 4), int))
+    with pytest.raises(TypeError, match="NoneType"):
+        Scaled().build((None, None))
+
+
+def test_a_changed_argument_closes_what_was_open():
+    model = lamina.Sequential([layers.Input((3, 5)), layers.Rescaling(2.0)])
+    assert model.predict(np.ones((2, 7, 5))).shape == (2, 7, 5)
+    model.layers[0].scale = np.ones((3, 1))
+    with pytest.raises(ValueError, match=r"x must have shape \(n, 3, 5\)"):
+        model.predict(np.ones((2, 7, 5)))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])

@@ -310,6 +310,63 @@ def test_what_a_configuration_cannot_hold_is_refused_before_the_training(tmp_pat
     assert same([again.predict(x)], [given.predict(x)])
 
 
+class PairOfWeights(layers.Layer):
+    def build(self, input_shape):
+        self.a = self.add_weight((input_shape[-1], 3), name="a/kernel")
+        self.b = self.add_weight((input_shape[-1], 3), name="b/kernel", regularizer="l2")
+        super().build(input_shape)
+
+    def call(self, x):
+        return ops.matmul(x, self.a) + 2 * ops.matmul(x, self.b)
+
+
+class TwoWays(Model):
+    """One of its layers is reached by two ways, names hold slashes, and two arguments have one name."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = layers.Dense(3)
+        self.inner = lamina.Sequential([layers.Dense(5, layers.PReLU(name="slopes")), layers.Dense(5)])
+        self.alias = self.inner.layers[1]
+        self.named = layers.Dense(4, layers.PReLU(name="slopes"), name="block/dense_7")
+        self.pair = PairOfWeights()
+
+    def call(self, x):
+        return self.head(self.pair(self.named(self.inner(x))))
+
+
+def test_variables_are_kept_once_and_by_whole_paths(tmp_path, rng):
+    x, y = data(rng)
+    model = TwoWays()
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)
+    assert len({id(v) for v in model.weights}) == len(model.weights) == 12
+    own = {"TwoWays": TwoWays, "PairOfWeights": PairOfWeights}
+    for suffix in (".keras", ".safetensors"):
+        model.save(tmp_path / f"m{suffix}")
+        again = lamina.models.load_model(tmp_path / f"m{suffix}", custom_objects=own)
+        assert same(again.get_weights(), model.get_weights())
+        assert again.fit(x, y, verbose=0).history == copy.deepcopy(model).fit(x, y, verbose=0).history
+    for suffix in (".weights.h5", ".safetensors"):
+        model.save_weights(tmp_path / f"w{suffix}")
+        model.load_weights(tmp_path / f"w{suffix}")
+
+
+def test_configurations_that_keras_writes_for_models_are_read():
+    policy = {"class_name": "DTypePolicy", "config": {"name": "float32"}}
+    made = Several.from_config({"trainable": False, "dtype": policy})
+    assert type(made) is Several
+    assert not made.trainable
+    assert Two.from_config({"units": 3, "trainable": True, "dtype": policy}).hidden.units == 3
+
+
+def test_the_output_of_a_layer_that_holds_layers_is_that_of_its_call(rng):
+    inputs = lamina.Input((5,))
+    model = Model(inputs, layers.Dense(1)(Block(3, name="block")(inputs)))
+    features = Model(model.input, model.get_layer("block").output)
+    assert features.predict(rng.standard_normal((2, 5))).shape == (2, 3)
+
+
 def test_a_layer_that_no_attribute_leads_to_has_no_place_in_keras_files(tmp_path, rng):
     x, _y = data(rng)
     outside = layers.Dense(3, name="outside")

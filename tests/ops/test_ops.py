@@ -289,6 +289,22 @@ def test_arguments_that_are_refused_and_values_that_are_replaced():
     ):
         with pytest.raises(ValueError, match=message):
             call()
+    for call in (
+        lambda: ops.quantile(S, 1.5), lambda: ops.quantile(S, [[0.5]]), lambda: ops.quantile(S, 0.5, axis=(0, 1)),
+        lambda: ops.quantile([], 0.5), lambda: ops.diff(S, -1), lambda: ops.tril(S[0]), lambda: ops.diag(S[0, 0]),
+        lambda: ops.average(S, weights=[1.0, 2.0]),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"(quantile|diff|tril|diag|average): "):
+            call()
+    huge = np.full((2, 2), -np.inf)
+    assert ops.triu(huge, 1).tolist() == [[0, -np.inf], [0, 0]]
+    assert ops.diag(huge[0]).tolist() == [[-np.inf, 0], [0, -np.inf]]
+    assert ops.triu(huge == 0).dtype == bool
+    assert np.isnan(ops.median([1.0, np.nan, 3.0]))
+    assert ops.average(np.ones((2, 3), "f"), 1, np.ones((2, 3), "f")).dtype == np.float32
+    assert ops.vstack([1.0, 2.0]).shape == (2, 1)
+    assert ops.hstack([1.0, 2.0]).shape == (2,)
+    assert ops.cumprod(np.array([20, 20], np.uint8), dtype="int32").tolist() == [20, 400]
     values = np.array([np.nan, np.inf, -np.inf, 1.0])
     np.testing.assert_array_equal(ops.nan_to_num(values, 7, 8, 9), [7, 8, 9, 1])
     np.testing.assert_array_equal(ops.inner(2.0, values[3:]), [2.0])

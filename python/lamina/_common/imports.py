@@ -60,9 +60,6 @@ class _Alias:
 class _Finder:
     """Finds modules of older versions of Keras, and raises for names that are absent."""
 
-    def __init__(self, rooms: dict[str, ModuleType]) -> None:
-        self._rooms = rooms
-
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -72,7 +69,7 @@ class _Finder:
         if root != "lamina":
             return None
         if rest in MOVED:
-            loader: Any = _Alias(self._rooms[MOVED[rest]])
+            loader: Any = _Alias(late(f"{root}.{MOVED[rest]}"))
             return ModuleSpec(fullname, loader, is_package=True)
         reason = reason_for_absence(package, name)
         if reason is None:
@@ -87,7 +84,7 @@ def late(module: str) -> ModuleType:
     return importlib.import_module(module)
 
 
-def install(rooms: dict[str, ModuleType]) -> None:
-    """Let Python ask the finder after all others; `rooms` are the modules that values of `MOVED` name."""
+def install() -> None:
+    """Let Python ask the finder after all others."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]  # after a reload
-    sys.meta_path.append(_Finder(rooms))
+    sys.meta_path.append(_Finder())

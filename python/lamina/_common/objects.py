@@ -48,17 +48,19 @@ class OfFunction:
     function: Callable[..., Any]
 
 
-def serialize(item: Any) -> dict[str, Any]:
+def serialize(item: Any) -> Any:
     """Return the configuration of an object that has ``get_config``.
 
     Returns
     -------
     dict
         ``"module"``, ``"class_name"``, ``"config"``, and ``"registered_name"``, which is None for lamina's classes.
-        ``"module"`` is Keras's module if Keras has the class too.
+        ``"module"`` is Keras's module if Keras has the class too. None for None.
     """
-    if isinstance(item, OfFunction):
-        return _function_config(item.function)
+    if item is None:
+        return None
+    if isinstance(item, (OfFunction, types.FunctionType)):
+        return _function_config(item.function if isinstance(item, OfFunction) else item)
     kind = type(item)
     if not hasattr(item, "get_config") or isinstance(item, type):
         raise KindError(f"serialize: the object must have get_config; got {short(item)}.")
@@ -76,8 +78,10 @@ def serialize_optional(item: Any) -> dict[str, Any] | None:
 
 def _function_config(function: Any) -> dict[str, Any]:
     module = module_of(function) or getattr(function, "__module__", None)
-    registered = custom.get_registered_name(function)
-    return {"module": module, "class_name": "function", "config": name_of(function), "registered_name": registered}
+    name, registered = name_of(function), custom.get_registered_name(function)
+    if registered != name:  # as Keras spells it
+        return {"module": "builtins", "class_name": "function", "config": registered, "registered_name": "function"}
+    return {"module": module, "class_name": "function", "config": name, "registered_name": name}
 
 
 def name_of(function: Any) -> str:

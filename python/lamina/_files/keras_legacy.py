@@ -66,6 +66,8 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
         if compiled is not None:
             optimizer = compiled.pop("optimizer")
             compiled["optimizer_config"] = {name: optimizer[name] for name in ("class_name", "config")}
+            if optimizer["registered_name"] is not None:  # of a class of the user's
+                compiled["optimizer_config"] |= {name: optimizer[name] for name in ("module", "registered_name")}
             store.attrs["training_config"] = json.dumps(compiled)
             group = store.create_group(_OPTIMIZER)
             names = [f"{optimizer['config']['name']}/{name.replace('/', '_')}" for name, _ in state.optimizer]

@@ -48,6 +48,7 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
         "draws": state.training.draws,
         "layers": state.layer_states,
         "names": state.names,
+        "paths": state.paths,
         "compiled": state.compile_config,
     }
     if state.compile_config is not None:
@@ -84,6 +85,7 @@ def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelSt
         compile_config=settings["compiled"],
         slots={name.removeprefix("optimizer/"): array for name, array in tensors.items() if name[0] == "o"},
         names=[str(name) for name in settings.get("names", [])],
+        paths=[str(path) for path in settings.get("paths", [])],
     )
     if state.compile_config is None:
         return state

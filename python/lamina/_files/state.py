@@ -143,6 +143,8 @@ class ModelState(NamedTuple):
         In place of `weights` where the file's format is Keras's.
     names : list of str
         Of the model, the models in it, and all layers: a class of the user's may give other ones when it is made again.
+    paths : list of str
+        Of the variables, in the order of the model's weights; for the same reason.
     """
 
     config: dict[str, Any]
@@ -156,6 +158,7 @@ class ModelState(NamedTuple):
     optimizer: list[tuple[str, Array]] = []  # noqa: RUF012  (never changed)
     find: Finder | None = None
     names: list[str] = []  # noqa: RUF012  (never changed)
+    paths: list[str] = []  # noqa: RUF012  (never changed)
 
 
 class BackupState(NamedTuple):

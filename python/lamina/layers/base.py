@@ -359,7 +359,8 @@ class Layer(BuiltLayer):
         if self.by_call:
             row = tuple(x.shape[1:] if symbolic else real_array(who, "x", x).shape[1:])
             if row and self.composes(row):
-                return self.as_model(row)(x, training)
+                found = self.as_model(row)(x, training)
+                return self.called.note(found) if symbolic else found
         if symbolic:
             return self._called_with(x, training)
         array = real_array(who, "x", x)

@@ -157,6 +157,8 @@ def get(identifier: object) -> Any:
     found = loss_of(identifier)
     if isinstance(found, FunctionLoss):
         return found.function
+    if isinstance(identifier, dict) and identifier.get("class_name") == "function":
+        identifier = identifier.get("config")
     by_class = not isinstance(identifier, str) or identifier == type(found).__name__
     return found if by_class else FUNCTION_OF.get(type(found), found)
 

@@ -15,7 +15,7 @@ from lamina._common.checks import integer
 from lamina._common.interrupts import interrupts_later
 from lamina._common.names import required
 from lamina._common.objects import deserialize_keras_object, serialize
-from lamina._common.registry import LAMBDA
+from lamina._common.registry import LAMBDA, is_public
 from lamina._common.warn import warn
 from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
 from lamina._files.formats import format_of, weight_format_of
@@ -59,6 +59,7 @@ def model_state(model: Trainer) -> ModelState:
             training=executor.state(metrics=False),
             layer_states=_own_states(model),
             names=_names(model),
+            paths=[variable.path for variable in stack.weights],
         )
         compiled = executor.compiled
         if compiled is None:
@@ -75,15 +76,15 @@ def model_state(model: Trainer) -> ModelState:
 
 def _config(model: Trainer) -> dict[str, Any]:
     """Return a model's configuration, for a model that is made by code with the shape for which it is built."""
-    config = serialize(model)
+    config: dict[str, Any] = serialize(model)
     if "layers" in config["config"] or not model.stack.built:
         return config
     return config | {"build_config": {"input_shape": [None, *(model.stack.row_shape or ())]}}
 
 
 def _names(model: Trainer) -> list[str]:
-    """Return the names of a model, of the models in it, and of all layers with those that are their arguments."""
-    parts: list[Any] = [model, *model.stack.all_models(), *_with_inner(model.stack.layers)]
+    """Return the names of a model, of the models in it, and of all layers."""
+    parts: list[Any] = [model, *model.stack.all_models(), *model.stack.layers]
     return [one.name for one in parts]
 
 
@@ -128,25 +129,25 @@ def _model_of(config: dict[str, Any]) -> Trainer:
 
 
 def _with_present_names(model: Trainer, state: ModelState) -> ModelState:
-    """Return a state whose paths begin with the names that the layers have now, if a class has given them others."""
-    now = _names(model)
-    if not state.names or state.names == now:
-        return state
-    if len(state.names) != len(now):
-        raise ValueError(f"it holds {len(state.names) - 1} layers and models; the model has {len(now) - 1}")
-    given = dict(zip(state.names, now, strict=True))
+    """Return a state with the names that layers and variables have now, if a class has given them others."""
+    names, paths = _names(model), [variable.path for variable in model.stack.weights]
+    layers, variables = _renamed("layers and models", state.names, names), _renamed("variables", state.paths, paths)
+    slots = {}
+    for name, array in state.slots.items():
+        slot, _, path = name.partition("/")
+        slots[f"{slot}/{variables.get(path, path)}"] = array
+    return state._replace(
+        weights={variables.get(path, path): array for path, array in state.weights.items()},
+        slots=slots,
+        layer_states={layers.get(name, name): own for name, own in state.layer_states.items()},
+    )
 
-    def renamed(values: dict[str, Array], first: int) -> dict[str, Array]:
-        """Return values by paths that name layers from item `first` on, and a variable at last."""
-        found = {}
-        for path, value in values.items():
-            *items, variable = path.split("/")
-            items[first:] = [given.get(name, name) for name in items[first:]]
-            found["/".join([*items, variable])] = value
-        return found
 
-    states = {given.get(name, name): own for name, own in state.layer_states.items()}
-    return state._replace(weights=renamed(state.weights, 0), slots=renamed(state.slots, 1), layer_states=states)
+def _renamed(what: str, before: list[str], now: list[str]) -> dict[str, str]:
+    """Return the names that are now in place of those before, if these are known."""
+    if before and len(before) != len(now):
+        raise ValueError(f"it holds {len(before)} {what}; the model has {len(now)}")
+    return dict(zip(before, now, strict=True)) if before else {}
 
 
 def _take_states(model: Trainer, state: ModelState) -> None:
@@ -245,7 +246,7 @@ def check_saving(who: str, model: Trainer, path: Path) -> None:
     layers, compiled = _with_inner(model.stack.layers), model.executor.compiled
     for layer in layers:
         rules = rules_of(layer)
-        for variable in layer.weights:
+        for variable in layer.own_weights if is_public(type(layer)) else ():  # a user's class makes its own again
             _check_rules_are_arguments(who, variable, rules)
     _check_hooks(who, [*layers, *([] if compiled is None else [compiled.optimizer])])
     config = serialize(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 from collections.abc import Callable
@@ -388,12 +389,13 @@ class Model(Trainer):
     def get_config(self) -> dict[str, Any]:
         """Return the configuration that makes the same model, without parameters' values, in Keras's form.
 
-        That of a subclass with a `call`, or with a constructor of its own, are the arguments of the constructor.
+        That of a subclass with a `call` are the arguments of the constructor; that of one with another constructor,
+        too, if they are plain numbers, text, and lists, tuples and dicts of these.
 
         Raises
         ------
         NotImplementedError
-            These are not plain numbers, text, and lists, tuples and dicts of these; such a subclass defines it.
+            The arguments of a subclass with a `call` are not plain; such a subclass defines it.
         """
         settings = {"name": self.name, "trainable": self.trainable}
         kind = type(self)
@@ -416,8 +418,17 @@ class Model(Trainer):
         stored = stored if stored is not None and stored.belongs_to(config) else None
         config = mapping(who, "config", config)
         if hasattr(cls, "call") or (cls.__init__ is not Model.__init__ and "input_layers" not in config):
+            parameters = inspect.signature(cls).parameters
+            if "dtype" not in parameters:  # Keras writes it for every model
+                config.pop("dtype", None)
+            trains = config.get("trainable", True)
+            if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()) and "trainable" not in parameters:
+                config.pop("trainable", None)
             with custom_object_scope(custom_objects):
-                return cls(**arguments(cls, config))
+                made: Model = cls(**arguments(cls, config))
+            if trains is False:
+                made.trainable = False
+            return made
         if not {"name", "layers", "input_layers", "output_layers"} <= set(config):
             raise ValueError(f"{who}: config must hold 'name', 'layers', 'input_layers' and 'output_layers'.")
         trainable = flag(who, "trainable", config.get("trainable", True))

@@ -81,7 +81,7 @@ class Stack:
         self.input: InputLayer | None = None
         # The parts for which symbolic tensors were made, and the tensors: the input's, then the output of each part.
         self._symbols: tuple[list[Part], list[KerasTensor]] | None = None
-        self._taken: tuple[OpenShape, list[Layer], OpenShape] | None = None  # for `taken_shape`
+        self._taken: tuple[list[Any], OpenShape] | None = None  # for `taken_shape`
         self.built = False
         self.once = Once()
         self._trainable = True
@@ -258,12 +258,11 @@ class Stack:
         running = self.layers
         if self._held is None and not self._nested:
             return running
-        found = [
-            layer
-            for part in self.listed
-            for layer in (leaves(part) if isinstance(part, Layer) else part.stack._listed_layers())
-            if any(layer is one for one in running)
-        ]
+        found: list[Layer] = []
+        for part in self.listed:
+            for layer in leaves(part) if isinstance(part, Layer) else part.stack._listed_layers():
+                if any(layer is one for one in running) and not any(layer is one for one in found):
+                    found.append(layer)
         return [*found, *(layer for layer in running if not any(layer is one for one in found))]
 
     def pop(self, who: str) -> Part:
@@ -331,10 +330,18 @@ class Stack:
         shape = self.row_shape
         if shape is None or not self.parts or (len(shape) == 1 and self.vocabulary is None):
             return shape
+        if any(stack.follows_attributes for stack in self.all_stacks()):  # a call may have read the sizes
+            return shape
         layers, known = self.layers, self._taken
-        if known is None or known[0] != shape or known[1] != layers:
-            known = self._taken = (shape, layers, _opened(shape, layers))
-        return known[2]
+        state = [shape, *layers, *(layer.changes for layer in layers)]
+        if known is None or known[0] != state:
+            known = self._taken = (state, _opened(shape, layers))
+        return known[1]
+
+    @property
+    def follows_attributes(self) -> bool:
+        """Whether the layers were found by following a `call`, of a model or of a layer that holds layers."""
+        return self._held is not None
 
     def takes(self, row_shape: OpenShape) -> bool:
         """Return whether the model takes rows of a shape, in which None is any size."""

@@ -54,7 +54,7 @@ def _tensors_of(part: Any, arrays: dict[str, Array], places: dict[int, str], lef
 
 def _of_layer(layer: Layer, arrays: dict[str, Array], places: dict[int, str]) -> Tensors:
     own = layer.own_weights
-    named = {variable.path.rpartition("/")[2]: arrays[variable.path] for variable in own}
+    named = {variable.path.removeprefix(f"{layer.path}/"): arrays[variable.path] for variable in own}
     inner = [_of_layer(one, arrays, places) for one in layer.argument_layers.values()]
     trained = [variable.trainable for variable in own]
     return Tensors(layer.name, type(layer).__name__, named, trained, inner, places.get(id(layer)))
@@ -103,4 +103,6 @@ def found_values(model: Trainer, find: Finder) -> list[Array]:
     """Return the values that a file has for a model's weights, in the order of `Stack.weights` and of their dtypes."""
     variables = model.stack.weights
     found = find(tensors_of(model, {variable.path: variable.numpy() for variable in variables}))
+    if len(found) != len(variables):
+        raise ValueError(f"it holds {len(found)} tensors; the model has {len(variables)}")
     return [array.astype(variable.dtype, copy=False) for variable, array in zip(variables, found, strict=True)]

@@ -104,9 +104,9 @@ class Trainer(BaseModel):
 
     @property
     def loss(self) -> Any:
-        """The loss as `compile` got it; for compiled models. May be assigned before `compile`, which replaces it."""
-        before: Any = vars(self).get("_loss_before_compile")
-        return before if before is not None and not self.compiled else self.executor.require_compiled("loss").given_loss
+        """The loss as `compile` got it; None before. May be assigned before `compile`, which replaces it."""
+        compiled = self.executor.compiled
+        return vars(self).get("_loss_before_compile") if compiled is None else compiled.given_loss
 
     @loss.setter
     def loss(self, value: Any) -> None:

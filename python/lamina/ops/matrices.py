@@ -8,19 +8,22 @@ from typing import Any
 import numpy as np
 
 from lamina._data.autodiff import array_module, constant, given, returned
-from lamina.ops.arrays import concatenate, expand_dims, moveaxis, tensordot
+from lamina.ops.arrays import concatenate, moveaxis, reshape, tensordot
 
 
 def diag(x: Any, k: int = 0) -> Any:
     """Return the k-th diagonal of a matrix, or the matrix that has a vector there."""
     value = given(x)
-    if np.ndim(constant(value)) == 2:
+    rank = np.ndim(constant(value))
+    if rank == 2:
         return diagonal(value, k)
-    size = len(constant(value)) + abs(k)
-    rows = np.arange(len(constant(value))) - min(k, 0)
-    places = np.zeros((len(rows), size, size), constant(value).dtype)
-    places[np.arange(len(rows)), rows, rows + k] = 1
-    return tensordot(value, places, axes=1)
+    if rank != 1:
+        raise ValueError(f"diag: x must be a vector or a matrix; got {rank} axes.")
+    count = len(constant(value))
+    there = np.eye(count + abs(k), k=k, dtype=bool)
+    places = np.clip(np.arange(count + abs(k)) + min(k, 0), 0, max(count - 1, 0))
+    rows = value[np.broadcast_to(places[:, np.newaxis], there.shape)] if count else np.zeros(there.shape)
+    return returned(array_module().where(there, rows, np.zeros(1, constant(value).dtype)))
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
@@ -37,19 +40,22 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 def tril(x: Any, k: int = 0) -> Any:
     """Return matrices with 0 above the k-th diagonal."""
-    return returned(given(x) * _ones_below(x, k))
+    return _where_below("tril", x, k, True)
 
 
 def triu(x: Any, k: int = 0) -> Any:
     """Return matrices with 0 below the k-th diagonal."""
-    return returned(given(x) * (1 - _ones_below(x, k - 1)))
+    return _where_below("triu", x, k - 1, False)
 
 
-def _ones_below(x: Any, k: int) -> Any:
-    """Return a matrix of the sizes of `x` that is 1 up to the k-th diagonal, and 0 above."""
-    value = constant(x)
-    rows, columns = value.shape[-2:]
-    return np.tri(rows, columns, k, dtype=value.dtype)
+def _where_below(name: str, x: Any, k: int, kept: bool) -> Any:
+    """Return matrices of which the part up to the k-th diagonal is kept, or the other part; the rest is 0."""
+    value = given(x)
+    shape = constant(value).shape
+    if len(shape) < 2:
+        raise ValueError(f"{name}: x must have two axes or more; got {len(shape)}.")
+    below = np.tri(shape[-2], shape[-1], k, dtype=bool)
+    return returned(array_module().where(below == kept, value, np.zeros(1, constant(value).dtype)))
 
 
 def inner(x1: Any, x2: Any) -> Any:
@@ -61,12 +67,13 @@ def inner(x1: Any, x2: Any) -> Any:
 
 def vstack(xs: Sequence[Any]) -> Any:
     """Return arrays put together along the first axis; a vector is one row."""
-    return concatenate([expand_dims(x, 0) if np.ndim(constant(x)) < 2 else x for x in xs], axis=0)
+    return concatenate([reshape(x, (1, -1)) if np.ndim(constant(x)) < 2 else x for x in xs], axis=0)
 
 
 def hstack(xs: Sequence[Any]) -> Any:
     """Return arrays put together along the second axis, vectors along the first."""
-    return concatenate(xs, axis=min(1, np.ndim(constant(xs[0])) - 1))
+    parts = [reshape(x, (1,)) if np.ndim(constant(x)) == 0 else x for x in xs]
+    return concatenate(parts, axis=min(1, np.ndim(constant(parts[0])) - 1))
 
 
 def unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Any]:

@@ -111,10 +111,12 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
         return mean(x, axis)
     value, weight = floats(x), floats(weights)
     if np.ndim(constant(weight)) == 1 and np.ndim(constant(value)) > 1:
+        if not isinstance(axis, int):
+            raise ValueError("average: axis must be an int where the weights are those of one axis.")
         sizes = [1] * np.ndim(constant(value))
         sizes[axis] = -1
         weight = array_module().reshape(weight, sizes)
-    every = weight * np.ones(constant(value).shape)
+    every = weight * np.ones(constant(value).shape, constant(value).dtype)
     return returned(array_module().sum(value * weight, axis=axis) / array_module().sum(every, axis=axis))
 
 
@@ -133,14 +135,22 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
     """
     if method != "linear":
         raise ValueError(f"quantile: method must be 'linear'; got {method!r}.")
-    value = floats(x)
+    value, wanted = floats(x), np.asarray(constant(q), np.float64)
+    if wanted.ndim > 1 or not ((wanted >= 0) & (wanted <= 1)).all():
+        raise ValueError("quantile: q must be one number, or a sequence of numbers, in [0, 1].")
+    if axis is not None and not isinstance(axis, int):
+        raise ValueError(f"quantile: axis must be an int or None; got {axis!r}.")
     rank = np.ndim(constant(value))
     ordered = given(sort(ravel(value) if axis is None else moveaxis(value, axis, -1)))
-    places = np.asarray(constant(q), np.float64) * (constant(ordered).shape[-1] - 1)
+    if not constant(ordered).shape[-1]:
+        raise ValueError("quantile: there must be an element along the axis.")
+    places = wanted * (constant(ordered).shape[-1] - 1)
     below = np.floor(places).astype(int)
     above = np.ceil(places).astype(int)
     share = (places - below).astype(constant(ordered).dtype)
     found = ordered[..., below] * (1 - share) + ordered[..., above] * share
+    unknown = np.isnan(constant(ordered)[..., -1:]) if places.ndim else np.isnan(constant(ordered)[..., -1])
+    found = array_module().where(unknown, np.array(np.nan, constant(ordered).dtype), found)
     if places.ndim:
         found = array_module().moveaxis(found, -1, 0)
     if keepdims:
@@ -157,15 +167,17 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """Return the products of the elements up to each along an axis, of the flat array if it is None."""
     value = given(ravel(x)) if axis is None else given(moveaxis(x, axis, 0))
+    value = value if dtype is None else value.astype(dtype)
     found = [value[0]] if len(constant(value)) else []
     for i in range(1, len(constant(value))):
         found.append(found[-1] * value[i])
-    products = array_module().moveaxis(array_module().stack(found), 0, axis or 0) if found else value
-    return returned(products if dtype is None else products.astype(dtype))
+    return returned(array_module().moveaxis(array_module().stack(found), 0, axis or 0) if found else value)
 
 
 def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     """Return the differences of each element and the one before along an axis, `n` times."""
+    if n < 0:
+        raise ValueError(f"diff: n must be >= 0; got {n}.")
     value = array_module().moveaxis(given(a), axis, 0)
     for _ in range(n):
         value = value[1:] - value[:-1]
