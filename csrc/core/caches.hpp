@@ -19,7 +19,7 @@ struct Caches {
 
 // Read at the first call: from LAMINA_CACHES ("32K,512K,32M", each for one thread), else from the operating system,
 // else from the CPU; what cannot be read is assumed to be small.
-const Caches& caches();
+[[gnu::cold]] const Caches& caches();
 
 // Called when the library is loaded. Throws std::invalid_argument if LAMINA_CACHES is no list of three sizes.
 void check_caches();

@@ -47,7 +47,7 @@ class Trainer {
   void train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates, std::int64_t iteration,
              std::uint64_t draw, Totals& totals, const Poll& poll);
   // Trains epochs, and evaluates after them, until one of the watches stops or the time is over.
-  void train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll& poll);
+  [[gnu::cold]] void train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll& poll);
   // Computes losses and metrics without training.
   void test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll);
   // The gradient of one batch's loss, in the layers' layouts; null for layers that are not trained.
@@ -143,7 +143,7 @@ class Trainer {
   void run(const Task& task, const Poll& poll);
   bool run_batches(const Task& task, Passage& passage, const Poll& poll);
   std::ptrdiff_t run_stretch(Run& run, Range steps, int threads);
-  void reserve(const Run& run, std::ptrdiff_t rows, int members);
+  [[gnu::cold]] void reserve(const Run& run, std::ptrdiff_t rows, int members);
   void take(const Step& step, int index, int count, Barrier& barrier);
   void step_stationary(const Step& step, int index, int count, Barrier& barrier);
   void step_chunked(const Step& step, int index, int count, Barrier& barrier);
