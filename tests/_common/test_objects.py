@@ -161,3 +161,20 @@ def test_keywords_of_deserialize_keras_object():
         assert type(lamina.saving.deserialize_keras_object(config, **{keyword: {"Own": own}})) is own
     with pytest.raises(TypeError, match="custom_object"):
         lamina.saving.deserialize_keras_object(config, custom_object={})
+
+
+def test_a_class_of_the_users_is_neither_the_librarys_nor_another_packages_of_that_name():
+    class Dense(layers.Dense):
+        pass
+
+    class Twice(regularizers.L1):
+        pass
+
+    register_keras_serializable("another")(Twice)
+    as_keras_writes_it = {"module": None, "class_name": "Dense", "config": {"units": 2}, "registered_name": "Dense"}
+    unregistered = {"module": "mine", "class_name": "Twice", "config": {}, "registered_name": "Twice"}
+    for config in (as_keras_writes_it, unregistered):
+        with pytest.raises(ValueError, match=f"class '{config['class_name']}'.* must be registered"):
+            deserialize_keras_object(config)
+    assert type(deserialize_keras_object(as_keras_writes_it, {"Dense": Dense})) is Dense
+    assert type(deserialize_keras_object({"class_name": "Twice", "config": {}})) is Twice  # by hand, without a module

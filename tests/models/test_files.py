@@ -340,3 +340,24 @@ def test_what_is_saved_in_a_function_is_what_a_method_saves(tmp_path):
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     with pytest.raises(TypeError, match="save_model: model must be a model; got Dense"):
         lamina.models.save_model(layers.Dense(1), tmp_path / "c.safetensors")
+
+
+class SGD(lamina.optimizers.Optimizer):
+    """Has the name of one of the library's."""
+
+    def __init__(self, learning_rate=0.1, **arguments):
+        super().__init__(learning_rate=learning_rate, **arguments)
+
+    def update(self, variable, gradient):
+        variable.assign(variable.value - 0.5 * gradient)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_the_librarys_optimizer_never_stands_for_ones_own_of_the_same_name(suffix, tmp_path):
+    model = lamina.Sequential([layers.Dense(2, input_dim=3)])
+    model.compile(SGD(0.2), "mse")
+    model.save(tmp_path / f"m{suffix}")
+    with pytest.raises(ValueError, match="'SGD' of the module .* must be registered"):
+        lamina.models.load_model(tmp_path / f"m{suffix}")
+    again = lamina.models.load_model(tmp_path / f"m{suffix}", custom_objects={"SGD": SGD})
+    assert type(again.optimizer) is SGD

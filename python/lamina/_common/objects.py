@@ -25,7 +25,7 @@ from lamina._common.registry import (
 
 __all__ = [
     "Configurable", "OfFunction", "deserialize_keras_object", "name_of", "restored", "serialize",
-    "serialize_keras_object", "serialize_optional",
+    "serialize_keras_object",
 ]  # fmt: skip
 
 
@@ -69,11 +69,6 @@ def serialize(item: Any) -> Any:
     if is_public(kind) and registered == kind.__name__:
         module, registered = str(module_of(kind)), None
     return {"module": module, "class_name": kind.__name__, "config": item.get_config(), "registered_name": registered}
-
-
-def serialize_optional(item: Any) -> dict[str, Any] | None:
-    """Return the configuration of an object (see `serialize`), None for None."""
-    return None if item is None else serialize(item)
 
 
 def _function_config(function: Any) -> dict[str, Any]:
@@ -142,9 +137,7 @@ def serialize_keras_object(obj: Any) -> Any:
     if isinstance(obj, slice):
         ends = {"start": obj.start, "stop": obj.stop, "step": obj.step}
         return {"class_name": "__slice__", "config": serialize_keras_object(ends)}
-    if isinstance(obj, types.FunctionType):
-        return _function_config(obj)
-    if hasattr(obj, "get_config") and not isinstance(obj, type):
+    if isinstance(obj, types.FunctionType) or (hasattr(obj, "get_config") and not isinstance(obj, type)):
         return serialize(obj)
     raise TypeError(f"serialize_keras_object: obj must be plain or have get_config; got {type(obj).__name__}.")
 

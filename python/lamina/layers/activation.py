@@ -7,7 +7,7 @@ from typing import Any
 from lamina import activations, initializers
 from lamina._common.arguments import optional
 from lamina._common.checks import integer, integers, number
-from lamina._common.objects import serialize_optional
+from lamina._common.objects import serialize
 from lamina._engine.ops import ActivationOp, Kernel, Op, PreluOp, ReshapeOp, relu_op
 from lamina._engine.variable import Variable
 from lamina.layers.base import Layer, warn_of_older_name
@@ -238,8 +238,8 @@ class PReLU(Layer):
         """Return the arguments."""
         return super().get_config() | {
             "alpha_initializer": initializers.serialize(self.alpha_initializer),
-            "alpha_regularizer": serialize_optional(self.alpha_regularizer),
-            "alpha_constraint": serialize_optional(self.alpha_constraint),
+            "alpha_regularizer": serialize(self.alpha_regularizer),
+            "alpha_constraint": serialize(self.alpha_constraint),
             "shared_axes": self.shared_axes,
         }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lamina import activations, initializers
 from lamina._common.checks import KindError, flag, integer, only_none
-from lamina._common.objects import serialize_optional
+from lamina._common.objects import serialize
 from lamina._engine.ops import DenseOp, Op
 from lamina._engine.variable import Variable
 from lamina.layers.base import Layer
@@ -185,9 +185,9 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": serialize_optional(self.kernel_regularizer),
-            "bias_regularizer": serialize_optional(self.bias_regularizer),
-            "kernel_constraint": serialize_optional(self.kernel_constraint),
-            "bias_constraint": serialize_optional(self.bias_constraint),
+            "kernel_regularizer": serialize(self.kernel_regularizer),
+            "bias_regularizer": serialize(self.bias_regularizer),
+            "kernel_constraint": serialize(self.kernel_constraint),
+            "bias_constraint": serialize(self.bias_constraint),
             "quantization_config": None,
         }

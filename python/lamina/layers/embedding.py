@@ -6,7 +6,7 @@ from typing import Any
 
 from lamina import initializers
 from lamina._common.checks import flag, integer, only_none
-from lamina._common.objects import serialize_optional
+from lamina._common.objects import serialize
 from lamina._data.arrays import real_array
 from lamina._data.tensors import tensor
 from lamina._engine.ops import EmbeddingOp, Op
@@ -169,8 +169,8 @@ class Embedding(Layer):
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,
             "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
-            "embeddings_regularizer": serialize_optional(self.embeddings_regularizer),
-            "embeddings_constraint": serialize_optional(self.embeddings_constraint),
+            "embeddings_regularizer": serialize(self.embeddings_regularizer),
+            "embeddings_constraint": serialize(self.embeddings_constraint),
             "mask_zero": self.mask_zero,
             "quantization_config": None,
         }

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lamina._common.checks import flag, integer, number, only_none
-from lamina._common.objects import serialize_optional
+from lamina._common.objects import serialize
 from lamina._engine.ops import BatchNormOp, Op, ReshapeOp, RowNormOp
 from lamina._engine.variable import Variable
 from lamina.layers.base import Layer
@@ -105,7 +105,7 @@ class _GammaBeta(Layer):
             "epsilon": self.epsilon,
             "center": self.center,
             "scale": self.scale,
-            **{name: serialize_optional(getattr(self, name)) for name in self._rules},
+            **{name: serialize(getattr(self, name)) for name in self._rules},
         }
 
 
