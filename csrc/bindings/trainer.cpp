@@ -428,7 +428,8 @@ void register_trainer(py::module_& module) {
                 [&](const auto& trainer) {
                   using T = typename std::remove_reference_t<decltype(*trainer)>::Number;
                   if (function.is_none()) return trainer->set_hook(nullptr);
-                  trainer->set_hook(
+                  using Hook = typename Update<T>::Hook;
+                  trainer->set_hook(std::make_shared<const Hook>(
                       [function = kept(function)](std::ptrdiff_t layer, T* gradient, std::ptrdiff_t size) {
                         in_user_code([&] {
                           // The array is a view of the engine's memory, valid during the call only.
@@ -436,7 +437,7 @@ void register_trainer(py::module_& module) {
                                layer < 0 ? py::object(py::none())
                                          : py::array_t<T>(size, gradient, py::capsule(gradient, [](void*) {})));
                         });
-                      });
+                      }));
                 },
                 self.object);
           },

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "engine/epochs.hpp"
@@ -54,8 +55,12 @@ class Trainer {
   std::vector<std::shared_ptr<Parameters<T>>> gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
                                                         std::uint64_t draw, Totals& totals, const Poll& poll);
 
-  // Sets the function that is called when a layer's gradient is complete. No run may be in progress.
-  void set_hook(typename Update<T>::Hook hook) { update_.set_hook(std::move(hook)); }
+  // Sets the function that is called when a layer's gradient is complete, or null. Any thread may call it at any time,
+  // also from inside the function: a run in progress keeps the one with which it began.
+  void set_hook(std::shared_ptr<const typename Update<T>::Hook> hook) {
+    const std::lock_guard lock(hook_access_);
+    hook_.swap(hook);  // the one before is released after the lock
+  }
 
   // For tests: forces the schedule of all later steps if the network allows it, and the number of threads if not 0.
   // `as_long`: steps are treated as long ones, which store their gradients and can be given up.
@@ -140,6 +145,10 @@ class Trainer {
     Passage passage;
   };
 
+  std::shared_ptr<const typename Update<T>::Hook> hook() {
+    const std::lock_guard lock(hook_access_);
+    return hook_;
+  }
   void run(const Task& task, const Poll& poll);
   bool run_batches(const Task& task, Passage& passage, const Poll& poll);
   std::ptrdiff_t run_stretch(Run& run, Range steps, int threads);
@@ -165,6 +174,8 @@ class Trainer {
   HeadSpec<T> head_spec_;
   std::vector<bool> labels_;
   Update<T> update_;
+  std::mutex hook_access_;
+  std::shared_ptr<const typename Update<T>::Hook> hook_;  // of the runs that begin now
 
   std::unique_ptr<Head<T>> head_;
   Tape<T> tape_;  // of the whole batch

@@ -88,8 +88,8 @@ void Update<T>::for_each_piece(int index, int count, Body&& body) const {
 template <class T>
 void Update<T>::tell(std::ptrdiff_t l, T* gradients) const {
   if (hook_ == nullptr) return;
-  if (l < 0) return hook_(-1, nullptr, 0);
-  if (layer(l).trained()) hook_(l, gradients + offset(l), layer(l).parameters->size());
+  if (l < 0) return (*hook_)(-1, nullptr, 0);
+  if (layer(l).trained()) (*hook_)(l, gradients + offset(l), layer(l).parameters->size());
 }
 
 template <class T>

@@ -88,7 +88,7 @@ class Update {
   bool stores() const { return clips_by_norm() || spec_.accumulate > 1 || hooked(); }
   bool hooked() const { return hook_ != nullptr; }
 
-  void set_hook(Hook hook) { hook_ = std::move(hook); }
+  void set_hook(std::shared_ptr<const Hook> hook) { hook_ = std::move(hook); }
   void tell(std::ptrdiff_t l, T* gradients) const;  // calls the hook
 
   // Called before batch `iteration` (from 0): prepares the optimizer's scalars.
@@ -151,7 +151,7 @@ class Update {
   int norms_ = 0;
   bool plain_ = false, penalized_ = false, constrained_ = false;
   bool applies_ = true, first_ = false, overwrites_ = false;  // what this batch does
-  Hook hook_;
+  std::shared_ptr<const Hook> hook_;
 };
 
 template <class T, class Part>

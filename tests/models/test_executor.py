@@ -302,6 +302,36 @@ def test_a_hook_set_while_a_trainer_is_made_is_called():
     assert heard[-3:] == [2, 0, -1]
 
 
+def test_a_step_keeps_the_gradient_hook_with_which_it_began():
+    x, y = rows()
+    model, heard = model_of(), []
+
+    def once(op, gradient):
+        heard.append(op)
+        model.executor.on_gradient(None)
+
+    model.executor.on_gradient(once)
+    model.train_on_batch(x, y)
+    ops, done = list(heard), threading.Event()
+    assert ops[-1] == -1
+    assert len(ops) == 3
+    model.train_on_batch(x, y)
+    assert heard == ops
+
+    def keep_changing():
+        while not done.is_set():
+            model.executor.on_gradient(lambda op, gradient: heard.append(op))
+            model.executor.on_gradient(None)
+
+    thread = threading.Thread(target=keep_changing)
+    thread.start()
+    for _ in range(500):
+        model.train_on_batch(x, y)
+    done.set()
+    thread.join()
+    assert len(heard) % len(ops) == 0
+
+
 @pytest.mark.parametrize("steps", [2, None])
 @pytest.mark.parametrize("inner", ["train_on_batch", "fit"])
 @pytest.mark.parametrize("event", ["on_epoch_begin", "on_train_batch_end", "on_epoch_end"])
