@@ -208,6 +208,25 @@ def test_few_networks_are_kept(rng):
     assert 0 < len(model.executor.row_shapes) <= 16
 
 
+def test_a_network_that_is_compiled_again_takes_no_other_s_place(rng):
+    model = compiled(words, None)
+    for length in range(1, 9):
+        model.predict(x_of(words, length, rng))
+    kept = model.executor.row_shapes
+    for _ in range(20):  # each makes the last one's network invalid
+        model.layers[-1].trainable = not model.layers[-1].trainable
+        model.predict(x_of(words, 8, rng))
+    assert model.executor.row_shapes == kept
+
+
+def test_predictions_of_other_lengths_are_no_one_array(rng):
+    model = compiled(per_step, None)
+    batches = [x_of(per_step, length, rng) for length in (3, 3, 4)]
+    assert model.predict(iter(batches[:2]), verbose=0).shape[1] == 3
+    with pytest.raises(ValueError, match=r"outputs of all batches must have one shape.*then \(4"):
+        model.predict(iter(batches), verbose=0)
+
+
 def test_threads_may_use_all_lengths_at_once(rng):
     model = compiled(steps, None)
     x = {length: x_of(steps, length, rng) for length in range(1, 25)}

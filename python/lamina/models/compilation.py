@@ -50,10 +50,11 @@ class CompiledTrainer(NamedTuple):
 _MOST_KEPT = 16
 
 
-def _make_room(kept: dict[Any, Any]) -> None:
-    """Drop the oldest item if there are too many."""
-    if len(kept) >= _MOST_KEPT:
+def _keep(kept: dict[Any, Any], key: Any, item: Any) -> None:
+    """Store an item, in the place of the oldest one if it is one more than are kept."""
+    if key not in kept and len(kept) >= _MOST_KEPT:
         del kept[next(iter(kept))]
+    kept[key] = item
 
 
 class Compilation:
@@ -97,12 +98,14 @@ class Compilation:
 
     def forget_trainer(self) -> None:
         """Drop the trainers; the next data make a new one."""
-        self._trainers.clear()
+        with self._stack.once:
+            self._trainers.clear()
 
     def forget(self) -> None:
         """Drop everything."""
-        self._networks.clear()
-        self._trainers.clear()
+        with self._stack.once:
+            self._networks.clear()
+            self._trainers.clear()
 
     def network(self, row_shape: Shape, logits: bool = False, reads: str = "dense") -> CompiledNetwork:
         """Return the compiled network for rows of a shape and kind; with `logits` it lacks the final activation."""
@@ -114,8 +117,8 @@ class Compilation:
                 if known is None or known[0] != key:
                     layers = self._stack.layers
                     made = compile_network(layers, row_shape, self._stack.dtype, logits=logits, reads=reads)
-                    _make_room(self._networks)
-                    known = self._networks[kind] = (key, made)
+                    known = key, made
+                    _keep(self._networks, kind, known)
         return known[1]
 
     def training_network(self, compiled: Compiled, prepared: Prepared) -> CompiledNetwork:
@@ -160,8 +163,7 @@ class Compilation:
             known = self._trainers.get(row_shape)
             if known is None or known.key != key:
                 known = self._new_trainer(key, compiled, prepared)
-                _make_room(self._trainers)
-                self._trainers[row_shape] = known
+                _keep(self._trainers, row_shape, known)
             return known
 
     def _new_trainer(self, key: list[Any], compiled: Compiled, prepared: Prepared) -> CompiledTrainer:

@@ -37,7 +37,7 @@ def predict(model: BaseModel, x: Any, batch_size: Any, verbose: Any, steps: Any,
         stream = Stream(who, x, limit)
         events = CallbackList(listeners, model=model, verbose=level, epochs=1, steps=len(stream) or None)
         found = (_rows_for(model, who, batch.x) for batch in stream.epoch())
-        return np.concatenate(list(_predict_batches(model, events, found)))
+        return np.concatenate(list(_of_one_shape(who, _predict_batches(model, events, found))))
     rows = _rows_for(model, who, x)
     if limit is not None:
         size = size if batch_size is not None else -(-len(rows) // limit)
@@ -52,6 +52,19 @@ def predict(model: BaseModel, x: Any, batch_size: Any, verbose: Any, steps: Any,
     empty = np.empty((0, *compiled.output_shape), model.stack.dtype)
     with nullcontext() if listeners else one_moment(model.stack.weights):  # all rows see the same weights
         return np.concatenate([empty, *_predict_batches(model, events, batches)])
+
+
+def _of_one_shape(who: str, outputs: Iterable[Array]) -> Iterator[Array]:
+    """Yield outputs, or raise at the first whose rows have another shape."""
+    shape = None
+    for output in outputs:
+        shape = output.shape[1:] if shape is None else shape
+        if output.shape[1:] != shape:
+            raise ValueError(
+                f"{who}: the outputs of all batches must have one shape, to be one array; got rows of shape {shape}, "
+                f"then {output.shape[1:]}. predict_on_batch returns them batch by batch."
+            )
+        yield output
 
 
 def _has_host_ops(model: BaseModel) -> bool:
