@@ -475,33 +475,26 @@ def test_four_threads_may_use_a_new_model_at_once(rng):
         assert all(np.array_equal(found[0], other) for other in found[1:])
 
 
-class Swapped(layers.Layer):
-    """Its layers are assigned in another order than they are called."""
+def swapped(base):
+    """Return a class whose layers are assigned in another order than they are called."""
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.second = layers.Dense(4, name="second")
-        self.first = layers.Dense(4, name="first")
+    class Swapped(base):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.second = layers.Dense(4, name="second")
+            self.first = layers.Dense(4, name="first")
 
-    def call(self, x):
-        return self.second(self.first(x))
+        def call(self, x):
+            return self.second(self.first(x))
 
-
-class SwappedModel(Model):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.second = layers.Dense(4, name="second")
-        self.first = layers.Dense(4, name="first")
-
-    def call(self, x):
-        return self.second(self.first(x))
+    return Swapped
 
 
-@pytest.mark.parametrize("kind", [Swapped, SwappedModel])
+@pytest.mark.parametrize("base", [layers.Layer, Model])
 @pytest.mark.parametrize("functional", [False, True])
-def test_parameters_follow_the_attributes_also_inside_of_other_models(kind, functional, tmp_path, rng):
+def test_parameters_follow_the_attributes_also_inside_of_other_models(base, functional, tmp_path, rng):
     inputs = lamina.Input((4,))
-    inner = kind(name="inner")
+    inner = swapped(base)(name="inner")
     model = Model(inputs, inner(inputs)) if functional else lamina.Sequential([inputs, inner])
     assert [v.path for v in model.weights] == ["second/kernel", "second/bias", "first/kernel", "first/bias"]
     x, y = data(rng, inputs=4, outputs=4)

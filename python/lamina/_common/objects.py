@@ -18,6 +18,7 @@ from lamina._common.registry import (
     find_item,
     function_names,
     is_public,
+    made_from,
     module_of,
     registries,
     unknown_item,
@@ -216,9 +217,7 @@ def _object(config: dict[str, Any], room: str) -> Any:
     found = find_item(name, config, lambda known: _only_class(who, known, rooms))
     if found is None:
         raise unknown_item(who, "class", name, config, {kind for one in rooms for kind in registries[one].classes()})
-    if not hasattr(found, "from_config"):
-        raise KindError(f"{who}: class must be a class with from_config; {name!r} is {found!r}.")
-    return found.from_config(config.get("config", {}))
+    return made_from(who, "object", found, config)
 
 
 def _rooms(module: str) -> list[str]:

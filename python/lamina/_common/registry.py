@@ -14,8 +14,8 @@ from lamina._common.checks import KindError, short, text
 from lamina._common.names import unknown_name
 
 __all__ = [
-    "LAMBDA", "Registry", "UnknownItemError", "find_function", "find_item", "function_names", "is_public", "module_of",
-    "register_functions", "registries", "unknown_item",
+    "LAMBDA", "ConfigurationError", "Registry", "find_function", "find_item", "function_names", "is_public",
+    "made_from", "module_of", "register_functions", "registries", "unknown_item",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -29,8 +29,11 @@ LAMBDA = "<lambda>"
 _LIBRARIES = ("lamina", "keras", "tensorflow", "tf_keras", "builtins")
 
 
-class UnknownItemError(ValueError):
-    """A configuration names a class or function that is neither the library's, nor registered, nor given."""
+class ConfigurationError(KindError):
+    """The class or function that a configuration names is not known, or does not fit the configuration.
+
+    The fault lies with the code that is there, not with the configuration or a file that holds it.
+    """
 
 
 class Registry(Generic[T]):
@@ -154,9 +157,7 @@ class Registry(Generic[T]):
             found = find_item(name, identifier, self.class_named)
             if found is None:
                 raise unknown_item(who, what, name, identifier, self)
-            if not hasattr(found, "from_config"):
-                raise KindError(f"{who}: {what} must be a class with from_config; {name!r} is {found!r}.")
-            return self._checked(who, what, found.from_config(identifier.get("config", {})))
+            return self._checked(who, what, made_from(who, what, found, identifier))
         if isinstance(identifier, type) and issubclass(identifier, self._kinds):
             return identifier()
         return identifier
@@ -209,15 +210,40 @@ def unknown_item(who: str, what: str, name: str, config: Mapping[str, Any], choi
         return unknown_name(who, what, name, choices)
     registered, module = config.get("registered_name") or name, config.get("module")
     if name == LAMBDA:
-        return UnknownItemError(
+        return ConfigurationError(
             f"{who}: {what} is a lambda expression, and a configuration holds no code. Write it with def; or give "
             f"custom_objects={{{LAMBDA!r}: ...}}; or, where it is a loss or metric, load with compile=False."
         )
     of_module = f" of the module {module!r}" if registered == name else ""
-    return UnknownItemError(
+    return ConfigurationError(
         f"{who}: {what} {registered!r}{of_module} must be registered, with "
         "lamina.saving.register_keras_serializable, or be in custom_objects."
     )
+
+
+def made_from(who: str, what: str, kind: Any, config: Mapping[str, Any]) -> Any:
+    """Return an object of a class from a configuration that names the class.
+
+    Raises
+    ------
+    ConfigurationError
+        The class is a user's, and cannot be made from it.
+    """
+    if not hasattr(kind, "from_config"):
+        raise KindError(f"{who}: {what} must be a class with from_config; {config['class_name']!r} is {kind!r}.")
+    inner = config.get("config", {})
+    if is_public(kind):
+        return kind.from_config(inner)
+    try:
+        return kind.from_config(inner)
+    except ConfigurationError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        said = str(error).removesuffix(".")
+        raise ConfigurationError(
+            f"{who}: {what} could not be made from its configuration: {kind.__name__}: {said}. get_config of "
+            f"{kind.__name__} must return what its from_config takes, which else is what its constructor takes."
+        ) from error
 
 
 def register_functions(room: str, functions: Mapping[str, Callable[..., Any]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy.typing as npt
 
 from lamina._common.checks import integer
-from lamina._common.registry import UnknownItemError
+from lamina._common.registry import ConfigurationError
 
 __all__ = [
     "BackupState", "Finder", "FoundWeights", "ModelState", "Tensors", "TrainingState", "WeightState", "checked_state",
@@ -211,8 +211,8 @@ def damaged_where_wrong(who: str, path: Any) -> Iterator[None]:
     """Turn exceptions of the block, which reads a file's contents, into a ValueError that names the file."""
     try:
         yield
-    except UnknownItemError as error:
-        raise ValueError(f"{who}: {Path(path)}: {error}") from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{who}: {Path(path)}: {error}") from error.__cause__
     except _BROKEN as error:
         what = "" if type(error) is ValueError else f"{type(error).__name__}: "
         raise ValueError(

@@ -37,7 +37,7 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
     if not isinstance(config, dict) or "class_name" not in config:
         raise ValueError("model_from_json: the text must be that of a model's to_json.")
     with custom_object_scope(custom_objects):
-        found: Any = LAYERS.get(config, "models", "layer")
+        found: Any = LAYERS.get(config, "model_from_json", "the model")
     if not isinstance(found, Model):
         raise ValueError(f"model_from_json: the text must be that of a model's to_json; got a {config['class_name']}.")
     return found

@@ -15,7 +15,7 @@ from lamina._common.checks import integer
 from lamina._common.interrupts import interrupts_later
 from lamina._common.names import required
 from lamina._common.objects import deserialize_keras_object, serialize
-from lamina._common.registry import LAMBDA, is_public
+from lamina._common.registry import LAMBDA, ConfigurationError, is_public
 from lamina._common.warn import warn
 from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
 from lamina._files.formats import format_of, weight_format_of
@@ -37,6 +37,9 @@ __all__ = [
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
+
+# Name, among the states of a layer, of whether it trains.
+_TRAINABLE = "trainable"
 
 
 def save_model(model: Trainer, filepath: Any, overwrite: bool) -> None:
@@ -94,8 +97,15 @@ def _optimizer_arrays(optimizer: Optimizer, slots: dict[str, Array]) -> list[tup
 
 
 def _own_states(model: Trainer) -> dict[str, dict[str, int]]:
-    """Return what a configuration does not hold: the state of layers, and the seeds of models that are graphs."""
+    """Return what a configuration does not hold.
+
+    This is the state of layers; for those that are made by code, whether they train; and the seeds of models that are
+    graphs.
+    """
     found = {layer.name: own for layer in model.stack.layers if (own := whole_state(layer))}
+    for stack in model.stack.all_stacks():
+        for layer in stack.layers if stack.follows_attributes else ():
+            found[layer.name] = found.get(layer.name, {}) | {_TRAINABLE: int(layer.trainable)}
     return found | {graph.stack.name: {"seed": graph.seed} for graph in _graphs(model)}
 
 
@@ -119,7 +129,7 @@ def model_from(state: ModelState, compile: bool = True) -> Trainer:
 
 
 def _model_of(config: dict[str, Any]) -> Trainer:
-    model: Any = LAYERS.get(config, "models", "layer")
+    model: Any = LAYERS.get(config, "file", "the model")
     if not isinstance(model, Trainer):
         raise ValueError("it holds a layer instead of a model")
     built = config.get("build_config")
@@ -131,7 +141,7 @@ def _model_of(config: dict[str, Any]) -> Trainer:
 def _with_present_names(model: Trainer, state: ModelState) -> ModelState:
     """Return a state with the names that layers and variables have now, if a class has given them others."""
     names, paths = _names(model), [variable.path for variable in model.stack.weights]
-    layers, variables = _renamed("layers and models", state.names, names), _renamed("variables", state.paths, paths)
+    layers, variables = _renamed(model, "layers", state.names, names), _renamed(model, "variables", state.paths, paths)
     slots = {}
     for name, array in state.slots.items():
         slot, _, path = name.partition("/")
@@ -143,16 +153,24 @@ def _with_present_names(model: Trainer, state: ModelState) -> ModelState:
     )
 
 
-def _renamed(what: str, before: list[str], now: list[str]) -> dict[str, str]:
+def _renamed(model: Trainer, what: str, before: list[str], now: list[str]) -> dict[str, str]:
     """Return the names that are now in place of those before, if these are known."""
     if before and len(before) != len(now):
-        raise ValueError(f"it holds {len(before)} {what}; the model has {len(now)}")
+        kinds = {type(one) for one in (model, *model.stack.all_models(), *model.stack.layers)}
+        users = [kind.__name__ for kind in kinds if not is_public(kind)]
+        message = f"it holds {len(before)} {what}; the model has {len(now)}"
+        if users:
+            raise ConfigurationError(f"{message}. {' and '.join(sorted(users))} made others when it was saved.")
+        raise ValueError(message)
     return dict(zip(before, now, strict=True)) if before else {}
 
 
 def _take_states(model: Trainer, state: ModelState) -> None:
     for layer in model.stack.layers:
-        take_whole_state(layer, state.layer_states.get(layer.name, {}))
+        own = dict(state.layer_states.get(layer.name, {}))
+        if (trainable := own.pop(_TRAINABLE, None)) is not None:
+            layer.trainable = bool(trainable)
+        take_whole_state(layer, own)
     for graph in _graphs(model):
         graph.seed = integer("file", "seed", state.layer_states.get(graph.stack.name, {}).get("seed", graph.seed), 0)
 
@@ -195,8 +213,9 @@ def _from_native(state: ModelState, compile: bool) -> Trainer:
 
 def _from_keras(state: ModelState, find: Finder, compile: bool) -> Trainer:
     model, training = _model_of(state.config), state.training
+    state = _with_present_names(model, state)
     assign_all("its weights", model.stack.weights, found_values(model, find))
-    _take_states(model, _with_present_names(model, state))
+    _take_states(model, state)
     if compile and state.compile_config is not None:
         _compile(model.compile_from_config, state.compile_config)
         _continue_optimizer(model, state)
@@ -336,7 +355,7 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
     held = form.read(who, path)
     with damaged_where_wrong(who, path):
         if isinstance(held, ModelState) and held.find is None:
-            held = [variable.numpy() for variable in model_from(held, compile=False).stack.weights]
+            held = _in_order(held)
         arrays = held if isinstance(held, list) else found_values(model, required(who, "values", held.find))
     if skip_mismatch:
         _assign_fitting(who, path, variables, arrays)
@@ -344,6 +363,13 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
         assign_all(f"{who}: {path}", variables, arrays)
     if not isinstance(held, list) and held.optimizer:
         _restore_optimizer(who, model, held.optimizer)
+
+
+def _in_order(state: ModelState) -> list[Array]:
+    """Return the values of a model's weights in their order, which older files tell only by their layers."""
+    if state.paths:
+        return [state.weights[path] for path in state.paths]
+    return [variable.numpy() for variable in model_from(state, compile=False).stack.weights]
 
 
 def _restore_optimizer(who: str, model: Trainer, arrays: list[tuple[str, Array]]) -> None:

@@ -150,6 +150,8 @@ class Sequential(Model):
             raise ValueError(f"{who}: config must be a dict with 'name' and 'layers'.")
         trainable = flag(who, "trainable", config.get("trainable", True))
         model = cls(name=config["name"])
+        if model.stack.parts or model.stack.input is not None:
+            raise ValueError(f"{who}: the constructor must make an empty model: the configuration holds the layers.")
         model.seed = integer(who, "seed", config.get("seed", model.seed), 0, 2**64 - 1)
         with custom_object_scope(custom_objects):
             for layer in listed(who, "layers", config["layers"]):
