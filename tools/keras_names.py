@@ -76,8 +76,8 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
   the shape of rows is known: it must be a chain of calls. What it does in training alone must be noise. In a model the
   inner layers take the place of the layer that holds them. `.keras` and `.safetensors` files hold the class's name and
   the constructor's arguments; `.h5` files, which Keras could not read again either, are refused.
-* `Input((None,))` is for numbers of steps, which the layers that follow must not depend on: a `Flatten`, a `Reshape`
-  and layers written in Python need one shape.
+* `Input((None,))` is for numbers of steps, which the layers that follow must not depend on: a `Flatten`, a `Reshape`,
+  a `PReLU`, a `Normalization`, a `Rescaling` by arrays, and layers written in Python need one shape.
 * Functions of one symbolic tensor become layers: activations, and a number that is added or multiplied, in the engine,
   all else in Python (autograd). Keras computes them in its graph.
 * Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a

@@ -116,8 +116,9 @@ def test_what_has_no_configuration_is_refused(value):
     ],
 )
 def test_configurations_of_nothing_known_are_refused(config, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as unknown:
         deserialize_keras_object(config)
+    assert isinstance(unknown.value, TypeError)  # which Keras raises
 
 
 @pytest.mark.parametrize("module", ["laminated.stuff", "keras_tools.layers", "my.layers", "keras.losses", "", None])

@@ -172,6 +172,68 @@ def test_weights_can_be_read_from_a_model(suffix, tmp_path):
     same(other.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+def test_layers_are_found_by_their_names_in_older_files(tmp_path):
+    model, _x, _y = network()
+    model.save_weights(tmp_path / "w.h5")
+    model.save(tmp_path / "m.h5")
+    for name in ("w.h5", "m.h5"):
+        parts = [type(one).from_config(one.get_config()) for one in model.layers]
+        parts.insert(2, layers.Dense(5, name="another"))
+        other = lamina.Sequential([lamina.Input((6,)), *parts])
+        before = {variable.path: variable.numpy() for variable in other.weights}
+        with pytest.raises(ValueError, match=r"it holds \d+ layers with weights; the model has"):
+            other.load_weights(tmp_path / name)
+        other.load_weights(tmp_path / name, by_name=True)
+        after = {variable.path: variable.numpy() for variable in other.weights}
+        for variable in model.weights:
+            np.testing.assert_array_equal(after.pop(variable.path), variable.numpy())
+        assert all(np.array_equal(before[path], value) for path, value in after.items())
+    for name in ("w.weights.h5", "w.safetensors"):
+        model.save_weights(tmp_path / name)
+        with pytest.raises(ValueError, match="by_name must be False but for files of Keras's older format"):
+            other.load_weights(tmp_path / name, by_name=True)
+
+
+def test_layers_of_another_shape_are_refused_or_left_out_by_name(tmp_path):
+    names = {"fewer": layers.Dense(2, use_bias=False, name="fewer"), "wider": layers.Dense(3, name="wider")}
+    lamina.Sequential([lamina.Input((4,)), *names.values()]).save_weights(tmp_path / "w.h5")
+    for part in ("fewer", "wider"):
+        units = {"fewer": 2, "wider": 5} if part == "wider" else {"fewer": 2, "wider": 3}
+        bias = part == "fewer"
+        other = lamina.Sequential([
+            lamina.Input((4,)), layers.Dense(units["fewer"], use_bias=bias, name="fewer"),
+            layers.Dense(units["wider"], name="wider"),
+        ])  # fmt: skip
+        before = other.get_weights()
+        with pytest.raises(ValueError, match="'fewer'" if bias else "'wider/kernel' must have shape"):
+            other.load_weights(tmp_path / "w.h5", by_name=True)
+        same(other.get_weights(), before)
+        with pytest.warns(UserWarning, match="left as they are") if part == "wider" else contextlib.nullcontext():
+            other.load_weights(tmp_path / "w.h5", by_name=True, skip_mismatch=True)
+        changed = [not np.array_equal(a, b) for a, b in zip(other.get_weights(), before, strict=True)]
+        assert any(changed)
+        assert not all(changed)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_the_optimizer_may_be_left_out(suffix, tmp_path):
+    model, _x, _y = network()
+    path = tmp_path / f"m{suffix}"
+    model.save(path, include_optimizer=False)
+    again = models.load_model(path)
+    same(again.get_weights(), model.get_weights())
+    if suffix == ".keras":  # as in Keras, which keeps the arguments of compile there
+        assert again.optimizer.iterations == 0
+        assert again.get_compile_config()["loss"] == model.get_compile_config()["loss"]
+    else:
+        assert not again.compiled
+    with pytest.warns(UserWarning, match="save_format is not needed"):
+        models.save_model(model, path, save_format="h5")
+    assert models.load_model(path).optimizer.iterations == model.optimizer.iterations
+    with pytest.raises(ValueError, match="save_format must be one of 'h5', 'keras'"):
+        model.save(path, save_format="tf")
+
+
 def test_names_of_the_other_kind_are_refused(tmp_path):
     model, _, _ = network()
     with pytest.raises(ValueError, match="are files of weights"):

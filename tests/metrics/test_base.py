@@ -37,8 +37,8 @@ def test_a_wrapped_function_is_averaged(rng):
 
 
 def test_names():
-    assert metrics.get("mae").name == "mae"
-    assert metrics.get("MeanSquaredError").name == "MeanSquaredError"
+    assert metrics.get("mae").name == "mean_absolute_error"
+    assert metrics.get("MeanSquaredError").name == "mean_squared_error"
     assert metrics.MeanSquaredError().name == "mean_squared_error"
     assert metrics.get(metrics.serialize(metrics.BinaryAccuracy(threshold=0.2))).threshold == 0.2
     assert type(metrics.get("accuracy")) is metrics.Accuracy

@@ -87,7 +87,7 @@ def test_the_engine_takes_the_same_means(name, rng, dtype):
     model.compile("sgd", loss, metrics=[name], weighted_metrics=[getattr(metrics, name)(name="w")])
     found = model.evaluate(p, y, sample_weight=w, batch_size=5, verbose=0, return_dict=True)
     limit = 1e-9 if dtype == np.float64 else 3e-5
-    assert found[metrics.get(name).name] == pytest.approx(expected(name, t, p.astype(float), None), rel=limit)
+    assert found[name] == pytest.approx(expected(name, t, p.astype(float), None), rel=limit)
     assert found["w"] == pytest.approx(expected(name, t, p.astype(float), w), rel=limit)
 
 

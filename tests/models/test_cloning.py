@@ -77,12 +77,34 @@ def test_a_nested_model_is_one_layer_unless_all_are_cloned(recursive, seen):
 def test_cloning_refuses():
     model = small_model()
     for wrong in ({"input_tensors": [1]}, {"call_function": print}):
-        with pytest.raises((TypeError, ValueError), match=f"clone_model: {next(iter(wrong))} must be"):
+        with pytest.raises((TypeError, ValueError), match=f"clone_model: {next(iter(wrong))}:? .*must be"):
             lamina.models.clone_model(model, **wrong)
     with pytest.raises(TypeError, match="clone_model: model must be a model; got Dense"):
         lamina.models.clone_model(layers.Dense(1))
     with pytest.raises(TypeError, match="clone_model: clone_function must be"):
         lamina.models.clone_model(model, clone_function="copy")
+
+
+def test_a_clone_begins_with_a_given_input_and_calls_layers_as_told():
+    inputs = lamina.Input((3,))
+    model = lamina.Model(inputs, layers.Dense(2, name="b")(layers.Dense(4, "relu", name="a")(inputs)))
+    mine = lamina.Input((3,), name="mine")
+    clone = lamina.models.clone_model(model, input_tensors=mine)
+    assert clone.input is mine
+    assert [layer.name for layer in clone.layers] == ["mine", "a", "b"]
+    stack = lamina.Sequential([lamina.Input((3,)), layers.Dense(2)])
+    assert lamina.models.clone_model(stack, input_tensors=[mine]).input.name == "mine"
+
+    def with_noise(layer, symbol):
+        return layers.Dropout(0.5)(layer(symbol))
+
+    again = lamina.models.clone_model(model, clone_function=lambda layer: layer, call_function=with_noise)
+    assert [type(layer).__name__ for layer in again.layers[1:]] == ["Dense", "Dropout", "Dense", "Dropout"]
+    assert again.layers[1] is model.layers[1]
+    x = np.ones((2, 3))
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    with pytest.raises(ValueError, match="must have one input; got 2"):
+        lamina.models.clone_model(model, input_tensors=[mine, mine])
 
 
 def test_text_that_is_no_models_is_refused():

@@ -109,6 +109,17 @@ def test_features_of_a_hidden_layer_of_a_stack(name):
     assert stack.output.shape == (None, 2)
 
 
+def test_the_outputs_in_a_stack_come_before_those_of_later_calls():
+    first = layers.Dense(4)
+    stack = lamina.Sequential([lamina.Input((3,)), first, layers.Dense(2)])
+    other = lamina.Input((3,))
+    encoder = lamina.Model(other, first(other))
+    features = lamina.Model(stack.inputs, first.output)
+    x = np.ones((2, 3))
+    np.testing.assert_array_equal(features.predict(x), encoder.predict(x))
+    assert features.input is stack.input
+
+
 def test_layers_of_several_models_are_trained_by_each():
     inputs, code = lamina.Input((4,)), lamina.Input((2,))
     encoded = layers.Dense(2, "tanh")(inputs)

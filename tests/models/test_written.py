@@ -367,6 +367,34 @@ def test_the_output_of_a_layer_that_holds_layers_is_that_of_its_call(rng):
     assert features.predict(rng.standard_normal((2, 5))).shape == (2, 3)
 
 
+def test_a_layer_that_holds_layers_has_shapes_in_every_model(capsys):
+    class Head(Model):
+        def __init__(self):
+            super().__init__()
+            self.block = Block(3, name="block")
+            self.last = layers.Dense(1)
+
+        def call(self, x):
+            return self.last(self.block(x))
+
+    inputs = lamina.Input((5,))
+    written = Head()
+    written.build((None, 5))
+    for model in (
+        lamina.Sequential([lamina.Input((5,)), Block(3, name="block"), layers.Dense(1)]), written,
+        Model(inputs, layers.Dense(1)(Block(3, name="block")(inputs))),
+    ):  # fmt: skip
+        block = model.get_layer("block")
+        assert block.input_shape == (None, 5)
+        assert block.output_shape == block.output.shape == (None, 3)
+        model.summary()
+        found = capsys.readouterr().out
+        assert "?" not in found
+        assert "(None, 3)" in found
+    with pytest.raises(ValueError, match="must be built"):
+        _ = Block(3).output_shape
+
+
 def test_a_layer_that_no_attribute_leads_to_has_no_place_in_keras_files(tmp_path, rng):
     x, _y = data(rng)
     outside = layers.Dense(3, name="outside")

@@ -284,7 +284,7 @@ def test_arrays_that_are_made(name):
 def test_arguments_that_are_refused_and_values_that_are_replaced():
     for call, message in (
         (lambda: ops.unstack(S, 2), "num must be 3"),
-        (lambda: ops.quantile(S, 0.5, method="lower"), "method must be 'linear'"),
+        (lambda: ops.quantile(S, 0.5, method="mode"), "method must be one of 'linear', 'lower'"),
         (lambda: ops.bincount([1], sparse=True), "sparse must be False"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -375,3 +375,17 @@ def test_values_need_no_autograd():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "ImportError" in found.stderr
     assert "pip install 'lamina[ops]'" in found.stderr
+
+
+@pytest.mark.parametrize("method", ["linear", "lower", "higher", "midpoint", "nearest"])
+@pytest.mark.parametrize("q", [0.0, 0.3, 0.5, [0.0, 0.1, 0.9, 1.0]])
+def test_quantiles_between_two_elements(method, q, rng):
+    x = rng.standard_normal((4, 5))
+    for axis in (None, 0, 1):
+        np.testing.assert_allclose(ops.quantile(x, q, axis, method), np.quantile(x, q, axis, method=method), rtol=1e-12)
+    x[0, 1] = np.inf
+    found = ops.quantile(x, q, 1, method)
+    assert not np.isnan(found).any()
+    np.testing.assert_allclose(found[..., 1:], np.quantile(x[1:], q, 1, method=method), rtol=1e-12)
+    if method in ("lower", "higher", "nearest"):
+        np.testing.assert_array_equal(found[..., 0], np.quantile(x[0], q, method=method))

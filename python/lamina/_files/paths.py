@@ -11,7 +11,7 @@ from lamina._common.checks import flag
 from lamina._common.paths import path as checked_path
 from lamina._files.writing import what_is_at
 
-__all__ = ["check_path", "require_file"]
+__all__ = ["MissingFileError", "check_path", "require_file"]
 
 
 def check_path(who: str, filepath: Any, suffixes: Collection[str], overwrite: Any = True) -> Path:
@@ -31,9 +31,13 @@ def check_path(who: str, filepath: Any, suffixes: Collection[str], overwrite: An
     return path
 
 
+class MissingFileError(FileNotFoundError, ValueError):
+    """There is no such file. A ValueError too: that is what Keras raises for its own format."""
+
+
 def require_file(who: str, path: Path) -> None:
     """Raise unless there is a file at `path`."""
     if not path.is_file():
         if path.exists():
             raise ValueError(f"{who}: {path} must be a file; it is {what_is_at(path)}.")
-        raise FileNotFoundError(f"{who}: there is no file {path}.")
+        raise MissingFileError(f"{who}: there is no file {path}.")

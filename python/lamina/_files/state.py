@@ -83,6 +83,17 @@ class Finder(Protocol):
         ...
 
 
+class FinderByName(Protocol):
+    """Finds the values of the variables of those layers of a model whose names are in a file."""
+
+    def __call__(self, tensors: Tensors, skip_mismatch: bool) -> list[Array | None]:
+        """Return values for the variables of a model, in their order, None for those of other layers.
+
+        A layer that has another number of variables in the file is left out, or, without `skip_mismatch`, raises.
+        """
+        ...
+
+
 class WeightState(NamedTuple):
     """What a file of weights is written from.
 
@@ -110,10 +121,13 @@ class FoundWeights(NamedTuple):
         Finds the values of a model's variables.
     optimizer : list of (str, ndarray)
         The optimizer's state, empty if the file holds none.
+    by_name : callable or None
+        Finds them by the names of layers, in formats where these count.
     """
 
     find: Finder
     optimizer: list[tuple[str, Array]] = []  # noqa: RUF012  (never changed)
+    by_name: FinderByName | None = None
 
 
 class ModelState(NamedTuple):

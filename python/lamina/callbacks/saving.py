@@ -125,7 +125,7 @@ class ModelCheckpoint(Monitor):
         if self.save_best_only:
             current = self.get_monitor_value(logs)
             if current is not None:
-                was = f"from {self.best:.5f}" if self.best is not None else "from nothing"
+                was = f"from {self.best:.5f}" if self.best is not None else "from None"
                 if not self.improves(current, self.best):
                     if self.verbose:
                         say(f"\nEpoch {self._epoch + 1}: {self.monitor} did not improve {was}")

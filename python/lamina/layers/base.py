@@ -359,8 +359,11 @@ class Layer(BuiltLayer):
         if self.by_call:
             row = tuple(x.shape[1:] if symbolic else real_array(who, "x", x).shape[1:])
             if row and self.composes(row):
-                found = self.as_model(row)(x, training)
-                return self.called.note(found) if symbolic else found
+                model = self.as_model(row)
+                if symbolic:
+                    self.called.precede()
+                    return self.called.note(model(x, training))
+                return model(x, training)
         if symbolic:
             return self._called_with(x, training)
         array = real_array(who, "x", x)
@@ -409,6 +412,19 @@ class Layer(BuiltLayer):
                 self._wrapped = type(self).model_of(self, check_open_shape(who, row_shape))
             return self._wrapped
 
+    def _built_input(self) -> Any:
+        return super()._built_input() if self._wrapped is None else self._wrapped.input_shape[1:]
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Output shape, batch first; for built layers."""
+        return super().output_shape if self._wrapped is None else self._wrapped.output_shape
+
+    @property
+    def shape_known(self) -> bool:
+        """Whether `input_shape` and `output_shape` are known."""
+        return self.placed if self._wrapped is None else self._wrapped.built
+
     # Returns the model that a layer is which calls layers that it holds.
     model_of: ClassVar[Callable[[Layer, OpenShape], Any]]
 
@@ -427,6 +443,7 @@ class Layer(BuiltLayer):
         who = self._who()
         if not mode_noted(self, training) and training is not None:
             self.fix_training(training)
+        self.called.precede()
         row = check_open_shape(who, x.shape[1:])
         if self.build_or_discard((None, *row)) is None:
             self.check_row(who, row)

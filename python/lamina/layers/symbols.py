@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol
 
 from lamina import config
-from lamina._common.checks import KindError, NotBuiltError, flag, only_none, text
+from lamina._common.checks import KindError, NotBuiltError, flag, only_none, short, text
 from lamina._common.names import unique_name
 from lamina._common.recorded import plain_arguments
 from lamina._common.registry import is_public
@@ -182,6 +182,8 @@ def one_symbol(who: str, x: Any) -> KerasTensor:
     """Return a symbolic tensor, or the only one of a list; raise if there are several."""
     if isinstance(x, KerasTensor):
         return x
+    if not holds_symbols(x):
+        raise KindError(f"{who}: the input must be a symbolic tensor, as an Input returns it; got {short(x)}.")
     if len(x) != 1:
         raise ValueError(
             f"{who}: a call must have one input; got {len(x)}. Models are chains of layers here; branches and merges "
@@ -218,6 +220,20 @@ class Called:
         self._outputs = [*(known for known in self._outputs if known() is not None), weakref.ref(output)]
         return output
 
+    def precede(self) -> None:
+        """Make the tensors of the built models that the layer is in, which come before that of a call now."""
+        if self._alive() is None:
+            self._make()
+
+    def _alive(self) -> KerasTensor | None:
+        return next((output for known in self._outputs if (output := known()) is not None), None)
+
+    def _make(self) -> None:
+        for reference in self._owners:
+            owner = reference()
+            if owner is not None and owner.built:
+                owner.symbols()
+
     def belongs_to(self, owner: Composed) -> None:
         """Remember a stack that the layer is in."""
         if not any(known() is owner for known in self._owners):
@@ -231,15 +247,10 @@ class Called:
         NotBuiltError
             There is none, and no built model has the layer.
         """
-        for _ in range(2):
-            for known in self._outputs:
-                output = known()
-                if output is not None:
-                    return output
-            for reference in self._owners:
-                owner = reference()
-                if owner is not None and owner.built:
-                    owner.symbols()  # makes them
+        self.precede()
+        output = self._alive()
+        if output is not None:
+            return output
         raise NotBuiltError(
             f"{who}: {what} must be that of a call; the layer was never called with a symbolic tensor, and is in no "
             "built model."

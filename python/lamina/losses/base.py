@@ -104,7 +104,38 @@ class Loss(Configurable):
     @property
     def in_python(self) -> bool:
         """Whether the loss is written in Python, by itself or in a subclass of a compiled loss."""
-        return self.kernel is None or self.by_call or redefines(type(self), "value_and_gradient", "kernel")
+        return self.by_call or self._by_value_and_gradient
+
+    @property
+    def _by_value_and_gradient(self) -> bool:
+        return self.kernel is None or redefines(type(self), "value_and_gradient", "kernel")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each row, without weights and reduction.
+
+        A subclass may override it, in functions of `lamina.ops`, and call this one of the class that it derives from.
+
+        Parameters
+        ----------
+        y_true, y_pred : array_like
+            As in `__call__`.
+
+        Returns
+        -------
+        Tensor, shape of the rows
+        """
+        return self.row_losses(y_true, y_pred)
+
+    def row_losses(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each row along the last axis, computed by the kernel or by `value_and_gradient`."""
+        who = type(self).__name__
+        if is_traced(y_true):
+            raise KindError(f"{who}: y_true must be an array: the derivative with respect to targets is not known.")
+        if not is_traced(y_pred):
+            return tensor(_losses_of_rows(y_pred, self, y_true))
+        if not _traced:
+            _traced.append(differentiable(_losses_of_rows, _gradients_of_rows))
+        return _traced[0](y_pred, self, np.asarray(y_true))
 
     def check_trainable(self) -> None:
         """Raise if the loss overrides `__call__`, which training does not call."""
@@ -137,9 +168,12 @@ class Loss(Configurable):
         need_gradient: bool = False,
     ) -> RowLosses:
         """Return the rows' losses and gradients, for arrays in the form that kernels take."""
-        if self.by_call:
-            return self._evaluate_call(y_true, y_pred, sample_weight, need_gradient)
-        if self.in_python:
+        by = self._evaluate_call if self.by_call else self.evaluate_own
+        return by(y_true, y_pred, sample_weight, need_gradient)
+
+    def evaluate_own(self, y_true: Array, y_pred: Array, sample_weight: Array | None, need_gradient: bool) -> RowLosses:
+        """Return the rows' losses and gradients by the kernel or by `value_and_gradient`, whatever `call` is."""
+        if self._by_value_and_gradient:
             values, gradient = self._checked_values(*self._found(y_true, y_pred), y_pred)
             if sample_weight is not None:
                 values, gradient = values * sample_weight, gradient * sample_weight[:, np.newaxis]
@@ -154,7 +188,7 @@ class Loss(Configurable):
     def _evaluate_call(self, y_true: Array, y_pred: Array, weights: Array | None, need_gradient: bool) -> RowLosses:
         """Return the rows' losses by the user's `call`, and gradients by autograd; predictions have any rank."""
         who = f"{type(self).__name__} {self.name!r}: call"
-        call: Any = self.call  # type: ignore[attr-defined]  # there is one
+        call = self.call
         true, rows = of_one_rank(y_true.astype(y_pred.dtype, copy=False), y_pred)
         if need_gradient:
             found, back = pullback(who, lambda predictions: call(returned(true), predictions), [rows])
@@ -237,15 +271,7 @@ class Loss(Configurable):
 
     def _differentiated(self, who: str, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Return the loss in a function that is differentiated with respect to the predictions."""
-        if self.by_call:
-            call: Any = self.call  # type: ignore[attr-defined]  # there is one
-            rows = call(y_true, y_pred)
-        elif is_traced(y_true):
-            raise KindError(f"{who}: y_true must be an array: the derivative with respect to targets is not known.")
-        else:
-            if not _traced:
-                _traced.append(differentiable(_losses_of_rows, _gradients_of_rows))
-            rows = _traced[0](y_pred, self, np.asarray(y_true))
+        rows = self.call(y_true, y_pred) if self.by_call else self.row_losses(y_true, y_pred)
         shape, module = np.shape(rows), array_module()
         weights = None
         if sample_weight is not None:
@@ -261,9 +287,8 @@ class Loss(Configurable):
     def _reduced_call(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Return the result of the user's `call`, weighted and reduced; for use without a model."""
         who = type(self).__name__
-        call: Any = self.call  # type: ignore[attr-defined]  # there is one
         true, predictions = of_one_rank(real_array(who, "y_true", y_true), float_array(who, "y_pred", y_pred))
-        values = real_array(who, "what call returns", call(true.astype(predictions.dtype), predictions))
+        values = real_array(who, "what call returns", self.call(true.astype(predictions.dtype), predictions))
         values = values.astype(np.float64)
         weights = None
         if sample_weight is not None:
@@ -291,15 +316,23 @@ class AlongAxis(Loss):
 
     def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
         """Return the loss of a batch, as `Loss`."""
+        if not self.by_call:
+            y_true, y_pred = self._moved(y_true, y_pred)
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each row, as `Loss`."""
+        return self.row_losses(*self._moved(y_true, y_pred))
+
+    def _moved(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Return targets and predictions with the axis moved to the end."""
         who = type(self).__name__
         if is_traced(y_pred):
             rank = np.ndim(y_pred)
             check_axis(who, self.axis, rank)
-            moved = array_module().moveaxis(y_pred, self.axis, -1)
-            return super().__call__(along_last(who, y_true, self.axis, rank), moved, sample_weight)
+            return along_last(who, y_true, self.axis, rank), array_module().moveaxis(y_pred, self.axis, -1)
         y_true, y_pred = real_array(who, "y_true", y_true), real_array(who, "y_pred", y_pred)
-        y_true, y_pred = (along_last(who, y, self.axis, y_pred.ndim) for y in (y_true, y_pred))
-        return super().__call__(y_true, y_pred, sample_weight)
+        return along_last(who, y_true, self.axis, y_pred.ndim), along_last(who, y_pred, self.axis, y_pred.ndim)
 
     def check_rank(self, who: str, rank: int) -> None:
         """Raise unless the axis is the last one of a model's output."""
@@ -312,14 +345,14 @@ class AlongAxis(Loss):
 def _losses_of_rows(y_pred: Array, loss: Loss, y_true: Array) -> Array:
     """Return the losses of rows, shape of the predictions without their last axis."""
     targets, predictions, _weights, shape = scored_batch(type(loss).__name__, y_true, y_pred, None, loss.targets)
-    return loss.evaluate(targets, predictions).values.reshape(shape)
+    return loss.evaluate_own(targets, predictions, None, False).values.reshape(shape)
 
 
 def _gradients_of_rows(dy: Array, _values: Array, y_pred: Array, loss: Loss, y_true: Array) -> Array:
     """Return the gradient of the predictions, given that of the losses of rows, which are their weights."""
     targets, predictions, _weights, _shape = scored_batch(type(loss).__name__, y_true, y_pred, None, loss.targets)
     weights = np.ascontiguousarray(np.reshape(dy, -1), predictions.dtype)
-    gradient = loss.evaluate(targets, predictions, weights, need_gradient=True).gradient
+    gradient = loss.evaluate_own(targets, predictions, weights, True).gradient
     assert gradient is not None
     return gradient.reshape(np.shape(y_pred))
 

@@ -228,10 +228,7 @@ def get(identifier: object) -> Metric | None:
             f"metrics.get: {identifier!r} depends on the model's output; name binary_, categorical_ or "
             "sparse_categorical_ accuracy or crossentropy."
         )
-    metric = REGISTRY.get(identifier)
-    if metric is not None and isinstance(identifier, str):
-        metric.name = identifier
-    return metric
+    return REGISTRY.get(identifier)
 
 
 def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Metric | None:

@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from lamina._common.checks import KindError, flag, function, only_none, text
+from lamina._common.checks import KindError, flag, function, text
 from lamina._common.custom import custom_object_scope
 from lamina._common.names import required
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import InputLayer, Layer
+from lamina.layers.symbols import KerasTensor, one_symbol
 from lamina.models.functional import Functional
 from lamina.models.model import Model
 from lamina.models.sequential import Sequential
@@ -45,9 +46,9 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
 
 def clone_model(
     model: Model,
-    input_tensors: None = None,
+    input_tensors: Any = None,
     clone_function: Callable[[Layer], Layer] | None = None,
-    call_function: None = None,
+    call_function: Callable[..., Any] | None = None,
     recursive: bool = False,
 ) -> Model:
     """Return a model with the same layers and compile arguments, but new initial parameters.
@@ -55,27 +56,37 @@ def clone_model(
     Parameters
     ----------
     model : Model
-    input_tensors, call_function : None
-        Another value raises: a clone has an input of its own.
+    input_tensors : KerasTensor, or list of one, optional
+        The input of the clone, that of an `Input` for a stack. Default: a new one.
     clone_function : callable, optional
         Called with each layer; returns the layer to use. Default: a new layer of the same configuration.
+    call_function : callable, optional
+        Called with each layer and the symbolic tensor of its input; returns that of the output, by default what the
+        layer returns. Not for stacks, whose layers are not called.
     recursive : bool
         Whether nested models are cloned layer by layer; if not, `clone_function` is called with the nested model.
     """
     if not isinstance(model, Model):
         raise KindError(f"clone_model: model must be a model; got {type(model).__name__}.")
-    only_none("clone_model", input_tensors=input_tensors, call_function=call_function)
-    if clone_function is not None:
-        function("clone_model", "clone_function", clone_function)
+    for name, given in (("clone_function", clone_function), ("call_function", call_function)):
+        if given is not None:
+            function("clone_model", name, given)
+    if call_function is not None and not isinstance(model, Functional):
+        raise ValueError(
+            f"clone_model: call_function must be None for a {type(model).__name__}: only the layers of a model that "
+            "was made with Model(inputs, outputs) are called."
+        )
+    start = None if input_tensors is None else one_symbol("clone_model: input_tensors", input_tensors)
     layer_by_layer = flag("clone_model", "recursive", recursive) or clone_function is None
     if model.by_call:
-        if clone_function is not None:
+        if clone_function is not None or start is not None:
             raise ValueError(
-                f"clone_model: clone_function must be None: {type(model).__name__} defines call, and makes its layers."
+                f"clone_model: clone_function and input_tensors must be None: {type(model).__name__} defines call, and "
+                "makes its layers."
             )
         copy = type(model).from_config(model.get_config())
     else:
-        copy = _cloned(model, clone_function, layer_by_layer)
+        copy = _cloned(model, clone_function, layer_by_layer, start=start, call=call_function or _called)
     if model.executor.compiled is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # compiling `model` has warned already
@@ -84,17 +95,34 @@ def clone_model(
     return copy
 
 
-def _cloned(model: Model, clone_function: Any, recursive: bool, kind: type[Sequential] = Sequential) -> Model:
-    """Return a model with clones of the layers of `model`, a stack of class `kind` if it is one."""
+def _called(part: Any, symbol: KerasTensor) -> Any:
+    """Return what a layer or model returns for a symbolic tensor."""
+    return part(symbol)
+
+
+def _cloned(
+    model: Model,
+    clone_function: Any,
+    recursive: bool,
+    kind: type[Sequential] = Sequential,
+    start: KerasTensor | None = None,
+    call: Callable[[Any, KerasTensor], Any] = _called,
+) -> Model:
+    """Return a model with clones of the layers of `model`, a stack of class `kind` if it is one.
+
+    It begins with the symbolic tensor `start`, by default with a clone of the input. `call` is called with each layer
+    of a model that is no stack.
+    """
     parts = [_clone_of(part, clone_function, recursive) for part in model.stack.parts]
-    start = model.stack.input
-    first = None if start is None else InputLayer.from_config(start.get_config())
+    if start is None and model.stack.input is not None:
+        start = InputLayer.from_config(model.stack.input.get_config()).output
     if isinstance(model, Sequential):
-        copy: Model = kind([*([] if first is None else [first]), *parts], name=model.name)
+        first: list[Any] = [] if start is None else [start]
+        copy: Model = kind([*first, *parts], name=model.name)
     else:
-        symbols = [required("clone_model", "input", first).output]
+        symbols = [required("clone_model", "input", start)]
         for part in parts:
-            symbols.append(part(symbols[-1]))
+            symbols.append(call(part, symbols[-1]))
         copy = Functional(symbols[0], symbols[-1], name=model.name)
     copy.stack.remember_trainable(model.stack.trainable)
     return copy

@@ -202,6 +202,8 @@ def _checked_metric(who: str, metric: Any) -> Any:
     if metrics.depends_on_shape(metric):
         return metric
     found = required(who, "a metric", metrics.get(metric))
+    if isinstance(metric, str):
+        found.name = metric
     if not found.compares:
         raise ValueError(f"{who}: a metric must compare targets and predictions; {type(found).__name__} takes numbers.")
     return found

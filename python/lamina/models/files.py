@@ -21,8 +21,9 @@ from lamina._engine.variable import Variable, assign_all, assign_together, one_m
 from lamina._files.formats import format_of, weight_format_of
 from lamina._files.keras_config import checked_for_keras
 from lamina._files.keras_legacy import SUFFIXES as LEGACY_SUFFIXES
+from lamina._files.keras_zip import SUFFIX as KERAS_SUFFIX
 from lamina._files.native import SUFFIX, read_backup, write_backup
-from lamina._files.state import BackupState, Finder, ModelState, WeightState, damaged_where_wrong
+from lamina._files.state import BackupState, Finder, FoundWeights, ModelState, WeightState, damaged_where_wrong
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
 from lamina.layers.inner import rules_of, take_whole_state, whole_state
@@ -42,12 +43,16 @@ Array = npt.NDArray[Any]
 _TRAINABLE = "trainable"
 
 
-def save_model(model: Trainer, filepath: Any, overwrite: bool) -> None:
+def save_model(model: Trainer, filepath: Any, overwrite: bool, include_optimizer: bool = True) -> None:
     """Write a model; see `lamina.models.Sequential.save`."""
     who = model.stack.who("save")
     path, form = format_of(who, filepath, overwrite)
     check_saving(who, model, path)
-    form.write(who, path, model_state(model))
+    state = model_state(model)
+    if not include_optimizer:
+        kept = state.compile_config if path.name.endswith(KERAS_SUFFIX) else None  # there Keras keeps it, too
+        state = state._replace(compile_config=kept, without_decay=None, slots={}, optimizer=[])
+    form.write(who, path, state)
 
 
 def model_state(model: Trainer) -> ModelState:
@@ -347,12 +352,14 @@ def check_places(who: str, model: Trainer, path: Path) -> None:
         )
 
 
-def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
-    """Read what `save_weights` or `save_model` wrote, in the order of the weights."""
+def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool, by_name: bool) -> None:
+    """Read what `save_weights` or `save_model` wrote, in the order of the weights or by the names of layers."""
     who, variables = model.stack.who("load_weights"), model.stack.weights
     path, form = weight_format_of(who, filepath)
     check_places(who, model, path)
     held = form.read(who, path)
+    if by_name:
+        return _restore_by_name(who, model, path, held, skip_mismatch)
     with damaged_where_wrong(who, path):
         if isinstance(held, ModelState) and held.find is None:
             held = _in_order(held)
@@ -363,6 +370,25 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool) -> None:
         assign_all(f"{who}: {path}", variables, arrays)
     if not isinstance(held, list) and held.optimizer:
         _restore_optimizer(who, model, held.optimizer)
+    return None
+
+
+def _restore_by_name(who: str, model: Trainer, path: Path, held: Any, skip_mismatch: bool) -> None:
+    """Assign the values of the layers whose names a file holds."""
+    if not isinstance(held, FoundWeights) or held.by_name is None:
+        raise ValueError(
+            f"{who}: by_name must be False but for files of Keras's older format, .h5 and .hdf5, which hold the names "
+            f"of layers; got {path.name!r}."
+        )
+    variables = model.stack.weights
+    with damaged_where_wrong(who, path):
+        found = held.by_name(tensors_of(model, {v.path: v.numpy() for v in variables}), skip_mismatch)
+    pairs = [(variable, array) for variable, array in zip(variables, found, strict=True) if array is not None]
+    named, arrays = [variable for variable, _ in pairs], [array for _, array in pairs]
+    if skip_mismatch:
+        _assign_fitting(who, path, named, arrays)
+    else:
+        assign_all(f"{who}: {path}", named, arrays)
 
 
 def _in_order(state: ModelState) -> list[Array]:

@@ -47,8 +47,15 @@ def load_model(
     return found
 
 
-def save_model(model: Model, filepath: Any, overwrite: bool = True, zipped: None = None) -> None:
+def save_model(
+    model: Model,
+    filepath: Any,
+    overwrite: bool = True,
+    zipped: None = None,
+    include_optimizer: bool = True,
+    save_format: str | None = None,
+) -> None:
     """Write a model into a file, as `Sequential.save` does."""
     if not isinstance(model, Model):
         raise KindError(f"save_model: model must be a model; got {type(model).__name__}.")
-    model.save(filepath, overwrite, zipped)
+    model.save(filepath, overwrite, zipped, include_optimizer, save_format)

@@ -13,12 +13,13 @@ from typing import Any, cast
 
 import numpy.typing as npt
 
-from lamina._common.checks import KindError, arguments, flag, function, integer, mapping, only_none, text
+from lamina._common.checks import KindError, arguments, choice, flag, function, integer, mapping, only_none, text
 from lamina._common.custom import custom_object_scope
 from lamina._common.names import snake_case, unique_name, unknown_argument
 from lamina._common.objects import serialize
 from lamina._common.output import say
 from lamina._common.recorded import recorded_config
+from lamina._common.warn import warn
 from lamina._engine.ops import OpenShape
 from lamina._engine.variable import Variable, assign_all, one_moment
 from lamina.callbacks.model import TrainedModel
@@ -438,7 +439,14 @@ class Model(Trainer):
         model.stack.remember_trainable(trainable)
         return model
 
-    def save(self, filepath: Any, overwrite: bool = True, zipped: None = None) -> None:
+    def save(
+        self,
+        filepath: Any,
+        overwrite: bool = True,
+        zipped: None = None,
+        include_optimizer: bool = True,
+        save_format: str | None = None,
+    ) -> None:
         """Write the model into one file: configuration, parameters, compile arguments, and the optimizer's state.
 
         Parameters
@@ -450,6 +458,10 @@ class Model(Trainer):
             False raises if the file exists.
         zipped : None
             An option of Keras's own format; another value raises.
+        include_optimizer : bool
+            False leaves out the optimizer's state, and, but for ``.keras``, the arguments of `compile`.
+        save_format : {"h5", "keras"}, optional
+            As in older versions of Keras; the suffix says it, and a warning that it does.
 
         Raises
         ------
@@ -459,9 +471,13 @@ class Model(Trainer):
             The suffix is another one, the file must not be overwritten, the model is not built, or it holds something
             that Keras lacks and the format is Keras's.
         """
-        only_none(self.stack.who("save"), zipped=zipped)
+        who = self.stack.who("save")
+        only_none(who, zipped=zipped)
+        if save_format is not None:
+            choice(who, "save_format", save_format, ("h5", "keras"))
+            warn(f"{who}: save_format is not needed: the suffix of the file's name says the format.")
         self.stack.require_built("save")
-        files.save_model(self, filepath, overwrite)
+        files.save_model(self, filepath, overwrite, flag(who, "include_optimizer", include_optimizer))
 
     def check_saving(self, who: str, filepath: Any) -> None:
         """Raise if the model cannot be kept in files whose names end as `filepath`."""
@@ -496,7 +512,7 @@ class Model(Trainer):
         self.stack.require_built("save_weights")
         files.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, by_name: bool = False) -> None:
         """Read parameters that `save_weights` or `save` wrote, in the order of the layers; all or none.
 
         Parameters
@@ -506,14 +522,18 @@ class Model(Trainer):
             optimizer of a model that has been trained takes its state, too.
         skip_mismatch : bool
             Skip parameters whose shape differs in the file, instead of raising.
+        by_name : bool
+            Read those of the layers whose names are in the file, and leave the others as they are. Only for ``.h5``
+            and ``.hdf5``.
 
         Raises
         ------
         FileNotFoundError, ValueError
             There is no such file, it is damaged, or its parameters have other shapes.
         """
+        who = self.stack.who("load_weights")
         self.stack.require_built("load_weights")
-        files.restore_weights(self, filepath, flag(self.stack.who("load_weights"), "skip_mismatch", skip_mismatch))
+        files.restore_weights(self, filepath, flag(who, "skip_mismatch", skip_mismatch), flag(who, "by_name", by_name))
 
     def to_json(self, **settings: Any) -> str:
         """Return `get_config` as JSON; `model_from_json` makes the model again.

@@ -151,8 +151,8 @@ class Stack:
             _build_part(who, part, before, [])
         self.input = start
         self.parts = [*self.parts, part]
-        if isinstance(part, Layer):
-            part.called.belongs_to(self)
+        for layer in called_layers([part]):
+            layer.called.belongs_to(self)
         self._nested |= not isinstance(part, Layer)
         if not self._trainable:
             part.trainable = False
@@ -164,9 +164,9 @@ class Stack:
         made.add(who, start)
         for part in parts:
             made.add(who, part)
+        for layer in called_layers(parts):
+            layer.called.belongs_to(self)
         for part in parts:
-            if isinstance(part, Layer):
-                part.called.belongs_to(self)
             if not self._trainable:
                 part.trainable = False
         self.input, self._nested, self.built, self._symbols = start, made._nested, made.built, (made.parts, symbols)
@@ -288,7 +288,9 @@ class Stack:
                 for part in self.parts:
                     shape = part.compute_output_shape(found[-1].shape)
                     output = output_of(part, (found[-1],), shape, self.dtype)
-                    found.append(part.called.note(output) if isinstance(part, Layer) else output)
+                    found.append(output)
+                    for layer in called_layers([part]):
+                        layer.called.note(output)
                 self._symbols = (self.parts, found)
             return self._symbols[1]
 
@@ -298,9 +300,8 @@ class Stack:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        for part in self.parts:
-            if isinstance(part, Layer):
-                part.called.belongs_to(self)
+        for layer in called_layers(self.parts):
+            layer.called.belongs_to(self)
 
     @property
     def trainable(self) -> bool:
@@ -498,6 +499,11 @@ def _opened(shape: OpenShape, layers: list[Layer]) -> OpenShape:
 def shown(parts: list[Any]) -> list[Any]:
     """Return parts with the layers that call others in place of the models that they are."""
     return [layer if (layer := getattr(part, "of_layer", None)) is not None else part for part in parts]
+
+
+def called_layers(parts: list[Any]) -> list[Layer]:
+    """Return the layers among parts, also those that call others."""
+    return [part for part in shown(parts) if isinstance(part, Layer)]
 
 
 def leaves(part: Any) -> list[Layer]:

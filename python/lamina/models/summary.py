@@ -121,7 +121,7 @@ def _parts(layers: list[Part], expand_nested: bool, depth: int = 0) -> Iterator[
 
 
 def _cells(layer: Any, prefix: str) -> tuple[str, str, str]:
-    known = layer.placed if isinstance(layer, Layer) else layer.built
+    known = layer.shape_known if isinstance(layer, Layer) else layer.built
     shape = "(" + ", ".join(map(str, layer.output_shape)) + ")" if known else "?"
     count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
     return f"{prefix}{layer.name} ({type(layer).__name__})", shape, count

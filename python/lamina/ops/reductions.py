@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from lamina._common.checks import choice
 from lamina._data.autodiff import array_module, constant, floats, given, returned
 from lamina.ops.arrays import moveaxis, ravel, sort
 
@@ -120,8 +122,18 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     return returned(array_module().sum(value * weight, axis=axis) / array_module().sum(every, axis=axis))
 
 
+# By method: the place of a quantile among the ordered elements, as it is used.
+_PLACES: dict[str, Callable[[Any], Any]] = {
+    "linear": np.asarray,
+    "lower": np.floor,
+    "higher": np.ceil,
+    "midpoint": lambda place: (np.floor(place) + np.ceil(place)) / 2,
+    "nearest": np.rint,
+}
+
+
 def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
-    """Return quantiles along an axis, of all elements if it is None, interpolated linearly between two elements.
+    """Return quantiles along an axis, of all elements if it is None.
 
     Parameters
     ----------
@@ -129,12 +141,13 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
     q : float or sequence of float, in [0, 1]
         Several of them become the first axis.
     axis : int, optional
-    method : {"linear"}
+    method : {"linear", "lower", "higher", "midpoint", "nearest"}
+        What to return where a quantile lies between two elements: a value between them in proportion, the lower, the
+        higher, their mean, or the nearest (of two equally near ones that with the even index).
     keepdims : bool
         Keep the axis, with size 1.
     """
-    if method != "linear":
-        raise ValueError(f"quantile: method must be 'linear'; got {method!r}.")
+    choice("quantile", "method", method, list(_PLACES))
     value, wanted = floats(x), np.asarray(constant(q), np.float64)
     if wanted.ndim > 1 or not ((wanted >= 0) & (wanted <= 1)).all():
         raise ValueError("quantile: q must be one number, or a sequence of numbers, in [0, 1].")
@@ -144,18 +157,19 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
     ordered = given(sort(ravel(value) if axis is None else moveaxis(value, axis, -1)))
     if not constant(ordered).shape[-1]:
         raise ValueError("quantile: there must be an element along the axis.")
-    places = wanted * (constant(ordered).shape[-1] - 1)
+    places = np.asarray(_PLACES[method](wanted * (constant(ordered).shape[-1] - 1)))
     below = np.floor(places).astype(int)
     above = np.ceil(places).astype(int)
-    share = (places - below).astype(constant(ordered).dtype)
-    found = ordered[..., below] * (1 - share) + ordered[..., above] * share
+    share, module = (places - below).astype(constant(ordered).dtype), array_module()
+    higher = module.where(share == 0, 0, ordered[..., above])  # an infinite element times 0 is no number
+    found = ordered[..., below] * (1 - share) + higher * share
     unknown = np.isnan(constant(ordered)[..., -1:]) if places.ndim else np.isnan(constant(ordered)[..., -1])
-    found = array_module().where(unknown, np.array(np.nan, constant(ordered).dtype), found)
+    found = module.where(unknown, np.array(np.nan, constant(ordered).dtype), found)
     if places.ndim:
-        found = array_module().moveaxis(found, -1, 0)
+        found = module.moveaxis(found, -1, 0)
     if keepdims:
         kept = [1] * rank if axis is None else list(np.max(constant(value), axis=axis, keepdims=True).shape)
-        found = array_module().reshape(found, [*places.shape, *kept])
+        found = module.reshape(found, [*places.shape, *kept])
     return returned(found)
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from lamina._common.checks import flag, integer, number, text
 from lamina._common.output import say
 from lamina.callbacks.base import shows_bars, spell, spell_steps
@@ -63,20 +65,21 @@ class Progbar:
         Parameters
         ----------
         current : int
-        values : iterable of (str, number)
-            Averaged over the steps since the last call and before, but for `stateful_metrics`.
+        values : iterable of (str, number or array_like)
+            Averaged over the steps since the last call and before, but for `stateful_metrics`; those of the last call
+            are shown as they are. Of an array its mean is taken.
         finalize : bool, optional
             Whether this is the last call; by default if `current` has reached the target.
         """
         current = integer("Progbar", "current", current, 0)
-        steps = max(1, current - self._seen)
-        for name, value in values or ():
-            total, count = (0, 0) if name in self.stateful_metrics else self._sums.get(name, (0, 0))
-            self._sums[name] = (total + value * steps, count + steps)
         if finalize is None:
             finalize = self.target is not None and current >= self.target
         else:
             finalize = flag("Progbar", "finalize", finalize)
+        steps = max(1, current - self._seen)
+        for name, value in values or ():
+            total, count = (0, 0) if finalize or name in self.stateful_metrics else self._sums.get(name, (0, 0))
+            self._sums[name] = (total + float(np.mean(value)) * steps, count + steps)
         moved, self._seen = current - self._seen, current
         if self.verbose == 1 and shows_bars():
             self._draw(moved)
