@@ -120,11 +120,11 @@ def native_array(array: Array) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def fits(shape: tuple[int, ...], row_shape: tuple[int | None, ...]) -> bool:
+def fits(shape: tuple[int | None, ...], row_shape: tuple[int | None, ...]) -> bool:
     """Return whether a shape is that of a row, in which None is any size but 0."""
-    if len(shape) != len(row_shape):
-        return False
-    return all(size == wanted or (wanted is None and size > 0) for size, wanted in zip(shape, row_shape, strict=True))
+    return len(shape) == len(row_shape) and all(
+        size == wanted or (wanted is None and size != 0) for size, wanted in zip(shape, row_shape, strict=True)
+    )
 
 
 def batch_array(who: str, name: str, value: Any, row_shape: tuple[int | None, ...] | None) -> Array:

@@ -10,7 +10,8 @@ from lamina._common.objects import serialize
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import InputLayer, Layer
 from lamina.layers.symbols import KerasTensor
-from lamina.models.stack import Part, Stack, shown
+from lamina.models.parts import Part, shown
+from lamina.models.stack import Stack
 
 __all__ = ["Chain", "chain", "chain_config", "chain_from_config", "input_layer"]
 

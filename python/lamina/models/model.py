@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-import pickle
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -28,9 +26,9 @@ from lamina.layers.composition import check_nothing_lost, follow, held, mode_not
 from lamina.layers.stored import loading
 from lamina.layers.symbols import KerasTensor, Operation, holds_symbols, one_symbol, output_of
 from lamina.models import files, graph
-from lamina.models.stack import Part, shown
+from lamina.models.parts import Part, shown
+from lamina.models.pickling import PickledModel
 from lamina.models.summary import format_summary
-from lamina.models.trainer import Trainer
 
 __all__ = ["Model"]
 
@@ -53,7 +51,7 @@ def _would_not_be_called(kind: type, method: str) -> KindError:
     )
 
 
-class Model(Trainer):
+class Model(PickledModel):
     """A model of layers between two symbolic tensors; the base class of all models.
 
     The layers must form a chain, each taking the output of the one before. A subclass may define a `call` instead that
@@ -549,65 +547,8 @@ class Model(Trainer):
         except (TypeError, ValueError) as error:
             raise KindError(f"{self.stack.who('to_json')}: settings must be those of json.dumps; {error}.") from None
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Copy as usual, or, if another thread is training the model, its state at one moment between two steps.
-
-        The latter is a separate pickle: it shares no layers with other models that are copied or pickled with it.
-        """
-        if _apart.get() is self:
-            return super().__reduce_ex__(protocol)
-        if self.trains_elsewhere():
-            return pickle.loads, (self.pickled_apart(protocol),)
-        witness = _Witness(self)
-        reduced: Any = super().__reduce_ex__(protocol)
-        make, arguments, state, *others = reduced
-        return make, arguments, (state | {_SEPARATE: witness} if isinstance(state, dict) else state), *others
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a state, or that of the separate copy, if there is one in it."""
-        instead = state.get(_SEPARATE)
-        self.__dict__.update(instead.__dict__ if isinstance(instead, Model) else state)
-        self.__dict__.pop(_SEPARATE, None)
-
-    def trains_elsewhere(self) -> bool:
-        """Return whether another thread trains or evaluates the model."""
-        return self.executor.fitting.taken_elsewhere() or self.executor.running.taken_elsewhere()
-
-    def pickled_apart(self, protocol: Any) -> bytes:
-        """Return a pickle of the model alone, as it is at one moment between two steps of training."""
-        before = _apart.get()
-        try:  # set inside `try`: Ctrl-C may come right after it
-            _apart.set(self)
-            with self.stack.once, one_moment(self.weights):
-                return pickle.dumps(self, protocol)
-        finally:
-            _apart.set(before)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
-
-
-class _Witness:
-    """Last item of a model's pickled state: pickles as None, or as a new copy if the model was trained meanwhile."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._versions = self._now()
-
-    def _now(self) -> list[Any]:
-        blocks = (variable.block for variable in self._model.weights)
-        return [self._model.built, *(None if block is None else block[0].version for block in blocks)]
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        if self._now() == self._versions and not self._model.trains_elsewhere():
-            return type(None), ()
-        return pickle.loads, (self._model.pickled_apart(protocol),)
-
-
-# The model of which `pickled_apart` is making a separate pickle.
-_apart: ContextVar[Any] = ContextVar("apart", default=None)
-# Where a model's state holds that pickle, taken apart.
-_SEPARATE = "separate copy"
 
 
 def _as_callbacks_see_it(model: Model) -> TrainedModel:

@@ -16,7 +16,7 @@ from lamina.layers.stored import loading
 from lamina.layers.symbols import KerasTensor
 from lamina.models import graph
 from lamina.models.model import Model
-from lamina.models.stack import Part, shown
+from lamina.models.parts import Part, shown
 
 __all__ = ["Sequential"]
 

@@ -5,55 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any
 
 from lamina import config
 from lamina._common.checks import NotBuiltError
 from lamina._common.locks import Once
+from lamina._data.arrays import fits
 from lamina._engine.ops import OpenShape, Shape, row_of
 from lamina._engine.variable import Variable
 from lamina.layers import BatchNormalization, InputLayer, Layer, Softmax
-from lamina.layers.composition import held
 from lamina.layers.shapes import batch_shape, check_open_shape
 from lamina.layers.symbols import KerasTensor, output_of
+from lamina.models.parts import Before, NestedModel, Part, build_part, called_layers, layers_of, leaves, wanted_shape
 
-__all__ = ["NestedModel", "Part", "Stack", "leaves", "shown"]
-
-
-class NestedModel(Protocol):
-    """A model that is a part of another model."""
-
-    @property
-    def name(self) -> str:
-        """Unique in a model."""
-
-    @property
-    def layers(self) -> list[Part]:
-        """Its parts as `Model.layers` gives them."""
-
-    @property
-    def stack(self) -> Stack:
-        """The model's layers."""
-
-    @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """Output shape, batch first."""
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes parameters."""
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None: ...
-
-    def build(self, input_shape: Any = None) -> None:
-        """Make the parameters."""
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the output shape, batch first, for an input shape."""
-
-
-Part = Layer | NestedModel
+__all__ = ["Stack"]
 
 
 class Stack:
@@ -88,12 +53,9 @@ class Stack:
         self._composer: Callable[[OpenShape], None] | None = None
         self._composes = self._used_by_others = False
         self._composing_thread = 0
-        # For `decompose`: layers that were not built and whether they had parameters; nested stacks as they were.
-        self._before_compose: tuple[list[tuple[Layer, bool]], list[tuple[Stack, Any, bool, list[Part]]]] = ([], [])
         # The parts in the order in which a composer's owner holds them; None: as they run.
         self._held: Callable[[], list[Any]] | None = None
-        # For `undo_build`: layers that the last `build` built and whether they kept parameters; stacks with inputs.
-        self._before_build: tuple[list[tuple[Layer, bool]], list[tuple[Stack, InputLayer | None]]] = ([], [])
+        self._before = Before()  # the last `build` or `compose`
 
     def who(self, method: str | None = None) -> str:
         """Return how messages begin."""
@@ -107,7 +69,7 @@ class Stack:
         """All layers in the order in which they run; nested models are replaced by their layers."""
         if not self._nested:
             return self.parts  # type: ignore[return-value]  # all of them are layers
-        return [layer for part in self.parts for layer in _layers_of(part)]
+        return [layer for part in self.parts for layer in layers_of(part)]
 
     def all_models(self) -> list[NestedModel]:
         """Return all nested models, at any depth."""
@@ -131,7 +93,7 @@ class Stack:
             shape = self.output_row_shape if self.parts else self.row_shape
             if shape is not None:
                 part.build((None, *shape))
-        added = _layers_of(part)
+        added = layers_of(part)
         if not added:
             raise ValueError(f"{who}: the model {part.name!r} has no layers yet; add it when it has.")
         taken = {layer.name for layer in self.layers} | {other.name for other in self.parts}
@@ -144,11 +106,11 @@ class Stack:
             )
         start = self.input
         if start is None and not self.parts:
-            wanted = _wanted_shape(part)
+            wanted = wanted_shape(part)
             start = None if wanted is None else InputLayer(wanted, dtype=added[0].dtype)
         before = self.output_row_shape if self.parts else (None if start is None else start.input_row_shape)
         if before is not None:
-            _build_part(who, part, before, [])
+            build_part(who, part, before, [])
         self.input = start
         self.parts = [*self.parts, part]
         for layer in called_layers([part]):
@@ -219,12 +181,12 @@ class Stack:
                 self._used_by_others |= get_ident() != self._composing_thread
                 return False
             row_shape = check_open_shape(self.who(), row_shape)
-            layers = [layer for part in self.listed for layer in leaves(part)]
-            stacks = [stack for part in self.listed if not isinstance(part, Layer) for stack in part.stack.all_stacks()]
-            self._before_compose = (
-                [(layer, bool(layer.own_weights)) for layer in layers if not layer.placed],
-                [(stack, stack.input, stack.built, stack.parts) for stack in stacks],
-            )
+            self._before = before = Before()
+            before.note(self)
+            for part in self.listed:
+                before.layers += [(one, bool(one.own_weights)) for one in leaves(part) if not one.placed]
+                for stack in [] if isinstance(part, Layer) else part.stack.all_stacks():
+                    before.note(stack)
             self._used_by_others, self._composes, self._composing_thread = False, True, get_ident()
             try:
                 self._composer(row_shape)
@@ -240,13 +202,7 @@ class Stack:
         with self.once:
             if self._used_by_others:
                 return
-            self.parts, self.input, self.built, self._nested = [], None, False, False
-            layers, stacks = self._before_compose
-            for layer, keeps in layers:
-                layer.unplace(keeps)
-            for stack, start, built, parts in stacks:
-                stack.input, stack.built, stack.parts = start, built, parts
-            self._before_compose = ([], [])
+            self._before.put_back()
 
     @property
     def listed(self) -> list[Part]:
@@ -295,8 +251,8 @@ class Stack:
             return self._symbols[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the symbolic tensors, which are made again."""
-        return self.__dict__ | {"_symbols": None, "_taken": None}
+        """Leave out the symbolic tensors, which are made again, and what could be undone."""
+        return self.__dict__ | {"_symbols": None, "_taken": None, "_before": Before()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -346,10 +302,7 @@ class Stack:
 
     def takes(self, row_shape: OpenShape) -> bool:
         """Return whether the model takes rows of a shape, in which None is any size."""
-        taken = self.taken_shape or ()
-        return len(taken) == len(row_shape) and all(
-            wanted is None or wanted == size for size, wanted in zip(row_shape, taken, strict=True)
-        )
+        return fits(row_shape, self.taken_shape or ())
 
     @property
     def dtype(self) -> str:
@@ -454,12 +407,14 @@ class Stack:
         if input_shape is None:
             raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
         row_shape = check_open_shape(who, batch_shape(who, input_shape)[1:])
-        built: list[tuple[Layer, bool]] = []
-        self._before_build = (built, [(stack, stack.input) for stack in self.all_stacks() if not stack.built])
+        self._before = Before()
+        for stack in self.all_stacks():
+            if not stack.built:
+                self._before.note(stack)
         shape: tuple[int | None, ...] = (None, *row_shape)
         try:
             for part in self.parts:
-                _build_part(who, part, check_open_shape(who, shape[1:]), built)
+                build_part(who, part, check_open_shape(who, shape[1:]), self._before.layers)
                 shape = part.compute_output_shape(shape)
         except BaseException:
             self.undo_build()
@@ -470,17 +425,12 @@ class Stack:
 
     def undo_build(self) -> None:
         """Undo the last `build`: drop the parameters that it made."""
-        built, stacks = self._before_build
-        for layer, keeps in built:
-            layer.unplace(keeps)
-        for stack, start in stacks:
-            stack.input, stack.built = start, False
-        self._before_build = ([], [])
+        self._before.put_back()
 
     @property
     def built_last(self) -> list[tuple[Layer, bool]]:
         """The layers that the last `build` built, and whether each kept parameters that it had before."""
-        return self._before_build[0]
+        return self._before.layers
 
 
 def _opened(shape: OpenShape, layers: list[Layer]) -> OpenShape:
@@ -494,71 +444,3 @@ def _opened(shape: OpenShape, layers: list[Layer]) -> OpenShape:
             return shape
         at = layer.compute_output_shape(at)
     return opened
-
-
-def shown(parts: list[Any]) -> list[Any]:
-    """Return parts with the layers that call others in place of the models that they are."""
-    return [layer if (layer := getattr(part, "of_layer", None)) is not None else part for part in parts]
-
-
-def called_layers(parts: list[Any]) -> list[Layer]:
-    """Return the layers among parts, also those that call others."""
-    return [part for part in shown(parts) if isinstance(part, Layer)]
-
-
-def leaves(part: Any) -> list[Layer]:
-    """Return the layers of which a layer or model consists, where it is written as calls of others."""
-    found: list[Layer] = []
-    seen: list[Any] = []
-
-    def look(part: Any) -> None:
-        if any(part is one for one in seen):  # it holds what holds it
-            return
-        seen.append(part)
-        inner = held(part) if isinstance(part, Layer) and part.holds_layers else None
-        if isinstance(part, Layer) and inner is None:
-            found.append(part)
-        for one in part.stack.listed if inner is None and not isinstance(part, Layer) else inner or []:
-            look(one)
-
-    look(part)
-    return found
-
-
-def _layers_of(part: Part) -> list[Layer]:
-    return [part] if isinstance(part, Layer) else part.stack.layers
-
-
-def _wanted_shape(part: Part) -> OpenShape | None:
-    """Return the shape of an input row that a part was built with or given; None if it has none."""
-    if isinstance(part, Layer):
-        return part.input_row_shape if part.placed else part.wanted_input_shape
-    return part.stack.row_shape
-
-
-def _build_part(who: str, part: Part, row_shape: OpenShape, built: list[tuple[Layer, bool]]) -> None:
-    """Build a part for rows of a shape, or, if it is built already, check that the shape fits.
-
-    Appends to `built` each layer that this call built (not another thread meanwhile), and whether it kept parameters
-    that it had before.
-    """
-    if isinstance(part, Layer):
-        if part.placed:
-            part.check_row(who, row_shape)
-            return
-        keeps = part.build_or_discard((None, *row_shape))
-        if keeps is not None:
-            built.append((part, keeps))
-        if part.holds_layers:
-            raise ValueError(
-                f"{who}: build of {part.name!r} makes layers that its call calls, which needs the shape of its rows; "
-                "begin the model with an Input."
-            )
-    elif not part.stack.built:
-        part.build((None, *row_shape))
-        built += part.stack.built_last
-    elif not part.stack.takes(row_shape):
-        raise ValueError(
-            f"{who}: model {part.name!r} must take rows of shape {part.stack.row_shape}, for which it was built; "
-            f"those before it are {row_shape}."
-        )

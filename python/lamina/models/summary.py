@@ -9,7 +9,8 @@ from typing import Any
 from lamina._common.checks import flag, integer, numbers
 from lamina._engine.variable import Variable
 from lamina.layers import Layer
-from lamina.models.stack import Part, Stack
+from lamina.models.parts import Part
+from lamina.models.stack import Stack
 from lamina.optimizers import Optimizer
 
 __all__ = ["format_summary"]

@@ -12,7 +12,7 @@ from lamina._files.state import Finder, Tensors
 from lamina.layers import Layer
 from lamina.layers.composition import held
 from lamina.layers.symbols import Operation
-from lamina.models.stack import shown
+from lamina.models.parts import shown
 from lamina.models.trainer import Trainer
 
 __all__ = ["found_values", "tensors_of", "unplaced"]
