@@ -299,7 +299,7 @@ def test_what_a_configuration_cannot_hold_is_refused_before_the_training(tmp_pat
     model = Chosen(lamina.activations.tanh)
     model.compile("sgd", "mse")
     for suffix in (".keras", ".safetensors"):
-        with pytest.raises(NotImplementedError, match="Chosen must define get_config"):
+        with pytest.raises(NotImplementedError, match=r"Chosen must define get_config: .*; activation holds"):
             model.fit(x, y, verbose=0, callbacks=[callbacks.ModelCheckpoint(tmp_path / f"m{suffix}")])
     assert model.optimizer.iterations == 0
     given = Given(lamina.activations.tanh)

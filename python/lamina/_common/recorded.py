@@ -11,29 +11,31 @@ __all__ = ["plain_arguments", "recorded_config"]
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def plain_arguments(kind: type, values: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any] | None:
+def plain_arguments(kind: type, values: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any] | str:
     """Return the arguments of a constructor's call by their names, defaults included.
 
-    None if they do not fit, if some have no name, or if one is more than numbers, text, None, and lists, tuples and
-    dicts of these.
+    If they cannot be written down, return why: they do not fit, some have no name, or one is more than numbers, text,
+    None, and lists, tuples and dicts of these.
     """
     try:
         signature = inspect.signature(kind)
         bound = signature.bind(*values, **named)
-    except (TypeError, ValueError):
-        return None
+    except (TypeError, ValueError) as error:
+        return str(error)
     bound.apply_defaults()
     found: dict[str, Any] = {}
     for parameter in signature.parameters.values():
         value = bound.arguments[parameter.name]
         if parameter.kind is parameter.VAR_KEYWORD:
             found |= value
-        elif parameter.kind is parameter.VAR_POSITIONAL or parameter.kind is parameter.POSITIONAL_ONLY:
-            if parameter.kind is parameter.POSITIONAL_ONLY or value:
-                return None
-        else:
+        elif parameter.kind is parameter.POSITIONAL_ONLY or (parameter.kind is parameter.VAR_POSITIONAL and value):
+            return f"{parameter.name} has no name by which it could be given again"
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
             found[parameter.name] = value
-    return copy.deepcopy(found) if _is_plain(found) else None
+    for name, value in found.items():
+        if not _is_plain(value):
+            return f"{name} holds more ({type(value).__name__})"
+    return copy.deepcopy(found)
 
 
 def _is_plain(value: Any) -> bool:
@@ -44,7 +46,7 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN)
 
 
-def recorded_config(who: str, kind: type, recorded: dict[str, Any] | None, settings: dict[str, Any]) -> dict[str, Any]:
+def recorded_config(who: str, kind: type, recorded: dict[str, Any] | str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration of an object from its recorded arguments and the settings that all of its kind have.
 
     Raises
@@ -52,10 +54,10 @@ def recorded_config(who: str, kind: type, recorded: dict[str, Any] | None, setti
     NotImplementedError
         Its arguments were not recorded, because they are not plain.
     """
-    if recorded is None:
+    if isinstance(recorded, str):
         raise NotImplementedError(
-            f"{who}: {kind.__name__} must define get_config: its arguments are not plain numbers, text, and lists of "
-            "these, which could be written down without it."
+            f"{who}: {kind.__name__} must define get_config: without it only arguments that are numbers, text, and "
+            f"lists of these can be written down; {recorded}."
         )
     parameters = inspect.signature(kind).parameters
     takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())

@@ -29,8 +29,8 @@ class Operation:
     identity_in_predictions = False
     # The function of a symbolic tensor that it was made for; None for all others.
     made_of: Any = None
-    # The arguments of the constructor of a user's class, if they are plain; for configurations.
-    recorded: dict[str, Any] | None = None
+    # The plain arguments of the constructor of a user's class, or why they are not plain; for configurations.
+    recorded: dict[str, Any] | str = "they were not recorded"
 
     def __new__(cls, *values: Any, **named: Any) -> Any:
         """Return a new object; note the arguments of a user's class."""

@@ -398,7 +398,7 @@ class Model(PickledModel):
         """
         settings = {"name": self.name, "trainable": self.trainable}
         kind = type(self)
-        if self.by_call or (kind.__init__ is not Model.__init__ and self.recorded is not None):
+        if self.by_call or (kind.__init__ is not Model.__init__ and isinstance(self.recorded, dict)):
             return recorded_config(self.stack.who("get_config"), kind, self.recorded, settings)
         return settings | graph.chain_config(self.stack)
 
