@@ -220,6 +220,7 @@ bool Trainer<T>::run_batches(const Task& task, Passage& passage, const Poll& pol
   const Batches& batches = task.batches;
   if (batches.rows == 0) return true;
   update_.set_hook(hook());
+  const AtEnd released([&] { update_.set_hook(nullptr); });  // it may keep what it belongs to alive
   const std::ptrdiff_t largest = std::min(batches.size, batches.rows);
   const std::ptrdiff_t steps = (batches.rows + batches.size - 1) / batches.size;
   StepPlan plan = this->plan(largest);

@@ -56,7 +56,7 @@ class Trainer {
                                                         std::uint64_t draw, Totals& totals, const Poll& poll);
 
   // Sets the function that is called when a layer's gradient is complete, or null. Any thread may call it at any time,
-  // also from inside the function: a run in progress keeps the one with which it began.
+  // also from inside the function: a pass over the data in progress keeps the one with which it began.
   void set_hook(std::shared_ptr<const typename Update<T>::Hook> hook) {
     const std::lock_guard lock(hook_access_);
     hook_.swap(hook);  // the one before is released after the lock
@@ -175,7 +175,7 @@ class Trainer {
   std::vector<bool> labels_;
   Update<T> update_;
   std::mutex hook_access_;
-  std::shared_ptr<const typename Update<T>::Hook> hook_;  // of the runs that begin now
+  std::shared_ptr<const typename Update<T>::Hook> hook_;  // of the passes that begin now
 
   std::unique_ptr<Head<T>> head_;
   Tape<T> tape_;  // of the whole batch

@@ -86,3 +86,37 @@ def test_the_axis_of_a_subclass_is_moved_once(rng):
 def test_a_loss_without_a_formula_says_so():
     with pytest.raises(NotImplementedError, match="value_and_gradient"):
         losses.Loss().call(np.ones((2, 1)), np.ones((2, 1)))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
+def test_one_number_for_a_batch_is_the_loss_for_every_reduction(reduction, rng):
+    class Whole(losses.Loss):
+        def call(self, y_true, y_pred):
+            return ops.mean(ops.square(y_true - y_pred))
+
+    x, y = rng.standard_normal((8, 4)), rng.standard_normal((8, 3))
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3, dtype="float64")])
+    model.compile(lamina.optimizers.SGD(0.1), Whole(reduction=reduction))
+    expected = ((model.predict(x, verbose=0) - y) ** 2).mean()
+    assert float(Whole(reduction=reduction)(y, model.predict(x, verbose=0))) == pytest.approx(expected)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(expected)
+    assert lamina.utils.check_gradients(model, x, y) < 1e-6
+    before = model.get_weights()[0]
+    model.train_on_batch(x, y)
+    slope = 2 * x.T @ (x @ before + 0 - y) / y.size
+    np.testing.assert_allclose(model.get_weights()[0], before - 0.1 * slope, rtol=1e-9)
+
+
+def test_a_call_gets_outputs_of_any_axis(rng):
+    class Same(losses.BinaryCrossentropy):
+        def call(self, y_true, y_pred):
+            return super().call(y_true, y_pred)
+
+    x, y = rng.standard_normal((8, 2, 4)), rng.integers(0, 2, (8, 2, 3)).astype("f")
+    model = lamina.Sequential([lamina.Input((2, 4)), layers.Dense(3, "sigmoid")])
+    model.compile("sgd", Same(axis=1))
+    p = model.predict(x, verbose=0)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(-np.log(np.where(y, p, 1 - p)).mean(), rel=1e-5)
+    model.compile("sgd", losses.BinaryCrossentropy(axis=1))
+    with pytest.raises(ValueError, match="must be the last of the output's 3 axes"):
+        model.evaluate(x, y, verbose=0)

@@ -120,3 +120,13 @@ def test_metrics_of_ones_own_may_use_the_names_and_classes_of_the_library(rng):
     assert found["errors"] == pytest.approx(found["mae"], rel=1e-6)
     with pytest.raises(ValueError, match="takes numbers"):
         model.compile("sgd", "mse", metrics=[lamina.metrics.Mean()])
+
+
+def test_functions_are_named_as_keras_spells_them():
+    def myMetric2(y_true, y_pred):
+        return np.abs(y_true - y_pred).mean(axis=-1)
+
+    model = lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=[myMetric2, lambda y, p: 0 * (y - p), "MAE", metrics.mean_squared_error])
+    found = model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0).history
+    assert set(found) == {"loss", "my_metric2", "lambda", "MAE", "mean_squared_error"}

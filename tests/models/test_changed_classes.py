@@ -56,7 +56,7 @@ class Scaled(layers.Layer):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: Narrow(3), "Narrow: .*unexpected keyword argument 'name'. get_config of Narrow must return"),
+        (lambda: Narrow(3), "Narrow: .*unexpected keyword argument 'name'. Its from_config, or else its"),
         (lambda: Filled(3), "the constructor must make an empty model"),
         (lambda: lamina.Sequential([lamina.Input((4,)), Scaled(2)]), "Scaled: .*missing .*'factor'"),
     ],
@@ -84,8 +84,60 @@ def test_a_class_that_has_other_layers_now_is_named(suffix, tmp_path):
     model = deep(2)()
     model.build((None, 4))
     model.save(tmp_path / f"m{suffix}")
-    with pytest.raises(TypeError, match=r"it holds 3 layers; the model has 4\. Deep made others"):
+    with pytest.raises(TypeError, match=r"it holds 3 layers; the model has 4\. .*, or Deep has changed"):
         lamina.models.load_model(tmp_path / f"m{suffix}", custom_objects={"Deep": deep(3)})
+
+
+class Pair(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.one, self.other = layers.Dense(4), layers.Dense(4)
+
+    def call(self, x):
+        return self.other(self.one(x))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".safetensors"])
+def test_layers_that_have_other_variables_now_are_named(suffix, tmp_path):
+    def kind(bias, units):
+        class Deep(lamina.Model):
+            def __init__(self, **kwargs):
+                super().__init__(**kwargs)
+                self.dense, self.last = layers.Dense(units, use_bias=bias), layers.Dense(4)
+
+            def call(self, x):
+                return self.last(self.dense(x))
+
+        return Deep
+
+    model = kind(True, 4)()
+    model.build((None, 4))
+    model.save(tmp_path / f"m{suffix}")
+    for changed in (kind(False, 4), kind(True, 5)):
+        with pytest.raises(TypeError, match="Either the file is damaged, or Deep has changed since it was written"):
+            lamina.models.load_model(tmp_path / f"m{suffix}", custom_objects={"Deep": changed})
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".safetensors"])
+def test_models_and_layers_that_code_makes_are_frozen_as_before(suffix, tmp_path):
+    class Holder(lamina.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.base = lamina.Sequential([layers.Dense(4), layers.Dense(4)])
+            self.pair, self.last = Pair(), layers.Dense(4)
+
+        def call(self, x):
+            return self.last(self.pair(self.base(x)))
+
+    model = Holder()
+    model.build((None, 4))
+    model.base.trainable = model.pair.trainable = False
+    model.pair.other.trainable = True
+    model.save(tmp_path / f"m{suffix}")
+    again = lamina.models.load_model(tmp_path / f"m{suffix}", custom_objects={"Holder": Holder})
+    for one in (model, again):
+        found = [one.base, *one.base.layers, one.pair, one.pair.one, one.pair.other, one.last]
+        assert [part.trainable for part in found] == [False, False, False, False, False, True, True]
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".safetensors"])

@@ -107,6 +107,55 @@ def test_a_clone_begins_with_a_given_input_and_calls_layers_as_told():
         lamina.models.clone_model(model, input_tensors=[mine, mine])
 
 
+class Twice(layers.Layer):
+    def __init__(self, units=3, **kwargs):
+        super().__init__(**kwargs)
+        self.one, self.other = layers.Dense(units), layers.Dense(units)
+
+    def call(self, x):
+        return self.other(self.one(x))
+
+
+class Mine(lamina.Model):
+    pass
+
+
+def test_layers_that_hold_layers_and_subclasses_keep_their_class():
+    inputs = lamina.Input((5,))
+    seen = []
+
+    def clone_of(layer):
+        seen.append(layer.name)
+        return type(layer).from_config(layer.get_config())
+
+    for model in (
+        lamina.Sequential([lamina.Input((5,)), Twice(name="twice"), layers.Dense(1, name="last")]),
+        Mine(inputs, layers.Dense(1, name="last")(Twice(name="twice")(inputs))),
+    ):
+        for clone in (lamina.models.clone_model(model), lamina.models.clone_model(model, clone_function=clone_of)):
+            assert type(clone) is type(model)
+            assert type(clone.get_layer("twice")) is Twice
+            features = lamina.Model(clone.inputs, clone.get_layer("twice").output)
+            assert features.predict(np.ones((2, 5))).shape == (2, 3)
+    assert seen == ["twice", "last"] * 2
+    stack = lamina.Sequential([lamina.Input((5,)), Twice()])
+    assert type(stack.pop()) is Twice
+
+
+def test_layers_of_models_in_models_are_called_as_told():
+    inputs, between = lamina.Input((5,)), lamina.Input((5,))
+    inner = lamina.Model(between, layers.Dense(4, name="deep")(between), name="inner")
+    model = lamina.Model(inputs, layers.Dense(1, name="last")(inner(inputs)))
+    called = []
+
+    def call(layer, symbol):
+        called.append(layer.name)
+        return layer(symbol)
+
+    lamina.models.clone_model(model, call_function=call, recursive=True)
+    assert called == ["deep", "inner", "last"]
+
+
 def test_text_that_is_no_models_is_refused():
     for text, message in (
         ("{", "json_string must be JSON; it is none from line 1, column 2 on"),

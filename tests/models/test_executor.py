@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -300,6 +302,18 @@ def test_a_hook_set_while_a_trainer_is_made_is_called():
     thread.join()
     model.train_on_batch(x, y)
     assert heard[-3:] == [2, 0, -1]
+
+
+def test_a_gradient_hook_that_is_removed_keeps_nothing_alive():
+    x, y = rows()
+    model = model_of()
+    gone = weakref.ref(model)
+    model.executor.on_gradient(lambda op, gradient, model=model: None)
+    model.train_on_batch(x, y)
+    model.executor.on_gradient(None)
+    del model
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_step_keeps_the_gradient_hook_with_which_it_began():

@@ -670,6 +670,73 @@ def test_functions_and_models_in_a_call_with_modes(rng):
     assert same([again.predict(x)], [model.predict(x)])
 
 
+class WithBlock(Model):
+    def __init__(self):
+        super().__init__()
+        self.block = Block(2)
+        self.last = layers.Dense(3)
+
+    def call(self, x):
+        return self.last(self.block(x))
+
+
+class WithModels(Model):
+    def __init__(self):
+        super().__init__()
+        self.inner = WithBlock()
+        self.rest = lamina.Sequential([layers.Dense(4), layers.Dense(3)])
+
+    def call(self, x):
+        return self.rest(self.inner(x))
+
+
+class MakesLayers(Model):
+    def build(self, input_shape):
+        self.block = Block(4)
+        self.last = layers.Dense(3)
+
+    def call(self, x):
+        return self.last(self.block(x))
+
+
+@pytest.mark.parametrize("kind", [WithBlock, WithModels, MakesLayers])
+@pytest.mark.parametrize("columns", [5, 7])
+def test_after_a_failed_first_call_the_model_takes_other_rows(kind, columns, rng):
+    x, _y = data(rng)
+    model = kind()
+    model.compile("sgd", "mse")
+    for failing in (
+        lambda: model.fit(x, x, verbose=0), lambda: model.evaluate(x, x, verbose=0),
+        lambda: model.predict_on_batch(x, out=np.zeros((1, 1))),
+    ):  # fmt: skip
+        with pytest.raises((TypeError, ValueError), match="shape|dtype|columns"):
+            failing()
+        assert not model.built
+        assert model.weights == []
+        assert not pickle.loads(pickle.dumps(model)).built
+    wide, targets = data(rng, inputs=columns)
+    model.fit(wide, targets, verbose=0)
+    assert model.predict(wide, verbose=0).shape == targets.shape
+
+
+def test_a_failed_call_keeps_what_another_thread_uses(rng):
+    x, _y = data(rng)
+    model = WithBlock()
+
+    class Slow(np.ndarray):
+        @property
+        def dtype(self):  # is asked for after the model was built
+            thread = threading.Thread(target=model.predict, args=(x,))
+            thread.start()
+            thread.join()
+            return np.dtype("f8")
+
+    with pytest.raises(TypeError, match="out must be an array of dtype float32"):
+        model.predict_on_batch(x, out=np.zeros((len(x), 3), "f").view(Slow))
+    assert model.built
+    assert len(model.weights) == 8
+
+
 def test_a_failed_first_call_keeps_what_was_there(rng):
     table = rng.standard_normal((10, 3)).astype("f")
 

@@ -144,7 +144,7 @@ def required(who: str, what: str, found: T | None) -> T:
 
 def snake_case(name: str) -> str:
     """Return ``CamelCase`` as ``camel_case``."""
-    partly = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    partly = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", partly).lower()
 
 

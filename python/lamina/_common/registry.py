@@ -32,7 +32,7 @@ _LIBRARIES = ("lamina", "keras", "tensorflow", "tf_keras", "builtins")
 class ConfigurationError(KindError):
     """The class or function that a configuration names is not known, or does not fit the configuration.
 
-    The fault lies with the code that is there, not with the configuration or a file that holds it.
+    Where a file holds the configuration, the file is whole: what is missing or has changed is code.
     """
 
 
@@ -242,8 +242,8 @@ def made_from(who: str, what: str, kind: Any, config: Mapping[str, Any]) -> Any:
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         said = str(error).removesuffix(".")
         raise ConfigurationError(
-            f"{who}: {what} could not be made from its configuration: {kind.__name__}: {said}. get_config of "
-            f"{kind.__name__} must return what its from_config takes, which else is what its constructor takes."
+            f"{who}: {what} could not be made: {kind.__name__}: {said}. Its from_config, or else its constructor, must "
+            "take what its get_config returns."
         ) from error
 
 

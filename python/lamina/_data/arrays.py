@@ -121,7 +121,10 @@ def native_array(array: Array) -> Array:
 
 
 def fits(shape: tuple[int | None, ...], row_shape: tuple[int | None, ...]) -> bool:
-    """Return whether a shape is that of a row, in which None is any size but 0."""
+    """Return whether a shape is that of a row, in which None is any size but 0.
+
+    A size of None in `shape` is one that is not known; it must not be known there either.
+    """
     return len(shape) == len(row_shape) and all(
         size == wanted or (wanted is None and size != 0) for size, wanted in zip(shape, row_shape, strict=True)
     )

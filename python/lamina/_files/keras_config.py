@@ -8,7 +8,10 @@ from lamina._common.checks import integer
 from lamina._common.registry import registries
 from lamina._files.state import ModelState, checked_states
 
-__all__ = ["checked_for_keras", "compile_for_keras", "extras", "modernized", "modernized_compile", "with_extras"]
+__all__ = [
+    "checked_for_keras", "compile_arguments", "compile_for_keras", "extras", "modernized", "modernized_compile",
+    "with_extras",
+]  # fmt: skip
 
 
 def checked_for_keras(who: str, config: Any) -> dict[str, Any]:
@@ -107,6 +110,15 @@ def _modern_arguments(kind: str, old: dict[str, Any]) -> dict[str, Any]:
     if kind == "BatchNormalization" and isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
         config["axis"] = config["axis"][0]
     return config
+
+
+def compile_arguments(config: Any) -> dict[str, Any] | None:
+    """Return the arguments of `compile` that a file holds; None if the model was not compiled, or without a loss.
+
+    Keras writes an empty configuration for a model that was not compiled.
+    """
+    found = dict(config or {})
+    return None if found.get("loss") is None else found
 
 
 def modernized_compile(old: dict[str, Any]) -> dict[str, Any]:

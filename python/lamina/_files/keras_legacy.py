@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lamina._common.warn import warn
 from lamina._files.hdf5 import arrays_in, json_of, opened, plain, require_h5py, text_of
 from lamina._files.keras_config import (
     checked_for_keras,
+    compile_arguments,
     compile_for_keras,
     extras,
     modernized,
@@ -162,8 +164,8 @@ def read_model(who: str, path: Path) -> ModelState:
         )
         if "training_config" in store.attrs:
             compiled = modernized_compile(json_of(store.attrs["training_config"]))
-            state = state._replace(compile_config=compiled)
-            if _OPTIMIZER in store:
+            state = state._replace(compile_config=compile_arguments(compiled))
+            if state.compile_config is not None and _OPTIMIZER in store:
                 found = arrays_in(store[_OPTIMIZER], size)
                 names = _names(store[_OPTIMIZER], "weight_names")
                 state = state._replace(optimizer=[(name, found[name]) for name in names])
@@ -197,12 +199,13 @@ def _finder_by_name(group: h5py.Group, size: int) -> FinderByName:
     def find(tensors: Tensors, skip_mismatch: bool) -> list[Array | None]:
         values: dict[int, Array] = {}
         for layer in tensors.layers:
-            own, expected = held.get(layer.name, []), _in_keras_order(layer)
-            if own and len(own) != len(expected):
-                if skip_mismatch:
-                    continue
-                raise ValueError(f"it holds {len(own)} tensors for {layer.name!r}, which has {len(expected)}")
-            values |= {id(mine): array for (_, _, mine), array in zip(expected, own, strict=False)}
+            if layer.name in held:
+                try:
+                    values |= _values(layer, layer.name, held[layer.name])
+                except ValueError as error:
+                    if not skip_mismatch:
+                        raise
+                    warn(f"load_weights: {layer.name!r} was left as it is: {error}.")
         return [values.get(id(mine)) for mine in tensors.in_order()]
 
     return find
@@ -218,10 +221,15 @@ def _finder(group: h5py.Group, size: int) -> Finder:
             raise ValueError(f"it holds {len(held)} layers with weights; the model has {len(layers)}")
         values: dict[int, Array] = {}
         for layer, (name, own) in zip(layers, held, strict=True):
-            expected = _in_keras_order(layer)
-            if len(own) != len(expected):
-                raise ValueError(f"it holds {len(own)} tensors for {name!r}, and {layer.name!r} has {len(expected)}")
-            values |= {id(mine): array for (_, _, mine), array in zip(expected, own, strict=True)}
+            values |= _values(layer, name, own)
         return [values[id(mine)] for mine in tensors.in_order()]
 
     return find
+
+
+def _values(layer: Tensors, name: str, own: list[Array]) -> dict[int, Array]:
+    """Return the values that the file has under a name, by the identity of the layer's arrays."""
+    expected = _in_keras_order(layer)
+    if len(own) != len(expected):
+        raise ValueError(f"it holds {len(own)} tensors for {name!r}, and {layer.name!r} has {len(expected)}")
+    return {id(mine): array for (_, _, mine), array in zip(expected, own, strict=True)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina import _core
 from lamina._files.hdf5 import arrays_in, opened, require_h5py
-from lamina._files.keras_config import checked_for_keras, compile_for_keras, extras, with_extras
+from lamina._files.keras_config import checked_for_keras, compile_arguments, compile_for_keras, extras, with_extras
 from lamina._files.keras_store import fill, finder, optimizer_arrays
 from lamina._files.paths import require_file
 from lamina._files.state import ModelState, TrainingState, damaged_where_wrong
@@ -83,7 +83,7 @@ def _model_state(who: str, archive: zipfile.ZipFile) -> ModelState:
         weights={},
         training=TrainingState(),
         layer_states={},
-        compile_config=None if compiled is None else dict(compiled),
+        compile_config=compile_arguments(compiled),
         without_decay=([], []),
         optimizer=optimizer_arrays(found),
         find=finder(found),

@@ -56,7 +56,7 @@ class Tensors(NamedTuple):
     arrays : dict of str to ndarray
         By the variable's name: those of a layer, in its order.
     trained : list of bool
-        Whether each of them is trained.
+        Whether each of them is trained; none if the outermost layer or model that holds them is frozen.
     layers : list of Tensors
         Those of a model, or of a layer that holds others.
     place : str or None

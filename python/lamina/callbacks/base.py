@@ -286,10 +286,10 @@ def spell_time(seconds: float) -> str:
     return f"{value:.{1 if value < 9.95 else 0}f}{unit}"
 
 
-def spell_steps(steps: int | None, seconds: float, unit: str = "step") -> str:
+def spell_steps(steps: int | None, seconds: float, unit: str = "step", target: int | None = None) -> str:
     """Return how many batches there were, their time and that of one: ``4/4 - 12ms - 3.0ms/step``."""
     each = f" - {spell_time(seconds / steps)}/{unit}" if steps else ""
-    return f"{f'{steps}/{steps}' if steps else 'all'} - {spell_time(seconds)}{each}"
+    return f"{f'{steps}/{target or steps}' if steps else 'all'} - {spell_time(seconds)}{each}"
 
 
 def spell(logs: Logs) -> dict[str, str]:

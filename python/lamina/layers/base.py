@@ -18,6 +18,7 @@ from lamina._common.checks import (
 )
 from lamina._common.names import Former, redefines, unknown_argument
 from lamina._common.recorded import recorded_config
+from lamina._common.undo import undoable
 from lamina._common.warn import warn
 from lamina._data.arrays import batch_array, float_array, index_array, real_array
 from lamina._data.tensors import Tensor
@@ -410,7 +411,11 @@ class Layer(BuiltLayer):
                         f"{who}: activity_regularizer must be that of a layer; what calls layers that it holds is none."
                     )
                 self._wrapped = type(self).model_of(self, check_open_shape(who, row_shape))
+                undoable(self._unwrap)
             return self._wrapped
+
+    def _unwrap(self) -> None:
+        self._wrapped = None
 
     def _built_input(self) -> Any:
         return super()._built_input() if self._wrapped is None else self._wrapped.input_shape[1:]
@@ -445,7 +450,7 @@ class Layer(BuiltLayer):
             self.fix_training(training)
         self.called.precede()
         row = check_open_shape(who, x.shape[1:])
-        if self.build_or_discard((None, *row)) is None:
+        if not self.build_or_discard((None, *row)):
             self.check_row(who, row)
         return self.called.note(output_of(self, (x,), self.compute_output_shape((None, *row)), self.dtype))
 

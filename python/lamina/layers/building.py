@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from lamina import _core, config, constraints, initializers, regularizers
 from lamina._common.checks import NotBuiltError, flag, sizes, store_arrays, stored_arrays, text
 from lamina._common.locks import Once
 from lamina._common.names import redefines, snake_case, unique, unique_name
+from lamina._common.undo import undoable
 from lamina._data.arrays import converted
 from lamina._engine.ops import OpenShape
 from lamina._engine.variable import Variable, assign_all, check_aggregation, one_moment
@@ -147,18 +149,18 @@ class BuiltLayer(Operation):
             self.input_row_shape = check_row_shape(who, row_shape)
         self.built = True
 
-    def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool | None:
+    def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
         """Build the layer unless another thread has built it meanwhile; if building fails, leave it unchanged.
 
         Returns
         -------
-        bool or None
-            Whether the parameters existed before; None if the layer was already built for these rows.
+        bool
+            False if the layer was already built, for such rows.
         """
         with self.once:
             if self.placed:
                 self.check_row(self._who(), tuple(input_shape)[1:])
-                return None
+                return False
             if self._building:
                 raise RuntimeError(
                     f"{self._who()}: the layer must be built before it is used; it is being "
@@ -166,9 +168,11 @@ class BuiltLayer(Operation):
                 )
             try:
                 self._building = True
-                return self._build_or_discard(input_shape)
+                keeps = self._build_or_discard(input_shape)
             finally:
                 self._building = False
+            undoable(partial(self.unplace, keeps))
+            return True
 
     @property
     def open_axes(self) -> bool:

@@ -7,6 +7,7 @@ of them. The calls make a graph of any form; which forms a model can have is up 
 from __future__ import annotations
 
 import operator
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol
@@ -201,6 +202,9 @@ class Composed(Protocol):
         """Return the symbolic tensors between its parts."""
 
 
+_noting = threading.Lock()  # held while a `Called` changes
+
+
 class Called:
     """What a layer returned for symbolic tensors, and the stacks that it is in.
 
@@ -217,7 +221,8 @@ class Called:
 
     def note(self, output: KerasTensor) -> KerasTensor:
         """Remember what a call returned, and return it."""
-        self._outputs = [*(known for known in self._outputs if known() is not None), weakref.ref(output)]
+        with _noting:
+            self._outputs = [*(known for known in self._outputs if known() is not None), weakref.ref(output)]
         return output
 
     def precede(self) -> None:
@@ -236,8 +241,9 @@ class Called:
 
     def belongs_to(self, owner: Composed) -> None:
         """Remember a stack that the layer is in."""
-        if not any(known() is owner for known in self._owners):
-            self._owners = [*(known for known in self._owners if known() is not None), weakref.ref(owner)]
+        with _noting:
+            if not any(known() is owner for known in self._owners):
+                self._owners = [*(known for known in self._owners if known() is not None), weakref.ref(owner)]
 
     def first(self, who: str, what: str) -> KerasTensor:
         """Return the output of the first call that somebody still holds.

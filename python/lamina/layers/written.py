@@ -43,7 +43,7 @@ class WrittenLayer(Protocol):
     def trainable_weights(self) -> list[Variable]:
         """The variables that training changes."""
 
-    def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool | None:
+    def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
         """Build the layer."""
 
 

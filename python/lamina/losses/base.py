@@ -202,8 +202,9 @@ class Loss(Configurable):
         if found.ndim:
             own = found.reshape(len(rows), -1)
             values = (own.sum(axis=1) if sums else own.mean(axis=1)) * weight
-        else:  # one number for the batch
-            weight = np.full(len(rows), weight.mean() if len(rows) else 0, y_pred.dtype)
+        else:  # one number for the batch, of which each row has its share
+            share = weight.mean() / (len(rows) if sums else 1) if len(rows) else 0.0
+            weight = np.full(len(rows), share, y_pred.dtype)
             values = found * weight
         if not need_gradient:
             return RowLosses(values.astype(y_pred.dtype), None)
@@ -335,8 +336,8 @@ class AlongAxis(Loss):
         return along_last(who, y_true, self.axis, y_pred.ndim), along_last(who, y_pred, self.axis, y_pred.ndim)
 
     def check_rank(self, who: str, rank: int) -> None:
-        """Raise unless the axis is the last one of a model's output."""
-        if self.axis not in (-1, rank - 1):
+        """Raise unless the axis is the last one of a model's output; a `call` gets the output as it is."""
+        if not self.by_call and self.axis not in (-1, rank - 1):
             raise ValueError(
                 f"{who}: axis of the loss {self.name!r} must be the last of the output's {rank} axes; got {self.axis}."
             )

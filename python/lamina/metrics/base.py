@@ -311,7 +311,7 @@ class MeanMetricWrapper(Metric):
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
         fn = function(type(self).__name__, "fn", fn)
-        super().__init__(name if name is not None else name_of(fn), dtype)
+        super().__init__(name if name is not None else _name_for(fn), dtype)
         self._fn, self._kwargs = fn, kwargs
 
     def update_state(
@@ -339,9 +339,8 @@ class MeanMetricWrapper(Metric):
     @property
     def function(self) -> Callable[..., Any] | None:
         """The function, if it is all that makes the metric: there are no other arguments, and the name is its own."""
-        plain = (
-            type(self) is MeanMetricWrapper and not self._kwargs and self.name == getattr(self._fn, "__name__", None)
-        )
+        named = hasattr(self._fn, "__name__") and self.name == _name_for(self._fn)
+        plain = type(self) is MeanMetricWrapper and not self._kwargs and named
         return self._fn if plain and self.dtype == config.floatx() else None
 
     reads_given = True
@@ -365,6 +364,12 @@ class MeanMetricWrapper(Metric):
 def name_of(fn: Any) -> str | None:
     """Return the name of a function, or of an object that is called like one."""
     return getattr(fn, "__name__", None) or getattr(fn, "name", None)
+
+
+def _name_for(fn: Any) -> str | None:
+    """Return the name of a metric that is a function, as Keras spells it."""
+    name = name_of(fn)
+    return snake_case(name) if hasattr(fn, "__name__") and name is not None else name
 
 
 def _over_rows(values: Array) -> Array:

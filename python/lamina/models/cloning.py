@@ -15,6 +15,7 @@ from lamina.layers import InputLayer, Layer
 from lamina.layers.symbols import KerasTensor, one_symbol
 from lamina.models.functional import Functional
 from lamina.models.model import Model
+from lamina.models.parts import shown
 from lamina.models.sequential import Sequential
 
 __all__ = ["clone_model", "model_from_json"]
@@ -113,7 +114,7 @@ def _cloned(
     It begins with the symbolic tensor `start`, by default with a clone of the input. `call` is called with each layer
     of a model that is no stack.
     """
-    parts = [_clone_of(part, clone_function, recursive) for part in model.stack.parts]
+    parts = [_clone_of(part, clone_function, recursive, call) for part in shown(model.stack.parts)]
     if start is None and model.stack.input is not None:
         start = InputLayer.from_config(model.stack.input.get_config()).output
     if isinstance(model, Sequential):
@@ -123,15 +124,16 @@ def _cloned(
         symbols = [required("clone_model", "input", start)]
         for part in parts:
             symbols.append(call(part, symbols[-1]))
-        copy = Functional(symbols[0], symbols[-1], name=model.name)
+        made_by = type(model) if type(model).__init__ is Model.__init__ else Functional
+        copy = made_by(symbols[0], symbols[-1], name=model.name)
     copy.stack.remember_trainable(model.stack.trainable)
     return copy
 
 
-def _clone_of(part: Any, clone_function: Any, recursive: bool) -> Any:
+def _clone_of(part: Any, clone_function: Any, recursive: bool, call: Callable[[Any, KerasTensor], Any]) -> Any:
     """Return a clone of a layer or a nested model, which keeps its class."""
     if recursive and isinstance(part, Sequential) and type(part).__init__ is Sequential.__init__:
         return _cloned(part, clone_function, True, type(part))
     if recursive and type(part) is Functional:
-        return _cloned(part, clone_function, True)
+        return _cloned(part, clone_function, True, call=call)
     return type(part).from_config(part.get_config()) if clone_function is None else clone_function(part)

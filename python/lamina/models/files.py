@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import Layer
 from lamina.layers.inner import rules_of, take_whole_state, whole_state
 from lamina.layers.stored import Stored, loading
+from lamina.models.parts import Part, shown
 from lamina.models.tensors import found_values, tensors_of, unplaced
 from lamina.models.trainer import Trainer
 from lamina.optimizers import Optimizer
@@ -51,7 +53,8 @@ def save_model(model: Trainer, filepath: Any, overwrite: bool, include_optimizer
     state = model_state(model)
     if not include_optimizer:
         kept = state.compile_config if path.name.endswith(KERAS_SUFFIX) else None  # there Keras keeps it, too
-        state = state._replace(compile_config=kept, without_decay=None, slots={}, optimizer=[])
+        without_decay = None if kept is None else state.without_decay
+        state = state._replace(compile_config=kept, without_decay=without_decay, slots={}, optimizer=[])
     form.write(who, path, state)
 
 
@@ -108,10 +111,18 @@ def _own_states(model: Trainer) -> dict[str, dict[str, int]]:
     graphs.
     """
     found = {layer.name: own for layer in model.stack.layers if (own := whole_state(layer))}
-    for stack in model.stack.all_stacks():
-        for layer in stack.layers if stack.follows_attributes else ():
-            found[layer.name] = found.get(layer.name, {}) | {_TRAINABLE: int(layer.trainable)}
-    return found | {graph.stack.name: {"seed": graph.seed} for graph in _graphs(model)}
+    for part in _made_by_code(model):
+        found[part.name] = found.get(part.name, {}) | {_TRAINABLE: int(part.trainable)}
+    for graph in _graphs(model):
+        found[graph.stack.name] = found.get(graph.stack.name, {}) | {"seed": graph.seed}
+    return found
+
+
+def _made_by_code(model: Trainer) -> list[Part]:
+    """Return the layers and models that code of the user's makes and no configuration holds, the outer ones first."""
+    models: list[Any] = [model, *model.stack.all_models()]
+    by_code = [one for one in models if one.stack.follows_attributes]
+    return [part for one in by_code for part in (*shown(one.stack.all_models()), *one.stack.layers)]
 
 
 def _graphs(model: Trainer) -> list[Any]:
@@ -146,7 +157,7 @@ def _model_of(config: dict[str, Any]) -> Trainer:
 def _with_present_names(model: Trainer, state: ModelState) -> ModelState:
     """Return a state with the names that layers and variables have now, if a class has given them others."""
     names, paths = _names(model), [variable.path for variable in model.stack.weights]
-    layers, variables = _renamed(model, "layers", state.names, names), _renamed(model, "variables", state.paths, paths)
+    layers, variables = _renamed("layers", state.names, names), _renamed("variables", state.paths, paths)
     slots = {}
     for name, array in state.slots.items():
         slot, _, path = name.partition("/")
@@ -158,24 +169,35 @@ def _with_present_names(model: Trainer, state: ModelState) -> ModelState:
     )
 
 
-def _renamed(model: Trainer, what: str, before: list[str], now: list[str]) -> dict[str, str]:
+def _renamed(what: str, before: list[str], now: list[str]) -> dict[str, str]:
     """Return the names that are now in place of those before, if these are known."""
     if before and len(before) != len(now):
-        kinds = {type(one) for one in (model, *model.stack.all_models(), *model.stack.layers)}
-        users = [kind.__name__ for kind in kinds if not is_public(kind)]
-        message = f"it holds {len(before)} {what}; the model has {len(now)}"
-        if users:
-            raise ConfigurationError(f"{message}. {' and '.join(sorted(users))} made others when it was saved.")
-        raise ValueError(message)
+        raise ValueError(f"it holds {len(before)} {what}; the model has {len(now)}")
     return dict(zip(before, now, strict=True)) if before else {}
 
 
+@contextmanager
+def _fitting(model: Trainer) -> Iterator[None]:
+    """Name the user's classes if the block, which gives a model what a file holds, raises: they may have changed."""
+    try:
+        yield
+    except (ValueError, LookupError) as error:
+        kinds = {type(one) for one in (model, *shown(model.stack.all_models()), *model.stack.layers)}
+        users = [kind.__name__ for kind in kinds if not is_public(kind)]
+        if not users:
+            raise
+        said = str(error).removesuffix(".")
+        raise ConfigurationError(
+            f"{said}. Either the file is damaged, or {' or '.join(sorted(users))} has changed since it was written."
+        ) from error
+
+
 def _take_states(model: Trainer, state: ModelState) -> None:
+    for part in _made_by_code(model):
+        part.trainable = bool(state.layer_states.get(part.name, {}).get(_TRAINABLE, part.trainable))
     for layer in model.stack.layers:
-        own = dict(state.layer_states.get(layer.name, {}))
-        if (trainable := own.pop(_TRAINABLE, None)) is not None:
-            layer.trainable = bool(trainable)
-        take_whole_state(layer, own)
+        own = state.layer_states.get(layer.name, {})
+        take_whole_state(layer, {name: value for name, value in own.items() if name != _TRAINABLE})
     for graph in _graphs(model):
         graph.seed = integer("file", "seed", state.layer_states.get(graph.stack.name, {}).get("seed", graph.seed), 0)
 
@@ -195,10 +217,11 @@ def _from_native(state: ModelState, compile: bool) -> Trainer:
         loading.set(before)
     for layer in model.stack.layers:
         layer.stored = None
-    state = _with_present_names(model, state)
-    _take_the_rest(model, state.weights, stored.taken)
+    with _fitting(model):
+        state = _with_present_names(model, state)
+        _take_the_rest(model, state.weights, stored.taken)
+        _take_states(model, state)
     weights = model.stack.weights
-    _take_states(model, state)
     foreign = set(state.weights) - {variable.path for variable in weights}
     if state.compile_config is not None and compile:
         how = {name: deserialize_keras_object(value) for name, value in state.compile_config.items()}
@@ -218,9 +241,10 @@ def _from_native(state: ModelState, compile: bool) -> Trainer:
 
 def _from_keras(state: ModelState, find: Finder, compile: bool) -> Trainer:
     model, training = _model_of(state.config), state.training
-    state = _with_present_names(model, state)
-    assign_all("its weights", model.stack.weights, found_values(model, find))
-    _take_states(model, state)
+    with _fitting(model):
+        state = _with_present_names(model, state)
+        assign_all("its weights", model.stack.weights, found_values(model, find))
+        _take_states(model, state)
     if compile and state.compile_config is not None:
         _compile(model.compile_from_config, state.compile_config)
         _continue_optimizer(model, state)
@@ -249,7 +273,7 @@ def _continue_optimizer(model: Trainer, state: ModelState) -> None:
 def _set_optimizer(optimizer: Optimizer, arrays: list[tuple[str, Array]]) -> None:
     """Set the optimizer's variables; a learning rate that is the same in float32 keeps its digits."""
     rate = optimizer.rate_if_constant()
-    optimizer.set_weights([array for _, array in arrays])
+    optimizer.restore([array for _, array in arrays])
     if rate is not None and np.float32(rate) == np.float32(optimizer.rate):
         optimizer.learning_rate = rate
 
@@ -359,7 +383,8 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool, by_name:
     check_places(who, model, path)
     held = form.read(who, path)
     if by_name:
-        return _restore_by_name(who, model, path, held, skip_mismatch)
+        _restore_by_name(who, model, path, held, skip_mismatch)
+        return
     with damaged_where_wrong(who, path):
         if isinstance(held, ModelState) and held.find is None:
             held = _in_order(held)
@@ -370,7 +395,6 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool, by_name:
         assign_all(f"{who}: {path}", variables, arrays)
     if not isinstance(held, list) and held.optimizer:
         _restore_optimizer(who, model, held.optimizer)
-    return None
 
 
 def _restore_by_name(who: str, model: Trainer, path: Path, held: Any, skip_mismatch: bool) -> None:

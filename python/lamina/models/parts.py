@@ -5,12 +5,51 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from lamina._engine.ops import OpenShape
-from lamina.layers import InputLayer, Layer
+from lamina.layers import Layer
 from lamina.layers.composition import held
 
 __all__ = [
-    "Before", "NestedModel", "Part", "build_part", "called_layers", "layers_of", "leaves", "shown", "wanted_shape",
+    "NestedModel", "Part", "PartStack", "build_part", "called_layers", "layers_of", "leaves", "shown", "wanted_shape",
 ]  # fmt: skip
+
+
+class PartStack(Protocol):
+    """The layers of a model that is a part of another one; see `lamina.models.stack.Stack`."""
+
+    built: bool
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers in the order in which they run."""
+
+    @property
+    def listed(self) -> list[Part]:
+        """The parts, in the order in which an owner that composes them holds them."""
+
+    @property
+    def listed_layers(self) -> list[Layer]:
+        """All layers, in the order of `listed`."""
+
+    @property
+    def composed(self) -> bool:
+        """Whether the parts are added by a function once the shape of rows is known."""
+
+    @property
+    def follows_attributes(self) -> bool:
+        """Whether the layers were found by following a `call`."""
+
+    @property
+    def row_shape(self) -> OpenShape | None:
+        """Shape of one row of input."""
+
+    def takes(self, row_shape: OpenShape) -> bool:
+        """Return whether the model takes rows of a shape."""
+
+    def all_models(self) -> list[NestedModel]:
+        """Return all nested models, at any depth."""
+
+    def remember_trainable(self, value: bool) -> None:
+        """Set `trainable` of the model only."""
 
 
 class NestedModel(Protocol):
@@ -25,8 +64,8 @@ class NestedModel(Protocol):
         """Its parts as `Model.layers` gives them."""
 
     @property
-    def stack(self) -> Any:
-        """The model's layers, a `lamina.models.stack.Stack`."""
+    def stack(self) -> PartStack:
+        """The model's layers."""
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -47,32 +86,6 @@ class NestedModel(Protocol):
 
 
 Part = Layer | NestedModel
-
-
-class Before:
-    """What parts were before a build or a composition, which can be undone.
-
-    Attributes
-    ----------
-    layers : list of (Layer, bool)
-        Those that were not built, and whether each had parameters.
-    """
-
-    def __init__(self) -> None:
-        self.layers: list[tuple[Layer, bool]] = []
-        self._stacks: list[tuple[Any, InputLayer | None, bool, list[Part]]] = []
-
-    def note(self, stack: Any) -> None:
-        """Note a stack as it is."""
-        self._stacks.append((stack, stack.input, stack.built, stack.parts))
-
-    def put_back(self) -> None:
-        """Drop the parameters that were made, and put the stacks back."""
-        for layer, keeps in self.layers:
-            layer.unplace(keeps)
-        for stack, start, built, parts in self._stacks:
-            stack.input, stack.built, stack.parts = start, built, parts
-        self.layers, self._stacks = [], []
 
 
 def shown(parts: list[Any]) -> list[Any]:
@@ -113,23 +126,16 @@ def wanted_shape(part: Part) -> OpenShape | None:
     """Return the shape of an input row that a part was built with or given; None if it has none."""
     if isinstance(part, Layer):
         return part.input_row_shape if part.placed else part.wanted_input_shape
-    shape: OpenShape | None = part.stack.row_shape
-    return shape
+    return part.stack.row_shape
 
 
-def build_part(who: str, part: Part, row_shape: OpenShape, built: list[tuple[Layer, bool]]) -> None:
-    """Build a part for rows of a shape, or, if it is built already, check that the shape fits.
-
-    Appends to `built` each layer that this call built (not another thread meanwhile), and whether it kept parameters
-    that it had before.
-    """
+def build_part(who: str, part: Part, row_shape: OpenShape) -> None:
+    """Build a part for rows of a shape, or, if it is built already, check that the shape fits."""
     if isinstance(part, Layer):
         if part.placed:
             part.check_row(who, row_shape)
             return
-        keeps = part.build_or_discard((None, *row_shape))
-        if keeps is not None:
-            built.append((part, keeps))
+        part.build_or_discard((None, *row_shape))
         if part.holds_layers:
             raise ValueError(
                 f"{who}: build of {part.name!r} makes layers that its call calls, which needs the shape of its rows; "
@@ -137,7 +143,6 @@ def build_part(who: str, part: Part, row_shape: OpenShape, built: list[tuple[Lay
             )
     elif not part.stack.built:
         part.build((None, *row_shape))
-        built += part.stack.built_last
     elif not part.stack.takes(row_shape):
         raise ValueError(
             f"{who}: model {part.name!r} must take rows of shape {part.stack.row_shape}, for which it was built; "

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import get_ident
 from typing import Any
 
 from lamina import config
 from lamina._common.checks import NotBuiltError
 from lamina._common.locks import Once
+from lamina._common.undo import Undo, noting
 from lamina._data.arrays import fits
 from lamina._engine.ops import OpenShape, Shape, row_of
 from lamina._engine.variable import Variable
 from lamina.layers import BatchNormalization, InputLayer, Layer, Softmax
 from lamina.layers.shapes import batch_shape, check_open_shape
 from lamina.layers.symbols import KerasTensor, output_of
-from lamina.models.parts import Before, NestedModel, Part, build_part, called_layers, layers_of, leaves, wanted_shape
+from lamina.models.parts import (
+    NestedModel,
+    Part,
+    PartStack,
+    build_part,
+    called_layers,
+    layers_of,
+    leaves,
+    shown,
+    wanted_shape,
+)
 
 __all__ = ["Stack"]
 
@@ -52,10 +64,10 @@ class Stack:
         self._trainable = True
         self._composer: Callable[[OpenShape], None] | None = None
         self._composes = self._used_by_others = False
-        self._composing_thread = 0
+        self._builder = 0  # the thread that has built the parts last
         # The parts in the order in which a composer's owner holds them; None: as they run.
         self._held: Callable[[], list[Any]] | None = None
-        self._before = Before()  # the last `build` or `compose`
+        self._undo = Undo()  # of the last `build` or `compose`
 
     def who(self, method: str | None = None) -> str:
         """Return how messages begin."""
@@ -76,7 +88,7 @@ class Stack:
         models = [part for part in self.parts if not isinstance(part, Layer)]
         return [one for model in models for one in (model, *model.stack.all_models())]
 
-    def all_stacks(self) -> list[Stack]:
+    def all_stacks(self) -> list[PartStack]:
         """Return this stack and those of all models in it."""
         return [self, *(model.stack for model in self.all_models())]
 
@@ -110,7 +122,7 @@ class Stack:
             start = None if wanted is None else InputLayer(wanted, dtype=added[0].dtype)
         before = self.output_row_shape if self.parts else (None if start is None else start.input_row_shape)
         if before is not None:
-            build_part(who, part, before, [])
+            build_part(who, part, before)
         self.input = start
         self.parts = [*self.parts, part]
         for layer in called_layers([part]):
@@ -166,7 +178,7 @@ class Stack:
             yield
         except BaseException:
             if made:
-                self.decompose()
+                self.undo_build()
             raise
 
     def compose(self, row_shape: Any) -> bool:
@@ -178,45 +190,55 @@ class Stack:
             return False
         with self.once:
             if self.parts or self._composes:
-                self._used_by_others |= get_ident() != self._composing_thread
+                self._used_by_others |= get_ident() != self._builder
                 return False
             row_shape = check_open_shape(self.who(), row_shape)
-            self._before = before = Before()
-            before.note(self)
-            for part in self.listed:
-                before.layers += [(one, bool(one.own_weights)) for one in leaves(part) if not one.placed]
-                for stack in [] if isinstance(part, Layer) else part.stack.all_stacks():
-                    before.note(stack)
-            self._used_by_others, self._composes, self._composing_thread = False, True, get_ident()
             try:
-                self._composer(row_shape)
-            except BaseException:
-                self.decompose()
-                raise
+                self._composes = True
+                with self._noting():
+                    self._composer(row_shape)
             finally:
                 self._composes = False
             return True
 
-    def decompose(self) -> None:
-        """Undo `compose`, unless another thread uses the parts."""
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note what the block builds, and undo it if the block raises."""
+        self._used_by_others, self._builder = False, get_ident()
+        with noting() as self._undo:
+            self._undo.add(partial(self._put_back, self.input, [] if self.composed else None))
+            try:
+                yield
+            except BaseException:
+                self._undo()
+                raise
+
+    def _put_back(self, start: InputLayer | None, parts: list[Part] | None) -> None:
+        """Be as before the build: with that input, and these parts if they are given."""
+        self.input, self.built = start, False
+        if parts is not None:
+            self.parts, self._nested = parts, False
+
+    def undo_build(self) -> None:
+        """Undo the last `build` or `compose`: drop what it made, unless another thread has begun to use it."""
         with self.once:
-            if self._used_by_others:
-                return
-            self._before.put_back()
+            if not self._used_by_others:
+                self._undo()
 
     @property
     def listed(self) -> list[Part]:
         """The parts, in the order in which an owner that composes them holds them."""
         return self.parts if self._held is None else self._held()
 
-    def _listed_layers(self) -> list[Layer]:
+    @property
+    def listed_layers(self) -> list[Layer]:
         """Return all layers, in the order of `listed`, here and in nested models."""
         running = self.layers
         if self._held is None and not self._nested:
             return running
         found: list[Layer] = []
         for part in self.listed:
-            for layer in leaves(part) if isinstance(part, Layer) else part.stack._listed_layers():
+            for layer in leaves(part) if isinstance(part, Layer) else part.stack.listed_layers:
                 if any(layer is one for one in running) and not any(layer is one for one in found):
                     found.append(layer)
         return [*found, *(layer for layer in running if not any(layer is one for one in found))]
@@ -228,7 +250,8 @@ class Stack:
         *self.parts, part = self.parts
         self._nested = any(not isinstance(other, Layer) for other in self.parts)
         self.built = self.built and bool(self.parts)
-        return part
+        whole: Part = shown([part])[0]
+        return whole
 
     def keep_symbols(self, symbols: list[KerasTensor]) -> None:
         """Keep the symbolic tensors between the parts, with which they were called."""
@@ -252,7 +275,7 @@ class Stack:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the symbolic tensors, which are made again, and what could be undone."""
-        return self.__dict__ | {"_symbols": None, "_taken": None, "_before": Before()}
+        return self.__dict__ | {"_symbols": None, "_taken": None, "_undo": Undo()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -372,17 +395,17 @@ class Stack:
     @property
     def weights(self) -> list[Variable]:
         """All variables, layer by layer."""
-        return [variable for layer in self._listed_layers() for variable in layer.weights]
+        return [variable for layer in self.listed_layers for variable in layer.weights]
 
     @property
     def trainable_weights(self) -> list[Variable]:
         """The variables that training changes."""
-        return [variable for layer in self._listed_layers() for variable in layer.trainable_weights]
+        return [variable for layer in self.listed_layers for variable in layer.trainable_weights]
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """The variables that training leaves alone."""
-        return [variable for layer in self._listed_layers() for variable in layer.non_trainable_weights]
+        return [variable for layer in self.listed_layers for variable in layer.non_trainable_weights]
 
     # Building.
 
@@ -394,6 +417,7 @@ class Stack:
     def _build(self, input_shape: Any) -> None:
         who = self.who("build")
         if self.built:
+            self._used_by_others |= get_ident() != self._builder
             if input_shape is not None and not self.takes(check_open_shape(who, batch_shape(who, input_shape)[1:])):
                 raise ValueError(f"{who}: the model was built for rows of shape {self.row_shape}; got {input_shape}.")
             return
@@ -407,30 +431,14 @@ class Stack:
         if input_shape is None:
             raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
         row_shape = check_open_shape(who, batch_shape(who, input_shape)[1:])
-        self._before = Before()
-        for stack in self.all_stacks():
-            if not stack.built:
-                self._before.note(stack)
         shape: tuple[int | None, ...] = (None, *row_shape)
-        try:
+        with self._noting():
             for part in self.parts:
-                build_part(who, part, check_open_shape(who, shape[1:]), self._before.layers)
+                build_part(who, part, check_open_shape(who, shape[1:]))
                 shape = part.compute_output_shape(shape)
-        except BaseException:
-            self.undo_build()
-            raise
         if self.input is None:
             self.input = InputLayer(row_shape, dtype=self.dtype)
         self.built = True
-
-    def undo_build(self) -> None:
-        """Undo the last `build`: drop the parameters that it made."""
-        self._before.put_back()
-
-    @property
-    def built_last(self) -> list[tuple[Layer, bool]]:
-        """The layers that the last `build` built, and whether each kept parameters that it had before."""
-        return self._before.layers
 
 
 def _opened(shape: OpenShape, layers: list[Layer]) -> OpenShape:

@@ -26,10 +26,10 @@ def tensors_of(model: Trainer, arrays: dict[str, Array]) -> Tensors:
     places: dict[int, str] = {}
     _place(model, "", places)
     left = list(stack.layers)
-    found = _tensors_of(model, arrays, places, left)
-    others = [tensors for layer in list(left) if (tensors := _tensors_of(layer, arrays, places, left)) is not None]
-    assert found is not None
-    return found._replace(layers=[*found.layers, *others])
+    parts: list[Any] = [*shown(stack.listed), *stack.layers]  # the latter: without those that are reached before
+    found = [_tensors_of(part, arrays, places, left, part.trainable) for part in parts]
+    layers = [tensors for tensors in found if tensors is not None]
+    return Tensors(model.name, type(model).__name__, {}, [], layers, places[id(model)])
 
 
 def unplaced(model: Trainer) -> list[Layer]:
@@ -39,24 +39,26 @@ def unplaced(model: Trainer) -> list[Layer]:
     return [layer for layer in model.stack.layers if layer.weights and id(layer) not in places]
 
 
-def _tensors_of(part: Any, arrays: dict[str, Array], places: dict[int, str], left: list[Layer]) -> Tensors | None:
+def _tensors_of(
+    part: Any, arrays: dict[str, Array], places: dict[int, str], left: list[Layer], trains: bool = True
+) -> Tensors | None:
     """Return the variables of a layer or model; None if it is a layer that is not, or no longer, in `left`."""
     kind, place = type(part).__name__, places.get(id(part))
     if isinstance(part, Layer) and not part.holds_layers:
         if not any(part is layer for layer in left):
             return None
         left[:] = [layer for layer in left if layer is not part]
-        return _of_layer(part, arrays, places)
+        return _of_layer(part, arrays, places, trains)
     inner = held(part) if isinstance(part, Layer) else shown(part.stack.listed)
-    found = [tensors for one in inner if (tensors := _tensors_of(one, arrays, places, left)) is not None]
+    found = [tensors for one in inner if (tensors := _tensors_of(one, arrays, places, left, trains)) is not None]
     return Tensors(part.name, kind, {}, [], found, place)
 
 
-def _of_layer(layer: Layer, arrays: dict[str, Array], places: dict[int, str]) -> Tensors:
+def _of_layer(layer: Layer, arrays: dict[str, Array], places: dict[int, str], trains: bool) -> Tensors:
     own = layer.own_weights
     named = {variable.path.removeprefix(f"{layer.path}/"): arrays[variable.path] for variable in own}
-    inner = [_of_layer(one, arrays, places) for one in layer.argument_layers.values()]
-    trained = [variable.trainable for variable in own]
+    inner = [_of_layer(one, arrays, places, trains) for one in layer.argument_layers.values()]
+    trained = [trains and layer.trainable and variable.trainable for variable in own]
     return Tensors(layer.name, type(layer).__name__, named, trained, inner, places.get(id(layer)))
 
 

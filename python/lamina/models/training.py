@@ -84,7 +84,7 @@ def fit(
             source, held_out, given = _sources(model, given, x, y, sample_weight, class_weight, validation_data)
         except BaseException:
             if not composed and model.stack.composed:
-                model.stack.decompose()
+                model.stack.undo_build()
             raise
         before, nested = _kept(model), executor.place.active  # called by a callback of another fit
         try:

@@ -419,9 +419,15 @@ class Optimizer(Configurable):
         ValueError
             Number or shapes differ, or `build` was not called. Nothing is written then.
         """
-        who = type(self).__name__
         if not self._trained:
-            raise ValueError(f"{who}: set_weights: the optimizer must be built; call build with the variables.")
+            raise ValueError(
+                f"{type(self).__name__}: set_weights: the optimizer must be built; call build with the variables."
+            )
+        self.restore(weights)
+
+    def restore(self, weights: Sequence[Any]) -> None:
+        """Set what `set_weights` sets, also where no variable is trained."""
+        who = type(self).__name__
         own, given = self.variables, listed(who, "weights", weights)
         if len(given) != len(own):
             raise ValueError(f"{who}: set_weights needs {len(own)} arrays; got {len(given)}.")

@@ -110,4 +110,4 @@ class Progbar:
             self._bar = None
         if self.verbose:
             numbers = "".join(f" - {name}: {value}" for name, value in self._numbers().items())
-            say(spell_steps(self._seen, time.perf_counter() - self._begun, self.unit_name) + numbers)
+            say(spell_steps(self._seen, time.perf_counter() - self._begun, self.unit_name, self.target) + numbers)
