@@ -25,7 +25,7 @@ def chain(name=None, hidden="hidden"):
 def test_an_input_is_a_symbolic_tensor():
     inputs = lamina.Input((4,), name="start", dtype="int32")
     assert (inputs.shape, inputs.dtype, inputs.ndim, inputs.rank, inputs.name) == ((None, 4), "int32", 2, 2, "start")
-    assert repr(inputs) == "<KerasTensor shape=(None, 4), dtype=int32, name=start>"
+    assert repr(inputs) == "<KerasTensor shape=(None, 4), dtype=int32, sparse=False, ragged=False, name=start>"
     x = layers.Flatten()(layers.Embedding(9, 3)(inputs))
     assert (x.shape, x.dtype) == ((None, 12), "float32")
     assert isinstance(x, lamina.KerasTensor)

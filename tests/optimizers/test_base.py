@@ -56,16 +56,35 @@ def test_learning_rate_reads_like_a_number_and_like_a_variable():
         optimizers.SGD(lambda: -1.0).learning_rate  # noqa: B018
 
 
-def test_an_optimizer_belongs_to_one_model():
-    optimizer = lamina.optimizers.Adam(0.05)
-    first, second = (lamina.Sequential([lamina.Input((3,)), layers.Dense(1)]) for _ in range(2))
+@pytest.mark.parametrize("in_python", [False, True])
+def test_an_optimizer_that_models_share_has_state_for_each_of_them(in_python, tmp_path):
+    class Own(lamina.optimizers.Adam):
+        def update(self, *values):
+            return super().update(*values)
+
+    optimizer = (Own if in_python else lamina.optimizers.Adam)(0.05)
+    x, y = np.random.default_rng(0).standard_normal((8, 3)), np.ones(8)
+    first, second = (lamina.Sequential([lamina.Input((3,)), layers.Dense(2), layers.Dense(1)]) for _ in range(2))
     for model in (first, second):
         model.compile(optimizer, "mse")
-    first.fit(np.ones((8, 3)), np.ones(8), verbose=0)
-    before = second.get_weights()
-    with pytest.raises(ValueError, match="the optimizer must be new: it has taken 1 steps"):
-        second.fit(np.ones((8, 3)), np.ones(8), verbose=0)
-    assert all(map(np.array_equal, second.get_weights(), before))
+    first.train_on_batch(x, y)
+    with pytest.warns(UserWarning, match="Adam|Own: the optimizer has taken 1 steps on the variables of another model"):
+        second.train_on_batch(x, y)
+    for model in (first, second, second, first):  # warned of once
+        model.train_on_batch(x, y)
+    assert optimizer.iterations == 6
+    moments = {id(model): [optimizer.slot("momentum", v).numpy() for v in model.weights] for model in (first, second)}
+    assert not any(map(np.array_equal, *moments.values()))
+    for model in (first, second):
+        model.save(tmp_path / "m.safetensors")
+        again = lamina.models.load_model(tmp_path / "m.safetensors", custom_objects={"Own": Own})
+        found = [again.optimizer.slot("momentum", v).numpy() for v in again.weights]
+        assert all(map(np.array_equal, found, moments[id(model)]))
+        pytest.importorskip("h5py")
+        model.save(tmp_path / "m.keras")
+        again = lamina.models.load_model(tmp_path / "m.keras", custom_objects={"Own": Own})
+        found = [again.optimizer.slot("momentum", v).numpy() for v in again.weights]
+        assert all(map(np.array_equal, found, moments[id(model)]))
 
 
 def test_nothing_to_apply_is_no_step():

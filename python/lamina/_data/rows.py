@@ -89,6 +89,8 @@ def only_input(x: Any, row_shape: tuple[int | None, ...] | None) -> Any:
     if isinstance(x, dict) or is_sparse(inside) or isinstance(inside, CompactRows):
         return inside
     rank = len(getattr(inside, "shape", ()))
+    if row_shape is not None and rank and rank == len(row_shape) and row_shape[-1] == 1:  # rows of one number
+        return inside
     return inside if rank >= (2 if row_shape is None else len(row_shape) + 1) else x
 
 

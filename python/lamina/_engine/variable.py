@@ -387,7 +387,7 @@ class Variable(NDArrayOperatorsMixin):
         return len(self.value)
 
     def __repr__(self) -> str:
-        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value!r}>"
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value}>"
 
     def __float__(self) -> float:
         return float(self.value)

@@ -36,7 +36,8 @@ class _Counter:
 
 
 def _pattern(who: str, name: str, value: Any) -> str:
-    return str(check_path(who, value, {**FORMATS, **WEIGHT_FORMATS}))
+    path = check_path(who, value, {**FORMATS, **WEIGHT_FORMATS})
+    return value if isinstance(value, str) else str(path)
 
 
 class ModelCheckpoint(Monitor):
@@ -127,27 +128,31 @@ class ModelCheckpoint(Monitor):
             if current is not None:
                 was = f"from {self.best:.5f}" if self.best is not None else "from None"
                 if not self.improves(current, self.best):
-                    if self.verbose:
-                        say(f"\nEpoch {self._epoch + 1}: {self.monitor} did not improve {was}")
+                    self._say(f"{self.monitor} did not improve {was}")
                     return
                 self.best = current
                 best = f"{self.monitor} improved {was} to {current:.5f}, "
-        path = self._path(self._epoch, batch, logs)
+        name, path = self._path(self._epoch, batch, logs)
+        self._say(f"{best}saving model to {name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         model = self.required_model()
         if self.save_weights_only:
             model.save_weights(path, overwrite=True)
         else:
             model.save(path, overwrite=True)
-        if self.verbose:
-            say(f"\nEpoch {self._epoch + 1}: {best}finished saving model to {path}")
+        self._say(f"finished saving model to {name}")
 
-    def _path(self, epoch: int, batch: int | None, logs: Logs) -> Path:
-        """Return the file's name for an epoch."""
+    def _say(self, what: str) -> None:
+        if self.verbose:
+            say(f"\nEpoch {self._epoch + 1}: {what}")
+
+    def _path(self, epoch: int, batch: int | None, logs: Logs) -> tuple[str, Path]:
+        """Return the file's name for an epoch, as it was given and as a path."""
         who = "ModelCheckpoint"
         try:
             logs = type(logs)(logs, epoch=epoch + 1, batch=(batch or 0) + 1)
-            return check_path(who, self.filepath.format_map(logs), {**FORMATS, **WEIGHT_FORMATS})
+            name = self.filepath.format_map(logs)
+            return name, check_path(who, name, {**FORMATS, **WEIGHT_FORMATS})
         except KeyError as error:
             raise ValueError(
                 f"{who}: filepath must name values of the logs, 'epoch' or 'batch'; got {error}. There are "
@@ -167,7 +172,7 @@ class ModelCheckpoint(Monitor):
         check = model.check_saving_weights if self.save_weights_only else model.check_saving
         check("ModelCheckpoint", self.filepath)
         # Any name is accepted: the logs are not known yet, as other callbacks may add values.
-        writable_folder("ModelCheckpoint", "that of filepath", self._path(0, 0, _AnyName()).parent)
+        writable_folder("ModelCheckpoint", "that of filepath", self._path(0, 0, _AnyName())[1].parent)
 
 
 class _AnyName(dict[str, float]):

@@ -383,12 +383,13 @@ class BuiltLayer(Operation):
 
     @property
     def losses(self) -> list[Any]:
-        """Penalties of the parameters' regularizers, and the activity penalty of the last call of the layer."""
+        """Penalties of the regularizers of parameters and of the last call's activity, also those of layers in it."""
         regularized = [
             v for v in self._parameters.variables if v.regularizer is not None and v.trainable and self.trainable
         ]
         found = [v.regularizer(v.value) for v in regularized if v.regularizer is not None]
-        return found if self._activity_loss is None else [*found, self._activity_loss]
+        found += [] if self._activity_loss is None else [self._activity_loss]
+        return [*found, *(loss for part in self._parts() for loss in part.losses)]
 
     @property
     def compute_dtype(self) -> str:

@@ -87,6 +87,7 @@ class InputLayer(Layer):
         dtype = config.any_dtype(who, dtype)
         self.integer_dtype = dtype if dtype in _INTEGERS else None
         # Input of any float type is converted to the model's.
+        self._named = name is not None
         own = None if self.integer_dtype or dtype in ("float16", "bfloat16") else dtype
         super().__init__(input_shape=shape, dtype=own, name=name, **layer_arguments)
         self.batch_size, self.sparse = batch_size, sparse
@@ -115,7 +116,8 @@ class InputLayer(Layer):
             return self.called.first(self.name, "output")
         except NotBuiltError:
             dtype = self.integer_dtype or self.dtype
-            return self.called.note(output_of(self, (), self.batch_shape, dtype, name=self.name))
+            name = self.name if self._named else None
+            return self.called.note(output_of(self, (), self.batch_shape, dtype, name=name))
 
     @property
     def input(self) -> KerasTensor:

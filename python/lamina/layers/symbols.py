@@ -116,7 +116,8 @@ class KerasTensor(Symbol):
         return self.ndim
 
     def __repr__(self) -> str:
-        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+        kind = f"dtype={self.dtype}, sparse={self.sparse}, ragged={self.ragged}"
+        return f"<KerasTensor shape={self.shape}, {kind}, name={self.name}>"
 
     # What makes the layer for a function of a symbolic tensor, and calls it.
     layer_of: ClassVar[Callable[[KerasTensor, Callable[..., Any], tuple[Any, ...], Mapping[str, Any]], KerasTensor]]

@@ -35,11 +35,14 @@ class CompiledTrainer(NamedTuple):
     engine : _core.Trainer
     trained : list of list
         For each op its variables, None for one that is not trained.
+    token : object
+        Stands for this trainer, and can be copied and pickled.
     """
 
     key: list[Any]
     engine: _core.Trainer
     trained: list[list[Variable | None]]
+    token: object
 
     def variables(self) -> list[Variable]:
         """Return the variables that it trains."""
@@ -192,7 +195,7 @@ class Compilation:
         )
         if self._hook is not None:
             trainer.on_gradient(self._hook)
-        return CompiledTrainer(key, trainer, trained)
+        return CompiledTrainer(key, trainer, trained, object())
 
     def weights_in(
         self, compiled: Compiled, prepared: Prepared, blocks: list[_core.Parameters | None]

@@ -125,13 +125,12 @@ class Executor:
         self.run: object = None  # the run whose sums the metrics hold
         self._given = Given()
         self._compilation = Compilation(stack, self._given)
-        self._built_for: CompiledTrainer | None = None  # the one for whose variables the optimizer was built last
         # Fast path of predictions: the network, and the layers and `Constants.changes` for which it is valid.
         self._predictor: tuple[list[Layer], _core.Network, object] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is made again when needed, and the current run."""
-        return self.__dict__ | {"_built_for": None, "_predictor": None, "run": None}
+        return self.__dict__ | {"_predictor": None, "run": None}
 
     def in_use(self, who: str) -> str:
         """Return the error message of a call that is refused while the model is trained or evaluated."""
@@ -304,7 +303,7 @@ class Executor:
         """Tell the optimizer which variables it trains, in the order of the model's weights, as Keras does."""
         trained = {id(variable) for variable in trainer.variables()}
         optimizer.build([variable for variable in self.stack.weights if id(variable) in trained])
-        self._built_for = trainer
+        optimizer.built_for = trainer.token
 
     # Steps.
 
@@ -329,7 +328,7 @@ class Executor:
         compiled = self.require_compiled("fit")
         trainer, optimizer = self.trainer(prepared), compiled.optimizer
         variables = trainer.variables()
-        if trainer is not self._built_for:
+        if optimizer.built_for is not trainer.token:
             self._build_optimizer(optimizer, trainer)
         if optimizer.in_python or _host_rules(variables):
             taken = Taken()

@@ -81,7 +81,7 @@ def model_state(model: Trainer) -> ModelState:
             compile_config=compiled.config(),
             without_decay=optimizer.without_decay,
             slots=slots,
-            optimizer=_optimizer_arrays(optimizer, slots),
+            optimizer=_optimizer_arrays(optimizer, model, slots),
         )
 
 
@@ -99,9 +99,16 @@ def _names(model: Trainer) -> list[str]:
     return [one.name for one in parts]
 
 
-def _optimizer_arrays(optimizer: Optimizer, slots: dict[str, Array]) -> list[tuple[str, Array]]:
-    """Return names and values of the optimizer's variables."""
-    return [(one.path, slots[one.path] if one.path in slots else one.numpy()) for one in optimizer.variables]
+def _optimizer_arrays(optimizer: Optimizer, model: Trainer, slots: dict[str, Array]) -> list[tuple[str, Array]]:
+    """Return names and values of the optimizer's variables for a model, which may share it with others."""
+    variables = optimizer.variables_for(_trained(optimizer, model))
+    return [(one.path, slots[one.path] if one.path in slots else one.numpy()) for one in variables]
+
+
+def _trained(optimizer: Optimizer, model: Trainer) -> list[Variable]:
+    """Return the variables of a model that an optimizer trains, none if it was not built."""
+    trained, own = optimizer.trained, {id(variable) for variable in model.stack.weights}
+    return trained if own.issuperset(map(id, trained)) else model.stack.trainable_weights
 
 
 def _own_states(model: Trainer) -> dict[str, dict[str, int]]:
@@ -359,7 +366,9 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     with one_moment(variables := model.stack.weights):
         weights = {variable.path: variable.numpy() for variable in variables}
         held = (
-            [] if compiled is None else _optimizer_arrays(compiled.optimizer, compiled.optimizer.slot_arrays(variables))
+            []
+            if compiled is None
+            else _optimizer_arrays(compiled.optimizer, model, compiled.optimizer.slot_arrays(variables))
         )
     state = WeightState(weights, tensors_of(model, weights), held)
     required(who, "a format", form.write)(who, path, state)

@@ -118,6 +118,8 @@ class Optimizer(Configurable):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self._without_decay: tuple[list[str], list[str]] = ([], [])  # paths, patterns of names
         self._trained: list[Variable] = []
+        self._shared = False  # whether it was said that several models have it
+        self.built_for: object = None  # what the last build was for: that of a model's trainer, or None
         self._batches = Count()
         self._step = _Step()
         self._slots = Slots(self.state_names())
@@ -369,6 +371,10 @@ class Optimizer(Configurable):
     @property
     def variables(self) -> list[Variable]:
         """Batches seen, the learning rate if it is a number, the state of the trained variables, in Keras's order."""
+        return self.variables_for(self._trained)
+
+    def variables_for(self, trained: Sequence[Variable]) -> list[Variable]:
+        """Return what `variables` is where these are the trained variables."""
         own = [self._as_variable("iteration", np.array(self.batches, np.int32), self._set_batches)]
         if isinstance(self._learning_rate, float):
             rate = np.array(self._learning_rate, config.floatx())
@@ -377,7 +383,12 @@ class Optimizer(Configurable):
             self._as_variable(name, np.array(value, config.floatx()), lambda value: None)
             for name, value in self.derived_values().items()
         ]
-        return own + self._states(self._trained) + derived
+        return own + self._states(trained) + derived
+
+    @property
+    def trained(self) -> list[Variable]:
+        """The variables that it trains, those of the last `build`."""
+        return list(self._trained)
 
     def _as_variable(self, name: str, value: Array, take: Callable[[Any], None]) -> Variable:
         """Return a variable for a value of the optimizer; `take` is called with a value that is assigned to it."""
@@ -391,18 +402,17 @@ class Optimizer(Configurable):
     def build(self, variables: Sequence[Variable]) -> None:
         """Set the variables to train; `fit` calls this.
 
-        Raises
-        ------
-        ValueError
-            The optimizer has taken steps, and none of them on one of these variables.
+        Variables of another model than before begin without state, but the steps taken so far count for the learning
+        rate and for means, of which a warning is given.
         """
         variables = _variables(type(self).__name__, "variables", variables)
         known = {id(variable) for variable in self._trained}
-        if self.batches and known and variables and known.isdisjoint(map(id, variables)):
-            raise ValueError(
-                f"{type(self).__name__}: the optimizer must be new: it has taken {self.iterations} steps on the "
-                "variables of another model, which count for its learning rate and its means. Make one of the same "
-                "arguments by from_config(optimizer.get_config())."
+        if self.batches and known and variables and known.isdisjoint(map(id, variables)) and not self._shared:
+            self._shared = True
+            warn(
+                f"{type(self).__name__}: the optimizer has taken {self.iterations} steps on the variables of another "
+                "model, which count for its learning rate and its means. from_config(optimizer.get_config()) makes a "
+                "new one."
             )
         self._trained = list(variables)
 
