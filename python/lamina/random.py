@@ -20,7 +20,8 @@ from lamina._common.names import absences
 from lamina._data.arrays import any_array
 
 __all__ = [
-    "SeedGenerator", "fill", "normal", "permutation", "randint", "shuffle", "stream_key", "truncated_normal", "uniform",
+    "SeedGenerator", "categorical", "dropout", "fill", "normal", "permutation", "randint", "shuffle", "stream_key",
+    "truncated_normal", "uniform",
 ]  # fmt: skip
 
 _MASK = (1 << 64) - 1
@@ -219,6 +220,65 @@ def randint(
     draw = fill("uniform", _seed_of(seed), 0.0, 1.0, shape, "float64")
     found: npt.NDArray[Any] = (minval + np.floor(draw * (maxval - minval))).astype(kind)
     return found
+
+
+def categorical(
+    logits: npt.ArrayLike, num_samples: int, dtype: str = "int32", seed: int | SeedGenerator | None = None
+) -> npt.NDArray[Any]:
+    """Return class numbers drawn with the probabilities ``softmax(logits)`` of each row.
+
+    Parameters
+    ----------
+    logits : array_like, shape (n, classes)
+    num_samples : int
+        How many to draw for each row.
+    dtype : str
+    seed : int or SeedGenerator, optional
+        As in `normal`.
+
+    Returns
+    -------
+    ndarray, shape (n, num_samples)
+    """
+    who = "random.categorical"
+    scores = any_array(who, "logits", logits).astype(np.float64)
+    if scores.ndim != 2 or not scores.shape[1]:
+        raise ValueError(f"{who}: logits must have shape (n, classes); got {scores.shape}.")
+    count = integer(who, "num_samples", num_samples, 0)
+    kind = choice(who, "dtype", config.any_dtype(who, dtype), ("int32", "int64", "int16", "int8", "uint8"))
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    sums = np.cumsum(weights, axis=1)
+    if not np.isfinite(sums).all():
+        raise ValueError(f"{who}: logits must be finite, or -inf for some classes of a row.")
+    drawn = fill("uniform", _seed_of(seed), 0.0, 1.0, (len(scores), count), "float64") * sums[:, -1:]
+    found = [np.searchsorted(row, points, side="right") for row, points in zip(sums, drawn, strict=True)]
+    classes: npt.NDArray[Any] = np.minimum(found, scores.shape[1] - 1).reshape(drawn.shape).astype(kind)
+    return classes
+
+
+def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: int | SeedGenerator | None = None) -> Any:
+    """Return values of which random ones are 0, and the others are divided by ``1 - rate``; differentiable.
+
+    Parameters
+    ----------
+    inputs : array_like
+    rate : float, in [0, 1)
+        The probability of 0.
+    noise_shape : tuple of int or None, optional
+        Shape of the noise, which is broadcast; items of None are the sizes of `inputs`.
+    seed : int or SeedGenerator, optional
+        As in `normal`.
+    """
+    who = "random.dropout"
+    rate, own = number(who, "rate", rate, 0, below=1), np.shape(inputs)
+    shape = own if noise_shape is None else tuple(noise_shape)
+    if len(shape) != len(own) or any(size not in (None, 1, whole) for size, whole in zip(shape, own, strict=True)):
+        raise ValueError(f"{who}: noise_shape must hold 1 or None for each of the {len(own)} axes; got {noise_shape}.")
+    shape = tuple(whole if size is None else size for size, whole in zip(shape, own, strict=True))
+    values = inputs if hasattr(inputs, "dtype") else any_array(who, "inputs", inputs)
+    kind = values.dtype if values.dtype.kind == "f" else np.dtype(config.floatx())
+    kept = fill("uniform", _seed_of(seed), 0.0, 1.0, shape, "float64") >= rate
+    return values * (kept / (1 - rate)).astype(kind)
 
 
 def shuffle(x: npt.ArrayLike, axis: int = 0, seed: int | SeedGenerator | None = None) -> npt.NDArray[Any]:

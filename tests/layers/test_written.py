@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import threading
 
@@ -455,3 +456,138 @@ def test_variables_that_are_attributes_are_parameters(tmp_path):
     tied = Gate()
     tied.other = model.layers[1].kernel  # that of another layer stays there
     assert len(tied.weights) == 2
+
+
+class Counts(layers.Layer):
+    """Counts its calls, in a variable and in an attribute."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False, name="count")
+
+    def call(self, x):
+        self.count.assign_add(1.0)
+        return x
+
+
+def test_variables_change_once_in_each_call():
+    layer = Counts()
+    for calls in (1, 2):
+        layer(X)
+        assert layer.count == calls
+    model = network(Counts())
+    layer = model.layers[0]
+    assert layer.count == 0  # the model was built, and the shape of its output found out
+    model.fit(X, Y, batch_size=5, verbose=0)
+    assert layer.count == len(X) / 5
+    model.predict(X, batch_size=len(X), verbose=0)
+    assert layer.count == len(X) / 5 + 1
+
+
+def test_state_follows_values_that_are_differentiated():
+    class Centered(layers.Layer):
+        def build(self, input_shape):
+            self.mean = self.add_weight(shape=(input_shape[-1],), initializer="zeros", trainable=False)
+
+        def call(self, x, training=False):
+            if training:
+                self.mean.assign(0.5 * self.mean + 0.5 * ops.mean(x, axis=0))
+            return x - self.mean
+
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3), Centered(), layers.Dense(2)])
+    model.compile(lamina.optimizers.SGD(0.0), "mse")
+    hidden = lamina.Model(model.input, model.layers[0].output).predict(X, verbose=0)
+    model.train_on_batch(X, Y)
+    np.testing.assert_allclose(model.layers[1].mean.numpy(), 0.5 * hidden.mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_call_outside_of_models_returns_what_it_likes():
+    class Total(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.total = self.add_weight(shape=(4,), initializer="zeros", trainable=False)
+
+        def call(self, x):
+            self.total.assign_add(ops.sum(x, axis=0))
+            return self.total
+
+    layer = Total()
+    np.testing.assert_allclose(layer(X), X.sum(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(layer(X), 2 * X.sum(axis=0), rtol=1e-5)
+    assert layer.total.numpy().dtype == np.float32
+    with pytest.raises(ValueError, match="call must return a row for each row of its input"):
+        network(Total())
+
+
+class Scaled(layers.Layer):
+    def call(self, x, factor=2.0, mask=None):
+        x = x * factor
+        return x if mask is None else x * ops.cast(mask, x.dtype)[..., None]
+
+
+def test_further_arguments_of_a_call():
+    layer = Scaled()
+    x = np.ones((2, 3, 4), "f")
+    assert (layer(x) == 2).all()
+    assert (layer(x, factor=3.0) == 3).all()
+    assert (layer(x, 4.0) == 4).all()
+    mask = np.array([[True, False, True]] * 2)
+    np.testing.assert_array_equal(layer(x, mask=mask)[..., 0], 2.0 * mask)
+    inputs = lamina.Input((3, 4))
+    assert layer(inputs, factor=2.0, mask=None).shape == (None, 3, 4)  # what it takes without them
+    for further in ({"factor": 3.0}, {"mask": mask}):
+        with pytest.raises(TypeError, match=f"{next(iter(further))} must be given to the constructor"):
+            Scaled()(inputs, **further)
+    with pytest.raises(TypeError, match="a call takes x, training and mask; got"):
+        layers.Dense(2)(X, factor=3.0)
+    with pytest.raises(TypeError, match="a call takes x, training and mask; got"):
+        layers.Dense(2)(X, True, None, 3.0)
+    with pytest.raises(ValueError, match="mask must be None: the layer does not read one"):
+        layers.Dense(2)(X, mask=mask)
+    assert layers.Dropout(0.5, seed=1)(X, True).shape == X.shape
+
+
+def test_configurations_may_hold_objects(tmp_path):
+    class Regularized(layers.Layer):
+        def __init__(self, units, penalty=None, start=None, factors=(1.0,), **kwargs):
+            super().__init__(**kwargs)
+            self.units, self.factors = units, np.asarray(factors, "f")
+            self.penalty, self.start = lamina.regularizers.get(penalty), lamina.initializers.get(start)
+
+        def build(self, input_shape):
+            shape = (input_shape[-1], self.units)
+            self.kernel = self.add_weight(shape, self.start, regularizer=self.penalty, name="kernel")
+            super().build(input_shape)
+
+        def call(self, x):
+            return ops.matmul(x, self.kernel) * self.factors
+
+        def get_config(self):
+            own = {"units": self.units, "penalty": self.penalty, "start": self.start, "factors": list(self.factors)}
+            return super().get_config() | own
+
+    layer = Regularized(3, lamina.regularizers.L2(0.1), "he_normal", [2.0])
+    model = network(layer)
+    json.dumps(layers.serialize(layer))
+    for suffix in (".keras", ".safetensors"):
+        model.save(tmp_path / f"m{suffix}")
+        again = load_model(tmp_path / f"m{suffix}", custom_objects={"Regularized": Regularized})
+        np.testing.assert_array_equal(again.predict(X), model.predict(X))
+        assert again.layers[0].penalty.l2 == pytest.approx(0.1)
+    assert lamina.models.model_from_json(model.to_json(), {"Regularized": Regularized}).layers[0].units == 3
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "shapes"),
+    [
+        (lambda: layers.Embedding(5, 2), (1,), [(5, 2)]), (lambda: layers.Embedding(5, 2), (None,), [(5, 2)]),
+        (lambda: layers.Dense(3), (4,), [(4, 3), (3,)]), (lambda: layers.LayerNormalization(), (4,), [(4,), (4,)]),
+        (lambda: Linear(3), (4,), [(4, 3), (3,)]),
+    ],
+)  # fmt: skip
+def test_layers_may_be_built_for_one_size(layer, shape, shapes):
+    layer = layer()
+    layer.build(shape)
+    assert [variable.shape for variable in layer.weights] == shapes
+    rows = [layers.Input((3,)), layer, layers.Flatten()] if layer.vocabulary else [layers.Input((4,)), layer]
+    assert len(lamina.Sequential(rows).weights) == len(shapes)

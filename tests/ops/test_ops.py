@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from lamina import ops
+import lamina
+from lamina import layers, ops
 from lamina._data.autodiff import pullback
 from lamina._data.tensors import Tensor
 
@@ -389,3 +390,30 @@ def test_quantiles_between_two_elements(method, q, rng):
     np.testing.assert_allclose(found[..., 1:], np.quantile(x[1:], q, 1, method=method), rtol=1e-12)
     if method in ("lower", "higher", "nearest"):
         np.testing.assert_array_equal(found[..., 0], np.quantile(x[0], q, method=method))
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "prod", "max", "min", "amax", "amin", "var", "std", "any", "all",
+                                  "logsumexp", "count_nonzero", "norm"])  # fmt: skip
+def test_axes_may_be_a_list(name, rng):
+    x = rng.standard_normal((2, 3, 4))
+    np.testing.assert_array_equal(getattr(ops, name)(x, axis=[1, 2]), getattr(ops, name)(x, axis=(1, 2)))
+    assert ops.moments(x, axes=[0, 2])[0].shape == (3,)
+
+
+def test_none_is_the_size_of_the_rows_in_a_shape():
+    x = np.arange(12.0).reshape(2, 6)
+    np.testing.assert_array_equal(ops.reshape(x, (None, 2, 3)), x.reshape(2, 2, 3))
+
+    class Split(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(6)
+
+        def call(self, inputs):
+            return ops.reshape(self.dense(inputs), (ops.shape(inputs)[0], 2, 3))
+
+    assert lamina.Sequential([lamina.Input((6,)), Split()]).predict(x, verbose=0).shape == (2, 2, 3)
+
+
+def test_a_class_that_there_is_not_is_not_among_the_best():
+    assert ops.in_top_k([5, 1, -1], np.ones((3, 3)), 2).tolist() == [False, True, False]

@@ -69,7 +69,10 @@ def serialize(item: Any) -> Any:
     module = kind.__module__
     if is_public(kind) and registered == kind.__name__:
         module, registered = str(module_of(kind)), None
-    return {"module": module, "class_name": kind.__name__, "config": item.get_config(), "registered_name": registered}
+    config = item.get_config()
+    if not is_public(kind):  # of the user's, which may hold objects
+        config = serialize_keras_object(config)
+    return {"module": module, "class_name": kind.__name__, "config": config, "registered_name": registered}
 
 
 def _function_config(function: Any) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Self
 
 import numpy as np
@@ -14,13 +16,13 @@ from lamina._common.checks import KindError, choice, flag, sizes, text
 from lamina._common.locks import Once
 from lamina._common.names import required, unique_name
 from lamina._data.arrays import converted, real_array
-from lamina._data.autodiff import check_untraced
+from lamina._data.autodiff import check_untraced, constant, is_traced
 from lamina.constraints import Constraint
 from lamina.regularizers import Regularizer
 
 __all__ = [
     "AssignableFloat", "AssignableInt", "Home", "Variable", "assign_all", "assign_together", "check_aggregation",
-    "one_moment", "put_back",
+    "one_moment", "put_back", "values_kept",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -28,6 +30,9 @@ Array = npt.NDArray[Any]
 
 # Stand for a block's version in `Variable._copy`: without a block; for a copy made during a write.
 _OWN, _CHANGING = -2, -3
+
+# Whether what assigns to variables in this thread is only tried, so that they keep their values.
+_only_tries: ContextVar[bool] = ContextVar("only_tries", default=False)
 
 _alone = Once()  # lock of variables that no layer owns
 
@@ -307,12 +312,14 @@ class Variable(NDArrayOperatorsMixin):
         TypeError, ValueError
             The values are not real numbers, or the shape differs. Nothing is written then.
         """
-        self.take(self.converted(value))
+        array = self.converted(value)
+        if not _only_tries.get():
+            self.take(array)
         return self
 
     def converted(self, value: npt.ArrayLike) -> Array:
         """Return what `assign` would write for a value, or raise."""
-        array = real_array(f"Variable {self.path!r}", "value", value)
+        array = real_array(f"Variable {self.path!r}", "value", constant(value) if is_traced(value) else value)
         if array.shape != self.shape:
             raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
         if self._dtype.kind in "iu" and array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -343,7 +350,7 @@ class Variable(NDArrayOperatorsMixin):
 
     def _same_shape(self, value: npt.ArrayLike) -> Array:
         """Return an array of the variable's shape, or one number for all elements."""
-        array = real_array(f"Variable {self.path!r}", "value", value)
+        array = real_array(f"Variable {self.path!r}", "value", constant(value) if is_traced(value) else value)
         if array.shape not in (self.shape, ()):
             raise ValueError(f"Variable {self.path!r}: value must have shape {self.shape}; got {array.shape}.")
         return array
@@ -407,6 +414,17 @@ def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Pass
     # Move a layer's variables into its block first: a first step on another thread could move them meanwhile.
     places = [v.require_block() if v.owner is not None else v.block for v in variables]
     return _core.Passage([place[0] for place in places if place is not None], write)
+
+
+@contextmanager
+def values_kept() -> Iterator[None]:
+    """Let variables keep their values in the block, which tries what a user's code returns: `assign` only checks."""
+    before = _only_tries.get()
+    try:  # set inside `try`: Ctrl-C may come right after it
+        _only_tries.set(True)
+        yield
+    finally:
+        _only_tries.set(before)
 
 
 def assign_together(variables: Iterable[Variable], values: Iterable[Any]) -> None:

@@ -115,10 +115,11 @@ def _modern_arguments(kind: str, old: dict[str, Any]) -> dict[str, Any]:
 def compile_arguments(config: Any) -> dict[str, Any] | None:
     """Return the arguments of `compile` that a file holds; None if the model was not compiled, or without a loss.
 
-    Keras writes an empty configuration for a model that was not compiled.
+    Keras writes an empty configuration for a model that was not compiled. Those of a class whose `compile` takes other
+    arguments need not name a loss.
     """
     found = dict(config or {})
-    return None if found.get("loss") is None else found
+    return None if not found or ("loss" in found and found["loss"] is None) else found
 
 
 def modernized_compile(old: dict[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
         store.attrs["model_config"] = json.dumps(config)
         store.attrs[_OWN] = json.dumps(extras(state))
         _fill(store.create_group(_WEIGHTS), state.tensors)
-        if compiled is not None:
+        if compiled is not None and "optimizer" in compiled:  # else they are those of a class of the user's
             optimizer = compiled.pop("optimizer")
             compiled["optimizer_config"] = {name: optimizer[name] for name in ("class_name", "config")}
             if optimizer["registered_name"] is not None:  # of a class of the user's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, cast
@@ -31,7 +32,7 @@ from lamina.layers.composition import check_nothing_lost, held, mode_noted
 from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_open_shape, check_row_shape
 from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
-from lamina.layers.written import Probe, call_pass, gradients_of_call, modes_of_call, shape_of_call
+from lamina.layers.written import Probe, call_pass, direct_call, gradients_of_call, modes_of_call, shape_of_call
 
 __all__ = ["Layer", "Pass"]
 
@@ -111,6 +112,7 @@ class Layer(BuiltLayer):
             self.wanted_input_shape = check_open_shape(kind, input_shape)
         self.called = Called()
         self._wrapped: Any = None  # what `as_model` has made
+        self._call_shapes: dict[OpenShape, Any] = {}  # shapes of rows that a `call` returns, by those of input rows
         self.changes = 0  # how often a value that is baked into compiled networks has changed
 
     def check_computable(self) -> None:
@@ -206,6 +208,7 @@ class Layer(BuiltLayer):
         """Invalidate compiled networks: a value baked into them has changed."""
         with self.once:
             self.changes += 1
+            self._call_shapes = {}
         Constants.changes = object()
 
     # What a subclass defines.
@@ -213,7 +216,12 @@ class Layer(BuiltLayer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the output shape, batch first, for an input shape: the same, or that of what `call` returns."""
         shape = self._input_shape(input_shape)
-        return (shape[0], *shape_of_call(cast(Any, self), row_of(shape))) if self.by_call else shape
+        if not self.by_call:
+            return shape
+        known = self._call_shapes.get(shape[1:])
+        if known is None:
+            known = self._call_shapes[shape[1:]] = shape_of_call(cast(Any, self), row_of(shape))
+        return (shape[0], *known)
 
     def _input_shape(self, shape: Any) -> tuple[int | None, ...]:
         return batch_shape(self._who(), shape)
@@ -333,7 +341,7 @@ class Layer(BuiltLayer):
     # Whether a call also accepts input of rank 0 or 1, which then counts as one row.
     any_rank = False
 
-    def __call__(self, x: Any, training: bool | None = None, mask: None = None) -> Any:
+    def __call__(self, x: Any, *values: Any, training: bool | None = None, mask: Any = None, **named: Any) -> Any:
         """Return the output for a batch ``(n, ...)``; builds the layer on first use.
 
         Parameters
@@ -342,32 +350,45 @@ class Layer(BuiltLayer):
             A symbolic tensor, that of an `Input` or what a layer returned for one, gives another one.
             Must have the shape that the layer was built for; if the parameters depend on the last axis only, the last
             size must be the same.
+        *values, **named
+            Further arguments of the `call` of a layer that is written in functions of `lamina.ops`; not in models,
+            which call layers with their input alone. For other layers the first is `training`.
         training : bool, optional
             Run as in training: noise is added, and batches are normalized by their own moments, which update the
             running means.
-        mask : None
-            Another value raises: layers take no masks but that of an `Embedding` below them in a model.
+        mask : array_like, optional
+            Passed to a `call` that takes it. Another value than None raises for other layers: these take no masks but
+            that of an `Embedding` below them in a model.
         """
         who = self._who()
+        if not self.by_call:
+            if len(values) > 2 or named:
+                raise KindError(f"{who}: a call takes x, training and mask; got {short([*values[2:], *named])} too.")
+            training = values[0] if values else training
+            mask = values[1] if len(values) > 1 else mask
         if isinstance(x, Layer):
             raise TypeError(f"{who}: a layer is called with an array or an Input; got a {type(x).__name__}.")
         self.check_computable()
-        if mask is not None:
-            raise ValueError(f"{who}: mask must be None: layers here do not read masks.")
+        if mask is not None and not (self.by_call and "mask" in self.call_parameters):
+            raise ValueError(f"{who}: mask must be None: the layer does not read one.")
         training = None if training is None else flag(who, "training", training)
         symbolic = isinstance(x, KerasTensor) or holds_symbols(x)
         x = one_symbol(who, x) if symbolic else x
         if self.by_call:
             row = tuple(x.shape[1:] if symbolic else real_array(who, "x", x).shape[1:])
             if row and self.composes(row):
+                self._check_alone(values, named, mask)
                 model = self.as_model(row)
                 if symbolic:
                     self.called.precede()
                     return self.called.note(model(x, training))
                 return model(x, training)
         if symbolic:
+            self._check_alone(values, named, mask)
             return self._called_with(x, training)
         array = real_array(who, "x", x)
+        if self.by_call:
+            return self._call_directly(array, values, named, bool(training), mask)
         shape = array.shape
         if self.any_rank and array.ndim < 2:
             array = array.reshape(1, -1)
@@ -388,6 +409,32 @@ class Layer(BuiltLayer):
         if shape != batch.shape and compiled.output_shape == batch.shape[1:]:
             return output.reshape(shape).view(Tensor)
         return output.reshape(len(batch), *compiled.output_shape).view(Tensor)
+
+    @property
+    def call_parameters(self) -> Mapping[str, inspect.Parameter]:
+        """The parameters of `call`."""
+        return inspect.signature(self.call).parameters
+
+    def _check_alone(self, values: Any, named: dict[str, Any], mask: Any) -> None:
+        """Raise if there are further arguments than the input, and not those that `call` takes without them."""
+        given = inspect.signature(self.call).bind(None, *values, **named).arguments
+        defaults = {name: parameter.default for name, parameter in self.call_parameters.items()}
+        further = [name for name, value in list(given.items())[1:] if value is not defaults[name]]
+        if further or mask is not None:
+            raise KindError(
+                f"{self._who()}: {', '.join([*further, *(['mask'] if mask is not None else [])])} must be given to the "
+                "constructor: models call their layers with the input alone."
+            )
+
+    def _call_directly(self, x: Array, values: Any, named: dict[str, Any], training: bool, mask: Any) -> Any:
+        """Return the output of a layer that is written as a `call`, outside of a model."""
+        batch = float_array(self._who(), "x", self._rows_of(self._who(), x), self.dtype)
+        if not self.placed:
+            self.build_or_discard((None, *batch.shape[1:]))
+        output = direct_call(cast(Any, self), batch, values, named, training, mask)
+        if self.activity_regularizer is not None:
+            self._activity_loss = self.activity_regularizer(output) / max(1, len(output))
+        return output.view(Tensor)
 
     @property
     def holds_layers(self) -> bool:

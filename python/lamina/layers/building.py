@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 import numpy.typing as npt
@@ -28,6 +29,20 @@ __all__ = ["BuiltLayer"]
 Array = npt.NDArray[Any]
 
 
+def _marking(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a subclass's `build` that remembers the shape, if it is called by the user and does not do so itself."""
+
+    @wraps(build)
+    def marking(self: BuiltLayer, *values: Any, **named: Any) -> Any:
+        result = build(self, *values, **named)
+        shape = values[0] if values else named.get("input_shape")
+        if shape is not None and self.input_row_shape is None and not self._building:
+            self.mark_built(shape)
+        return result
+
+    return marking
+
+
 class BuiltLayer(Operation):
     """Base class of `Layer`: name, dtype, building and parameters; arguments as there.
 
@@ -40,6 +55,12 @@ class BuiltLayer(Operation):
     input_row_shape : tuple of int or None
         Shape of the rows that the layer was built for; None before. An item of None stands for any size.
     """
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Let the `build` of a user's class count also where it is called directly."""
+        super().__init_subclass__(**named)
+        if "build" in vars(cls) and not cls.__module__.startswith("lamina."):
+            cls.build = _marking(cls.build)  # type: ignore[method-assign]  # it takes and returns the same
 
     def __init__(self, trainable: bool, dtype: Any, name: str | None) -> None:
         kind = type(self).__name__
@@ -140,7 +161,8 @@ class BuiltLayer(Operation):
         who = self._who()
         if self._parameters.variables and self.placed and not redefines(type(self), "build", "ops"):
             raise ValueError(f"{who}: build must be called once; it was, for rows of shape {self.input_row_shape}.")
-        row_shape = batch_shape(who, input_shape)[1:]
+        whole = batch_shape(who, input_shape)
+        row_shape = whole[1:] if len(whole) > 1 or whole[0] is None else whole  # (4,) is one of rows of 4 numbers
         if self.open_axes:
             self.input_row_shape = check_open_shape(who, row_shape, self.open_last)
         elif None in row_shape:

@@ -14,7 +14,7 @@ from lamina.layers.symbols import KerasTensor, Operation
 __all__ = ["calls_between", "check_nothing_lost", "follow", "held", "mode_noted"]
 
 # The attributes of every layer in which it keeps the model that it is, and the layers that it has built.
-_OWN = ("_wrapped", "_built_parts")
+_OWN = ("_wrapped", "_built_parts", "_call_shapes")
 
 
 def held(holder: Any) -> list[Operation]:

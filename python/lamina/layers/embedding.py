@@ -130,7 +130,7 @@ class Embedding(Layer):
         """Make the table; the shape of the input need not be known."""
         if self._embeddings is not None and self.weights:
             raise ValueError(f"Embedding {self.name!r}: build must be called once; the table is there.")
-        if input_shape is not None:
+        if input_shape is not None and len(input_shape) > 1:  # one index a row says nothing of the rows
             self.mark_built(input_shape)
         self.built = True
         shape = (self.input_dim, self.output_dim)

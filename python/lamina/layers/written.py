@@ -15,9 +15,9 @@ from lamina._common.checks import KindError
 from lamina._data.autodiff import constant, is_traced, pullback, returned, standing_for
 from lamina._engine.host import Pass
 from lamina._engine.ops import Shape
-from lamina._engine.variable import Variable
+from lamina._engine.variable import Variable, values_kept
 
-__all__ = ["Probe", "call_pass", "gradients_of_call", "modes_of_call", "shape_of_call"]
+__all__ = ["Probe", "call_pass", "direct_call", "gradients_of_call", "modes_of_call", "shape_of_call"]
 
 Array = npt.NDArray[Any]
 
@@ -60,6 +60,16 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
 
     who = f"{type(layer).__name__} {layer.name!r}: call"
     return Pass(*pullback(who, function, [x, *(variable.value for variable in variables)]))
+
+
+def direct_call(
+    layer: WrittenLayer, x: Array, values: tuple[Any, ...], named: dict[str, Any], training: bool, mask: Any
+) -> Array:
+    """Return what the `call` of a layer returns for a batch and further arguments, outside of a model."""
+    parameters = inspect.signature(layer.call).parameters
+    modes = {name: value for name, value in (("training", training), ("mask", mask)) if name in parameters}
+    output: Array = constant(layer.call(returned(x), *values, **(modes | named)))
+    return output.astype(layer.dtype, copy=False) if output.dtype.kind == "f" else output
 
 
 def _one(layer: WrittenLayer, output: Any) -> Any:
@@ -107,7 +117,7 @@ def shape_of_call(layer: WrittenLayer, row_shape: Shape) -> Shape:
         random.global_seeds.counter = seeds  # undo the copy's draws
     shapes = []
     for rows in (2, 3):
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), values_kept():
             output = call_pass(layer, np.ones((rows, *row_shape), layer.dtype), False).output
         if output.ndim < 2 or output.shape[0] != rows:
             raise ValueError(

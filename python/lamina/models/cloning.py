@@ -10,6 +10,7 @@ from typing import Any
 from lamina._common.checks import KindError, flag, function, text
 from lamina._common.custom import custom_object_scope
 from lamina._common.names import required
+from lamina._common.objects import serialize_keras_object
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import InputLayer, Layer
 from lamina.layers.symbols import KerasTensor, one_symbol
@@ -89,9 +90,12 @@ def clone_model(
     else:
         copy = _cloned(model, clone_function, layer_by_layer, start=start, call=call_function or _called)
     if model.executor.compiled is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # compiling `model` has warned already
-            copy.compile(**model.executor.compiled.copied_arguments())
+        if type(copy).compile is Model.compile:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # compiling `model` has warned already
+                copy.compile(**model.executor.compiled.copied_arguments())
+        else:
+            copy.compile_from_config(serialize_keras_object(model.get_compile_config()))
         copy.reset_metrics()
     return copy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lamina import optimizers
 from lamina._common.checks import integer
 from lamina._common.interrupts import interrupts_later
 from lamina._common.names import required
-from lamina._common.objects import deserialize_keras_object, serialize
+from lamina._common.objects import serialize, serialize_keras_object
 from lamina._common.registry import LAMBDA, ConfigurationError, is_public
 from lamina._common.warn import warn
 from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
@@ -78,7 +77,7 @@ def model_state(model: Trainer) -> ModelState:
         optimizer = compiled.optimizer
         slots = optimizer.slot_arrays(stack.weights)
         return state._replace(
-            compile_config=compiled.config(),
+            compile_config=serialize_keras_object(model.get_compile_config()),
             without_decay=optimizer.without_decay,
             slots=slots,
             optimizer=_optimizer_arrays(optimizer, model, slots),
@@ -209,10 +208,12 @@ def _take_states(model: Trainer, state: ModelState) -> None:
         graph.seed = integer("file", "seed", state.layer_states.get(graph.stack.name, {}).get("seed", graph.seed), 0)
 
 
-def _compile(compile: Callable[..., None], *values: Any, **named: Any) -> None:
+def _compile(model: Trainer, config: dict[str, Any]) -> None:
+    """Compile a model as it was when it was saved, if its class says how."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # compiling the saved model has warned already
-        compile(*values, **named)
+        if type(model).compile is Trainer.compile:
+            warnings.simplefilter("ignore")  # compiling the saved model has warned already
+        model.compile_from_config(config)
 
 
 def _from_native(state: ModelState, compile: bool) -> Trainer:
@@ -231,13 +232,13 @@ def _from_native(state: ModelState, compile: bool) -> Trainer:
     weights = model.stack.weights
     foreign = set(state.weights) - {variable.path for variable in weights}
     if state.compile_config is not None and compile:
-        how = {name: deserialize_keras_object(value) for name, value in state.compile_config.items()}
-        optimizer = required("file", "optimizer", optimizers.get(how["optimizer"]))
-        optimizer.without_decay, optimizer.batches = state.without_decay, state.training.batches
-        optimizer.load_slot_arrays(state.slots, weights)
-        foreign |= set(state.slots) ^ set(optimizer.slot_arrays(weights))
-        optimizer.build(model.stack.trainable_weights)
-        _compile(model.compile, **how)
+        _compile(model, state.compile_config)
+        if model.executor.compiled is not None:
+            optimizer = model.optimizer
+            optimizer.without_decay, optimizer.batches = state.without_decay, state.training.batches
+            optimizer.load_slot_arrays(state.slots, weights)
+            foreign |= set(state.slots) ^ set(optimizer.slot_arrays(weights))
+            optimizer.build(model.stack.trainable_weights)
     elif state.compile_config is None:
         foreign |= set(state.slots)
     if foreign:
@@ -253,9 +254,10 @@ def _from_keras(state: ModelState, find: Finder, compile: bool) -> Trainer:
         assign_all("its weights", model.stack.weights, found_values(model, find))
         _take_states(model, state)
     if compile and state.compile_config is not None:
-        _compile(model.compile_from_config, state.compile_config)
-        _continue_optimizer(model, state)
-        training = training._replace(batches=model.optimizer.batches)
+        _compile(model, state.compile_config)
+        if model.executor.compiled is not None:
+            _continue_optimizer(model, state)
+            training = training._replace(batches=model.optimizer.batches)
     model.executor.restore(training)
     return model
 
@@ -303,9 +305,12 @@ def check_saving(who: str, model: Trainer, path: Path) -> None:
         rules = rules_of(layer)
         for variable in layer.own_weights if is_public(type(layer)) else ():  # a user's class makes its own again
             _check_rules_are_arguments(who, variable, rules)
-    _check_hooks(who, [*layers, *([] if compiled is None else [compiled.optimizer])])
+    models: list[Any] = [model, *model.stack.all_models()]
+    _check_hooks(who, [*models, *layers, *([] if compiled is None else [compiled.optimizer])])
     config = serialize(model)
-    held = {"model": config, "compiled": None if compiled is None else compiled.config()}
+    held = {
+        "model": config, "compiled": None if compiled is None else serialize_keras_object(model.get_compile_config()),
+    }  # fmt: skip
     if not path.name.endswith(SUFFIX):
         checked_for_keras(who, held)
     if "layers" not in config["config"] and path.name.endswith(LEGACY_SUFFIXES):
@@ -346,10 +351,16 @@ def _check_rules_are_arguments(who: str, variable: Variable, rules: list[Any]) -
             )
 
 
+# Methods of layers, models and optimizers that Keras calls when it writes or reads a file.
+_NOT_CALLED = (
+    "build_from_config", "get_build_config", "load_assets", "load_own_variables", "save_assets", "save_own_variables",
+)  # fmt: skip
+
+
 def _check_hooks(who: str, items: list[Any]) -> None:
     for item in items:
-        base = Optimizer if isinstance(item, Optimizer) else Layer
-        for hook in ("save_own_variables", "load_own_variables", "get_build_config", "build_from_config"):
+        base = next(kind for kind in (Optimizer, Layer, Trainer) if isinstance(item, kind))
+        for hook in _NOT_CALLED:
             if getattr(type(item), hook, None) is not getattr(base, hook, None):
                 raise ValueError(
                     f"{who}: {hook} of {type(item).__name__} would not be called: files hold what get_weights and "

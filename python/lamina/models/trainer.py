@@ -138,8 +138,18 @@ class Trainer(BaseModel):
         return self.executor.require_compiled("get_compile_config").config()
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile the model with the arguments that `get_compile_config` returned."""
+        """Compile the model with the arguments that `get_compile_config` returned.
+
+        A subclass whose `compile` takes other arguments overrides both; if it does not, the model stays uncompiled,
+        with a warning.
+        """
         who = self.stack.who("compile_from_config")
+        if type(self).compile is not Trainer.compile:
+            warn(
+                f"{who}: the model was not compiled: compile of {type(self).__name__} is its own, and only its own "
+                "get_compile_config and compile_from_config know its arguments. Call compile."
+            )
+            return
         rooms = {"optimizer": "optimizers", "loss": "losses", "metrics": "metrics", "weighted_metrics": "metrics"}
         found = {name: restored(value, rooms.get(name, "")) for name, value in mapping(who, "config", config).items()}
         known = inspect.signature(self.compile).parameters

@@ -136,8 +136,14 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype:
 
 
 def reshape(x: Any, newshape: Any) -> Any:
-    """Return an array in another shape; one size may be -1."""
-    return returned(array_module().reshape(given(x), newshape))
+    """Return an array in another shape; one size may be -1, or None, as `shape` gives that of the rows."""
+    sizes = [-1 if size is None else size for size in newshape] if isinstance(newshape, (list, tuple)) else newshape
+    return returned(array_module().reshape(given(x), sizes))
+
+
+def axes_of(axis: Any) -> Any:
+    """Return axes as NumPy takes them: those in a list as a tuple."""
+    return tuple(axis) if isinstance(axis, list) else axis
 
 
 def ravel(x: Any) -> Any:
@@ -302,7 +308,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     """Return the Euclidean norm along axes (`ord` None, 2 or "euclidean"), or the sum of magnitudes (`ord` 1)."""
     module, value = array_module(), floats(x)
     if ord in (None, 2, "euclidean"):
-        return returned(module.sqrt(module.sum(value * value, axis=axis, keepdims=keepdims)))
+        return returned(module.sqrt(module.sum(value * value, axis=axes_of(axis), keepdims=keepdims)))
     if ord == 1:
-        return returned(module.sum(module.abs(value), axis=axis, keepdims=keepdims))
+        return returned(module.sum(module.abs(value), axis=axes_of(axis), keepdims=keepdims))
     raise ValueError(f"norm: ord must be None, 1, 2 or 'euclidean'; got {ord!r}.")

@@ -10,22 +10,22 @@ import numpy as np
 
 from lamina._common.checks import choice
 from lamina._data.autodiff import array_module, constant, floats, given, returned
-from lamina.ops.arrays import moveaxis, ravel, sort
+from lamina.ops.arrays import axes_of, moveaxis, ravel, sort
 
 
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the sum along axes, of all elements if `axis` is None; with `keepdims` these axes stay, of size 1."""
-    return returned(array_module().sum(given(x), axis=axis, keepdims=keepdims))
+    return returned(array_module().sum(given(x), axis=axes_of(axis), keepdims=keepdims))
 
 
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the mean along axes, of all elements if `axis` is None; with `keepdims` these axes stay, of size 1."""
-    return returned(array_module().mean(floats(x), axis=axis, keepdims=keepdims))
+    return returned(array_module().mean(floats(x), axis=axes_of(axis), keepdims=keepdims))
 
 
 def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the product along axes, of all elements if `axis` is None; with `keepdims` these axes stay."""
-    return returned(array_module().prod(given(x), axis=axis, keepdims=keepdims))
+    return returned(array_module().prod(given(x), axis=axes_of(axis), keepdims=keepdims))
 
 
 def max(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
@@ -33,7 +33,7 @@ def max(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -
 
     The derivative is divided equally among elements that are all the largest.
     """
-    found = array_module().max(given(x), axis=axis, keepdims=keepdims)
+    found = array_module().max(given(x), axis=axes_of(axis), keepdims=keepdims)
     return returned(found if initial is None else array_module().maximum(found, initial))
 
 
@@ -42,7 +42,7 @@ def min(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -
 
     The derivative is divided equally among elements that are all the smallest.
     """
-    found = array_module().min(given(x), axis=axis, keepdims=keepdims)
+    found = array_module().min(given(x), axis=axes_of(axis), keepdims=keepdims)
     return returned(found if initial is None else array_module().minimum(found, initial))
 
 
@@ -51,12 +51,12 @@ amax, amin = max, min
 
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the mean square deviation along axes; with `keepdims` these axes stay, of size 1."""
-    return returned(array_module().var(floats(x), axis=axis, keepdims=keepdims))
+    return returned(array_module().var(floats(x), axis=axes_of(axis), keepdims=keepdims))
 
 
 def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the root of the mean square deviation along axes; with `keepdims` these axes stay, of size 1."""
-    return returned(array_module().std(floats(x), axis=axis, keepdims=keepdims))
+    return returned(array_module().std(floats(x), axis=axes_of(axis), keepdims=keepdims))
 
 
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
@@ -66,12 +66,12 @@ def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = Fals
 
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Return whether one element along axes is true."""
-    return returned(np.any(constant(x), axis=axis, keepdims=keepdims))
+    return returned(np.any(constant(x), axis=axes_of(axis), keepdims=keepdims))
 
 
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Return whether all elements along axes are true."""
-    return returned(np.all(constant(x), axis=axis, keepdims=keepdims))
+    return returned(np.all(constant(x), axis=axes_of(axis), keepdims=keepdims))
 
 
 def argmax(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -92,7 +92,7 @@ def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Return ``log(Σ e**x)`` along axes, computed without overflow."""
-    module, value = array_module(), floats(x)
+    module, value, axis = array_module(), floats(x), axes_of(axis)
     most = np.max(constant(value), axis=axis, keepdims=True)
     most = np.where(np.isfinite(most), most, 0)
     found = module.log(module.sum(module.exp(value - most), axis=axis, keepdims=True)) + most
@@ -104,7 +104,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 def count_nonzero(x: Any, axis: Any = None) -> Any:
     """Return how many elements along axes are not 0, int32."""
-    return returned(np.count_nonzero(constant(x), axis=axis)).astype("int32")
+    return returned(np.count_nonzero(constant(x), axis=axes_of(axis))).astype("int32")
 
 
 def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
@@ -118,6 +118,7 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
         sizes = [1] * np.ndim(constant(value))
         sizes[axis] = -1
         weight = array_module().reshape(weight, sizes)
+    axis = axes_of(axis)
     every = weight * np.ones(constant(value).shape, constant(value).dtype)
     return returned(array_module().sum(value * weight, axis=axis) / array_module().sum(every, axis=axis))
 
@@ -228,7 +229,8 @@ def digitize(x: Any, bins: Any) -> Any:
 
 
 def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
-    """Return whether the prediction of each row's target is among its `k` largest."""
+    """Return whether the prediction of each row's target is among its `k` largest; False for a class there is not."""
     scores, classes = np.asarray(constant(predictions)), np.asarray(constant(targets))
-    own = np.take_along_axis(scores, classes[:, np.newaxis], 1)
-    return returned((scores > own).sum(axis=1) < k)
+    known = (classes >= 0) & (classes < scores.shape[1])
+    own = np.take_along_axis(scores, np.where(known, classes, 0)[:, np.newaxis], 1)
+    return returned(known & ((scores > own).sum(axis=1) < k))
