@@ -82,7 +82,16 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
   all else in Python (autograd). Keras computes them in its graph.
 * Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a
   layer of another one; the names of all layers must be unique. Branches, merges, several inputs or outputs, a layer
-  that is called twice, and `training=` in a call of a `BatchNormalization` with a symbolic tensor are refused.
+  that is called twice, and rows of output without an axis are refused. What calls layers that it holds has no
+  parameters of its own, and models call their layers with the input alone: other arguments of a `call`, and the mask
+  of an `Embedding`, are for layers that are called directly.
+* `training=` in a call with a symbolic tensor stays as it was given, in training and in predictions, as Keras's guides
+  on fine-tuning say it (Keras 3.15 overrides it); True for a `BatchNormalization` is refused.
+* `add_loss` is refused: penalties of outputs are `activity_regularizer`, those of parameters their regularizers. So are
+  hooks that would not be called when a file is written or read (`save_own_variables`, `save_assets`,
+  `get_build_config` and their counterparts).
+* An optimizer that several models share counts the steps of all of them, of which it warns, and has state for the
+  variables of each. Keras warns of nothing and mixes their state where the shapes are the same, or raises.
 * Targets are not broadcast. Targets of cross-entropies, but for the categorical one, must lie in [0, 1], and class
   numbers in their range. Data are checked before any weight changes. Errors are of the same type as Keras's; the
   messages are lamina's.

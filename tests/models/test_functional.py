@@ -277,7 +277,7 @@ ONE_CALLED_TWICE = layers.Dense(4)
         (lambda: lamina.Model(INPUTS, HIDDEN, trainable=3), "trainable must be"),
         (lambda: layers.Dense(2)([HIDDEN, INPUTS]), "a call must have one input; got 2"),
         (lambda: layers.BatchNormalization()(HIDDEN, training=True), "training must be None"),
-        (lambda: chain()(INPUTS, training=False), "training must be None"),
+        (lambda: chain()(INPUTS, training=True), "training must be None"),
         (lambda: chain()(HIDDEN), "for which it was built|was built for rows"),
         (lambda: ONE_CALLED_TWICE(HIDDEN), "must take rows of shape"),
         (lambda: lamina.Sequential([HIDDEN]), "must be that of an Input; .* is the output of a layer"),
@@ -396,3 +396,82 @@ def test_functions_that_read_no_values_of_a_symbolic_tensor():
     assert ops.shape(inputs) == (None, 6)
     assert ops.ndim(inputs) == 2
     assert ops.is_tensor(inputs)
+
+
+def base_with_moments():
+    base = lamina.Sequential([
+        lamina.Input((4,)), layers.Dense(6, name="first"), layers.BatchNormalization(momentum=0.5), layers.ReLU(),
+        layers.Dropout(0.5, seed=1),
+    ])  # fmt: skip
+    base.layers[1].set_weights([np.full(6, value, "f") for value in (2, 0.5, 0.1, 2)])
+    return base
+
+
+@pytest.mark.parametrize("suffix", [None, ".safetensors", ".keras", "clone"])
+def test_a_base_that_is_called_as_in_predictions_stays_so_when_it_trains_again(suffix, tmp_path, rng):
+    x, y = rng.standard_normal((32, 4)), rng.standard_normal((32, 1))
+    base = base_with_moments()
+    base.trainable = False
+    inputs = lamina.Input((4,))
+    model = lamina.Model(inputs, layers.Dense(1)(base(inputs, training=False)))
+    model.compile(lamina.optimizers.SGD(0.01), "mse")
+    model.fit(x, y, verbose=0)
+    base.trainable = True
+    model.compile(lamina.optimizers.SGD(0.01), "mse")
+    if suffix == "clone":
+        other = lamina.models.clone_model(model)
+        other.set_weights(model.get_weights())
+        model = other
+    elif suffix is not None:
+        pytest.importorskip("h5py")
+        model.save(tmp_path / f"m{suffix}")
+        model = lamina.models.load_model(tmp_path / f"m{suffix}")
+    assert lamina.utils.check_gradients(model, x, y) < 1e-5
+    before = dict(zip([v.path for v in model.weights], model.get_weights(), strict=True))
+    loss = model.train_on_batch(x, y)
+    assert loss == pytest.approx(((model_before(before, x) - y) ** 2).mean(), rel=1e-5)  # neither noise nor moments
+    moved = {path for path, value in before.items() if not np.array_equal(value, weight(model, path))}
+    assert moved == {path for path in before if "moving" not in path}
+
+
+def weight(model, path):
+    return next(v for v in model.weights if v.path == path).numpy()
+
+
+def model_before(weights, x):
+    kernel, bias, gamma, beta, mean, variance, last, shift = weights.values()
+    hidden = np.maximum((x @ kernel + bias - mean) / np.sqrt(variance + 1e-3) * gamma + beta, 0)
+    return hidden @ last + shift
+
+
+@pytest.mark.filterwarnings("ignore:.*no trainable weights")
+def test_a_written_layer_stays_as_it_was_called(rng):
+    x = rng.standard_normal((6, 4)).astype("f")
+
+    class Doubles(layers.Layer):
+        def call(self, inputs, training=False):
+            return 2 * inputs if training else inputs
+
+    inputs = lamina.Input((4,))
+    for training, factor in ((True, 2), (False, 1), (None, 1)):
+        model = lamina.Model(inputs, Doubles()(inputs, training=training))
+        model.compile("sgd", "mse")
+        np.testing.assert_array_equal(model.predict(x, verbose=0), factor * x)
+        trained = 2 if training is None else factor
+        assert model.train_on_batch(x, 0 * x) == pytest.approx(((trained * x) ** 2).mean(), rel=1e-5)
+
+
+def test_a_call_that_takes_a_mask_is_refused_where_there_is_one():
+    class MaskedMean(layers.Layer):
+        def call(self, x, mask=None):
+            return ops.mean(x, axis=1)
+
+    for zero in (False, True):
+        parts = [lamina.Input((4,)), layers.Embedding(9, 2, mask_zero=zero), layers.Dropout(0.1), MaskedMean()]
+        if zero:
+            with pytest.raises(
+                ValueError, match="mask_zero of the Embedding must be False, or 'masked_mean.*' take no"
+            ):
+                lamina.Sequential(parts)
+        else:
+            assert lamina.Sequential(parts).output_shape == (None, 2)

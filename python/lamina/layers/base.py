@@ -162,7 +162,8 @@ class Layer(BuiltLayer):
         "belongs into the loss"
     )
 
-    # Whether a layer that differs in training can run one way in training and in predictions, and which way it does.
+    # Whether a layer that differs in training can run as in training also in predictions (all can run as in predictions
+    # also in training), and which way it runs in both.
     can_fix_training = True
     fixed_training: bool | None = None
 
@@ -480,15 +481,23 @@ class Layer(BuiltLayer):
     # Returns the model that a layer is which calls layers that it holds.
     model_of: ClassVar[Callable[[Layer, OpenShape], Any]]
 
+    def check_training(self, training: bool) -> None:
+        """Raise if the layer cannot run as in training, or not, in training and in predictions alike."""
+        if self.by_call or (self.differs_in_training and (self.can_fix_training or training is False)):
+            return
+        if self.differs_in_training or redefines(type(self), "forward", "ops"):
+            raise ValueError(
+                f"{self._who()}: training must be None in a call with a symbolic tensor, or for layers that change "
+                "nothing else False: fit and predict choose it."
+            )
+
     def fix_training(self, training: bool) -> None:
         """Run as in training, or not, in training and in predictions alike."""
-        if self.differs_in_training and self.can_fix_training:
+        self.check_training(training)
+        modes = self.by_call and "training" in self.call_parameters
+        if (self.differs_in_training or modes) and self.fixed_training != training:
             self.fixed_training = training
-        elif self.differs_in_training or redefines(type(self), "forward", "ops"):
-            raise ValueError(
-                f"{self._who()}: training must be None in a call with a symbolic tensor: fit and predict choose it. "
-                "Set the layer's `trainable` to False to freeze it."
-            )
+            self.note_change()
 
     def _called_with(self, x: KerasTensor, training: bool | None) -> KerasTensor:
         """Return the output of a call with a symbolic tensor; builds the layer if need be."""

@@ -229,7 +229,7 @@ class BatchNormalization(_GammaBeta):
     def ops(self) -> list[Op]:
         """Return the normalization."""
         tensors = [self._number(v) for v in (self._gamma, self._beta, *self._means)]
-        return [BatchNormOp(self, tensors, self.momentum, self.epsilon)]
+        return [BatchNormOp(self, tensors, self.momentum, self.epsilon, always_frozen=self.fixed_training is False)]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -26,6 +26,7 @@ class WrittenLayer(Protocol):
     """A layer with a `call`."""
 
     call: Any
+    fixed_training: bool | None
 
     @property
     def name(self) -> str:
@@ -49,7 +50,8 @@ class WrittenLayer(Protocol):
 
 def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
     """Return the output for a batch, and in training what gives the gradients."""
-    named = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
+    mode = training if layer.fixed_training is None else layer.fixed_training
+    named = {"training": mode} if "training" in inspect.signature(layer.call).parameters else {}
     if not training:
         return Pass(constant(_one(layer, layer.call(returned(x), **named))))
     variables = layer.trainable_weights

@@ -14,6 +14,7 @@ from lamina._common.objects import serialize_keras_object
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import InputLayer, Layer
 from lamina.layers.symbols import KerasTensor, one_symbol
+from lamina.models import graph
 from lamina.models.functional import Functional
 from lamina.models.model import Model
 from lamina.models.parts import shown
@@ -63,8 +64,8 @@ def clone_model(
     clone_function : callable, optional
         Called with each layer; returns the layer to use. Default: a new layer of the same configuration.
     call_function : callable, optional
-        Called with each layer and the symbolic tensor of its input; returns that of the output, by default what the
-        layer returns. Not for stacks, whose layers are not called.
+        Called with each layer, the symbolic tensor of its input and, if it was given, `training`; returns that of the
+        output, by default what the layer returns. Not for stacks, whose layers are not called.
     recursive : bool
         Whether nested models are cloned layer by layer; if not, `clone_function` is called with the nested model.
     """
@@ -100,9 +101,9 @@ def clone_model(
     return copy
 
 
-def _called(part: Any, symbol: KerasTensor) -> Any:
+def _called(part: Any, symbol: KerasTensor, **mode: bool) -> Any:
     """Return what a layer or model returns for a symbolic tensor."""
-    return part(symbol)
+    return part(symbol, **mode)
 
 
 def _cloned(
@@ -111,14 +112,15 @@ def _cloned(
     recursive: bool,
     kind: type[Sequential] = Sequential,
     start: KerasTensor | None = None,
-    call: Callable[[Any, KerasTensor], Any] = _called,
+    call: Callable[..., Any] = _called,
 ) -> Model:
     """Return a model with clones of the layers of `model`, a stack of class `kind` if it is one.
 
     It begins with the symbolic tensor `start`, by default with a clone of the input. `call` is called with each layer
     of a model that is no stack.
     """
-    parts = [_clone_of(part, clone_function, recursive, call) for part in shown(model.stack.parts)]
+    before = shown(model.stack.parts)
+    parts = [_clone_of(part, clone_function, recursive, call) for part in before]
     if start is None and model.stack.input is not None:
         start = InputLayer.from_config(model.stack.input.get_config()).output
     if isinstance(model, Sequential):
@@ -126,15 +128,15 @@ def _cloned(
         copy: Model = kind([*first, *parts], name=model.name)
     else:
         symbols = [required("clone_model", "input", start)]
-        for part in parts:
-            symbols.append(call(part, symbols[-1]))
+        for old, part in zip(before, parts, strict=True):
+            symbols.append(call(part, symbols[-1], **graph.mode_of(old)))
         made_by = type(model) if type(model).__init__ is Model.__init__ else Functional
         copy = made_by(symbols[0], symbols[-1], name=model.name)
     copy.stack.remember_trainable(model.stack.trainable)
     return copy
 
 
-def _clone_of(part: Any, clone_function: Any, recursive: bool, call: Callable[[Any, KerasTensor], Any]) -> Any:
+def _clone_of(part: Any, clone_function: Any, recursive: bool, call: Callable[..., Any]) -> Any:
     """Return a clone of a layer or a nested model, which keeps its class."""
     if recursive and isinstance(part, Sequential) and type(part).__init__ is Sequential.__init__:
         return _cloned(part, clone_function, True, type(part))

@@ -94,14 +94,18 @@ def chain_config(stack: Stack) -> dict[str, Any]:
     shapes = [symbol.shape for symbol in stack.symbols()]
     parts: list[Any] = [required(stack.who("get_config"), "input", stack.input), *shown(stack.parts)]
     for part, shape in zip(parts, shapes, strict=True):
-        fixed = None if not isinstance(part, Layer) or part.by_own_call else part.fixed_training
-        named = {} if fixed is None else {"training": fixed}
-        inbound = [] if not ends else [{"args": [_tensor_config(*ends[-1])], "kwargs": named}]
+        inbound = [] if not ends else [{"args": [_tensor_config(*ends[-1])], "kwargs": mode_of(part)}]
         layers.append(serialize(part) | {"name": part.name, "inbound_nodes": inbound})
         dtype = part.integer_dtype or part.dtype if isinstance(part, InputLayer) else part.dtype
         ends.append((part.name, shape, dtype))
     first, last = ([name, 0, 0] for name in (ends[0][0], ends[-1][0]))
     return {"layers": layers, "input_layers": first, "output_layers": last}
+
+
+def mode_of(part: Any) -> dict[str, bool]:
+    """Return the arguments of the call of a layer or model besides its input: `training`, if it was fixed."""
+    fixed = None if isinstance(part, Layer) and part.by_own_call else part.fixed_training
+    return {} if fixed is None else {"training": fixed}
 
 
 def _tensor_config(name: str, shape: tuple[int | None, ...], dtype: str) -> dict[str, Any]:

@@ -250,13 +250,16 @@ class Model(PickledModel):
             return self._called_with(x, training)
         return super().__call__(x, training)
 
+    # Whether all layers run as in training, or not, in training and in predictions alike.
+    fixed_training: bool | None = None
+
     def fix_training(self, training: bool) -> None:
-        """Raise if some layers differ in training."""
-        if any(layer.differs_in_training for layer in self.stack.layers):
-            raise ValueError(
-                f"{self.stack.who('call')}: training must be None in a call with a symbolic tensor: fit and predict "
-                "choose it. Set the model's `trainable` to False to freeze it."
-            )
+        """Run all layers as in training, or not, in training and in predictions alike."""
+        for layer in self.stack.layers:
+            layer.check_training(training)
+        for layer in self.stack.layers:
+            layer.fix_training(training)
+        self.fixed_training = training
 
     def _called_with(self, x: Any, training: bool | None) -> KerasTensor:
         who = self.stack.who("call")

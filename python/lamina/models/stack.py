@@ -116,6 +116,7 @@ class Stack:
             raise ValueError(
                 f"{who}: a model has one dtype; layer {part.name!r} is {added[0].dtype}, the others are {self.dtype}."
             )
+        _check_mask_readers(who, [*self.layers, *added])
         start = self.input
         if start is None and not self.parts:
             wanted = wanted_shape(part)
@@ -452,3 +453,15 @@ def _opened(shape: OpenShape, layers: list[Layer]) -> OpenShape:
             return shape
         at = layer.compute_output_shape(at)
     return opened
+
+
+def _check_mask_readers(who: str, layers: list[Layer]) -> None:
+    """Raise if the `call` of a layer takes a mask and there is one, which it would not get."""
+    masked = False
+    for layer in layers:
+        if masked and layer.by_call and "mask" in layer.call_parameters:
+            raise ValueError(
+                f"{who}: mask_zero of the Embedding must be False, or {layer.name!r} take no mask: a call in a model "
+                "gets its input alone. A layer may compute the mask from indices that are its input."
+            )
+        masked = layer.passes_mask(masked)
