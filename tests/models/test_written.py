@@ -161,8 +161,7 @@ def test_layers_that_hold_layers_in_other_models(rng):
     assert stack.layers[0].first.units == 4
     assert len(stack.weights) == 8
     assert stack.predict(x).shape == (60, 2)
-    with pytest.raises(ValueError, match="begin the model with an Input"):
-        lamina.Sequential([Block(4)])
+    assert lamina.Sequential([Block(4), layers.Dense(2)]).predict(x).shape == (60, 2)
     np.testing.assert_allclose(Model(inputs, block(inputs)).predict(x), block(x), atol=1e-6)
 
 
@@ -599,8 +598,7 @@ def test_layers_may_be_made_in_build(rng):
     model.fit(x, y, verbose=0)
     assert len(model.weights) == 2
     unknown = lamina.Sequential([Built(), layers.Dense(2)])
-    with pytest.raises(ValueError, match="begin the model with an Input"):
-        unknown.build((None, 5))
+    assert unknown.predict(x).shape == (60, 2)
 
 
 @pytest.mark.parametrize("given", [lambda t: True, lambda t: t, lambda t: None])
@@ -829,3 +827,64 @@ def test_a_failed_call_leaves_what_another_thread_has_begun_to_use(rng):
     assert found
     assert model.built
     assert same([model.predict(x, verbose=0)], [found[0]])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [layers.Dense(8), Block(3, name="block"), layers.Dense(1)],
+        lambda: [WithBlock(), layers.Dense(1)],
+        lambda: [Block(3, name="block"), WithBlock(), layers.Dense(1)],
+    ],
+)
+def test_stacks_of_what_calls_layers_need_no_input_shape(make, tmp_path, rng):
+    model = lamina.Sequential(make())
+    model.compile("adam", "mse")
+    assert not model.built
+    assert model.weights == []
+    with pytest.raises(ValueError, match="y must have shape"):
+        model.fit(rng.standard_normal((8, 4)), np.ones((8, 3)), verbose=0)
+    assert not model.built
+    x = rng.standard_normal((8, 6))
+    model.fit(x, np.ones((8, 1)), verbose=0)
+    assert [type(layer) for layer in model.layers] == [type(layer) for layer in make()]
+    known = lamina.Sequential([lamina.Input((6,)), *make()])
+    assert [v.shape for v in known.weights] == [v.shape for v in model.weights]
+    known.set_weights(model.get_weights())
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(known.predict(x, verbose=0), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(x, verbose=0), expected)
+    assert lamina.models.clone_model(model).count_params() == model.count_params()
+    own = {"Block": Block, "WithBlock": WithBlock}
+    for suffix in (".keras", ".safetensors"):
+        model.save(tmp_path / f"m{suffix}")
+        again = lamina.models.load_model(tmp_path / f"m{suffix}", custom_objects=own)
+        np.testing.assert_array_equal(again.predict(x, verbose=0), expected)
+    clone = lamina.models.clone_model(lamina.Sequential(make()))
+    assert clone.predict(x, verbose=0).shape == (8, 1)
+    with pytest.raises(ValueError, match="the model was built for rows of shape|x must have shape"):
+        model.predict(x[:, :4], verbose=0)
+
+
+def test_an_embedding_inside_of_the_first_model_reads_indices():
+    class Words(Model):
+        def __init__(self):
+            super().__init__()
+            self.table, self.mean = layers.Embedding(9, 4), layers.GlobalAveragePooling1D()
+
+        def call(self, x):
+            return self.mean(self.table(x))
+
+    model = lamina.Sequential([Words(), layers.Dense(1)])
+    assert model.predict(np.array([[1, 2, 3], [4, 5, 6]]), verbose=0).shape == (2, 1)
+    with pytest.raises(ValueError, match="x must be in .0, 9., the input_dim"):
+        model.predict(np.array([[1, 2, 90]]), verbose=0)
+
+
+def test_names_inside_of_stacks_are_checked_when_they_are_known(rng):
+    model = lamina.Sequential([layers.Dense(4, name="hidden"), Two()])
+    with pytest.raises(ValueError, match="names must be unique; there is a layer 'hidden' already"):
+        model.predict(rng.standard_normal((2, 5)), verbose=0)
+    assert not model.built
+    with pytest.raises(ValueError, match="names must be unique; there is a layer 'q' already"):
+        lamina.Sequential([layers.Dense(4, name="q"), Block(3, name="q")])

@@ -7,6 +7,7 @@ each the amount of ink from 0 to 16.
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def load_data() -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     >>> x_train.shape, x_test.shape
     ((1438, 64), (359, 64))
     """
-    with np.load(Path(__file__).with_name("digits.npz")) as file:
-        x, y, train_rows = file["x"], file["y"], int(file["train_rows"])
+    content = zlib.decompress(Path(__file__).with_name("digits.bin").read_bytes())
+    train_rows, rows = int.from_bytes(content[:2], "little"), (len(content) - 2) // 65
+    columns = np.frombuffer(content, np.uint8, offset=2).reshape(65, rows)
+    x, y = np.ascontiguousarray(columns[1:].T), columns[0].copy()
     return (x[:train_rows], y[:train_rows]), (x[train_rows:], y[train_rows:])

@@ -9,7 +9,8 @@ from lamina.layers import Layer
 from lamina.layers.composition import held
 
 __all__ = [
-    "NestedModel", "Part", "PartStack", "build_part", "called_layers", "layers_of", "leaves", "shown", "wanted_shape",
+    "NestedModel", "Part", "PartStack", "build_part", "called_layers", "is_deferred", "layers_of", "leaves", "shown",
+    "wanted_shape", "whole",
 ]  # fmt: skip
 
 
@@ -58,6 +59,10 @@ class NestedModel(Protocol):
     @property
     def name(self) -> str:
         """Unique in a model."""
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of all layers."""
 
     @property
     def layers(self) -> list[Part]:
@@ -129,6 +134,21 @@ def wanted_shape(part: Part) -> OpenShape | None:
     return part.stack.row_shape
 
 
+def is_deferred(part: Part) -> bool:
+    """Return whether the layers in a part are found out once the shape of rows is known: its call is followed then."""
+    if isinstance(part, Layer):
+        return part.holds_layers
+    return part.stack.composed and not part.stack.built
+
+
+def whole(part: Part, row_shape: OpenShape) -> Part:
+    """Return a layer or model, or the model that a layer is which calls layers that it holds."""
+    if isinstance(part, Layer) and part.composes(row_shape):
+        made: Part = part.as_model(row_shape)
+        return made
+    return part
+
+
 def build_part(who: str, part: Part, row_shape: OpenShape) -> None:
     """Build a part for rows of a shape, or, if it is built already, check that the shape fits."""
     if isinstance(part, Layer):
@@ -136,11 +156,6 @@ def build_part(who: str, part: Part, row_shape: OpenShape) -> None:
             part.check_row(who, row_shape)
             return
         part.build_or_discard((None, *row_shape))
-        if part.holds_layers:
-            raise ValueError(
-                f"{who}: build of {part.name!r} makes layers that its call calls, which needs the shape of its rows; "
-                "begin the model with an Input."
-            )
     elif not part.stack.built:
         part.build((None, *row_shape))
     elif not part.stack.takes(row_shape):

@@ -84,24 +84,12 @@ class Sequential(Model):
             layer = graph.input_layer(who, layer)
         if not isinstance(layer, (Layer, Model)):
             raise KindError(f"{who}: layer must be a lamina.layers.Layer; got {type(layer).__name__}.")
-        if isinstance(layer, Layer):
-            layer = self._whole(who, layer)
         executor, in_use = self.executor, self.executor.in_use(who)
         with executor.fitting.if_free(in_use), executor.running.if_free(in_use), executor.once:
             self.stack.add(who, layer)
             executor.forget_metrics()
         if rebuild:
             self._call_own_build()
-
-    def _whole(self, who: str, layer: Layer) -> Part:
-        """Return a layer, or the model that it is, if it calls layers that it holds."""
-        shape = self.stack.output_row_shape or self.stack.row_shape
-        if shape is None and layer.holds_layers:
-            raise ValueError(
-                f"{who}: {layer.name!r} calls layers that it holds, which needs the shape of its rows; begin the model "
-                "with an Input."
-            )
-        return layer.as_model(shape) if shape is not None and layer.composes(shape) else layer
 
     def _call_own_build(self) -> None:
         """Call `build` of a subclass if the layers are built, which `add` does if the input shape is known."""

@@ -24,10 +24,12 @@ from lamina.models.parts import (
     PartStack,
     build_part,
     called_layers,
+    is_deferred,
     layers_of,
     leaves,
     shown,
     wanted_shape,
+    whole,
 )
 
 __all__ = ["Stack"]
@@ -101,27 +103,34 @@ class Stack:
             return
         if isinstance(part, Layer):
             part.check_computable()
-        elif part.stack.composed:
-            shape = self.output_row_shape if self.parts else self.row_shape
-            if shape is not None:
-                part.build((None, *shape))
-        added = layers_of(part)
-        if not added:
-            raise ValueError(f"{who}: the model {part.name!r} has no layers yet; add it when it has.")
-        taken = {layer.name for layer in self.layers} | {other.name for other in self.parts}
-        for name in (part.name, *(layer.name for layer in added)):
-            if name in taken:
-                raise ValueError(f"{who}: names must be unique; there is a layer {name!r} already.")
-        if self.parts and added[0].dtype != self.dtype:
-            raise ValueError(
-                f"{who}: a model has one dtype; layer {part.name!r} is {added[0].dtype}, the others are {self.dtype}."
-            )
-        _check_mask_readers(who, [*self.layers, *added])
+        with noting() as undo:
+            try:
+                self._add(who, part)
+            except BaseException:
+                undo()
+                raise
+
+    def _add(self, who: str, part: Part) -> None:
+        """Append a part; what it has built must be undone if it raises."""
         start = self.input
         if start is None and not self.parts:
             wanted = wanted_shape(part)
-            start = None if wanted is None else InputLayer(wanted, dtype=added[0].dtype)
+            start = None if wanted is None else InputLayer(wanted, dtype=part.dtype)
         before = self.output_row_shape if self.parts else (None if start is None else start.input_row_shape)
+        if before is not None:
+            part = whole(part, before)
+            if not isinstance(part, Layer) and part.stack.composed:
+                part.build((None, *before))
+        added = layers_of(part)
+        if not added and not is_deferred(part):
+            raise ValueError(f"{who}: the model {part.name!r} has no layers yet; add it when it has.")
+        self._check_names(who, [*self.parts, part])
+        known = self.layers
+        if known and added and added[0].dtype != known[0].dtype:
+            raise ValueError(
+                f"{who}: a model has one dtype; layer {part.name!r} is {added[0].dtype}, the others are {self.dtype}."
+            )
+        _check_mask_readers(who, [*known, *added])
         if before is not None:
             build_part(who, part, before)
         self.input = start
@@ -132,6 +141,15 @@ class Stack:
         if not self._trainable:
             part.trainable = False
         self.built = before is not None
+
+    def _check_names(self, who: str, parts: list[Part]) -> None:
+        """Raise unless all parts, and all layers in them, have names of their own."""
+        taken: set[str] = set()
+        for part in parts:
+            names = {part.name, *(layer.name for layer in layers_of(part))}
+            for name in sorted(names & taken):
+                raise ValueError(f"{who}: names must be unique; there is a layer {name!r} already.")
+            taken |= names
 
     def take(self, who: str, start: InputLayer, parts: list[Any], symbols: list[KerasTensor]) -> None:
         """Take all parts at once, which symbolic tensors lie between; other threads see all of them or none."""
@@ -165,8 +183,8 @@ class Stack:
 
     @property
     def composed(self) -> bool:
-        """Whether the parts are added by a function once the shape of rows is known."""
-        return self._composer is not None
+        """Whether the parts, or those in them, are known once the shape of rows is."""
+        return self._composer is not None or (not self.built and any(is_deferred(part) for part in self.parts))
 
     @contextmanager
     def composing(self, row_shape: Any) -> Iterator[None]:
@@ -187,13 +205,16 @@ class Stack:
 
         A shape without sizes is that of no rows, which the caller finds out.
         """
-        if self._composer is None or not row_shape:
+        if not self.composed or not row_shape:
             return False
         with self.once:
-            if self.parts or self._composes:
+            if self.built or self._composes:
                 self._used_by_others |= get_ident() != self._builder
                 return False
             row_shape = check_open_shape(self.who(), row_shape)
+            if self._composer is None:
+                self._build((None, *row_shape))
+                return True
             try:
                 self._composes = True
                 with self._noting():
@@ -207,7 +228,7 @@ class Stack:
         """Note what the block builds, and undo it if the block raises."""
         self._used_by_others, self._builder = False, get_ident()
         with noting() as self._undo:
-            self._undo.add(partial(self._put_back, self.input, [] if self.composed else None))
+            self._undo.add(partial(self._put_back, self.input, self.parts if self.composed else None))
             try:
                 yield
             except BaseException:
@@ -218,7 +239,7 @@ class Stack:
         """Be as before the build: with that input, and these parts if they are given."""
         self.input, self.built = start, False
         if parts is not None:
-            self.parts, self._nested = parts, False
+            self.parts, self._nested = parts, any(not isinstance(part, Layer) for part in parts)
 
     def undo_build(self) -> None:
         """Undo the last `build` or `compose`: drop what it made, unless another thread has begun to use it."""
@@ -336,7 +357,7 @@ class Stack:
     @property
     def default_dtype(self) -> str:
         """The dtype of all layers, or `lamina.config.floatx` if there are none."""
-        return self.dtype if self.parts else config.floatx()
+        return self.dtype if self.layers else config.floatx()
 
     def require_layers(self) -> list[Layer]:
         """Return the layers; raise where there are none."""
@@ -376,7 +397,8 @@ class Stack:
     @property
     def vocabulary(self) -> int | None:
         """Number of rows of the embedding table whose row indices are the input; None for other input."""
-        return self.layers[0].vocabulary if self.parts else None
+        layers = self.layers
+        return layers[0].vocabulary if layers else None
 
     def check_masks(self, who: str) -> None:
         """Raise if Keras would mask steps where that is not supported: in the loss and in some layers."""
@@ -433,10 +455,20 @@ class Stack:
             raise ValueError(f"{who}: input_shape must be given; got None. Or begin the model with an Input.")
         row_shape = check_open_shape(who, batch_shape(who, input_shape)[1:])
         shape: tuple[int | None, ...] = (None, *row_shape)
+        parts: list[Part] = []
+        composed = self.composed
         with self._noting():
             for part in self.parts:
-                build_part(who, part, check_open_shape(who, shape[1:]))
-                shape = part.compute_output_shape(shape)
+                before = check_open_shape(who, shape[1:])
+                parts.append(whole(part, before))
+                build_part(who, parts[-1], before)
+                shape = parts[-1].compute_output_shape(shape)
+            if composed:
+                self._check_names(who, parts)
+                _check_mask_readers(who, [layer for part in parts for layer in layers_of(part)])
+                self.parts, self._nested = parts, any(not isinstance(part, Layer) for part in parts)
+                for layer in called_layers(parts):
+                    layer.called.belongs_to(self)
         if self.input is None:
             self.input = InputLayer(row_shape, dtype=self.dtype)
         self.built = True

@@ -79,11 +79,11 @@ def fit(
     with executor.fitting.of(who):
         executor.require_compiled("fit")
         given = _checked(who, **arguments)
-        composed = bool(model.stack.parts)
+        built = model.stack.built
         try:
             source, held_out, given = _sources(model, given, x, y, sample_weight, class_weight, validation_data)
         except BaseException:
-            if not composed and model.stack.composed:
+            if not built:
                 model.stack.undo_build()
             raise
         before, nested = _kept(model), executor.place.active  # called by a callback of another fit
