@@ -87,9 +87,9 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
   of an `Embedding`, are for layers that are called directly.
 * `training=` in a call with a symbolic tensor stays as it was given, in training and in predictions, as Keras's guides
   on fine-tuning say it (Keras 3.15 overrides it); True for a `BatchNormalization` is refused.
-* `add_loss` is refused: penalties of outputs are `activity_regularizer`, those of parameters their regularizers. So are
-  hooks that would not be called when a file is written or read (`save_own_variables`, `save_assets`,
-  `get_build_config` and their counterparts).
+* `add_loss` is for layers that compute in functions of `lamina.ops`, in their `call`. Hooks that would not be called
+  when a file is written or read (`save_own_variables`, `save_assets`, `get_build_config` and their counterparts) are
+  refused.
 * An optimizer that several models share counts the steps of all of them, of which it warns, and has state for the
   variables of each. Keras warns of nothing and mixes their state where the shapes are the same, or raises.
 * Targets are not broadcast. Targets of cross-entropies, but for the categorical one, must lie in [0, 1], and class

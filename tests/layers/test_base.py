@@ -124,7 +124,8 @@ def test_a_layer_written_in_python_trains(rng):
     assert [w.path for w in layer.weights] == [f"{layer.name}/scale"]
 
 
-def test_what_there_is_in_place_of_add_loss_is_said():
-    with pytest.raises(AttributeError, match="Dense has no 'add_loss': penalties of an output"):
+def test_losses_are_added_inside_of_a_call_alone():
+    with pytest.raises(TypeError, match="add_loss must be called inside of a call that computes a batch"):
         layers.Dense(2).add_loss(1.0)
-    assert not hasattr(layers.Dense(2), "add_loss")
+    with pytest.raises(AttributeError, match="Sequential has no 'add_loss': layers add losses in their call"):
+        lamina.Sequential([layers.Dense(2)]).add_loss(1.0)

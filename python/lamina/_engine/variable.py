@@ -22,7 +22,7 @@ from lamina.regularizers import Regularizer
 
 __all__ = [
     "AssignableFloat", "AssignableInt", "Home", "Variable", "assign_all", "assign_together", "check_aggregation",
-    "one_moment", "put_back", "values_kept",
+    "one_moment", "only_tries", "put_back", "values_kept",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -414,6 +414,11 @@ def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Pass
     # Move a layer's variables into its block first: a first step on another thread could move them meanwhile.
     places = [v.require_block() if v.owner is not None else v.block for v in variables]
     return _core.Passage([place[0] for place in places if place is not None], write)
+
+
+def only_tries() -> bool:
+    """Return whether variables keep their values in this thread; see `values_kept`."""
+    return _only_tries.get()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from lamina._common.checks import (
     flag,
     short,
 )
-from lamina._common.names import Former, redefines, unknown_argument
+from lamina._common.names import redefines, unknown_argument
 from lamina._common.recorded import recorded_config
 from lamina._common.undo import undoable
 from lamina._common.warn import warn
@@ -27,6 +27,7 @@ from lamina._engine.host import Functions, Pass
 from lamina._engine.network import Constants
 from lamina._engine.ops import ActivityOp, HostOp, Op, OpenShape, row_of
 from lamina._engine.variable import Variable
+from lamina.layers.added import remember
 from lamina.layers.building import BuiltLayer
 from lamina.layers.composition import check_nothing_lost, held, mode_noted
 from lamina.layers.settings import Setting
@@ -157,10 +158,23 @@ class Layer(BuiltLayer):
         """Whether a subclass of a built-in layer chooses in its `call` how that runs."""
         return redefines(type(self), "call", "ops") and not self.by_call
 
-    add_loss = Former(
-        "penalties of an output are activity_regularizer=, those of a parameter its regularizer; everything else "
-        "belongs into the loss"
-    )
+    def add_loss(self, loss: Any) -> None:
+        """Add to the loss of the batch; for a `call` that is written in functions of `lamina.ops`.
+
+        The model's loss is the mean over the rows plus what its layers add. It is differentiated together with the
+        output.
+
+        Parameters
+        ----------
+        loss : float or array_like, or list of these
+            The sum of the elements is added.
+
+        Raises
+        ------
+        TypeError
+            It is not called inside of such a `call`.
+        """
+        remember(self._who(), loss)
 
     # Whether a layer that differs in training can run as in training also in predictions (all can run as in predictions
     # also in training), and which way it runs in both.

@@ -79,6 +79,7 @@ class BuiltLayer(Operation):
         self._built_parts: list[BuiltLayer] = []  # arguments that were built together with the layer
         self.scope = ""  # before the name in the paths of parameters: the layer that it is an argument of
         self._activity_loss: float | None = None
+        self.added_losses: list[float] = []  # what the last `call` has added to the loss
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the output shape, batch first, for an input shape; defined by `Layer`."""
@@ -410,7 +411,7 @@ class BuiltLayer(Operation):
             v for v in self._parameters.variables if v.regularizer is not None and v.trainable and self.trainable
         ]
         found = [v.regularizer(v.value) for v in regularized if v.regularizer is not None]
-        found += [] if self._activity_loss is None else [self._activity_loss]
+        found += self.added_losses if self._activity_loss is None else [*self.added_losses, self._activity_loss]
         return [*found, *(loss for part in self._parts() for loss in part.losses)]
 
     @property

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from lamina import random
 from lamina._common.checks import KindError
-from lamina._data.autodiff import constant, is_traced, pullback, returned, standing_for
+from lamina._data.autodiff import array_module, constant, given, is_traced, pullback, returned, standing_for
 from lamina._engine.host import Pass
 from lamina._engine.ops import Shape
-from lamina._engine.variable import Variable, values_kept
+from lamina._engine.variable import Variable, only_tries, values_kept
+from lamina.layers.added import adding, note_added
 
 __all__ = ["Probe", "call_pass", "direct_call", "gradients_of_call", "modes_of_call", "shape_of_call"]
 
@@ -27,6 +28,7 @@ class WrittenLayer(Protocol):
 
     call: Any
     fixed_training: bool | None
+    added_losses: list[float]
 
     @property
     def name(self) -> str:
@@ -53,15 +55,38 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
     mode = training if layer.fixed_training is None else layer.fixed_training
     named = {"training": mode} if "training" in inspect.signature(layer.call).parameters else {}
     if not training:
-        return Pass(constant(_one(layer, layer.call(returned(x), **named))))
-    variables = layer.trainable_weights
+        with adding() as added:
+            output = constant(_one(layer, layer.call(returned(x), **named)))
+        _note(layer, [constant(loss) for loss in added], len(x))
+        return Pass(output)
+    variables, who = layer.trainable_weights, f"{type(layer).__name__} {layer.name!r}: call"
+    shape: list[int] = []
 
     def function(inputs: Any, *values: Any) -> Any:
+        """Return the output; if there are added losses, flat and followed by their sum."""
         with standing_for(variables, values):
-            return _with_values(layer, variables, values).call(inputs, **named)
+            output = given(_with_values(layer, variables, values).call(inputs, **named))
+        shape[:] = np.shape(output)
+        if not added:
+            return output
+        module = array_module()
+        extra = sum((module.sum(given(loss)) for loss in added), start=0.0)
+        return module.concatenate([module.ravel(output), module.reshape(extra, (1,))])
 
-    who = f"{type(layer).__name__} {layer.name!r}: call"
-    return Pass(*pullback(who, function, [x, *(variable.value for variable in variables)]))
+    with adding() as added:
+        found, back = pullback(who, function, [x, *(variable.value for variable in variables)])
+    if not added:
+        return Pass(found, back)
+    _note(layer, [constant(loss) for loss in added], len(x))
+    output = found[:-1].reshape(shape)
+    return Pass(output, lambda dy: back(np.append(dy.ravel(), 1).astype(found.dtype)))
+
+
+def _note(layer: WrittenLayer, losses: list[Array], rows: int) -> None:
+    """Note what a layer has added to the loss in a pass of that many rows."""
+    if not only_tries():
+        layer.added_losses = [float(np.sum(loss)) for loss in losses]
+        note_added(layer.added_losses, rows)
 
 
 def direct_call(
@@ -70,7 +95,9 @@ def direct_call(
     """Return what the `call` of a layer returns for a batch and further arguments, outside of a model."""
     parameters = inspect.signature(layer.call).parameters
     modes = {name: value for name, value in (("training", training), ("mask", mask)) if name in parameters}
-    output: Array = constant(layer.call(returned(x), *values, **(modes | named)))
+    with adding() as added:
+        output: Array = constant(layer.call(returned(x), *values, **(modes | named)))
+    _note(layer, [constant(loss) for loss in added], len(x))
     return output.astype(layer.dtype, copy=False) if output.dtype.kind == "f" else output
 
 

@@ -20,6 +20,7 @@ from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable, one_moment, put_back
 from lamina._files.state import TrainingState
 from lamina.layers import Layer
+from lamina.layers.added import summing
 from lamina.metrics import Metric
 from lamina.metrics.sums import check_sums, sums_of, take_sums
 from lamina.models.compilation import Compilation, CompiledTrainer, GradientHook
@@ -340,14 +341,16 @@ class Executor:
         place.begin_stretch(rows, size, totals)
         rates = optimizer.rates(-(-rows // size))
         iteration, draw = optimizer.batches, self.draws.value
-        try:
-            with self.draws.during(totals), optimizer.counting(totals if variables else None):
-                trainer.engine.train(
-                    **prepared.arrays(), order=order, first=first, rows=rows, batch_size=size, rates=rates,
-                    iteration=iteration, draw=draw, totals=totals,
-                )  # fmt: skip
-        finally:
-            compiled.add_totals(totals)
+        with summing() as added:
+            try:
+                with self.draws.during(totals), optimizer.counting(totals if variables else None):
+                    trainer.engine.train(
+                        **prepared.arrays(), order=order, first=first, rows=rows, batch_size=size, rates=rates,
+                        iteration=iteration, draw=draw, totals=totals,
+                    )  # fmt: skip
+            finally:
+                compiled.add_totals(totals)
+                compiled.loss_tracker.total += added.total
         return None
 
     def trains_alone(self, prepared: Prepared) -> bool:
@@ -451,8 +454,10 @@ class Executor:
         self._given.hold(batch.given)
         compiled = self.require_compiled("fit")
         totals = compiled.new_totals()
-        blocks = trainer.engine.gradients(**batch.arrays(), draw=self.draws.value, totals=totals)
+        with summing() as added:
+            blocks = trainer.engine.gradients(**batch.arrays(), draw=self.draws.value, totals=totals)
         compiled.add_totals(totals)
+        compiled.loss_tracker.total += added.total
         found = []
         for trained, block in zip(trainer.trained, blocks, strict=True):
             for tensor, variable in enumerate(trained):
@@ -475,10 +480,12 @@ class Executor:
         totals = compiled.new_totals()
         trainer = self.trainer(prepared)
         self._add_host_penalties(rows, self.stack.trainable_weights)
-        try:
-            trainer.engine.test(**prepared.arrays(), first=first, rows=rows, batch_size=size, totals=totals)
-        finally:
-            compiled.add_totals(totals)
+        with summing() as added:
+            try:
+                trainer.engine.test(**prepared.arrays(), first=first, rows=rows, batch_size=size, totals=totals)
+            finally:
+                compiled.add_totals(totals)
+                compiled.loss_tracker.total += added.total
 
     # Predictions.
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lamina._common.checks import KindError, arguments, choice, flag, function, integer, mapping, only_none, text
 from lamina._common.custom import custom_object_scope
-from lamina._common.names import snake_case, unique_name, unknown_argument
+from lamina._common.names import Former, snake_case, unique_name, unknown_argument
 from lamina._common.objects import serialize
 from lamina._common.output import say
 from lamina._common.recorded import recorded_config
@@ -249,6 +249,8 @@ class Model(PickledModel):
         if isinstance(x, KerasTensor) or holds_symbols(x):
             return self._called_with(x, training)
         return super().__call__(x, training)
+
+    add_loss = Former("layers add losses in their call")
 
     # Whether all layers run as in training, or not, in training and in predictions alike.
     fixed_training: bool | None = None
