@@ -421,3 +421,10 @@ def test_refusals_come_before_anything_is_built_or_trained(name, built, tmp_path
     assert model.optimizer.built is False or built
     assert lamina.random.global_seeds.counter == seeds
     model.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("shuffle", [None, 0.0, 0.2, "batch", np.True_])
+def test_shuffle_may_be_what_counts_as_true_or_false(shuffle):
+    model = lamina.Sequential([layers.Dense(3, input_dim=8)])
+    model.compile("sgd", "mse")
+    model.fit(X, np.zeros((6, 3)), shuffle=shuffle, verbose=0)

@@ -205,7 +205,7 @@ class Trainer(BaseModel):
             Fraction of the rows, the last ones, that is held back and evaluated after each epoch.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Evaluated after each epoch; overrides `validation_split`.
-        shuffle : bool, or anything that counts as true or false
+        shuffle : bool, or None, a float, or "batch", which count as true or false
             Whether each epoch takes the rows, or the batches of a sequence, in a new random order: a function of the
             model's seed and of the number of passes over data before. Generators and other iterables are not shuffled.
         class_weight : dict of int to float, or "balanced", optional

@@ -58,7 +58,9 @@ def _checked(
         validation_size = integer(who, "validation_batch_size", validation_batch_size)
     fraction = number(who, "validation_split", validation_split, 0, below=1)
     level = callbacks_module.resolve_verbose(who, verbose)
-    shuffle = bool(shuffle) if shuffle is None or isinstance(shuffle, (float, str)) else flag(who, "shuffle", shuffle)
+    if shuffle is None or isinstance(shuffle, float) or shuffle == "batch":  # what older programs give
+        shuffle = bool(shuffle)
+    shuffle = flag(who, "shuffle", shuffle)
     listeners: list[Callback] = [*checked_callbacks(who, callbacks)]
     if level and not any(isinstance(one, ProgbarLogger) for one in listeners):
         listeners.append(ProgbarLogger())
