@@ -888,3 +888,84 @@ def test_names_inside_of_stacks_are_checked_when_they_are_known(rng):
     assert not model.built
     with pytest.raises(ValueError, match="names must be unique; there is a layer 'q' already"):
         lamina.Sequential([layers.Dense(4, name="q"), Block(3, name="q")])
+
+
+class MadeInBuild(layers.Layer):
+    def build(self, input_shape):
+        self.dense = layers.Dense(input_shape[-1])
+        super().build(input_shape)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [MadeInBuild(), layers.Dense(1)], lambda: [layers.Dense(3), MadeInBuild(), layers.Dense(1)],
+        lambda: [lamina.Sequential([MadeInBuild()]), layers.Dense(1)],
+    ],
+)  # fmt: skip
+def test_stacks_of_layers_that_make_others_in_build_need_no_input_shape(make, rng):
+    x, y = data(rng, outputs=1)
+    model = lamina.Sequential(make())
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="y must have shape"):
+        model.fit(x[:, :3], x, verbose=0)
+    assert not model.built
+    before = model.predict(x, verbose=0)
+    model.fit(x, y, verbose=0)
+    assert not same([model.predict(x, verbose=0)], [before])
+    assert len(model.weights) == len(lamina.Sequential([lamina.Input((5,)), *make()]).weights)
+
+
+class WithMoments(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense, self.normalized = layers.Dense(4), layers.BatchNormalization()
+
+    def call(self, x, training=None):
+        return self.normalized(self.dense(x), training=training)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".safetensors", None])
+def test_the_mode_of_a_layer_that_holds_layers_is_kept(suffix, tmp_path, rng):
+    x, y = data(rng, inputs=4, outputs=4)
+    inputs = lamina.Input((4,))
+    model = Model(inputs, WithMoments()(inputs, training=False))
+    model.compile("sgd", "mse")
+    if suffix is None:
+        model = lamina.models.clone_model(model)
+    else:
+        model.save(tmp_path / f"m{suffix}")
+        model = lamina.models.load_model(tmp_path / f"m{suffix}", custom_objects={"WithMoments": WithMoments})
+    model.fit(x, y, verbose=0)
+    assert not model.layers[1].normalized.moving_mean.numpy().any()
+
+
+def test_an_own_mode_stays_in_a_model_that_is_called_with_another(rng):
+    x, _y = data(rng)
+
+    class AlwaysDrops(layers.Dropout):
+        def call(self, inputs, training=None):
+            return super().call(inputs, training=True)
+
+    inner, inputs = lamina.Sequential([lamina.Input((5,)), AlwaysDrops(0.5)]), lamina.Input((5,))
+    assert (Model(inputs, inner(inputs, training=False)).predict(x, verbose=0) == 0).any()
+
+
+def test_a_private_attribute_counts_in_the_next_model(rng):
+    x, _y = data(rng)
+
+    class Repeats(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self._times = 2
+
+        def call(self, inputs):
+            return ops.concatenate([inputs] * self._times, axis=-1)
+
+    layer = Repeats()
+    assert lamina.Sequential([lamina.Input((5,)), layer]).predict(x, verbose=0).shape == (60, 10)
+    layer._times = 3
+    assert lamina.Sequential([lamina.Input((5,)), layer, layers.Dense(1)]).predict(x, verbose=0).shape == (60, 1)

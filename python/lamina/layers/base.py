@@ -118,6 +118,7 @@ class Layer(BuiltLayer):
 
     def check_computable(self) -> None:
         """Raise if a subclass defines methods that fit and predict do not call, as Keras's `call` without `forward`."""
+        self._call_shapes = {}  # what a call returns may depend on more than attributes that are assigned
         if self.by_own_call:
             self._check_call()
         for name in ("__call__", "compute_mask", "compute_output_spec"):

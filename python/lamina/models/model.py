@@ -257,11 +257,13 @@ class Model(PickledModel):
 
     def fix_training(self, training: bool) -> None:
         """Run all layers as in training, or not, in training and in predictions alike."""
-        for layer in self.stack.layers:
+        layers = [layer for layer in self.stack.layers if not layer.by_own_call]  # whose own call says it
+        for layer in layers:
             layer.check_training(training)
-        for layer in self.stack.layers:
+        for layer in layers:
             layer.fix_training(training)
-        self.fixed_training = training
+        for one in {id(one): one for one in (self, *shown([self]))}.values():
+            one.fixed_training = training
 
     def _called_with(self, x: Any, training: bool | None) -> KerasTensor:
         who = self.stack.who("call")

@@ -228,18 +228,17 @@ class Stack:
         """Note what the block builds, and undo it if the block raises."""
         self._used_by_others, self._builder = False, get_ident()
         with noting() as self._undo:
-            self._undo.add(partial(self._put_back, self.input, self.parts if self.composed else None))
+            self._undo.add(partial(self._put_back, self.input, self.parts))
             try:
                 yield
             except BaseException:
                 self._undo()
                 raise
 
-    def _put_back(self, start: InputLayer | None, parts: list[Part] | None) -> None:
-        """Be as before the build: with that input, and these parts if they are given."""
-        self.input, self.built = start, False
-        if parts is not None:
-            self.parts, self._nested = parts, any(not isinstance(part, Layer) for part in parts)
+    def _put_back(self, start: InputLayer | None, parts: list[Part]) -> None:
+        """Be as before the build, with that input and these parts."""
+        self.input, self.built, self.parts = start, False, parts
+        self._nested = any(not isinstance(part, Layer) for part in parts)
 
     def undo_build(self) -> None:
         """Undo the last `build` or `compose`: drop what it made, unless another thread has begun to use it."""
@@ -456,14 +455,13 @@ class Stack:
         row_shape = check_open_shape(who, batch_shape(who, input_shape)[1:])
         shape: tuple[int | None, ...] = (None, *row_shape)
         parts: list[Part] = []
-        composed = self.composed
         with self._noting():
             for part in self.parts:
                 before = check_open_shape(who, shape[1:])
                 parts.append(whole(part, before))
                 build_part(who, parts[-1], before)
                 shape = parts[-1].compute_output_shape(shape)
-            if composed:
+            if any(not isinstance(part, Layer) for part in parts):  # whose layers may be known only now
                 self._check_names(who, parts)
                 _check_mask_readers(who, [layer for part in parts for layer in layers_of(part)])
                 self.parts, self._nested = parts, any(not isinstance(part, Layer) for part in parts)
