@@ -161,3 +161,16 @@ def no_connection():
             yield
         finally:
             urllib.request.install_opener(None)
+
+
+def frozen_inside(library, frozen):
+    """Return a model in a model, lamina's or Keras's, of whose layers those with these names are frozen."""
+    inside = [library.layers.Dense(4, name="a"), *(library.layers.BatchNormalization(name=name) for name in "bc")]
+    inner = library.Sequential([library.Input((4,)), *inside], name="inner")
+    model = library.Sequential([library.Input((4,)), inner, library.layers.Dense(2, name="out")])
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.5, 2, w.shape).astype("f") for w in model.get_weights()])
+    for part in (inner, *inside, model):
+        if part.name in frozen or (part is model and "all" in frozen):
+            part.trainable = False
+    return model

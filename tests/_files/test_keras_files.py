@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from helpers import frozen_inside
 
 import lamina
 from lamina import callbacks, layers, models, optimizers
@@ -235,24 +236,11 @@ def test_the_optimizer_may_be_left_out(suffix, tmp_path):
         model.save(path, save_format="tf")
 
 
-def nested(library, frozen):
-    """Return a model in a model, of whose layers those with these names are frozen."""
-    inside = [library.layers.Dense(4, name="a"), *(library.layers.BatchNormalization(name=name) for name in "bc")]
-    inner = library.Sequential([library.Input((4,)), *inside], name="inner")
-    model = library.Sequential([library.Input((4,)), inner, library.layers.Dense(2, name="out")])
-    rng = np.random.default_rng(0)
-    model.set_weights([rng.uniform(0.5, 2, w.shape).astype("f") for w in model.get_weights()])
-    for part in (inner, *inside, model):
-        if part.name in frozen or (part is model and "all" in frozen):
-            part.trainable = False
-    return model
-
-
 @pytest.mark.parametrize("suffix", MODELS)
 @pytest.mark.parametrize("frozen", [[], ["inner"], ["b"], ["a"], ["all"], ["out"]])
 def test_a_frozen_model_is_saved_and_goes_on(frozen, suffix, tmp_path):
     x = np.random.default_rng(1).standard_normal((12, 4)).astype("f")
-    model = nested(lamina, frozen)
+    model = frozen_inside(lamina, frozen)
     model.compile("adam", "mse")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nothing trains
@@ -283,8 +271,12 @@ def test_a_model_that_keras_has_not_compiled_is_not_compiled(arguments, suffix, 
     model, _x, _y = network()
     model.save(path)
     if suffix == ".keras":
-        config = lambda name, text: json.dumps(json.loads(text) | {"compile_config": arguments}).encode()  # noqa: E731
-        rewritten(path, tmp_path / "n.keras", lambda name, text: config(name, text) if name == "config.json" else text)
+
+        def change(name, text):
+            config = json.loads(text) | {"compile_config": arguments} if name == "config.json" else None
+            return text if config is None else json.dumps(config).encode()
+
+        rewritten(path, tmp_path / "n.keras", change)
         path = tmp_path / "n.keras"
     else:
         with h5py.File(path, "r+") as file:

@@ -10,6 +10,7 @@ import os
 
 import numpy as np
 import pytest
+from helpers import frozen_inside
 from peers.networks import Draw, first_weights
 
 import lamina
@@ -105,26 +106,13 @@ def test_weights_bring_the_state_of_the_optimizer(number, suffix, tmp_path):
             close(ours, theirs)
 
 
-def nested(library, frozen):
-    """Return a model in a model, of whose layers those with these names are frozen."""
-    inside = [library.layers.Dense(4, name="a"), *(library.layers.BatchNormalization(name=name) for name in "bc")]
-    inner = library.Sequential([library.Input((4,)), *inside], name="inner")
-    model = library.Sequential([library.Input((4,)), inner, library.layers.Dense(2, name="out")])
-    rng = np.random.default_rng(0)
-    model.set_weights([rng.uniform(0.5, 2, w.shape).astype("f") for w in model.get_weights()])
-    for part in (inner, *inside, model):
-        if part.name in frozen or (part is model and "all" in frozen):
-            part.trainable = False
-    return model
-
-
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize("frozen", [[], ["inner"], ["b"], ["a"], ["all"], ["out"]])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_frozen_layers_of_models_in_models(compiled, frozen, suffix, tmp_path):
     x = np.random.default_rng(1).standard_normal((12, 4)).astype("f")
     for one, other in ((keras, lamina), (lamina, keras)):
-        model = nested(one, frozen)
+        model = frozen_inside(one, frozen)
         if compiled:
             model.compile("adam", "mse")
         model.save(tmp_path / f"m{suffix}")
