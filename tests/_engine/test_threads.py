@@ -212,6 +212,52 @@ def test_threadpoolctl_limits_lamina():
     assert entry["version"] == lamina.__version__
 
 
+@pytest.mark.parametrize("first", ["lamina", "threadpoolctl"])
+def test_threadpoolctl_limits_lamina_whichever_is_imported_first(first):
+    code = f"""
+import sys, {first}, lamina
+assert (sys.modules.get("threadpoolctl") is None) == ({first!r} == "lamina")
+import threadpoolctl
+lamina.set_num_threads(2)
+with threadpoolctl.threadpool_limits(1):
+    assert lamina.get_num_threads() == 1
+assert lamina.get_num_threads() == 2
+assert type(threadpoolctl.__loader__).__module__.startswith(("importlib", "_frozen_importlib"))
+assert threadpoolctl.__spec__.loader is threadpoolctl.__loader__
+assert not any("threadpoolctl" in type(finder).__module__ for finder in sys.meta_path)
+import importlib
+importlib.reload(lamina)
+importlib.reload(threadpoolctl)
+"""
+    rc, _, err = run(code)
+    assert rc == 0, err
+
+
+def test_where_threadpoolctl_is_missing_its_import_fails_until_it_is_there():
+    code = """
+import sys, lamina
+lamina.set_num_threads(2)
+class Hides:
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == "threadpoolctl":
+            raise ModuleNotFoundError("No module named 'threadpoolctl'", name=fullname)
+sys.meta_path.insert(1, Hides())
+for _ in range(2):
+    try:
+        import threadpoolctl
+    except ModuleNotFoundError as error:
+        assert error.name == "threadpoolctl"
+    else:
+        raise AssertionError
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder) is not Hides]
+import threadpoolctl
+with threadpoolctl.threadpool_limits(1):
+    assert lamina.get_num_threads() == 1
+"""
+    rc, _, err = run(code)
+    assert rc == 0, err
+
+
 @pytest.mark.parametrize("host", ["", "Own(), "], ids=["compiled", "python"])
 @pytest.mark.parametrize(
     "call", ["m.fit(x, y, verbose=0, epochs=100)", "m.predict(x)", "m.train_on_batch(x, y)", "m.get_weights()"]

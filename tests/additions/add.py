@@ -266,12 +266,11 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
         ],
         "python/lamina/_engine/ops.py": [
             ('"NoiseOp", "Op"', '"NegateOp", "NoiseOp", "Op"'),
-            ("@dataclass(eq=False, repr=False)\nclass NoiseOp(Op)",
-             "@dataclass(eq=False, repr=False)\n"
+            ("class NoiseOp(Op)",
              "class NegateOp(Op):\n"
              '    """``-x``."""\n\n'
              '    kind = "negate"\n\n\n'
-             "@dataclass(eq=False, repr=False)\nclass NoiseOp(Op)"),
+             "class NoiseOp(Op)"),
         ],
         "python/lamina/layers/negate.py": (
             '"""Negate."""\n\n'

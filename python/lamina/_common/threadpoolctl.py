@@ -1,22 +1,75 @@
-"""Lets `threadpoolctl.threadpool_limits` control lamina's threads, if threadpoolctl is installed."""
+"""Lets `threadpoolctl.threadpool_limits` control lamina's threads, whichever of the two is imported first."""
 
 from __future__ import annotations
 
-import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 from lamina import _core
 
 __all__ = ["register"]
 
+_NAME = "threadpoolctl"
+
 
 def register() -> None:
-    """Tell threadpoolctl, if installed, how to read and set the number of lamina's threads."""
-    if importlib.util.find_spec("threadpoolctl") is None:
-        return
-    # threadpoolctl ships no types, and need not be installed when mypy runs.
-    import threadpoolctl  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    """Tell threadpoolctl how to read and set the number of lamina's threads: now, or when it is imported.
 
-    class LaminaController(threadpoolctl.LibController):  # type: ignore[misc, unused-ignore]  # has no types
+    lamina does not import it: that would be a twentieth of the time that ``import lamina`` takes.
+    """
+    if _NAME in sys.modules:
+        _register(sys.modules[_NAME])
+    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder:
+    """Finds threadpoolctl as the other finders do, and registers lamina with it once it is loaded."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of threadpoolctl, if it is asked for; once it is found, this finder has done its work."""
+        if fullname != _NAME:
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None:
+            sys.meta_path[:] = others
+            if spec.loader is not None:
+                spec.loader = _Registering(spec.loader)  # type: ignore[assignment]  # abc.Loader takes long to load
+        return spec
+
+
+class _Registering:
+    """Loads threadpoolctl with its own loader, then registers lamina with it."""
+
+    def __init__(self, own: Any) -> None:
+        self._own = own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Let the module's own loader make it."""
+        made: ModuleType | None = self._own.create_module(spec)
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module, and give it back its own loader."""
+        self._own.exec_module(module)
+        module.__loader__ = self._own
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._own
+        _register(module)
+
+
+def _register(threadpoolctl: Any) -> None:
+    class LaminaController(threadpoolctl.LibController):  # type: ignore[misc]  # threadpoolctl has no types
         """lamina's thread team."""
 
         user_api = "lamina"

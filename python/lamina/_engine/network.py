@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from lamina import _core
+from lamina._common.records import Record
 from lamina._common.warn import warn
 from lamina._engine.ops import (
     LINEAR,
@@ -63,7 +63,7 @@ class Constants:
     changes = object()
 
 
-class CompiledNetwork(NamedTuple):
+class CompiledNetwork(Record):
     """A network of the engine, the layer that owns the parameters of each op (or None), and the shape of output."""
 
     network: _core.Network
@@ -76,7 +76,7 @@ def _masked_ops(layers: Sequence[CompiledLayer]) -> Iterator[Op]:
     masked = False
     for layer in layers:
         for op in layer.all_ops():
-            yield replace(op, masked=True) if masked and isinstance(op, PoolOp) and op.pooling == "mean" else op
+            yield op.replaced(masked=True) if masked and isinstance(op, PoolOp) and op.pooling == "mean" else op
         masked = layer.passes_mask(masked)
 
 
@@ -86,7 +86,7 @@ def _flattened(layers: Sequence[CompiledLayer]) -> list[Op]:
     for op in _masked_ops(layers):
         before = ops[-1] if ops else None
         if isinstance(op, DenseOp) and op.activation.rowwise:
-            ops += [replace(op, activation=LINEAR), ActivationOp(op.activation)]
+            ops += [op.replaced(activation=LINEAR), ActivationOp(op.activation)]
         elif isinstance(op, ActivationOp) and op.activation == LINEAR:
             continue
         elif (
@@ -95,7 +95,7 @@ def _flattened(layers: Sequence[CompiledLayer]) -> list[Op]:
             and isinstance(before, DenseOp)
             and before.activation == LINEAR
         ):
-            ops[-1] = replace(before, activation=op.activation)
+            ops[-1] = before.replaced(activation=op.activation)
         else:
             ops.append(op)
     return ops or [ActivationOp(LINEAR)]
@@ -105,7 +105,7 @@ def _without_head(ops: list[Op]) -> list[Op]:
     """Return the ops without the final activation, which the loss will include."""
     last = ops[-1]
     if isinstance(last, DenseOp):
-        return [*ops[:-1], replace(last, activation=LINEAR)]
+        return [*ops[:-1], last.replaced(activation=LINEAR)]
     return ops[:-1] or [ActivationOp(LINEAR)]
 
 

@@ -7,10 +7,10 @@ attributes are the arguments of that class.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from lamina import _core
+from lamina._common.records import Record
 from lamina._engine.variable import Variable
 
 __all__ = [
@@ -74,10 +74,7 @@ class Owner(Protocol):
         """Return the engine's memory for the parameters."""
 
 
-# An op is compared by identity, and never changes. The decorator writes `__init__` only: each further method that it
-# writes costs a third of a millisecond of `import lamina` a class.
-@dataclass(eq=False, repr=False)
-class Op:
+class Op(Record):
     """Base class of the ops. By default an op has no parameters and keeps the shape of the rows."""
 
     kind: ClassVar[str]
@@ -103,7 +100,6 @@ class Op:
         return row_shape
 
 
-@dataclass(eq=False, repr=False)
 class _OwnedOp(Op):
     """Base class of the ops that have parameters."""
 
@@ -115,7 +111,6 @@ class _OwnedOp(Op):
         return self.layer if self.layer.own_weights else None
 
 
-@dataclass(eq=False, repr=False)
 class DenseOp(_OwnedOp):
     """``activation(x @ kernel + bias)`` along the last axis."""
 
@@ -128,7 +123,6 @@ class DenseOp(_OwnedOp):
         return (*row_shape[:-1], self.units)
 
 
-@dataclass(eq=False, repr=False)
 class EmbeddingOp(_OwnedOp):
     """Rows of an embedding table, looked up by their indices. Only a network's first op can be one."""
 
@@ -142,7 +136,6 @@ class EmbeddingOp(_OwnedOp):
         return (*row_shape, self.units)
 
 
-@dataclass(eq=False, repr=False)
 class ActivationOp(Op):
     """An activation, of each element or along the last axis."""
 
@@ -150,7 +143,6 @@ class ActivationOp(Op):
     activation: Kernel
 
 
-@dataclass(eq=False, repr=False)
 class ReshapeOp(Op):
     """The same numbers in rows of another shape."""
 
@@ -167,7 +159,6 @@ class ReshapeOp(Op):
         return self.row_shape
 
 
-@dataclass(eq=False, repr=False)
 class NoiseOp(Op):
     """Noise while training, or always; `noise` is "dropout", "alpha_dropout", "gaussian" or "gaussian_dropout".
 
@@ -182,7 +173,6 @@ class NoiseOp(Op):
     lines_alike: bool = False
 
 
-@dataclass(eq=False, repr=False)
 class PoolOp(Op):
     """Pools the steps of a row to one row of `row_shape`, column by column; `pooling` is "mean" or "maximum".
 
@@ -199,7 +189,6 @@ class PoolOp(Op):
         return self.row_shape
 
 
-@dataclass(eq=False, repr=False)
 class ScaleOp(Op):
     """``(x - center) * scale + shift``, with a constant for each column."""
 
@@ -209,7 +198,6 @@ class ScaleOp(Op):
     center: list[float]
 
 
-@dataclass(eq=False, repr=False)
 class ClippedReluOp(Op):
     """``x`` above the threshold, at most `most`; ``slope * (x - threshold)`` below."""
 
@@ -219,14 +207,12 @@ class ClippedReluOp(Op):
     threshold: float
 
 
-@dataclass(eq=False, repr=False)
 class PreluOp(_OwnedOp):
     """ReLU with a trained slope for each column."""
 
     kind = "prelu"
 
 
-@dataclass(eq=False, repr=False)
 class BatchNormOp(_OwnedOp):
     """Columns minus their mean, divided by ``max(sqrt(variance + epsilon), least)``.
 
@@ -247,7 +233,6 @@ class BatchNormOp(_OwnedOp):
         return self.always_frozen or not self.layer.trainable
 
 
-@dataclass(eq=False, repr=False)
 class RowNormOp(_OwnedOp):
     """Normalization of each row; `gamma` and `beta` are indices among the layer's weights, -1 for none."""
 
@@ -267,7 +252,6 @@ def relu_op(slope: float, most: float | None, threshold: float) -> Op:
     return ClippedReluOp(slope, math.inf if most is None else most, threshold)
 
 
-@dataclass(eq=False, repr=False)
 class ActivityOp(Op):
     """A penalty ``l1 Σ|y| + l2 Σ y²`` on the values that pass, divided by the rows of the batch."""
 
@@ -276,7 +260,6 @@ class ActivityOp(Op):
     l2: float
 
 
-@dataclass(eq=False, repr=False)
 class HostOp(_OwnedOp):
     """A layer in Python: `functions` has ``forward(x, random, training)`` and ``backward(dy, need_dx)``."""
 

@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from lamina import _core
+from lamina._common.records import Record
 from lamina._engine.ops import LINEAR, Kernel
 from lamina.constraints import Projection
 
 __all__ = ["LayerUpdateSpec", "LossSpec", "MetricSpec", "TensorUpdateSpec", "UpdateSpec"]
 
 
-@dataclass(eq=False, repr=False)
-class LossSpec:
+class LossSpec(Record):
     """A loss.
 
     Attributes
@@ -34,14 +33,13 @@ class LossSpec:
     """
 
     kernel: str | Callable[..., Any]
-    parameters: dict[str, float] = field(default_factory=dict)
+    parameters: dict[str, float] = {}  # noqa: RUF012  (never changed)
     divisor: str = "rows"
     activation: Kernel = LINEAR
     weight: float = 1.0
 
 
-@dataclass(eq=False, repr=False)
-class MetricSpec:
+class MetricSpec(Record):
     """A metric.
 
     Attributes
@@ -64,8 +62,7 @@ class MetricSpec:
     function: Callable[..., Any] | None = None
 
 
-@dataclass(eq=False, repr=False)
-class TensorUpdateSpec:
+class TensorUpdateSpec(Record):
     """How one tensor is updated.
 
     Attributes
@@ -83,8 +80,7 @@ class TensorUpdateSpec:
     constraint: Projection | None = None
 
 
-@dataclass(eq=False, repr=False)
-class LayerUpdateSpec:
+class LayerUpdateSpec(Record):
     """How the parameters of one op are updated; empty if it has none.
 
     Attributes
@@ -102,8 +98,7 @@ class LayerUpdateSpec:
     tensors: Sequence[TensorUpdateSpec] = ()
 
 
-@dataclass(eq=False, repr=False)
-class UpdateSpec:
+class UpdateSpec(Record):
     """The optimizer's step.
 
     Attributes
@@ -132,4 +127,4 @@ class UpdateSpec:
     accumulate: int = 1
     average_momentum: float | None = None
     overwrite_every: int = 0
-    layers: list[LayerUpdateSpec] = field(default_factory=list)
+    layers: list[LayerUpdateSpec] = []  # noqa: RUF012  (never changed)

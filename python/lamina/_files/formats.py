@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy.typing as npt
 
+from lamina._common.records import Record
 from lamina._files import keras_legacy, keras_store, keras_zip, native
 from lamina._files.paths import check_path
 from lamina._files.state import FoundWeights, ModelState, WeightState
@@ -21,7 +22,7 @@ def _always(who: str) -> None:
     """Need nothing that may be missing."""
 
 
-class Format(NamedTuple):
+class Format(Record):
     """How a model is written to a file, and read.
 
     Attributes
@@ -39,7 +40,7 @@ class Format(NamedTuple):
     check: Callable[[str], Any] = _always
 
 
-class WeightFormat(NamedTuple):
+class WeightFormat(Record):
     """How parameters alone are written to a file, and read.
 
     Attributes

@@ -64,8 +64,8 @@ def with_extras(state: ModelState, own: Any) -> ModelState:
     shuffles, draws, batches = (integer("file", name, own[name], 0) for name in ("shuffles", "draws", "batches"))
     training = state.training._replace(shuffles=shuffles, draws=draws, batches=batches)
     names = [str(name) for name in own.get("names", [])]
-    state = state._replace(training=training, layer_states=checked_states(own["layers"]), names=names)
-    return state if own["without_decay"] is None else state._replace(without_decay=own["without_decay"])
+    state = state.replaced(training=training, layer_states=checked_states(own["layers"]), names=names)
+    return state if own["without_decay"] is None else state.replaced(without_decay=own["without_decay"])
 
 
 # Arguments that older versions of Keras wrote, and that say nothing about a network on one machine.

@@ -164,11 +164,11 @@ def read_model(who: str, path: Path) -> ModelState:
         )
         if "training_config" in store.attrs:
             compiled = modernized_compile(json_of(store.attrs["training_config"]))
-            state = state._replace(compile_config=compile_arguments(compiled))
+            state = state.replaced(compile_config=compile_arguments(compiled))
             if state.compile_config is not None and _OPTIMIZER in store:
                 found = arrays_in(store[_OPTIMIZER], size)
                 names = _names(store[_OPTIMIZER], "weight_names")
-                state = state._replace(optimizer=[(name, found[name]) for name in names])
+                state = state.replaced(optimizer=[(name, found[name]) for name in names])
         return with_extras(state, json_of(store.attrs[_OWN]) if _OWN in store.attrs else {})
 
 

@@ -90,7 +90,7 @@ def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelSt
     if state.compile_config is None:
         return state
     batches = integer("file", "batches", settings["batches"], 0)
-    return state._replace(training=training._replace(batches=batches), without_decay=settings["without_decay"])
+    return state.replaced(training=training._replace(batches=batches), without_decay=settings["without_decay"])
 
 
 def write_weights(who: str, path: Path, state: WeightState) -> None:

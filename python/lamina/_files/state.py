@@ -11,11 +11,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy.typing as npt
 
 from lamina._common.checks import integer
+from lamina._common.records import Record
 from lamina._common.registry import ConfigurationError
 
 __all__ = [
-    "BackupState", "Finder", "FoundWeights", "ModelState", "Tensors", "TrainingState", "WeightState", "checked_state",
-    "checked_states", "damaged_where_wrong",
+    "BackupState", "Finder", "FinderByName", "FoundWeights", "ModelState", "Tensors", "TrainingState", "WeightState",
+    "checked_state", "checked_states", "damaged_where_wrong",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -46,7 +47,7 @@ class TrainingState(NamedTuple):
     metrics: list[dict[str, Any]] = []  # noqa: RUF012  (never changed)
 
 
-class Tensors(NamedTuple):
+class Tensors(Record):
     """The variables of a layer or model, and of the layers in it.
 
     Attributes
@@ -94,7 +95,7 @@ class FinderByName(Protocol):
         ...
 
 
-class WeightState(NamedTuple):
+class WeightState(Record):
     """What a file of weights is written from.
 
     Attributes
@@ -112,7 +113,7 @@ class WeightState(NamedTuple):
     optimizer: list[tuple[str, Array]]
 
 
-class FoundWeights(NamedTuple):
+class FoundWeights(Record):
     """What is read from a file of weights in one of Keras's formats.
 
     Attributes
@@ -130,7 +131,7 @@ class FoundWeights(NamedTuple):
     by_name: FinderByName | None = None
 
 
-class ModelState(NamedTuple):
+class ModelState(Record):
     """A model as a value.
 
     Attributes
@@ -175,7 +176,7 @@ class ModelState(NamedTuple):
     paths: list[str] = []  # noqa: RUF012  (never changed)
 
 
-class BackupState(NamedTuple):
+class BackupState(Record):
     """The state from which training resumes, without the model's configuration.
 
     Attributes

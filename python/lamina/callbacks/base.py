@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from lamina._common.arguments import Argument
 from lamina._common.checks import choice, integer, number, short, text
 from lamina._common.output import is_interactive_logging_enabled
+from lamina._common.records import Record
 from lamina._common.warn import warn
 from lamina.callbacks.model import TrainedModel
 
@@ -35,7 +36,7 @@ HOOKS = frozenset(
 OLDER_NAMES = {"on_batch_begin": "on_train_batch_begin", "on_batch_end": "on_train_batch_end"}
 
 
-class FinishedEpochs(NamedTuple):
+class FinishedEpochs(Record):
     """Epochs that the engine trained one after the other.
 
     Attributes

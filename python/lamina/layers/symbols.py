@@ -10,12 +10,13 @@ import operator
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from lamina import config
 from lamina._common.checks import KindError, NotBuiltError, flag, only_none, short, text
 from lamina._common.names import unique_name
 from lamina._common.recorded import plain_arguments
+from lamina._common.records import Record
 from lamina._common.registry import is_public
 from lamina._data.symbols import Symbol, symbols_in
 from lamina.layers.shapes import batch_shape
@@ -151,7 +152,7 @@ class KerasTensor(Symbol):
     __neg__, __abs__ = _operator(operator.neg), _operator(operator.abs)
 
 
-class Call(NamedTuple):
+class Call(Record):
     """One call of a layer or model with symbolic tensors.
 
     Attributes

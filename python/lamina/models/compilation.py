@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
+from lamina._common.records import Record
 from lamina._data.compact import kind_of_rows
 from lamina._engine.network import CompiledNetwork, compile_network, head_activation
 from lamina._engine.ops import Shape
@@ -25,7 +26,7 @@ __all__ = ["Compilation", "CompiledTrainer"]
 GradientHook = Callable[[int, npt.NDArray[Any] | None], Any]
 
 
-class CompiledTrainer(NamedTuple):
+class CompiledTrainer(Record):
     """A trainer of the engine, and what it was compiled for.
 
     Attributes

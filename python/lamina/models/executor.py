@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from lamina._common.checks import NotCompiledError
 from lamina._common.counts import Count
 from lamina._common.interrupts import interrupts_later
 from lamina._common.locks import Turn
+from lamina._common.records import Record
 from lamina._data.compact import Rows, kind_of_rows
 from lamina._data.rows import engine_input
 from lamina._engine.network import CompiledNetwork, Constants
@@ -38,7 +39,7 @@ __all__ = ["EpochsTask", "Executor"]
 Array = npt.NDArray[Any]
 
 
-class EpochsTask(NamedTuple):
+class EpochsTask(Record):
     """Epochs that the engine trains in one call.
 
     Attributes

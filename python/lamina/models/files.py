@@ -53,7 +53,7 @@ def save_model(model: Trainer, filepath: Any, overwrite: bool, include_optimizer
     if not include_optimizer:
         kept = state.compile_config if path.name.endswith(KERAS_SUFFIX) else None  # there Keras keeps it, too
         without_decay = None if kept is None else state.without_decay
-        state = state._replace(compile_config=kept, without_decay=without_decay, slots={}, optimizer=[])
+        state = state.replaced(compile_config=kept, without_decay=without_decay, slots={}, optimizer=[])
     form.write(who, path, state)
 
 
@@ -76,7 +76,7 @@ def model_state(model: Trainer) -> ModelState:
             return state
         optimizer = compiled.optimizer
         slots = optimizer.slot_arrays(stack.weights)
-        return state._replace(
+        return state.replaced(
             compile_config=serialize_keras_object(model.get_compile_config()),
             without_decay=optimizer.without_decay,
             slots=slots,
@@ -168,7 +168,7 @@ def _with_present_names(model: Trainer, state: ModelState) -> ModelState:
     for name, array in state.slots.items():
         slot, _, path = name.partition("/")
         slots[f"{slot}/{variables.get(path, path)}"] = array
-    return state._replace(
+    return state.replaced(
         weights={variables.get(path, path): array for path, array in state.weights.items()},
         slots=slots,
         layer_states={layers.get(name, name): own for name, own in state.layer_states.items()},

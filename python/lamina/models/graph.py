@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from lamina._common.checks import KindError, integer, listed, mapping, short, text
 from lamina._common.names import required
 from lamina._common.objects import serialize
+from lamina._common.records import Record
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers import InputLayer, Layer
 from lamina.layers.symbols import KerasTensor
@@ -18,7 +19,7 @@ __all__ = ["Chain", "chain", "chain_config", "chain_from_config", "input_layer"]
 _ONLY_CHAINS = "Models are chains of layers here; branches and merges are not there yet."
 
 
-class Chain(NamedTuple):
+class Chain(Record):
     """Layers and models, each called with the output of the one before.
 
     Attributes

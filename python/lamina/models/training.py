@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from lamina import random
 from lamina._common.checks import flag, integer, number
+from lamina._common.records import Record
 from lamina._common.warn import warn
 from lamina._data import rows as data_module
 from lamina._data.streams import Stream, is_stream
@@ -26,7 +27,7 @@ __all__ = ["fit", "train_on_batch"]
 Source = Prepared | Stream
 
 
-class _Arguments(NamedTuple):
+class _Arguments(Record):
     """The checked arguments of `fit` besides the data; see `Model.fit`."""
 
     size: int
@@ -151,7 +152,7 @@ def _sources(
         if class_weight is not None:
             source = weighted_by_class(who, stack, source, class_weight)
         if given.steps is not None and not given.has_size:
-            given = given._replace(size=-(-source.rows // given.steps))
+            given = given.replaced(size=-(-source.rows // given.steps))
     if validation_data is not None:
         held_out = _validation_source(model, who, validation_data, given.validation_steps)
     return source, held_out, given
