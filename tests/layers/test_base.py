@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,49 @@ def test_losses_are_added_inside_of_a_call_alone():
         layers.Dense(2).add_loss(1.0)
     with pytest.raises(AttributeError, match="Sequential has no 'add_loss': layers add losses in their call"):
         lamina.Sequential([layers.Dense(2)]).add_loss(1.0)
+
+
+def test_trained_variables_come_first():
+    """As in Keras: in the order of `weights`, `get_weights`, and `set_weights`, by what they were when made."""
+
+    class Scaled(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.mean = self.add_weight(shape=(3,), initializer="zeros", trainable=False, name="mean")
+            self.factor = self.add_weight(shape=(3,), initializer="ones", name="factor")
+
+        def build(self, input_shape):
+            self.count = self.add_weight(shape=(1,), initializer="zeros", trainable=False, name="count")
+            self.shift = self.add_weight(shape=(3,), initializer="zeros", name="shift")
+            if self.fails:
+                raise OSError("now")
+            super().build(input_shape)
+
+        def call(self, x):
+            return (x - self.mean) * self.factor + self.shift + self.count
+
+    layer = Scaled()
+    layer.fails = True
+    model = lamina.Sequential([layer])
+    with pytest.raises(OSError, match="now"):
+        model.build((None, 3))
+    assert [variable.name for variable in layer.weights] == ["factor", "mean"]
+    layer.fails = False
+    x = np.arange(6, dtype="f").reshape(2, 3)
+    layer.mean.assign([1, 2, 3])
+    model.build((None, 3))
+    assert [variable.name for variable in layer.weights] == ["factor", "shift", "mean", "count"]
+    layer.factor.trainable = False
+    copied = copy.copy(layer)
+    for one in (layer, copied):
+        assert [variable.name for variable in one.weights] == ["factor", "shift", "mean", "count"]
+    np.testing.assert_array_equal(model.predict(x, verbose=0), x - [1, 2, 3])
+    model.set_weights([[2, 2, 2], [5, 6, 7], [1, 1, 1], [9]])
+    np.testing.assert_array_equal(model.predict(x, verbose=0), (x - 1) * 2 + [5, 6, 7] + 9)
+    np.testing.assert_array_equal(layer.shift, [5, 6, 7])
+    model.compile(lamina.optimizers.SGD(1.0), "mse")
+    before = [variable.numpy() for variable in (layer.factor, layer.mean, layer.count)]
+    model.fit(x, x, verbose=0)
+    for variable, value in zip((layer.factor, layer.mean, layer.count), before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    assert (layer.shift.numpy() != [5, 6, 7]).all()

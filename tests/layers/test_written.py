@@ -431,7 +431,7 @@ class Gate(layers.Layer):
 
 def test_variables_that_are_attributes_are_parameters(tmp_path):
     model = lamina.Sequential([lamina.Input((4,)), Gate(name="g"), layers.Dense(2)])
-    assert [v.path for v in model.layers[0].weights] == ["g/gate", "g/variable", "g/late"]
+    assert [v.path for v in model.layers[0].weights] == ["g/gate", "g/late", "g/variable"]
     assert model.count_params() == 12 + 10
     assert len(model.trainable_weights) == 4
     model.compile(lamina.optimizers.SGD(0.1), "mse")

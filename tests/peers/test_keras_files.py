@@ -120,3 +120,43 @@ def test_frozen_layers_of_models_in_models(compiled, frozen, suffix, tmp_path):
         close(again.predict(x, verbose=0), model.predict(x, verbose=0))
         assert again.compiled == compiled
         assert len(again.trainable_weights) == len(model.trainable_weights)
+
+
+def scaled(library):
+    """Return a model with a layer of the user's that makes a variable that is not trained first, and one after it."""
+
+    class Scaled(library.layers.Layer):
+        def __init__(self, **named):
+            super().__init__(**named)
+            self.mean = self.add_weight(shape=(4,), initializer="zeros", trainable=False, name="mean")
+
+        def build(self, input_shape):
+            self.factor = self.add_weight(shape=(4,), initializer="ones", name="factor")
+            self.count = self.add_weight(shape=(4,), initializer="zeros", trainable=False, name="count")
+            self.shift = self.add_weight(shape=(4,), initializer="zeros", name="shift")
+            super().build(input_shape)
+
+        def call(self, x):
+            return (x - self.mean) * self.factor + self.shift + self.count
+
+    layer = Scaled(name="scaled")
+    model = library.Sequential([library.layers.Input((4,)), layer, library.layers.Dense(2, name="out")])
+    for i, name in enumerate(("mean", "factor", "count", "shift")):
+        getattr(layer, name).assign(np.arange(4, dtype="f") + 10 * i)
+    return model, {"Scaled": Scaled}
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5"])
+def test_the_order_of_variables_of_a_layer_of_the_users(suffix, tmp_path):
+    x = np.random.default_rng(2).standard_normal((5, 4)).astype("f")
+    for one, other in ((keras, lamina), (lamina, keras)):
+        (model, _), (again, classes) = scaled(one), scaled(other)
+        assert [v.name for v in again.weights] == [v.name for v in model.weights]
+        assert again.layers[0].get_weights()[1][0] == 30  # shift, the second trained one
+        if suffix == ".weights.h5":
+            model.save_weights(tmp_path / f"m{suffix}")
+            again.load_weights(tmp_path / f"m{suffix}")
+        else:
+            model.save(tmp_path / f"m{suffix}")
+            again = other.models.load_model(tmp_path / f"m{suffix}", custom_objects=classes)
+        close(again.predict(x, verbose=0), model.predict(x, verbose=0))

@@ -221,8 +221,8 @@ class BuiltLayer(Operation):
             )
 
     def _build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
-        known = len(self._parameters.variables)
-        keeps = known > 0
+        known = self._parameters.variables
+        keeps = bool(known)
         try:
             if keeps and self._built:  # they were made before the shape of the rows was known
                 self.mark_built(input_shape)
@@ -232,7 +232,7 @@ class BuiltLayer(Operation):
                 self.mark_built(input_shape)
         except BaseException:
             self.unplace(keeps)
-            del self._parameters.variables[known:]
+            self._parameters.keep(known)
             raise
         return keeps
 

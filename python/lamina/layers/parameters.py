@@ -17,18 +17,31 @@ class ParameterSet:
     Attributes
     ----------
     variables : list of Variable
-        In the order in which they were made.
+        In the order in which they were added; as in Keras those that are trained when they are added come first.
     """
 
     def __init__(self) -> None:
         self.variables: list[Variable] = []
+        self._trained = 0  # how many come first
         self._home = Home()
 
     def add(self, variable: Variable, owner: Any) -> None:
-        """Append a variable, whose values will move when `owner.block` is called."""
+        """Add a variable, whose values will move when `owner.block` is called."""
         variable.owner = owner
-        variable.join(self._home, len(self.variables))
-        self.variables.append(variable)
+        place = self._trained if variable.trainable else len(self.variables)
+        self._trained += variable.trainable
+        self._order([*self.variables[:place], variable, *self.variables[place:]])
+
+    def keep(self, variables: list[Variable]) -> None:
+        """Drop all variables but those given."""
+        kept = {id(variable) for variable in variables}
+        self._trained = sum(id(variable) in kept for variable in self.variables[: self._trained])
+        self._order([variable for variable in self.variables if id(variable) in kept])
+
+    def _order(self, variables: list[Variable]) -> None:
+        for tensor, variable in enumerate(variables):
+            variable.join(self._home, tensor)
+        self.variables = variables
 
     @property
     def moved(self) -> bool:
@@ -60,5 +73,5 @@ class ParameterSet:
         """Return a set that shares the variables; the copy of an empty set is independent."""
         copied = ParameterSet()
         if self.variables:
-            copied.variables, copied._home = list(self.variables), self._home
+            copied.variables, copied._trained, copied._home = list(self.variables), self._trained, self._home
         return copied
