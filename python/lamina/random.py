@@ -17,6 +17,7 @@ from lamina import _core, config
 from lamina._common.checks import arguments, choice, integer, number, short, sizes, text
 from lamina._common.locks import Once
 from lamina._common.names import absences
+from lamina._common.tries import only_tries
 from lamina._data.arrays import any_array
 
 __all__ = [
@@ -94,7 +95,8 @@ class SeedGenerator:
     def next_seed(self) -> int:
         """Return the next seed, in ``[0, 2**63)``."""
         with self._lock:
-            counter, self.counter = self.counter, self.counter + 1
+            counter = self.counter
+            self.counter += not only_tries()
         return stream_key(self.seed, "seed", counter) >> 1
 
     def reset(self, seed: int) -> None:

@@ -70,7 +70,6 @@ WRONG = [
     (lambda m: m.set_weights([w.T for w in m.get_weights()]), ValueError, "must have shape"),
     (lambda m: m.compile("sdg", "mse"), ValueError, "Did you mean 'sgd'"),
     (lambda m: m.compile("sgd", "crossentropy"), ValueError, "loss must be one of"),
-    (lambda m: m.compile("sgd"), ValueError, "loss must be given"),
     (lambda m: m.compile("sgd", "mse", metrics=["accurracy"]), ValueError, "metric must be one of"),
     (lambda m: m.add(layers.Dense(3, activation="rellu")), ValueError, "Did you mean 'relu'"),
 ]

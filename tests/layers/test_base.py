@@ -14,9 +14,9 @@ from lamina import layers, regularizers
 def test_layer_call_checks_its_input():
     layer = layers.Dense(2, name="hidden")
     layer(np.ones((3, 4)))
-    with pytest.raises(ValueError, match=r"Dense 'hidden': x must have shape \(n, 4\); got \(3, 5\)"):
+    with pytest.raises(ValueError, match=r"Dense 'hidden': inputs must have shape \(n, 4\); got \(3, 5\)"):
         layer(np.ones((3, 5)))
-    with pytest.raises(ValueError, match=r"x must have shape \(n, 4\); got \(4,\)"):
+    with pytest.raises(ValueError, match=r"inputs must have shape \(n, 4\); got \(4,\)"):
         layer(np.ones(4))
 
 

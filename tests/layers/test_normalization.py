@@ -62,7 +62,7 @@ def test_a_layer_over_several_axes_takes_rows_of_one_shape(kind, rng):
     x = rng.standard_normal((2, 4, 3))
     assert layer(x).shape == (2, 4, 3)
     for shape in [(2, 5, 3), (2, 4, 4), (2, 2, 4, 3)]:
-        with pytest.raises(ValueError, match=r"x must have shape \(n, 4, 3\); got"):
+        with pytest.raises(ValueError, match=r"inputs must have shape \(n, 4, 3\); got"):
             layer(np.ones(shape))
 
 

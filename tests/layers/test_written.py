@@ -538,9 +538,9 @@ def test_further_arguments_of_a_call():
     for further in ({"factor": 3.0}, {"mask": mask}):
         with pytest.raises(TypeError, match=f"{next(iter(further))} must be given to the constructor"):
             Scaled()(inputs, **further)
-    with pytest.raises(TypeError, match="a call takes x, training and mask; got"):
+    with pytest.raises(TypeError, match="a call takes inputs, training and mask; got"):
         layers.Dense(2)(X, factor=3.0)
-    with pytest.raises(TypeError, match="a call takes x, training and mask; got"):
+    with pytest.raises(TypeError, match="a call takes inputs, training and mask; got"):
         layers.Dense(2)(X, True, None, 3.0)
     with pytest.raises(ValueError, match="mask must be None: the layer does not read one"):
         layers.Dense(2)(X, mask=mask)

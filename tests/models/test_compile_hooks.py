@@ -82,3 +82,26 @@ def test_hooks_of_files_that_would_not_be_called_are_refused(tmp_path):
                         (made, "save_own_variables")):  # fmt: skip
         with pytest.raises(ValueError, match=f"{hook} of .* would not be called"):
             model.save(tmp_path / "m.keras")
+
+
+class Named(lamina.Sequential):
+    """Its configuration names the optimizer, and no loss."""
+
+    def get_compile_config(self):
+        return {"optimizer": "adam", "loss": None}
+
+    def compile_from_config(self, config):
+        self.compile(config["optimizer"], "mae")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_a_configuration_may_name_the_optimizer_and_no_loss(suffix, tmp_path):
+    model = Named([layers.Input((3,)), layers.Dense(2)])
+    model.compile("adam", "mse")
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / f"m{suffix}")
+    again = models.load_model(tmp_path / f"m{suffix}", custom_objects={"Named": Named})
+    assert again.loss == "mae"
+    assert again.optimizer.iterations == 1
+    for one, other in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -66,7 +66,6 @@ def test_arguments_for_the_only_output_may_be_in_a_list_or_a_dict():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"loss": None}, "Own: loss must be given; got None"),
         ({"loss": ["mse", "mae"]}, "Own: loss must be one: a model has one output; got 2"),
         ({"loss_weights": [1.0, 2.0]}, "Own: loss_weights must be one"),
         ({"loss_weights": -1.0}, "Own: loss_weights must be >= 0"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +13,7 @@ from lamina import _core, config, initializers
 from lamina._common.checks import KindError, choice, flag, sizes, text
 from lamina._common.locks import Once
 from lamina._common.names import required, unique_name
+from lamina._common.tries import only_tries
 from lamina._data.arrays import converted, real_array
 from lamina._data.autodiff import check_untraced, constant, is_traced
 from lamina.constraints import Constraint
@@ -22,7 +21,7 @@ from lamina.regularizers import Regularizer
 
 __all__ = [
     "AssignableFloat", "AssignableInt", "Home", "Variable", "assign_all", "assign_together", "check_aggregation",
-    "one_moment", "only_tries", "put_back", "values_kept",
+    "one_moment", "put_back",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -30,9 +29,6 @@ Array = npt.NDArray[Any]
 
 # Stand for a block's version in `Variable._copy`: without a block; for a copy made during a write.
 _OWN, _CHANGING = -2, -3
-
-# Whether what assigns to variables in this thread is only tried, so that they keep their values.
-_only_tries: ContextVar[bool] = ContextVar("only_tries", default=False)
 
 _alone = Once()  # lock of variables that no layer owns
 
@@ -313,7 +309,7 @@ class Variable(NDArrayOperatorsMixin):
             The values are not real numbers, or the shape differs. Nothing is written then.
         """
         array = self.converted(value)
-        if not _only_tries.get():
+        if not only_tries():
             self.take(array)
         return self
 
@@ -414,22 +410,6 @@ def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Pass
     # Move a layer's variables into its block first: a first step on another thread could move them meanwhile.
     places = [v.require_block() if v.owner is not None else v.block for v in variables]
     return _core.Passage([place[0] for place in places if place is not None], write)
-
-
-def only_tries() -> bool:
-    """Return whether variables keep their values in this thread; see `values_kept`."""
-    return _only_tries.get()
-
-
-@contextmanager
-def values_kept() -> Iterator[None]:
-    """Let variables keep their values in the block, which tries what a user's code returns: `assign` only checks."""
-    before = _only_tries.get()
-    try:  # set inside `try`: Ctrl-C may come right after it
-        _only_tries.set(True)
-        yield
-    finally:
-        _only_tries.set(before)
 
 
 def assign_together(variables: Iterable[Variable], values: Iterable[Any]) -> None:

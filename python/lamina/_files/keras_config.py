@@ -113,19 +113,16 @@ def _modern_arguments(kind: str, old: dict[str, Any]) -> dict[str, Any]:
 
 
 def compile_arguments(config: Any) -> dict[str, Any] | None:
-    """Return the arguments of `compile` that a file holds; None if the model was not compiled, or without a loss.
-
-    Keras writes an empty configuration for a model that was not compiled. Those of a class whose `compile` takes other
-    arguments need not name a loss.
-    """
-    found = dict(config or {})
-    return None if not found or ("loss" in found and found["loss"] is None) else found
+    """Return the arguments of `compile` that a file holds; None if there are none, for which Keras writes {}."""
+    return dict(config) if config else None
 
 
 def modernized_compile(old: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of `compile` from the training configuration of an older file."""
-    optimizer = dict(old["optimizer_config"])
-    optimizer["class_name"] = str(optimizer["class_name"]).removeprefix("Custom>")  # as Keras 2.11 calls its own
+    optimizer = old["optimizer_config"]
+    if isinstance(optimizer, dict):
+        # Keras 2.11 calls its own so.
+        optimizer = optimizer | {"class_name": str(optimizer["class_name"]).removeprefix("Custom>")}
     names = ("loss", "loss_weights", "metrics", "weighted_metrics")
     kept = {name: old[name] for name in names if name in old}
     return {name: modernized(value) for name, value in (kept | {"optimizer": optimizer}).items()}

@@ -68,15 +68,22 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
         _fill(store.create_group(_WEIGHTS), state.tensors)
         if compiled is not None and "optimizer" in compiled:  # else they are those of a class of the user's
             optimizer = compiled.pop("optimizer")
-            compiled["optimizer_config"] = {name: optimizer[name] for name in ("class_name", "config")}
-            if optimizer["registered_name"] is not None:  # of a class of the user's
-                compiled["optimizer_config"] |= {name: optimizer[name] for name in ("module", "registered_name")}
+            compiled["optimizer_config"], prefix = _optimizer_config(optimizer)
             store.attrs["training_config"] = json.dumps(compiled)
             group = store.create_group(_OPTIMIZER)
-            names = [f"{optimizer['config']['name']}/{name.replace('/', '_')}" for name, _ in state.optimizer]
+            names = [f"{prefix}/{name.replace('/', '_')}" for name, _ in state.optimizer]
             for name, (_, array) in zip(names, state.optimizer, strict=True):
                 group.create_dataset(name, data=plain(array))
             _set_names(group, "weight_names", names)
+
+
+def _optimizer_config(optimizer: Any) -> tuple[Any, str]:
+    """Return an optimizer's configuration as the older files have it, and its name."""
+    if not isinstance(optimizer, dict):  # a name, from a `get_compile_config` of the user's
+        return optimizer, str(optimizer)
+    own = ("class_name", "config", "module", "registered_name")
+    kept = {name: optimizer[name] for name in (own if optimizer["registered_name"] is not None else own[:2])}
+    return kept, optimizer["config"]["name"]
 
 
 def _without_modules(config: dict[str, Any]) -> dict[str, Any]:

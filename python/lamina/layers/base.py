@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,8 @@ from lamina._common.checks import (
     short,
 )
 from lamina._common.names import redefines, unknown_argument
+from lamina._common.parameters import parameters_of
 from lamina._common.recorded import recorded_config
-from lamina._common.undo import undoable
 from lamina._common.warn import warn
 from lamina._data.arrays import batch_array, float_array, index_array, real_array
 from lamina._data.tensors import Tensor
@@ -28,12 +28,20 @@ from lamina._engine.network import Constants
 from lamina._engine.ops import ActivityOp, HostOp, Op, OpenShape, row_of
 from lamina._engine.variable import Variable
 from lamina.layers.added import remember
-from lamina.layers.building import BuiltLayer
-from lamina.layers.composition import check_nothing_lost, held, mode_noted
+from lamina.layers.composition import held, mode_noted
+from lamina.layers.holding import HoldingLayer
 from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_open_shape, check_row_shape
 from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
-from lamina.layers.written import Probe, call_pass, direct_call, gradients_of_call, modes_of_call, shape_of_call
+from lamina.layers.written import (
+    Probe,
+    call_pass,
+    direct_call,
+    gradients_of_call,
+    holds_arrays,
+    modes_of_call,
+    shape_of_call,
+)
 
 __all__ = ["Layer", "Pass"]
 
@@ -56,7 +64,7 @@ def _compiled_regularizer(who: str, name: str, value: Any) -> regularizers.Regul
     return found
 
 
-class Layer(BuiltLayer):
+class Layer(HoldingLayer):
     """Base class of layers.
 
     Parameters
@@ -112,7 +120,6 @@ class Layer(BuiltLayer):
         elif input_shape is not None:
             self.wanted_input_shape = check_open_shape(kind, input_shape)
         self.called = Called()
-        self._wrapped: Any = None  # what `as_model` has made
         self._call_shapes: dict[OpenShape, Any] = {}  # shapes of rows that a `call` returns, by those of input rows
         self.changes = 0  # how often a value that is baked into compiled networks has changed
 
@@ -357,18 +364,21 @@ class Layer(BuiltLayer):
     # Whether a call also accepts input of rank 0 or 1, which then counts as one row.
     any_rank = False
 
-    def __call__(self, x: Any, *values: Any, training: bool | None = None, mask: Any = None, **named: Any) -> Any:
+    def __call__(
+        self, inputs: Any = None, *values: Any, training: bool | None = None, mask: Any = None, **named: Any
+    ) -> Any:
         """Return the output for a batch ``(n, ...)``; builds the layer on first use.
 
         Parameters
         ----------
-        x : array_like, shape (n, ...), or KerasTensor
+        inputs : array_like, shape (n, ...), or KerasTensor
             A symbolic tensor, that of an `Input` or what a layer returned for one, gives another one.
             Must have the shape that the layer was built for; if the parameters depend on the last axis only, the last
-            size must be the same.
+            size must be the same. A layer that is written in functions of `lamina.ops` takes and returns what its
+            `call` does, also several arrays in lists, tuples and dicts; integers stay integers.
         *values, **named
-            Further arguments of the `call` of a layer that is written in functions of `lamina.ops`; not in models,
-            which call layers with their input alone. For other layers the first is `training`.
+            Further arguments of such a `call`; not in models, which call layers with their input alone. For other
+            layers the first is `training`.
         training : bool, optional
             Run as in training: noise is added, and batches are normalized by their own moments, which update the
             running means.
@@ -377,34 +387,19 @@ class Layer(BuiltLayer):
             that of an `Embedding` below them in a model.
         """
         who = self._who()
-        if not self.by_call:
-            if len(values) > 2 or named:
-                raise KindError(f"{who}: a call takes x, training and mask; got {short([*values[2:], *named])} too.")
-            training = values[0] if values else training
-            mask = values[1] if len(values) > 1 else mask
-        if isinstance(x, Layer):
-            raise TypeError(f"{who}: a layer is called with an array or an Input; got a {type(x).__name__}.")
-        self.check_computable()
-        if mask is not None and not (self.by_call and "mask" in self.call_parameters):
+        if self.by_call:
+            return self._called_by_call(inputs, values, named, training, mask)
+        if len(values) > 2 or named:
+            raise KindError(f"{who}: a call takes inputs, training and mask; got {short([*values[2:], *named])} too.")
+        training = values[0] if values else training
+        mask = values[1] if len(values) > 1 else mask
+        inputs, symbolic = self._checked_call(inputs)
+        if mask is not None:
             raise ValueError(f"{who}: mask must be None: the layer does not read one.")
         training = None if training is None else flag(who, "training", training)
-        symbolic = isinstance(x, KerasTensor) or holds_symbols(x)
-        x = one_symbol(who, x) if symbolic else x
-        if self.by_call:
-            row = tuple(x.shape[1:] if symbolic else real_array(who, "x", x).shape[1:])
-            if row and self.composes(row):
-                self._check_alone(values, named, mask)
-                model = self.as_model(row)
-                if symbolic:
-                    self.called.precede()
-                    return self.called.note(model(x, training))
-                return model(x, training)
         if symbolic:
-            self._check_alone(values, named, mask)
-            return self._called_with(x, training)
-        array = real_array(who, "x", x)
-        if self.by_call:
-            return self._call_directly(array, values, named, bool(training), mask)
+            return self._called_with(inputs, training)
+        array = real_array(who, "inputs", inputs)
         shape = array.shape
         if self.any_rank and array.ndim < 2:
             array = array.reshape(1, -1)
@@ -412,9 +407,9 @@ class Layer(BuiltLayer):
             return self(array[:, np.newaxis], training)[:, 0]
         rows = self._rows_of(who, array)
         if self.vocabulary is not None:
-            batch = index_array(who, "x", rows, None, self.vocabulary)
+            batch = index_array(who, "inputs", rows, None, self.vocabulary)
         else:
-            batch = float_array(who, "x", rows, self.dtype)
+            batch = float_array(who, "inputs", rows, self.dtype)
         with self.once:
             if not self.placed:
                 self.build_or_discard((None, *batch.shape[1:]))
@@ -429,7 +424,47 @@ class Layer(BuiltLayer):
     @property
     def call_parameters(self) -> Mapping[str, inspect.Parameter]:
         """The parameters of `call`."""
-        return inspect.signature(self.call).parameters
+        return parameters_of(self.call)
+
+    def _checked_call(self, inputs: Any) -> tuple[Any, bool]:
+        """Return what the layer is called with, and whether it is a symbolic tensor; or raise."""
+        who = self._who()
+        if isinstance(inputs, Layer):
+            raise TypeError(f"{who}: a layer is called with an array or an Input; got a {type(inputs).__name__}.")
+        self.check_computable()
+        symbolic = isinstance(inputs, KerasTensor) or holds_symbols(inputs)
+        return (one_symbol(who, inputs) if symbolic else inputs), symbolic
+
+    def _called_by_call(
+        self, inputs: Any, values: tuple[Any, ...], named: dict[str, Any], training: Any, mask: Any
+    ) -> Any:
+        """Return the output of a layer that is written as a `call`."""
+        who, parameters = self._who(), self.call_parameters
+        first = next(iter(parameters), "inputs")
+        if inputs is None and first in named:
+            inputs, named = named[first], {name: value for name, value in named.items() if name != first}
+        inputs, symbolic = self._checked_call(inputs)
+        if mask is not None and "mask" not in parameters:
+            raise ValueError(f"{who}: mask must be None: the layer does not read one.")
+        training = None if training is None else flag(who, "training", training)
+        inputs = inputs if symbolic or holds_arrays(inputs) else real_array(who, "inputs", inputs)
+        row = () if holds_arrays(inputs) else tuple(inputs.shape[1:])
+        if row and self.composes(row):
+            self._check_alone(values, named, mask)
+            model = self.as_model(row)
+            if symbolic:
+                self.called.precede()
+                return self.called.note(model(inputs, training))
+            return model(inputs, training)
+        if symbolic:
+            self._check_alone(values, named, mask)
+            return self._called_with(inputs, training)
+        modes = {name: value for name, value in (("training", training), ("mask", mask)) if value is not None}
+        modes = {name: value for name, value in modes.items() if name in parameters}
+        output = direct_call(cast(Any, self), inputs, values, modes | named)
+        if self.activity_regularizer is not None and isinstance(output, np.ndarray):
+            self._activity_loss = self.activity_regularizer(output) / max(1, len(output))
+        return output
 
     def _check_alone(self, values: Any, named: dict[str, Any], mask: Any) -> None:
         """Raise if there are further arguments than the input, and not those that `call` takes without them."""
@@ -442,59 +477,13 @@ class Layer(BuiltLayer):
                 "constructor: models call their layers with the input alone."
             )
 
-    def _call_directly(self, x: Array, values: Any, named: dict[str, Any], training: bool, mask: Any) -> Any:
-        """Return the output of a layer that is written as a `call`, outside of a model."""
-        batch = float_array(self._who(), "x", self._rows_of(self._who(), x), self.dtype)
-        if not self.placed:
-            self.build_or_discard((None, *batch.shape[1:]))
-        output = direct_call(cast(Any, self), batch, values, named, training, mask)
-        if self.activity_regularizer is not None:
-            self._activity_loss = self.activity_regularizer(output) / max(1, len(output))
-        return output.view(Tensor)
-
-    @property
-    def holds_layers(self) -> bool:
-        """Whether the layer is written as calls of layers that it holds. It is then a model of these."""
-        return self.by_call and bool(held(self))
-
-    def composes(self, row_shape: tuple[int | None, ...]) -> bool:
-        """Return whether the layer is written as calls of layers that it holds, or that its `build` makes."""
-        if self.by_call and not self.placed and type(self).build is not BuiltLayer.build:
-            self.build_or_discard((None, *check_open_shape(self._who(), row_shape)))
-        return self.holds_layers
-
     def as_model(self, row_shape: tuple[int | None, ...]) -> Any:
         """Return the model of the layers that `call` calls, made for the first shape of rows."""
-        with self.once:
-            if self._wrapped is None:
-                who, self.stored = self._who(), None  # the layers in it take their values later
-                check_nothing_lost(who, self)
-                if self.activity_regularizer is not None:
-                    raise KindError(
-                        f"{who}: activity_regularizer must be that of a layer; what calls layers that it holds is none."
-                    )
-                self._wrapped = type(self).model_of(self, check_open_shape(who, row_shape))
-                undoable(self._unwrap)
-            return self._wrapped
-
-    def _unwrap(self) -> None:
-        self._wrapped = None
-
-    def _built_input(self) -> Any:
-        return super()._built_input() if self._wrapped is None else self._wrapped.input_shape[1:]
-
-    @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """Output shape, batch first; for built layers."""
-        return super().output_shape if self._wrapped is None else self._wrapped.output_shape
-
-    @property
-    def shape_known(self) -> bool:
-        """Whether `input_shape` and `output_shape` are known."""
-        return self.placed if self._wrapped is None else self._wrapped.built
-
-    # Returns the model that a layer is which calls layers that it holds.
-    model_of: ClassVar[Callable[[Layer, OpenShape], Any]]
+        if self.activity_regularizer is not None:
+            raise KindError(
+                f"{self._who()}: activity_regularizer must be that of a layer; what calls layers that it holds is none."
+            )
+        return super().as_model(row_shape)
 
     def check_training(self, training: bool) -> None:
         """Raise if the layer cannot run as in training, or not, in training and in predictions alike."""
@@ -544,10 +533,10 @@ class Layer(BuiltLayer):
         """Return a batch whose shape fits the one that the layer was built for, or raise."""
         built = self.input_row_shape
         if built is None or not self._parameters.variables:
-            return batch_array(who, "x", array, None)
+            return batch_array(who, "inputs", array, None)
         if self.last_axis_alone and array.ndim >= 2 and (self.vocabulary or array.shape[-1] == built[-1]):
             return array
-        return batch_array(who, "x", array, built)
+        return batch_array(who, "inputs", array, built)
 
     @property
     def last_axis_alone(self) -> bool:

@@ -123,9 +123,14 @@ class BuiltLayer(Operation):
         return f"{type(self).__name__} {self.name!r}"
 
     @property
+    def builds(self) -> bool:
+        """Whether the class defines `build`, to make parameters when the shape of the input is known."""
+        return type(self).build is not BuiltLayer.build
+
+    @property
     def built(self) -> bool:
         """Whether the parameters exist, or the layer has none to make."""
-        return self._built or type(self).build is BuiltLayer.build
+        return self._built or not self.builds
 
     @built.setter
     def built(self, value: bool) -> None:

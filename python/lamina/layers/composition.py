@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 from lamina._common.checks import KindError
+from lamina._common.parameters import parameters_of
 from lamina._engine.variable import Variable
 from lamina.layers.symbols import KerasTensor, Operation
 
@@ -74,11 +74,6 @@ def mode_noted(operation: Operation, training: bool | None) -> bool:
     return trace is not None
 
 
-def _takes_training(call: Callable[..., Any]) -> bool:
-    """Return whether a `call` has the argument `training`."""
-    return "training" in inspect.signature(call).parameters
-
-
 def _passed(who: str, call: Callable[..., Any], x: KerasTensor, **named: bool) -> tuple[KerasTensor, _Trace]:
     before, trace = _trace.get(), _Trace()
     try:  # set inside `try`: Ctrl-C may come right after it
@@ -107,7 +102,7 @@ def follow(who: str, call: Callable[..., Any], x: KerasTensor) -> KerasTensor:
     ValueError
         It does something else in training than in predictions.
     """
-    if not _takes_training(call):
+    if "training" not in parameters_of(call):
         output, trace = _passed(who, call, x)
         modes = [(one, trace.mode_of(one, True), trace.mode_of(one, False)) for one in calls_between(x, output)]
     else:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from lamina import random
 from lamina._common.checks import KindError
+from lamina._common.parameters import parameters_of
+from lamina._common.tries import only_tries, trying
+from lamina._data.arrays import real_array
 from lamina._data.autodiff import array_module, constant, given, is_traced, pullback, returned, standing_for
 from lamina._engine.host import Pass
 from lamina._engine.ops import Shape
-from lamina._engine.variable import Variable, only_tries, values_kept
+from lamina._engine.variable import Variable
 from lamina.layers.added import adding, note_added
 
-__all__ = ["Probe", "call_pass", "direct_call", "gradients_of_call", "modes_of_call", "shape_of_call"]
+__all__ = ["Probe", "call_pass", "direct_call", "gradients_of_call", "holds_arrays", "modes_of_call", "shape_of_call"]
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +47,10 @@ class WrittenLayer(Protocol):
     def trainable_weights(self) -> list[Variable]:
         """The variables that training changes."""
 
+    @property
+    def builds(self) -> bool:
+        """Whether it defines `build`."""
+
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
         """Build the layer."""
 
@@ -53,12 +58,9 @@ class WrittenLayer(Protocol):
 def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
     """Return the output for a batch, and in training what gives the gradients."""
     mode = training if layer.fixed_training is None else layer.fixed_training
-    named = {"training": mode} if "training" in inspect.signature(layer.call).parameters else {}
+    named = {"training": mode} if "training" in parameters_of(layer.call) else {}
     if not training:
-        with adding() as added:
-            output = constant(_one(layer, layer.call(returned(x), **named)))
-        _note(layer, [constant(loss) for loss in added], len(x))
-        return Pass(output)
+        return Pass(constant(_one(layer, _called(layer, len(x), returned(x), **named))))
     variables, who = layer.trainable_weights, f"{type(layer).__name__} {layer.name!r}: call"
     shape: list[int] = []
 
@@ -77,28 +79,74 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
         found, back = pullback(who, function, [x, *(variable.value for variable in variables)])
     if not added:
         return Pass(found, back)
-    _note(layer, [constant(loss) for loss in added], len(x))
+    _note(layer, added, len(x))
     output = found[:-1].reshape(shape)
     return Pass(output, lambda dy: back(np.append(dy.ravel(), 1).astype(found.dtype)))
 
 
-def _note(layer: WrittenLayer, losses: list[Array], rows: int) -> None:
-    """Note what a layer has added to the loss in a pass of that many rows."""
+def _called(layer: WrittenLayer, rows: int, *values: Any, **named: Any) -> Any:
+    """Return what the `call` of a layer returns, and note what it adds to the loss for that many rows."""
+    with adding() as added:
+        output = layer.call(*values, **named)
+    _note(layer, added, rows)
+    return output
+
+
+def _note(layer: WrittenLayer, added: list[Any], rows: int) -> None:
     if not only_tries():
-        layer.added_losses = [float(np.sum(loss)) for loss in losses]
+        layer.added_losses = [float(np.sum(constant(loss))) for loss in added]
         note_added(layer.added_losses, rows)
 
 
-def direct_call(
-    layer: WrittenLayer, x: Array, values: tuple[Any, ...], named: dict[str, Any], training: bool, mask: Any
-) -> Array:
-    """Return what the `call` of a layer returns for a batch and further arguments, outside of a model."""
-    parameters = inspect.signature(layer.call).parameters
-    modes = {name: value for name, value in (("training", training), ("mask", mask)) if name in parameters}
-    with adding() as added:
-        output: Array = constant(layer.call(returned(x), *values, **(modes | named)))
-    _note(layer, [constant(loss) for loss in added], len(x))
-    return output.astype(layer.dtype, copy=False) if output.dtype.kind == "f" else output
+def direct_call(layer: WrittenLayer, x: Any, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """Return what the `call` of a layer returns, outside of a model: an array, or several in lists, tuples and dicts.
+
+    Parameters
+    ----------
+    x : array_like, or list, tuple or dict of arrays
+        The first argument. Arrays of floats are converted to the layer's dtype, others keep theirs.
+    values, named
+        Further arguments.
+    """
+
+    def converted(item: Any) -> Any:
+        array = real_array(who, "inputs", item)
+        return returned(array.astype(layer.dtype, copy=False) if array.dtype.kind == "f" else array)
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, np.ndarray | np.generic | Variable) or is_traced(item):
+            array = constant(item)
+            return returned(array.astype(layer.dtype, copy=False) if array.dtype.kind == "f" else array)
+        return item
+
+    who = f"{type(layer).__name__} {layer.name!r}"
+    inputs = mapped(converted, x) if holds_arrays(x) else converted(x)
+    if isinstance(inputs, np.ndarray):
+        if layer.builds and not layer.placed:
+            layer.build_or_discard((None, *inputs.shape[1:]) if inputs.ndim > 1 else inputs.shape)
+        rows = len(inputs) if inputs.ndim else 1
+    elif layer.builds and not layer.placed:
+        raise KindError(f"{who}: inputs must be one array in the first call of a layer whose build makes parameters.")
+    else:
+        rows = 1
+    return mapped(plain, _called(layer, rows, inputs, *values, **named))
+
+
+def holds_arrays(x: Any) -> bool:
+    """Return whether something is a list, tuple or dict of arrays, not of numbers."""
+    items = list(x.values()) if isinstance(x, dict) else x
+    return isinstance(items, (list, tuple)) and any(isinstance(one, np.ndarray) or holds_arrays(one) for one in items)
+
+
+def mapped(function: Callable[[Any], Any], item: Any) -> Any:
+    """Return lists, tuples and dicts with what a function returns in place of each item; of anything else that."""
+    if type(item) is dict:
+        return {name: mapped(function, one) for name, one in item.items()}
+    if type(item) in (list, tuple):
+        return type(item)(mapped(function, one) for one in item)
+    if isinstance(item, tuple) and hasattr(item, "_make"):  # a named one
+        return item._make(mapped(function, one) for one in item)
+    return function(item)
 
 
 def _one(layer: WrittenLayer, output: Any) -> Any:
@@ -123,30 +171,23 @@ def _with_values(layer: Any, variables: list[Variable], values: tuple[Any, ...])
     by_variable = {id(variable): value for variable, value in zip(variables, values, strict=True)}
 
     def replaced(item: Any) -> Any:
-        if isinstance(item, Variable):
-            return by_variable.get(id(item), item)
-        if type(item) in (list, tuple):
-            return type(item)(replaced(one) for one in item)
-        if type(item) is dict:
-            return {name: replaced(one) for name, one in item.items()}
-        return item
+        return by_variable.get(id(item), item) if isinstance(item, Variable) else item
 
     view = object.__new__(type(layer))
     attributes: Mapping[str, Any] = vars(layer)
-    vars(view).update({name: replaced(item) for name, item in attributes.items()})
+    vars(view).update({name: mapped(replaced, item) for name, item in attributes.items()})
     return view
 
 
 def shape_of_call(layer: WrittenLayer, row_shape: Shape) -> Shape:
     """Return the shape of a row of the output, by calling the layer with ones; a layer that is not built stays so."""
     if not layer.placed:
-        seeds = random.global_seeds.counter
         layer = copy.copy(layer)
-        layer.build_or_discard((None, *row_shape))
-        random.global_seeds.counter = seeds  # undo the copy's draws
+        with trying():
+            layer.build_or_discard((None, *row_shape))
     shapes = []
     for rows in (2, 3):
-        with np.errstate(all="ignore"), values_kept():
+        with np.errstate(all="ignore"), trying():
             output = call_pass(layer, np.ones((rows, *row_shape), layer.dtype), False).output
         if output.ndim < 2 or output.shape[0] != rows:
             raise ValueError(
@@ -178,7 +219,7 @@ def modes_of_call(layer: WrittenLayer) -> tuple[bool, bool] | None:
 
     None if it does anything but return what ``super().call(inputs)`` returns.
     """
-    names = inspect.signature(layer.call).parameters
+    names = parameters_of(layer.call)
     found = []
     for training in (False, True):
         probe = Probe()

@@ -61,6 +61,9 @@ class Loss(Configurable):
     # Whether `targets` changes values, so that metrics cannot share the loss's targets.
     converts_targets = False
 
+    # Whether it reads targets.
+    needs_targets = True
+
     # Name of the compiled loss, None if the loss is written in Python; and name of the compiled loss that takes logits.
     kernel: str | None = None
     logits_kernel: str | None = None

@@ -13,6 +13,7 @@ from lamina._common.names import required
 from lamina._common.objects import serialize_keras_object
 from lamina._data.arrays import real_array
 from lamina.losses import Loss
+from lamina.losses.absent import NoLoss
 from lamina.metrics import Metric
 from lamina.optimizers import Optimizer
 
@@ -51,11 +52,9 @@ class Compiled:
     """
 
     def __init__(self, who: str, optimizer: Any, loss: Any, loss_weights: Any, given: Any, weighted: Any) -> None:
-        if loss is None:
-            raise ValueError(f"{who}: loss must be given; got None.")
         weight = _only(who, "loss_weights", loss_weights)
         self.optimizer: Optimizer = required(who, "optimizer", optimizers.get(optimizer))
-        self.loss: Loss = required(who, "loss", losses.loss_of(_only(who, "loss", loss)))
+        self.loss: Loss = losses.loss_of(_only(who, "loss", loss)) or NoLoss()
         self.given_loss = loss
         self.metrics = [_checked_metric(who, one) for one in _as_list(_of_output(who, "metrics", given))]
         self.weighted_metrics = [
@@ -71,7 +70,7 @@ class Compiled:
         """Return the arguments of `compile`, as plain values; without the optimizer's state."""
         return {
             "optimizer": serialize_keras_object(self.optimizer),
-            "loss": serialize_keras_object(self.loss),
+            "loss": None if isinstance(self.loss, NoLoss) else serialize_keras_object(self.loss),
             "loss_weights": self.loss_weight,
             "metrics": [_metric_config(one) for one in self.metrics],
             "weighted_metrics": [_metric_config(one) for one in self.weighted_metrics],
@@ -83,7 +82,7 @@ class Compiled:
         optimizer.without_decay = self.optimizer.without_decay
         return {
             "optimizer": optimizer,
-            "loss": copy.deepcopy(self.loss),
+            "loss": None if isinstance(self.loss, NoLoss) else copy.deepcopy(self.loss),
             "loss_weights": self.loss_weight,
             "metrics": copy.deepcopy(self.metrics),
             "weighted_metrics": copy.deepcopy(self.weighted_metrics),

@@ -74,7 +74,9 @@ def _prepared(who: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sample
     if len(rows) == 0:
         raise ValueError(f"{who}: x must have at least one row; got shape {rows.shape}.")
     if y is None:
-        raise ValueError(f"{who}: y must be given; got None.")
+        if compiled.loss.needs_targets or compiled.metrics or compiled.weighted_metrics:
+            raise ValueError(f"{who}: y must be given; got None.")
+        y = np.broadcast_to(np.zeros(1, stack.dtype), len(rows))
     *lines, columns = stack.planned_output(rows.shape[1:])
     compiled.loss.check_rank(who, len(lines) + 2)
     stack.check_masks(who)

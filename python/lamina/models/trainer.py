@@ -52,7 +52,8 @@ class Trainer(BaseModel):
         Parameters
         ----------
         optimizer : str, Optimizer or dict
-        loss : str, Loss or dict
+        loss : str, Loss or dict, optional
+            Without it, what layers add to the loss (`Layer.add_loss`) and penalties are minimized.
         loss_weights : float, >= 0, or a list of one, optional
             Factor of the loss; penalties are not scaled.
         metrics : list of str or Metric, optional

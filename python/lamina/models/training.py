@@ -96,6 +96,7 @@ def fit(
                     executor.commit(source, model.build)
                     if isinstance(held_out, Prepared):
                         _check_rows(who, model, source, held_out)
+                _check_loss(model, who)
                 model.validates = held_out is not None
                 total = _batches(source, given)
                 events = CallbackList(
@@ -283,6 +284,7 @@ def train_on_batch(
     if class_weight is not None:
         prepared = weighted_by_class(who, model.stack, prepared, class_weight)
     executor.commit(prepared, model.build)
+    _check_loss(model, who)
     _warn_if_nothing_trains(model, who)
     run = Run(executor, "train_on_batch", model.get_metrics_result)
     with run.turn():
@@ -290,6 +292,16 @@ def train_on_batch(
         executor.train_rows(prepared, None, 0, prepared.rows, prepared.rows)
         logs = run.end()
     return as_result(model, logs, return_dict)
+
+
+def _check_loss(model: BaseModel, who: str) -> None:
+    """Raise if there is nothing to minimize: no loss, no layer whose `call` may add one, no penalty."""
+    stack = model.stack
+    if model.executor.require_compiled(who).loss.needs_targets or not stack.built:
+        return
+    adds = any(layer.by_call or layer.activity_regularizer is not None for layer in stack.layers)
+    if not adds and all(variable.regularizer is None for variable in stack.trainable_weights):
+        raise ValueError(f"{who}: there must be a loss; compile got none, and no layer adds one.")
 
 
 def _warn_if_nothing_trains(model: BaseModel, who: str) -> None:
