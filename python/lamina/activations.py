@@ -368,7 +368,7 @@ def is_known(function: Function) -> bool:
 
 
 def get(identifier: object) -> Function:
-    """Return an activation function from its name; None means `linear`.
+    """Return an activation function from its name, or from the configuration of a function; None means `linear`.
 
     A function of another framework (``tf.nn.relu``, ``jax.nn.relu``, ``lamina.ops.relu``) stands for that of the same
     name if both are the same. Any other function is returned as it is.
@@ -387,6 +387,8 @@ def get(identifier: object) -> Function:
     """
     if identifier is None:
         return linear
+    if isinstance(identifier, dict) and identifier.get("class_name") == "function":
+        identifier = identifier.get("config")  # as Keras writes functions
     if isinstance(identifier, str):
         known: dict[str, Function] = _FUNCTIONS | _ALIASES
         if identifier not in known:
@@ -428,7 +430,7 @@ def kernel_of(function: Function, who: str) -> Kernel:
 
 
 def deserialize(config: object) -> Function:
-    """Return an activation function from its name, as `get` does."""
+    """Return an activation function from its name or configuration, as `get` does."""
     return get(config)
 
 

@@ -19,6 +19,7 @@ from lamina._common.locks import Once
 from lamina._common.names import absences
 from lamina._common.tries import only_tries
 from lamina._data.arrays import any_array
+from lamina._data.autodiff import array_module
 
 __all__ = [
     "SeedGenerator", "categorical", "dropout", "fill", "normal", "permutation", "randint", "shuffle", "stream_key",
@@ -224,6 +225,10 @@ def randint(
     return found
 
 
+# Dtypes that hold class numbers.
+_COUNTING = ("int32", "int64", "int16", "int8", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+
+
 def categorical(
     logits: npt.ArrayLike, num_samples: int, dtype: str = "int32", seed: int | SeedGenerator | None = None
 ) -> npt.NDArray[Any]:
@@ -247,7 +252,7 @@ def categorical(
     if scores.ndim != 2 or not scores.shape[1]:
         raise ValueError(f"{who}: logits must have shape (n, classes); got {scores.shape}.")
     count = integer(who, "num_samples", num_samples, 0)
-    kind = choice(who, "dtype", config.any_dtype(who, dtype), ("int32", "int64", "int16", "int8", "uint8"))
+    kind = choice(who, "dtype", config.any_dtype(who, dtype), _COUNTING)
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     sums = np.cumsum(weights, axis=1)
     if not np.isfinite(sums).all():
@@ -264,7 +269,7 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: int | SeedG
     Parameters
     ----------
     inputs : array_like
-    rate : float, in [0, 1)
+    rate : float, in [0, 1]
         The probability of 0.
     noise_shape : tuple of int or None, optional
         Shape of the noise, which is broadcast; items of None are the sizes of `inputs`.
@@ -272,15 +277,16 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: int | SeedG
         As in `normal`.
     """
     who = "random.dropout"
-    rate, own = number(who, "rate", rate, 0, below=1), np.shape(inputs)
+    rate, own = number(who, "rate", rate, 0, most=1), np.shape(inputs)
     shape = own if noise_shape is None else tuple(noise_shape)
     if len(shape) != len(own) or any(size not in (None, 1, whole) for size, whole in zip(shape, own, strict=True)):
         raise ValueError(f"{who}: noise_shape must hold 1 or None for each of the {len(own)} axes; got {noise_shape}.")
     shape = tuple(whole if size is None else size for size, whole in zip(shape, own, strict=True))
     values = inputs if hasattr(inputs, "dtype") else any_array(who, "inputs", inputs)
-    kind = values.dtype if values.dtype.kind == "f" else np.dtype(config.floatx())
+    values = values if values.dtype.kind == "f" else values.astype(config.floatx())
     kept = fill("uniform", _seed_of(seed), 0.0, 1.0, shape, "float64") >= rate
-    return values * (kept / (1 - rate)).astype(kind)
+    zero = np.zeros((), values.dtype)
+    return array_module().where(kept, values / (1 - rate) if rate < 1 else zero, zero)
 
 
 def shuffle(x: npt.ArrayLike, axis: int = 0, seed: int | SeedGenerator | None = None) -> npt.NDArray[Any]:

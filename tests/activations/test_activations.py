@@ -67,6 +67,8 @@ def test_names():
         assert activations.get(name) is getattr(activations, name)
         assert activations.serialize(getattr(activations, name)) == activations.serialize(activations.get(name))
         assert activations.deserialize(name) is activations.get(name)
+        written = {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+        assert activations.deserialize(written) is activations.get(written) is activations.get(name)
     assert activations.get(None) is activations.linear
     with pytest.raises(ValueError, match="Did you mean 'relu'"):
         activations.get("rellu")

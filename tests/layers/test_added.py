@@ -160,3 +160,22 @@ def test_what_calls_layers_adds_none():
 
     with pytest.raises(TypeError, match="what calls layers that it holds adds no losses"):
         Block()(X)
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "message"),
+    [
+        (None, TypeError, "add_loss: loss must be an array; got None"), ("a", TypeError, "loss must be real numbers"),
+        ([1.0, None], TypeError, "loss must be an array"), ([np.zeros(0)], ValueError, "loss must hold a number"),
+    ],
+)  # fmt: skip
+def test_what_is_added_must_be_numbers(loss, error, message):
+    class Adds(layers.Layer):
+        def call(self, x):
+            self.add_loss(loss)
+            return x
+
+    with pytest.raises(error, match=message):
+        Adds()(X)
+    with pytest.raises(error, match=message):
+        network(Adds())

@@ -127,6 +127,25 @@ CASES = {
     "negative": (ops.negative, S, lambda x: -x),
     "norm": (lambda x: ops.norm(x, axis=1), S, lambda x: np.linalg.norm(x, axis=1)),
     "norm of order 1": (lambda x: ops.norm(x, 1, axis=1), S, lambda x: np.abs(x).sum(axis=1)),
+    **{
+        f"norm {order} of rows": (
+            lambda x, order=order: ops.norm(x, order, axis=1),
+            S,
+            lambda x, order=order: np.linalg.norm(x, order, axis=1),
+        )
+        for order in (2, 3, 0.5, np.inf, -np.inf)
+    },
+    **{
+        f"norm {order} of a matrix": (
+            lambda x, order=order: ops.norm(x, order),
+            S,
+            lambda x, order=order: np.linalg.norm(x, order),
+        )
+        for order in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)
+    },
+    "normalize of order 1": (
+        lambda x: ops.normalize(x, axis=1, order=1), S, lambda x: x / np.abs(x).sum(axis=1, keepdims=True)
+    ),
     "normalize": (ops.normalize, S, lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)),
     "outer": (lambda x: ops.outer(x, Y[0]), S, lambda x: np.outer(x, Y[0])),
     "pad": (lambda x: ops.pad(x, ((1, 0), (0, 2))), S, lambda x: np.pad(x, ((1, 0), (0, 2)))),
@@ -358,8 +377,10 @@ def test_other_functions_are_refused_by_a_sentence():
     for call, message in (
         (lambda: ops.split(S, 3, axis=1), "must make 3 equal parts"),
         (lambda: ops.squeeze(S, 0), "axes of size 1"),
-        (lambda: ops.norm(S, 3), "ord must be"),
-        (lambda: ops.normalize(S, order=1), "order must be 2"),
+        (lambda: ops.norm(S, 3), "ord must be None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"),
+        (lambda: ops.norm(S, 0), "ord must be"),
+        (lambda: ops.norm(S, "fro", axis=1), "ord must be a number for vectors; got 'fro'"),
+        (lambda: ops.norm(S[np.newaxis], 2), "axis must be one axis, for vectors, or two, for matrices"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
@@ -417,3 +438,16 @@ def test_none_is_the_size_of_the_rows_in_a_shape():
 
 def test_a_class_that_there_is_not_is_not_among_the_best():
     assert ops.in_top_k([5, 1, -1], np.ones((3, 3)), 2).tolist() == [False, True, False]
+
+
+def test_norm_of_matrices_along_two_axes():
+    stack = np.stack([S, 2 * S, -S])
+    for order in (None, "fro", "nuc", 1, 2, -np.inf):
+        for axes in ((1, 2), (2, 1), (0, 2), (-1, -3)):
+            for keepdims in (False, True):
+                found = ops.norm(stack, order, axes, keepdims)
+                np.testing.assert_allclose(found, np.linalg.norm(stack, order, axes, keepdims), rtol=1e-12)
+    np.testing.assert_allclose(ops.norm(stack), np.sqrt((stack**2).sum()))
+    np.testing.assert_array_equal(ops.norm([[0.0, 2.0], [0.0, 0.0]], 0, axis=1), [1, 0])
+    np.testing.assert_allclose(ops.normalize([[0.0, 0.0], [3.0, 1.0]], order=1), [[0, 0], [0.75, 0.25]])
+    assert ops.norm(S.astype("f"), 2).dtype == np.float32

@@ -19,6 +19,8 @@ def test_classes_are_drawn_by_their_probabilities():
     np.testing.assert_allclose(shares, p, atol=0.02)
     np.testing.assert_array_equal(found, random.categorical(np.log(p + 1e-300) + 100, 20_000, seed=2))
     assert random.categorical(np.zeros((3, 2)), 0, dtype="int64").shape == (3, 0)
+    for dtype in ("uint8", "float32", "float64"):
+        assert random.categorical(np.zeros((3, 2)), 1, dtype).dtype == dtype
     generator = random.SeedGenerator(1)
     one, other = (random.categorical(np.zeros((1, 50)), 20, seed=generator) for _ in range(2))
     assert not np.array_equal(one, other)
@@ -28,7 +30,7 @@ def test_classes_are_drawn_by_their_probabilities():
     ("arguments", "message"),
     [
         (([1.0, 2.0], 3), r"logits must have shape \(n, classes\)"), (([[np.nan, 1.0]], 3), "logits must be finite"),
-        (([[1.0]], -1), "num_samples must be >= 0"), (([[1.0]], 1, "float32"), "dtype must be one of"),
+        (([[1.0]], -1), "num_samples must be >= 0"), (([[1.0]], 1, "bool"), "dtype must be one of"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_drawn_is_refused(arguments, message):
@@ -46,7 +48,12 @@ def test_dropout_keeps_the_mean():
     assert (columns == columns[:1]).all()
     np.testing.assert_array_equal(random.dropout(x, 0.0), x)
     np.testing.assert_array_equal(random.dropout([1, 2], 0.0), [1.0, 2.0])
-    wrong: list[dict] = [{"rate": 1.0}, {"rate": -0.1}]
+    np.testing.assert_array_equal(random.dropout(x, 1.0), 0 * x)
+    with np.errstate(all="raise"):
+        infinite = random.dropout(np.full(100, np.inf, "f"), 0.5, seed=1)
+    assert set(np.unique(infinite)) == {0, np.inf}
+    assert random.dropout([1, 2], 0.5).dtype == np.float32
+    wrong: list[dict] = [{"rate": 1.1}, {"rate": -0.1}]
     for arguments in (*wrong, *({"rate": 0.5, "noise_shape": shape} for shape in ((3,), (2, 4)))):
         with pytest.raises(ValueError, match="random.dropout: "):
             random.dropout(x, **arguments)

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from lamina._common.checks import KindError
+from lamina._data.arrays import real_array
+from lamina._data.autodiff import is_traced
 
 __all__ = ["LossSum", "adding", "note_added", "remember", "summing"]
 
@@ -43,7 +45,10 @@ def remember(who: str, loss: Any) -> None:
             f"{who}: add_loss must be called inside of a call that computes a batch in functions of lamina.ops; what "
             "calls layers that it holds adds no losses, but these layers may."
         )
-    added += loss if isinstance(loss, (list, tuple)) else [loss]
+    for one in loss if isinstance(loss, (list, tuple)) else [loss]:
+        if not is_traced(one) and real_array(f"{who}: add_loss", "loss", one).size == 0:
+            raise ValueError(f"{who}: add_loss: loss must hold a number; got an empty array.")
+        added.append(one)
 
 
 @contextmanager

@@ -31,7 +31,6 @@ from lamina.ops.arrays import (
     matmul,
     moveaxis,
     ndim,
-    norm,
     ones,
     ones_like,
     outer,
@@ -128,7 +127,6 @@ from lamina.ops.nn import (
     leaky_relu,
     log_sigmoid,
     log_softmax,
-    normalize,
     one_hot,
     relu,
     relu6,
@@ -141,6 +139,7 @@ from lamina.ops.nn import (
     sparse_categorical_crossentropy,
     swish,
 )  # fmt: skip
+from lamina.ops.norms import norm, normalize
 from lamina.ops.reductions import (
     all,
     allclose,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina import config
-from lamina._data.autodiff import array_module, constant, floats, given, is_traced, returned
+from lamina._data.autodiff import array_module, constant, given, is_traced, returned
 from lamina._data.symbols import Symbol
 
 
@@ -302,13 +302,3 @@ def outer(x1: Any, x2: Any) -> Any:
 def einsum(subscripts: str, *operands: Any) -> Any:
     """Return sums of products in Einstein's notation."""
     return returned(array_module().einsum(subscripts, *(given(one) for one in operands)))
-
-
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """Return the Euclidean norm along axes (`ord` None, 2 or "euclidean"), or the sum of magnitudes (`ord` 1)."""
-    module, value = array_module(), floats(x)
-    if ord in (None, 2, "euclidean"):
-        return returned(module.sqrt(module.sum(value * value, axis=axes_of(axis), keepdims=keepdims)))
-    if ord == 1:
-        return returned(module.sum(module.abs(value), axis=axes_of(axis), keepdims=keepdims))
-    raise ValueError(f"norm: ord must be None, 1, 2 or 'euclidean'; got {ord!r}.")

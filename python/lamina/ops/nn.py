@@ -94,16 +94,6 @@ def softmax(x: Any, axis: Any = -1) -> Any:
     return returned(array_module().exp(given(log_softmax(x, axis))))
 
 
-def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float | None = None) -> Any:
-    """Return vectors along an axis divided by their norms, which count as `epsilon` where they are less."""
-    if order != 2:
-        raise ValueError(f"normalize: order must be 2; got {order!r}.")
-    module, value = array_module(), floats(x)
-    least = (config.epsilon() if epsilon is None else epsilon) ** 2
-    square = module.sum(value * value, axis=axis, keepdims=True)
-    return returned(value / module.sqrt(module.where(square > least, square, least)))
-
-
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Any:
     """Return a new axis with 1 at the place of each class number and 0 elsewhere; no 1 for numbers out of range."""
     numbers = constant(x)
