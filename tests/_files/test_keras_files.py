@@ -264,26 +264,31 @@ def test_a_frozen_model_is_saved_and_goes_on(frozen, suffix, tmp_path):
         assert held == ([*dense, *b, *c] if {"inner", "all"} & set(frozen) else expected)
 
 
-@pytest.mark.parametrize("suffix", MODELS)
 @pytest.mark.parametrize("arguments", [{}, {"optimizer": "adam", "loss": None}])
-def test_a_model_that_keras_has_not_compiled_is_not_compiled(arguments, suffix, tmp_path):
-    path = tmp_path / f"m{suffix}"
+def test_a_model_that_keras_has_not_compiled_is_not_compiled(arguments, tmp_path):
     model, _x, _y = network()
-    model.save(path)
-    if suffix == ".keras":
+    model.save(tmp_path / "m.keras")
 
-        def change(name, text):
-            config = json.loads(text) | {"compile_config": arguments} if name == "config.json" else None
-            return text if config is None else json.dumps(config).encode()
+    def change(name, text):
+        config = json.loads(text) | {"compile_config": arguments} if name == "config.json" else None
+        return text if config is None else json.dumps(config).encode()
 
-        rewritten(path, tmp_path / "n.keras", change)
-        path = tmp_path / "n.keras"
-    else:
-        with h5py.File(path, "r+") as file:
-            trained = {"optimizer_config": {"class_name": "Adam", "config": {}}, "loss": arguments.get("loss")}
-            file.attrs["training_config"] = json.dumps(trained)
-    again = models.load_model(path)
-    assert not again.compiled
+    rewritten(tmp_path / "m.keras", tmp_path / "n.keras", change)
+    again = models.load_model(tmp_path / "n.keras")
+    assert again.compiled == bool(arguments)
+    assert again.loss is None
+    same(again.get_weights(), model.get_weights())
+
+
+def test_an_older_file_of_a_model_without_a_loss(tmp_path):
+    model, _x, _y = network()
+    model.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        trained = {"optimizer_config": {"class_name": "Adam", "config": {}}, "loss": None}
+        file.attrs["training_config"] = json.dumps(trained)
+    again = models.load_model(tmp_path / "m.h5")
+    assert again.compiled
+    assert again.loss is None
     same(again.get_weights(), model.get_weights())
 
 

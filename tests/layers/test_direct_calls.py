@@ -133,6 +133,27 @@ def test_the_default_of_training_counts():
     assert seen == [None, True]
 
 
+def test_build_of_a_class_that_is_no_layer():
+    class Builds:
+        def build(self, input_shape):
+            self.factor = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+
+    class Scaled(Builds, layers.Layer):
+        def call(self, x):
+            return x * self.factor
+
+    class Twice(Scaled):
+        pass
+
+    for kind in (Scaled, Twice):
+        layer = kind()
+        layer.build((None, 4))
+        assert layer.built
+        assert layer.input_shape == (None, 4)
+        assert len(layer.weights) == 1
+        np.testing.assert_array_equal(layer(X), X)
+
+
 def test_trial_calls_draw_no_seeds():
     class Noisy(layers.Layer):
         def __init__(self, seeds):

@@ -59,7 +59,8 @@ class BuiltLayer(Operation):
     def __init_subclass__(cls, **named: Any) -> None:
         """Let the `build` of a user's class count also where it is called directly."""
         super().__init_subclass__(**named)
-        if "build" in vars(cls) and not cls.__module__.startswith("lamina."):
+        of = next(kind for kind in cls.__mro__ if "build" in vars(kind))  # itself, or a class that is no layer
+        if (of is cls or not issubclass(of, BuiltLayer)) and not cls.__module__.startswith("lamina."):
             cls.build = _marking(cls.build)  # type: ignore[method-assign]  # it takes and returns the same
 
     def __init__(self, trainable: bool, dtype: Any, name: str | None) -> None:

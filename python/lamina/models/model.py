@@ -25,7 +25,7 @@ from lamina.layers import InputLayer, Layer
 from lamina.layers.composition import check_nothing_lost, follow, held, mode_noted
 from lamina.layers.stored import loading
 from lamina.layers.symbols import KerasTensor, Operation, holds_symbols, one_symbol, output_of
-from lamina.models import files, graph
+from lamina.models import backups, files, graph
 from lamina.models.parts import Part, shown
 from lamina.models.pickling import PickledModel
 from lamina.models.summary import format_summary
@@ -494,11 +494,11 @@ class Model(PickledModel):
 
     def save_backup(self, filepath: Any, epoch: int) -> None:
         """Write the state from which training resumes, without the configuration; see `BackupAndRestore`."""
-        files.save_backup(self, filepath, epoch)
+        backups.save_backup(self, filepath, epoch)
 
     def restore_backup(self, filepath: Any) -> int:
         """Restore the state of a backup; return the epoch to resume with."""
-        return files.restore_backup(self, filepath)
+        return backups.restore_backup(self, filepath)
 
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:
         """Write the parameters into a file.
