@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lamina import _core
 from lamina._common.checks import KindError, flag, integer, integers, number
+from lamina._common.custom import find as find_custom
 from lamina._common.names import absences, unknown_name
 from lamina._common.registry import register_functions
 from lamina._data.arrays import float_array
@@ -367,6 +368,11 @@ def is_known(function: Function) -> bool:
     return any(known is function for known in _FUNCTIONS.values())
 
 
+def is_name(name: object) -> bool:
+    """Return whether `get` knows a name."""
+    return isinstance(name, str) and name in _FUNCTIONS | _ALIASES
+
+
 def get(identifier: object) -> Function:
     """Return an activation function from its name, or from the configuration of a function; None means `linear`.
 
@@ -385,13 +391,14 @@ def get(identifier: object) -> Function:
     >>> get("relu") is relu
     True
     """
+    if isinstance(identifier, dict) and identifier.get("class_name") == "function":  # as Keras writes functions
+        identifier = identifier.get("config")
+        identifier = (isinstance(identifier, str) and find_custom(identifier)) or identifier
     if identifier is None:
         return linear
-    if isinstance(identifier, dict) and identifier.get("class_name") == "function":
-        identifier = identifier.get("config")  # as Keras writes functions
     if isinstance(identifier, str):
         known: dict[str, Function] = _FUNCTIONS | _ALIASES
-        if identifier not in known:
+        if not is_name(identifier):
             raise unknown_name("activations.get", "activation", identifier, known)
         return known[identifier]
     if callable(identifier):

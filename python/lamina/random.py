@@ -17,9 +17,9 @@ from lamina import _core, config
 from lamina._common.checks import arguments, choice, integer, number, short, sizes, text
 from lamina._common.locks import Once
 from lamina._common.names import absences
-from lamina._common.tries import only_tries
+from lamina._common.tries import drawn_in_try
 from lamina._data.arrays import any_array
-from lamina._data.autodiff import array_module
+from lamina._data.autodiff import array_module, returned
 
 __all__ = [
     "SeedGenerator", "categorical", "dropout", "fill", "normal", "permutation", "randint", "shuffle", "stream_key",
@@ -95,9 +95,10 @@ class SeedGenerator:
 
     def next_seed(self) -> int:
         """Return the next seed, in ``[0, 2**63)``."""
+        tried = drawn_in_try(self)
         with self._lock:
-            counter = self.counter
-            self.counter += not only_tries()
+            counter = self.counter + (tried or 0)
+            self.counter += tried is None
         return stream_key(self.seed, "seed", counter) >> 1
 
     def reset(self, seed: int) -> None:
@@ -283,10 +284,10 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: int | SeedG
         raise ValueError(f"{who}: noise_shape must hold 1 or None for each of the {len(own)} axes; got {noise_shape}.")
     shape = tuple(whole if size is None else size for size, whole in zip(shape, own, strict=True))
     values = inputs if hasattr(inputs, "dtype") else any_array(who, "inputs", inputs)
-    values = values if values.dtype.kind == "f" else values.astype(config.floatx())
+    values = values if values.dtype.kind in "fc" else values.astype(config.floatx())
     kept = fill("uniform", _seed_of(seed), 0.0, 1.0, shape, "float64") >= rate
     zero = np.zeros((), values.dtype)
-    return array_module().where(kept, values / (1 - rate) if rate < 1 else zero, zero)
+    return returned(array_module().where(kept, values / (1 - rate) if rate < 1 else zero, zero))
 
 
 def shuffle(x: npt.ArrayLike, axis: int = 0, seed: int | SeedGenerator | None = None) -> npt.NDArray[Any]:

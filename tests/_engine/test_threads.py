@@ -235,12 +235,15 @@ importlib.reload(threadpoolctl)
 
 def test_where_threadpoolctl_is_missing_its_import_fails_until_it_is_there():
     code = """
-import sys, lamina
+import sys, lamina, importlib.util
 lamina.set_num_threads(2)
 class Hides:
     def find_spec(self, fullname, path=None, target=None):
         if fullname == "threadpoolctl":
             raise ModuleNotFoundError("No module named 'threadpoolctl'", name=fullname)
+class Old:
+    def find_module(self, fullname, path=None):
+        return None
 sys.meta_path.insert(1, Hides())
 for _ in range(2):
     try:
@@ -249,12 +252,19 @@ for _ in range(2):
         assert error.name == "threadpoolctl"
     else:
         raise AssertionError
-sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder) is not Hides]
+sys.meta_path[1] = Old()
+assert importlib.util.find_spec("threadpoolctl") is not None  # asking does not import it
 import threadpoolctl
 with threadpoolctl.threadpool_limits(1):
     assert lamina.get_num_threads() == 1
 """
     rc, _, err = run(code)
+    assert rc == 0, err
+
+
+@pytest.mark.parametrize("there", ["None", "types.SimpleNamespace(__version__='2.2.0')"])
+def test_a_threadpoolctl_that_is_blocked_or_too_old_is_left_alone(there):
+    rc, _, err = run(f"import sys, types; sys.modules['threadpoolctl'] = {there}; import lamina")
     assert rc == 0, err
 
 

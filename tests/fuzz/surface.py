@@ -210,7 +210,7 @@ METHODS = {
     "save": {"filepath": "s.safetensors"},
     "save_weights": {"filepath": "w.safetensors"},
     "to_json": {},
-    "__call__": {"x": X},
+    "__call__": {"inputs": X},
 }
 
 
@@ -240,7 +240,7 @@ def of_objects():
     kept, metric = variable.Variable([1.0, 2.0]), metrics.Precision()
     schedule, seeds = optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), random.SeedGenerator(1)
     for owner, method, arguments in (
-        (dense, "__call__", {"x": X}), (dense, "set_weights", {"weights": dense.get_weights()}),
+        (dense, "__call__", {"inputs": X}), (dense, "set_weights", {"weights": dense.get_weights()}),
         (layers.Dense(2, name="e"), "build", {"input_shape": (None, 3)}),
         (layers.Dense(2, name="d"), "add_weight", {"shape": (2,), "name": "w"}),
         (optimizer, "apply", {"gradients": gradients}), (optimizer, "set_weights", {"weights": optimizer.variables}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import threading
 
 import numpy as np
 import pytest
@@ -60,8 +61,220 @@ def test_several_inputs():
     assert [one.dtype for one in given[0]] == ["float32", "float32"]
     np.testing.assert_array_equal(Returns(lambda named: named["a"] - named["b"])({"a": X, "b": X}), 0 * X)
     np.testing.assert_array_equal(layer([[1.0, 2.0], [3.0, 4.0]]), [4, 6])  # numbers: one array of two rows
-    with pytest.raises(TypeError, match="inputs must be one array in the first call of a layer whose build makes"):
-        Linear()([X, X])
+    both = collections.OrderedDict(a=lamina.Variable(X), b=None)
+    found = Returns(lambda named: named)(both)
+    assert type(found) is collections.OrderedDict
+    np.testing.assert_array_equal(found["a"], X)
+    assert found["b"] is None
+    variables = Returns(lambda pair: pair)([lamina.Variable(X), lamina.Variable(X[:, :2])])
+    assert [one.shape for one in variables] == [(3, 4), (3, 2)]
+
+
+def test_further_arrays_are_converted_too():
+    class Sum(layers.Layer):
+        def call(self, x, y, scale=1.0, more=()):
+            return [y.dtype, *(one.dtype for one in more), scale]
+
+    wide = X.astype("d")
+    assert Sum()(wide, wide, scale=2.0, more=[wide, np.arange(3)]) == [np.float32, np.float32, np.int64, 2.0]
+
+
+class OfTwo(layers.Layer):
+    """Its build gets several shapes."""
+
+    def build(self, input_shape):
+        self.factor = self.add_weight(shape=(input_shape[0][-1],), initializer="ones")
+        super().build(input_shape)
+
+    def call(self, both):
+        return (both[0] + both[1]) * self.factor
+
+
+def test_build_for_several_inputs_and_for_numbers():
+    layer = OfTwo()
+    for _ in range(2):
+        np.testing.assert_array_equal(layer([X, X]), 2 * X)
+    assert layer.built
+    assert [variable.shape for variable in layer.weights] == [(4,)]
+
+    class Scaled(layers.Layer):
+        def build(self, input_shape):
+            assert input_shape == ()
+            self.factor = self.add_weight(shape=(), initializer="ones")
+
+        def call(self, x):
+            return x * self.factor
+
+    layer = Scaled()
+    assert layer(3.0) == 3
+    assert layer(4.0) == 4
+    assert len(layer.weights) == 1
+
+
+def test_threads_may_build_a_layer_for_different_shapes():
+    layers_of_threads = [Linear() for _ in range(20)]
+    shapes, found, failed = [(2, 4), (2, 3, 4), (4,), (1, 4)], [], []
+    barrier = threading.Barrier(len(shapes))
+
+    def use(shape):
+        for layer in layers_of_threads:
+            barrier.wait(30)
+            try:
+                found.append(layer(np.ones(shape)).shape == (*shape[:-1], 2))
+            except Exception as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=use, args=(shape,)) for shape in shapes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert found == [True] * 80
+    assert all(len(layer.weights) == 1 for layer in layers_of_threads)
+
+
+class Holds(layers.Layer):
+    """Holds a layer, and calls it in a way that is a chain of calls or not."""
+
+    def __init__(self, inner, function):
+        super().__init__()
+        self.inner, self.function = inner, function
+
+    def call(self, x):
+        return self.function(self.inner, x)
+
+
+def test_layers_that_hold_layers_and_are_no_chain():
+    layer = Holds(layers.Dense(4), lambda dense, x: x + dense(x))
+    found = layer(X)
+    kernel, bias = layer.get_weights()
+    np.testing.assert_allclose(found, X + X @ kernel + bias, rtol=1e-5)
+    named = Holds(layers.Dense(2), lambda dense, x: {"a": dense(x), "b": x})(X)
+    assert {name: one.shape for name, one in named.items()} == {"a": (3, 2), "b": (3, 4)}
+    chain = Holds(layers.Dense(2), lambda dense, x: dense(x))
+    np.testing.assert_array_equal(chain(X), lamina.Sequential([chain]).predict(X, verbose=0))
+    with pytest.raises(ValueError, match="there must be one symbolic tensor"):
+        lamina.Sequential([lamina.Input((4,)), layer])
+
+
+@pytest.mark.parametrize("given", [[X, X], np.ones(40, "f"), X], ids=["list", "one axis", "rows"])
+def test_layers_that_are_called_have_the_mode_of_the_caller(given):
+    def first(x):
+        return x[0] if isinstance(x, list) else x
+
+    layer = Holds(layers.Dropout(0.5, seed=1), lambda inner, x: inner(first(x) + 1))
+    assert (layer(given, training=True) == 0).any()
+    assert (layer(given) != 0).all()
+    assert (layer(given, training=False) != 0).all()
+    stack = lamina.Sequential([layers.Dropout(0.5, seed=1)])
+    if isinstance(given, list):
+        assert (Holds(stack, lambda inner, x: inner(x[0] + 1))(given, training=True) == 0).any()
+        norm = layers.BatchNormalization(momentum=0.0)
+        Holds(norm, lambda inner, x: inner(x[0]))(given, training=True)
+        np.testing.assert_allclose(norm.moving_mean, X.mean(axis=0))
+
+
+def test_the_default_of_training_is_the_mode_of_layers_that_are_called():
+    class Noisy(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.noise = layers.Dropout(0.5, seed=1)
+
+        def call(self, both, training=True):
+            return self.noise(both[0] + 1)
+
+    assert (Noisy()([X, X]) == 0).any()
+    assert (Noisy()([X, X], training=False) != 0).all()
+
+
+def test_penalties_of_several_outputs():
+    class Twice(layers.Layer):
+        def call(self, x):
+            return (x, 2 * x, ops.sum(x))
+
+    layer = Twice(activity_regularizer="l2")
+    layer(X)
+    squares = 0.01 * (X.astype("d") ** 2).sum()
+    assert layer.losses == [pytest.approx(5 * squares / 3 + 0.01 * X.sum() ** 2, rel=1e-5)]
+    layer(0 * X)
+    assert layer.losses == [0]
+
+
+def test_an_argument_may_have_the_name_inputs():
+    class Difference(layers.Layer):
+        def call(self, x, inputs):
+            return x - inputs
+
+    np.testing.assert_array_equal(Difference()(x=X, inputs=2 * X), -X)
+    np.testing.assert_array_equal(Difference()(X, inputs=2 * X), -X)
+
+    class Wrapped(layers.Layer):
+        call = lambda self, *values, **named: [*values, *named.values()][0]  # noqa: E731
+
+    np.testing.assert_array_equal(Wrapped()(x=X), X)
+    np.testing.assert_array_equal(lamina.Sequential([Linear()])(inputs=X), Linear()(X))
+
+
+def test_layers_without_build_know_the_shape_of_their_last_call():
+    layer = Returns(lambda x: x)
+    assert layer.get_build_config() is None
+    layer(X)
+    assert layer.get_build_config() == {"input_shape": [None, 4]}
+    assert layer.input_shape == layer.output_shape == (None, 4)
+
+
+class Projected(layers.Layer):
+    """Has variables before it is built, and makes a trained one for some shapes alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = (self.add_weight(shape=(1,), initializer="zeros", trainable=False, name=n) for n in "ab")
+
+    def build(self, input_shape):
+        projects = input_shape[-1] != 3
+        self.kernel = self.add_weight(shape=(input_shape[-1], 3), initializer="ones") if projects else None
+        super().build(input_shape)
+
+    def call(self, x):
+        return (x if self.kernel is None else ops.matmul(x, self.kernel)) + self.a
+
+
+def test_a_trial_changes_no_variable_that_was_there():
+    layer = Projected()
+    layer.a.assign([7.0])
+    layer.b.assign([1000.0])
+    assert layer.compute_output_shape((None, 5)) == (None, 3)
+    model = lamina.Sequential([lamina.Input((3,)), layer])
+    np.testing.assert_array_equal(model.predict(np.ones((1, 3)), verbose=0), [[8, 8, 8]])
+    assert layer.a.numpy() == [7]
+    assert layer.b.numpy() == [1000]
+
+
+def test_layers_that_a_trial_builds_are_built_again_with_other_values():
+    class Hidden:
+        def __init__(self):
+            self.first, self.second = Drawn(), Drawn()
+
+    class Drawn(layers.Layer):
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(input_shape[-1], 4))
+            super().build(input_shape)
+
+        def call(self, x):
+            return ops.matmul(x, self.kernel)
+
+    class Outer(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.hidden = Hidden()
+
+        def call(self, x):
+            return self.hidden.second(self.hidden.first(x))
+
+    layer = Outer()
+    lamina.Sequential([lamina.Input((4,)), layer]).predict(X, verbose=0)
+    assert (layer.hidden.first.kernel.numpy() != layer.hidden.second.kernel.numpy()).any()
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "bool"])
@@ -131,27 +344,6 @@ def test_the_default_of_training_counts():
     Nothing()(X, training=True)
     Returns(lambda x: x)(X, training=True)  # it takes none
     assert seen == [None, True]
-
-
-def test_build_of_a_class_that_is_no_layer():
-    class Builds:
-        def build(self, input_shape):
-            self.factor = self.add_weight(shape=(input_shape[-1],), initializer="ones")
-
-    class Scaled(Builds, layers.Layer):
-        def call(self, x):
-            return x * self.factor
-
-    class Twice(Scaled):
-        pass
-
-    for kind in (Scaled, Twice):
-        layer = kind()
-        layer.build((None, 4))
-        assert layer.built
-        assert layer.input_shape == (None, 4)
-        assert len(layer.weights) == 1
-        np.testing.assert_array_equal(layer(X), X)
 
 
 def test_trial_calls_draw_no_seeds():

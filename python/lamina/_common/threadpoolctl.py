@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -20,8 +21,9 @@ def register() -> None:
 
     lamina does not import it: that would be a twentieth of the time that ``import lamina`` takes.
     """
-    if _NAME in sys.modules:
-        _register(sys.modules[_NAME])
+    known = sys.modules.get(_NAME)
+    if known is not None:
+        _register(known)
     elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
@@ -32,24 +34,22 @@ class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of threadpoolctl, if it is asked for; once it is found, this finder has done its work."""
+        """Return the spec of threadpoolctl, if it is asked for."""
         if fullname != _NAME:
             return None
-        others = [finder for finder in sys.meta_path if finder is not self]
-        found = (finder.find_spec(fullname, path, target) for finder in others)
-        spec = next((spec for spec in found if spec is not None), None)
-        if spec is not None:
-            sys.meta_path[:] = others
-            if spec.loader is not None:
-                spec.loader = _Registering(spec.loader)  # type: ignore[assignment]  # abc.Loader takes long to load
+        finders = (getattr(finder, "find_spec", None) for finder in list(sys.meta_path) if finder is not self)
+        specs = (find(fullname, path, target) for find in finders if find is not None)
+        spec: ModuleSpec | None = next((spec for spec in specs if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Registering(spec.loader, self)  # type: ignore[assignment]  # abc.Loader takes long to load
         return spec
 
 
 class _Registering:
-    """Loads threadpoolctl with its own loader, then registers lamina with it."""
+    """Loads threadpoolctl with its own loader, then registers lamina with it; its finder has then done its work."""
 
-    def __init__(self, own: Any) -> None:
-        self._own = own
+    def __init__(self, own: Any, finder: _Finder) -> None:
+        self._own, self._finder = own, finder
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own, name)
@@ -65,10 +65,15 @@ class _Registering:
         module.__loader__ = self._own
         if module.__spec__ is not None:
             module.__spec__.loader = self._own
+        with suppress(ValueError):  # another thread may have removed it
+            sys.meta_path.remove(self._finder)
         _register(module)
 
 
 def _register(threadpoolctl: Any) -> None:
+    if not hasattr(threadpoolctl, "LibController"):
+        return  # before version 3.2 it took no controllers
+
     class LaminaController(threadpoolctl.LibController):  # type: ignore[misc]  # threadpoolctl has no types
         """lamina's thread team."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lamina._common.names import snake_case
 from lamina._common.warn import warn
 from lamina._files.hdf5 import arrays_in, json_of, opened, plain, require_h5py, text_of
 from lamina._files.keras_config import (
@@ -82,8 +83,9 @@ def _optimizer_config(optimizer: Any) -> tuple[Any, str]:
     if not isinstance(optimizer, dict):  # a name, from a `get_compile_config` of the user's
         return optimizer, str(optimizer)
     own = ("class_name", "config", "module", "registered_name")
-    kept = {name: optimizer[name] for name in (own if optimizer["registered_name"] is not None else own[:2])}
-    return kept, optimizer["config"]["name"]
+    of_user = optimizer.get("registered_name") is not None
+    kept = {name: optimizer[name] for name in (own if of_user else own[:2]) if name in optimizer}
+    return kept, dict(optimizer.get("config") or {}).get("name", snake_case(str(optimizer.get("class_name"))))
 
 
 def _without_modules(config: dict[str, Any]) -> dict[str, Any]:

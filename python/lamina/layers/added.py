@@ -46,8 +46,8 @@ def remember(who: str, loss: Any) -> None:
             "calls layers that it holds adds no losses, but these layers may."
         )
     for one in loss if isinstance(loss, (list, tuple)) else [loss]:
-        if not is_traced(one) and real_array(f"{who}: add_loss", "loss", one).size == 0:
-            raise ValueError(f"{who}: add_loss: loss must hold a number; got an empty array.")
+        if not is_traced(one):
+            real_array(f"{who}: add_loss", "loss", one)  # raises if it holds no numbers
         added.append(one)
 
 

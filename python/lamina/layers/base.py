@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, cast
@@ -18,7 +17,6 @@ from lamina._common.checks import (
     short,
 )
 from lamina._common.names import redefines, unknown_argument
-from lamina._common.parameters import parameters_of
 from lamina._common.recorded import recorded_config
 from lamina._common.warn import warn
 from lamina._data.arrays import batch_array, float_array, index_array, real_array
@@ -28,17 +26,16 @@ from lamina._engine.network import Constants
 from lamina._engine.ops import ActivityOp, HostOp, Op, OpenShape, row_of
 from lamina._engine.variable import Variable
 from lamina.layers.added import remember
-from lamina.layers.composition import held, mode_noted
-from lamina.layers.holding import HoldingLayer
+from lamina.layers.calls import CalledLayer
+from lamina.layers.composition import held
+from lamina.layers.mode import mode_of_caller
 from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_open_shape, check_row_shape
-from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
+from lamina.layers.symbols import Called
 from lamina.layers.written import (
     Probe,
     call_pass,
-    direct_call,
     gradients_of_call,
-    holds_arrays,
     modes_of_call,
     shape_of_call,
 )
@@ -54,17 +51,7 @@ _NOT_COMPILED = frozenset(
 )
 
 
-def _compiled_regularizer(who: str, name: str, value: Any) -> regularizers.Regularizer | None:
-    found = regularizers.argument(who, name, value)
-    if found is not None and found.engine_factors() is None:
-        raise ValueError(
-            f"{who}: {name} must be one of lamina.regularizers, L1, L2 or L1L2, not written in Python; got "
-            f"{short(found)}."
-        )
-    return found
-
-
-class Layer(HoldingLayer):
+class Layer(CalledLayer):
     """Base class of layers.
 
     Parameters
@@ -92,7 +79,6 @@ class Layer(HoldingLayer):
 
     argument_layers: Mapping[str, Layer] = MappingProxyType({})
     autocast = Setting(flag)
-    activity_regularizer = Setting(_compiled_regularizer)
 
     def __init__(
         self,
@@ -119,7 +105,6 @@ class Layer(HoldingLayer):
             self.wanted_input_shape = check_row_shape(kind, (input_dim,))
         elif input_shape is not None:
             self.wanted_input_shape = check_open_shape(kind, input_shape)
-        self.called = Called()
         self._call_shapes: dict[OpenShape, Any] = {}  # shapes of rows that a `call` returns, by those of input rows
         self.changes = 0  # how often a value that is baked into compiled networks has changed
 
@@ -183,11 +168,6 @@ class Layer(HoldingLayer):
             It is not called inside of such a `call`.
         """
         remember(self._who(), loss)
-
-    # Whether a layer that differs in training can run as in training also in predictions (all can run as in predictions
-    # also in training), and which way it runs in both.
-    can_fix_training = True
-    fixed_training: bool | None = None
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the output for a batch.
@@ -365,7 +345,7 @@ class Layer(HoldingLayer):
     any_rank = False
 
     def __call__(
-        self, inputs: Any = None, *values: Any, training: bool | None = None, mask: Any = None, **named: Any
+        self, inputs: Any = None, /, *values: Any, training: bool | None = None, mask: Any = None, **named: Any
     ) -> Any:
         """Return the output for a batch ``(n, ...)``; builds the layer on first use.
 
@@ -375,13 +355,13 @@ class Layer(HoldingLayer):
             A symbolic tensor, that of an `Input` or what a layer returned for one, gives another one.
             Must have the shape that the layer was built for; if the parameters depend on the last axis only, the last
             size must be the same. A layer that is written in functions of `lamina.ops` takes and returns what its
-            `call` does, also several arrays in lists, tuples and dicts; integers stay integers.
+            `call` does, of any shape, also several arrays in lists, tuples and dicts; integers stay integers.
         *values, **named
             Further arguments of such a `call`; not in models, which call layers with their input alone. For other
             layers the first is `training`.
         training : bool, optional
             Run as in training: noise is added, and batches are normalized by their own moments, which update the
-            running means.
+            running means. Default: as the `call` that calls the layer runs, otherwise not.
         mask : array_like, optional
             Passed to a `call` that takes it. Another value than None raises for other layers: these take no masks but
             that of an `Embedding` below them in a model.
@@ -389,16 +369,19 @@ class Layer(HoldingLayer):
         who = self._who()
         if self.by_call:
             return self._called_by_call(inputs, values, named, training, mask)
+        if inputs is None and "inputs" in named:
+            inputs = named.pop("inputs")
         if len(values) > 2 or named:
             raise KindError(f"{who}: a call takes inputs, training and mask; got {short([*values[2:], *named])} too.")
         training = values[0] if values else training
         mask = values[1] if len(values) > 1 else mask
-        inputs, symbolic = self._checked_call(inputs)
+        inputs, symbolic = self.checked_call(inputs)
         if mask is not None:
             raise ValueError(f"{who}: mask must be None: the layer does not read one.")
         training = None if training is None else flag(who, "training", training)
         if symbolic:
             return self._called_with(inputs, training)
+        training = mode_of_caller() if training is None else training
         array = real_array(who, "inputs", inputs)
         shape = array.shape
         if self.any_rank and array.ndim < 2:
@@ -420,114 +403,6 @@ class Layer(HoldingLayer):
         if shape != batch.shape and compiled.output_shape == batch.shape[1:]:
             return output.reshape(shape).view(Tensor)
         return output.reshape(len(batch), *compiled.output_shape).view(Tensor)
-
-    @property
-    def call_parameters(self) -> Mapping[str, inspect.Parameter]:
-        """The parameters of `call`."""
-        return parameters_of(self.call)
-
-    def _checked_call(self, inputs: Any) -> tuple[Any, bool]:
-        """Return what the layer is called with, and whether it is a symbolic tensor; or raise."""
-        who = self._who()
-        if isinstance(inputs, Layer):
-            raise TypeError(f"{who}: a layer is called with an array or an Input; got a {type(inputs).__name__}.")
-        self.check_computable()
-        symbolic = isinstance(inputs, KerasTensor) or holds_symbols(inputs)
-        return (one_symbol(who, inputs) if symbolic else inputs), symbolic
-
-    def _called_by_call(
-        self, inputs: Any, values: tuple[Any, ...], named: dict[str, Any], training: Any, mask: Any
-    ) -> Any:
-        """Return the output of a layer that is written as a `call`."""
-        who, parameters = self._who(), self.call_parameters
-        first = next(iter(parameters), "inputs")
-        if inputs is None and first in named:
-            inputs, named = named[first], {name: value for name, value in named.items() if name != first}
-        inputs, symbolic = self._checked_call(inputs)
-        if mask is not None and "mask" not in parameters:
-            raise ValueError(f"{who}: mask must be None: the layer does not read one.")
-        training = None if training is None else flag(who, "training", training)
-        inputs = inputs if symbolic or holds_arrays(inputs) else real_array(who, "inputs", inputs)
-        row = () if holds_arrays(inputs) else tuple(inputs.shape[1:])
-        if row and self.composes(row):
-            self._check_alone(values, named, mask)
-            model = self.as_model(row)
-            if symbolic:
-                self.called.precede()
-                return self.called.note(model(inputs, training))
-            return model(inputs, training)
-        if symbolic:
-            self._check_alone(values, named, mask)
-            return self._called_with(inputs, training)
-        modes = {name: value for name, value in (("training", training), ("mask", mask)) if value is not None}
-        modes = {name: value for name, value in modes.items() if name in parameters}
-        output = direct_call(cast(Any, self), inputs, values, modes | named)
-        if self.activity_regularizer is not None and isinstance(output, np.ndarray):
-            self._activity_loss = self.activity_regularizer(output) / max(1, len(output))
-        return output
-
-    def _check_alone(self, values: Any, named: dict[str, Any], mask: Any) -> None:
-        """Raise if there are further arguments than the input, and not those that `call` takes without them."""
-        given = inspect.signature(self.call).bind(None, *values, **named).arguments
-        defaults = {name: parameter.default for name, parameter in self.call_parameters.items()}
-        further = [name for name, value in list(given.items())[1:] if value is not defaults[name]]
-        if further or mask is not None:
-            raise KindError(
-                f"{self._who()}: {', '.join([*further, *(['mask'] if mask is not None else [])])} must be given to the "
-                "constructor: models call their layers with the input alone."
-            )
-
-    def as_model(self, row_shape: tuple[int | None, ...]) -> Any:
-        """Return the model of the layers that `call` calls, made for the first shape of rows."""
-        if self.activity_regularizer is not None:
-            raise KindError(
-                f"{self._who()}: activity_regularizer must be that of a layer; what calls layers that it holds is none."
-            )
-        return super().as_model(row_shape)
-
-    def check_training(self, training: bool) -> None:
-        """Raise if the layer cannot run as in training, or not, in training and in predictions alike."""
-        if self.by_call or (self.differs_in_training and (self.can_fix_training or training is False)):
-            return
-        if self.differs_in_training or redefines(type(self), "forward", "ops"):
-            raise ValueError(
-                f"{self._who()}: training must be None in a call with a symbolic tensor, or for layers that change "
-                "nothing else False: fit and predict choose it."
-            )
-
-    def fix_training(self, training: bool) -> None:
-        """Run as in training, or not, in training and in predictions alike."""
-        self.check_training(training)
-        modes = self.by_call and "training" in self.call_parameters
-        if (self.differs_in_training or modes) and self.fixed_training != training:
-            self.fixed_training = training
-            self.note_change()
-
-    def _called_with(self, x: KerasTensor, training: bool | None) -> KerasTensor:
-        """Return the output of a call with a symbolic tensor; builds the layer if need be."""
-        who = self._who()
-        if not mode_noted(self, training) and training is not None:
-            self.fix_training(training)
-        self.called.precede()
-        row = check_open_shape(who, x.shape[1:])
-        if not self.build_or_discard((None, *row)):
-            self.check_row(who, row)
-        return self.called.note(output_of(self, (x,), self.compute_output_shape((None, *row)), self.dtype))
-
-    # Whether the layer computes something else in training.
-    differs_in_training = False
-
-    @property
-    def input(self) -> KerasTensor:
-        """The symbolic tensor that the layer was first called with; in a built model, that of the model."""
-        call = self.called.first(self._who(), "input").call
-        assert call is not None
-        return call.inputs[0]
-
-    @property
-    def output(self) -> KerasTensor:
-        """The symbolic tensor that the layer's first call returned; in a built model, that of the model."""
-        return self.called.first(self._who(), "output")
 
     def _rows_of(self, who: str, array: Array) -> Array:
         """Return a batch whose shape fits the one that the layer was built for, or raise."""

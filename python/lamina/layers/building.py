@@ -43,6 +43,15 @@ def _marking(build: Callable[..., Any]) -> Callable[..., Any]:
     return marking
 
 
+def _of_several(shape: Any) -> bool:
+    """Return whether a shape is that of a number, or several shapes."""
+    if isinstance(shape, dict):
+        return True
+    return isinstance(shape, (list, tuple)) and (
+        not shape or any(isinstance(one, (list, tuple, dict)) for one in shape)
+    )
+
+
 class BuiltLayer(Operation):
     """Base class of `Layer`: name, dtype, building and parameters; arguments as there.
 
@@ -59,8 +68,7 @@ class BuiltLayer(Operation):
     def __init_subclass__(cls, **named: Any) -> None:
         """Let the `build` of a user's class count also where it is called directly."""
         super().__init_subclass__(**named)
-        of = next(kind for kind in cls.__mro__ if "build" in vars(kind))  # itself, or a class that is no layer
-        if (of is cls or not issubclass(of, BuiltLayer)) and not cls.__module__.startswith("lamina."):
+        if "build" in vars(cls) and not cls.__module__.startswith("lamina."):
             cls.build = _marking(cls.build)  # type: ignore[method-assign]  # it takes and returns the same
 
     def __init__(self, trainable: bool, dtype: Any, name: str | None) -> None:
@@ -75,6 +83,7 @@ class BuiltLayer(Operation):
         self._building = False
         self.stored: Stored | None = None
         self.input_row_shape: OpenShape | None = None
+        self.called_row_shape: OpenShape | None = None  # of the last direct call of a layer that has nothing to build
         self._parameters = ParameterSet()
         self._alone = Alone()
         self._built_parts: list[BuiltLayer] = []  # arguments that were built together with the layer
@@ -124,14 +133,14 @@ class BuiltLayer(Operation):
         return f"{type(self).__name__} {self.name!r}"
 
     @property
-    def builds(self) -> bool:
+    def defines_build(self) -> bool:
         """Whether the class defines `build`, to make parameters when the shape of the input is known."""
         return type(self).build is not BuiltLayer.build
 
     @property
     def built(self) -> bool:
         """Whether the parameters exist, or the layer has none to make."""
-        return self._built or not self.builds
+        return self._built or not self.defines_build
 
     @built.setter
     def built(self, value: bool) -> None:
@@ -166,6 +175,9 @@ class BuiltLayer(Operation):
     def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
         """Remember the input shape."""
         who = self._who()
+        if _of_several(input_shape):  # what is called with several arrays, or with a number
+            self.built = True
+            return
         if self._parameters.variables and self.placed and not redefines(type(self), "build", "ops"):
             raise ValueError(f"{who}: build must be called once; it was, for rows of shape {self.input_row_shape}.")
         whole = batch_shape(who, input_shape)
@@ -177,6 +189,12 @@ class BuiltLayer(Operation):
         else:
             self.input_row_shape = check_row_shape(who, row_shape)
         self.built = True
+
+    def build_once(self, input_shape: Any) -> None:
+        """Build the layer for a first direct call, whatever it is called with, unless it is built."""
+        with self.once:
+            if not self.built:
+                self.build_or_discard(input_shape)
 
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
         """Build the layer unless another thread has built it meanwhile; if building fails, leave it unchanged.
@@ -366,12 +384,13 @@ class BuiltLayer(Operation):
 
     def _built_input(self) -> Any:
         """Return the shape of input rows: ints, but where `open_axes` lets it hold None."""
-        if self.input_row_shape is None:
+        shape = self.called_row_shape if self.input_row_shape is None else self.input_row_shape
+        if shape is None:
             raise NotBuiltError(
                 f"{self._who()}: the layer must be built; it has not seen an input shape. "
                 "Give input_shape, or call the model's build() or fit()."
             )
-        return self.input_row_shape
+        return shape
 
     @property
     def own_weights(self) -> list[Variable]:
@@ -442,7 +461,8 @@ class BuiltLayer(Operation):
 
     def get_build_config(self) -> dict[str, Any] | None:
         """Return the argument of `build_from_config` that makes the parameters; None before the layer is built."""
-        return None if self.input_row_shape is None else {"input_shape": [None, *self.input_row_shape]}
+        shape = self.called_row_shape if self.input_row_shape is None else self.input_row_shape
+        return None if shape is None else {"input_shape": [None, *shape]}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Make the parameters for the shape in `get_build_config`."""

@@ -92,7 +92,9 @@ def activation_of(value: Any) -> tuple[Any, Layer | None]:
     value : str, function, Layer, dict or None
         A name may be that of a function or layer in the custom objects; a dict is a configuration of either.
     """
-    if isinstance(value, dict) and "class_name" in value:
+    if isinstance(value, dict) and value.get("class_name") == "function":
+        value = _function_of(value)
+    elif isinstance(value, dict) and "class_name" in value:
         value = deserialize_keras_object(value)
     elif isinstance(value, str):
         value = find_custom(value) or value
@@ -102,6 +104,14 @@ def activation_of(value: Any) -> tuple[Any, Layer | None]:
             return function, None
         value = Lambda(function)
     return activations.linear, value
+
+
+def _function_of(config: dict[str, Any]) -> Any:
+    """Return the function that Keras has written: one of the user's, or one of the activations."""
+    name = config.get("config")
+    if ">" in str(config.get("registered_name")) or not activations.is_name(name):
+        return deserialize_keras_object(config)
+    return find_custom(str(name)) or activations.get(name)
 
 
 def activation_config(activation: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from lamina._common.undo import undoable
+from lamina._common.undo import noting, undoable
 from lamina._engine.ops import OpenShape
 from lamina.layers.building import BuiltLayer
 from lamina.layers.composition import check_nothing_lost, held
@@ -36,7 +36,7 @@ class HoldingLayer(BuiltLayer):
 
     def composes(self, row_shape: tuple[int | None, ...]) -> bool:
         """Return whether the layer is written as calls of layers that it holds, or that its `build` makes."""
-        if self.by_call and self.builds and not self.placed:
+        if self.by_call and self.defines_build and not self.placed:
             self.build_or_discard((None, *check_open_shape(self._who(), row_shape)))
         return self.holds_layers
 
@@ -49,6 +49,17 @@ class HoldingLayer(BuiltLayer):
                 self._wrapped = type(self).model_of(self, check_open_shape(who, row_shape))
                 undoable(self._unwrap)
             return self._wrapped
+
+    def as_chain(self, row_shape: tuple[int | None, ...]) -> Any:
+        """Return `as_model`, None if the layer holds no layers or its `call` is no chain of calls of these."""
+        if not self.composes(row_shape):
+            return None
+        with noting() as undo:
+            try:
+                return self.as_model(row_shape)
+            except (TypeError, ValueError):  # it says why where a model needs the chain
+                undo()
+                return None
 
     def _unwrap(self) -> None:
         self._wrapped = None

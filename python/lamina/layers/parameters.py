@@ -28,20 +28,16 @@ class ParameterSet:
     def add(self, variable: Variable, owner: Any) -> None:
         """Add a variable, whose values will move when `owner.block` is called."""
         variable.owner = owner
+        variable.join(self._home, 0)
         place = self._trained if variable.trainable else len(self.variables)
         self._trained += variable.trainable
-        self._order([*self.variables[:place], variable, *self.variables[place:]])
+        self.variables = [*self.variables[:place], variable, *self.variables[place:]]
 
     def keep(self, variables: list[Variable]) -> None:
         """Drop all variables but those given."""
         kept = {id(variable) for variable in variables}
         self._trained = sum(id(variable) in kept for variable in self.variables[: self._trained])
-        self._order([variable for variable in self.variables if id(variable) in kept])
-
-    def _order(self, variables: list[Variable]) -> None:
-        for tensor, variable in enumerate(variables):
-            variable.join(self._home, tensor)
-        self.variables = variables
+        self.variables = [variable for variable in self.variables if id(variable) in kept]
 
     @property
     def moved(self) -> bool:
@@ -64,6 +60,9 @@ class ParameterSet:
             return self._home.block
         shapes = [variable.matrix_shape for variable in self.variables]
         with once:
+            if not self.moved:  # a copy with more variables may share some of them: their places count from here on
+                for tensor, variable in enumerate(self.variables):
+                    variable.join(self._home, tensor)
             block = self._home.move(lambda: _core.Parameters(dtype, dense, shapes), self.variables)
         for variable in self.variables:
             variable.owner = None  # not needed any more; the layer must not be kept alive

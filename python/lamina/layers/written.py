@@ -18,8 +18,12 @@ from lamina._engine.host import Pass
 from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable
 from lamina.layers.added import adding, note_added
+from lamina.layers.mode import calling
 
-__all__ = ["Probe", "call_pass", "direct_call", "gradients_of_call", "holds_arrays", "modes_of_call", "shape_of_call"]
+__all__ = [
+    "Probe", "arrays_in", "call_pass", "direct_call", "gradients_of_call", "holds_arrays", "modes_of_call",
+    "shape_of_call",
+]  # fmt: skip
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +34,7 @@ class WrittenLayer(Protocol):
     call: Any
     fixed_training: bool | None
     added_losses: list[float]
+    called_row_shape: Any
 
     @property
     def name(self) -> str:
@@ -48,8 +53,15 @@ class WrittenLayer(Protocol):
         """The variables that training changes."""
 
     @property
-    def builds(self) -> bool:
-        """Whether it defines `build`."""
+    def defines_build(self) -> bool:
+        """Whether its class defines `build`."""
+
+    @property
+    def built(self) -> bool:
+        """Whether its parameters exist."""
+
+    def build_once(self, input_shape: Any) -> None:
+        """Build the layer if it is not."""
 
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
         """Build the layer."""
@@ -60,8 +72,9 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
     mode = training if layer.fixed_training is None else layer.fixed_training
     named = {"training": mode} if "training" in parameters_of(layer.call) else {}
     if not training:
-        return Pass(constant(_one(layer, _called(layer, len(x), returned(x), **named))))
-    variables, who = layer.trainable_weights, f"{type(layer).__name__} {layer.name!r}: call"
+        with calling(mode):
+            return Pass(constant(_one(layer, _called(layer, len(x), returned(x), **named))))
+    variables, who = layer.trainable_weights, f"{layer_name(layer)}: call"
     shape: list[int] = []
 
     def function(inputs: Any, *values: Any) -> Any:
@@ -75,7 +88,7 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
         extra = sum((module.sum(given(loss)) for loss in added), start=0.0)
         return module.concatenate([module.ravel(output), module.reshape(extra, (1,))])
 
-    with adding() as added:
+    with adding() as added, calling(mode):
         found, back = pullback(who, function, [x, *(variable.value for variable in variables)])
     if not added:
         return Pass(found, back)
@@ -98,50 +111,79 @@ def _note(layer: WrittenLayer, added: list[Any], rows: int) -> None:
         note_added(layer.added_losses, rows)
 
 
-def direct_call(layer: WrittenLayer, x: Any, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
+def direct_call(
+    layer: WrittenLayer, inputs: Any, values: tuple[Any, ...], named: dict[str, Any], training: bool | None
+) -> Any:
     """Return what the `call` of a layer returns, outside of a model: an array, or several in lists, tuples and dicts.
+
+    Arrays among the arguments become tensors; those of floats are converted to the layer's dtype, others keep theirs.
 
     Parameters
     ----------
-    x : array_like, or list, tuple or dict of arrays
-        The first argument. Arrays of floats are converted to the layer's dtype, others keep theirs.
+    inputs : array_like, or list, tuple or dict of arrays
+        The first argument.
     values, named
         Further arguments.
+    training : bool or None
+        What layers that it calls take for their mode, if they are not given one.
     """
 
     def converted(item: Any) -> Any:
-        array = real_array(who, "inputs", item)
+        if not (is_array(item) or isinstance(item, np.generic | Variable) or is_traced(item)):
+            return item
+        array = constant(item)
         return returned(array.astype(layer.dtype, copy=False) if array.dtype.kind == "f" else array)
 
-    def plain(item: Any) -> Any:
-        if isinstance(item, np.ndarray | np.generic | Variable) or is_traced(item):
-            array = constant(item)
-            return returned(array.astype(layer.dtype, copy=False) if array.dtype.kind == "f" else array)
-        return item
+    several = holds_arrays(inputs)
+    inputs = mapped(converted, inputs if several else real_array(layer_name(layer), "inputs", inputs))
+    if layer.defines_build and not layer.built:
+        if several:
+            shape = mapped(lambda item: tuple(np.shape(item)), inputs)
+        else:
+            shape = (None, *inputs.shape[1:]) if inputs.ndim > 1 else inputs.shape
+        layer.build_once(shape)
+    elif not several and inputs.ndim > 1 and not layer.defines_build:
+        layer.called_row_shape = inputs.shape[1:]
+    rows = 1 if several or not inputs.ndim else len(inputs)
+    with calling(training):
+        output = _called(layer, rows, inputs, *mapped(converted, values), **mapped(converted, named))
+    return mapped(converted, output)
 
-    who = f"{type(layer).__name__} {layer.name!r}"
-    inputs = mapped(converted, x) if holds_arrays(x) else converted(x)
-    if isinstance(inputs, np.ndarray):
-        if layer.builds and not layer.placed:
-            layer.build_or_discard((None, *inputs.shape[1:]) if inputs.ndim > 1 else inputs.shape)
-        rows = len(inputs) if inputs.ndim else 1
-    elif layer.builds and not layer.placed:
-        raise KindError(f"{who}: inputs must be one array in the first call of a layer whose build makes parameters.")
-    else:
-        rows = 1
-    return mapped(plain, _called(layer, rows, inputs, *values, **named))
+
+def layer_name(layer: WrittenLayer) -> str:
+    """Return how messages about a layer begin."""
+    return f"{type(layer).__name__} {layer.name!r}"
+
+
+def is_array(item: Any) -> bool:
+    """Return whether something is an array with axes: of NumPy, a variable, or of another library."""
+    shape = getattr(item, "shape", None)
+    return isinstance(shape, tuple) and len(shape) > 0 and hasattr(item, "__array__")
 
 
 def holds_arrays(x: Any) -> bool:
-    """Return whether something is a list, tuple or dict of arrays, not of numbers."""
-    items = list(x.values()) if isinstance(x, dict) else x
-    return isinstance(items, (list, tuple)) and any(isinstance(one, np.ndarray) or holds_arrays(one) for one in items)
+    """Return whether something is a dict, or a list or tuple of arrays, not of numbers."""
+    if isinstance(x, dict):
+        return True
+    return isinstance(x, (list, tuple)) and any(is_array(one) or holds_arrays(one) for one in x)
+
+
+def arrays_in(item: Any) -> list[Array]:
+    """Return the arrays in what a `call` has returned."""
+    found: list[Array] = []
+    mapped(lambda one: found.append(one) if isinstance(one, np.ndarray) else None, item)
+    return found
 
 
 def mapped(function: Callable[[Any], Any], item: Any) -> Any:
     """Return lists, tuples and dicts with what a function returns in place of each item; of anything else that."""
-    if type(item) is dict:
-        return {name: mapped(function, one) for name, one in item.items()}
+    if isinstance(item, dict):
+        found = {name: mapped(function, one) for name, one in item.items()}
+        if type(item) is dict:
+            return found
+        other = copy.copy(item)
+        other.update(found)
+        return other
     if type(item) in (list, tuple):
         return type(item)(mapped(function, one) for one in item)
     if isinstance(item, tuple) and hasattr(item, "_make"):  # a named one
@@ -153,8 +195,7 @@ def _one(layer: WrittenLayer, output: Any) -> Any:
     """Return an output, or raise if there are several."""
     if isinstance(output, (list, tuple)) and any(np.ndim(one) for one in output if not is_traced(one)):
         raise KindError(
-            f"{type(layer).__name__} {layer.name!r}: call must return one array; it returned {len(output)}. Models "
-            "have one output here."
+            f"{layer_name(layer)}: call must return one array; it returned {len(output)}. Models have one output here."
         )
     return output
 
@@ -191,13 +232,13 @@ def shape_of_call(layer: WrittenLayer, row_shape: Shape) -> Shape:
             output = call_pass(layer, np.ones((rows, *row_shape), layer.dtype), False).output
         if output.ndim < 2 or output.shape[0] != rows:
             raise ValueError(
-                f"{type(layer).__name__} {layer.name!r}: call must return a row for each row of its input, with at "
+                f"{layer_name(layer)}: call must return a row for each row of its input, with at "
                 f"least one axis; for {rows} rows it returned shape {output.shape}."
             )
         shapes.append(tuple(int(size) for size in output.shape[1:]))
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"{type(layer).__name__} {layer.name!r}: call must return rows of one shape for any number of rows; got "
+            f"{layer_name(layer)}: call must return rows of one shape for any number of rows; got "
             f"{shapes[0]} for 2 rows and {shapes[1]} for 3."
         )
     return shapes[0]

@@ -98,6 +98,8 @@ class Loops:
         for index, batch in enumerate(stream.epoch()):
             prepared = prepare("fit", executor.stack, executor.require_compiled("fit"), *batch)
             if class_weight is not None:
+                if batch.y is None:
+                    raise ValueError(f"{who}: class_weight must be None for batches without targets.")
                 if batch.sample_weight is not None:
                     raise ValueError(f"{who}: give class_weight or weights of the batches' rows, not both.")
                 prepared = weighted_by_class(who, executor.stack, prepared, class_weight)

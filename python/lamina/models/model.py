@@ -240,15 +240,15 @@ class Model(PickledModel):
         """A list of the `output`."""
         return [self.output]
 
-    def __call__(self, x: Any, training: bool | None = None) -> Any:
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the output for one batch, as Keras's ``model(x)``.
 
         With `training`, noise is added, and batches are normalized by their own moments, which update the running
         means; nothing is trained. For a symbolic tensor the output is one, too: the model becomes a layer of another.
         """
-        if isinstance(x, KerasTensor) or holds_symbols(x):
-            return self._called_with(x, training)
-        return super().__call__(x, training)
+        if isinstance(inputs, KerasTensor) or holds_symbols(inputs):
+            return self._called_with(inputs, training)
+        return super().__call__(inputs, training)
 
     add_loss = Former("layers add losses in their call")
 

@@ -14,6 +14,7 @@ from lamina._common.objects import restored
 from lamina._common.warn import warn
 from lamina._data.tensors import Tensor, tensor
 from lamina.callbacks import Callback, History
+from lamina.layers.mode import mode_of_caller
 from lamina.metrics import Metric
 from lamina.models import evaluation, prediction, training
 from lamina.models.base import BaseModel
@@ -364,13 +365,14 @@ class Trainer(BaseModel):
         found = self.executor.predict_plain(x, out)
         return prediction.predict_on_batch(self, x, out) if found is None else found
 
-    def __call__(self, x: Any, training: bool | None = None) -> Array:
+    def __call__(self, inputs: Any, training: bool | None = None) -> Array:
         """Return the output for one batch, as Keras's ``model(x)``.
 
         With `training`, noise is added, and batches are normalized by their own moments, which update the running
         means; nothing is trained.
         """
-        if training is not None and flag(self.stack.who("call"), "training", training):
-            return tensor(prediction.predict_as_in_training(self, x))
-        found = self.executor.predict_plain(x, None)
-        return (prediction.predict_call(self, x) if found is None else found).view(Tensor)
+        training = mode_of_caller() if training is None else flag(self.stack.who("call"), "training", training)
+        if training:
+            return tensor(prediction.predict_as_in_training(self, inputs))
+        found = self.executor.predict_plain(inputs, None)
+        return (prediction.predict_call(self, inputs) if found is None else found).view(Tensor)

@@ -147,6 +147,7 @@ def _sources(
     else:
         if class_weight is not None and sample_weight is not None:
             raise ValueError(f"{who}: give class_weight or sample_weight, not both.")
+        _check_classes(who, class_weight, y)
         source = prepare("fit", stack, compiled, x, y, sample_weight)
         if given.fraction and validation_data is None:
             source, held_out = split(who, source, given.fraction)
@@ -157,6 +158,12 @@ def _sources(
     if validation_data is not None:
         held_out = _validation_source(model, who, validation_data, given.validation_steps)
     return source, held_out, given
+
+
+def _check_classes(who: str, class_weight: Any, y: Any) -> None:
+    """Raise if there are weights of classes, and no classes."""
+    if class_weight is not None and y is None:
+        raise ValueError(f"{who}: class_weight must be None without y, which says the class of each row.")
 
 
 def _batches(source: Source, given: _Arguments) -> int | None:
@@ -176,10 +183,14 @@ def _order_of_batches(model: BaseModel, count: int) -> list[int]:
 def _validation_source(model: BaseModel, who: str, validation_data: Any, steps: int | None) -> Source:
     if is_stream(validation_data):
         return Stream(f"{who}: validation_data", validation_data, steps)
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+    compiled = model.executor.require_compiled("fit")
+    if not compiled.loss.needs_targets and not isinstance(validation_data, (tuple, list)):
+        validation_data = (validation_data,)
+    least = 2 if compiled.loss.needs_targets else 1
+    if not isinstance(validation_data, (tuple, list)) or not least <= len(validation_data) <= 3:
         raise ValueError(f"{who}: validation_data must be (x, y), (x, y, sample_weight) or yield batches.")
-    x, y, sample_weight = (*validation_data, None)[:3]
-    return prepare("fit: validation_data", model.stack, model.executor.require_compiled("fit"), x, y, sample_weight)
+    x, y, sample_weight = (*validation_data, None, None)[:3]
+    return prepare("fit: validation_data", model.stack, compiled, x, y, sample_weight)
 
 
 def _train(
@@ -280,6 +291,7 @@ def train_on_batch(
     if class_weight is not None and sample_weight is not None:
         raise ValueError(f"{who}: give class_weight or sample_weight, not both.")
     compiled = executor.require_compiled("train_on_batch")
+    _check_classes(who, class_weight, y)
     prepared = prepare("train_on_batch", model.stack, compiled, x, y, sample_weight)
     if class_weight is not None:
         prepared = weighted_by_class(who, model.stack, prepared, class_weight)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina import config
+from lamina._common.checks import number
 from lamina._data.autodiff import array_module, floats, given, returned
 from lamina.ops.arrays import axes_of, moveaxis
 
@@ -53,7 +54,7 @@ def _root_of_squares(value: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 def _of_vectors(value: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     module = array_module()
-    if isinstance(order, str):
+    if not isinstance(order, (int, float, np.integer, np.floating)):
         raise ValueError(f"norm: ord must be a number for vectors; got {order!r}.")
     if order == 2:
         return _root_of_squares(value, axes, keepdims)
@@ -85,6 +86,7 @@ def _of_matrices(value: Any, order: Any) -> Any:
 
 def normalize(x: Any, axis: int = -1, order: float = 2, epsilon: float | None = None) -> Any:
     """Return vectors along an axis divided by their norms (`norm`), which count as `epsilon` where they are less."""
+    order = number("normalize", "order", order, 1, math.inf) if order != math.inf else order
     module, value = array_module(), floats(x)
     least = config.epsilon() if epsilon is None else epsilon
     if order == 2:  # the root of what counts, whose gradient is finite also for zeros
