@@ -55,7 +55,8 @@ Of 250 programs with dense networks from 70 public repositories (books, courses,
 chain; at most 8 of a repository; small data in place of theirs, and older spellings changed so far that they run on
 Keras 3.15) 244 (98 %) run with their imports changed, which means: to their end, without an error. What the others
 need: several outputs (2 programs), layers in a `call` that is no chain (2), `Conv2D`, and a misspelt argument that
-Keras ignores (1 each)."""
+Keras ignores (1 each). Of a second sample, 154 programs from 52 other repositories, 149 (97 %) ran when they were first
+tried; what the others needed was built since, and all run."""
 
 
 # What differs where the names are the same.
@@ -83,10 +84,12 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
 * Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a
   layer of another one; the names of all layers must be unique. Branches, merges, several inputs or outputs, a layer
   that is called twice, and rows of output without an axis are refused. What calls layers that it holds has no
-  parameters of its own, and models call their layers with the input alone: other arguments of a `call`, and the mask
-  of an `Embedding`, are for layers that are called directly.
+  parameters of its own, and models call their layers with the input alone: other arguments of a `call`, several
+  inputs or outputs, and the mask of an `Embedding`, are for layers that are called directly.
 * `training=` in a call with a symbolic tensor stays as it was given, in training and in predictions, as Keras's guides
   on fine-tuning say it (Keras 3.15 overrides it); True for a `BatchNormalization` is refused.
+* `compile` without a loss is for models whose layers add losses, or whose parameters have penalties, and for
+  `evaluate`; `fit` raises if there is nothing to minimize.
 * `add_loss` is for layers that compute in functions of `lamina.ops`, in their `call`. Hooks that would not be called
   when a file is written or read (`save_own_variables`, `save_assets`, `get_build_config` and their counterparts) are
   refused.
