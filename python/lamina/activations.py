@@ -65,8 +65,12 @@ def _forward(x: Array, name: str, alpha: float | None) -> Array:
 
 def _backward(dy: Array, y: Array, x: Array, name: str, alpha: float | None) -> Array:
     of = x if _TABLE[name]["derivative_of"] == "input" else y
-    dy = np.ascontiguousarray(dy, y.dtype)
-    return np.asarray(_core.activation_backward(name, np.ascontiguousarray(of), dy, alpha, None))
+    dy, of = np.ascontiguousarray(dy, y.dtype), np.ascontiguousarray(of)
+    found = np.asarray(_core.activation_backward(name, of, dy, alpha, None))
+    if not _TABLE[name]["rowwise"] and not np.isfinite(dy).all():  # 0 where the derivative is, also times infinity
+        slope = np.asarray(_core.activation_backward(name, of, np.ones_like(dy), alpha, None))
+        found = np.where(slope == 0, slope, found)
+    return found
 
 
 # The compiled activations, for functions that are differentiated; made on first use.

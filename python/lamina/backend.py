@@ -39,7 +39,6 @@ from lamina.ops import (
     cast,
     categorical_crossentropy,
     clip,
-    concatenate,
     cos,
     cumsum,
     dot,
@@ -91,6 +90,11 @@ from lamina.ops import (
     zeros,
     zeros_like,
 )  # fmt: skip
+
+
+def concatenate(tensors: Any, axis: int = -1) -> Any:
+    """Return arrays joined along an axis."""
+    return ops.concatenate(tensors, axis)
 
 
 def get_value(x: Any) -> Any:

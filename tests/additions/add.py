@@ -106,11 +106,11 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
         ],
         "python/lamina/losses/regression.py": [
             ('    "Huber",\n', '    "Charbonnier",\n    "Huber",\n'),
-            ("class MeanAbsoluteError(Loss)",
-             "class Charbonnier(Loss):\n"
+            ("class MeanAbsoluteError(NamedLoss)",
+             "class Charbonnier(NamedLoss):\n"
              '    """``mean_j(sqrt((y_pred_j - y_true_j)² + 1) - 1)`` of a row (Charbonnier et al. 1994)."""\n\n'
              '    kernel = "charbonnier"\n\n\n'
-             "class MeanAbsoluteError(Loss)"),
+             "class MeanAbsoluteError(NamedLoss)"),
         ],
         "python/lamina/losses/__init__.py": [
             ("from lamina.losses.regression import (\n", "from lamina.losses.regression import (\n    Charbonnier,\n"),

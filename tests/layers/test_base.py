@@ -26,7 +26,6 @@ def test_unbuilt_layers_say_so():
         lambda: layer.kernel,
         lambda: layer.bias,
         layer.count_params,
-        layer.get_weights,
         lambda: layer.output_shape,
     ):
         with pytest.raises(ValueError, match="Dense 'late': the layer must be built"):

@@ -374,3 +374,30 @@ def test_trial_calls_draw_no_seeds():
     np.testing.assert_array_equal(one[1], two[1])
     assert (one[0] != one[1]).all()
     assert one[2] == two[2] == 2
+
+
+def test_variables_that_are_attributes_take_the_dtype_of_the_layer():
+    class Scaled(layers.Layer):
+        def __init__(self, dtype=None):
+            super().__init__(dtype=dtype)
+            self.factor = lamina.Variable(np.full(4, 1 / 3))
+
+        def call(self, x):
+            return x * self.factor
+
+    layer = Scaled()
+    assert layer.factor.dtype == "float32"
+    np.testing.assert_array_equal(layer(X), X * np.float32(1 / 3))
+    assert Scaled("float64").factor.numpy()[0] == 1 / 3
+
+    class Counts(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.count = lamina.Variable(0, dtype="int32", trainable=False)
+
+    with pytest.raises(ValueError, match="must have the layer's dtype, float32; it has int32"):
+        Counts()
+
+
+def test_a_layer_has_no_weights_before_it_is_built():
+    assert layers.Dense(2).get_weights() == []

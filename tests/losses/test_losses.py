@@ -95,3 +95,23 @@ def test_get_returns_what_the_name_stands_for():
         assert losses.get("own") is sum
     assert losses.deserialize({"class_name": "own", "config": {}}, custom_objects={"own": losses.Hinge}) is not None
     assert type(losses.loss_of("mse")) is losses.MeanSquaredError
+
+
+def test_a_loss_of_ones_own_takes_the_name_first():
+    class Own(losses.Loss):
+        def __init__(self):
+            super().__init__("mine", "sum")
+
+        def call(self, y_true, y_pred):
+            return y_true - y_pred
+
+    assert (Own().name, Own().reduction) == ("mine", "sum")
+    assert losses.MeanSquaredError("sum", "mine").name == "mine"
+    assert losses.Loss().name == "loss"
+
+
+def test_targets_of_one_column_for_predictions_without():
+    y_true, y_pred = np.ones((4, 1)), np.array([0.0, 1.0, 2.0, 3.0])
+    expected = np.mean((1 - y_pred) ** 2)
+    assert float(losses.MeanSquaredError()(y_true, y_pred)) == pytest.approx(expected)
+    assert float(losses.MeanSquaredError()(y_true[:, 0], y_pred[:, np.newaxis])) == pytest.approx(expected)

@@ -272,3 +272,39 @@ def test_stacks_of_layers_that_make_others_in_build_need_no_input_shape(make, rn
     model.fit(x, y, verbose=0)
     assert not same([model.predict(x, verbose=0)], [before])
     assert len(model.weights) == len(lamina.Sequential([lamina.Input((5,)), *make()]).weights)
+
+
+class Builds(Model):
+    """Makes and builds its layers in `build`."""
+
+    def build(self, input_shape):
+        self.first, self.second = layers.Dense(4), layers.Dense(1)
+        self.first.build(input_shape)
+        self.second.build((*input_shape[:-1], 4))
+        self.built = True
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+class BuildsAndSaysSo(Builds):
+    def build(self, input_shape):
+        self.first, self.second = layers.Dense(4), layers.Dense(1)
+        Model.build(self, input_shape)
+
+
+@pytest.mark.parametrize("kind", [Builds, BuildsAndSaysSo])
+def test_build_may_be_called_before_the_first_call(kind, rng):
+    x, _ = data(rng)
+    model = kind()
+    assert not model.built
+    model.build((None, 5))
+    assert model.built
+    kept = model.get_weights()
+    assert [array.shape for array in kept] == [(5, 4), (4,), (4, 1), (1,)]
+    first = model.first
+    np.testing.assert_allclose(model.predict(x, verbose=0), (x @ kept[0] + kept[1]) @ kept[2] + kept[3], rtol=1e-4)
+    assert model.first is first
+    other = kind()
+    assert other.predict(x, verbose=0).shape == (60, 1)
+    assert len(other.weights) == 4

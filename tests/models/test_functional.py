@@ -294,7 +294,6 @@ ONE_CALLED_TWICE = layers.Dense(4)
         (lambda: ops.moments(HIDDEN, 1), "must return one array"),
         (lambda: HIDDEN[0], "must return a row for each row"),
         (lambda: HIDDEN + "text", "ufunc"),
-        (lambda: activations.relu(HIDDEN, 0.1), "there are layers that take others"),
         (lambda: np.asarray(HIDDEN), "NumPy needs values"),
         (lambda: bool(HIDDEN), "a condition needs values"),
         (lambda: list(HIDDEN), "a loop over it needs values"),
@@ -475,3 +474,20 @@ def test_a_call_that_takes_a_mask_is_refused_where_there_is_one():
                 lamina.Sequential(parts)
         else:
             assert lamina.Sequential(parts).output_shape == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (lambda t: activations.leaky_relu(t, negative_slope=0.1), "LeakyReLU"),
+        (lambda t: activations.elu(t, 0.5), "ELU"),
+        (lambda t: activations.relu(t, max_value=6.0), "ReLU"), (lambda t: activations.softmax(t, axis=-1), "Softmax"),
+        (lambda t: activations.gelu(t, approximate=True), "Lambda"),
+    ],
+)  # fmt: skip
+def test_activations_with_arguments_become_layers(function, kind):
+    x = np.linspace(-3, 9, 12, dtype="f").reshape(3, 4)
+    inputs = lamina.Input((4,))
+    model = lamina.Model(inputs, function(inputs))
+    assert type(model.layers[-1]).__name__ == kind
+    np.testing.assert_allclose(model.predict(x, verbose=0), function(x), rtol=1e-6)

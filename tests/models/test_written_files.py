@@ -200,3 +200,40 @@ def test_a_model_with_a_constructor_of_its_own_is_saved_by_its_arguments(tmp_pat
         model.save(tmp_path / f"m{suffix}")
         again = lamina.models.load_model(tmp_path / f"m{suffix}", custom_objects={"Encoder": Encoder})
         assert same([again.predict(x)], [model.predict(x)])
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".safetensors"])
+def test_a_class_may_add_objects_to_its_configuration(suffix, tmp_path, rng):
+    class Penalized(Model):
+        def __init__(self, penalty=None, **named):
+            super().__init__(**named)
+            self.penalty = lamina.regularizers.get(penalty)
+            self.dense = layers.Dense(1, kernel_regularizer=self.penalty)
+
+        def call(self, x):
+            return self.dense(x)
+
+        def get_config(self):
+            return super().get_config() | {"penalty": lamina.regularizers.serialize(self.penalty)}
+
+    x, _ = data(rng)
+    model = Penalized(lamina.regularizers.L2(0.25), name="mine")
+    model(x)
+    model.save(tmp_path / f"m{suffix}")
+    again = lamina.models.load_model(tmp_path / f"m{suffix}", custom_objects={"Penalized": Penalized})
+    assert again.penalty.l2 == 0.25
+    assert again.name == "mine"
+    same(again.get_weights(), model.get_weights())
+
+
+def test_a_configuration_that_is_not_written_says_so(rng):
+    class Lost(Model):
+        def __init__(self, penalty):
+            super().__init__()
+            self.dense = layers.Dense(1, kernel_regularizer=penalty)
+
+        def call(self, x):
+            return self.dense(x)
+
+    with pytest.raises(NotImplementedError, match="Lost must define get_config"):
+        Lost(lamina.regularizers.L2(0.1)).get_config()

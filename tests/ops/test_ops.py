@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lamina
-from lamina import layers, ops
+from lamina import activations, layers, ops
 from lamina._data.autodiff import pullback
 from lamina._data.tensors import Tensor
 
@@ -451,3 +451,31 @@ def test_norm_of_matrices_along_two_axes():
     np.testing.assert_array_equal(ops.norm([[0.0, 2.0], [0.0, 0.0]], 0, axis=1), [1, 0])
     np.testing.assert_allclose(ops.normalize([[0.0, 0.0], [3.0, 1.0]], order=1), [[0, 0], [0.75, 0.25]])
     assert ops.norm(S.astype("f"), 2).dtype == np.float32
+
+
+def test_defaults_of_axes_are_those_of_keras():
+    x = np.arange(6.0).reshape(2, 3)
+    assert ops.concatenate([x, x]).shape == (4, 3)
+    assert lamina.backend.concatenate([x, x]).shape == (2, 6)
+    np.testing.assert_array_equal(ops.take_along_axis(x, np.array([0, 5])), [0, 5])
+    np.testing.assert_array_equal(ops.take_along_axis(x, np.array([[2], [0]]), axis=1), [[2], [3]])
+
+
+def test_linspace_may_return_the_step():
+    numbers, step = ops.linspace(0, 1, 5, retstep=True)
+    np.testing.assert_array_equal(numbers, [0, 0.25, 0.5, 0.75, 1])
+    assert step == 0.25
+    assert ops.linspace(0, 1, 3, dtype="float64").dtype == np.float64
+    assert ops.prod([2, 3], dtype="float64").dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "function",
+    [ops.relu, ops.relu6, activations.relu, activations.relu6, activations.hard_sigmoid, activations.hard_tanh],
+)
+def test_a_derivative_of_zero_stays_zero_times_infinity(function):
+    """As that of sqrt(relu(x)) at 0."""
+    x = np.array([-9.0, 0.0, 0.5, 9.0])
+    _, back = pullback("test", function, [x])
+    finite, infinite = back(np.ones(4))[0], back(np.full(4, np.inf))[0]
+    np.testing.assert_array_equal(infinite, np.where(finite == 0, 0.0, np.inf))

@@ -6,7 +6,7 @@ import copy
 import inspect
 from typing import Any
 
-__all__ = ["plain_arguments", "recorded_config"]
+__all__ = ["accepted_settings", "plain_arguments", "recorded_config"]
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -59,8 +59,11 @@ def recorded_config(who: str, kind: type, recorded: dict[str, Any] | str, settin
             f"{who}: {kind.__name__} must define get_config: without it only arguments that are numbers, text, and "
             f"lists of these can be written down; {recorded}."
         )
+    return copy.deepcopy(recorded) | accepted_settings(kind, settings)
+
+
+def accepted_settings(kind: type, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the settings that a class's constructor takes."""
     parameters = inspect.signature(kind).parameters
     takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-    return copy.deepcopy(recorded) | {
-        name: value for name, value in settings.items() if takes_all or name in parameters
-    }
+    return {name: value for name, value in settings.items() if takes_all or name in parameters}

@@ -266,6 +266,8 @@ def scored_batch(
     shape, columns = predictions.shape[:-1], predictions.shape[-1]
     predictions = predictions.reshape(-1, columns)
     true = real_array(who, "y_true", y_true)
+    if not shape and columns > 1 and true.shape == (columns, 1):  # of one rank, as in Keras
+        true = true.reshape(columns)
     if len(shape) != 1:
         if true.shape == (*shape, columns):
             true = true.reshape(-1, columns)

@@ -211,6 +211,12 @@ class Variable(NDArrayOperatorsMixin):
         """Share other variables' storage, as tensor `tensor`; if that is a block already, its values are taken over."""
         self._home, self._tensor = home, tensor
 
+    def convert(self, dtype: str) -> None:
+        """Change the dtype of a variable that nobody owns, and its values with it."""
+        self._dtype = np.dtype(dtype)
+        self._copy = (_OWN, self._copy[1].astype(dtype))
+        self._home.writes += 1
+
     def own_values(self) -> Array:
         """Return the values while they are an array of their own."""
         return self._copy[1]

@@ -65,7 +65,7 @@ class FinishedEpochs(Record):
             if validated:
                 logs |= {name: values[tested] for name, values in self.held_out.items()}
                 tested += 1
-            yield self.first + index, logs
+            yield self.first + index, dict(sorted(logs.items()))
 
 
 class Callback:

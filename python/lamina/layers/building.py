@@ -353,6 +353,8 @@ class BuiltLayer(Operation):
             if variable.owner is not None or variable.block is not None:
                 continue
             who = f"{self._who()}: variable {variable.name!r}"
+            if variable.dtype in ("float32", "float64"):  # NumPy's arrays are float64 where nobody has asked for that
+                variable.convert(self.dtype)
             if variable.dtype != self.dtype:
                 raise ValueError(f"{who} must have the layer's dtype, {self.dtype}; it has {variable.dtype}.")
             if self._parameters.moved:
@@ -486,8 +488,7 @@ class BuiltLayer(Operation):
         return sum(variable.size for variable in self.weights)
 
     def get_weights(self) -> list[Array]:
-        """Return copies of the parameters, in Keras's order."""
-        self._require_variables()
+        """Return copies of the parameters, in Keras's order; there are none before the layer is built."""
         with one_moment(variables := self.weights):
             return [variable.numpy() for variable in variables]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from lamina import activations
-from lamina._common.checks import KindError
 from lamina._common.names import unique_name
-from lamina.layers.activation import Activation
+from lamina.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from lamina.layers.base import Layer
 from lamina.layers.function import Lambda
 from lamina.layers.scaling import Rescaling
@@ -20,22 +20,30 @@ from lamina.layers.symbols import KerasTensor
 __all__ = ["layer_of"]
 
 
+# The layers of activations that have arguments.
+_WITH_ARGUMENTS: dict[str, Callable[..., Layer]] = {
+    "elu": ELU,
+    "leaky_relu": LeakyReLU,
+    "relu": ReLU,
+    "softmax": Softmax,
+}
+
+
 def layer_of(
     symbol: KerasTensor, function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]
 ) -> KerasTensor:
     """Return the output of a layer that computes a function of one symbolic tensor and of constants.
 
-    Activations, and a number that is added or multiplied, are computed in the engine, all else as in a `Lambda`.
+    Activations, most of them also with arguments, and a number that is added or multiplied, are computed in the engine,
+    all else as in a `Lambda`.
     """
     alone, made_of = len(arguments) + len(named) == 1, Applied(symbol, function, arguments, named)
     name = unique_name(function.__name__)
-    if activations.is_known(function) and not alone:
-        raise KindError(
-            f"{function.__name__}: a symbolic tensor must be the only argument; there are layers that take others, as "
-            "ReLU, LeakyReLU and Softmax."
-        )
     if alone and activations.is_known(known := activations.get(function)):
         layer: Layer = Activation(known, name=name)
+    elif (kind := _WITH_ARGUMENTS.get(function.__name__)) is not None and activations.is_known(function):
+        _, *given = inspect.signature(function).bind(*arguments, **named).arguments.items()
+        layer = kind(**dict(given), name=name)
     elif (scaling := _scaling(symbol, function, arguments)) is not None:
         layer = Rescaling(*scaling, name=name)
     else:

@@ -50,10 +50,10 @@ class Loss(Configurable):
 
     Parameters
     ----------
+    name : str, optional
     reduction : {"sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None}
         The result of a call: the mean over rows (the first two), the sum divided by the sum of the weights, the sum, or
         each row's loss (the last two).
-    name : str, optional
     dtype : str, optional
         Accepted as in Keras: losses are computed in the dtype of the predictions.
     """
@@ -78,7 +78,7 @@ class Loss(Configurable):
     dtype = Argument(_dtype)
 
     def __init__(
-        self, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None
+        self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
     ) -> None:
         self.dtype, self.reduction = dtype, reduction
         self.name = name if name is not None else snake_case(type(self).__name__)
@@ -313,7 +313,16 @@ class Loss(Configurable):
         return f"<{type(self).__name__} name={self.name}, reduction={self.reduction}>"
 
 
-class AlongAxis(Loss):
+class NamedLoss(Loss):
+    """Base class of the library's losses; arguments as of `Loss`, the reduction first, as in Keras."""
+
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+
+
+class AlongAxis(NamedLoss):
     """A loss of the vectors along an axis: the last axis in training, any axis in calls."""
 
     axis: int

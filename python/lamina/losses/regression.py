@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lamina._common.arguments import Argument
 from lamina._common.checks import integer, number
 from lamina._data.arrays import target_array
-from lamina.losses.base import AlongAxis, Loss
+from lamina.losses.base import AlongAxis, NamedLoss
 
 __all__ = [
     "CategoricalHinge",
@@ -32,7 +32,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 
-class MeanSquaredError(Loss):
+class MeanSquaredError(NamedLoss):
     """``mean_j((y_pred_j - y_true_j)²)`` of a row; gradient ``2 (y_pred - y_true) / c``.
 
     Examples
@@ -44,7 +44,7 @@ class MeanSquaredError(Loss):
     kernel = "mse"
 
 
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(NamedLoss):
     """``mean_j(|y_pred_j - y_true_j|)`` of a row; gradient ``sign(y_pred - y_true) / c``.
 
     Examples
@@ -56,7 +56,7 @@ class MeanAbsoluteError(Loss):
     kernel = "mae"
 
 
-class L2Norm(Loss):
+class L2Norm(NamedLoss):
     """``‖y_pred - y_true‖₂`` of a row; gradient ``(y_pred - y_true) / ‖y_pred - y_true‖₂``, 0 where they are equal.
 
     Examples
@@ -68,7 +68,7 @@ class L2Norm(Loss):
     kernel = "l2_norm"
 
 
-class MeanAbsolutePercentageError(Loss):
+class MeanAbsolutePercentageError(NamedLoss):
     """``100 mean_j(|y_pred_j - y_true_j| / max(|y_true_j|, 1e-7))`` of a row.
 
     Examples
@@ -80,7 +80,7 @@ class MeanAbsolutePercentageError(Loss):
     kernel = "mape"
 
 
-class MeanSquaredLogarithmicError(Loss):
+class MeanSquaredLogarithmicError(NamedLoss):
     """``mean_j((log(1 + y_pred_j) - log(1 + y_true_j))²)`` of a row, both at least 1e-7.
 
     Examples
@@ -92,7 +92,7 @@ class MeanSquaredLogarithmicError(Loss):
     kernel = "msle"
 
 
-class Huber(Loss):
+class Huber(NamedLoss):
     """Mean over a row of ``e² / 2`` where ``|e| <= delta``, else ``delta |e| - delta² / 2``, ``e = y_pred - y_true``.
 
     Its gradient is ``e`` clipped to ``[-delta, delta]``, divided by ``c`` (Huber 1964).
@@ -132,7 +132,7 @@ class Huber(Loss):
         return super().get_config() | {"delta": self.delta}
 
 
-class LogCosh(Loss):
+class LogCosh(NamedLoss):
     """``mean_j(log(cosh(y_pred_j - y_true_j)))`` of a row; gradient ``tanh(y_pred - y_true) / c``.
 
     Examples
@@ -144,7 +144,7 @@ class LogCosh(Loss):
     kernel = "log_cosh"
 
 
-class Poisson(Loss):
+class Poisson(NamedLoss):
     """``mean_j(y_pred_j - y_true_j log(y_pred_j + 1e-7))`` of a row, for counts.
 
     Examples
@@ -156,7 +156,7 @@ class Poisson(Loss):
     kernel = "poisson"
 
 
-class KLDivergence(Loss):
+class KLDivergence(NamedLoss):
     """``Σ_j y_true_j log(y_true_j / y_pred_j)`` of a row, both kept within ``[1e-7, 1]`` (Kullback & Leibler 1951).
 
     Examples
@@ -168,7 +168,7 @@ class KLDivergence(Loss):
     kernel = "kl_divergence"
 
 
-class Quantile(Loss):
+class Quantile(NamedLoss):
     """Mean over a row of ``max(q e, (q - 1) e)``, ``e = y_true - y_pred``, also known as pinball loss.
 
     The ``q``-quantile minimizes it (Koenker & Bassett 1978); for 0.5 it is half the absolute error. Keras does not have
@@ -210,7 +210,7 @@ class Quantile(Loss):
         return super().get_config() | {"quantile": self.quantile}
 
 
-class _SignLoss(Loss):
+class _SignLoss(NamedLoss):
     """Base class of losses of targets -1 and 1. If all targets are 0 or 1, 0 stands for -1."""
 
     converts_targets = True
@@ -247,7 +247,7 @@ class SquaredHinge(_SignLoss):
     kernel = "squared_hinge"
 
 
-class CategoricalHinge(Loss):
+class CategoricalHinge(NamedLoss):
     """``max(max_j((1 - t_j) p_j) - Σ_j t_j p_j + 1, 0)`` of a row, for one-hot targets ``t``.
 
     Examples

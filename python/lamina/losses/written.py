@@ -7,12 +7,12 @@ from typing import Any
 
 from lamina._common.checks import function
 from lamina._common.objects import OfFunction
-from lamina.losses.base import Loss
+from lamina.losses.base import NamedLoss
 
 __all__ = ["FunctionLoss"]
 
 
-class FunctionLoss(Loss, OfFunction):
+class FunctionLoss(NamedLoss, OfFunction):
     """A function of targets and predictions as a loss.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from lamina._common.custom import custom_object_scope
 from lamina._common.names import Former, snake_case, unique_name, unknown_argument
 from lamina._common.objects import serialize
 from lamina._common.output import say
-from lamina._common.recorded import recorded_config
+from lamina._common.recorded import accepted_settings, recorded_config
 from lamina._common.warn import warn
 from lamina._engine.ops import OpenShape
 from lamina._engine.variable import Variable, assign_all, one_moment
@@ -51,6 +51,20 @@ def _would_not_be_called(kind: type, method: str) -> KindError:
     )
 
 
+def _following(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a subclass's `build` that follows its `call` afterwards, if it is called by the user."""
+
+    @wraps(build)
+    def following(self: Model, *values: Any, **named: Any) -> Any:
+        result = build(self, *values, **named)
+        shape = values[0] if values else named.get("input_shape")
+        if shape is not None and self.by_call:
+            self.stack.compose(tuple(shape)[1:])
+        return result
+
+    return following
+
+
 class Model(PickledModel):
     """A model of layers between two symbolic tensors; the base class of all models.
 
@@ -77,6 +91,12 @@ class Model(PickledModel):
     >>> encoder.output_shape
     (None, 32)
     """
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Let a direct call of the `build` of a user's class build the model."""
+        super().__init_subclass__(**named)
+        if "build" in vars(cls) and not cls.__module__.startswith("lamina."):
+            cls.build = _following(cls.build)  # type: ignore[method-assign]  # it takes and returns the same
 
     # The class of the models that `Model(inputs, outputs)` makes.
     functional: type[Model] | None = None
@@ -183,7 +203,8 @@ class Model(PickledModel):
 
     @built.setter
     def built(self, value: bool) -> None:
-        self.stack.built = bool(value)
+        if not (value and self.by_call and not self.stack.parts):  # said in a user's `build`: `call` is followed later
+            self.stack.built = bool(value)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the output shape, batch first, for an input shape."""
@@ -401,10 +422,13 @@ class Model(PickledModel):
         Raises
         ------
         NotImplementedError
-            The arguments of a subclass with a `call` are not plain; such a subclass defines it.
+            The arguments of a subclass with a `call` are not plain; such a subclass defines it, and adds them to the
+            name, and whether the model trains, which it gets here.
         """
         settings = {"name": self.name, "trainable": self.trainable}
         kind = type(self)
+        if self.by_call and isinstance(self.recorded, str) and kind.get_config is not Model.get_config:
+            return accepted_settings(kind, settings)  # the class adds its arguments
         if self.by_call or (kind.__init__ is not Model.__init__ and isinstance(self.recorded, dict)):
             return recorded_config(self.stack.who("get_config"), kind, self.recorded, settings)
         return settings | graph.chain_config(self.stack)

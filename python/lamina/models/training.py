@@ -277,7 +277,7 @@ def _one_epoch(
     logs = run.end()
     if held_out is not None and given.validates_after(epoch + 1):
         tested = loops.evaluate(held_out, given.validation_size, given.validation_steps, "fit: validation_data")
-        logs |= {f"val_{name}": value for name, value in tested.items()}
+        logs = dict(sorted((logs | {f"val_{name}": value for name, value in tested.items()}).items()))  # as in Keras
     events.call("on_epoch_end", epoch, logs)
     return logs, False
 

@@ -129,10 +129,13 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     return returned(found.astype(dtype or kind))
 
 
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
-    """Return `num` evenly spaced numbers from `start` to `stop`."""
-    found = np.linspace(constant(start), constant(stop), num, endpoint, axis=axis)
-    return returned(found.astype(dtype or config.floatx()))
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
+) -> Any:
+    """Return `num` evenly spaced numbers from `start` to `stop`, with `retstep` also the distance between them."""
+    found, step = np.linspace(constant(start), constant(stop), num, endpoint, retstep=True, axis=axis)
+    numbers = returned(found.astype(dtype or config.floatx()))
+    return (numbers, step) if retstep else numbers
 
 
 def reshape(x: Any, newshape: Any) -> Any:
@@ -172,7 +175,7 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     return reshape(value, tuple(n for i, n in enumerate(before) if i not in gone))
 
 
-def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
+def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
     """Return arrays joined along an axis."""
     return returned(array_module().concatenate([given(x) for x in xs], axis=axis))
 
@@ -247,8 +250,8 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     return returned(value[(slice(None),) * (axis % ndim(value)) + (chosen,)])
 
 
-def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
-    """Return elements by indices along an axis: for each place those that `indices` has there."""
+def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """Return elements by indices along an axis, of the flat array if it is None: for each place those it has there."""
     value, chosen = given(x), constant(indices)
     if axis is None:
         return returned(ravel(value)[np.ravel(chosen)])

@@ -15,7 +15,7 @@ from lamina.ops import elementwise, reductions
 def relu(x: Any) -> Any:
     """Return ``max(x, 0)``; the derivative at 0 is 0."""
     value = given(x)
-    return returned(array_module().where(value > 0, value, 0 * value))
+    return returned(array_module().where(value > 0, value, np.zeros((), constant(value).dtype)))
 
 
 def relu6(x: Any) -> Any:

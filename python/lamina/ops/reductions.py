@@ -23,9 +23,10 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return returned(array_module().mean(floats(x), axis=axes_of(axis), keepdims=keepdims))
 
 
-def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
     """Return the product along axes, of all elements if `axis` is None; with `keepdims` these axes stay."""
-    return returned(array_module().prod(given(x), axis=axes_of(axis), keepdims=keepdims))
+    found = array_module().prod(given(x), axis=axes_of(axis), keepdims=keepdims)
+    return returned(found if dtype is None else found.astype(dtype))
 
 
 def max(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
