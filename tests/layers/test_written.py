@@ -591,3 +591,41 @@ def test_layers_may_be_built_for_one_size(layer, shape, shapes):
     assert [variable.shape for variable in layer.weights] == shapes
     rows = [layers.Input((3,)), layer, layers.Flatten()] if layer.vocabulary else [layers.Input((4,)), layer]
     assert len(lamina.Sequential(rows).weights) == len(shapes)
+
+
+class Lookup(layers.Layer):
+    """An embedding in functions of `lamina.ops`."""
+
+    def build(self, input_shape):
+        self.table = self.add_weight(shape=(10, 3), name="table")
+        super().build(input_shape)
+
+    def call(self, indices):
+        assert indices.dtype == "int32"
+        return ops.take(self.table, indices, axis=0)
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_integers_of_an_input_reach_a_call(functional, tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 10, (20, 4)), rng.standard_normal((20, 1))
+    start, rest = layers.Input((4,), dtype="int32"), [Lookup(), layers.Flatten(), layers.Dense(1)]
+    if functional:
+        tensor = start
+        for layer in rest:
+            tensor = layer(tensor)
+        model = lamina.Model(start, tensor)
+    else:
+        model = lamina.Sequential([start, *rest])
+    assert model.output_shape == (None, 1)
+    model.compile(lamina.optimizers.SGD(0.1), "mse")
+    table, kernel = rest[0].table.numpy(), rest[2].kernel.numpy()
+    np.testing.assert_allclose(model.predict(x, verbose=0), table[x].reshape(20, 12) @ kernel, rtol=1e-4, atol=1e-6)
+    model.fit(x, y, epochs=2, verbose=0)
+    assert (rest[0].table.numpy() != table).any()
+    model.save(tmp_path / "m.keras")
+    with lamina.saving.custom_object_scope({"Lookup": Lookup}):
+        again = load_model(tmp_path / "m.keras")
+        np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+        np.testing.assert_array_equal(clone_model(model).predict(x, verbose=0).shape, (20, 1))
+        assert check_gradients(model, x, y) < 1e-4

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, cast
 
+import numpy as np
+
 from lamina import regularizers
 from lamina._common.checks import KindError, flag, short
 from lamina._common.names import redefines
@@ -42,6 +44,9 @@ class CalledLayer(HoldingLayer):
     """
 
     activity_regularizer = Setting(_compiled_regularizer)
+
+    # In which integer dtype a `call` gets the rows of a model whose `Input` says so; None for the layer's dtype.
+    integer_dtype: str | None = None
 
     def __init__(self, trainable: bool, dtype: Any, name: str | None) -> None:
         super().__init__(trainable, dtype, name)
@@ -168,10 +173,16 @@ class CalledLayer(HoldingLayer):
         if not mode_noted(self, training) and training is not None:
             self.fix_training(training)
         self.called.precede()
+        self.take_integers(x.dtype)
         row = check_open_shape(who, x.shape[1:])
         if not self.build_or_discard((None, *row)):
             self.check_row(who, row)
         return self.called.note(output_of(self, (x,), self.compute_output_shape((None, *row)), self.dtype))
+
+    def take_integers(self, dtype: str | None) -> None:
+        """Let a `call` get rows in the dtype of a model's input, if that is one of integers."""
+        if self.by_call and dtype is not None and np.issubdtype(dtype, np.integer):
+            self.integer_dtype = dtype
 
     # Whether the layer computes something else in training.
     differs_in_training = False

@@ -30,7 +30,8 @@ class InputLayer(Layer):
     batch_size : int, >= 1, optional
         Accepted as in Keras; batches of any size are taken.
     dtype : str, optional
-        An integer type declares that rows are indices for an `Embedding`; input of any type is converted.
+        An integer type declares that rows are whole numbers: indices for an `Embedding`, or for the `call` of a layer
+        that is written in functions of `lamina.ops`. Input of any type is converted.
     sparse : bool, optional
         Accepted as in Keras: sparse rows (SciPy's CSR) are taken either way.
     ragged : bool, optional

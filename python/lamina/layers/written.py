@@ -35,6 +35,7 @@ class WrittenLayer(Protocol):
     fixed_training: bool | None
     added_losses: list[float]
     called_row_shape: Any
+    integer_dtype: str | None
 
     @property
     def name(self) -> str:
@@ -71,16 +72,17 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
     """Return the output for a batch, and in training what gives the gradients."""
     mode = training if layer.fixed_training is None else layer.fixed_training
     named = {"training": mode} if "training" in parameters_of(layer.call) else {}
+    whole = None if layer.integer_dtype is None else returned(x.astype(layer.integer_dtype))
     if not training:
         with calling(mode):
-            return Pass(constant(_one(layer, _called(layer, len(x), returned(x), **named))))
+            return Pass(constant(_one(layer, _called(layer, len(x), returned(x) if whole is None else whole, **named))))
     variables, who = layer.trainable_weights, f"{layer_name(layer)}: call"
     shape: list[int] = []
 
     def function(inputs: Any, *values: Any) -> Any:
         """Return the output; if there are added losses, flat and followed by their sum."""
         with standing_for(variables, values):
-            output = given(_with_values(layer, variables, values).call(inputs, **named))
+            output = given(_with_values(layer, variables, values).call(inputs if whole is None else whole, **named))
         shape[:] = np.shape(output)
         if not added:
             return output
