@@ -82,7 +82,7 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
 * Functions of one symbolic tensor become layers: activations, and a number that is added or multiplied, in the engine,
   all else in Python (autograd). Keras computes them in its graph.
 * Models are chains of layers: stacks, and `Model(inputs, outputs)` of layers that follow each other. A model may be a
-  layer of another one; the names of all layers must be unique. Branches, merges, several inputs or outputs, a layer
+  layer of another one. Branches, merges, several inputs or outputs, a layer
   that is called twice, and rows of output without an axis are refused. What calls layers that it holds has no
   parameters of its own, and models call their layers with the input alone: other arguments of a `call`, several
   inputs or outputs, and the mask of an `Embedding`, are for layers that are called directly.

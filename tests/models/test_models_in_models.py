@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
+from helpers import same
 
 import lamina
 from lamina import layers
 from lamina._engine.ops import DenseOp, Kernel, ScaleOp
+from lamina.models import clone_model
 
 
 def test_a_model_in_a_model_shares_its_layers(rng):
@@ -46,7 +49,7 @@ def test_a_model_in_a_model_is_saved_with_it(rng, tmp_path):
 
 
 def test_names_in_a_model_of_models_are_unique():
-    inner = lamina.Sequential([layers.Dense(3, name="a")])
+    inner = lamina.Sequential([layers.Dense(3, name="b")], name="a")
     with pytest.raises(ValueError, match="there is a layer 'a' already"):
         lamina.Sequential([lamina.Input((3,)), inner, layers.Dense(3, name="a")])
     with pytest.raises(ValueError, match="has no layers yet"):
@@ -130,3 +133,93 @@ def test_models_of_ones_own_class_are_found_again(tmp_path):
     assert type(lamina.models.model_from_json(block.to_json())) is Block
     block.save(tmp_path / "b.safetensors")
     assert type(lamina.models.load_model(tmp_path / "b.safetensors")) is Block
+
+
+class Named(layers.Layer):
+    """Holds layers with fixed names."""
+
+    def __init__(self, units=4, **named):
+        super().__init__(**named)
+        self.units = units
+        self.dense, self.norm = layers.Dense(units, name="dense"), layers.BatchNormalization(name="norm")
+        self.drop = layers.Dropout(0.5, name="drop")
+
+    def call(self, x):
+        return self.drop(self.norm(self.dense(x)))
+
+    def get_config(self):
+        return super().get_config() | {"units": self.units}
+
+
+def twins(kind):
+    """Return a model whose parts hold layers of the same names."""
+    if kind == "blocks":
+        parts = [Named(4), Named(3), layers.Dense(2, name="dense")]
+    else:
+        parts = [
+            lamina.Sequential([layers.Dense(n, name="hidden"), layers.Dense(n, "relu", name="out")], name=name)
+            for n, name in ((4, "encoder"), (4, "decoder"), (3, "third"))
+        ]
+    if kind == "functional":
+        inputs = tensor = lamina.Input((4,))
+        for part in parts:
+            tensor = part(tensor)
+        return lamina.Model(inputs, tensor)
+    return lamina.Sequential([lamina.Input((4,)), *parts])
+
+
+@pytest.mark.parametrize("kind", ["blocks", "sequential", "functional"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_layers_of_nested_models_may_have_the_same_names(kind, suffix, tmp_path, rng):
+    model = twins(kind)
+    x, y = rng.standard_normal((12, 4)).astype("f"), rng.standard_normal((12, model.output_shape[-1]))
+    model.compile("adam", "mse")
+    model.fit(x, y, epochs=2, verbose=0)
+    assert len({id(variable) for variable in model.weights}) == len(model.weights)
+    with lamina.saving.custom_object_scope({"Named": Named}):
+        if suffix == ".h5" and kind == "blocks":
+            assert clone_model(model).layers[0].dense.units == 4
+        model.save(tmp_path / f"m{suffix}")
+        again = lamina.models.load_model(tmp_path / f"m{suffix}")
+    same(again.get_weights(), model.get_weights())
+    same([v.numpy() for v in again.optimizer.variables], [v.numpy() for v in model.optimizer.variables])
+    weights = tmp_path / ("w.weights.h5" if suffix == ".keras" else f"w{suffix}")
+    model.save_weights(weights)
+    other = twins(kind)
+    other.load_weights(weights)
+    same(other.get_weights(), model.get_weights())
+    for one in (model, again):
+        one.fit(x, y, epochs=2, verbose=0, shuffle=False)
+    same(again.get_weights(), model.get_weights())
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_frozen_layers_of_the_same_name_stay_apart(tmp_path, rng):
+    class Twin(lamina.Model):
+        def __init__(self, **named):
+            super().__init__(**named)
+            self.first, self.second = Named(4, name="a"), Named(2, name="b")
+
+        def call(self, x):
+            return self.second(self.first(x))
+
+    model = Twin()
+    model(np.ones((2, 4)))
+    model.second.dense.trainable = False
+    model.save(tmp_path / "m.keras")
+    again = lamina.models.load_model(tmp_path / "m.keras", custom_objects={"Twin": Twin, "Named": Named})
+    assert again.first.dense.trainable
+    assert not again.second.dense.trainable
+    same(again.get_weights(), model.get_weights())
+
+
+def test_noise_of_layers_of_the_same_name_differs():
+    model = lamina.Sequential(
+        [lamina.Input((200,)), *(lamina.Sequential([layers.Dropout(0.5, name="d")]) for _ in "ab")]
+    )
+    assert (np.asarray(model(np.ones((4, 200), "f"), training=True)) != 0).mean() < 0.4
+
+
+def test_names_of_one_model_are_unique():
+    with pytest.raises(ValueError, match="names must be unique; there is a layer 'a' already"):
+        lamina.Sequential([layers.Dense(2, name="a"), layers.Dense(2, name="a")])

@@ -159,6 +159,14 @@ def unique(name: str, taken: Container[str]) -> str:
     return next(one for one in chain([name], (f"{name}_{i}" for i in count(1))) if one not in taken)
 
 
+def all_unique(names: Iterable[str]) -> list[str]:
+    """Return names; of those that are the same all but the first become ``name_1``, ``name_2`` and so on."""
+    found: dict[str, None] = {}
+    for name in names:
+        found[unique(name, found)] = None
+    return list(found)
+
+
 def get_uid(prefix: str = "") -> int:
     """Return the next number of a prefix, counting from 1."""
     return next(_numbers.setdefault(text("get_uid", "prefix", prefix), count(1)))

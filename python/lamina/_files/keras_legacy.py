@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lamina._common.names import snake_case
+from lamina._common.names import all_unique, snake_case, unique
 from lamina._common.warn import warn
 from lamina._files.hdf5 import arrays_in, json_of, opened, plain, require_h5py, text_of
 from lamina._files.keras_config import (
@@ -72,7 +72,7 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
             compiled["optimizer_config"], prefix = _optimizer_config(optimizer)
             store.attrs["training_config"] = json.dumps(compiled)
             group = store.create_group(_OPTIMIZER)
-            names = [f"{prefix}/{name.replace('/', '_')}" for name, _ in state.optimizer]
+            names = all_unique(f"{prefix}/{name.replace('/', '_')}" for name, _ in state.optimizer)
             for name, (_, array) in zip(names, state.optimizer, strict=True):
                 group.create_dataset(name, data=plain(array))
             _set_names(group, "weight_names", names)
@@ -111,9 +111,9 @@ def _fill(group: h5py.Group, tensors: Tensors) -> None:
     group.attrs["backend"], group.attrs["keras_version"] = "lamina", "3.15.1"
     for layer in layers:
         own = group.create_group(layer.name)
-        names = []
+        names: list[str] = []
         for owner, name, array in _in_keras_order(layer):
-            names.append(f"{owner}/{name}")
+            names.append(unique(f"{owner}/{name}", names))
             own.create_dataset(names[-1], data=plain(array))
         _set_names(own, "weight_names", names)
     _set_names(group.create_group("top_level_model_weights"), "weight_names", [])

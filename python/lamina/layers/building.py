@@ -169,7 +169,7 @@ class BuiltLayer(Operation):
 
     @property
     def name(self) -> str:
-        """Unique in a model; cannot be assigned, because parameters are stored under it."""
+        """Unique among the layers of a model; cannot be assigned, because parameters are stored under it."""
         return self._name
 
     def mark_built(self, input_shape: tuple[int | None, ...]) -> None:
@@ -330,7 +330,7 @@ class BuiltLayer(Operation):
         if self._parameters.moved:
             raise RuntimeError(f"{who} must be called in build.")
         path = unique(f"{self.scope}{self.name}/{name}", {variable.path for variable in self._parameters.variables})
-        if self.stored is None:
+        if self.stored is None or not self.stored.knows(path):
             with _core.DefaultMode():  # the caller's floating-point mode may round differently
                 value = initializer(shape, self.dtype)
             source = f"the initializer of {name} must return"

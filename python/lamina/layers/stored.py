@@ -28,6 +28,9 @@ class Stored:
     def __init__(self, config: Any, values: dict[str, Array]) -> None:
         self._configs = set(_models_in(config))
         self.values = values
+        # Layers of nested models may have the same name: which value is whose is known when all layers are there.
+        numbered = {path: path.rpartition("_")[0] for path in values if path.rpartition("_")[2].isdecimal()}
+        self._doubtful = {name for pair in numbered.items() if pair[1] in values for name in pair}
         self.taken: set[str] = set()
 
     def take(self, path: str, dtype: str) -> Array:
@@ -37,6 +40,10 @@ class Stored:
         if value.dtype != dtype:
             raise ValueError(f"{path!r} in the file must be {dtype}; it is {value.dtype}")
         return value
+
+    def knows(self, path: str) -> bool:
+        """Return whether a path says by itself which values are those of a variable."""
+        return path not in self._doubtful
 
     def belongs_to(self, config: Any) -> bool:
         """Return whether a model's configuration is that of the file, or of a model in it."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lamina._common.names import required
+from lamina._common.names import all_unique, required
 from lamina._common.objects import serialize, serialize_keras_object
 from lamina._common.registry import LAMBDA, is_public
 from lamina._common.warn import warn
@@ -130,13 +130,10 @@ def save_weights(model: Trainer, filepath: Any, overwrite: bool) -> None:
     check_places(who, model, path)
     compiled = model.executor.compiled
     with one_moment(variables := model.stack.weights):
-        weights = {variable.path: variable.numpy() for variable in variables}
-        held = (
-            []
-            if compiled is None
-            else optimizer_arrays(compiled.optimizer, model, compiled.optimizer.slot_arrays(variables))
-        )
-    state = WeightState(weights, tensors_of(model, weights), held)
+        weights = [variable.numpy() for variable in variables]
+        held = [] if compiled is None else optimizer_arrays(compiled.optimizer, model)
+    paths = all_unique(variable.path for variable in variables)
+    state = WeightState(dict(zip(paths, weights, strict=True)), tensors_of(model, weights), held)
     required(who, "a format", form.write)(who, path, state)
 
 
@@ -181,7 +178,7 @@ def _restore_by_name(who: str, model: Trainer, path: Path, held: Any, skip_misma
         )
     variables = model.stack.weights
     with damaged_where_wrong(who, path):
-        found = held.by_name(tensors_of(model, {v.path: v.numpy() for v in variables}), skip_mismatch)
+        found = held.by_name(tensors_of(model, [variable.numpy() for variable in variables]), skip_mismatch)
     pairs = [(variable, array) for variable, array in zip(variables, found, strict=True) if array is not None]
     named, arrays = [variable for variable, _ in pairs], [array for _, array in pairs]
     if skip_mismatch:

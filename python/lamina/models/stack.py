@@ -145,13 +145,12 @@ class Stack:
         self.built = before is not None
 
     def _check_names(self, who: str, parts: list[Part]) -> None:
-        """Raise unless all parts, and all layers in them, have names of their own."""
+        """Raise unless all parts have names of their own. As in Keras, layers of nested models may share theirs."""
         taken: set[str] = set()
         for part in parts:
-            names = {part.name, *(layer.name for layer in layers_of(part))}
-            for name in sorted(names & taken):
-                raise ValueError(f"{who}: names must be unique; there is a layer {name!r} already.")
-            taken |= names
+            if part.name in taken:
+                raise ValueError(f"{who}: names must be unique; there is a layer {part.name!r} already.")
+            taken.add(part.name)
 
     def take(self, who: str, start: InputLayer, parts: list[Any], symbols: list[KerasTensor]) -> None:
         """Take all parts at once, which symbolic tensors lie between; other threads see all of them or none."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._common.checks import integer
+from lamina._common.names import all_unique
 from lamina._common.objects import serialize, serialize_keras_object
 from lamina._common.registry import ConfigurationError, is_public
 from lamina._common.warn import warn
@@ -36,26 +37,25 @@ def model_state(model: Trainer) -> ModelState:
     """Return the state of a model at one moment, between two steps of training."""
     stack, executor = model.stack, model.executor
     with one_moment(stack.weights):
-        weights = {variable.path: variable.numpy() for variable in stack.weights}
+        paths, arrays = _paths(model), [variable.numpy() for variable in stack.weights]
         state = ModelState(
             config=_config(model),
-            weights=weights,
-            tensors=tensors_of(model, weights),
+            weights=dict(zip(paths, arrays, strict=True)),
+            tensors=tensors_of(model, arrays),
             training=executor.state(metrics=False),
             layer_states=_own_states(model),
-            names=_names(model),
-            paths=[variable.path for variable in stack.weights],
+            names=list(_names(model).values()),
+            paths=paths,
         )
         compiled = executor.compiled
         if compiled is None:
             return state
         optimizer = compiled.optimizer
-        slots = optimizer.slot_arrays(stack.weights)
         return state.replaced(
             compile_config=serialize_keras_object(model.get_compile_config()),
             without_decay=optimizer.without_decay,
-            slots=slots,
-            optimizer=optimizer_arrays(optimizer, model, slots),
+            slots=optimizer.slot_arrays(stack.weights),
+            optimizer=optimizer_arrays(optimizer, model),
         )
 
 
@@ -67,16 +67,21 @@ def _config(model: Trainer) -> dict[str, Any]:
     return config | {"build_config": {"input_shape": [None, *(model.stack.row_shape or ())]}}
 
 
-def _names(model: Trainer) -> list[str]:
-    """Return the names of a model, of the models in it, and of all layers."""
+def _paths(model: Trainer) -> list[str]:
+    """Return the paths of a model's weights; those of layers with the same name become different by numbers."""
+    return all_unique(variable.path for variable in model.stack.weights)
+
+
+def _names(model: Trainer) -> dict[int, str]:
+    """Return the names of a model, of the models in it, and of all layers, by their ids, made different by numbers."""
     parts: list[Any] = [model, *model.stack.all_models(), *model.stack.layers]
-    return [one.name for one in parts]
+    parts += [part for part in _made_by_code(model) if not any(part is one for one in parts)]
+    return dict(zip(map(id, parts), all_unique(one.name for one in parts), strict=True))
 
 
-def optimizer_arrays(optimizer: Optimizer, model: Trainer, slots: dict[str, Array]) -> list[tuple[str, Array]]:
+def optimizer_arrays(optimizer: Optimizer, model: Trainer) -> list[tuple[str, Array]]:
     """Return names and values of the optimizer's variables for a model, which may share it with others."""
-    variables = optimizer.variables_for(_trained(optimizer, model))
-    return [(one.path, slots[one.path] if one.path in slots else one.numpy()) for one in variables]
+    return [(one.path, one.numpy()) for one in optimizer.variables_for(_trained(optimizer, model))]
 
 
 def _trained(optimizer: Optimizer, model: Trainer) -> list[Variable]:
@@ -91,11 +96,14 @@ def _own_states(model: Trainer) -> dict[str, dict[str, int]]:
     This is the state of layers; for those that are made by code, whether they train; and the seeds of models that are
     graphs.
     """
-    found = {layer.name: own for layer in model.stack.layers if (own := whole_state(layer))}
+    names = _names(model)
+    found = {names[id(layer)]: own for layer in model.stack.layers if (own := whole_state(layer))}
     for part in _made_by_code(model):
-        found[part.name] = found.get(part.name, {}) | {_TRAINABLE: int(part.trainable)}
+        name = names[id(part)]
+        found[name] = found.get(name, {}) | {_TRAINABLE: int(part.trainable)}
     for graph in _graphs(model):
-        found[graph.stack.name] = found.get(graph.stack.name, {}) | {"seed": graph.seed}
+        name = names[id(graph)]
+        found[name] = found.get(name, {}) | {"seed": graph.seed}
     return found
 
 
@@ -129,7 +137,7 @@ def _model_of(config: dict[str, Any]) -> Trainer:
 
 def _with_present_names(model: Trainer, state: ModelState) -> ModelState:
     """Return a state with the names that layers and variables have now, if a class has given them others."""
-    names, paths = _names(model), [variable.path for variable in model.stack.weights]
+    names, paths = list(_names(model).values()), _paths(model)
     layers, variables = _renamed("layers", state.names, names), _renamed("variables", state.paths, paths)
     slots = {}
     for name, array in state.slots.items():
@@ -166,13 +174,14 @@ def _fitting(model: Trainer) -> Iterator[None]:
 
 
 def _take_states(model: Trainer, state: ModelState) -> None:
+    names = _names(model)
     for part in _made_by_code(model):
-        part.trainable = bool(state.layer_states.get(part.name, {}).get(_TRAINABLE, part.trainable))
+        part.trainable = bool(state.layer_states.get(names[id(part)], {}).get(_TRAINABLE, part.trainable))
     for layer in model.stack.layers:
-        own = state.layer_states.get(layer.name, {})
+        own = state.layer_states.get(names[id(layer)], {})
         take_whole_state(layer, {name: value for name, value in own.items() if name != _TRAINABLE})
     for graph in _graphs(model):
-        graph.seed = integer("file", "seed", state.layer_states.get(graph.stack.name, {}).get("seed", graph.seed), 0)
+        graph.seed = integer("file", "seed", state.layer_states.get(names[id(graph)], {}).get("seed", graph.seed), 0)
 
 
 def _compile(model: Trainer, config: dict[str, Any]) -> None:
@@ -197,7 +206,7 @@ def _from_native(state: ModelState, compile: bool) -> Trainer:
         _take_the_rest(model, state.weights, stored.taken)
         _take_states(model, state)
     weights = model.stack.weights
-    foreign = set(state.weights) - {variable.path for variable in weights}
+    foreign = set(state.weights) - set(_paths(model))
     if state.compile_config is not None and compile:
         _compile(model, state.compile_config)
         if model.executor.compiled is not None:
@@ -256,9 +265,9 @@ def set_optimizer(optimizer: Optimizer, arrays: list[tuple[str, Array]]) -> None
 
 def _take_the_rest(model: Trainer, values: dict[str, Array], taken: set[str]) -> None:
     """Assign the values that were not used while the model was made, as with classes of the user's."""
-    rest = [variable for variable in model.stack.weights if variable.path not in taken]
-    for variable in rest:
-        array = values[variable.path]
+    by_path = zip(_paths(model), model.stack.weights, strict=True)
+    rest = [(variable, values[path]) for path, variable in by_path if path not in taken]
+    for variable, array in rest:
         if array.shape != variable.shape or str(array.dtype) != variable.dtype:
             raise ValueError(f"its {variable.path!r} is {array.dtype} of shape {array.shape}")
-    assign_together(rest, [values[variable.path] for variable in rest])
+    assign_together([variable for variable, _ in rest], [array for _, array in rest])

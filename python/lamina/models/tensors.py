@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -20,9 +20,10 @@ __all__ = ["found_values", "tensors_of", "unplaced"]
 Array = npt.NDArray[Any]
 
 
-def tensors_of(model: Trainer, arrays: dict[str, Array]) -> Tensors:
-    """Return the variables of a model by its layers, with values that are given by their paths."""
+def tensors_of(model: Trainer, values: Sequence[Array]) -> Tensors:
+    """Return the variables of a model by its layers, with values that are given in the order of `Stack.weights`."""
     stack = model.stack
+    arrays = dict(zip(map(id, stack.weights), values, strict=True))
     places: dict[int, str] = {}
     _place(model, "", places)
     left = list(stack.layers)
@@ -40,7 +41,7 @@ def unplaced(model: Trainer) -> list[Layer]:
 
 
 def _tensors_of(
-    part: Any, arrays: dict[str, Array], places: dict[int, str], left: list[Layer], trains: bool = True
+    part: Any, arrays: dict[int, Array], places: dict[int, str], left: list[Layer], trains: bool = True
 ) -> Tensors | None:
     """Return the variables of a layer or model; None if it is a layer that is not, or no longer, in `left`."""
     kind, place = type(part).__name__, places.get(id(part))
@@ -54,9 +55,9 @@ def _tensors_of(
     return Tensors(part.name, kind, {}, [], found, place)
 
 
-def _of_layer(layer: Layer, arrays: dict[str, Array], places: dict[int, str], trains: bool) -> Tensors:
+def _of_layer(layer: Layer, arrays: dict[int, Array], places: dict[int, str], trains: bool) -> Tensors:
     own = layer.own_weights
-    named = {variable.path.removeprefix(f"{layer.path}/"): arrays[variable.path] for variable in own}
+    named = {variable.path.removeprefix(f"{layer.path}/"): arrays[id(variable)] for variable in own}
     inner = [_of_layer(one, arrays, places, trains) for one in layer.argument_layers.values()]
     trained = [trains and layer.trainable and variable.trainable for variable in own]
     return Tensors(layer.name, type(layer).__name__, named, trained, inner, places.get(id(layer)))
@@ -104,7 +105,7 @@ def _sorted(attributes: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
 def found_values(model: Trainer, find: Finder) -> list[Array]:
     """Return the values that a file has for a model's weights, in the order of `Stack.weights` and of their dtypes."""
     variables = model.stack.weights
-    found = find(tensors_of(model, {variable.path: variable.numpy() for variable in variables}))
+    found = find(tensors_of(model, [variable.numpy() for variable in variables]))
     if len(found) != len(variables):
         raise ValueError(f"it holds {len(found)} tensors; the model has {len(variables)}")
     return [array.astype(variable.dtype, copy=False) for variable, array in zip(variables, found, strict=True)]

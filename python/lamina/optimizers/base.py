@@ -18,7 +18,7 @@ from lamina._common.arguments import Argument, optional
 from lamina._common.checks import KindError, flag, integer, listed, number, short, store_arrays, stored_arrays, text
 from lamina._common.counts import Count, Steps
 from lamina._common.interrupts import interrupts_later
-from lamina._common.names import redefines, snake_case, unique_name, unknown_argument
+from lamina._common.names import all_unique, redefines, snake_case, unique_name, unknown_argument
 from lamina._common.objects import Configurable
 from lamina._common.warn import warn
 from lamina._data.arrays import converted, real_array
@@ -356,14 +356,16 @@ class Optimizer(Configurable):
         return {}
 
     def slot_arrays(self, variables: Sequence[Variable]) -> dict[str, Array]:
-        """Return the state of variables as ``"name/variable path"`` → array."""
-        return {f"{name}/{v.path}": self.slot(name, v).numpy() for name in self.state_names() for v in variables}
+        """Return the state of variables as ``"name/variable path"`` → array; paths are made different by numbers."""
+        pairs = list(zip(all_unique(variable.path for variable in variables), variables, strict=True))
+        return {f"{name}/{key}": self.slot(name, v).numpy() for name in self.state_names() for key, v in pairs}
 
     def load_slot_arrays(self, arrays: dict[str, Array], variables: Sequence[Variable]) -> None:
         """Set the state of variables from arrays that `slot_arrays` returned."""
+        pairs = list(zip(all_unique(variable.path for variable in variables), variables, strict=True))
         for name in self.state_names():
-            for variable in variables:
-                own, array = self.slot(name, variable), arrays[f"{name}/{variable.path}"]
+            for key, variable in pairs:
+                own, array = self.slot(name, variable), arrays[f"{name}/{key}"]
                 if array.shape != own.shape or str(array.dtype) != own.dtype:
                     raise ValueError(f"optimizer state {own.path!r} must be {own.dtype} of shape {own.shape}")
                 own.assign(array)
