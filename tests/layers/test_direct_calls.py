@@ -401,3 +401,53 @@ def test_variables_that_are_attributes_take_the_dtype_of_the_layer():
 
 def test_a_layer_has_no_weights_before_it_is_built():
     assert layers.Dense(2).get_weights() == []
+
+
+def test_build_for_several_arguments_of_a_call():
+    class Two(layers.Layer):
+        def build(self, b_shape, a_shape):
+            self.factor = self.add_weight(shape=(a_shape[-1],), initializer="ones")
+            self.shapes = a_shape, b_shape
+
+        def call(self, a, b=None):
+            return a * self.factor if b is None else a * self.factor + b[:, :1]
+
+    layer = Two()
+    np.testing.assert_array_equal(layer(X, X[:, :2]), X + X[:, :1])
+    np.testing.assert_array_equal(layer(X, b=X[:, :2]), X + X[:, :1])
+    assert layer.shapes == ((3, 4), (3, 2))
+    assert layer.built
+    assert len(layer.weights) == 1
+    other = Two()
+    other(X)
+    assert other.shapes == ((3, 4), None)
+
+    class NoShape(Two):
+        def build(self, a_shape, b):
+            raise AssertionError
+
+    class NoArgument(Two):
+        def build(self, a_shape, c_shape):
+            raise AssertionError
+
+    with pytest.raises(ValueError, match="argument `b`, which does not end in `_shape`"):
+        NoShape()(X, X)
+    with pytest.raises(ValueError, match=r"`c_shape`, but `call\(\)` does not have argument `c`"):
+        NoArgument()(X, X)
+
+
+def test_a_call_adds_no_weights():
+    class Adds(layers.Layer):
+        def call(self, x):
+            self.weight = self.add_weight(shape=(), initializer="zeros")
+            return x + self.weight
+
+    with pytest.raises(ValueError, match="cannot add new elements of state"):
+        Adds()(X)
+    with pytest.raises(ValueError, match="cannot add new elements of state"):
+        lamina.Sequential([lamina.Input((4,)), Adds()]).summary()
+
+
+def test_an_activation_is_built_from_the_beginning():
+    assert layers.Activation("relu").built
+    assert not layers.Activation(layers.PReLU()).built

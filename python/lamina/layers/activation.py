@@ -68,6 +68,11 @@ class Activation(_ActivationLayer):
             self.build_parts(self.input_shape)
         self.note_change()
 
+    @property
+    def defines_build(self) -> bool:
+        """Whether there is something to build: a layer that is the activation."""
+        return bool(self.argument_layers)
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the layer that is the activation, if there is one."""
         self.mark_built(input_shape)

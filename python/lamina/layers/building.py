@@ -18,6 +18,7 @@ from lamina._data.arrays import converted
 from lamina._engine.ops import OpenShape
 from lamina._engine.variable import Variable, assign_all, check_aggregation, one_moment
 from lamina.layers.alone import Alone
+from lamina.layers.mode import runs
 from lamina.layers.parameters import ParameterSet
 from lamina.layers.settings import Setting
 from lamina.layers.shapes import batch_shape, check_open_shape, check_row_shape
@@ -190,11 +191,27 @@ class BuiltLayer(Operation):
             self.input_row_shape = check_row_shape(who, row_shape)
         self.built = True
 
-    def build_once(self, input_shape: Any) -> None:
-        """Build the layer for a first direct call, whatever it is called with, unless it is built."""
+    def build_once(self, shapes: dict[str, Any]) -> None:
+        """Build the layer for a first direct call, whatever it is called with, unless it is built.
+
+        Parameters
+        ----------
+        shapes : dict of str to tuple
+            The arguments of `build`.
+        """
         with self.once:
-            if not self.built:
-                self.build_or_discard(input_shape)
+            if self.built:
+                return
+            if len(shapes) == 1:
+                self.build_or_discard(next(iter(shapes.values())))
+                return
+            known = self._parameters.variables
+            try:
+                self.build(**shapes)
+            except BaseException:
+                self._parameters.keep(known)
+                raise
+            self.built = True
 
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
         """Build the layer unless another thread has built it meanwhile; if building fails, leave it unchanged.
@@ -327,6 +344,8 @@ class BuiltLayer(Operation):
         )
         regularizer = regularizers.argument(who, "regularizer", regularizer)
         constraint = constraints.argument(who, "constraint", constraint)
+        if runs(self.once):
+            raise ValueError(f"{who} must be called in __init__ or build: a call cannot add new elements of state.")
         if self._parameters.moved:
             raise RuntimeError(f"{who} must be called in build.")
         path = unique(f"{self.scope}{self.name}/{name}", {variable.path for variable in self._parameters.variables})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from lamina._common.parameters import parameters_of
 from lamina._common.undo import noting, undoable
 from lamina._engine.ops import OpenShape
 from lamina.layers.building import BuiltLayer
@@ -36,7 +37,7 @@ class HoldingLayer(BuiltLayer):
 
     def composes(self, row_shape: tuple[int | None, ...]) -> bool:
         """Return whether the layer is written as calls of layers that it holds, or that its `build` makes."""
-        if self.by_call and self.defines_build and not self.placed:
+        if self.by_call and self.defines_build and not self.placed and len(parameters_of(self.build)) == 1:
             self.build_or_discard((None, *check_open_shape(self._who(), row_shape)))
         return self.holds_layers
 

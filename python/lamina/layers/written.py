@@ -32,8 +32,10 @@ class WrittenLayer(Protocol):
     """A layer with a `call`."""
 
     call: Any
+    build: Any
     fixed_training: bool | None
     added_losses: list[float]
+    once: object
     called_row_shape: Any
     integer_dtype: str | None
 
@@ -61,7 +63,7 @@ class WrittenLayer(Protocol):
     def built(self) -> bool:
         """Whether its parameters exist."""
 
-    def build_once(self, input_shape: Any) -> None:
+    def build_once(self, shapes: dict[str, Any]) -> None:
         """Build the layer if it is not."""
 
     def build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
@@ -74,7 +76,7 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
     named = {"training": mode} if "training" in parameters_of(layer.call) else {}
     whole = None if layer.integer_dtype is None else returned(x.astype(layer.integer_dtype))
     if not training:
-        with calling(mode):
+        with calling(layer.once, mode):
             return Pass(constant(_one(layer, _called(layer, len(x), returned(x) if whole is None else whole, **named))))
     variables, who = layer.trainable_weights, f"{layer_name(layer)}: call"
     shape: list[int] = []
@@ -90,7 +92,7 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
         extra = sum((module.sum(given(loss)) for loss in added), start=0.0)
         return module.concatenate([module.ravel(output), module.reshape(extra, (1,))])
 
-    with adding() as added, calling(mode):
+    with adding() as added, calling(layer.once, mode):
         found, back = pullback(who, function, [x, *(variable.value for variable in variables)])
     if not added:
         return Pass(found, back)
@@ -139,17 +141,37 @@ def direct_call(
     several = holds_arrays(inputs)
     inputs = mapped(converted, inputs if several else real_array(layer_name(layer), "inputs", inputs))
     if layer.defines_build and not layer.built:
-        if several:
-            shape = mapped(lambda item: tuple(np.shape(item)), inputs)
-        else:
-            shape = (None, *inputs.shape[1:]) if inputs.ndim > 1 else inputs.shape
-        layer.build_once(shape)
+        layer.build_once(_shapes_for_build(layer, (inputs, *values), named))
     elif not several and inputs.ndim > 1 and not layer.defines_build:
         layer.called_row_shape = inputs.shape[1:]
     rows = 1 if several or not inputs.ndim else len(inputs)
-    with calling(training):
+    with calling(layer.once, training):
         output = _called(layer, rows, inputs, *mapped(converted, values), **mapped(converted, named))
     return mapped(converted, output)
+
+
+def _shapes_for_build(layer: WrittenLayer, values: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a layer's `build`: the shape of the first argument of `call`, or those of several."""
+
+    def shape_of(item: Any) -> Any:
+        return mapped(lambda one: tuple(np.shape(one)), item)
+
+    wanted, taken = list(parameters_of(layer.build)), list(parameters_of(layer.call))
+    if len(wanted) == 1:
+        return {wanted[0]: shape_of(values[0])}
+    given = dict(zip(taken, values, strict=False)) | named
+    found = {}
+    for name in wanted:
+        argument = name.removesuffix("_shape")
+        if argument == name:
+            raise ValueError(f"{layer_name(layer)}: build has the argument `{name}`, which does not end in `_shape`.")
+        if argument not in taken:
+            raise ValueError(
+                f"{layer_name(layer)}: build has the argument `{name}`, but `call()` does not have argument "
+                f"`{argument}`."
+            )
+        found[name] = None if given.get(argument) is None else shape_of(given[argument])
+    return found
 
 
 def layer_name(layer: WrittenLayer) -> str:
