@@ -9,6 +9,7 @@ import pytest
 
 import lamina
 from lamina import layers, ops
+from lamina._engine.network import Constants
 
 pytest.importorskip("autograd")
 RNG = np.random.default_rng(0)
@@ -183,3 +184,14 @@ def test_what_is_added_must_be_numbers(loss, error, message):
         Adds()(X)
     with pytest.raises(error, match=message):
         network(Adds())
+
+
+def test_what_calls_note_does_not_invalidate_compiled_networks():
+    model, scaled = network(Penalized()), Activity()
+    model.fit(X, Y, verbose=0)
+    scaled(X)
+    before = Constants.changes
+    model.train_on_batch(X, Y)
+    model.evaluate(X, Y, verbose=0)
+    scaled(X[:, :3])
+    assert Constants.changes is before

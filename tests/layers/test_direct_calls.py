@@ -210,7 +210,8 @@ def test_an_argument_may_have_the_name_inputs():
     np.testing.assert_array_equal(Difference()(X, inputs=2 * X), -X)
 
     class Wrapped(layers.Layer):
-        call = lambda self, *values, **named: [*values, *named.values()][0]  # noqa: E731
+        def call(self, *values, **named):
+            return next(iter((*values, *named.values())))
 
     np.testing.assert_array_equal(Wrapped()(x=X), X)
     np.testing.assert_array_equal(lamina.Sequential([Linear()])(inputs=X), Linear()(X))

@@ -47,7 +47,18 @@ Array = npt.NDArray[Any]
 
 # Attributes whose assignment does not count as a change: networks do not hold them, or compare them separately.
 _NOT_COMPILED = frozenset(
-    {"built", "called", "changes", "input_row_shape", "once", "stored", "trainable", "wanted_input_shape"}
+    {
+        "added_losses",
+        "built",
+        "called",
+        "called_row_shape",
+        "changes",
+        "input_row_shape",
+        "once",
+        "stored",
+        "trainable",
+        "wanted_input_shape",
+    }
 )
 
 

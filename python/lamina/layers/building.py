@@ -372,12 +372,12 @@ class BuiltLayer(Operation):
             if variable.owner is not None or variable.block is not None:
                 continue
             who = f"{self._who()}: variable {variable.name!r}"
-            if variable.dtype in ("float32", "float64"):  # NumPy's arrays are float64 where nobody has asked for that
-                variable.convert(self.dtype)
-            if variable.dtype != self.dtype:
+            if variable.dtype not in ("float32", "float64"):
                 raise ValueError(f"{who} must have the layer's dtype, {self.dtype}; it has {variable.dtype}.")
             if self._parameters.moved:
                 raise RuntimeError(f"{who} must be assigned before the layer is used.")
+            if variable.dtype != self.dtype:  # NumPy's arrays are float64 where nobody has asked for that
+                variable.convert(self.dtype)
             own = {other.path for other in self._parameters.variables}
             variable.path = unique(f"{self.scope}{self.name}/{variable.name}", own)
             self._parameters.add(variable, self)
@@ -403,15 +403,19 @@ class BuiltLayer(Operation):
         if not self.built:
             self._built_input()
 
+    @property
+    def _seen_row(self) -> OpenShape | None:
+        """The shape of the rows that the layer was built for, or else called with last."""
+        return self.called_row_shape if self.input_row_shape is None else self.input_row_shape
+
     def _built_input(self) -> Any:
         """Return the shape of input rows: ints, but where `open_axes` lets it hold None."""
-        shape = self.called_row_shape if self.input_row_shape is None else self.input_row_shape
-        if shape is None:
+        if self._seen_row is None:
             raise NotBuiltError(
                 f"{self._who()}: the layer must be built; it has not seen an input shape. "
                 "Give input_shape, or call the model's build() or fit()."
             )
-        return shape
+        return self._seen_row
 
     @property
     def own_weights(self) -> list[Variable]:
@@ -482,8 +486,7 @@ class BuiltLayer(Operation):
 
     def get_build_config(self) -> dict[str, Any] | None:
         """Return the argument of `build_from_config` that makes the parameters; None before the layer is built."""
-        shape = self.called_row_shape if self.input_row_shape is None else self.input_row_shape
-        return None if shape is None else {"input_shape": [None, *shape]}
+        return None if self._seen_row is None else {"input_shape": [None, *self._seen_row]}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Make the parameters for the shape in `get_build_config`."""

@@ -357,14 +357,14 @@ class Optimizer(Configurable):
 
     def slot_arrays(self, variables: Sequence[Variable]) -> dict[str, Array]:
         """Return the state of variables as ``"name/variable path"`` → array; paths are made different by numbers."""
-        pairs = list(zip(all_unique(variable.path for variable in variables), variables, strict=True))
-        return {f"{name}/{key}": self.slot(name, v).numpy() for name in self.state_names() for key, v in pairs}
+        return {
+            f"{name}/{key}": self.slot(name, v).numpy() for name in self.state_names() for key, v in _by_path(variables)
+        }
 
     def load_slot_arrays(self, arrays: dict[str, Array], variables: Sequence[Variable]) -> None:
         """Set the state of variables from arrays that `slot_arrays` returned."""
-        pairs = list(zip(all_unique(variable.path for variable in variables), variables, strict=True))
         for name in self.state_names():
-            for key, variable in pairs:
+            for key, variable in _by_path(variables):
                 own, array = self.slot(name, variable), arrays[f"{name}/{key}"]
                 if array.shape != own.shape or str(array.dtype) != own.dtype:
                     raise ValueError(f"optimizer state {own.path!r} must be {own.dtype} of shape {own.shape}")
@@ -681,6 +681,11 @@ class Optimizer(Configurable):
         rate = self._learning_rate
         shown = f"{rate:g}" if isinstance(rate, float) else getattr(rate, "__name__", type(rate).__name__)
         return f"<{type(self).__name__} learning_rate={shown}, iterations={self.iterations}>"
+
+
+def _by_path(variables: Sequence[Variable]) -> list[tuple[str, Variable]]:
+    """Return variables with their paths; those that are the same are made different by numbers."""
+    return list(zip(all_unique(variable.path for variable in variables), variables, strict=True))
 
 
 def _variables(who: str, name: str, value: Any) -> list[Variable]:
