@@ -629,3 +629,22 @@ def test_integers_of_an_input_reach_a_call(functional, tmp_path):
         np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
         np.testing.assert_array_equal(clone_model(model).predict(x, verbose=0).shape, (20, 1))
         assert check_gradients(model, x, y) < 1e-4
+
+
+def test_a_layer_gets_rows_of_one_kind():
+    class Doubled(layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    layer, integers, floats = Doubled(), layers.Input((4,), dtype="int32"), layers.Input((4,))
+    layer(integers)
+    with pytest.raises(ValueError, match="rows must be int32, as in another model that has it; got float32"):
+        layer(floats)
+    with pytest.raises(ValueError, match="rows must be int32"):
+        lamina.Sequential([floats, layers.Dense(4), layer])
+    other = Doubled()
+    model = lamina.Sequential([layers.Input((4,)), layers.Dense(4), other])
+    assert model.predict(X, verbose=0).dtype == np.float32
+    with pytest.raises(ValueError, match="rows must be float32, as in another model that has it; got int32"):
+        lamina.Sequential([layers.Input((4,), dtype="int32"), other])
+    np.testing.assert_array_equal(layer(X), 2 * X.astype("f"))

@@ -47,6 +47,7 @@ class CalledLayer(HoldingLayer):
 
     # In which integer dtype a `call` gets the rows of a model whose `Input` says so; None for the layer's dtype.
     integer_dtype: str | None = None
+    _kind_known = False  # whether it is in a model
 
     def __init__(self, trainable: bool, dtype: Any, name: str | None) -> None:
         super().__init__(trainable, dtype, name)
@@ -180,9 +181,20 @@ class CalledLayer(HoldingLayer):
         return self.called.note(output_of(self, (x,), self.compute_output_shape((None, *row)), self.dtype))
 
     def take_integers(self, dtype: str | None) -> None:
-        """Let a `call` get rows in the dtype of a model's input, if that is one of integers."""
-        if self.by_call and dtype is not None and np.issubdtype(dtype, np.integer):
-            self.integer_dtype = dtype
+        """Let a `call` get rows in the dtype of a model's input, if that is one of integers.
+
+        Raises
+        ------
+        ValueError
+            In another model it gets rows of another kind.
+        """
+        if not self.by_call:
+            return
+        found = dtype if dtype is not None and np.issubdtype(dtype, np.integer) else None
+        if self._kind_known and found != self.integer_dtype:
+            wanted, got = self.integer_dtype or self.dtype, found or self.dtype
+            raise ValueError(f"{self._who()}: rows must be {wanted}, as in another model that has it; got {got}.")
+        self._kind_known, self.integer_dtype = True, found
 
     # Whether the layer computes something else in training.
     differs_in_training = False

@@ -131,8 +131,8 @@ class Stack:
                 f"{who}: a model has one dtype; layer {part.name!r} is {added[0].dtype}, the others are {self.dtype}."
             )
         _check_mask_readers(who, [*known, *added])
-        if start is not None and not self.parts and isinstance(part, Layer):
-            part.take_integers(start.integer_dtype)
+        if isinstance(part, Layer):
+            part.take_integers(None if start is None or self.parts else start.integer_dtype)
         if before is not None:
             build_part(who, part, before)
         self.input = start
