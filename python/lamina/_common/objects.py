@@ -196,7 +196,7 @@ def restored(config: Any, room: str = "") -> Any:
 
 _PLAIN: dict[str, Any] = {
     "__bytes__": lambda inner: inner["value"].encode(),
-    "__numpy__": lambda inner: np.array(inner["value"], inner["dtype"]),
+    **dict.fromkeys(("__numpy__", "__tensor__"), lambda inner: np.array(inner["value"], inner["dtype"])),
     "__ellipsis__": lambda inner: Ellipsis,
     "__slice__": lambda inner: slice(inner["start"], inner["stop"], inner["step"]),
 }

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-import numpy as np
-
 from lamina import activations
-from lamina._common.names import unique_name
+from lamina._common.names import snake_case, unique_name
 from lamina.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
+from lamina.layers.applied import Applied
 from lamina.layers.base import Layer
 from lamina.layers.function import Lambda
 from lamina.layers.scaling import Rescaling
@@ -30,74 +30,48 @@ _WITH_ARGUMENTS: dict[str, Callable[..., Layer]] = {
 
 
 def layer_of(
-    symbol: KerasTensor, function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]
+    symbol: KerasTensor,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    named: Mapping[str, Any],
+    name: str | None = None,
 ) -> KerasTensor:
     """Return the output of a layer that computes a function of one symbolic tensor and of constants.
 
     Activations, most of them also with arguments, and a number that is added or multiplied, are computed in the engine,
     all else as in a `Lambda`.
     """
-    alone, made_of = len(arguments) + len(named) == 1, Applied(symbol, function, arguments, named)
-    name = unique_name(function.__name__)
-    if alone and activations.is_known(known := activations.get(function)):
-        layer: Layer = Activation(known, name=name)
-    elif (kind := _WITH_ARGUMENTS.get(function.__name__)) is not None and activations.is_known(function):
-        _, *given = inspect.signature(function).bind(*arguments, **named).arguments.items()
-        layer = kind(**dict(given), name=name)
+    if function is activations.linear:
+        return symbol
+    made_of = Applied(symbol, function, arguments, named)
+    function, arguments, named = made_of.called_with(symbol)
+    settings: dict[str, Any] = {
+        "name": unique_name(snake_case(made_of.title)) if name is None else name,
+        "dtype": symbol.dtype if symbol.dtype in ("float32", "float64") else None,
+    }
+    if len(arguments) + len(named) == 1 and activations.is_known(function):
+        layer: Layer = Activation(function, **settings)
+    elif activations.is_known(function) and (kind := _kind_with_arguments(symbol, function, arguments, named)):
+        layer = kind(**settings)
     elif (scaling := _scaling(symbol, function, arguments)) is not None:
-        layer = Rescaling(*scaling, name=name)
+        layer = Rescaling(*scaling, **settings)
     else:
-        layer = Lambda(made_of, name=name)
+        layer = Lambda(made_of, **settings)
     layer.made_of = made_of
     found: KerasTensor = layer(symbol)
     return found
 
 
-class _Hole:
-    """Stands in the arguments of a function for the array."""
-
-
-class Applied:
-    """A function of an array and of constants.
-
-    Parameters
-    ----------
-    symbol : KerasTensor
-        Stands in the arguments for the array.
-    function : callable
-    arguments, named
-        Of the function.
-    """
-
-    def __init__(
-        self, symbol: KerasTensor, function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]
-    ) -> None:
-        known = activations.is_known(function)
-        self._function = function if known else getattr(function, "__wrapped__", function)  # the one that has its name
-        self._arguments, self._named = _with(arguments, symbol, _Hole), _with(named, symbol, _Hole)
-
-    def __call__(self, x: Any) -> Any:
-        return self._function(*_with(self._arguments, _Hole, x), **_with(self._named, _Hole, x))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Applied):
-            return NotImplemented
-        mine, others = (
-            (one._arguments, *(value for pair in sorted(one._named.items()) for value in pair)) for one in (self, other)
-        )
-        return self._function is other._function and _same(mine, others)
-
-    __hash__ = None  # type: ignore[assignment]  # it is compared by value
-
-
-def _same(one: Any, other: Any) -> bool:
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, other)
-    return one is other or bool(np.all(one == other))
+def _kind_with_arguments(
+    symbol: KerasTensor, function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]
+) -> Callable[..., Layer] | None:
+    """Return what makes the layer of an activation with arguments, None if there is none."""
+    kind = _WITH_ARGUMENTS.get(function.__name__)
+    _, *given = inspect.signature(function).bind(*arguments, **named).arguments.items()
+    settings = dict(given)
+    if kind is None or (kind is Softmax and settings["axis"] not in (-1, symbol.ndim - 1)):
+        return None
+    return partial(kind, **settings)
 
 
 def _scaling(
@@ -115,15 +89,6 @@ def _scaling(
     if function is operator.mul:
         return value, 0.0
     return (1.0 / value, 0.0) if function is operator.truediv and first and value else None
-
-
-def _with(values: Any, symbol: Any, x: Any) -> Any:
-    """Return values with an array in place of a symbolic tensor."""
-    if values is symbol:
-        return x
-    if isinstance(values, Mapping):
-        return {name: _with(value, symbol, x) for name, value in values.items()}
-    return type(values)(_with(one, symbol, x) for one in values) if type(values) in (list, tuple) else values
 
 
 KerasTensor.layer_of = layer_of

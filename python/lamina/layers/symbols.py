@@ -125,7 +125,7 @@ class KerasTensor(Symbol):
 
     def applied(self, function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
         """Return the output of a layer that computes a function of `lamina.ops` or an operator."""
-        symbols = symbols_in((*arguments, *named.values()))
+        symbols = {id(symbol): symbol for symbol in symbols_in((*arguments, *named.values()))}
         if len(symbols) != 1:
             raise ValueError(
                 f"{function.__name__}: there must be one symbolic tensor; got {len(symbols)}. Models are chains of "

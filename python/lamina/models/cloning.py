@@ -12,7 +12,7 @@ from lamina._common.custom import custom_object_scope
 from lamina._common.names import required
 from lamina._common.objects import serialize_keras_object
 from lamina.layers import REGISTRY as LAYERS
-from lamina.layers import InputLayer, Layer
+from lamina.layers import InputLayer, Layer, layer_of
 from lamina.layers.symbols import KerasTensor, one_symbol
 from lamina.models import graph
 from lamina.models.functional import Functional
@@ -120,7 +120,7 @@ def _cloned(
     of a model that is no stack.
     """
     before = shown(model.stack.parts)
-    parts = [_clone_of(part, clone_function, recursive, call) for part in before]
+    parts = [part if part.made_of else _clone_of(part, clone_function, recursive, call) for part in before]
     if start is None and model.stack.input is not None:
         start = InputLayer.from_config(model.stack.input.get_config()).output
     if isinstance(model, Sequential):
@@ -129,7 +129,11 @@ def _cloned(
     else:
         symbols = [required("clone_model", "input", start)]
         for old, part in zip(before, parts, strict=True):
-            symbols.append(call(part, symbols[-1], **graph.mode_of(old)))
+            if part.made_of:
+                called, arguments, named = part.made_of.called_with(symbols[-1])
+                symbols.append(layer_of(symbols[-1], called, arguments, named, part.name))
+            else:
+                symbols.append(call(part, symbols[-1], **graph.mode_of(old)))
         made_by = type(model) if type(model).__init__ is Model.__init__ else Functional
         copy = made_by(symbols[0], symbols[-1], name=model.name)
     copy.stack.remember_trainable(model.stack.trainable)

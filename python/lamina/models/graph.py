@@ -9,7 +9,8 @@ from lamina._common.names import required
 from lamina._common.objects import serialize
 from lamina._common.records import Record
 from lamina.layers import REGISTRY as LAYERS
-from lamina.layers import InputLayer, Layer
+from lamina.layers import InputLayer, Layer, layer_of
+from lamina.layers.applied import called_in, is_operation
 from lamina.layers.symbols import KerasTensor
 from lamina.models.parts import Part, shown
 from lamina.models.stack import Stack
@@ -95,12 +96,22 @@ def chain_config(stack: Stack) -> dict[str, Any]:
     shapes = [symbol.shape for symbol in stack.symbols()]
     parts: list[Any] = [required(stack.who("get_config"), "input", stack.input), *shown(stack.parts)]
     for part, shape in zip(parts, shapes, strict=True):
-        inbound = [] if not ends else [{"args": [_tensor_config(*ends[-1])], "kwargs": mode_of(part)}]
-        layers.append(serialize(part) | {"name": part.name, "inbound_nodes": inbound})
+        layers.append(_entry(part, None if not ends else _tensor_config(*ends[-1])))
         dtype = part.integer_dtype or part.dtype if isinstance(part, InputLayer) else part.dtype
         ends.append((part.name, shape, dtype))
     first, last = ([name, 0, 0] for name in (ends[0][0], ends[-1][0]))
     return {"layers": layers, "input_layers": first, "output_layers": last}
+
+
+def _entry(part: Any, before: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the configuration of a part, which is called with the tensor of a configuration; an input with None."""
+    if before is not None and part.made_of is not None:
+        found: dict[str, Any] | None = part.made_of.keras_config(part.name, before)
+        if found is not None:
+            return found
+    inbound = [] if before is None else [{"args": [before], "kwargs": mode_of(part)}]
+    entry: dict[str, Any] = serialize(part)
+    return entry | {"name": part.name, "inbound_nodes": inbound}
 
 
 def mode_of(part: Any) -> dict[str, bool]:
@@ -129,15 +140,15 @@ def chain_from_config(who: str, settings: Any, stored: Any = None) -> Chain:
     named: dict[str, dict[str, bool]] = {}
     for entry in listed(who, "layers", settings["layers"]):
         entry = mapping(who, "an item of layers", entry)
-        part: Any = required(who, "layer", LAYERS.get(entry, who, "layer"))
-        name = text(who, "the name of a layer", entry.get("name", part.name))
+        part: Any = entry if is_operation(entry) else required(who, "layer", LAYERS.get(entry, who, "layer"))
+        name = text(who, "the name of a layer", entry.get("name", None if part is entry else part.name))
         if name in made:
             raise ValueError(f"{who}: names must be unique; there are two layers {name!r}.")
         if isinstance(part, Layer):
             part.stored = stored
         made[name] = part
         named[name] = _arguments(entry.get("inbound_nodes", []))
-        nodes = _history(who, name, entry.get("inbound_nodes", []))
+        nodes = _history(who, name, entry.get("inbound_nodes", []), again=part is entry)
         if nodes:
             before[name] = nodes
     names = [_end(who, "output_layers", settings["output_layers"])]
@@ -153,7 +164,11 @@ def chain_from_config(who: str, settings: Any, stored: Any = None) -> Chain:
     symbol = made[start].symbol()
     first = symbol
     for name in reversed(names[:-1]):
-        symbol = made[name](symbol, **named[name])
+        part = made[name]
+        if isinstance(part, dict):
+            symbol = layer_of(symbol, *called_in(f"{who}: {name}", part, symbol), name)
+        else:
+            symbol = part(symbol, **named[name])
     return chain(who, first, symbol)
 
 
@@ -171,10 +186,16 @@ def _end(who: str, name: str, value: Any) -> str:
     return value[0]
 
 
-def _history(who: str, layer: str, nodes: Any) -> str | None:
-    """Return the name of the layer before one, from its ``"inbound_nodes"``; None for an input."""
-    found = [name for node in listed(who, "inbound_nodes", nodes) for name in _names(node)]
-    if len(set(found)) > 1 or len(found) > 1:
+def _history(who: str, layer: str, nodes: Any, again: bool = False) -> str | None:
+    """Return the name of the layer before one, from its ``"inbound_nodes"``; None for an input.
+
+    `again`: a node may name it several times.
+    """
+    nodes = listed(who, "inbound_nodes", nodes)
+    found = [name for node in nodes for name in _names(node)]
+    if again and len(nodes) == 1:
+        found = list(dict.fromkeys(found))
+    if len(found) > 1:
         raise ValueError(f"{who}: {layer!r} must be called once, with one input; it has {len(found)}. {_ONLY_CHAINS}")
     return found[0] if found else None
 

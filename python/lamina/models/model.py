@@ -186,7 +186,12 @@ class Model(PickledModel):
 
     @property
     def layers(self) -> list[Part]:
-        """The layers and nested models, the layer of the `Input` first."""
+        """The layers and nested models, the layer of the `Input` first; without functions that were called between."""
+        return [part for part in self.operations if part.made_of is None]
+
+    @property
+    def operations(self) -> list[Part]:
+        """The `layers`, and those of the functions and operators of symbolic tensors between them."""
         if self.stack.composed:
             return self.stack.listed
         return [] if self.stack.input is None else [self.stack.input, *shown(self.stack.parts)]
@@ -407,7 +412,14 @@ class Model(PickledModel):
         optimizer = self.optimizer if self.compiled else None
         show(
             format_summary(
-                self.stack, self.layers, optimizer, line_length, positions, expand_nested, show_trainable, layer_range
+                self.stack,
+                self.operations,
+                optimizer,
+                line_length,
+                positions,
+                expand_nested,
+                show_trainable,
+                layer_range,
             )
         )
 

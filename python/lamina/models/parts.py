@@ -10,7 +10,7 @@ from lamina.layers.composition import held
 
 __all__ = [
     "NestedModel", "Part", "PartStack", "build_part", "called_layers", "is_deferred", "layers_of", "leaves", "shown",
-    "wanted_shape", "whole",
+    "title_of", "wanted_shape", "whole",
 ]  # fmt: skip
 
 
@@ -64,9 +64,12 @@ class NestedModel(Protocol):
     def dtype(self) -> str:
         """The dtype of all layers."""
 
+    # The function of a symbolic tensor that it was made for: none.
+    made_of: None
+
     @property
-    def layers(self) -> list[Part]:
-        """Its parts as `Model.layers` gives them."""
+    def operations(self) -> list[Part]:
+        """Its parts as `Model.operations` gives them."""
 
     @property
     def stack(self) -> PartStack:
@@ -96,6 +99,11 @@ Part = Layer | NestedModel
 def shown(parts: list[Any]) -> list[Any]:
     """Return parts with the layers that call others in place of the models that they are."""
     return [layer if (layer := getattr(part, "of_layer", None)) is not None else part for part in parts]
+
+
+def title_of(part: Any) -> str:
+    """Return the name of a part's class, or of Keras's class for the function that it was made for."""
+    return type(part).__name__ if part.made_of is None else str(part.made_of.title)
 
 
 def called_layers(parts: list[Any]) -> list[Layer]:

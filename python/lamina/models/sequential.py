@@ -61,6 +61,11 @@ class Sequential(Model):
         """The layers and nested models, without the `Input`."""
         return shown(self.stack.parts)
 
+    @property
+    def operations(self) -> list[Part]:
+        """The same as `layers`."""
+        return self.layers
+
     def add(self, layer: Part | KerasTensor, rebuild: bool = True) -> None:
         """Append a layer, or a model as a layer.
 

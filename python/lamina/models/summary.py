@@ -9,7 +9,7 @@ from typing import Any
 from lamina._common.checks import flag, integer, numbers
 from lamina._engine.variable import Variable
 from lamina.layers import Layer
-from lamina.models.parts import Part
+from lamina.models.parts import Part, title_of
 from lamina.models.stack import Stack
 from lamina.optimizers import Optimizer
 
@@ -118,14 +118,14 @@ def _parts(layers: list[Part], expand_nested: bool, depth: int = 0) -> Iterator[
     for layer in layers:
         yield layer, "   " * depth + "└ " if depth else ""
         if expand_nested and not isinstance(layer, Layer):
-            yield from _parts(layer.layers, True, depth + 1)
+            yield from _parts(layer.operations, True, depth + 1)
 
 
 def _cells(layer: Any, prefix: str) -> tuple[str, str, str]:
     known = layer.shape_known if isinstance(layer, Layer) else layer.built
     shape = "(" + ", ".join(map(str, layer.output_shape)) + ")" if known else "?"
     count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
-    return f"{prefix}{layer.name} ({type(layer).__name__})", shape, count
+    return f"{prefix}{layer.name} ({title_of(layer)})", shape, count
 
 
 def _wrap(row: tuple[str, ...], widths: list[int]) -> list[tuple[str, ...]]:

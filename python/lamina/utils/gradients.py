@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lamina import random
 from lamina._common.checks import KindError, number
+from lamina.layers.applied import is_operation
 from lamina.models import Model
 from lamina.models.prepared import prepare
 
@@ -102,9 +103,10 @@ def check_gradients(
 
 
 def _widen(settings: dict[str, Any]) -> None:
-    """Set the dtype of all layers in a model's configuration to float64, also in nested models."""
+    """Set the floating dtypes of all layers in a model's configuration to float64, also in nested models."""
     for layer in settings["layers"]:
-        if "layers" in layer["config"]:
-            _widen(layer["config"])
-        elif layer["class_name"] != "InputLayer":
-            layer["config"]["dtype"] = "float64"
+        inner = layer["config"]
+        if "layers" in inner:
+            _widen(inner)
+        elif not (is_operation(layer) or layer["class_name"] == "InputLayer") or inner.get("dtype") == "float32":
+            inner["dtype"] = "float64"

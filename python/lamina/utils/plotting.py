@@ -9,6 +9,7 @@ from typing import Any
 from lamina._common.checks import KindError, choice, flag, integer
 from lamina._common.paths import path
 from lamina.models import Model
+from lamina.models.parts import title_of
 
 __all__ = ["model_to_dot", "plot_model"]
 
@@ -168,9 +169,9 @@ def _boxes(
     def texts(parts: list[Any]) -> Iterator[str]:
         for part in parts:
             if nested and isinstance(part, Model):
-                yield from texts(part.layers)
+                yield from texts(part.operations)
                 continue
-            lines = [f"{part.name} ({type(part).__name__})" if names else type(part).__name__]
+            lines = [f"{part.name} ({title_of(part)})" if names else title_of(part)]
             activation = getattr(part, "activation", None)
             if activations and activation is not None:
                 lines.append(f"activation: {getattr(activation, '__name__', type(activation).__name__)}")
@@ -182,5 +183,6 @@ def _boxes(
                 lines.append(f"trainable: {part.trainable}")
             yield "\n".join(lines)
 
-    start = [] if model.stack.input is None or model.layers[:1] == [model.stack.input] else [model.stack.input]
-    return texts([*start, *model.layers])
+    parts = model.operations
+    start = [] if model.stack.input is None or parts[:1] == [model.stack.input] else [model.stack.input]
+    return texts([*start, *parts])
