@@ -30,7 +30,7 @@ from lamina._core import __version__ as __version__
 from lamina._engine.variable import Variable
 from lamina.callbacks import Callback
 from lamina.initializers import Initializer
-from lamina.layers import Input, Layer
+from lamina.layers import Input, InputSpec, Layer
 from lamina.layers.symbols import KerasTensor
 from lamina.losses import Loss
 from lamina.metrics import Metric
@@ -51,6 +51,7 @@ __all__ = [
     "Callback",
     "Initializer",
     "Input",
+    "InputSpec",
     "KerasTensor",
     "Layer",
     "Loss",

@@ -394,9 +394,9 @@ def test_variables_that_are_attributes_take_the_dtype_of_the_layer():
     class Counts(layers.Layer):
         def __init__(self):
             super().__init__()
-            self.count = lamina.Variable(0, dtype="int32", trainable=False)
+            self.count = lamina.Variable(0, dtype="float16", trainable=False)
 
-    with pytest.raises(ValueError, match="must have the layer's dtype, float32; it has int32"):
+    with pytest.raises(ValueError, match="must have the layer's dtype, float32; it has float16"):
         Counts()
 
 

@@ -447,7 +447,7 @@ def test_variables_that_are_attributes_are_parameters(tmp_path):
     with pytest.raises(RuntimeError, match="must be assigned before the layer is used"):
         model.layers[0].extra = lamina.Variable(np.ones(4, "f"))
     with pytest.raises(ValueError, match="must have the layer's dtype"):
-        Gate().extra = lamina.Variable(np.ones(4, "i4"))
+        Gate().extra = lamina.Variable(np.ones(4, "f2"))
     failing = Gate(fails=True)
     for _ in range(2):
         with pytest.raises(ArithmeticError):

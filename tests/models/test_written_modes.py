@@ -113,3 +113,20 @@ def test_an_own_mode_stays_in_a_model_that_is_called_with_another(rng):
 
     inner, inputs = lamina.Sequential([lamina.Input((5,)), AlwaysDrops(0.5)]), lamina.Input((5,))
     assert (Model(inputs, inner(inputs, training=False)).predict(x, verbose=0) == 0).any()
+
+
+@pytest.mark.parametrize(("default", "noisy"), [(True, True), (False, False), (None, False)])
+def test_a_default_of_training_is_the_mode_of_direct_calls(default, noisy):
+    class Net(lamina.Model):
+        def __init__(self):
+            super().__init__()
+            self.noise = layers.Dropout(0.5)
+
+        def call(self, x, training=default):
+            return self.noise(x, training=training)
+
+    model, x = Net(), np.ones((4, 50), "f")
+    assert (np.asarray(model(x)).max() > 1) == noisy
+    assert np.asarray(model(x, training=False)).max() == 1
+    assert np.asarray(model(x, training=True)).max() > 1
+    assert model.predict(x, verbose=0).max() == 1

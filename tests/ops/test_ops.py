@@ -479,3 +479,35 @@ def test_a_derivative_of_zero_stays_zero_times_infinity(function):
     _, back = pullback("test", function, [x])
     finite, infinite = back(np.ones(4))[0], back(np.full(4, np.inf))[0]
     np.testing.assert_array_equal(infinite, np.where(finite == 0, 0.0, np.inf))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ops.add([1, 2], 1.5), ops.multiply(np.arange(3), 0.5), ops.mod([1, 2], 1.5), ops.maximum(1, 1.5),
+        ops.where([True, False], 1.5, 2.0), ops.where([True, False], 1, 2.0), ops.stack([1.0, 2.0]),
+        ops.expand_dims([1.0, 2.0], 0), ops.concatenate([[1.0], [2, 3.0]]), ops.norm([3.0, 4.0]),
+        ops.quantile([1.0, 2.0], 0.5), ops.floor([1, 2]), ops.ceil(np.arange(3)), ops.logsumexp([[1.0, 2.0]]),
+    ],
+)  # fmt: skip
+def test_plain_numbers_are_of_the_default_dtype(value):
+    assert value.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ops.add(np.ones(2), 1.5), ops.add(np.float64(1), [1, 2]), ops.stack([np.ones(2), np.zeros(2)]),
+        ops.square([np.float64(1.0)]), ops.maximum(np.arange(2), np.float64(0.5)),
+    ],
+)  # fmt: skip
+def test_arrays_keep_their_dtype(value):
+    assert value.dtype == "float64"
+
+
+def test_lists_beside_float64_are_exact():
+    for value in (
+        ops.add(np.zeros(2), [0.1, 0.2]), ops.where([True, False], np.full(2, 0.1), [0.3, 0.2]),
+        ops.concatenate([np.full(1, 0.1), [0.2]]), ops.matmul(np.eye(2), [0.1, 0.2]),
+    ):  # fmt: skip
+        assert value.tolist() == [0.1, 0.2]

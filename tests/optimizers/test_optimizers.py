@@ -6,7 +6,7 @@ import numpy as np
 import oracles
 import pytest
 
-from lamina import layers, optimizers
+from lamina import config, layers, optimizers
 
 STEPS = {
     "adamax": (optimizers.Adamax, {}),
@@ -36,3 +36,8 @@ def test_optimizers_take_the_steps_of_their_formulas(name, decay, dtype, isa, rn
     np.testing.assert_allclose(layer.kernel.numpy(), expected, rtol=limit, atol=limit)
     again = optimizers.get(optimizers.serialize(optimizer))
     assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "Adamax", "Nadam", "RMSprop", "Adagrad", "Adadelta"])
+def test_no_epsilon_is_the_default_one(kind):  # as older programs have it
+    assert getattr(optimizers, kind)(epsilon=None).epsilon == config.epsilon()

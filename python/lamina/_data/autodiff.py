@@ -27,6 +27,7 @@ __all__ = [
     "floats",
     "given",
     "is_traced",
+    "of_one_kind",
     "pullback",
     "returned",
     "standing_for",
@@ -71,7 +72,37 @@ def given(value: Any) -> Any:
         return array_module().stack([given(one) for one in value])
     if type(value) is np.ndarray:
         return value
-    return np.asarray(value)
+    found = np.asarray(value)
+    plain = found.dtype == np.float64 and isinstance(value, (list, tuple)) and _of_plain_numbers(value)
+    return found.astype(config.floatx()) if plain else found
+
+
+def _of_plain_numbers(value: Any) -> bool:
+    """Return whether there are only Python's numbers in nested lists and tuples, which have no dtype."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_of_plain_numbers, value))
+    return type(value) in (bool, int, float)
+
+
+def of_one_kind(*values: Any) -> tuple[Any, ...]:
+    """Return arguments that are computed together: plain floats do not make float64 of integers, as NumPy would.
+
+    Lists of plain floats get the dtype of the arrays of floats among the values; without any they, and integers beside
+    a plain float, get the default dtype.
+    """
+    arrays = [np.dtype(value.dtype) for value in values if hasattr(value, "dtype")]
+    found = [dtype for dtype in arrays if dtype.kind == "f"]
+    wanted = np.result_type(*found) if found else np.dtype(config.floatx())
+    lists = [isinstance(value, (list, tuple)) and _of_plain_numbers(value) for value in values]
+    values = tuple(
+        np.asarray(value, wanted) if plain and np.asarray(value).dtype.kind == "f" else value
+        for value, plain in zip(values, lists, strict=True)
+    )
+    if found or not any(type(value) is float for value in values):
+        return values
+    if all(type(value) in (bool, int, float) for value in values):
+        return tuple(np.asarray(value, wanted) for value in values)
+    return tuple(value if type(value) in (bool, int, float) else floats(value) for value in values)
 
 
 def floats(value: Any) -> Any:

@@ -48,8 +48,8 @@ class HostLayer(Protocol):
         """Output shape, batch first."""
 
     @property
-    def weights(self) -> list[Variable]:
-        """All variables."""
+    def engine_weights(self) -> list[Variable]:
+        """The variables of floats, in the order of the block's tensors."""
 
     @property
     def trainable_weights(self) -> list[Variable]:
@@ -127,4 +127,4 @@ class Functions:
             id(variable): self._checked(f"backward's gradient of {variable.name!r}", gradient, variable.shape)
             for variable, gradient in zip(trained, gradients, strict=True)
         }
-        return Gradients(dx, [by_variable.get(id(variable)) for variable in layer.weights])
+        return Gradients(dx, [by_variable.get(id(variable)) for variable in layer.engine_weights])

@@ -67,8 +67,8 @@ class Owner(Protocol):
         """Whether training changes the parameters."""
 
     @property
-    def own_weights(self) -> list[Variable]:
-        """Its variables without those of layers in it, in the order of the block's tensors."""
+    def engine_weights(self) -> list[Variable]:
+        """Its variables of floats, without those of layers in it, in the order of the block's tensors."""
 
     def block(self) -> _core.Parameters:
         """Return the engine's memory for the parameters."""
@@ -93,7 +93,7 @@ class Op(Record):
     def trains(self) -> bool:
         """Whether training changes some of the parameters."""
         owner = self.owner
-        return owner is not None and owner.trainable and any(variable.trainable for variable in owner.own_weights)
+        return owner is not None and owner.trainable and any(variable.trainable for variable in owner.engine_weights)
 
     def output_shape(self, row_shape: Shape) -> Shape:
         """Return the shape of an output row for input rows of shape `row_shape`."""
@@ -108,7 +108,7 @@ class _OwnedOp(Op):
     @property
     def owner(self) -> Owner | None:
         """The layer, None if it has no variables."""
-        return self.layer if self.layer.own_weights else None
+        return self.layer if self.layer.engine_weights else None
 
 
 class DenseOp(_OwnedOp):

@@ -256,6 +256,11 @@ class Variable(NDArrayOperatorsMixin):
         return str(self._dtype)
 
     @property
+    def is_float(self) -> bool:
+        """Whether the values are floating-point numbers, with which the engine computes."""
+        return self._dtype.kind == "f"
+
+    @property
     def itemsize(self) -> int:
         """Bytes of an element."""
         return self._dtype.itemsize

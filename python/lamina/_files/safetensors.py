@@ -26,7 +26,10 @@ Array = npt.NDArray[Any]
 # How often reading begins again because the file was replaced meanwhile.
 _MOST_REPLACED = 100
 
-_TYPES = {"float32": "F32", "float64": "F64"}
+_TYPES = {
+    "float32": "F32", "float64": "F64", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
+    "uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64", "bool": "BOOL",
+}  # fmt: skip
 
 
 def write_tensors(who: str, path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
@@ -56,7 +59,7 @@ def read_tensors(who: str, path: Path) -> tuple[dict[str, str], dict[str, Array]
     OSError, MemoryError
         The file cannot be read, or there is not enough memory.
     ValueError
-        The file is no whole safetensors file, or holds other dtypes than float32 and float64.
+        The file is no whole safetensors file, or holds other dtypes than float32, float64, integers and bool.
     """
     for _ in range(_MOST_REPLACED):
         with path.open("rb") as file:
@@ -99,7 +102,9 @@ def _read(who: str, path: Path, file: BufferedReader) -> tuple[dict[str, str], d
     types, tensors = {short: np.dtype(name).newbyteorder("<") for name, short in _TYPES.items()}, {}
     for name, tensor in header.items():
         if tensor["dtype"] not in types:
-            raise ValueError(f"{who}: {path} must hold float32 or float64; {name!r} is {tensor['dtype']}.")
+            raise ValueError(
+                f"{who}: {path} must hold float32, float64, integers or bool; {name!r} is {tensor['dtype']}."
+            )
         begin, end = tensor["data_offsets"]
         dtype = types[tensor["dtype"]]
         file.seek(start + begin)

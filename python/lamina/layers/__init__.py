@@ -25,6 +25,7 @@ from lamina.layers.regularization import (
 )
 from lamina.layers.scaling import Normalization, Rescaling
 from lamina.layers.shaping import Flatten, Identity, Input, InputLayer, Reshape
+from lamina.layers.spec import InputSpec as InputSpec
 from lamina.layers.symbolic import layer_of as layer_of
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Identity",
     "Input",
     "InputLayer",
+    "InputSpec",
     "Lambda",
     "Layer",
     "LayerNormalization",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from lamina import _core, config, constraints, initializers, regularizers
@@ -261,6 +262,9 @@ class BuiltLayer(Operation):
                 f"those before it are {row_shape}."
             )
 
+    def check_input_shape(self, input_shape: tuple[int | None, ...]) -> None:
+        """Raise unless the layer, which is built, takes input of a shape for other reasons than its own shape."""
+
     def _build_or_discard(self, input_shape: tuple[int | None, ...]) -> bool:
         known = self._parameters.variables
         keeps = bool(known)
@@ -271,6 +275,7 @@ class BuiltLayer(Operation):
                 self.build(input_shape)
             if self.input_row_shape is None:  # a subclass that only says `self.built = True`
                 self.mark_built(input_shape)
+            self.check_input_shape(input_shape)
         except BaseException:
             self.unplace(keeps)
             self._parameters.keep(known)
@@ -317,9 +322,9 @@ class BuiltLayer(Operation):
         shape : tuple of int, optional
             Default: (), a single number.
         initializer : str, Initializer, callable or dict, optional
-            Default: Glorot uniform, as in Keras.
+            Default: Glorot uniform, as in Keras; zeros for integers.
         dtype : optional
-            The layer's dtype; another one raises.
+            The layer's dtype, or one of integers or bool, which are not trained; another one raises.
         trainable : bool
         autocast, aggregation
             Accepted as in Keras, where they choose how variables are stored and shared.
@@ -337,11 +342,12 @@ class BuiltLayer(Operation):
         trainable = flag(who, "trainable", trainable)
         flag(who, "autocast", autocast)
         check_aggregation(who, aggregation)
-        if dtype is not None and config.check_float_type(who, dtype) != self.dtype:
-            raise ValueError(f"{who}: dtype of {name} must be the layer's, {self.dtype}.")
-        initializer = initializers.argument(
-            who, "initializer", "glorot_uniform" if initializer is None else initializer
-        )
+        dtype = config.any_dtype(who, dtype) or self.dtype
+        if dtype == "bfloat16" or (np.dtype(dtype).kind == "f" and dtype != self.dtype):
+            raise ValueError(f"{who}: dtype of {name} must be the layer's, {self.dtype}, or one of integers.")
+        integers = np.dtype(dtype).kind != "f"
+        otherwise = "zeros" if integers else "glorot_uniform"
+        initializer = initializers.argument(who, "initializer", otherwise if initializer is None else initializer)
         regularizer = regularizers.argument(who, "regularizer", regularizer)
         constraint = constraints.argument(who, "constraint", constraint)
         if runs(self.once):
@@ -351,32 +357,49 @@ class BuiltLayer(Operation):
         path = unique(f"{self.scope}{self.name}/{name}", {variable.path for variable in self._parameters.variables})
         if self.stored is None or not self.stored.knows(path):
             with _core.DefaultMode():  # the caller's floating-point mode may round differently
-                value = initializer(shape, self.dtype)
+                value = initializer(shape, dtype)
             source = f"the initializer of {name} must return"
         else:
-            value = self.stored.take(path, self.dtype)
+            value = self.stored.take(path, dtype)
             source = f"{path} in the file must have"
-        array = converted(value, self.dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "OWNDATA"))
+        array = converted(value, dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "OWNDATA"))
         if array.shape != shape:
             raise ValueError(f"{who}: {source} shape {shape}; got {array.shape}.")
-        variable = Variable.holding(array, name, path, trainable)
+        variable = Variable.holding(array, name, path, trainable and not integers)
         variable.regularizer, variable.constraint = regularizer, constraint
         if constraint is not None:
             constraint.engine_projection(len(shape))  # raises if the constraint does not fit the rank
         self._parameters.add(variable, self)
         return variable
 
+    def add_variable(
+        self,
+        shape: Any,
+        initializer: Any,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """Make a parameter and return its variable, as `add_weight`."""
+        return self.add_weight(shape, initializer, dtype, trainable, autocast, regularizer, constraint, name=name)
+
     def adopt(self, variables: list[Variable]) -> None:
         """Make variables that belong to nobody parameters of the layer, as assigning them to an attribute does."""
         for variable in variables:
             if variable.owner is not None or variable.block is not None:
                 continue
+            if any(variable is known for known in self._parameters.variables):
+                continue
             who = f"{self._who()}: variable {variable.name!r}"
-            if variable.dtype not in ("float32", "float64"):
+            if variable.is_float and variable.dtype not in ("float32", "float64"):
                 raise ValueError(f"{who} must have the layer's dtype, {self.dtype}; it has {variable.dtype}.")
             if self._parameters.moved:
                 raise RuntimeError(f"{who} must be assigned before the layer is used.")
-            if variable.dtype != self.dtype:  # NumPy's arrays are float64 where nobody has asked for that
+            variable.trainable &= variable.is_float
+            if variable.is_float and variable.dtype != self.dtype:  # NumPy's arrays are float64 unasked
                 variable.convert(self.dtype)
             own = {other.path for other in self._parameters.variables}
             variable.path = unique(f"{self.scope}{self.name}/{variable.name}", own)
@@ -421,6 +444,11 @@ class BuiltLayer(Operation):
     def own_weights(self) -> list[Variable]:
         """The variables that `add_weight` made, without those of layers in it."""
         return list(self._parameters.variables)
+
+    @property
+    def engine_weights(self) -> list[Variable]:
+        """Those of the `own_weights` with which the engine computes, which are not of integers."""
+        return self._parameters.in_engine
 
     @property
     def weights(self) -> list[Variable]:

@@ -17,7 +17,8 @@ from lamina.layers.composition import mode_noted
 from lamina.layers.holding import HoldingLayer
 from lamina.layers.mode import mode_of_caller
 from lamina.layers.settings import Setting
-from lamina.layers.shapes import check_open_shape
+from lamina.layers.shapes import batch_shape, check_open_shape
+from lamina.layers.spec import check_inputs
 from lamina.layers.symbols import Called, KerasTensor, holds_symbols, one_symbol, output_of
 from lamina.layers.written import arrays_in, direct_call, holds_arrays
 
@@ -70,6 +71,15 @@ class CalledLayer(HoldingLayer):
     can_fix_training = True
     fixed_training: bool | None = None
 
+    # What a user's layer demands of its inputs: an `InputSpec`, or a list of these.
+    input_spec: Any = None
+
+    def check_input_shape(self, input_shape: tuple[int | None, ...]) -> None:
+        """Raise unless `input_spec` allows rows of a shape; for layers that are built."""
+        if self.input_spec is not None:
+            symbol = KerasTensor(batch_shape(self._who(), input_shape), self.integer_dtype or self.dtype)
+            check_inputs(self._who(), self.input_spec, symbol, self.dtype)
+
     @property
     def call_parameters(self) -> Mapping[str, inspect.Parameter]:
         """The parameters of `call`."""
@@ -104,6 +114,8 @@ class CalledLayer(HoldingLayer):
             return self.called.note(model(inputs, training))
         training = mode_of_caller() if training is None else training
         inputs = inputs if holds_arrays(inputs) else real_array(who, "inputs", inputs)
+        if self.input_spec is not None:
+            check_inputs(who, self.input_spec, inputs, self.dtype)
         if not holds_arrays(inputs) and inputs.ndim > 1 and not (values or named or mask is not None):
             chain = self.as_chain(inputs.shape[1:])
             if chain is not None:

@@ -96,7 +96,7 @@ class _GammaBeta(Layer):
         return self._beta
 
     def _number(self, variable: Variable | None) -> int:
-        return -1 if variable is None else next(i for i, v in enumerate(self.weights) if v is variable)
+        return -1 if variable is None else next(i for i, v in enumerate(self.engine_weights) if v is variable)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -14,6 +14,8 @@ __all__ = ["ParameterSet"]
 class ParameterSet:
     """The variables of a layer. Their values move into one block of the engine's memory, all together.
 
+    Those of integers do not: the engine computes with none of them.
+
     Attributes
     ----------
     variables : list of Variable
@@ -27,8 +29,9 @@ class ParameterSet:
 
     def add(self, variable: Variable, owner: Any) -> None:
         """Add a variable, whose values will move when `owner.block` is called."""
-        variable.owner = owner
-        variable.join(self._home, 0)
+        if variable.is_float:
+            variable.owner = owner
+            variable.join(self._home, 0)
         place = self._trained if variable.trainable else len(self.variables)
         self._trained += variable.trainable
         self.variables = [*self.variables[:place], variable, *self.variables[place:]]
@@ -38,6 +41,11 @@ class ParameterSet:
         kept = {id(variable) for variable in variables}
         self._trained = sum(id(variable) in kept for variable in self.variables[: self._trained])
         self.variables = [variable for variable in self.variables if id(variable) in kept]
+
+    @property
+    def in_engine(self) -> list[Variable]:
+        """The variables whose values move, in the order of the block's tensors."""
+        return [variable for variable in self.variables if variable.is_float]
 
     @property
     def moved(self) -> bool:
@@ -58,13 +66,14 @@ class ParameterSet:
         """
         if self._home.block is not None:
             return self._home.block
-        shapes = [variable.matrix_shape for variable in self.variables]
+        variables = self.in_engine
+        shapes = [variable.matrix_shape for variable in variables]
         with once:
             if not self.moved:  # a copy with more variables may share some of them: their places count from here on
-                for tensor, variable in enumerate(self.variables):
+                for tensor, variable in enumerate(variables):
                     variable.join(self._home, tensor)
-            block = self._home.move(lambda: _core.Parameters(dtype, dense, shapes), self.variables)
-        for variable in self.variables:
+            block = self._home.move(lambda: _core.Parameters(dtype, dense, shapes), variables)
+        for variable in variables:
             variable.owner = None  # not needed any more; the layer must not be kept alive
         return block
 

@@ -180,7 +180,7 @@ class Compilation:
             for use, target in zip(prepared.uses, targets, strict=True)
         ]
         trained = [
-            [] if owner is None else [v if owner.trainable and v.trainable else None for v in owner.own_weights]
+            [] if owner is None else [v if owner.trainable and v.trainable else None for v in owner.engine_weights]
             for owner in network.owners
         ]
         blocks = [
@@ -207,7 +207,7 @@ class Compilation:
         for owner, block in zip(network.owners, blocks, strict=True):
             if owner is None or block is None:
                 continue
-            for tensor, variable in enumerate(owner.own_weights):
+            for tensor, variable in enumerate(owner.engine_weights):
                 found[id(variable)] = np.empty(variable.shape, variable.dtype)
                 block.read(tensor, found[id(variable)])
         return [found[id(variable)] if id(variable) in found else variable.numpy() for variable in self._stack.weights]

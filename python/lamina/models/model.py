@@ -16,6 +16,7 @@ from lamina._common.custom import custom_object_scope
 from lamina._common.names import Former, snake_case, unique_name, unknown_argument
 from lamina._common.objects import serialize
 from lamina._common.output import say
+from lamina._common.parameters import parameters_of
 from lamina._common.recorded import accepted_settings, recorded_config
 from lamina._common.warn import warn
 from lamina._engine.ops import OpenShape
@@ -23,6 +24,7 @@ from lamina._engine.variable import Variable, assign_all, one_moment
 from lamina.callbacks.model import TrainedModel
 from lamina.layers import InputLayer, Layer
 from lamina.layers.composition import check_nothing_lost, follow, held, mode_noted
+from lamina.layers.mode import mode_of_caller
 from lamina.layers.stored import loading
 from lamina.layers.symbols import KerasTensor, Operation, holds_symbols, one_symbol, output_of
 from lamina.models import backups, files, graph
@@ -274,6 +276,10 @@ class Model(PickledModel):
         """
         if isinstance(inputs, KerasTensor) or holds_symbols(inputs):
             return self._called_with(inputs, training)
+        if training is None and self.by_call and mode_of_caller() is None:
+            written: Any = self
+            named = parameters_of(written.call).get("training")
+            training = named.default if named is not None and isinstance(named.default, bool) else None
         return super().__call__(inputs, training)
 
     add_loss = Former("layers add losses in their call")

@@ -59,7 +59,8 @@ def _checked(
         validation_size = integer(who, "validation_batch_size", validation_batch_size)
     fraction = number(who, "validation_split", validation_split, 0, below=1)
     level = callbacks_module.resolve_verbose(who, verbose)
-    if shuffle is None or isinstance(shuffle, float) or shuffle == "batch":  # what older programs give
+    older = shuffle is None or isinstance(shuffle, float)  # what older programs give
+    if older or (isinstance(shuffle, str) and shuffle == "batch"):
         shuffle = bool(shuffle)
     shuffle = flag(who, "shuffle", shuffle)
     listeners: list[Callback] = [*checked_callbacks(who, callbacks)]

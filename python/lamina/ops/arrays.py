@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina import config
-from lamina._data.autodiff import array_module, constant, given, is_traced, returned
+from lamina._data.autodiff import array_module, constant, given, is_traced, of_one_kind, returned
 from lamina._data.symbols import Symbol
 
 
@@ -177,12 +177,12 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 
 def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
     """Return arrays joined along an axis."""
-    return returned(array_module().concatenate([given(x) for x in xs], axis=axis))
+    return returned(array_module().concatenate([given(x) for x in of_one_kind(*xs)], axis=axis))
 
 
 def stack(x: Sequence[Any], axis: int = 0) -> Any:
     """Return arrays joined along a new axis."""
-    return returned(array_module().stack([given(one) for one in x], axis=axis))
+    return returned(array_module().stack([given(one) for one in of_one_kind(*x)], axis=axis))
 
 
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
@@ -284,17 +284,17 @@ def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Any, Any]:
 
 def matmul(x1: Any, x2: Any) -> Any:
     """Return the matrix product."""
-    return returned(array_module().matmul(given(x1), given(x2)))
+    return returned(array_module().matmul(*map(given, of_one_kind(x1, x2))))
 
 
 def dot(x1: Any, x2: Any) -> Any:
     """Return the sums of products along the last axis of `x1` and the last but one of `x2`."""
-    return returned(array_module().dot(given(x1), given(x2)))
+    return returned(array_module().dot(*map(given, of_one_kind(x1, x2))))
 
 
 def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
     """Return the sums of products along axes."""
-    return returned(array_module().tensordot(given(x1), given(x2), axes))
+    return returned(array_module().tensordot(*map(given, of_one_kind(x1, x2)), axes))
 
 
 def outer(x1: Any, x2: Any) -> Any:
@@ -304,4 +304,4 @@ def outer(x1: Any, x2: Any) -> Any:
 
 def einsum(subscripts: str, *operands: Any) -> Any:
     """Return sums of products in Einstein's notation."""
-    return returned(array_module().einsum(subscripts, *(given(one) for one in operands)))
+    return returned(array_module().einsum(subscripts, *map(given, of_one_kind(*operands))))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina._data.autodiff import array_module, constant, floats, given, is_traced, returned
+from lamina._data.autodiff import array_module, constant, floats, given, is_traced, of_one_kind, returned
 
 Function = Callable[..., Any]
 
@@ -28,7 +28,7 @@ def _of_two(
     """Return a function of pairs of elements: ``compute(module, x1, x2)``."""
 
     def function(x1: Any, x2: Any) -> Any:
-        return returned(compute(array_module(), convert(x1), convert(x2)))
+        return returned(compute(array_module(), *map(convert, of_one_kind(x1, x2))))
 
     return _described(function, name, f"Return {formula} of each pair of elements; shapes are broadcast.")
 
@@ -56,8 +56,8 @@ abs = absolute
 negative = _numbers("negative", "``-x``")
 square = _of_one("square", "``x²``", given, lambda module, x: x * x)
 sign = _numbers("sign", "the sign, -1, 0 or 1,")
-floor = _numbers("floor", "the largest integer below or equal,")
-ceil = _numbers("ceil", "the smallest integer above or equal,")
+floor = _reals("floor", "the largest integer below or equal,")
+ceil = _reals("ceil", "the smallest integer above or equal,")
 isnan = _numbers("isnan", "whether it is NaN")
 isinf = _numbers("isinf", "whether it is infinite")
 isfinite = _numbers("isfinite", "whether it is finite")
@@ -140,7 +140,7 @@ def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
     chosen = constant(condition)
     if x1 is None and x2 is None:
         return tuple(returned(one) for one in np.where(chosen))
-    return returned(array_module().where(chosen, given(x1), given(x2)))
+    return returned(array_module().where(chosen, *map(given, of_one_kind(x1, x2))))
 
 
 _erf: list[Function] = []

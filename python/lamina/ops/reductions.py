@@ -150,7 +150,7 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
         Keep the axis, with size 1.
     """
     choice("quantile", "method", method, list(_PLACES))
-    value, wanted = floats(x), np.asarray(constant(q), np.float64)
+    value, wanted = floats(x), np.asarray(q if isinstance(q, (list, tuple)) else constant(q), np.float64)
     if wanted.ndim > 1 or not ((wanted >= 0) & (wanted <= 1)).all():
         raise ValueError("quantile: q must be one number, or a sequence of numbers, in [0, 1].")
     if axis is not None and not isinstance(axis, int):

@@ -7,7 +7,7 @@ from typing import Any
 
 from lamina._common.arguments import Argument
 from lamina._common.checks import flag, number
-from lamina.optimizers.base import Optimizer
+from lamina.optimizers.base import Optimizer, fuzz_factor
 
 __all__ = ["Adam", "AdamW", "Adamax", "Nadam"]
 
@@ -26,7 +26,7 @@ class Adam(Optimizer):
         ``η``.
     beta_1, beta_2 : float in [0, 1)
         ``β₁``, ``β₂``.
-    epsilon : float, >= 0
+    epsilon : float, >= 0; None for `lamina.config.epsilon`
         ``ε``, outside the root and before the bias correction, as in Keras.
     amsgrad : bool
     weight_decay : float, >= 0, optional
@@ -45,7 +45,7 @@ class Adam(Optimizer):
 
     beta_1 = Argument(number, 0, below=1)
     beta_2 = Argument(number, 0, below=1)
-    epsilon = Argument(number, least=0)
+    epsilon = Argument(fuzz_factor)
     amsgrad = Argument(flag)
 
     def __init__(
@@ -53,7 +53,7 @@ class Adam(Optimizer):
         learning_rate: Any = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
-        epsilon: float = 1e-7,
+        epsilon: float | None = 1e-7,
         amsgrad: bool = False,
         weight_decay: float | None = None,
         **shared: Any,
@@ -103,7 +103,7 @@ class AdamW(Adam):
         weight_decay: float | None = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
-        epsilon: float = 1e-7,
+        epsilon: float | None = 1e-7,
         amsgrad: bool = False,
         **shared: Any,
     ) -> None:
@@ -117,14 +117,14 @@ class _TwoMeans(Optimizer):
 
     beta_1 = Argument(number, 0, below=1)
     beta_2 = Argument(number, 0, below=1)
-    epsilon = Argument(number, least=0)
+    epsilon = Argument(fuzz_factor)
 
     def __init__(
         self,
         learning_rate: Any = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
-        epsilon: float = 1e-7,
+        epsilon: float | None = 1e-7,
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
@@ -147,7 +147,7 @@ class Adamax(_TwoMeans):
     learning_rate : float or LearningRateSchedule
         ``η``.
     beta_1, beta_2 : float in [0, 1)
-    epsilon : float, >= 0
+    epsilon : float, >= 0; None for `lamina.config.epsilon`
     weight_decay, **shared
         As in `Adam`.
 
@@ -178,7 +178,7 @@ class Nadam(_TwoMeans):
     learning_rate : float or LearningRateSchedule
         ``η``.
     beta_1, beta_2 : float in [0, 1)
-    epsilon : float, >= 0
+    epsilon : float, >= 0; None for `lamina.config.epsilon`
     weight_decay, **shared
         As in `Adam`.
 

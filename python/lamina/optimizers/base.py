@@ -683,9 +683,15 @@ class Optimizer(Configurable):
         return f"<{type(self).__name__} learning_rate={shown}, iterations={self.iterations}>"
 
 
+def fuzz_factor(who: str, name: str, value: Any) -> float:
+    """Return a small number that keeps divisions finite, or raise; for None, as in older programs, the default one."""
+    return config.epsilon() if value is None else number(who, name, value, least=0)
+
+
 def _by_path(variables: Sequence[Variable]) -> list[tuple[str, Variable]]:
-    """Return variables with their paths; those that are the same are made different by numbers."""
-    return list(zip(all_unique(variable.path for variable in variables), variables, strict=True))
+    """Return variables of floats with their paths; those that are the same are made different by numbers."""
+    paths = all_unique(variable.path for variable in variables)
+    return [(path, variable) for path, variable in zip(paths, variables, strict=True) if variable.is_float]
 
 
 def _variables(who: str, name: str, value: Any) -> list[Variable]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lamina._common.arguments import Argument
 from lamina._common.checks import flag, number
-from lamina.optimizers.base import Optimizer
+from lamina.optimizers.base import Optimizer, fuzz_factor
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -26,7 +26,7 @@ class RMSprop(Optimizer):
         ``ρ``.
     momentum : float in [0, 1]
         ``μ``.
-    epsilon : float, >= 0
+    epsilon : float, >= 0; None for `lamina.config.epsilon`
         ``ε``, inside the root, as in Keras.
     centered : bool
         Divide by the root of the variance instead.
@@ -46,7 +46,7 @@ class RMSprop(Optimizer):
 
     rho = Argument(number, 0, below=1)
     momentum = Argument(number, 0, 1)
-    epsilon = Argument(number, least=0)
+    epsilon = Argument(fuzz_factor)
     centered = Argument(flag)
 
     def __init__(
@@ -54,7 +54,7 @@ class RMSprop(Optimizer):
         learning_rate: Any = 0.001,
         rho: float = 0.9,
         momentum: float = 0.0,
-        epsilon: float = 1e-7,
+        epsilon: float | None = 1e-7,
         centered: bool = False,
         weight_decay: float | None = None,
         **shared: Any,
@@ -91,7 +91,7 @@ class Adagrad(Optimizer):
         ``η``.
     initial_accumulator_value : float, >= 0
         Initial value of ``a``.
-    epsilon : float, >= 0
+    epsilon : float, >= 0; None for `lamina.config.epsilon`
         ``ε``, inside the root.
     weight_decay, **shared
         As in `RMSprop`.
@@ -106,13 +106,13 @@ class Adagrad(Optimizer):
     setting_names = ("epsilon",)
 
     initial_accumulator_value = Argument(number, least=0)
-    epsilon = Argument(number, least=0)
+    epsilon = Argument(fuzz_factor)
 
     def __init__(
         self,
         learning_rate: Any = 0.001,
         initial_accumulator_value: float = 0.1,
-        epsilon: float = 1e-7,
+        epsilon: float | None = 1e-7,
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
@@ -147,7 +147,7 @@ class Adadelta(Optimizer):
         ``η``.
     rho : float in [0, 1)
         ``ρ``.
-    epsilon : float, >= 0
+    epsilon : float, >= 0; None for `lamina.config.epsilon`
         ``ε``, inside the roots.
     weight_decay, **shared
         As in `RMSprop`.
@@ -162,13 +162,13 @@ class Adadelta(Optimizer):
     setting_names = ("rho", "epsilon")
 
     rho = Argument(number, 0, below=1)
-    epsilon = Argument(number, least=0)
+    epsilon = Argument(fuzz_factor)
 
     def __init__(
         self,
         learning_rate: Any = 0.001,
         rho: float = 0.95,
-        epsilon: float = 1e-7,
+        epsilon: float | None = 1e-7,
         weight_decay: float | None = None,
         **shared: Any,
     ) -> None:
