@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include "core/threads.hpp"
 
@@ -22,19 +23,34 @@ constexpr double kNanosecondsPerThread = 20000;
   return useful < most ? static_cast<int>(useful) : most;
 }
 
+// Work that is divided into ranges, and the one copy of its code: for the caller alone as for each member of a team.
+template <class Body>
+struct Ranges {
+  std::ptrdiff_t items, grain;
+  Body& body;
+
+  [[gnu::noinline]] static void run(void* context, int index, int count) {
+    Ranges& work = *static_cast<Ranges*>(context);
+    std::ptrdiff_t begin = 0, end = work.items;
+    if (count > 1) {
+      const std::ptrdiff_t grains = ceil_div(work.items, work.grain);
+      begin = grains * index / count * work.grain;
+      end = smaller(work.items, grains * (index + 1) / count * work.grain);
+      if (begin >= end) return;
+    }
+    work.body(begin, end);
+  }
+};
+
 // Calls body(begin, end) for contiguous ranges that cover 0 … items - 1 and begin at multiples of `grain`, one range a
 // thread. The result for an item must not depend on the range.
 template <class Body>
 [[gnu::always_inline]] inline void parallel_ranges(std::ptrdiff_t items, std::ptrdiff_t grain,
                                                    double nanoseconds_per_item, Body&& body) {
+  Ranges<std::remove_reference_t<Body>> work{items, grain, body};
   const int threads = threads_for(nanoseconds_per_item * static_cast<double>(items));
-  if (threads == 1) return body(std::ptrdiff_t{0}, items);
-  const std::ptrdiff_t grains = ceil_div(items, grain);
-  run_team(threads, [&](int index, int count) {
-    const std::ptrdiff_t begin = grains * index / count * grain;
-    const std::ptrdiff_t end = smaller(items, grains * (index + 1) / count * grain);
-    if (begin < end) body(begin, end);
-  });
+  if (threads == 1) return work.run(&work, 0, 1);
+  run_team(threads, &work.run, &work);
 }
 
 }  // namespace lamina::LAMINA_ISA
