@@ -17,4 +17,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   register_runtime(module);
   register_trainer(module);
   register_updates(module);
+  register_derivatives(module);
 }

@@ -26,11 +26,12 @@ InputKind input_named(const std::string& name) {
 
 // `ops`: objects of lamina._engine.ops, in order. `reads`: the kind of input.
 PyNetwork make_network(const std::string& dtype, std::ptrdiff_t width, std::ptrdiff_t factor,
-                       const std::vector<py::object>& ops, const std::string& reads) {
+                       const std::vector<py::object>& ops, const std::string& reads, bool input_gradient) {
   const InputKind input = input_named(reads);
   if (ops.empty()) raise_value("Network: there must be ops.");
   if (gives_entries(input) && attribute<std::string>(ops[0], "kind") != "dense")
     raise_value("Network: only a dense first layer reads sparse rows or indices.");
+  if (gives_entries(input) && input_gradient) raise_value("Network: sparse rows and indices have no gradient.");
   return for_dtype(dtype, [&](auto zero) -> PyNetwork {
     using T = decltype(zero);
     std::vector<std::unique_ptr<Layer<T>>> layers;
@@ -39,7 +40,8 @@ PyNetwork make_network(const std::string& dtype, std::ptrdiff_t width, std::ptrd
       layers.push_back(make_layer<T>(op, input, layers.empty()));
       trained.push_back(attribute<bool>(op, "trains"));
     }
-    return {std::make_shared<Network<T>>(kernels_of<T>(kernels()), width, factor, std::move(layers), trained, input)};
+    return {std::make_shared<Network<T>>(kernels_of<T>(kernels()), width, factor, std::move(layers), trained, input,
+                                         input_gradient)};
   });
 }
 
@@ -136,7 +138,7 @@ void register_network(py::module_& module) {
   module.def("first_bad_sparse_row", first_bad_sparse_row, py::arg("starts"), py::arg("columns"), py::arg("count"));
   py::class_<PyNetwork>(module, "Network")
       .def(py::init(&make_network), Computes(), py::arg("dtype"), py::arg("width"), py::arg("factor"), py::arg("ops"),
-           py::arg("reads"))
+           py::arg("reads"), py::arg("input_gradient") = false)
       .def("predict", predict, Computes(), py::arg("x"), py::arg("out"), py::arg("draw") = py::none())
       .def("predict_plain", predict_plain, Computes(), py::arg("x"), py::arg("out"));
 }

@@ -404,11 +404,11 @@ void register_trainer(py::module_& module) {
       .def(
           "gradients",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
-             std::uint64_t draw, Totals& totals) {
+             std::optional<std::uint64_t> draw, bool settles, Totals& totals) {
             py::list found;
             run_steps(self, x, targets, sample_weight, py::none(), totals,
                       [&](auto& trainer, const auto& data, auto signals) {
-                        const auto gradients = trainer.gradients(data, data.x.rows(), draw, totals, signals);
+                        const auto gradients = trainer.gradients(data, data.x.rows(), draw, settles, totals, signals);
                         const WithGil gil;
                         for (const auto& gradient : gradients) {
                           if (gradient == nullptr)
@@ -420,7 +420,7 @@ void register_trainer(py::module_& module) {
             return found;
           },
           Computes(), py::kw_only(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("draw"),
-          py::arg("totals"))
+          py::arg("settles"), py::arg("totals"))
       .def(
           "on_gradient",
           [](const PyTrainer& self, const py::object& function) {

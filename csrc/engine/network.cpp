@@ -36,7 +36,8 @@ Range lines_together(std::ptrdiff_t lines, std::ptrdiff_t factor, int index, int
 
 template <class T>
 Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
-                    std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained, InputKind input)
+                    std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained, InputKind input,
+                    bool input_gradient)
     : kernels_(kernels),
       layers_(std::move(layers)),
       boundaries_(layers_.size() + 1),
@@ -60,8 +61,9 @@ Network<T>::Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdif
       throw std::invalid_argument("layer " + std::to_string(l) + " reads a mask of " +
                                   std::to_string(boundaries_[0].factor) + " steps; the one before gives " +
                                   std::to_string(boundaries_[i].factor) + " steps.");
-    layers_[i]->set_boundaries(boundaries_[i], boundaries_[i + 1], l > first_trained_);
-    boundaries_[i].has_gradient = l > first_trained_;
+    const bool trained_below = input_gradient || l > first_trained_;
+    layers_[i]->set_boundaries(boundaries_[i], boundaries_[i + 1], trained_below);
+    boundaries_[i].has_gradient = trained_below;
     work_ += layers_[i]->work();
     const std::ptrdiff_t in = boundaries_[i].width, out = boundaries_[i + 1].width,
                          whole = panel_count(out, kPanelWidth<T>) * kPanelWidth<T>;
@@ -264,8 +266,7 @@ void Network<T>::predict_inside(const Input& rows, T* out, const std::uint64_t* 
     }
   } const changed{*this, access_for(draw) == Access::exclusive};
   const bool alone = rows_alone_[draw != nullptr];
-  // Layers whose noise is never off see other draws than those of training, which count from 0.
-  const std::uint64_t number = random_ ? ~predictions_.fetch_add(1, std::memory_order_relaxed) : 0;
+  const std::uint64_t number = next_draw();
   const std::ptrdiff_t n = rows.rows(), entries = rows.most_entries(alone ? kPredictionRows : n);
   StepPlan plan = plan_prediction({.rows = n,
                                    .work = work_,

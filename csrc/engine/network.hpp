@@ -21,10 +21,10 @@ class Network {
   using Number = T;
 
   // Each row of the input has `factor` lines of `width` columns, or as many indices. `trained[l]`: whether layer l has
-  // parameters that training changes.
+  // parameters that training changes. `input_gradient`: whether backward passes give the gradient of the input, too.
   [[gnu::cold]] Network(const Kernels<T>& kernels, std::ptrdiff_t width, std::ptrdiff_t factor,
                         std::vector<std::unique_ptr<Layer<T>>> layers, const std::vector<bool>& trained,
-                        InputKind input = InputKind::dense);
+                        InputKind input = InputKind::dense, bool input_gradient = false);
 
   const Kernels<T>& kernels() const { return kernels_; }
   std::ptrdiff_t depth() const { return static_cast<std::ptrdiff_t>(layers_.size()); }
@@ -34,8 +34,9 @@ class Network {
   // Numbers or indices in a row of the input.
   std::ptrdiff_t inputs() const { return inputs_; }
   InputKind input() const { return input_; }
-  // The lowest layer that backward must reach; depth() if nothing is trained.
+  // The lowest layer that training must reach; depth() if nothing is trained.
   std::ptrdiff_t first_trained() const { return first_trained_; }
+  bool input_gradient() const { return boundaries_.front().has_gradient; }
   // Whether one of its layers must run on the thread that called the engine.
   bool host() const { return host_; }
   // Whether a layer adds penalties to the losses of rows.
@@ -56,6 +57,8 @@ class Network {
   std::vector<Parameters<T>*> all_parameters() const;
   // The gates of all parameters, sorted and without duplicates, for a Passage.
   const std::vector<Gate*>& gates() const { return gates_; }
+  // The draw of noise that is never off, another one for each pass that is no training: those of training count from 0.
+  std::uint64_t next_draw() const { return random_ ? ~predictions_.fetch_add(1, std::memory_order_relaxed) : 0; }
   // The access that a prediction needs: exclusive if it runs as in training (`draw`) and updates running moments.
   Access access_for(const std::uint64_t* draw) const;
 

@@ -7,8 +7,6 @@
 namespace lamina::engine {
 namespace {
 
-constexpr auto kPollEvery = std::chrono::milliseconds(20);
-
 struct Entry {
   Gate* gate;
   Access access;
@@ -84,7 +82,7 @@ void wait_until(const std::function<bool()>& holds, const Poll* poll) {
     std::this_thread::sleep_for(std::chrono::microseconds(50));
     if (poll == nullptr || !*poll) continue;
     const auto now = std::chrono::steady_clock::now();
-    if (now - asked < kPollEvery) continue;
+    if (now - asked < kPollInterval) continue;
     asked = now;
     if ((*poll)()) throw Interrupted{};
   }

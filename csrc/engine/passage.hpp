@@ -11,6 +11,7 @@
 // all of that code has run.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -21,6 +22,7 @@ namespace lamina::engine {
 
 // Called about every 20 ms by a thread that waits or works; if it returns true, the wait or the work ends early.
 using Poll = std::function<bool()>;
+constexpr auto kPollInterval = std::chrono::milliseconds(20);
 
 // Thrown if a poll ended a wait. The thread then holds the gates that it held before the call.
 struct Interrupted {};

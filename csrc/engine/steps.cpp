@@ -41,7 +41,7 @@ Pass<T> Trainer<T>::pass_of(const Step& step, Tape<T>& tape) const {
   return {.kernels = kernels_,
           .tape = tape,
           .training = training,
-          .random = training,
+          .random = training && step.run.random,
           .draw = step.draw,
           .batch = step.size,
           .penalties = head_->penalties(),
@@ -108,7 +108,8 @@ void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier
   head_->evaluate(tape_[network_->depth()], 0, rows, head_->divisor(run.data, step.first, step.size), !test);
   if (test) return;
   const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
-  if (lowest == depth) return network_->settle(pass, index, count);
+  if (lowest == depth && run.settles) return network_->settle(pass, index, count);
+  if (lowest == depth) return;
   const Panels<T>& scores = tape_[depth].gradient;
   const std::ptrdiff_t lines = network_->boundaries().back().factor;
   if (rows.begin < rows.end)
@@ -138,7 +139,7 @@ void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier
     if ((barrier.wait(run.given_up() ? kStop : 0) & kStop) != 0) return;
     use_stored(run.mode, lowest, index, count, barrier);
   }
-  network_->settle(pass, index, count);
+  if (run.settles) network_->settle(pass, index, count);
   if (run.mode == Mode::train) update_.finish(index, count, barrier);
 }
 

@@ -279,9 +279,16 @@ void Trainer<T>::test(const TrainingData<T>& data, Batches batches, Totals& tota
 
 template <class T>
 std::vector<std::shared_ptr<Parameters<T>>> Trainer<T>::gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
-                                                                  std::uint64_t draw, Totals& totals,
-                                                                  const Poll& poll) {
-  run({.mode = Mode::store, .data = data, .batches = {0, rows, rows}, .draw = draw, .totals = totals}, poll);
+                                                                  std::optional<std::uint64_t> draw, bool settles,
+                                                                  Totals& totals, const Poll& poll) {
+  run({.mode = Mode::store,
+       .data = data,
+       .batches = {0, rows, rows},
+       .draw = draw ? *draw : network_->next_draw(),
+       .totals = totals,
+       .random = draw.has_value(),
+       .settles = settles},
+      poll);
   std::vector<std::shared_ptr<Parameters<T>>> found(static_cast<std::size_t>(update_.depth()));
   for (std::ptrdiff_t l = 0; l < update_.depth(); ++l) {
     if (!update_.layer(l).trained()) continue;

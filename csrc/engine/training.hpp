@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "engine/epochs.hpp"
@@ -29,7 +30,6 @@ struct Batches {
 
 // Flags that the members of a team combine at a barrier.
 constexpr unsigned kStop = 1, kPause = 2, kEnough = 4;
-constexpr auto kPollInterval = std::chrono::milliseconds(20);
 
 template <class T>
 class Trainer {
@@ -51,9 +51,11 @@ class Trainer {
   [[gnu::cold]] void train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll& poll);
   // Computes losses and metrics without training.
   void test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll);
-  // The gradient of one batch's loss, in the layers' layouts; null for layers that are not trained.
+  // The gradient of one batch's loss, in the layers' layouts; null for layers that are not trained. Without a draw
+  // there is no noise, and batches are normalized by the running moments. `settles`: those are updated, as by a step.
   std::vector<std::shared_ptr<Parameters<T>>> gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
-                                                        std::uint64_t draw, Totals& totals, const Poll& poll);
+                                                        std::optional<std::uint64_t> draw, bool settles, Totals& totals,
+                                                        const Poll& poll);
 
   // Sets the function that is called when a layer's gradient is complete, or null. Any thread may call it at any time,
   // also from inside the function: a pass over the data in progress keeps the one with which it began.
@@ -100,6 +102,7 @@ class Trainer {
     std::int64_t iteration = 0;
     std::uint64_t draw = 0;
     Totals& totals;
+    bool random = true, settles = true;  // as in gradients()
     bool repeats = false;  // the same batches follow at once, so that a team need not be woken for these alone
   };
   // A task, and state that the members of its team share.

@@ -44,9 +44,14 @@ template <class T>
   for (std::ptrdiff_t i = 0; i < rows; ++i) m.data[(first + i) * m.stride] = numbers[i];
 }
 
-// Evaluates rows begin … end - 1 of a single column. Not inlined, so that each loss's code exists once.
+// Whether a loss is often used: the code of the others is made small.
+template <class Loss>
+constexpr bool kOften = requires { Loss::narrow; };
+
+// Evaluates rows begin … end - 1 of a single column.
 template <class Loss, class T>
-[[gnu::noinline]] void evaluate_column(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end) {
+[[gnu::always_inline]] inline void evaluate_column(const LossArguments<T>& a, std::ptrdiff_t begin,
+                                                   std::ptrdiff_t end) {
   for (std::ptrdiff_t first = begin; first < end; first += kLanes<T>) {
     const std::ptrdiff_t rows = smaller(kLanes<T>, end - first);
     const Vec<T> p = column_part(a.predictions, first, rows), t = column_part(a.targets, first, rows);
@@ -61,7 +66,7 @@ template <class Loss, class T>
 
 // Evaluates rows begin … end - 1, as many at a time as a vector has lanes: their lane sums are computed together.
 template <class Loss, class T>
-[[gnu::noinline]] void evaluate_rows(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end) {
+[[gnu::always_inline]] inline void evaluate_rows(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end) {
   const std::ptrdiff_t c = a.predictions.cols;
   const T columns = Loss::sums ? T(1) : static_cast<T>(c);
   for (std::ptrdiff_t first = begin; first < end; first += kLanes<T>) {
@@ -124,6 +129,18 @@ template <class Loss>
   requires(Loss::narrow)
 constexpr auto kNarrowLoss<Loss, float> = &evaluate_narrow<Loss, float>;
 
+// Both, not inlined, so that each loss's code exists once.
+template <class Loss, class T>
+[[gnu::noinline]] void evaluate_often(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  if (a.predictions.cols == 1) return evaluate_column<Loss, T>(a, begin, end);
+  evaluate_rows<Loss, T>(a, begin, end);
+}
+template <class Loss, class T>
+[[gnu::noinline, gnu::cold]] void evaluate_rarely(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  if (a.predictions.cols == 1) return evaluate_column<Loss, T>(a, begin, end);
+  evaluate_rows<Loss, T>(a, begin, end);
+}
+
 // The division among threads exists once for all losses.
 template <class T>
 [[gnu::noinline]] void evaluate_in_parts(const LossArguments<T>& a,
@@ -138,7 +155,7 @@ template <class T>
 // Evaluates an elementwise loss: the mean over the columns of a row, or the sum if Loss::sums.
 template <class Loss, class T>
 void evaluate_elementwise(const LossArguments<T>& a) {
-  evaluate_in_parts<T>(a, a.predictions.cols == 1 ? evaluate_column<Loss, T> : evaluate_rows<Loss, T>);
+  evaluate_in_parts<T>(a, kOften<Loss> ? evaluate_often<Loss, T> : evaluate_rarely<Loss, T>);
 }
 
 }  // namespace lamina::LAMINA_ISA

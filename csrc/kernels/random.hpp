@@ -86,7 +86,7 @@ template <class T>
 }
 
 template <class T>
-void random_fill(Distribution distribution, RandomStream stream, T a, T b, T* out, std::ptrdiff_t size) {
+[[gnu::cold]] void random_fill(Distribution distribution, RandomStream stream, T a, T b, T* out, std::ptrdiff_t size) {
   constexpr std::ptrdiff_t per_block = 16 / static_cast<std::ptrdiff_t>(sizeof(T));
   constexpr std::ptrdiff_t chunk = larger(per_block, kLanes<double>);
   constexpr double kTailBelow = 0.022750131948179207;  // Φ(-2)

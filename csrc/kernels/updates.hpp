@@ -118,7 +118,7 @@ void bound_below_by_zero(Panels<T> w, Range panels) {
 
 // Bounds the norms of the columns of some panels.
 template <class T>
-void bound_column_norms(Panels<T> w, Range panels, NormBounds<T> bounds) {
+[[gnu::cold]] void bound_column_norms(Panels<T> w, Range panels, NormBounds<T> bounds) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
   for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel) {
     const std::ptrdiff_t count = smaller(width, w.cols - panel * width);

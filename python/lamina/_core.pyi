@@ -117,8 +117,34 @@ class Parameters:
     @property
     def version(self) -> int: ...
 
+class Derivatives:
+    def __init__(self, network: Network, update: Any) -> None: ...
+    @property
+    def host(self) -> bool: ...
+    def pull_back(
+        self,
+        *,
+        x: Any,
+        dy: _Array,
+        draw: int | None,
+        y: _Array | None,
+        dx: _Array | None,
+        parameters: bool,
+    ) -> list[Parameters | None]: ...
+    def jacobian(
+        self,
+        *,
+        x: Any,
+        inputs: _Array | None,
+        parameters: _Array | None,
+        places: list[tuple[int, int, int]],
+        width: int,
+    ) -> None: ...
+
 class Network:
-    def __init__(self, dtype: str, width: int, factor: int, ops: Sequence[Any], reads: str) -> None: ...
+    def __init__(
+        self, dtype: str, width: int, factor: int, ops: Sequence[Any], reads: str, input_gradient: bool = ...
+    ) -> None: ...
     def predict(self, x: Any, out: _Array | None, draw: int | None = ...) -> _Array: ...
     def predict_plain(self, x: object, out: object) -> _Array | None: ...
 
@@ -231,7 +257,14 @@ class Trainer:
         record: EpochRecord,
     ) -> None: ...
     def gradients(
-        self, *, x: Any, targets: list[_Array], sample_weight: _Array | None, draw: int, totals: Totals
+        self,
+        *,
+        x: Any,
+        targets: list[_Array],
+        sample_weight: _Array | None,
+        draw: int | None,
+        settles: bool,
+        totals: Totals,
     ) -> list[Parameters | None]: ...
     def on_gradient(self, function: Callable[[int, _Array | None], Any] | None) -> None: ...
     def force_schedule(self, schedule: str, threads: int, as_long: bool = False) -> None: ...

@@ -101,6 +101,8 @@ def test_what_is_no_regular_file_is_left_alone(tmp_path):
         new_model().save(3)
     with pytest.raises(ValueError, match="must not contain a null byte"):
         new_model().save("a\0b.safetensors")
+    with pytest.raises(ValueError, match="must be of characters that names of files have"):
+        new_model().save("a\ud800b.safetensors")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f.safetensors", "p.safetensors"]
 
 

@@ -351,7 +351,7 @@ void check_engine(const Sizes& sizes) {
   if (sizeof(T) == 4) return;
   SmallNetwork<T> small(sizes);
   lamina::engine::Totals totals{{0.0}, {0.0}};
-  const auto gradients = small.trainer->gradients(small.data(), SmallNetwork<T>::kRows, 0, totals, {});
+  const auto gradients = small.trainer->gradients(small.data(), SmallNetwork<T>::kRows, 0, true, totals, {});
   for (std::size_t l = 0; l < 3; ++l) {
     T* values = small.parameters[l]->data();
     for (const std::ptrdiff_t i :

@@ -198,6 +198,11 @@ METHODS = {
     "train_on_batch": {"x": X, "y": X},
     "test_on_batch": {"x": X, "y": X},
     "predict_on_batch": {"x": X},
+    "value_and_gradient": {"x": X, "y": X},
+    "vjp": {"x": X, "dy": X},
+    "jacobian": {"x": X},
+    "parameter_jacobian": {"x": X},
+    "objective": {"x": X, "y": X},
     "summary": {"print_fn": lambda text: None},
     "set_weights": {"weights": None},
     "get_layer": {"index": 0},
@@ -226,6 +231,9 @@ class Anew:
     def exclude(self, var_list=None, var_names=None):
         optimizers.Adam().exclude_from_weight_decay(var_list, var_names)
 
+    def build(self, input_shape):
+        layers.Dense(2, name="e").build(input_shape)
+
     def score(self, y_true, y_pred, sample_weight=None):
         metrics.R2Score().update_state(y_true, y_pred, sample_weight)
 
@@ -241,7 +249,7 @@ def of_objects():
     schedule, seeds = optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), random.SeedGenerator(1)
     for owner, method, arguments in (
         (dense, "__call__", {"inputs": X}), (dense, "set_weights", {"weights": dense.get_weights()}),
-        (layers.Dense(2, name="e"), "build", {"input_shape": (None, 3)}),
+        (Anew(), "build", {"input_shape": (None, 3)}),
         (layers.Dense(2, name="d"), "add_weight", {"shape": (2,), "name": "w"}),
         (optimizer, "apply", {"gradients": gradients}), (optimizer, "set_weights", {"weights": optimizer.variables}),
         (Anew(), "exclude", {"var_list": None}), (Anew(), "adapt", {"data": X}),

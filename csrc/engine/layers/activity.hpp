@@ -28,7 +28,7 @@ class Activity final : public ElementwiseLayer<T> {
     const Range rows = this->rows_of(input.value, units), panels = this->panels_of(input.value);
     const T share = T(1) / static_cast<T>(pass.batch);
     pass.kernels.scale_columns({.x = output.gradient, .y = input.gradient, .rows = rows, .panels = panels});
-    for (std::ptrdiff_t i = rows.begin; i < rows.end; ++i)
+    for (std::ptrdiff_t i = rows.begin; i < rows.end && pass.penalties != nullptr; ++i)
       for (std::ptrdiff_t panel = panels.begin; panel < panels.end; ++panel)
         pass.kernels.add_penalty_gradient(
             input.value.data + panel * input.value.panel_stride + i * input.value.row_stride,

@@ -33,8 +33,8 @@ class Host final : public Layer<T> {
   bool host() const override { return true; }
   void forward(Pass<T>& pass, Range, Range) const override {
     const Panels<T>&x = pass.tape[this->at].value, &y = pass.tape[this->at + 1].value;
-    functions_.forward({x.data, x.rows, x.cols, x.row_stride}, {y.data, y.rows, y.cols, y.row_stride},
-                       pass.random || pass.training, pass.training);
+    functions_.forward({x.data, x.rows, x.cols, x.row_stride}, {y.data, y.rows, y.cols, y.row_stride}, pass.random,
+                       pass.training);
   }
   bool forward_by_rows(std::ptrdiff_t, int) const override { return false; }
   void finish_gradient(Pass<T>&, Range, Range) const override {}

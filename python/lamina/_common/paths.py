@@ -20,6 +20,10 @@ def path(who: str, name: str, value: Any) -> Path:
     found = Path(os.path.expanduser(os.fsdecode(value)))  # an unknown ``~user`` stays as it is
     if "\0" in str(found):
         raise ValueError(f"{who}: {name} must not contain a null byte; got {str(found)!r}.")
+    try:
+        os.fsencode(found)
+    except UnicodeEncodeError:
+        raise ValueError(f"{who}: {name} must be of characters that names of files have; got {str(found)!r}.") from None
     return found
 
 

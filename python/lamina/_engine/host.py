@@ -55,8 +55,8 @@ class HostLayer(Protocol):
     def trainable_weights(self) -> list[Variable]:
         """The variables that training changes."""
 
-    def forward(self, x: Array, *, training: bool) -> Pass:
-        """Return the output for a batch, and what `backward` needs."""
+    def pass_of(self, x: Array, training: bool, differentiated: bool) -> Pass:
+        """Return the output for a batch, and what `backward` needs if that follows."""
 
     def backward(self, dy: Array, forward_pass: Pass, *, need_dx: bool) -> tuple[Array | None, list[Array]]:
         """Return the gradients of the input and of the trainable variables."""
@@ -82,11 +82,11 @@ class Functions:
         random : bool
             Compute as in training.
         training : bool
-            `backward` will be called for these rows.
+            `backward` will be called for these rows, also if they are not computed as in training.
         """
         layer = self._alive()
         rows = x.reshape(-1, *layer.input_shape[1:])
-        found: Any = layer.forward(rows, training=random)
+        found: Any = layer.pass_of(rows, random, training)
         if not isinstance(found, Pass):
             raise TypeError(f"{self._who()}: forward must return a Pass; got {type(found).__name__}.")
         shape = row_of(layer.output_shape)

@@ -142,7 +142,13 @@ def _warn_of_one_class(ops: Sequence[Op], row_shape: Shape) -> None:
 
 
 def compile_network(
-    layers: Sequence[CompiledLayer], row_shape: Shape, dtype: str, *, logits: bool = False, reads: str = "dense"
+    layers: Sequence[CompiledLayer],
+    row_shape: Shape,
+    dtype: str,
+    *,
+    logits: bool = False,
+    reads: str = "dense",
+    input_gradient: bool = False,
 ) -> CompiledNetwork:
     """Compile built layers into a network.
 
@@ -157,6 +163,8 @@ def compile_network(
     reads : str
         The kind of rows of input: "dense", "sparse" (which only a `Dense` layer reads), or another that
         `lamina._core.Network` knows.
+    input_gradient : bool
+        Whether derivatives with respect to the input can be computed.
     """
     _check_shapes(layers, row_shape)
     ops = _flattened(layers)
@@ -180,10 +188,12 @@ def compile_network(
         before, shape = shape, op.output_shape(shape)
         if not (isinstance(op, ReshapeOp) and before[-1] == shape[-1]):  # the engine's matrix is the same
             kept.append(op)
-    return _made(kept or [ActivationOp(LINEAR)], row_shape, shape, dtype, reads)
+    return _made(kept or [ActivationOp(LINEAR)], row_shape, shape, dtype, reads, input_gradient)
 
 
-def _made(ops: list[Op], row_shape: Shape, output_shape: Shape, dtype: str, reads: str) -> CompiledNetwork:
+def _made(
+    ops: list[Op], row_shape: Shape, output_shape: Shape, dtype: str, reads: str, input_gradient: bool = False
+) -> CompiledNetwork:
     first = ops[0]
     if isinstance(first, EmbeddingOp):
         reads, width, factor = "indices", first.rows, math.prod(row_shape)
@@ -193,7 +203,7 @@ def _made(ops: list[Op], row_shape: Shape, output_shape: Shape, dtype: str, read
             ops = [first, *ops[2:]]
     else:
         width, factor = row_shape[-1], math.prod(row_shape[:-1])
-    network = _core.Network(dtype, width, factor, ops, reads)
+    network = _core.Network(dtype, width, factor, ops, reads, input_gradient)
     return CompiledNetwork(network, [op.owner for op in ops], output_shape)
 
 

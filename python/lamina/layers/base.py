@@ -281,8 +281,14 @@ class Layer(CalledLayer):
         Tensor([[1., 9.]], dtype=float32)
         """
         if self.by_call:
-            return call_pass(cast(Any, self), x, training)
+            return call_pass(cast(Any, self), x, training, training)
         raise NotImplementedError(f"{type(self).__name__}: a layer defines call, or forward and backward.")
+
+    def pass_of(self, x: Array, training: bool, differentiated: bool) -> Pass:
+        """Return the output for a batch, and what `backward` needs if it will be `differentiated`."""
+        if self.by_call:
+            return call_pass(cast(Any, self), x, training, differentiated)
+        return self.forward(x, training=training)
 
     def backward(self, dy: Array, forward_pass: Pass, *, need_dx: bool) -> tuple[Array | None, list[Array]]:
         """Return the gradients with respect to the input and to each of the `trainable_weights`.

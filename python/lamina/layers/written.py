@@ -70,12 +70,12 @@ class WrittenLayer(Protocol):
         """Build the layer."""
 
 
-def call_pass(layer: WrittenLayer, x: Array, training: bool) -> Pass:
-    """Return the output for a batch, and in training what gives the gradients."""
+def call_pass(layer: WrittenLayer, x: Array, training: bool, differentiated: bool) -> Pass:
+    """Return the output for a batch, and what gives the gradients if it will be `differentiated`."""
     mode = training if layer.fixed_training is None else layer.fixed_training
     named = {"training": mode} if "training" in parameters_of(layer.call) else {}
     whole = None if layer.integer_dtype is None else returned(x.astype(layer.integer_dtype))
-    if not training:
+    if not differentiated:
         with calling(layer.once, mode):
             return Pass(constant(_one(layer, _called(layer, len(x), returned(x) if whole is None else whole, **named))))
     variables, who = layer.trainable_weights, f"{layer_name(layer)}: call"
@@ -253,7 +253,7 @@ def shape_of_call(layer: WrittenLayer, row_shape: Shape) -> Shape:
     shapes = []
     for rows in (2, 3):
         with np.errstate(all="ignore"), trying():
-            output = call_pass(layer, np.ones((rows, *row_shape), layer.dtype), False).output
+            output = call_pass(layer, np.ones((rows, *row_shape), layer.dtype), False, False).output
         if output.ndim < 2 or output.shape[0] != rows:
             raise ValueError(
                 f"{layer_name(layer)}: call must return a row for each row of its input, with at "

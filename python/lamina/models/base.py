@@ -7,6 +7,7 @@ from typing import Any
 from lamina import random
 from lamina.callbacks import History
 from lamina.layers.symbols import Operation
+from lamina.models.differentiator import Differentiator
 from lamina.models.executor import Executor
 from lamina.models.stack import Stack
 
@@ -27,6 +28,8 @@ class BaseModel(Operation):
         The layers: composition, shapes and parameters.
     executor : Executor
         Runs them in the engine, and holds the state of training.
+    differentiator : Differentiator
+        Computes derivatives.
     seed : int
         Seed of the random orders of rows, which depend on the number of passes over the data, too.
     stop_training, stop_evaluating, stop_predicting : bool
@@ -48,6 +51,7 @@ class BaseModel(Operation):
         self.seed = random.global_seeds.next_seed()
         self.stack = Stack(kind, name)
         self.executor = Executor(self.stack)
+        self.differentiator = Differentiator(self.stack)
         self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.initial_epoch: int | None = None
         self.fit_completed = False

@@ -19,8 +19,12 @@ from lamina.models.compiled import Compiled
 from lamina.models.head import Given, loss_spec, metric_spec
 from lamina.models.prepared import Prepared
 from lamina.models.stack import Stack
+from lamina.optimizers import SGD
 
-__all__ = ["Compilation", "CompiledTrainer"]
+__all__ = ["Compilation", "CompiledDerivatives", "CompiledTrainer"]
+
+# The parameters of an op, and for each of their tensors the variable that is trained, or None.
+_Block = tuple[_core.Parameters, list[Variable | None]]
 
 # Called with the index of an op and its gradient; at the end of a step with -1 and None.
 GradientHook = Callable[[int, npt.NDArray[Any] | None], Any]
@@ -48,6 +52,26 @@ class CompiledTrainer(Record):
     def variables(self) -> list[Variable]:
         """Return the variables that it trains."""
         return [variable for op in self.trained for variable in op if variable is not None]
+
+
+class CompiledDerivatives(Record):
+    """The engine's derivatives of a network, and what they were compiled for.
+
+    Attributes
+    ----------
+    key : list
+        All that they depend on.
+    engine : _core.Derivatives
+    trained : list of list
+        For each op its variables, None for one that is not trained.
+    output_shape : tuple of int
+        Of a row.
+    """
+
+    key: list[Any]
+    engine: _core.Derivatives
+    trained: list[list[Variable | None]]
+    output_shape: Shape
 
 
 # How many networks and trainers are kept, for rows that differ in their number of steps.
@@ -78,10 +102,12 @@ class Compilation:
         # (returns logits, kind and shape of input rows) → (`_structure` that it was compiled for, network).
         self._networks: dict[tuple[bool, str, Shape], tuple[list[Any], CompiledNetwork]] = {}
         self._trainers: dict[Shape, CompiledTrainer] = {}  # by the shape of input rows
+        # By kind and shape of input rows, and whether derivatives with respect to the input are wanted.
+        self._derivatives: dict[tuple[str, Shape, bool], CompiledDerivatives] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out networks and trainer, which are made again when needed, and the hook."""
-        return self.__dict__ | {"_networks": {}, "_trainers": {}, "_hook": None}
+        return self.__dict__ | {"_networks": {}, "_trainers": {}, "_derivatives": {}, "_hook": None}
 
     @property
     def hooked(self) -> bool:
@@ -98,7 +124,8 @@ class Compilation:
     @property
     def row_shapes(self) -> set[Shape]:
         """The shapes of input rows for which a network or a trainer is kept."""
-        return {kind[2] for kind in list(self._networks)} | set(self._trainers)
+        kept = {kind[2] for kind in list(self._networks)} | {kind[1] for kind in list(self._derivatives)}
+        return kept | set(self._trainers)
 
     def forget_trainer(self) -> None:
         """Drop the trainers; the next data make a new one."""
@@ -110,6 +137,7 @@ class Compilation:
         with self._stack.once:
             self._networks.clear()
             self._trainers.clear()
+            self._derivatives.clear()
 
     def network(self, row_shape: Shape, logits: bool = False, reads: str = "dense") -> CompiledNetwork:
         """Return the compiled network for rows of a shape and kind; with `logits` it lacks the final activation."""
@@ -179,14 +207,7 @@ class Compilation:
             metric_spec(use.metric, use.weighted, target, self._given, network.output_shape)
             for use, target in zip(prepared.uses, targets, strict=True)
         ]
-        trained = [
-            [] if owner is None else [v if owner.trainable and v.trainable else None for v in owner.engine_weights]
-            for owner in network.owners
-        ]
-        blocks = [
-            None if owner is None else (owner.block(), variables)
-            for owner, variables in zip(network.owners, trained, strict=True)
-        ]
+        trained, blocks = _trained_in(network)
         trainer = _core.Trainer(
             network.network,
             loss_spec(compiled.loss, compiled.loss_weight, head, self._given, network.output_shape),
@@ -197,6 +218,22 @@ class Compilation:
         if self._hook is not None:
             trainer.on_gradient(self._hook)
         return CompiledTrainer(key, trainer, trained, object())
+
+    def derivatives(self, row_shape: Shape, reads: str, need_dx: bool) -> CompiledDerivatives:
+        """Return the derivatives of the network for rows of a shape and kind, also those with respect to the input."""
+        key, kind = self._structure(), (reads, row_shape, need_dx)
+        known = self._derivatives.get(kind)
+        if known is not None and known.key == key:
+            return known
+        with self._stack.once:
+            network = compile_network(
+                self._stack.layers, row_shape, self._stack.dtype, reads=reads, input_gradient=need_dx
+            )
+            trained, blocks = _trained_in(network)
+            engine = _core.Derivatives(network.network, SGD().update_spec(blocks))
+            known = CompiledDerivatives(key, engine, trained, network.output_shape)
+            _keep(self._derivatives, kind, known)
+            return known
 
     def weights_in(
         self, compiled: Compiled, prepared: Prepared, blocks: list[_core.Parameters | None]
@@ -211,3 +248,16 @@ class Compilation:
                 found[id(variable)] = np.empty(variable.shape, variable.dtype)
                 block.read(tensor, found[id(variable)])
         return [found[id(variable)] if id(variable) in found else variable.numpy() for variable in self._stack.weights]
+
+
+def _trained_in(network: CompiledNetwork) -> tuple[list[list[Variable | None]], list[_Block | None]]:
+    """Return the variables of each op of a network, None for those that are not trained, and its blocks with these."""
+    trained = [
+        [] if owner is None else [v if owner.trainable and v.trainable else None for v in owner.engine_weights]
+        for owner in network.owners
+    ]
+    blocks = [
+        None if owner is None else (owner.block(), variables)
+        for owner, variables in zip(network.owners, trained, strict=True)
+    ]
+    return trained, blocks

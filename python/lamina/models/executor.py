@@ -451,12 +451,26 @@ class Executor:
         """
         return self._gradients(self.trainer(batch), batch)
 
-    def _gradients(self, trainer: CompiledTrainer, batch: Prepared) -> list[Array]:
+    def value_and_gradients(self, batch: Prepared, draw: int | None) -> tuple[float, list[Array]]:
+        """Return the loss of a batch with penalties, and its gradients with respect to the `trained` variables.
+
+        With a draw it runs as in training. Nothing is updated but the running mean of the loss.
+        """
+        trainer, tracker = self.trainer(batch), self.require_compiled("fit").loss_tracker
+        tracker.reset_state()
+        gradients = self._gradients(trainer, batch, draw, settles=False)
+        self._add_host_penalties(batch.rows, trainer.variables(), gradients)
+        return float(tracker.result()), gradients
+
+    def _gradients(
+        self, trainer: CompiledTrainer, batch: Prepared, draw: int | None = -1, settles: bool = True
+    ) -> list[Array]:
         self._given.hold(batch.given)
         compiled = self.require_compiled("fit")
         totals = compiled.new_totals()
         with summing() as added:
-            blocks = trainer.engine.gradients(**batch.arrays(), draw=self.draws.value, totals=totals)
+            draw = self.draws.value if draw == -1 else draw
+            blocks = trainer.engine.gradients(**batch.arrays(), draw=draw, settles=settles, totals=totals)
         compiled.add_totals(totals)
         compiled.loss_tracker.total += added.total
         found = []

@@ -17,8 +17,8 @@ from lamina.callbacks import Callback, History
 from lamina.layers.mode import mode_of_caller
 from lamina.metrics import Metric
 from lamina.models import evaluation, prediction, training
-from lamina.models.base import BaseModel
 from lamina.models.compiled import Compiled
+from lamina.models.differentiable import Differentiable
 from lamina.optimizers import Optimizer
 
 __all__ = ["Trainer"]
@@ -26,7 +26,7 @@ __all__ = ["Trainer"]
 Array = npt.NDArray[Any]
 
 
-class Trainer(BaseModel):
+class Trainer(Differentiable):
     """A model that can be trained and run: Keras's methods. Their work is done by functions in files of their own."""
 
     def __init__(self, kind: str, name: str) -> None:
