@@ -105,3 +105,9 @@ def test_wrong_arguments_of_functions_are_refused(rng):
     for config in ({"axis": 5}, {"axis": "a"}, {"axes": 1}, {"axis": {"class_name": "function", "config": "eval"}}):
         with pytest.raises((ValueError, TypeError)):
             lamina.models.model_from_json(_changed(model, config={"name": "mean"} | config))
+    (node,) = json.loads(model.to_json())["config"]["layers"][1]["inbound_nodes"]
+    with pytest.raises(ValueError, match="Mean must be called with at most 1 arguments; got 2"):
+        lamina.models.model_from_json(_changed(model, inbound_nodes=[node | {"args": [*node["args"], 3]}]))
+    changed = _changed(model, class_name="Negative", config={}, inbound_nodes=[node | {"kwargs": {"x2": 3}}])
+    with pytest.raises(ValueError, match="Negative must have no arguments by name; got x2"):
+        lamina.models.model_from_json(changed)

@@ -242,11 +242,15 @@ def called_in(
     if kind in _OPERATORS:
         if kind == "GetItem" and len(values) > 1 and isinstance(values[1], list):
             values[1] = tuple(values[1])
+        if settings:
+            raise ValueError(f"{who}: {kind} must have no arguments by name; got {', '.join(settings)}.")
         return _OPERATORS[kind], tuple(values), {}
     function = _function_named(who, kind)
     if kind == "Einsum":
         return function, (settings.pop("subscripts"), *values), settings
     _, called = _divided(kind, inspect.signature(function).parameters)
+    if len(values) > len(called):
+        raise ValueError(f"{who}: {kind} must be called with at most {len(called)} arguments; got {len(values)}.")
     return function, (), dict(zip(called, values, strict=False)) | settings
 
 

@@ -21,7 +21,7 @@ from lamina.models.prepared import Prepared
 from lamina.models.stack import Stack
 from lamina.optimizers import SGD
 
-__all__ = ["Compilation", "CompiledDerivatives", "CompiledTrainer"]
+__all__ = ["Compilation", "CompiledDerivatives", "CompiledTrainer", "gradients_in"]
 
 # The parameters of an op, and for each of their tensors the variable that is trained, or None.
 _Block = tuple[_core.Parameters, list[Variable | None]]
@@ -248,6 +248,20 @@ class Compilation:
                 found[id(variable)] = np.empty(variable.shape, variable.dtype)
                 block.read(tensor, found[id(variable)])
         return [found[id(variable)] if id(variable) in found else variable.numpy() for variable in self._stack.weights]
+
+
+def gradients_in(
+    trained: list[list[Variable | None]], blocks: list[_core.Parameters | None]
+) -> list[tuple[Variable, npt.NDArray[Any]]]:
+    """Return the trained variables of the ops of a network, each with its gradient from the op's block."""
+    found = []
+    for variables, block in zip(trained, blocks, strict=True):
+        for tensor, variable in enumerate(variables):
+            if block is not None and variable is not None:
+                gradient = np.empty(variable.shape, variable.dtype)
+                block.read(tensor, gradient)
+                found.append((variable, gradient))
+    return found
 
 
 def _trained_in(network: CompiledNetwork) -> tuple[list[list[Variable | None]], list[_Block | None]]:

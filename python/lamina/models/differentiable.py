@@ -134,7 +134,7 @@ class Differentiable(BaseModel):
         Returns
         -------
         ndarray, shape (n, outputs, inputs)
-            The axes of an output row, then those of an input row. 0 where rows depend on other rows.
+            The axes of an output row, then those of an input row.
 
         Examples
         --------

@@ -16,7 +16,7 @@ from lamina._data.compact import Rows, kind_of_rows
 from lamina._data.rows import engine_input, input_rows
 from lamina._data.tensors import tensor
 from lamina._engine.variable import Variable
-from lamina.models.compilation import Compilation, CompiledDerivatives
+from lamina.models.compilation import Compilation, CompiledDerivatives, gradients_in
 from lamina.models.compiled import Compiled
 from lamina.models.executor import Executor
 from lamina.models.head import Given
@@ -85,11 +85,11 @@ class Differentiator:
             alone.uses = batch.uses
             value, found = executor.value_and_gradients(batch, draw)
             variables = executor.trainer(batch).variables()
-        return value, self._in_order(variables, found)
+        return value, self._in_order(zip(variables, found, strict=True))
 
-    def _in_order(self, variables: Sequence[Variable], gradients: Sequence[Array]) -> list[Array]:
+    def _in_order(self, pairs: Iterable[tuple[Variable, Array]]) -> list[Array]:
         """Return gradients in the order of the trainable weights; zeros for those that the output does not use."""
-        by_variable = {id(variable): gradient for variable, gradient in zip(variables, gradients, strict=True)}
+        by_variable = {id(variable): gradient for variable, gradient in pairs}
         wanted = self._stack.trainable_weights
         return [by_variable[id(v)] if id(v) in by_variable else np.zeros(v.shape, v.dtype) for v in wanted]
 
@@ -112,16 +112,8 @@ class Differentiator:
         dx = None if dx is None else tensor(dx)
         if not need_gradients:
             return tensor(y), dx, None
-        variables: list[Variable] = []
-        gradients: list[Array] = []
-        for trained, block in zip(compiled.trained, blocks, strict=False):
-            for index, variable in enumerate(trained):
-                if block is not None and variable is not None:
-                    gradient = np.empty(variable.shape, variable.dtype)
-                    block.read(index, gradient)
-                    variables.append(variable)
-                    gradients.append(gradient)
-        return tensor(y), dx, self._in_order(variables, gradients)
+        pairs = gradients_in(compiled.trained, blocks) if blocks else []  # there are none if nothing is trained
+        return tensor(y), dx, self._in_order(pairs)
 
     def jacobian(self, method: str, x: Any, out: Any) -> Array:
         """Return the derivatives of the outputs by the inputs of each row."""

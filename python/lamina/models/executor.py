@@ -24,7 +24,7 @@ from lamina.layers import Layer
 from lamina.layers.added import summing
 from lamina.metrics import Metric
 from lamina.metrics.sums import check_sums, sums_of, take_sums
-from lamina.models.compilation import Compilation, CompiledTrainer, GradientHook
+from lamina.models.compilation import Compilation, CompiledTrainer, GradientHook, gradients_in
 from lamina.models.compiled import Compiled
 from lamina.models.head import Given
 from lamina.models.place import Order, Passes, Place, Taken
@@ -417,7 +417,7 @@ class Executor:
             moving = [v for layer in self.stack.layers if layer.trainable for v in layer.non_trainable_weights]
             kept, batches, complete = [(v, v.numpy()) for v in moving], optimizer.batches, False
             try:
-                gradients = self._gradients(trainer, batch)
+                gradients = self._gradients(trainer, batch, self.draws.value)
                 self._add_host_penalties(end - begin, variables, gradients)
                 optimizer.scale_gradients(gradients)
                 # Ctrl-C is handled between two steps, or while user code runs.
@@ -449,7 +449,7 @@ class Executor:
 
         Runs as in training, with noise and the batch's own moments. The batch is added to loss and metrics.
         """
-        return self._gradients(self.trainer(batch), batch)
+        return self._gradients(self.trainer(batch), batch, self.draws.value)
 
     def value_and_gradients(self, batch: Prepared, draw: int | None) -> tuple[float, list[Array]]:
         """Return the loss of a batch with penalties, and its gradients with respect to the `trained` variables.
@@ -463,24 +463,16 @@ class Executor:
         return float(tracker.result()), gradients
 
     def _gradients(
-        self, trainer: CompiledTrainer, batch: Prepared, draw: int | None = -1, settles: bool = True
+        self, trainer: CompiledTrainer, batch: Prepared, draw: int | None, settles: bool = True
     ) -> list[Array]:
         self._given.hold(batch.given)
         compiled = self.require_compiled("fit")
         totals = compiled.new_totals()
         with summing() as added:
-            draw = self.draws.value if draw == -1 else draw
             blocks = trainer.engine.gradients(**batch.arrays(), draw=draw, settles=settles, totals=totals)
         compiled.add_totals(totals)
         compiled.loss_tracker.total += added.total
-        found = []
-        for trained, block in zip(trainer.trained, blocks, strict=True):
-            for tensor, variable in enumerate(trained):
-                if block is not None and variable is not None:
-                    gradient = np.empty(variable.shape, variable.dtype)
-                    block.read(tensor, gradient)
-                    found.append(gradient)
-        return found
+        return [gradient for _, gradient in gradients_in(trainer.trained, blocks)]
 
     def evaluate_rows(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
         """Add the rows [first, first + rows) to loss and metrics, in batches of `size` rows."""
