@@ -84,15 +84,22 @@ def _of_plain_numbers(value: Any) -> bool:
     return type(value) in (bool, int, float)
 
 
+_PLAIN = frozenset((bool, int, float, list, tuple))
+
+
 def of_one_kind(*values: Any) -> tuple[Any, ...]:
     """Return arguments that are computed together: plain floats do not make float64 of integers, as NumPy would.
 
     Lists of plain floats get the dtype of the arrays of floats among the values; without any they, and integers beside
     a plain float, get the default dtype.
     """
+    if not any(type(value) in _PLAIN for value in values):
+        return values
     arrays = [np.dtype(value.dtype) for value in values if hasattr(value, "dtype")]
     found = [dtype for dtype in arrays if dtype.kind == "f"]
     wanted = np.result_type(*found) if found else np.dtype(config.floatx())
+    if found and not any(isinstance(value, (list, tuple)) for value in values):
+        return values
     lists = [isinstance(value, (list, tuple)) and _of_plain_numbers(value) for value in values]
     values = tuple(
         np.asarray(value, wanted) if plain and np.asarray(value).dtype.kind == "f" else value
