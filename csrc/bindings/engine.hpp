@@ -102,14 +102,50 @@ struct PyParameters {
   OfEitherType<engine::Parameters> object;
 };
 
-// Checks that an array is C-contiguous, of dtype T and of the size of a tensor of the layout; runs body(its data).
+// The memory of an array that must be C-contiguous, of dtype T and of that size.
+template <class T>
+T* numbers_of(const char* function, const char* name, const py::array& array, std::ptrdiff_t size) {
+  if (!py::isinstance<py::array_t<T>>(array) || (array.flags() & py::array::c_style) == 0 || array.size() != size)
+    raise_value(std::string(function) + ": " + name + " must be C-contiguous, of the network's dtype and of " +
+                std::to_string(size) + " numbers.");
+  return static_cast<T*>(const_cast<void*>(array.data()));
+}
+
+// The same for an array of the size of a tensor of the layout; runs body(its memory).
 template <class T, class Body>
 void with_tensor(const engine::Layout& layout, int tensor, const py::array& array, Body&& body) {
   if (tensor < 0 || tensor >= static_cast<int>(layout.tensors.size())) raise_value("there is no such tensor.");
-  if (!py::isinstance<py::array_t<T>>(array) || (array.flags() & py::array::c_style) == 0 ||
-      array.size() != layout.tensors[static_cast<std::size_t>(tensor)].size())
-    raise_value("the array must be C-contiguous, of the block's dtype and the tensor's size.");
-  body(static_cast<T*>(const_cast<void*>(array.data())));
+  body(numbers_of<T>("Parameters", "the array", array, layout.tensors[static_cast<std::size_t>(tensor)].size()));
+}
+
+// Whether a value is a plain array (n, cols): exactly an ndarray, C-contiguous, aligned and of dtype T.
+template <class T>
+bool is_plain(const py::object& value, std::ptrdiff_t cols) {
+  if (value.ptr()->ob_type != py::detail::npy_api::get().PyArray_Type_) return false;
+  const auto* array = py::detail::array_proxy(value.ptr());
+  constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  constexpr int number = sizeof(T) == 4 ? py::detail::npy_api::NPY_FLOAT_ : py::detail::npy_api::NPY_DOUBLE_;
+  return array->nd == 2 && array->dimensions[1] == cols && (array->flags & wanted) == wanted &&
+         py::detail::array_descriptor_proxy(array->descr)->type_num == number &&
+         py::detail::array_descriptor_proxy(array->descr)->byteorder != '>';
+}
+
+// The rows of such an array.
+template <class T>
+Rows plain_rows(const py::object& value) {
+  const auto* array = py::detail::array_proxy(value.ptr());
+  return {.base = array->data,
+          .rows = array->dimensions[0],
+          .cols = array->dimensions[1],
+          .row_bytes = array->dimensions[1] * static_cast<std::ptrdiff_t>(sizeof(T)),
+          .type = kNumberType<T>};
+}
+
+// Whether a network's rows and those of its output are plain ones.
+template <class T>
+bool takes_plain_rows(const engine::Network<T>& network) {
+  return network.input() == engine::InputKind::dense && network.boundaries().front().factor == 1 &&
+         network.boundaries().back().factor == 1;
 }
 
 struct PyNetwork {

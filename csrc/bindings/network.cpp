@@ -97,33 +97,18 @@ py::object predict_plain(const PyNetwork& self, const py::object& x, const py::o
   return std::visit(
       [&](const auto& network) -> py::object {
         using T = typename std::remove_reference_t<decltype(*network)>::Number;
-        const auto plain = [](const py::object& value, std::ptrdiff_t cols) {
-          if (value.ptr()->ob_type != py::detail::npy_api::get().PyArray_Type_) return false;
-          const auto* array = py::detail::array_proxy(value.ptr());
-          constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-          constexpr int number = sizeof(T) == 4 ? py::detail::npy_api::NPY_FLOAT_ : py::detail::npy_api::NPY_DOUBLE_;
-          return array->nd == 2 && array->dimensions[1] == cols && (array->flags & wanted) == wanted &&
-                 py::detail::array_descriptor_proxy(array->descr)->type_num == number &&
-                 py::detail::array_descriptor_proxy(array->descr)->byteorder != '>';
-        };
-        if (network->input() != InputKind::dense || network->boundaries().front().factor != 1 ||
-            network->boundaries().back().factor != 1 || !plain(x, network->inputs()) ||
-            (!out.is_none() && !plain(out, network->outputs())))
+        if (!takes_plain_rows(*network) || !is_plain<T>(x, network->inputs()) ||
+            (!out.is_none() && !is_plain<T>(out, network->outputs())))
           return py::none();
-        const auto* from = py::detail::array_proxy(x.ptr());
-        const std::ptrdiff_t n = from->dimensions[0];
-        const Rows rows{.base = from->data,
-                        .rows = n,
-                        .cols = network->inputs(),
-                        .row_bytes = network->inputs() * static_cast<std::ptrdiff_t>(sizeof(T)),
-                        .type = kNumberType<T>};
+        const Rows rows = plain_rows<T>(x);
+        const std::ptrdiff_t n = rows.rows;
         py::object result = out.is_none() ? py::object(py::array_t<T>({n, network->outputs()})) : out;
         const auto* to = py::detail::array_proxy(result.ptr());
         if (!out.is_none()) {
-          const char *x_end = from->data + n * rows.row_bytes,
+          const char *x_begin = static_cast<const char*>(rows.base), *x_end = x_begin + n * rows.row_bytes,
                      *out_end = to->data + n * network->outputs() * static_cast<std::ptrdiff_t>(sizeof(T));
           if (to->dimensions[0] != n || (to->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) == 0 ||
-              (to->data < x_end && from->data < out_end))
+              (to->data < x_end && x_begin < out_end))
             return py::none();
         }
         predict_rows(*network, Input(InputKind::dense, rows), reinterpret_cast<T*>(to->data));

@@ -404,23 +404,21 @@ void register_trainer(py::module_& module) {
       .def(
           "gradients",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
-             std::optional<std::uint64_t> draw, bool settles, Totals& totals) {
-            py::list found;
+             std::optional<std::uint64_t> draw, bool settles, const py::array& vector, Totals& totals) {
+            void* to = std::visit(
+                [&](const auto& trainer) -> void* {
+                  using T = typename std::remove_reference_t<decltype(*trainer)>::Number;
+                  return numbers_of<T>("gradients", "vector", vector, trainer->vector_size());
+                },
+                self.object);
             run_steps(self, x, targets, sample_weight, py::none(), totals,
                       [&](auto& trainer, const auto& data, auto signals) {
-                        const auto gradients = trainer.gradients(data, data.x.rows(), draw, settles, totals, signals);
-                        const WithGil gil;
-                        for (const auto& gradient : gradients) {
-                          if (gradient == nullptr)
-                            found.append(py::none());
-                          else
-                            found.append(PyParameters{gradient});
-                        }
+                        using T = typename std::remove_reference_t<decltype(trainer)>::Number;
+                        trainer.gradients(data, draw, settles, static_cast<T*>(to), totals, signals);
                       });
-            return found;
           },
           Computes(), py::kw_only(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("draw"),
-          py::arg("settles"), py::arg("totals"))
+          py::arg("settles"), py::arg("vector"), py::arg("totals"))
       .def(
           "on_gradient",
           [](const PyTrainer& self, const py::object& function) {

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
+#include "engine/barrier.hpp"
 #include "engine/network.hpp"
 #include "engine/segments.hpp"
 #include "engine/update.hpp"
@@ -26,26 +28,17 @@ class Derivatives {
     const std::uint64_t* draw = nullptr;  // runs as in training: with noise, and with the moments of the batch
     T* y = nullptr;                       // (n, outputs)
     T* dx = nullptr;                      // (n, inputs)
-    bool parameters = true;               // gradients of the parameters are wanted
+    T* gradients = nullptr;               // dL/dθ, Update::vector_size() numbers
   };
-  // Returns dL/dθ in the layers' layouts, null for layers that are not trained, or nothing if they are not wanted. Sums
-  // over rows are those of a training step on the same rows. The caller is inside the network's gates. Several threads
-  // may call it at once. If `poll` (or null) returns true, throws Interrupted.
-  std::vector<std::shared_ptr<Parameters<T>>> pull_back(const Product& product, const Poll* poll);
+  // Sums over rows are those of a training step on the same rows. The caller is inside the network's gates. Several
+  // threads may call it at once. If `poll` (or null) returns true, throws Interrupted.
+  void pull_back(const Product& product, const Poll* poll);
 
-  // Where the derivatives by one tensor begin in a row of a Jacobian.
-  struct Place {
-    std::ptrdiff_t layer;
-    int tensor;
-    std::ptrdiff_t offset;
-  };
   // Jacobians of each row's outputs; null pointers are not written.
   struct Jacobian {
     const Input& x;
     T* inputs = nullptr;      // (n, outputs, inputs)
-    T* parameters = nullptr;  // (n, outputs, width)
-    std::ptrdiff_t width = 0;
-    std::vector<Place> places{};  // of the trained tensors, if `parameters` is not null
+    T* parameters = nullptr;  // (n, outputs, Update::vector_size())
   };
   void jacobian(const Jacobian& wanted, const Poll* poll);
 
@@ -53,25 +46,45 @@ class Derivatives {
   const Update<T>& update() const { return update_; }
 
  private:
-  // Memory of one thread.
+  // Memory for some rows.
   struct Workspace {
     Workspace(const Kernels<T>& kernels, std::ptrdiff_t size) : sums(kernels, size) {}
     Tape<T> tape;
     SegmentSums<T> sums;
+    Destination<T> to;  // of the present rows' gradients
+  };
+  // A thread's part in the work on some rows: with a barrier, all members work on them together.
+  struct Part {
+    Workspace& workspace;
+    Range rows;
+    int index = 0, count = 1;
+    Barrier* barrier = nullptr;
+
+    void wait() const {
+      if (barrier != nullptr) barrier->wait();
+    }
+    Range share() const;  // of the rows, counted from the first of them
   };
   std::unique_ptr<Workspace> borrow(std::ptrdiff_t capacity);
-  std::vector<std::unique_ptr<Workspace>> borrow_for(std::ptrdiff_t n, std::ptrdiff_t segments, std::ptrdiff_t capacity,
-                                                     double passes);
   void give_back(std::unique_ptr<Workspace> workspace);
-  template <class Body>
-  void for_each_segment(std::ptrdiff_t segments, const std::vector<std::unique_ptr<Workspace>>& members,
-                        const Poll* poll, Body&& body) const;
-  Pass<T> forward(const Input& x, Range rows, bool random, std::uint64_t draw, Tape<T>& tape) const;
-  void backward(Pass<T>& pass, T* sums, bool add) const;
+  template <class Segment, class Body, class Finish>
+  void for_each_segment(std::ptrdiff_t n, std::ptrdiff_t segments, double passes, const Poll* poll, Segment&& segment,
+                        Body&& body, Finish&& finish);
+  const Panels<T>* transposed(std::ptrdiff_t rows);
+  Pass<T> forward(const Part& part, const Input& x, bool random, std::uint64_t draw, const Panels<T>* transposed) const;
+  template <class Seed>
+  void backward(const Part& part, Pass<T>& pass, const Destination<T>& to, Seed&& seed) const;
+  void read(const Part& part, const Panels<T>& lines, std::ptrdiff_t factor, T* to, std::ptrdiff_t stride) const;
+  bool writes_directly() const { return !gives_entries(network_->input()); }  // gradients, without sums
 
   std::shared_ptr<Network<T>> network_;
   const Kernels<T>& kernels_;
   Update<T> update_;
+  // Transposed kernels, for passes of few rows, and the versions of the parameters that they were copied from.
+  std::mutex transposing_;
+  std::vector<Buffer<T>> transposed_memory_;
+  std::vector<Panels<T>> transposed_;
+  std::vector<std::int64_t> versions_;
   BriefLock lock_;
   std::vector<std::unique_ptr<Workspace>> workspaces_;
 };

@@ -6,7 +6,7 @@ namespace lamina::engine {
 // Prefetches the parameters and optimizer slots that the step will read, while the gradient is computed.
 template <class T>
 void GradientSink<T>::announce(std::ptrdiff_t begin, std::ptrdiff_t count) const {
-  if (stored_ != nullptr) return;
+  if (stored_ != nullptr || vector_ != nullptr) return;
   constexpr std::ptrdiff_t line = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
   const auto fetch = [&](const T* data) {
     for (std::ptrdiff_t i = 0; i < count; i += line) __builtin_prefetch(data + begin + i, 1, 2);
@@ -23,9 +23,11 @@ void GradientSink<T>::take(int tensor, T* gradient, std::ptrdiff_t begin, std::p
       kernels_.add(gradient, stored_ + begin, count);
     else
       std::copy(gradient, gradient + count, stored_ + begin);
-    return;
+  } else if (vector_ != nullptr) {
+    update_.write(layer_, tensor, gradient, begin, count, vector_);
+  } else {
+    update_.step(layer_, tensor, gradient, begin, count);
   }
-  update_.step(layer_, tensor, gradient, begin, count);
 }
 
 template <class T>
@@ -37,7 +39,12 @@ void GradientSink<T>::dense_kernel(Panels<const T> x, Panels<const T> dz, std::p
   PanelGradient<T> product{
       .x = x, .dz = dz, .dw = {}, .rows = {0, x.rows}, .x_panels = {x_panel, x_panel + 1}, .panels = panels};
   const bool single = GradientRows{rows_, x.rows}.is_one_chain();
-  if (single && (stored_ != nullptr || update_.plain())) {
+  if (single && vector_ != nullptr && !rule(0).penalized()) {
+    product.dw = {vector_ + rule(0).place, x.cols, dz.cols, width, dz.cols};
+    kernels_.panel_gradient(product);
+    return;
+  }
+  if (single && vector_ == nullptr && (stored_ != nullptr || update_.plain())) {
     product.dw = {stored_ == nullptr ? parameters.data() : stored_, x.cols, dz.cols, stride, width};
     product.end = stored_ == nullptr ? GradientEnd::add_scaled : (add_ ? GradientEnd::add : GradientEnd::store);
     product.factor = stored_ == nullptr ? layer_.rules[0].scalars[0] : T(0);
@@ -74,7 +81,7 @@ void GradientSink<T>::sparse_kernel(const SparseBatch<T>& x, Panels<const T> dz,
     if (stored_ != nullptr) std::fill(begin, begin + size, T(0));
     kernels_.sparse_gradient(x, dz, gradient, {panel, panel + 1});
     if (stored_ != nullptr) continue;
-    if (update_.plain()) {
+    if (vector_ == nullptr && update_.plain()) {
       kernels_.sparse_step(x, gradient, w, layer_.rules[0].scalars[0], {panel, panel + 1});
     } else {
       take(0, begin, panel * w.panel_stride, size);

@@ -106,18 +106,18 @@ class BlockSums {
 template <class T>
 class GradientSink {
  public:
-  // The sink of layer l, for gradients that are sums over `rows` rows of the batch. `stored`: memory that gradients are
-  // written to (with `add`: added to), in the block's layout; null: they are applied at once. `zeros`: memory for the
-  // whole gradient of a sparse layer, needed if `stored` is null; it is zero before and after.
-  GradientSink(const Kernels<T>& kernels, const Update<T>& update, std::ptrdiff_t l, std::ptrdiff_t rows, T* stored,
-               bool add, T* zeros)
+  // The sink of layer l, for gradients that are sums over `rows` rows of the batch. `zeros`: memory for the whole
+  // gradient of a sparse layer, needed if to.sums is null; it is zero before and after.
+  GradientSink(const Kernels<T>& kernels, const Update<T>& update, std::ptrdiff_t l, std::ptrdiff_t rows,
+               const Destination<T>& to, T* zeros)
       : kernels_(kernels),
         update_(update),
         layer_(update.layer(l)),
         rows_(rows),
-        stored_(stored),
+        stored_(to.sums == nullptr ? nullptr : to.sums + update.offset(l)),
+        vector_(to.vector),
         zeros_(zeros),
-        add_(add) {}
+        add_(to.add) {}
 
   // xᵀ dz for a panel of x and panels of dz, the gradient of a dense kernel.
   void dense_kernel(Panels<const T> x, Panels<const T> dz, std::ptrdiff_t x_panel, Range panels) const;
@@ -131,16 +131,18 @@ class GradientSink {
   void dense_bias(Panels<const T> dz, Range panels) const;
 
  private:
-  bool trained(int tensor) const { return layer_.rules[static_cast<std::size_t>(tensor)].trained; }
+  const TensorRule<T>& rule(int tensor) const { return layer_.rules[static_cast<std::size_t>(tensor)]; }
+  bool trained(int tensor) const { return rule(tensor).trained; }
   void announce(std::ptrdiff_t begin, std::ptrdiff_t count) const;
-  // Stores or applies the gradient of elements begin … begin + count - 1 of the block, which belong to one tensor.
+  // Stores, writes or applies the gradient of elements begin … begin + count - 1 of the block, which belong to one
+  // tensor.
   void take(int tensor, T* gradient, std::ptrdiff_t begin, std::ptrdiff_t count) const;
 
   const Kernels<T>& kernels_;
   const Update<T>& update_;
   const LayerUpdate<T>& layer_;
   std::ptrdiff_t rows_;
-  T *stored_, *zeros_;
+  T *stored_, *vector_, *zeros_;
   bool add_;
 };
 

@@ -33,6 +33,9 @@ struct Pass {
   std::ptrdiff_t batch = 0;     // rows of the batch
   double* penalties = nullptr;  // of each row of the batch, added to its loss; null in predictions
   Ahead ahead;  // prefetches the next batch's input: the layer that runs last in a step calls some() repeatedly
+  // The transposed kernel of each dense layer, in panels, whose data may be null; or null. Backward then reads no
+  // transposed gradient, which fills whole vectors of rows, however few there are. Results are the same.
+  const Panels<T>* transposed = nullptr;
   Interrupt* interrupt = nullptr;  // set in steps that may take long
 };
 

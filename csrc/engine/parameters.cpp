@@ -22,19 +22,35 @@ std::ptrdiff_t begin_of(const Layout& layout, std::size_t tensor, std::ptrdiff_t
   return begin;
 }
 
-// Calls copy(index in the block, index in the row-major tensor, count) for each contiguous run of a tensor.
+// Calls copy(index in the block, index in the row-major tensor, count) for each contiguous run of a tensor within a
+// part of the block.
 template <class T, class Copy>
-void for_each_run(const Layout& layout, int tensor, Copy&& copy) {
+void for_each_run(const Layout& layout, int tensor, Range part, Copy&& copy) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
   const auto index = static_cast<std::size_t>(tensor);
   const Layout::Tensor& shape = layout.tensors[index];
-  const std::ptrdiff_t begin = begin_of(layout, index, width);
-  if (!layout.dense) return copy(begin, std::ptrdiff_t{0}, shape.size());
+  const std::ptrdiff_t begin = begin_of(layout, index, width), size = layout.dense ? shape.rows * width : shape.size();
+  if (!layout.dense) {
+    const std::ptrdiff_t first = std::max(part.begin, begin), last = std::min(part.end, begin + size);
+    return copy(first, first - begin, last - first);
+  }
   const std::ptrdiff_t stride = (layout.in() + 1) * width;
-  for (std::ptrdiff_t column = 0; column < shape.cols; column += width)
-    for (std::ptrdiff_t row = 0; row < shape.rows; ++row)
-      copy(column / width * stride + begin + row * width, row * shape.cols + column,
-           std::min(width, shape.cols - column));
+  for (std::ptrdiff_t panel = part.begin / stride; panel * width < shape.cols && panel * stride < part.end; ++panel) {
+    const std::ptrdiff_t column = panel * width, count = std::min(width, shape.cols - column);
+    const std::ptrdiff_t first = panel * stride + begin;
+    const std::ptrdiff_t from = std::max(part.begin, first), to = std::min(part.end, first + size);
+    for (std::ptrdiff_t place = from; place < to; place += width)
+      copy(place, (place - first) / width * shape.cols + column, count);
+  }
+}
+
+template <class T>
+void copy_run(const T* from, T* to, std::ptrdiff_t count) {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  if (count == width)
+    std::memcpy(to, from, kPanelBytes);
+  else
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
 }
 
 }  // namespace
@@ -63,16 +79,22 @@ Panels<T> Parameters<T>::tensor(int tensor) const {
 
 template <class T>
 void pack(const Layout& layout, int tensor, const T* from, T* block) {
-  for_each_run<T>(layout, tensor, [&](std::ptrdiff_t place, std::ptrdiff_t element, std::ptrdiff_t count) {
-    std::memcpy(block + place, from + element, static_cast<std::size_t>(count) * sizeof(T));
+  for_each_run<T>(layout, tensor, {0, block_size<T>(layout)},
+                  [&](std::ptrdiff_t place, std::ptrdiff_t element, std::ptrdiff_t count) {
+                    copy_run(from + element, block + place, count);
+                  });
+}
+
+template <class T>
+void unpack_part(const Layout& layout, int tensor, const T* from, Range part, T* to) {
+  for_each_run<T>(layout, tensor, part, [&](std::ptrdiff_t place, std::ptrdiff_t element, std::ptrdiff_t count) {
+    copy_run(from + (place - part.begin), to + element, count);
   });
 }
 
 template <class T>
 void unpack(const Layout& layout, int tensor, const T* block, T* to) {
-  for_each_run<T>(layout, tensor, [&](std::ptrdiff_t place, std::ptrdiff_t element, std::ptrdiff_t count) {
-    std::memcpy(to + element, block + place, static_cast<std::size_t>(count) * sizeof(T));
-  });
+  unpack_part(layout, tensor, block, {0, block_size<T>(layout)}, to);
 }
 
 template <class T>
@@ -90,6 +112,8 @@ template void pack(const Layout&, int, const float*, float*);
 template void pack(const Layout&, int, const double*, double*);
 template void unpack(const Layout&, int, const float*, float*);
 template void unpack(const Layout&, int, const double*, double*);
+template void unpack_part(const Layout&, int, const float*, Range, float*);
+template void unpack_part(const Layout&, int, const double*, Range, double*);
 template class Parameters<float>;
 template class Parameters<double>;
 

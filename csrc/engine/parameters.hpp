@@ -36,6 +36,9 @@ template <class T>
 void pack(const Layout& layout, int tensor, const T* from, T* block);
 template <class T>
 void unpack(const Layout& layout, int tensor, const T* block, T* to);
+// The same for elements part.begin … part.end - 1 of the block alone, whole rows of panels: they lie at `from`.
+template <class T>
+void unpack_part(const Layout& layout, int tensor, const T* from, Range part, T* to);
 
 template <class T>
 class Parameters {

@@ -24,16 +24,16 @@ void SegmentSums<T>::clear() {
 }
 
 template <class T>
-typename SegmentSums<T>::Place SegmentSums<T>::open(std::ptrdiff_t segment) {
+Destination<T> SegmentSums<T>::open(std::ptrdiff_t segment) {
   added_ = (segment & 1) != 0 && !nodes_.empty() && nodes_.back().level == 0;
-  if (added_) return {nodes_.back().sums, true};
+  if (added_) return {.sums = nodes_.back().sums, .add = true};
   if (free_.empty()) {
     buffers_.emplace_back(size_);
     free_.push_back(buffers_.back().data());
   }
   nodes_.push_back({0, segment, free_.back()});
   free_.pop_back();
-  return {nodes_.back().sums, false};
+  return {.sums = nodes_.back().sums};
 }
 
 template <class T>

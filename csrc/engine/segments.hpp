@@ -7,6 +7,7 @@
 #include "core/dispatch.hpp"
 #include "core/memory.hpp"
 #include "engine/tape.hpp"
+#include "engine/update.hpp"
 
 namespace lamina::engine {
 
@@ -22,16 +23,11 @@ struct SegmentNode {
 template <class T>
 class SegmentSums {
  public:
-  struct Place {
-    T* sums;
-    bool add;
-  };
-
   SegmentSums(const Kernels<T>& kernels, std::ptrdiff_t size) : kernels_(kernels), size_(size) {}
 
   void clear();
   // Returns the memory for the next segment's gradient; the second of a pair must be added to the first.
-  Place open(std::ptrdiff_t segment);
+  Destination<T> open(std::ptrdiff_t segment);
   // Called when that gradient is complete.
   void close();
   const std::vector<SegmentNode<T>>& nodes() const { return nodes_; }

@@ -4,35 +4,18 @@
 #include "engine/training.hpp"
 
 namespace lamina::engine {
-// Makes the sink of layer l, which stores gradients in `sums`, or applies them at once if `sums` is null.
 template <class T>
-GradientSink<T> Trainer<T>::sink(std::ptrdiff_t l, std::ptrdiff_t rows, T* sums, bool add) const {
-  T* zeros = sums == nullptr && stored_.size() != 0 ? stored_.data() + update_.offset(l) : nullptr;
-  return {kernels_, update_, l, rows, sums == nullptr ? nullptr : sums + update_.offset(l), add, zeros};
+GradientSink<T> Trainer<T>::sink(std::ptrdiff_t l, std::ptrdiff_t rows, const Destination<T>& to) const {
+  T* zeros = to.sums == nullptr && stored_.size() != 0 ? stored_.data() + update_.offset(l) : nullptr;
+  return {kernels_, update_, l, rows, to, zeros};
 }
 
 template <class T>
-void Trainer<T>::backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const {
+void Trainer<T>::backward(Pass<T>& pass, std::ptrdiff_t l, Range units, const Destination<T>& to) const {
   const Layer<T>* below = l > 0 ? &network_->layer(l - 1) : nullptr;
   if (!update_.layer(l).trained()) return network_->layer(l).backward(pass, units, below, nullptr);
-  GradientSink<T> to = sink(l, pass.tape.rows(), sums, add);
-  network_->layer(l).backward(pass, units, below, &to);
-}
-
-// Takes the optimizer's step for elements mine.begin … mine.end - 1 of all gradients, which lie in `sums`.
-template <class T>
-void Trainer<T>::update_from(T* sums, Range mine) const {
-  for (std::ptrdiff_t l = 0; l < update_.depth(); ++l) {
-    const LayerUpdate<T>& layer = update_.layer(l);
-    if (!layer.trained()) continue;
-    const std::ptrdiff_t begin = std::max(mine.begin - update_.offset(l), std::ptrdiff_t{0});
-    const std::ptrdiff_t end = std::min(mine.end - update_.offset(l), layer.parameters->size());
-    if (begin >= end) continue;
-    for_each_part(*layer.parameters, begin, end, [&](int tensor, std::ptrdiff_t first, std::ptrdiff_t count) {
-      if (layer.rules[static_cast<std::size_t>(tensor)].trained)
-        update_.step(layer, tensor, sums + update_.offset(l) + first, first, count);
-    });
-  }
+  GradientSink<T> gradients = sink(l, pass.tape.rows(), to);
+  network_->layer(l).backward(pass, units, below, &gradients);
 }
 
 template <class T>
@@ -54,10 +37,10 @@ std::ptrdiff_t Trainer<T>::calls_ahead(std::ptrdiff_t units) const {
   return units * panel_count(network_->boundaries()[0].width, kPanelWidth<T>);
 }
 
-// Uses stored gradients: calls the hook for layers `told` and below, then updates the parameters (Mode::train) or adds
-// the penalties' gradients (Mode::store).
+// Uses stored gradients: calls the hook for layers `told` and below, then updates the parameters (Mode::train) or
+// writes the vector (Mode::store).
 template <class T>
-void Trainer<T>::use_stored(Mode mode, std::ptrdiff_t told, int index, int count, Barrier& barrier) {
+void Trainer<T>::use_stored(const Run& run, std::ptrdiff_t told, int index, int count, Barrier& barrier) {
   if (update_.hooked()) {
     if (index == 0) {
       for (std::ptrdiff_t l = told; l >= network_->first_trained(); --l) update_.tell(l, stored_.data());
@@ -65,8 +48,8 @@ void Trainer<T>::use_stored(Mode mode, std::ptrdiff_t told, int index, int count
     }
     barrier.wait();
   }
-  if (mode == Mode::store)
-    update_.add_penalties(stored_.data(), index, count);
+  if (run.mode == Mode::store)
+    update_.write_all(stored_.data(), index, count, run.vector);
   else
     update_.apply(stored_.data(), index, count, barrier);
 }
@@ -115,10 +98,10 @@ void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier
   if (rows.begin < rows.end)
     network_->layer(depth - 1).finish_gradient(pass, {rows.begin * lines, rows.end * lines},
                                                {0, panel_count(scores.cols, kPanelWidth<T>)});
-  T* sums = run.stores ? stored_.data() : nullptr;
+  const Destination<T> to = destination(run);
   for (std::ptrdiff_t l = depth - 1; l >= lowest; --l) {
     if ((barrier.wait(run.given_up() ? kStop : 0) & kStop) != 0) return;
-    if (index == 0 && l + 1 < depth) update_.tell(l + 1, sums);
+    if (index == 0 && l + 1 < depth) update_.tell(l + 1, to.sums);
     const Range units = share_of(network_->layer(l).backward_units(tape_), 1, index, count);
     if (l == 0) {
       const Range next =
@@ -126,19 +109,17 @@ void Trainer<T>::step_stationary(const Step& step, int index, int count, Barrier
       pass.ahead = Ahead(run.data.x, run.data.order, step.after(), next, calls_ahead(units.size()));
     }
     if (!run.interruptible) {
-      if (units.begin < units.end) backward(pass, l, units, sums, false);
+      if (units.begin < units.end) backward(pass, l, units, to);
       continue;
     }
     const std::ptrdiff_t together = network_->layer(l).units_together(tape_);
     for (std::ptrdiff_t unit = units.begin; unit < units.end && !run.given_up(); unit += together) {
-      backward(pass, l, {unit, std::min(units.end, unit + together)}, sums, false);
+      backward(pass, l, {unit, std::min(units.end, unit + together)}, to);
       run.poll_if_due(index);
     }
   }
-  if (run.stores) {
-    if ((barrier.wait(run.given_up() ? kStop : 0) & kStop) != 0) return;
-    use_stored(run.mode, lowest, index, count, barrier);
-  }
+  if ((run.stores || run.interruptible) && (barrier.wait(run.given_up() ? kStop : 0) & kStop) != 0) return;
+  if (run.stores) use_stored(run, lowest, index, count, barrier);
   if (run.settles) network_->settle(pass, index, count);
   if (run.mode == Mode::train) update_.finish(index, count, barrier);
 }
@@ -184,23 +165,22 @@ void Trainer<T>::forward_segment(const Step& step, Member& member, Pass<T>& pass
   head_->evaluate(member.tape[network_->depth()], rows.begin, rows, divisor, gradient);
 }
 
-// Runs these rows backward, from the gradient of the output. The gradients of all layers are stored in `sums`, or
-// added.
+// Runs these rows backward, from the gradient of the output.
 template <class T>
-void Trainer<T>::backward_segment(Member& member, Pass<T>& pass, T* sums, bool add) {
+void Trainer<T>::backward_segment(Member& member, Pass<T>& pass, const Destination<T>& to) {
   const std::ptrdiff_t depth = network_->depth(), lowest = network_->first_trained();
   if (narrow()) {
     const NarrowPass<T> narrow_pass{kernels_, member.narrow, true};
     network_->layer(depth - 1).finish_narrow_gradient(narrow_pass);
     for (std::ptrdiff_t l = depth - 1; l >= lowest; --l)
       network_->layer(l).backward_narrow(narrow_pass, l > 0 ? &network_->layer(l - 1) : nullptr,
-                                         update_.layer(l).trained() ? sums + update_.offset(l) : nullptr, add);
+                                         update_.layer(l).trained() ? to.sums + update_.offset(l) : nullptr, to.add);
     return;
   }
   const Panels<T>& scores = member.tape[depth].gradient;
   network_->layer(depth - 1).finish_gradient(pass, {0, scores.rows}, {0, panel_count(scores.cols, kPanelWidth<T>)});
   for (std::ptrdiff_t l = depth - 1; l >= lowest; --l)
-    backward(pass, l, {0, network_->layer(l).backward_units(member.tape)}, sums, add);
+    backward(pass, l, {0, network_->layer(l).backward_units(member.tape)}, to);
 }
 
 // Schedule::chunked: each member takes segments of rows through all layers.
@@ -232,8 +212,7 @@ void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& b
                          here ? segment(step.size, s + 1) : segment(step.size_after(), begin),
                          calls_ahead(network_->layer(0).backward_units(member.tape)));
     }
-    const auto [sums, add] = member.sums.open(s);
-    backward_segment(member, pass, sums, add);
+    backward_segment(member, pass, member.sums.open(s));
     member.sums.close();
   }
   if (lowest == depth) return;
@@ -244,11 +223,11 @@ void Trainer<T>::step_chunked(const Step& step, int index, int count, Barrier& b
     if (run.stores)
       std::copy(sums + mine.begin, sums + mine.end, stored_.data() + mine.begin);
     else
-      update_from(sums, mine);
+      update_.use(sums, mine, run.vector);
   }
   if (run.stores) {
     barrier.wait();
-    use_stored(run.mode, depth - 1, index, count, barrier);
+    use_stored(run, depth - 1, index, count, barrier);
   }
   if (run.mode == Mode::train) update_.finish(index, count, barrier);
 }
@@ -300,7 +279,7 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
   }
   pass.ahead = Ahead(run.data.x, run.data.order, step.after(), share_of(step.size_after(), grain, index, count),
                      std::max<std::ptrdiff_t>(1, units / count));
-  T* sums = run.stores ? stored_.data() : nullptr;
+  const Destination<T> to = destination(run);
   for (std::ptrdiff_t l = depth - 1; l >= lowest; --l) {
     const Layer<T>& layer = network_->layer(l);
     const double each = work(l);
@@ -311,11 +290,11 @@ void Trainer<T>::step_by_rows(const Step& step, int index, int count, Barrier& b
     };
     const Range mine{bound(index), bound(index + 1)};
     before += each * static_cast<double>(layer.gradient_units());
-    if (mine.begin < mine.end) layer.gradient(pass, mine, sink(l, step.size, sums, false));
+    if (mine.begin < mine.end) layer.gradient(pass, mine, sink(l, step.size, to));
   }
   if (run.stores) {
     barrier.wait();
-    use_stored(run.mode, depth - 1, index, count, barrier);
+    use_stored(run, depth - 1, index, count, barrier);
   }
   if (run.mode == Mode::train) update_.finish(index, count, barrier);
 }

@@ -236,9 +236,9 @@ bool Trainer<T>::run_batches(const Task& task, Passage& passage, const Poll& pol
   if (run.interruptible && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
   run.schedule = plan.schedule;
   // Also if user code runs in a step: while it waits for a gate, other threads may read the parameters.
-  run.stores =
-      mode == Mode::store ||
-      (mode == Mode::train && (update_.stores() || host() || (run.interruptible && run.schedule != Schedule::chunked)));
+  run.stores = mode == Mode::store ? update_.hooked()
+                                   : mode == Mode::train && (update_.stores() || host() ||
+                                                             (run.interruptible && run.schedule != Schedule::chunked));
   run.own_inputs = worth_own_inputs(plan, largest);
   run.settled = mode != Mode::test && network_->first_trained() < network_->depth();
   reserve(run, largest, plan.threads);
@@ -278,26 +278,18 @@ void Trainer<T>::test(const TrainingData<T>& data, Batches batches, Totals& tota
 }
 
 template <class T>
-std::vector<std::shared_ptr<Parameters<T>>> Trainer<T>::gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
-                                                                  std::optional<std::uint64_t> draw, bool settles,
-                                                                  Totals& totals, const Poll& poll) {
+void Trainer<T>::gradients(const TrainingData<T>& data, std::optional<std::uint64_t> draw, bool settles, T* vector,
+                           Totals& totals, const Poll& poll) {
+  const std::ptrdiff_t rows = data.x.rows();
   run({.mode = Mode::store,
        .data = data,
        .batches = {0, rows, rows},
        .draw = draw ? *draw : network_->next_draw(),
        .totals = totals,
        .random = draw.has_value(),
-       .settles = settles},
+       .settles = settles,
+       .vector = vector},
       poll);
-  std::vector<std::shared_ptr<Parameters<T>>> found(static_cast<std::size_t>(update_.depth()));
-  for (std::ptrdiff_t l = 0; l < update_.depth(); ++l) {
-    if (!update_.layer(l).trained()) continue;
-    auto& gradient = found[static_cast<std::size_t>(l)];
-    gradient = std::make_shared<Parameters<T>>(update_.layer(l).parameters->layout());
-    const T* from = stored_.data() + update_.offset(l);
-    std::copy(from, from + gradient->size(), gradient->data());
-  }
-  return found;
 }
 
 template class Trainer<float>;

@@ -51,11 +51,11 @@ class Trainer {
   [[gnu::cold]] void train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll& poll);
   // Computes losses and metrics without training.
   void test(const TrainingData<T>& data, Batches batches, Totals& totals, const Poll& poll);
-  // The gradient of one batch's loss, in the layers' layouts; null for layers that are not trained. Without a draw
-  // there is no noise, and batches are normalized by the running moments. `settles`: those are updated, as by a step.
-  std::vector<std::shared_ptr<Parameters<T>>> gradients(const TrainingData<T>& data, std::ptrdiff_t rows,
-                                                        std::optional<std::uint64_t> draw, bool settles, Totals& totals,
-                                                        const Poll& poll);
+  // The gradient of one batch's loss, as a vector (Update::vector_size()). Without a draw there is no noise, and
+  // batches are normalized by the running moments. `settles`: those are updated, as by a step.
+  void gradients(const TrainingData<T>& data, std::optional<std::uint64_t> draw, bool settles, T* vector,
+                 Totals& totals, const Poll& poll);
+  std::ptrdiff_t vector_size() const { return update_.vector_size(); }
 
   // Sets the function that is called when a layer's gradient is complete, or null. Any thread may call it at any time,
   // also from inside the function: a pass over the data in progress keeps the one with which it began.
@@ -103,6 +103,7 @@ class Trainer {
     std::uint64_t draw = 0;
     Totals& totals;
     bool random = true, settles = true;  // as in gradients()
+    T* vector = nullptr;                 // where gradients are written (Mode::store)
     bool repeats = false;  // the same batches follow at once, so that a team need not be woken for these alone
   };
   // A task, and state that the members of its team share.
@@ -160,16 +161,18 @@ class Trainer {
   void step_stationary(const Step& step, int index, int count, Barrier& barrier);
   void step_chunked(const Step& step, int index, int count, Barrier& barrier);
   void forward_segment(const Step& step, Member& member, Pass<T>& pass, Range rows, double divisor);
-  void backward_segment(Member& member, Pass<T>& pass, T* sums, bool add);
+  void backward_segment(Member& member, Pass<T>& pass, const Destination<T>& to);
   bool narrow() const { return network_->narrow(true) && !head_spec_.host(); }
   void step_by_rows(const Step& step, int index, int count, Barrier& barrier);
   Pass<T> pass_of(const Step& step, Tape<T>& tape) const;
-  GradientSink<T> sink(std::ptrdiff_t l, std::ptrdiff_t rows, T* sums, bool add) const;
-  void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, T* sums, bool add) const;
-  void update_from(T* sums, Range mine) const;
+  Destination<T> destination(const Run& run) const {
+    return {.sums = run.stores ? stored_.data() : nullptr, .vector = run.vector};
+  }
+  GradientSink<T> sink(std::ptrdiff_t l, std::ptrdiff_t rows, const Destination<T>& to) const;
+  void backward(Pass<T>& pass, std::ptrdiff_t l, Range units, const Destination<T>& to) const;
   std::ptrdiff_t calls_ahead(std::ptrdiff_t units) const;
   bool worth_own_inputs(const StepPlan& plan, std::ptrdiff_t rows) const;
-  void use_stored(Mode mode, std::ptrdiff_t told, int index, int count, Barrier& barrier);
+  void use_stored(const Run& run, std::ptrdiff_t told, int index, int count, Barrier& barrier);
   T* merged(Range mine, int members) const;
 
   std::shared_ptr<Network<T>> network_;

@@ -38,7 +38,8 @@ Update<T>::Update(UpdateSpec<T> spec, const Kernels<T>& kernels, const std::vect
     for (const TensorUpdateSpec& tensor : layer.beside.tensors) {
       const bool trained = tensor.group >= 0;
       layer.rules.push_back(
-          {trained, trained ? scalars_[static_cast<std::size_t>(tensor.group)].data() : nullptr, tensor});
+          {trained, trained ? scalars_[static_cast<std::size_t>(tensor.group)].data() : nullptr, tensor, vector_size_});
+      if (trained) vector_size_ += layer.parameters->layout().tensors[layer.rules.size() - 1].size();
       penalized_ |= layer.rules.back().penalized();
       constrained_ |= trained && tensor.constraint.kind != ConstraintKind::none;
     }
@@ -150,6 +151,39 @@ void Update<T>::step(const LayerUpdate<T>& layer, int tensor, T* gradient, std::
   add_penalty(layer, layer.rules[static_cast<std::size_t>(tensor)], gradient, begin, count);
   if (spec_.clip == Clip::value) kernels_.scale_and_clip(gradient, T(1), static_cast<T>(spec_.limit), count);
   take_step(layer, tensor, gradient, begin, count);
+}
+
+template <class T>
+void Update<T>::write(const LayerUpdate<T>& layer, int tensor, T* gradient, std::ptrdiff_t begin, std::ptrdiff_t count,
+                      T* vector) const {
+  const TensorRule<T>& rule = layer.rules[static_cast<std::size_t>(tensor)];
+  add_penalty(layer, rule, gradient, begin, count);
+  unpack_part(layer.parameters->layout(), tensor, gradient, {begin, begin + count}, vector + rule.place);
+}
+
+template <class T>
+void Update<T>::use(T* gradients, Range mine, T* vector) const {
+  for (std::ptrdiff_t l = 0; l < depth(); ++l) {
+    if (!layer(l).trained()) continue;
+    const std::ptrdiff_t begin = std::max(mine.begin - offset(l), std::ptrdiff_t{0});
+    const std::ptrdiff_t end = std::min(mine.end - offset(l), layer(l).parameters->size());
+    if (begin >= end) continue;
+    for_each_part(*layer(l).parameters, begin, end, [&](int tensor, std::ptrdiff_t first, std::ptrdiff_t count) {
+      T* gradient = gradients + offset(l) + first;
+      if (!layer(l).rules[static_cast<std::size_t>(tensor)].trained) return;
+      if (vector == nullptr)
+        step(layer(l), tensor, gradient, first, count);
+      else
+        write(layer(l), tensor, gradient, first, count, vector);
+    });
+  }
+}
+
+template <class T>
+void Update<T>::write_all(T* gradients, int index, int count, T* vector) const {
+  for_each_piece(index, count, [&](std::size_t, const Piece& piece, const LayerUpdate<T>& layer, const auto&) {
+    write(layer, piece.tensor, gradients + offset(piece.layer) + piece.begin, piece.begin, piece.count, vector);
+  });
 }
 
 template <class T>

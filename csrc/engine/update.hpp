@@ -53,6 +53,7 @@ struct TensorRule {
   bool trained;
   const T* scalars;  // from the optimizer kernel's prepare(), for this step
   TensorUpdateSpec spec;
+  std::ptrdiff_t place;  // of its gradient in a vector of all gradients, if it is trained
   bool penalized() const { return trained && (spec.l1 != 0 || spec.l2 != 0); }
 };
 
@@ -69,6 +70,14 @@ struct LayerUpdate {
 template <class T, class Part>
 void for_each_part(const Parameters<T>& parameters, std::ptrdiff_t begin, std::ptrdiff_t end, Part&& part);
 
+// Where gradients go. If both pointers are null, they are applied at once.
+template <class T>
+struct Destination {
+  T* sums = nullptr;  // memory that they are written to (with `add`: added to), in the blocks' layouts
+  bool add = false;
+  T* vector = nullptr;  // of complete gradients (Update::vector_size()); they get the penalties' gradients too
+};
+
 template <class T>
 class Update {
  public:
@@ -82,6 +91,8 @@ class Update {
   std::ptrdiff_t depth() const { return static_cast<std::ptrdiff_t>(layers_.size()); }
   std::ptrdiff_t gradient_size() const { return gradient_size_; }  // of all trained layers, one after the other
   std::ptrdiff_t offset(std::ptrdiff_t l) const { return offsets_[static_cast<std::size_t>(l)]; }
+  // Of the vector of all gradients: those of the trained tensors of all layers, row-major, one after the other.
+  std::ptrdiff_t vector_size() const { return vector_size_; }
   // Whether step() only does parameter += scalars[0] gradient.
   bool plain() const { return plain_; }
   // Whether all gradients must be complete before the first of them is used.
@@ -98,10 +109,16 @@ class Update {
   // gradient to `gradient`, clips it by value, and takes the optimizer's step.
   void step(const LayerUpdate<T>& layer, int tensor, T* gradient, std::ptrdiff_t begin, std::ptrdiff_t count) const;
 
+  // Writes the gradient of such elements to the vector, after adding the penalty's gradient.
+  void write(const LayerUpdate<T>& layer, int tensor, T* gradient, std::ptrdiff_t begin, std::ptrdiff_t count,
+             T* vector) const;
+  // Steps for elements mine.begin … mine.end - 1 of all gradients, or writes them to `vector` if it is not null.
+  void use(T* gradients, Range mine, T* vector) const;
+
   // The members of a team call these together, unless noted otherwise. Each member processes its pieces.
   void measure_penalties(int index, int count);
   double penalty() const;  // the total; called after all members have measured
-  void add_penalties(T* gradients, int index, int count) const;
+  void write_all(T* gradients, int index, int count, T* vector) const;
   // Updates all parameters from all gradients: adds the penalties' gradients, accumulates, clips and steps.
   void apply(T* gradients, int index, int count, Barrier& barrier);
   // The parts of apply(), for gradients that come from outside. accumulate() returns false if the step needs more
@@ -129,6 +146,7 @@ class Update {
   template <class Sum>
   double sum_of(const Piece& piece, Sum&& sum) const;
   bool clips_by_norm() const { return spec_.clip == Clip::norm || spec_.clip == Clip::global_norm; }
+  void add_penalties(T* gradients, int index, int count) const;
   void add_penalty(const LayerUpdate<T>& layer, const TensorRule<T>& rule, T* gradient, std::ptrdiff_t begin,
                    std::ptrdiff_t count) const;
   template <class Body>
@@ -147,7 +165,7 @@ class Update {
   std::vector<Piece> pieces_;
   std::vector<double> penalties_, squares_;  // of each piece
   std::vector<double> factors_;              // of each clipped norm, in this step
-  std::ptrdiff_t gradient_size_ = 0;
+  std::ptrdiff_t gradient_size_ = 0, vector_size_ = 0;
   int norms_ = 0;
   bool plain_ = false, penalized_ = false, constrained_ = false;
   bool applies_ = true, first_ = false, overwrites_ = false;  // what this batch does

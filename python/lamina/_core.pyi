@@ -129,17 +129,12 @@ class Derivatives:
         draw: int | None,
         y: _Array | None,
         dx: _Array | None,
-        parameters: bool,
-    ) -> list[Parameters | None]: ...
-    def jacobian(
-        self,
-        *,
-        x: Any,
-        inputs: _Array | None,
-        parameters: _Array | None,
-        places: list[tuple[int, int, int]],
-        width: int,
+        gradients: _Array | None,
     ) -> None: ...
+    def pull_back_plain(
+        self, x: Any, dy: Any, need_dx: bool, need_gradients: bool
+    ) -> tuple[_Array, _Array | None, _Array | None] | None: ...
+    def jacobian(self, *, x: Any, inputs: _Array | None, parameters: _Array | None) -> None: ...
 
 class Network:
     def __init__(
@@ -264,8 +259,9 @@ class Trainer:
         sample_weight: _Array | None,
         draw: int | None,
         settles: bool,
+        vector: _Array,
         totals: Totals,
-    ) -> list[Parameters | None]: ...
+    ) -> None: ...
     def on_gradient(self, function: Callable[[int, _Array | None], Any] | None) -> None: ...
     def force_schedule(self, schedule: str, threads: int, as_long: bool = False) -> None: ...
     def plan(self, rows: int) -> tuple[str, int]: ...

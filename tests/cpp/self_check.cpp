@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <thread>
@@ -427,11 +428,20 @@ void check_availability() {
   for (int report = 0; report < 2; ++report) pair.note(2, 0.4, losses);
   std::this_thread::sleep_for(std::chrono::milliseconds(30));
   expect(pair.members(2, 2) == 2, "both after the process was idle");
-  pair.note(2, 0.4, losses);  // for 200 ms now, because the first loss is not long ago
-  const auto begun = std::chrono::steady_clock::now();
-  while (std::chrono::steady_clock::now() - begun < std::chrono::milliseconds(30)) {
+  // For 200 ms now, because the first loss is not long ago. Others may have taken the CPU meanwhile: then it is tried
+  // again.
+  bool ran = false;
+  for (int attempt = 0; attempt < 50 && !ran; ++attempt) {
+    pair.members(2, 2);
+    pair.note(2, 0.4, losses);
+    const auto begun = std::chrono::steady_clock::now();
+    const std::clock_t used = std::clock();
+    while (std::chrono::steady_clock::now() - begun < std::chrono::milliseconds(30)) {
+    }
+    ran = std::clock() - used > CLOCKS_PER_SEC * 25 / 1000;
+    if (ran) expect(pair.members(2, 2) == 1, "one of two while the process is not idle");
   }
-  expect(pair.members(2, 2) == 1, "one of two while the process is not idle");
+  expect(ran, "the process runs");
 }
 
 // Whether members divide the rows of a layer depends on which way leaves fewer of them without work.

@@ -186,6 +186,56 @@ def test_results_do_not_depend_on_threads_or_batches(rng):
     np.testing.assert_array_equal(model.jacobian(x[:3]), found[0][3][:3])
 
 
+def test_input_gradients_of_few_rows_follow_the_weights(rng):
+    model = lamina.Sequential([lamina.Input((70,)), layers.Dense(40, "tanh"), layers.Dense(5)])
+    model.compile(lamina.optimizers.SGD(0.1), "mse")
+    x, dy = rng.standard_normal((40, 70)).astype("f"), rng.standard_normal((40, 5)).astype("f")
+    for change in (
+        lambda: None,
+        lambda: model.fit(x, dy, epochs=1, verbose=0),
+        lambda: model.set_weights([2 * w for w in model.get_weights()]),
+        lambda: model.layers[0].kernel.assign_add(np.ones((70, 40), "f")),
+    ):
+        change()
+        whole = model.vjp(x, dy)[1]
+        for first, rows in ((0, 1), (3, 2), (5, 15), (5, 16)):
+            part = slice(first, first + rows)
+            np.testing.assert_array_equal(model.vjp(x[part], dy[part])[1], whole[part])
+
+
+def test_gradients_follow_what_is_trained(rng):
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3, "tanh"), layers.Dense(2)])
+    x, dy = rng.standard_normal((5, 4)).astype("f"), rng.standard_normal((5, 2)).astype("f")
+    _, _, everything = model.vjp(x, dy)
+    model.layers[0].trainable = False
+    _, dx, upper = model.vjp(x, dy)
+    assert [g.shape for g in upper] == [(3, 2), (2,)]
+    assert dx.shape == x.shape
+    for one, two in zip(everything[2:], upper, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert model.vjp(x, dy, flat=True)[2].shape == (8,)
+    model.layers[0].trainable = True
+    assert len(model.vjp(x, dy)[2]) == 4
+
+
+@pytest.mark.parametrize("rows", [1, 20, 128, 300])
+def test_a_large_network_is_computed_by_all_threads_alike(rng, rows):
+    model = lamina.Sequential(
+        [lamina.Input((300,)), layers.Dense(700, "relu"), layers.Dense(640, "tanh"), layers.Dense(3)]
+    )
+    model.compile(loss="mse")
+    x, dy = rng.standard_normal((rows, 300)).astype("f"), rng.standard_normal((rows, 3)).astype("f")
+    before, found = lamina.get_num_threads(), []
+    for threads in (1, 2, 4):
+        lamina.set_num_threads(threads)
+        value, gradient = model.value_and_gradient(x, dy, flat=True)
+        found.append((*model.vjp(x, dy, flat=True), model.jacobian(x), np.float64(value), gradient))
+    lamina.set_num_threads(before)
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
 def _state(model):
     slots = [variable.numpy() for variable in model.optimizer.variables]
     return pickle.dumps([model.get_weights(), slots, model.get_metrics_result()])

@@ -119,7 +119,7 @@ void Dense<T>::finish_gradient(Pass<T>& pass, Range rows, Range panels) const {
                     .type = kNumberType<T>};
     pass.kernels.gather({.source = from, .count = rows.size(), .to = output.in_panels, .to_begin = rows.begin});
   }
-  if (!this->need_dx) return;
+  if (!this->need_dx || has_transposed(pass)) return;
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
   pass.kernels.panel_transpose({.from = output.gradient,
                                 .to = output.transposed,
@@ -250,6 +250,18 @@ void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gradi
       }
     }
     sink->dense_bias(dz, units);
+    return;
+  }
+  if (has_transposed(pass)) {
+    pass.kernels.panel_product({.a = output.gradient,
+                                .b = pass.transposed[this->at],
+                                .c = pass.tape[this->at].gradient,
+                                .rows = {0, x.rows},
+                                .panels = units});
+    if (below != nullptr) below->finish_gradient(pass, {0, x.rows}, units);
+    for (std::ptrdiff_t panel = units.begin; sink != nullptr && panel < units.end; ++panel)
+      sink->dense_kernel(x, dz, panel, out_panels);
+    if (sink != nullptr) bias_gradient(dz, units, in_panels.end, *sink);
     return;
   }
   // For each panel dx comes before dw: it brings the weights that the sink updates into a cache.

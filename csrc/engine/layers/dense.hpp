@@ -40,6 +40,9 @@ class Dense final : public Layer<T> {
   void product(Pass<T>& pass, const Panels<T>& z, Range rows, Range panels) const;
   std::ptrdiff_t segments_together(std::ptrdiff_t lines) const;
   std::ptrdiff_t group_size(std::ptrdiff_t lines) const;
+  bool has_transposed(const Pass<T>& pass) const {
+    return pass.transposed != nullptr && pass.transposed[this->at].data != nullptr;
+  }
   // sum_up() computes dxᵀ for a panel of inputs and dx.cols rows from `row` on, summed over some segments of outputs.
   // The rows begin at a panel of rows or lie within one. transpose_back() writes dx to the tape.
   void sum_up(Pass<T>& pass, const Panels<T>& dx, std::ptrdiff_t panel, std::ptrdiff_t row, Range segments) const;

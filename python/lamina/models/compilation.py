@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from lamina.models.prepared import Prepared
 from lamina.models.stack import Stack
 from lamina.optimizers import SGD
 
-__all__ = ["Compilation", "CompiledDerivatives", "CompiledTrainer", "gradients_in"]
+__all__ = ["Compilation", "CompiledDerivatives", "CompiledTrainer", "split"]
 
 # The parameters of an op, and for each of their tensors the variable that is trained, or None.
 _Block = tuple[_core.Parameters, list[Variable | None]]
@@ -38,20 +38,19 @@ class CompiledTrainer(Record):
     key : list
         All that it depends on.
     engine : _core.Trainer
-    trained : list of list
-        For each op its variables, None for one that is not trained.
+    variables : list of Variable
+        Those that it trains, in the order of the engine's vector of gradients.
+    size : int
+        Of that vector.
     token : object
         Stands for this trainer, and can be copied and pickled.
     """
 
     key: list[Any]
     engine: _core.Trainer
-    trained: list[list[Variable | None]]
+    variables: list[Variable]
+    size: int
     token: object
-
-    def variables(self) -> list[Variable]:
-        """Return the variables that it trains."""
-        return [variable for op in self.trained for variable in op if variable is not None]
 
 
 class CompiledDerivatives(Record):
@@ -62,15 +61,18 @@ class CompiledDerivatives(Record):
     key : list
         All that they depend on.
     engine : _core.Derivatives
-    trained : list of list
-        For each op its variables, None for one that is not trained.
+    variables : list of Variable
+        Those whose gradients it computes, in the order of the engine's vector of gradients.
+    size : int
+        Of that vector.
     output_shape : tuple of int
         Of a row.
     """
 
     key: list[Any]
     engine: _core.Derivatives
-    trained: list[list[Variable | None]]
+    variables: list[Variable]
+    size: int
     output_shape: Shape
 
 
@@ -217,7 +219,7 @@ class Compilation:
         )
         if self._hook is not None:
             trainer.on_gradient(self._hook)
-        return CompiledTrainer(key, trainer, trained, object())
+        return CompiledTrainer(key, trainer, *_order_of(trained), object())
 
     def derivatives(self, row_shape: Shape, reads: str, need_dx: bool) -> CompiledDerivatives:
         """Return the derivatives of the network for rows of a shape and kind, also those with respect to the input."""
@@ -230,8 +232,8 @@ class Compilation:
                 self._stack.layers, row_shape, self._stack.dtype, reads=reads, input_gradient=need_dx
             )
             trained, blocks = _trained_in(network)
-            engine = _core.Derivatives(network.network, SGD().update_spec(blocks))
-            known = CompiledDerivatives(key, engine, trained, network.output_shape)
+            engine = _core.Derivatives(network.network, SGD().update_spec(blocks, penalties=False))
+            known = CompiledDerivatives(key, engine, *_order_of(trained), network.output_shape)
             _keep(self._derivatives, kind, known)
             return known
 
@@ -250,18 +252,20 @@ class Compilation:
         return [found[id(variable)] if id(variable) in found else variable.numpy() for variable in self._stack.weights]
 
 
-def gradients_in(
-    trained: list[list[Variable | None]], blocks: list[_core.Parameters | None]
-) -> list[tuple[Variable, npt.NDArray[Any]]]:
-    """Return the trained variables of the ops of a network, each with its gradient from the op's block."""
-    found = []
-    for variables, block in zip(trained, blocks, strict=True):
-        for tensor, variable in enumerate(variables):
-            if block is not None and variable is not None:
-                gradient = np.empty(variable.shape, variable.dtype)
-                block.read(tensor, gradient)
-                found.append((variable, gradient))
-    return found
+def split(vector: npt.NDArray[Any], variables: Iterable[Variable]) -> list[npt.NDArray[Any]]:
+    """Return the parts of a vector, one after the other, as views in the shapes of variables."""
+    parts, begin = [], 0
+    for variable in variables:
+        end = begin + variable.size
+        parts.append(vector[begin:end].reshape(variable.shape))
+        begin = end
+    return parts
+
+
+def _order_of(trained: list[list[Variable | None]]) -> tuple[list[Variable], int]:
+    """Return the variables whose gradients the engine's vector contains, in its order, and its size."""
+    variables = [variable for op in trained for variable in op if variable is not None]
+    return variables, sum(variable.size for variable in variables)
 
 
 def _trained_in(network: CompiledNetwork) -> tuple[list[list[Variable | None]], list[_Block | None]]:

@@ -64,8 +64,7 @@ class Differentiable(BaseModel):
         compiled = self.executor.require_compiled(method)
         draw = self.executor.draws.value if flag(self.stack.who(method), "training", training) else None
         flat = flag(self.stack.who(method), "flat", flat)
-        value, gradients = self.differentiator.value_and_gradients(method, compiled, x, y, sample_weight, draw)
-        return value, flat_of(gradients, self.stack.dtype) if flat else gradients
+        return self.differentiator.value_and_gradients(method, compiled, x, y, sample_weight, draw, flat)
 
     def vjp(
         self,
@@ -116,11 +115,10 @@ class Differentiable(BaseModel):
         (3.0, 2.0, 6.0, 2.0)
         """
         method, who = "vjp", self.stack.who("vjp")
-        draw = self.executor.draws.value if flag(who, "training", training) else None
         need_dx, need_gradients = flag(who, "need_dx", need_dx), flag(who, "need_gradients", need_gradients)
+        draw = self.executor.draws.value if flag(who, "training", training) else None
         flat = flag(who, "flat", flat)
-        y, dx, gradients = self.differentiator.pull_back(method, x, dy, draw, need_dx, need_gradients)
-        return y, dx, flat_of(gradients, self.stack.dtype) if flat and gradients is not None else gradients
+        return self.differentiator.pull_back(method, x, dy, draw, need_dx, need_gradients, flat)
 
     def jacobian(self, x: Any, out: Array | None = None) -> Array:
         """Return the derivatives of each row's outputs by its inputs.

@@ -24,7 +24,7 @@ from lamina.layers import Layer
 from lamina.layers.added import summing
 from lamina.metrics import Metric
 from lamina.metrics.sums import check_sums, sums_of, take_sums
-from lamina.models.compilation import Compilation, CompiledTrainer, GradientHook, gradients_in
+from lamina.models.compilation import Compilation, CompiledTrainer, GradientHook, split
 from lamina.models.compiled import Compiled
 from lamina.models.head import Given
 from lamina.models.place import Order, Passes, Place, Taken
@@ -298,12 +298,12 @@ class Executor:
                 compiled.uses = prepared.uses
                 trainer = self.trainer(prepared)
             if not compiled.optimizer.built:
-                _try_rules(trainer.variables())
+                _try_rules(trainer.variables)
             self._build_optimizer(compiled.optimizer, trainer)
 
     def _build_optimizer(self, optimizer: Optimizer, trainer: CompiledTrainer) -> None:
         """Tell the optimizer which variables it trains, in the order of the model's weights, as Keras does."""
-        trained = {id(variable) for variable in trainer.variables()}
+        trained = {id(variable) for variable in trainer.variables}
         optimizer.build([variable for variable in self.stack.weights if id(variable) in trained])
         optimizer.built_for = trainer.token
 
@@ -329,7 +329,7 @@ class Executor:
     ) -> None:
         compiled = self.require_compiled("fit")
         trainer, optimizer = self.trainer(prepared), compiled.optimizer
-        variables = trainer.variables()
+        variables = trainer.variables
         if optimizer.built_for is not trainer.token:
             self._build_optimizer(optimizer, trainer)
         if optimizer.in_python or _host_rules(variables):
@@ -359,7 +359,7 @@ class Executor:
         compiled, trainer = self.require_compiled("fit"), self.trainer(prepared)
         uses = compiled.uses or []
         means = all(type(use.metric).result is Metric.result and not use.metric.takes_batches for use in uses)
-        python = compiled.optimizer.in_python or _host_rules(trainer.variables()) or trainer.engine.host
+        python = compiled.optimizer.in_python or _host_rules(trainer.variables) or trainer.engine.host
         return means and not python and not self._compilation.hooked
 
     def train_epochs(self, task: EpochsTask, record: _core.EpochRecord, weights: dict[int, list[Array]]) -> None:
@@ -375,7 +375,7 @@ class Executor:
         """
         compiled, prepared, place = self.require_compiled("fit"), task.prepared, self.place
         trainer, optimizer = self.trainer(prepared), compiled.optimizer
-        variables, rows = trainer.variables(), prepared.rows
+        variables, rows = trainer.variables, prepared.rows
         size = min(task.size, rows)
         batches, held_out = -(-rows // size), None
         if task.held_out is not None:
@@ -409,7 +409,7 @@ class Executor:
         rows: int, size: int, taken: Taken,
     ) -> None:  # fmt: skip
         """Take the steps one by one, for an optimizer, a regularizer or a constraint written in Python."""
-        variables = trainer.variables()
+        variables = trainer.variables
         for begin in range(first, first + rows, size):
             end = min(begin + size, first + rows)
             batch = prepared.take(slice(begin, end) if order is None else order[begin:end])
@@ -417,7 +417,7 @@ class Executor:
             moving = [v for layer in self.stack.layers if layer.trainable for v in layer.non_trainable_weights]
             kept, batches, complete = [(v, v.numpy()) for v in moving], optimizer.batches, False
             try:
-                gradients = self._gradients(trainer, batch, self.draws.value)
+                gradients = split(self._gradients(trainer, batch, self.draws.value), variables)
                 self._add_host_penalties(end - begin, variables, gradients)
                 optimizer.scale_gradients(gradients)
                 # Ctrl-C is handled between two steps, or while user code runs.
@@ -449,30 +449,30 @@ class Executor:
 
         Runs as in training, with noise and the batch's own moments. The batch is added to loss and metrics.
         """
-        return self._gradients(self.trainer(batch), batch, self.draws.value)
+        trainer = self.trainer(batch)
+        return split(self._gradients(trainer, batch, self.draws.value), trainer.variables)
 
-    def value_and_gradients(self, batch: Prepared, draw: int | None) -> tuple[float, list[Array]]:
-        """Return the loss of a batch with penalties, and its gradients with respect to the `trained` variables.
+    def value_and_gradients(self, batch: Prepared, draw: int | None) -> tuple[float, Array, list[Variable]]:
+        """Return the loss of a batch with penalties, its gradients as one vector, and the variables in their order.
 
         With a draw it runs as in training. Nothing is updated but the running mean of the loss.
         """
         trainer, tracker = self.trainer(batch), self.require_compiled("fit").loss_tracker
         tracker.reset_state()
-        gradients = self._gradients(trainer, batch, draw, settles=False)
-        self._add_host_penalties(batch.rows, trainer.variables(), gradients)
-        return float(tracker.result()), gradients
+        vector = self._gradients(trainer, batch, draw, settles=False)
+        self._add_host_penalties(batch.rows, trainer.variables, split(vector, trainer.variables))
+        return float(tracker.result()), vector, trainer.variables
 
-    def _gradients(
-        self, trainer: CompiledTrainer, batch: Prepared, draw: int | None, settles: bool = True
-    ) -> list[Array]:
+    def _gradients(self, trainer: CompiledTrainer, batch: Prepared, draw: int | None, settles: bool = True) -> Array:
+        vector = np.empty(trainer.size, self.stack.dtype)
         self._given.hold(batch.given)
         compiled = self.require_compiled("fit")
         totals = compiled.new_totals()
         with summing() as added:
-            blocks = trainer.engine.gradients(**batch.arrays(), draw=draw, settles=settles, totals=totals)
+            trainer.engine.gradients(**batch.arrays(), draw=draw, settles=settles, vector=vector, totals=totals)
         compiled.add_totals(totals)
         compiled.loss_tracker.total += added.total
-        return [gradient for _, gradient in gradients_in(trainer.trained, blocks)]
+        return vector
 
     def evaluate_rows(self, prepared: Prepared, first: int, rows: int, size: int) -> None:
         """Add the rows [first, first + rows) to loss and metrics, in batches of `size` rows."""
