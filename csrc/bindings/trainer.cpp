@@ -343,18 +343,26 @@ void register_trainer(py::module_& module) {
           "train",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
              const py::object& order, std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t batch_size,
-             const std::vector<double>& rates, std::int64_t iteration, std::uint64_t draw, Totals& totals) {
+             const std::vector<double>& rates, std::int64_t iteration, std::uint64_t draw, Totals& totals,
+             const py::object& added) {
+            std::function<double()> more;
+            if (!added.is_none())
+              more = [function = kept(added)] {
+                double found = 0;
+                in_user_code([&] { found = call(*function).template cast<double>(); });
+                return found;
+              };
             if (rates.empty()) raise_value("Trainer: there must be a learning rate.");
             require_iteration(iteration);
             run_steps(self, x, targets, sample_weight, order, totals,
                       [&](auto& trainer, const auto& data, auto signals) {
                         check_batches(data.x, {first, rows, batch_size});
-                        trainer.train(data, {first, rows, batch_size}, rates, iteration, draw, totals, signals);
+                        trainer.train(data, {first, rows, batch_size}, rates, iteration, draw, totals, signals, more);
                       });
           },
           Computes(), py::kw_only(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("order"),
           py::arg("first"), py::arg("rows"), py::arg("batch_size"), py::arg("rates"), py::arg("iteration"),
-          py::arg("draw"), py::arg("totals"))
+          py::arg("draw"), py::arg("totals"), py::arg("added") = py::none())
       .def(
           "train_epochs",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
@@ -456,6 +464,9 @@ void register_trainer(py::module_& module) {
       .def_property_readonly(
           "host",
           [](const PyTrainer& self) { return std::visit([](const auto& t) { return t->host(); }, self.object); })
+      .def_property_readonly(
+          "converged",
+          [](const PyTrainer& self) { return std::visit([](const auto& t) { return t->converged(); }, self.object); })
       .def_property_readonly("workspace_bytes", [](const PyTrainer& self) {
         return std::visit([](const auto& t) { return t->workspace_bytes(); }, self.object);
       });

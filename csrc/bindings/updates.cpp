@@ -83,6 +83,14 @@ UpdateSpec<T> update_spec(const std::vector<Parameters<T>*>& blocks, const py::h
   spec.accumulate = attribute<std::int64_t>(given, "accumulate");
   spec.average_momentum = attribute<std::optional<double>>(given, "average_momentum").value_or(-1);
   spec.overwrite_every = attribute<std::int64_t>(given, "overwrite_every");
+  const py::object method = given.attr("method");
+  if (!method.is_none()) {
+    spec.method = Method::lbfgs;
+    spec.lbfgs = {.history = attribute<std::ptrdiff_t>(method, "history_size"),
+                  .searches = attribute<bool>(method, "searches"),
+                  .tolerance = attribute<double>(method, "tolerance")};
+    if (spec.lbfgs.history < 1) raise_value("update: history_size must be >= 1.");
+  }
   const auto layers = attribute<std::vector<py::object>>(given, "layers");
   if (spec.accumulate < 1 || layers.size() != blocks.size())
     raise_value("update: there must be an entry for each layer, and accumulate >= 1.");
@@ -90,10 +98,12 @@ UpdateSpec<T> update_spec(const std::vector<Parameters<T>*>& blocks, const py::h
     const Parameters<T>* parameters = blocks[l];
     LayerUpdateSpec<T> layer = layer_update_spec<T>(layers[l], parameters, static_cast<int>(spec.settings.size()));
     const std::size_t tensors = parameters == nullptr ? 0 : parameters->layout().tensors.size();
-    const auto slots = static_cast<std::size_t>(kernels().f32.optimizers[spec.optimizer].info.slots);
+    const auto slots = spec.method == Method::lbfgs
+                           ? static_cast<std::size_t>(2 * spec.lbfgs.history)
+                           : static_cast<std::size_t>(kernels().f32.optimizers[spec.optimizer].info.slots);
     const bool trained = std::any_of(layer.tensors.begin(), layer.tensors.end(),
                                      [](const TensorUpdateSpec& tensor) { return tensor.group >= 0; });
-    if (layer.slots.size() > kMostSlots || (trained && layer.slots.size() != slots))
+    if ((spec.method == Method::formula && layer.slots.size() > kMostSlots) || (trained && layer.slots.size() != slots))
       raise_value("update: " + name + " has " + std::to_string(slots) +
                   " arrays of state for a layer (None where one is not needed); got " +
                   std::to_string(layer.slots.size()) + ".");

@@ -80,8 +80,9 @@ void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll
               .iteration = epochs.iteration + steps,
               .draw = epochs.draw + static_cast<std::uint64_t>(steps),
               .totals = record.totals,
-              .repeats = epochs.count > 1};
-    if (!run_batches(task, admission.passage, poll)) return;
+              .repeats = epochs.count > 1,
+              .follows = i > 0};
+    if (!train_batches(task, admission.passage, poll)) return;
     clear(held_out);
     const bool validates = epochs.validates[static_cast<std::size_t>(i)];
     if (validates && !run_batches({.mode = Mode::test,
@@ -104,7 +105,7 @@ void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll
       stop |= verdict == Watch::Verdict::stop;
     }
     clear(record.totals);
-    if (stop || std::chrono::steady_clock::now() >= until) return;
+    if (stop || converged_ || std::chrono::steady_clock::now() >= until) return;
   }
 }
 

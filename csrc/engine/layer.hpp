@@ -99,6 +99,10 @@ class Layer {
   // layer that returns false for training only has running moments, which training changes.
   virtual bool rows_alone(bool) const { return true; }
 
+  // Whether the same rows with the same parameters give the same values at any time, also in training, and leave
+  // nothing behind.
+  virtual bool repeats() const { return true; }
+
   // Whether the layer must run on the thread that called the engine.
   virtual bool host() const { return false; }
 

@@ -48,7 +48,9 @@ void Trainer<T>::use_stored(const Run& run, std::ptrdiff_t told, int index, int 
     }
     barrier.wait();
   }
-  if (run.mode == Mode::store)
+  if (run.mode == Mode::store && run.vector == nullptr)
+    update_.add_penalties(stored_.data(), index, count);
+  else if (run.mode == Mode::store)
     update_.write_all(stored_.data(), index, count, run.vector);
   else
     update_.apply(stored_.data(), index, count, barrier);

@@ -157,7 +157,7 @@ std::ptrdiff_t Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
           update_.mark_changed();  // Python code in the next step may read them
       }
       unsigned flags = index == 0 && run.stopped() ? kStop : 0u;
-      if (index == 0 && (run.passage.is_wanted() || run.poll_is_due())) flags |= kPause;
+      if (index == 0 && ((run.passage.is_wanted() && !run.inside) || run.poll_is_due())) flags |= kPause;
       if (index == 0 && count > 1 && std::chrono::steady_clock::now() >= enough) {
         flags |= kEnough;
         done = step + 1 - steps.begin;
@@ -171,7 +171,7 @@ std::ptrdiff_t Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
       if (index == 0) {  // all members have completed the step: parameters are consistent
         if (run.mode == Mode::train) update_.mark_changed();
         run.poll_if_due(index);
-        run.passage.let_through();
+        if (!run.inside) run.passage.let_through();
       }
       if ((barrier.wait(index == 0 && run.stopped() ? kStop : 0u) & kStop) != 0 || (flags & kEnough) != 0) return;
     }
@@ -210,7 +210,10 @@ template <class T>
 void Trainer<T>::run(const Task& task, const Poll& poll) {
   if (task.batches.rows == 0) return;
   Admission admission(*this, poll);
-  run_batches(task, admission.passage, poll);
+  if (task.mode == Mode::train)
+    train_batches(task, admission.passage, poll);
+  else
+    run_batches(task, admission.passage, poll);
 }
 
 // Returns whether all batches were run; else `poll` has stopped them.
@@ -236,7 +239,7 @@ bool Trainer<T>::run_batches(const Task& task, Passage& passage, const Poll& pol
   if (run.interruptible && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
   run.schedule = plan.schedule;
   // Also if user code runs in a step: while it waits for a gate, other threads may read the parameters.
-  run.stores = mode == Mode::store ? update_.hooked()
+  run.stores = mode == Mode::store ? update_.hooked() || task.vector == nullptr
                                    : mode == Mode::train && (update_.stores() || host() ||
                                                              (run.interruptible && run.schedule != Schedule::chunked));
   run.own_inputs = worth_own_inputs(plan, largest);
@@ -261,14 +264,16 @@ bool Trainer<T>::run_batches(const Task& task, Passage& passage, const Poll& pol
 
 template <class T>
 void Trainer<T>::train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates,
-                       std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll) {
+                       std::int64_t iteration, std::uint64_t draw, Totals& totals, const Poll& poll,
+                       const std::function<double()>& added) {
   run({.mode = Mode::train,
        .data = data,
        .batches = batches,
        .rates = &rates,
        .iteration = iteration,
        .draw = draw,
-       .totals = totals},
+       .totals = totals,
+       .added = &added},
       poll);
 }
 

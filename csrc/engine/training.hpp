@@ -13,6 +13,7 @@
 #include "engine/epochs.hpp"
 #include "engine/gradients.hpp"
 #include "engine/head.hpp"
+#include "engine/lbfgs.hpp"
 #include "engine/network.hpp"
 #include "engine/pace.hpp"
 #include "engine/schedule.hpp"
@@ -44,9 +45,11 @@ class Trainer {
 
   // Takes a step for each batch, with the learning rate rates[step] (the last one for all later steps). `iteration`
   // counts the optimizer's batches before this call, `draw` the model's: noise depends on it. If a step throws, the
-  // totals contain the steps that were completed.
+  // totals contain the steps that were completed. Of a method that evaluates the loss at several places,
+  // they are those after each step; `added`, if there is one, returns what Python code has added to the rows' losses
+  // since it was called before.
   void train(const TrainingData<T>& data, Batches batches, const std::vector<double>& rates, std::int64_t iteration,
-             std::uint64_t draw, Totals& totals, const Poll& poll);
+             std::uint64_t draw, Totals& totals, const Poll& poll, const std::function<double()>& added = {});
   // Trains epochs, and evaluates after them, until one of the watches stops or the time is over.
   [[gnu::cold]] void train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll& poll);
   // Computes losses and metrics without training.
@@ -63,6 +66,9 @@ class Trainer {
     const std::lock_guard lock(hook_access_);
     hook_.swap(hook);  // the one before is released after the lock
   }
+
+  // Whether the last step of a method that evaluates the loss at several places found no lower one; see Lbfgs::step().
+  bool converged() const { return converged_; }
 
   // For tests: forces the schedule of all later steps if the network allows it, and the number of threads if not 0.
   // `as_long`: steps are treated as long ones, which store their gradients and can be given up.
@@ -103,8 +109,11 @@ class Trainer {
     std::uint64_t draw = 0;
     Totals& totals;
     bool random = true, settles = true;  // as in gradients()
-    T* vector = nullptr;                 // where gradients are written (Mode::store)
+    T* vector = nullptr;  // where gradients are written (Mode::store); null: they stay in stored_, with the penalties'
+    const std::function<double()>* added = nullptr;
     bool repeats = false;  // the same batches follow at once, so that a team need not be woken for these alone
+    bool follows = false;  // the same data were trained just before, in the same call
+    bool inside = false;   // the batch is a part of a step: nobody is let in after it
   };
   // A task, and state that the members of its team share.
   struct Run : Task {
@@ -155,6 +164,8 @@ class Trainer {
   }
   void run(const Task& task, const Poll& poll);
   bool run_batches(const Task& task, Passage& passage, const Poll& poll);
+  bool train_batches(const Task& task, Passage& passage, const Poll& poll);
+  bool minimize_batches(const Task& task, Passage& passage, const Poll& poll);
   std::ptrdiff_t run_stretch(Run& run, Range steps, int threads);
   [[gnu::cold]] void reserve(const Run& run, std::ptrdiff_t rows, int members);
   void take(const Step& step, int index, int count, Barrier& barrier);
@@ -188,6 +199,10 @@ class Trainer {
   std::vector<std::unique_ptr<Member>> members_;
   std::vector<Tape<T>> own_tapes_;  // one for each member, used if run.own_inputs
   Buffer<T> stored_;
+  std::unique_ptr<Lbfgs<T>> lbfgs_;
+  std::vector<std::int64_t> versions_;  // of the parameters after the last step of lbfgs_
+  Totals found_;                        // by that step
+  bool converged_ = false;
   std::ptrdiff_t capacity_ = 0, workspace_bytes_ = 0;
   bool stored_is_zero_ = false;
 

@@ -103,21 +103,6 @@ void Update<T>::begin_step(std::int64_t iteration, double rate) {
     optimizer_->prepare(spec_.settings[g].data(), rate, steps + 1, scalars_[g].data());
 }
 
-// Sums over a piece without its padding, whose zeros a NaN may have overwritten.
-template <class T>
-template <class Sum>
-double Update<T>::sum_of(const Piece& piece, Sum&& sum) const {
-  constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  const Parameters<T>& parameters = *layers_[static_cast<std::size_t>(piece.layer)].parameters;
-  if (!parameters.layout().dense) return sum(std::ptrdiff_t{0}, piece.count);
-  const std::ptrdiff_t panel = piece.begin / parameters.panel_stride();
-  const std::ptrdiff_t cols = std::min(width, parameters.layout().out() - panel * width);
-  if (cols == width) return sum(std::ptrdiff_t{0}, piece.count);
-  double total = 0;
-  for (std::ptrdiff_t at = 0; at < piece.count; at += width) total += sum(at, cols);
-  return total;
-}
-
 template <class T>
 void Update<T>::measure_penalties(int index, int count) {
   if (!penalized_) return;

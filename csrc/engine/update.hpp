@@ -9,6 +9,7 @@
 #include "core/kernel_table.hpp"
 #include "engine/barrier.hpp"
 #include "engine/parameters.hpp"
+#include "engine/tape.hpp"
 
 namespace lamina::engine {
 
@@ -34,6 +35,16 @@ struct LayerUpdateSpec {
   std::vector<TensorUpdateSpec> tensors;
 };
 
+// How a step finds the new parameters: from one gradient by the formula of an optimizer kernel, or by evaluating the
+// loss of the batch at several places (engine/lbfgs.hpp).
+enum class Method { formula, lbfgs };
+
+struct LbfgsSettings {
+  std::ptrdiff_t history = 10;  // pairs that are kept: slots 2 i and 2 i + 1 of each layer
+  bool searches = true;         // for a place that satisfies the strong Wolfe conditions
+  double tolerance = 0;         // ends if no element of the gradient is larger
+};
+
 enum class Clip { none, value, norm, global_norm };
 
 template <class T>
@@ -46,6 +57,8 @@ struct UpdateSpec {
   double average_momentum = -1;      // of the running average of parameters; < 0: there is none
   std::int64_t overwrite_every = 0;  // steps after which averages replace parameters; 0: never
   std::vector<LayerUpdateSpec<T>> layers;
+  Method method = Method::formula;
+  LbfgsSettings lbfgs{};
 };
 
 template <class T>
@@ -91,6 +104,8 @@ class Update {
   std::ptrdiff_t depth() const { return static_cast<std::ptrdiff_t>(layers_.size()); }
   std::ptrdiff_t gradient_size() const { return gradient_size_; }  // of all trained layers, one after the other
   std::ptrdiff_t offset(std::ptrdiff_t l) const { return offsets_[static_cast<std::size_t>(l)]; }
+  Method method() const { return spec_.method; }
+  const LbfgsSettings& lbfgs() const { return spec_.lbfgs; }
   // Of the vector of all gradients: those of the trained tensors of all layers, row-major, one after the other.
   std::ptrdiff_t vector_size() const { return vector_size_; }
   // Whether step() only does parameter += scalars[0] gradient.
@@ -115,9 +130,27 @@ class Update {
   // Steps for elements mine.begin … mine.end - 1 of all gradients, or writes them to `vector` if it is not null.
   void use(T* gradients, Range mine, T* vector) const;
 
+  // Calls part(l, begin, count) for the trained elements of all layers, in runs of one tensor's, with their padding.
+  template <class Part>
+  void for_each_trained(Part&& part) const {
+    for (const Piece& piece : pieces_) part(static_cast<std::ptrdiff_t>(piece.layer), piece.begin, piece.count);
+  }
+  // Σ a b over the trained elements, of memory that at(l, begin) returns.
+  template <class A, class B>
+  double dot(A&& a, B&& b) const {
+    double total = 0;
+    for (const Piece& piece : pieces_) {
+      const auto l = static_cast<std::ptrdiff_t>(piece.layer);
+      const T *x = a(l, piece.begin), *y = b(l, piece.begin);
+      total += sum_of(piece, [&](std::ptrdiff_t at, std::ptrdiff_t n) { return kernels_.sum(x + at, y + at, n); });
+    }
+    return total;
+  }
+
   // The members of a team call these together, unless noted otherwise. Each member processes its pieces.
   void measure_penalties(int index, int count);
   double penalty() const;  // the total; called after all members have measured
+  void add_penalties(T* gradients, int index, int count) const;
   void write_all(T* gradients, int index, int count, T* vector) const;
   // Updates all parameters from all gradients: adds the penalties' gradients, accumulates, clips and steps.
   void apply(T* gradients, int index, int count, Barrier& barrier);
@@ -146,7 +179,6 @@ class Update {
   template <class Sum>
   double sum_of(const Piece& piece, Sum&& sum) const;
   bool clips_by_norm() const { return spec_.clip == Clip::norm || spec_.clip == Clip::global_norm; }
-  void add_penalties(T* gradients, int index, int count) const;
   void add_penalty(const LayerUpdate<T>& layer, const TensorRule<T>& rule, T* gradient, std::ptrdiff_t begin,
                    std::ptrdiff_t count) const;
   template <class Body>
@@ -194,6 +226,21 @@ void for_each_part(const Parameters<T>& parameters, std::ptrdiff_t begin, std::p
     run(0, panel * stride, bias);
     if (layout.has_bias()) run(1, bias, bias + kPanelWidth<T>);
   }
+}
+
+// Sums over a piece without its padding, whose zeros a NaN may have overwritten.
+template <class T>
+template <class Sum>
+double Update<T>::sum_of(const Piece& piece, Sum&& sum) const {
+  constexpr std::ptrdiff_t width = kPanelWidth<T>;
+  const Parameters<T>& parameters = *layers_[static_cast<std::size_t>(piece.layer)].parameters;
+  if (!parameters.layout().dense) return sum(std::ptrdiff_t{0}, piece.count);
+  const std::ptrdiff_t panel = piece.begin / parameters.panel_stride();
+  const std::ptrdiff_t cols = std::min(width, parameters.layout().out() - panel * width);
+  if (cols == width) return sum(std::ptrdiff_t{0}, piece.count);
+  double total = 0;
+  for (std::ptrdiff_t at = 0; at < piece.count; at += width) total += sum(at, cols);
+  return total;
 }
 
 extern template class Update<float>;

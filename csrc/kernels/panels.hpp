@@ -172,6 +172,14 @@ void panel_product(const PanelProduct<T>& p) {
   }
 }
 
+// The height of the next of few nearly equal tiles for `left` rows of a gradient.
+[[gnu::always_inline]] inline std::ptrdiff_t transposed_height(std::ptrdiff_t left, std::ptrdiff_t most) {
+  if (left <= most) return is_transposed_height(left) ? left : left - left / 2;
+  const std::ptrdiff_t height = left <= 2 * most ? left - left / 2 : ceil_div(left, 3);
+  const std::ptrdiff_t wanted = height <= most ? height : most;
+  return is_transposed_height(wanted) ? wanted : wanted + 1;
+}
+
 template <class T>
 void panel_gradient(const PanelGradient<T>& p) {
   constexpr std::ptrdiff_t width = kPanelWidth<T>;
@@ -192,17 +200,16 @@ void panel_gradient(const PanelGradient<T>& p) {
       const std::ptrdiff_t rows = smaller(width, p.x.cols - above * width);
       for_each_group<T>(panel, panel + 1, p.dz.cols, kTileVectors,
                         [&](std::ptrdiff_t, std::ptrdiff_t offset, std::ptrdiff_t columns, int vectors) {
-                          const std::ptrdiff_t tiles = ceil_div(rows, tile_rows(vectors)), low = rows / tiles,
-                                               taller = rows % tiles;
+                          const std::ptrdiff_t most = tile_rows(vectors);
                           t.a = p.x.data + above * p.x.panel_stride;
                           t.b = p.dz.data + panel * p.dz.panel_stride + offset;
                           t.c = block(panel, above) + offset;
                           t.cols = columns;
-                          for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
-                            const std::ptrdiff_t height = tile < taller ? low + 1 : low;
+                          for (std::ptrdiff_t left = rows, height; left > 0; left -= height) {
+                            height = transposed_height(left, most);
                             // The rows of the next tile, which may be the first of the next panel.
                             const T* next = t.c + height * t.c_row;
-                            if (tile + 1 == tiles && above + 1 == p.x_panels.end && panel + 1 < p.panels.end)
+                            if (left == height && above + 1 == p.x_panels.end && panel + 1 < p.panels.end)
                               next = block(panel + 1, p.x_panels.begin);
                             if (contiguous_rows) {
                               Prefetching(contiguous(next, height * width, height), height).give(t);

@@ -282,11 +282,16 @@ struct PanelTileTable {
   PanelTileKernel<T> transposed[kMostTileRows][4];
 };
 
+// There are no transposed tiles of these heights: the rows of a gradient are the columns of a panel, which seldom need
+// them, and the wheel is smaller.
+constexpr bool is_transposed_height(std::ptrdiff_t rows) { return rows <= 6 || rows % 2 == 0; }
+
 template <class T, int R, int V>
 constexpr void fill_panel_tiles(PanelTileTable<T>& table, int place) {
   if constexpr (R * V <= kAccumulators) {
     table.plain[R - 1][place] = panel_tile<T, R, V, false>;
-    if constexpr (V <= kTileVectors) table.transposed[R - 1][place] = panel_tile<T, R, V, true>;
+    if constexpr (V <= kTileVectors && is_transposed_height(R))
+      table.transposed[R - 1][place] = panel_tile<T, R, V, true>;
   }
 }
 

@@ -373,9 +373,13 @@ template <class T>
 // Calls body(offset, count) for every vector of a row of `n`: full ones with count == lanes, then the tail.
 template <class T, class Body>
 [[gnu::always_inline]] inline void for_each_vector(std::ptrdiff_t n, Body&& body) {
+#ifdef __OPTIMIZE_SIZE__  // one copy of the body, which looks at each vector's count
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes<T>) body(i, n - i < kLanes<T> ? n - i : kLanes<T>);
+#else
   std::ptrdiff_t i = 0;
   for (; i + kLanes<T> <= n; i += kLanes<T>) body(i, kLanes<T>);
   if (i < n) body(i, n - i);
+#endif
 }
 
 template <class T>

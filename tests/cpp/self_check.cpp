@@ -352,8 +352,16 @@ void check_engine(const Sizes& sizes) {
   if (sizeof(T) == 4) return;
   SmallNetwork<T> small(sizes);
   lamina::engine::Totals totals{{0.0}, {0.0}};
-  const auto gradients = small.trainer->gradients(small.data(), SmallNetwork<T>::kRows, 0, true, totals, {});
+  std::vector<T> vector(static_cast<std::size_t>(small.trainer->vector_size()));
+  small.trainer->gradients(small.data(), 0, true, vector.data(), totals, {});
+  const T* place = vector.data();
   for (std::size_t l = 0; l < 3; ++l) {
+    const lamina::engine::Layout& layout = small.parameters[l]->layout();
+    lamina::engine::Parameters<T> gradient(layout);
+    for (int tensor = 0; tensor < 2; ++tensor) {
+      gradient.write(tensor, place);
+      place += layout.tensors[static_cast<std::size_t>(tensor)].size();
+    }
     T* values = small.parameters[l]->data();
     for (const std::ptrdiff_t i :
          {0, 3, static_cast<int>(lamina::kPanelWidth<T>) + 1, 2 * static_cast<int>(lamina::kPanelWidth<T>) + 1}) {
@@ -363,7 +371,7 @@ void check_engine(const Sizes& sizes) {
       values[i] = kept - move;
       const double below = small.loss();
       values[i] = kept;
-      const double numeric = (above - below) / 2e-5, analytic = static_cast<double>(gradients[l]->data()[i]);
+      const double numeric = (above - below) / 2e-5, analytic = static_cast<double>(gradient.data()[i]);
       expect(std::fabs(numeric - analytic) < 1e-8 + 1e-5 * std::fabs(numeric), where + "gradient");
     }
   }

@@ -26,6 +26,7 @@ class BatchNorm final : public ElementwiseLayer<T> {
         frozen_(frozen) {}
 
   void set_boundaries(BoundaryShape& input, BoundaryShape& output, bool trained_below) override;
+  bool repeats() const override { return frozen_; }
   bool rows_alone(bool training) const override { return frozen_ || !training; }
   bool forward_by_rows(std::ptrdiff_t, int) const override { return false; }
   void forward(Pass<T>& pass, Range rows, Range panels) const override;

@@ -30,6 +30,7 @@ class Host final : public Layer<T> {
     this->need_dx = trained_below;
   }
   bool rows_alone(bool) const override { return false; }
+  bool repeats() const override { return false; }
   bool host() const override { return true; }
   void forward(Pass<T>& pass, Range, Range) const override {
     const Panels<T>&x = pass.tape[this->at].value, &y = pass.tape[this->at + 1].value;

@@ -13,6 +13,7 @@ class NoiseLayer final : public ElementwiseLayer<T> {
       : kind_(kind), rate_(rate), key_(key), always_(always), lines_alike_(lines_alike) {}
 
   bool always_random() const override { return always_; }
+  bool repeats() const override { return false; }
 
   void forward(Pass<T>& pass, Range rows, Range panels) const override {
     const Boundary<T>&input = pass.tape[this->at], &output = pass.tape[this->at + 1];

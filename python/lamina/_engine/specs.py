@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lamina import _core
 from lamina._common.records import Record
 from lamina._engine.ops import LINEAR, Kernel
 from lamina.constraints import Projection
 
-__all__ = ["LayerUpdateSpec", "LossSpec", "MetricSpec", "TensorUpdateSpec", "UpdateSpec"]
+__all__ = ["LayerUpdateSpec", "LbfgsSpec", "LossSpec", "MetricSpec", "TensorUpdateSpec", "UpdateSpec"]
 
 
 class LossSpec(Record):
@@ -98,6 +98,24 @@ class LayerUpdateSpec(Record):
     tensors: Sequence[TensorUpdateSpec] = ()
 
 
+class LbfgsSpec(NamedTuple):
+    """L-BFGS, in the place of an optimizer's formula.
+
+    Attributes
+    ----------
+    history_size : int
+        Pairs of changes that are kept; each has two of the slots.
+    searches : bool
+        Whether a step ends where the strong Wolfe conditions hold.
+    tolerance : float
+        Nothing is changed if no element of the gradient is larger.
+    """
+
+    history_size: int
+    searches: bool
+    tolerance: float
+
+
 class UpdateSpec(Record):
     """The optimizer's step.
 
@@ -118,6 +136,8 @@ class UpdateSpec(Record):
         Number of steps after which the average replaces the parameters; 0 for never.
     layers : list of LayerUpdateSpec
         One for each op of the network.
+    method : LbfgsSpec or None
+        A method that evaluates the loss at several places; None for the optimizer's formula.
     """
 
     optimizer: str
@@ -128,3 +148,4 @@ class UpdateSpec(Record):
     average_momentum: float | None = None
     overwrite_every: int = 0
     layers: list[LayerUpdateSpec] = []  # noqa: RUF012  (never changed)
+    method: LbfgsSpec | None = None

@@ -20,6 +20,11 @@ class LossSum:
     def __init__(self) -> None:
         self.total = 0.0
 
+    def take(self) -> float:
+        """Return the sum since the call before."""
+        total, self.total = self.total, 0.0
+        return total
+
 
 # What the call that runs in this thread has added, and the sum for the batches that are trained or evaluated.
 _added: ContextVar[list[Any] | None] = ContextVar("added", default=None)

@@ -154,11 +154,22 @@ def _sources(
             source, held_out = split(who, source, given.fraction)
         if class_weight is not None:
             source = weighted_by_class(who, stack, source, class_weight)
+        if compiled.optimizer.whole_batches:
+            given = _of_all_rows(who, given, source, type(compiled.optimizer).__name__)
         if given.steps is not None and not given.has_size:
             given = given.replaced(size=-(-source.rows // given.steps))
     if validation_data is not None:
         held_out = _validation_source(model, who, validation_data, given.validation_steps)
     return source, held_out, given
+
+
+def _of_all_rows(who: str, given: _Arguments, source: Prepared, optimizer: str) -> _Arguments:
+    """Return the arguments with batches of all rows, or raise if smaller ones are asked for."""
+    if (given.has_size and given.size < source.rows) or (given.steps or 1) > 1:
+        raise ValueError(
+            f"{who}: batch_size and steps_per_epoch must be None for {optimizer}, which takes a step on all rows."
+        )
+    return given.replaced(size=max(1, source.rows))
 
 
 def _check_classes(who: str, class_weight: Any, y: Any) -> None:
@@ -222,7 +233,7 @@ def _train(
                     break
                 together.note(time.perf_counter() - begun)
                 epoch += 1
-            if model.stop_training:
+            if model.stop_training or optimizer.converged:
                 break
         if optimizer.batches > before.batches:
             optimizer.finalize_variable_values(model.stack.trainable_weights)

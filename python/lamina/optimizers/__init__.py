@@ -13,9 +13,11 @@ from lamina.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from lamina.optimizers.base import Optimizer
 from lamina.optimizers.lion import Lion
 from lamina.optimizers.rmsprop import Adadelta, Adagrad, RMSprop
+from lamina.optimizers.second_order import LBFGS
 from lamina.optimizers.sgd import SGD
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -37,7 +39,7 @@ REGISTRY = Registry(
     "optimizers",
     "optimizer",
     Optimizer,
-    *((kind, "") for kind in (SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Lion)),
+    *((kind, "") for kind in (SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Lion, LBFGS)),
     fold_case=True,
 )
 
@@ -69,7 +71,7 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
 _ABSENT = {
     **dict.fromkeys(
         ("Adafactor", "Ftrl", "Muon"),
-        "there are SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Lion; subclass Optimizer and define "
+        "there are SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Lion, LBFGS; subclass Optimizer and define "
         "update for another one",
     ),
     "LossScaleOptimizer": "it serves float16, which lamina does not compute in",

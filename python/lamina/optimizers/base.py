@@ -22,7 +22,7 @@ from lamina._common.names import all_unique, redefines, snake_case, unique_name,
 from lamina._common.objects import Configurable
 from lamina._common.warn import warn
 from lamina._data.arrays import converted, real_array
-from lamina._engine.specs import LayerUpdateSpec, TensorUpdateSpec, UpdateSpec
+from lamina._engine.specs import LayerUpdateSpec, LbfgsSpec, TensorUpdateSpec, UpdateSpec
 from lamina._engine.variable import AssignableFloat, AssignableInt, Variable, assign_together, one_moment, put_back
 from lamina.optimizers import schedules
 from lamina.optimizers.given import PLAIN_SGD, Blocks, GivenStep, clipped
@@ -461,6 +461,15 @@ class Optimizer(Configurable):
         """Set `variables` from a mapping that `save_own_variables` filled."""
         self.set_weights(stored_arrays(type(self).__name__, store, len(self.variables)))
 
+    # Whether a batch of `fit` must contain all rows.
+    whole_batches = False
+
+    # Whether the last step found nothing to change: `fit` ends then.
+    converged = False
+
+    def check_problem(self, loss: Any, variables: Sequence[Variable]) -> None:
+        """Raise if this optimizer cannot train these variables with this loss."""
+
     def check_trainable(self) -> None:
         """Raise if a subclass defines Keras's `update_step` or overrides `scale_loss`: `fit` calls neither."""
         if hasattr(type(self), "update_step"):
@@ -478,8 +487,12 @@ class Optimizer(Configurable):
         """Return the values on which `update_spec` depends, besides the blocks."""
         return [
             self, self.settings(), self._without_decay, self.clipping, self.use_ema, self.ema_momentum,
-            self.ema_overwrite_frequency, self.gradient_accumulation_steps,
+            self.ema_overwrite_frequency, self.gradient_accumulation_steps, self.method(),
         ]  # fmt: skip
+
+    def method(self) -> LbfgsSpec | None:
+        """Return the specification of a method that evaluates the loss at several places; None for a formula."""
+        return None
 
     def update_spec(
         self, blocks: Sequence[tuple[_core.Parameters, Sequence[Variable | None]] | None], penalties: bool = True
@@ -507,6 +520,7 @@ class Optimizer(Configurable):
             average_momentum=self.ema_momentum if self.use_ema else None,
             overwrite_every=self.ema_overwrite_frequency or 0,
             layers=[LayerUpdateSpec() if found is None else self._layer_spec(*found, penalties) for found in blocks],
+            method=self.method(),
         )
 
     def _layer_spec(

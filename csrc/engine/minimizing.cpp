@@ -1,0 +1,83 @@
+// Steps of methods that evaluate the loss of a batch at several places.
+#include <algorithm>
+
+#include "engine/training.hpp"
+
+namespace lamina::engine {
+
+template <class T>
+bool Trainer<T>::train_batches(const Task& task, Passage& passage, const Poll& poll) {
+  converged_ = false;
+  if (update_.method() == Method::formula) return run_batches(task, passage, poll);
+  return minimize_batches(task, passage, poll);
+}
+
+// Takes a step for each batch. Loss and metrics of a batch are those after its step.
+template <class T>
+bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll& poll) {
+  const Batches& batches = task.batches;
+  if (batches.rows == 0 || update_.gradient_size() == 0) return run_batches(task, passage, poll);
+  if (lbfgs_ == nullptr) lbfgs_ = std::make_unique<Lbfgs<T>>(update_, kernels_);
+  if (!task.follows) lbfgs_->forget();  // others may have loaded its state
+  const auto versions = [&] {
+    std::vector<std::int64_t> found;
+    for (std::ptrdiff_t l = 0; l < update_.depth(); ++l)
+      if (update_.layer(l).trained()) found.push_back(update_.layer(l).parameters->version());
+    return found;
+  };
+  bool repeats = batches.rows <= batches.size;
+  for (std::ptrdiff_t l = 0; l < network_->depth(); ++l) repeats &= network_->layer(l).repeats();
+  const std::ptrdiff_t steps = (batches.rows + batches.size - 1) / batches.size;
+  for (std::ptrdiff_t step = 0; step < steps; ++step) {
+    const std::ptrdiff_t first = batches.first + step * batches.size;
+    const std::ptrdiff_t size = std::min(batches.size, batches.first + batches.rows - first);
+    const bool fresh = task.follows && repeats && versions() == versions_;
+    Totals here{std::vector<double>(task.totals.sum.size()), std::vector<double>(task.totals.sum.size())};
+    Totals at_first = fresh ? found_ : here;
+    const auto evaluate = [&](T* gradient, bool settles) {
+      std::fill(here.sum.begin(), here.sum.end(), 0.0);
+      std::fill(here.count.begin(), here.count.end(), 0.0);
+      const bool done = run_batches({.mode = Mode::store,
+                                     .data = task.data,
+                                     .batches = {first, size, size},
+                                     .draw = task.draw + static_cast<std::uint64_t>(step),
+                                     .totals = here,
+                                     .settles = settles,
+                                     .repeats = true,
+                                     .inside = true},
+                                    passage, poll);
+      if (!done) throw Interrupted{};
+      if (task.added != nullptr && *task.added) here.sum[0] += (*task.added)();
+      std::copy_n(stored_.data(), update_.gradient_size(), gradient);
+      return here.sum[0] / here.count[0];
+    };
+    const auto evaluate_at_first = [&](T* gradient) {
+      const double loss = evaluate(gradient, true);
+      at_first = here;
+      return loss;
+    };
+    const double rate =
+        (*task.rates)[std::min(task.first_rate + static_cast<std::size_t>(step), task.rates->size() - 1)];
+    try {
+      converged_ = !lbfgs_->step(task.iteration + step, rate, fresh, evaluate_at_first,
+                                 [&](T* gradient) { return evaluate(gradient, false); });
+    } catch (const Interrupted&) {
+      return false;
+    }
+    update_.mark_changed();
+    found_ = converged_ ? at_first : here;
+    for (std::size_t i = 0; i < found_.sum.size(); ++i) {
+      task.totals.sum[i] += found_.sum[i];
+      task.totals.count[i] += found_.count[i];
+    }
+    task.totals.count_step();
+    versions_ = versions();
+    if (passage.is_wanted()) passage.let_through();
+  }
+  return true;
+}
+
+template bool Trainer<float>::train_batches(const Task&, Passage&, const Poll&);
+template bool Trainer<double>::train_batches(const Task&, Passage&, const Poll&);
+
+}  // namespace lamina::engine

@@ -1,0 +1,138 @@
+"""Optimizers that evaluate the loss of a batch at several places: L-BFGS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lamina._common.arguments import Argument
+from lamina._common.checks import KindError, choice, integer, number
+from lamina._engine.specs import LbfgsSpec
+from lamina._engine.variable import Variable
+from lamina.optimizers.base import Optimizer
+from lamina.optimizers.given import PLAIN_SGD
+
+__all__ = ["LBFGS"]
+
+
+class SeveralEvaluations(Optimizer):
+    """Base class of optimizers that evaluate the loss of a batch at several places.
+
+    Attributes
+    ----------
+    converged : bool
+        Whether the last step found nothing to change; `fit` ends then.
+    """
+
+    kernel = "sgd"  # adds scaled vectors
+
+    # A class attribute that subclasses cannot change: the steps are the engine's.
+    in_python = False
+
+    def __init__(self, learning_rate: Any, name: str | None) -> None:
+        super().__init__(learning_rate, name=name)
+        self.converged = False
+
+    def settings(self, decay: bool = True) -> dict[str, float]:
+        """Return the settings of the kernel that adds scaled vectors."""
+        return dict(PLAIN_SGD)
+
+    def check_problem(self, loss: Any, variables: Sequence[Variable]) -> None:
+        """Raise for constraints, and for regularizers written in Python."""
+        who = type(self).__name__
+        for variable in variables:
+            if variable.constraint is not None:
+                raise ValueError(
+                    f"{who}: {variable.path} must have no constraint: a step along a line would leave it. "
+                    "model.objective and SciPy's L-BFGS-B take bounds."
+                )
+            if variable.host_regularizer is not None:
+                raise ValueError(
+                    f"{who}: the regularizer of {variable.path} must be one of lamina.regularizers; got "
+                    f"{type(variable.regularizer).__name__}."
+                )
+
+    def apply(self, gradients: Sequence[Any], variables: Sequence[Variable] | None = None) -> None:
+        """Raise: a step needs the loss, not only its gradient."""
+        raise KindError(
+            f"{type(self).__name__}: apply must not be called: a step evaluates the loss several times. Call fit or "
+            "train_on_batch."
+        )
+
+    def update(self, variable: Variable, gradient: Any) -> None:
+        """Raise, as `apply` does."""
+        self.apply([gradient], [variable])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        config = super().get_config()
+        return {"name": config["name"], "learning_rate": config["learning_rate"]}
+
+
+class LBFGS(SeveralEvaluations):
+    """L-BFGS: steps along an estimate of Newton's direction, from the last changes of parameters and gradient.
+
+    ``θ ← θ - t H g``, where ``H`` is estimated from `history_size` pairs of changes and ``t`` found by a line search
+    (Nocedal & Wright 2006, algorithms 7.4 and 3.5). It suits small data and networks, which it trains to a much lower
+    loss than SGD. An epoch of `fit` is one step on all rows, with loss and metrics after it; `train_on_batch` takes a
+    step on its batch.
+
+    Parameters
+    ----------
+    learning_rate : float, >= 0, or LearningRateSchedule
+        The length ``t`` that is tried first.
+    history_size : int, >= 1
+    line_search : "strong_wolfe" or None
+        None takes ``t = learning_rate`` as it is.
+    tolerance : float, >= 0
+        Training ends when no element of the gradient is larger.
+    name : str, optional
+
+    Attributes
+    ----------
+    converged : bool
+        Whether the last step found a gradient within the tolerance, or no lower loss in sight. `fit` ends then.
+
+    Notes
+    -----
+    Dropout and other noise stay the same during a step. Weights with constraints are refused. With SciPy,
+    ``scipy.optimize.minimize(*model.objective(x, y), jac=True, method="L-BFGS-B", bounds=...)`` keeps bounds.
+
+    Examples
+    --------
+    >>> LBFGS(history_size=20).get_config()["history_size"]
+    20
+    """
+
+    whole_batches = True
+
+    history_size = Argument(integer)
+    line_search = Argument(choice, ("strong_wolfe", None))
+    tolerance = Argument(number, least=0)
+
+    def __init__(
+        self,
+        learning_rate: Any = 1.0,
+        history_size: int = 10,
+        line_search: str | None = "strong_wolfe",
+        tolerance: float = 1e-7,
+        name: str | None = None,
+    ) -> None:
+        self.history_size, self.line_search, self.tolerance = history_size, line_search, tolerance
+        super().__init__(learning_rate, name)
+
+    def slot_names(self) -> tuple[str, ...]:
+        """Return the names of the pairs of changes."""
+        return tuple(f"{kind}_{pair}" for pair in range(self.history_size) for kind in ("step", "change"))
+
+    def method(self) -> LbfgsSpec:
+        """Return the specification of the method."""
+        return LbfgsSpec(self.history_size, self.line_search is not None, self.tolerance)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return super().get_config() | {
+            "history_size": self.history_size,
+            "line_search": self.line_search,
+            "tolerance": self.tolerance,
+        }
