@@ -467,6 +467,12 @@ void register_trainer(py::module_& module) {
       .def_property_readonly(
           "converged",
           [](const PyTrainer& self) { return std::visit([](const auto& t) { return t->converged(); }, self.object); })
+      .def_property(
+          "damping",
+          [](const PyTrainer& self) { return std::visit([](const auto& t) { return t->damping(); }, self.object); },
+          [](const PyTrainer& self, double damping) {
+            std::visit([&](const auto& t) { t->set_damping(damping); }, self.object);
+          })
       .def_property_readonly("workspace_bytes", [](const PyTrainer& self) {
         return std::visit([](const auto& t) { return t->workspace_bytes(); }, self.object);
       });

@@ -85,11 +85,16 @@ UpdateSpec<T> update_spec(const std::vector<Parameters<T>*>& blocks, const py::h
   spec.overwrite_every = attribute<std::int64_t>(given, "overwrite_every");
   const py::object method = given.attr("method");
   if (!method.is_none()) {
-    spec.method = Method::lbfgs;
-    spec.lbfgs = {.history = attribute<std::ptrdiff_t>(method, "history_size"),
-                  .searches = attribute<bool>(method, "searches"),
-                  .tolerance = attribute<double>(method, "tolerance")};
-    if (spec.lbfgs.history < 1) raise_value("update: history_size must be >= 1.");
+    if (py::hasattr(method, "attempts")) {
+      spec.method = Method::least_squares;
+      spec.damping = {.factor = attribute<double>(method, "factor"), .attempts = attribute<int>(method, "attempts")};
+    } else {
+      spec.method = Method::lbfgs;
+      spec.lbfgs = {.history = attribute<std::ptrdiff_t>(method, "history_size"),
+                    .searches = attribute<bool>(method, "searches"),
+                    .tolerance = attribute<double>(method, "tolerance")};
+      if (spec.lbfgs.history < 1) raise_value("update: history_size must be >= 1.");
+    }
   }
   const auto layers = attribute<std::vector<py::object>>(given, "layers");
   if (spec.accumulate < 1 || layers.size() != blocks.size())

@@ -17,15 +17,16 @@ template <class T>
 bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll& poll) {
   const Batches& batches = task.batches;
   if (batches.rows == 0 || update_.gradient_size() == 0) return run_batches(task, passage, poll);
-  if (lbfgs_ == nullptr) lbfgs_ = std::make_unique<Lbfgs<T>>(update_, kernels_);
-  if (!task.follows) lbfgs_->forget();  // others may have loaded its state
+  const bool by_lines = update_.method() == Method::lbfgs;
+  if (by_lines && lbfgs_ == nullptr) lbfgs_ = std::make_unique<Lbfgs<T>>(update_, kernels_);
+  if (by_lines && !task.follows) lbfgs_->forget();  // others may have loaded its state
   const auto versions = [&] {
     std::vector<std::int64_t> found;
     for (std::ptrdiff_t l = 0; l < update_.depth(); ++l)
       if (update_.layer(l).trained()) found.push_back(update_.layer(l).parameters->version());
     return found;
   };
-  bool repeats = batches.rows <= batches.size;
+  bool repeats = batches.rows <= batches.size, moved = false;
   for (std::ptrdiff_t l = 0; l < network_->depth(); ++l) repeats &= network_->layer(l).repeats();
   const std::ptrdiff_t steps = (batches.rows + batches.size - 1) / batches.size;
   for (std::ptrdiff_t step = 0; step < steps; ++step) {
@@ -34,10 +35,11 @@ bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll
     const bool fresh = task.follows && repeats && versions() == versions_;
     Totals here{std::vector<double>(task.totals.sum.size()), std::vector<double>(task.totals.sum.size())};
     Totals at_first = fresh ? found_ : here;
-    const auto evaluate = [&](T* gradient, bool settles) {
+    bool has_first = false;
+    const auto evaluate = [&](Mode mode, bool settles) {
       std::fill(here.sum.begin(), here.sum.end(), 0.0);
       std::fill(here.count.begin(), here.count.end(), 0.0);
-      const bool done = run_batches({.mode = Mode::store,
+      const bool done = run_batches({.mode = mode,
                                      .data = task.data,
                                      .batches = {first, size, size},
                                      .draw = task.draw + static_cast<std::uint64_t>(step),
@@ -48,24 +50,32 @@ bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll
                                     passage, poll);
       if (!done) throw Interrupted{};
       if (task.added != nullptr && *task.added) here.sum[0] += (*task.added)();
-      std::copy_n(stored_.data(), update_.gradient_size(), gradient);
+      if (settles && !has_first) at_first = here;
+      has_first |= settles;
       return here.sum[0] / here.count[0];
     };
-    const auto evaluate_at_first = [&](T* gradient) {
-      const double loss = evaluate(gradient, true);
-      at_first = here;
-      return loss;
+    const auto gradient_at = [&](bool first_place) {
+      return [&evaluate, first_place, this](T* gradient) {
+        const double loss = evaluate(Mode::store, first_place);
+        std::copy_n(stored_.data(), update_.gradient_size(), gradient);
+        return loss;
+      };
     };
     const double rate =
         (*task.rates)[std::min(task.first_rate + static_cast<std::size_t>(step), task.rates->size() - 1)];
+    bool lower;
     try {
-      converged_ = !lbfgs_->step(task.iteration + step, rate, fresh, evaluate_at_first,
-                                 [&](T* gradient) { return evaluate(gradient, false); });
+      if (by_lines)
+        lower = lbfgs_->step(task.iteration + step, rate, fresh, gradient_at(true), gradient_at(false));
+      else
+        lower = least_squares_->step(
+            {task.data, first, size}, rate, damping_, [&] { return evaluate(Mode::test, true); }, poll);
     } catch (const Interrupted&) {
       return false;
     }
     update_.mark_changed();
-    found_ = converged_ ? at_first : here;
+    moved |= lower;
+    found_ = lower ? here : at_first;
     for (std::size_t i = 0; i < found_.sum.size(); ++i) {
       task.totals.sum[i] += found_.sum[i];
       task.totals.count[i] += found_.count[i];
@@ -74,6 +84,7 @@ bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll
     versions_ = versions();
     if (passage.is_wanted()) passage.let_through();
   }
+  converged_ = !moved;
   return true;
 }
 

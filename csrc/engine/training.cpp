@@ -43,7 +43,10 @@ Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadSpec<T> head, std::
       kernels_(network_->kernels()),
       head_spec_(std::move(head)),
       labels_(std::move(labels)),
-      update_(std::move(update), kernels_, network_->all_parameters()) {}
+      update_(std::move(update), kernels_, network_->all_parameters()) {
+  if (update_.method() == Method::least_squares)  // it may refuse the layers
+    least_squares_ = std::make_unique<LeastSquares<T>>(network_, update_, head_spec_, labels_);
+}
 
 template <class T>
 StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {

@@ -14,6 +14,7 @@
 #include "engine/gradients.hpp"
 #include "engine/head.hpp"
 #include "engine/lbfgs.hpp"
+#include "engine/least_squares.hpp"
 #include "engine/network.hpp"
 #include "engine/pace.hpp"
 #include "engine/schedule.hpp"
@@ -69,6 +70,9 @@ class Trainer {
 
   // Whether the last step of a method that evaluates the loss at several places found no lower one; see Lbfgs::step().
   bool converged() const { return converged_; }
+  // The damping of the next step of Method::least_squares.
+  double damping() const { return damping_; }
+  void set_damping(double damping) { damping_ = damping; }
 
   // For tests: forces the schedule of all later steps if the network allows it, and the number of threads if not 0.
   // `as_long`: steps are treated as long ones, which store their gradients and can be given up.
@@ -202,7 +206,9 @@ class Trainer {
   std::unique_ptr<Lbfgs<T>> lbfgs_;
   std::vector<std::int64_t> versions_;  // of the parameters after the last step of lbfgs_
   Totals found_;                        // by that step
+  std::unique_ptr<LeastSquares<T>> least_squares_;
   bool converged_ = false;
+  double damping_ = 0;
   std::ptrdiff_t capacity_ = 0, workspace_bytes_ = 0;
   bool stored_is_zero_ = false;
 

@@ -37,12 +37,17 @@ struct LayerUpdateSpec {
 
 // How a step finds the new parameters: from one gradient by the formula of an optimizer kernel, or by evaluating the
 // loss of the batch at several places (engine/lbfgs.hpp).
-enum class Method { formula, lbfgs };
+enum class Method { formula, lbfgs, least_squares };
 
 struct LbfgsSettings {
   std::ptrdiff_t history = 10;  // pairs that are kept: slots 2 i and 2 i + 1 of each layer
   bool searches = true;         // for a place that satisfies the strong Wolfe conditions
   double tolerance = 0;         // ends if no element of the gradient is larger
+};
+
+struct DampingSettings {
+  double factor = 10;  // of the damping, after a try
+  int attempts = 10;   // in a step
 };
 
 enum class Clip { none, value, norm, global_norm };
@@ -59,6 +64,7 @@ struct UpdateSpec {
   std::vector<LayerUpdateSpec<T>> layers;
   Method method = Method::formula;
   LbfgsSettings lbfgs{};
+  DampingSettings damping{};
 };
 
 template <class T>
@@ -106,6 +112,7 @@ class Update {
   std::ptrdiff_t offset(std::ptrdiff_t l) const { return offsets_[static_cast<std::size_t>(l)]; }
   Method method() const { return spec_.method; }
   const LbfgsSettings& lbfgs() const { return spec_.lbfgs; }
+  const DampingSettings& damping() const { return spec_.damping; }
   // Of the vector of all gradients: those of the trained tensors of all layers, row-major, one after the other.
   std::ptrdiff_t vector_size() const { return vector_size_; }
   // Whether step() only does parameter += scalars[0] gradient.

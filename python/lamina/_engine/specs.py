@@ -13,7 +13,7 @@ from lamina._common.records import Record
 from lamina._engine.ops import LINEAR, Kernel
 from lamina.constraints import Projection
 
-__all__ = ["LayerUpdateSpec", "LbfgsSpec", "LossSpec", "MetricSpec", "TensorUpdateSpec", "UpdateSpec"]
+__all__ = ["DampingSpec", "LayerUpdateSpec", "LbfgsSpec", "LossSpec", "MetricSpec", "TensorUpdateSpec", "UpdateSpec"]
 
 
 class LossSpec(Record):
@@ -116,6 +116,21 @@ class LbfgsSpec(NamedTuple):
     tolerance: float
 
 
+class DampingSpec(NamedTuple):
+    """The Levenberg–Marquardt method, in the place of an optimizer's formula.
+
+    Attributes
+    ----------
+    factor : float
+        The damping is divided by it after a step that lowers the loss, and multiplied by it after a try that does not.
+    attempts : int
+        Most tries in a step.
+    """
+
+    factor: float
+    attempts: int
+
+
 class UpdateSpec(Record):
     """The optimizer's step.
 
@@ -136,7 +151,7 @@ class UpdateSpec(Record):
         Number of steps after which the average replaces the parameters; 0 for never.
     layers : list of LayerUpdateSpec
         One for each op of the network.
-    method : LbfgsSpec or None
+    method : LbfgsSpec, DampingSpec or None
         A method that evaluates the loss at several places; None for the optimizer's formula.
     """
 
@@ -148,4 +163,4 @@ class UpdateSpec(Record):
     average_momentum: float | None = None
     overwrite_every: int = 0
     layers: list[LayerUpdateSpec] = []  # noqa: RUF012  (never changed)
-    method: LbfgsSpec | None = None
+    method: LbfgsSpec | DampingSpec | None = None

@@ -123,6 +123,7 @@ def write_backup(who: str, path: Path, state: BackupState) -> None:
         "seed": state.seed,
         "layers": state.layer_states,
         "epoch": state.training.epoch,
+        "numbers": state.numbers,
     }
     write_tensors(who, path, tensors, {"lamina backup": json.dumps(settings)})
 
@@ -154,6 +155,9 @@ def read_backup(who: str, path: Path, slot_names: tuple[str, ...], weights: int)
             ),
             seed=integer("file", "seed", settings["seed"], -(2**63)),
             layer_states=[checked_state(own) for own in settings["layers"]],
+            numbers={
+                str(name): number("file", str(name), value) for name, value in settings.get("numbers", {}).items()
+            },
         )
 
 

@@ -193,6 +193,8 @@ class BackupState(Record):
     seed : int
     layer_states : list of dict
         What `lamina.layers.inner.whole_state` returns, for each layer.
+    numbers : dict of str to float
+        `Optimizer.numbers`.
     """
 
     weights: list[Array]
@@ -202,6 +204,7 @@ class BackupState(Record):
     training: TrainingState
     seed: int
     layer_states: list[dict[str, int]]
+    numbers: dict[str, float]
 
 
 def checked_state(state: Any) -> dict[str, int]:

@@ -34,6 +34,7 @@ def save_backup(model: Trainer, path: Path, epoch: int) -> None:
             training=executor.state(metrics=False)._replace(epoch=epoch),
             seed=model.seed,
             layer_states=[whole_state(layer) for layer in stack.layers],
+            numbers=optimizer.numbers(),
         )
     write_backup(stack.who("backup"), path, state)
 
@@ -60,6 +61,7 @@ def restore_backup(model: Trainer, path: Path) -> int:
         model.seed = state.seed
         if state.learning_rate is not None and optimizer.rate_if_constant() is not None:
             optimizer.learning_rate = state.learning_rate
+        optimizer.take_numbers(state.numbers)
         for layer, own in zip(stack.layers, state.layer_states, strict=True):
             take_whole_state(layer, own)
     return state.training.epoch
@@ -72,5 +74,7 @@ def _check_backup(state: BackupState, optimizer: Optimizer, layers: list[Layer],
         for variable, array in zip(variables, arrays, strict=True):
             if array.shape != variable.shape or str(np.dtype(array.dtype)) != variable.dtype:
                 raise ValueError(f"its {variable.path!r} is {array.dtype} of shape {array.shape}")
+    if set(state.numbers) != set(optimizer.numbers()):
+        raise ValueError("it lacks numbers of the optimizer")
     if len(state.layer_states) != len(layers):
         raise ValueError("it belongs to a model of other layers")

@@ -296,7 +296,7 @@ class Executor:
                 if not self.stack.built:
                     build((None, *prepared.data.x.shape[1:]))
                 compiled.uses = prepared.uses
-                compiled.optimizer.check_problem(compiled.loss, self.stack.trainable_weights)
+                compiled.optimizer.check_problem(compiled.loss, self.stack.layers, self.stack.trainable_weights)
                 trainer = self.trainer(prepared)
             if not compiled.optimizer.built:
                 _try_rules(trainer.variables)
@@ -346,13 +346,16 @@ class Executor:
         with summing() as added:
             several = optimizer.method() is not None  # evaluations of the loss in a step
             try:
-                with self.draws.during(totals), optimizer.counting(totals if variables else None):
+                with (
+                    self.draws.during(totals),
+                    optimizer.counting(totals if variables else None),
+                    optimizer.running(trainer.engine),
+                ):
                     trainer.engine.train(
                         **prepared.arrays(), order=order, first=first, rows=rows, batch_size=size, rates=rates,
-                        iteration=iteration, draw=draw, totals=totals, added=added.take if several and trainer.engine.host else None,
+                        iteration=iteration, draw=draw, totals=totals,
+                        added=added.take if several and trainer.engine.host else None,
                     )  # fmt: skip
-                if several:
-                    optimizer.converged = trainer.engine.converged
             finally:
                 compiled.add_totals(totals)
                 compiled.loss_tracker.total += added.total
@@ -395,6 +398,7 @@ class Executor:
                 self.draws.during(record),
                 self._shuffles.during(Passes(record, batches)),
                 optimizer.counting(record if variables else None),
+                optimizer.running(trainer.engine),
             ):
                 trainer.engine.train_epochs(
                     **prepared.arrays(), batch_size=size, rates=rates, iteration=iteration, draw=draw,
@@ -402,8 +406,6 @@ class Executor:
                     first=first, validates=task.validates, held_out=held_out, seconds=task.seconds,
                     watches=task.watches, kept=kept, record=record,
                 )  # fmt: skip
-            if optimizer.method() is not None:
-                optimizer.converged = trainer.engine.converged
         finally:
             place.end_stretch()
             compiled.add_totals(record.totals)

@@ -13,7 +13,7 @@ from lamina.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from lamina.optimizers.base import Optimizer
 from lamina.optimizers.lion import Lion
 from lamina.optimizers.rmsprop import Adadelta, Adagrad, RMSprop
-from lamina.optimizers.second_order import LBFGS
+from lamina.optimizers.second_order import LBFGS, LevenbergMarquardt
 from lamina.optimizers.sgd import SGD
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "LevenbergMarquardt",
     "Lion",
     "Nadam",
     "Optimizer",
@@ -39,7 +40,10 @@ REGISTRY = Registry(
     "optimizers",
     "optimizer",
     Optimizer,
-    *((kind, "") for kind in (SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Lion, LBFGS)),
+    *(
+        (kind, "")
+        for kind in (SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Lion, LBFGS, LevenbergMarquardt)
+    ),
     fold_case=True,
 )
 
@@ -71,8 +75,8 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
 _ABSENT = {
     **dict.fromkeys(
         ("Adafactor", "Ftrl", "Muon"),
-        "there are SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Lion, LBFGS; subclass Optimizer and define "
-        "update for another one",
+        "there are SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Lion, LBFGS, LevenbergMarquardt; "
+        "subclass Optimizer and define update for another one",
     ),
     "LossScaleOptimizer": "it serves float16, which lamina does not compute in",
 }

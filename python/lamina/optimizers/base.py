@@ -22,7 +22,7 @@ from lamina._common.names import all_unique, redefines, snake_case, unique_name,
 from lamina._common.objects import Configurable
 from lamina._common.warn import warn
 from lamina._data.arrays import converted, real_array
-from lamina._engine.specs import LayerUpdateSpec, LbfgsSpec, TensorUpdateSpec, UpdateSpec
+from lamina._engine.specs import DampingSpec, LayerUpdateSpec, LbfgsSpec, TensorUpdateSpec, UpdateSpec
 from lamina._engine.variable import AssignableFloat, AssignableInt, Variable, assign_together, one_moment, put_back
 from lamina.optimizers import schedules
 from lamina.optimizers.given import PLAIN_SGD, Blocks, GivenStep, clipped
@@ -467,8 +467,19 @@ class Optimizer(Configurable):
     # Whether the last step found nothing to change: `fit` ends then.
     converged = False
 
-    def check_problem(self, loss: Any, variables: Sequence[Variable]) -> None:
+    def running(self, engine: _core.Trainer) -> AbstractContextManager[None]:
+        """Return a context manager in which the engine's trainer takes steps."""
+        return nullcontext()
+
+    def check_problem(self, loss: Any, layers: Sequence[Any], variables: Sequence[Variable]) -> None:
         """Raise if this optimizer cannot train these variables with this loss."""
+
+    def numbers(self) -> dict[str, float]:
+        """Return the numbers, besides the learning rate, that training changes."""
+        return {}
+
+    def take_numbers(self, numbers: dict[str, float]) -> None:
+        """Set what `numbers` returned."""
 
     def check_trainable(self) -> None:
         """Raise if a subclass defines Keras's `update_step` or overrides `scale_loss`: `fit` calls neither."""
@@ -490,7 +501,7 @@ class Optimizer(Configurable):
             self.ema_overwrite_frequency, self.gradient_accumulation_steps, self.method(),
         ]  # fmt: skip
 
-    def method(self) -> LbfgsSpec | None:
+    def method(self) -> LbfgsSpec | DampingSpec | None:
         """Return the specification of a method that evaluates the loss at several places; None for a formula."""
         return None
 
