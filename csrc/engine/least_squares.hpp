@@ -10,6 +10,7 @@
 
 #include "engine/head.hpp"
 #include "engine/network.hpp"
+#include "engine/normal_equations.hpp"
 #include "engine/update.hpp"
 
 namespace lamina::engine {
@@ -37,34 +38,26 @@ class LeastSquares {
     std::vector<double> row, input, output, scales;
     Buffer<T> sums, values;  // of layers that are not dense
   };
-  std::ptrdiff_t block_rows() const;
   void reserve(std::ptrdiff_t size, int members);
   void find_equations(const Batch& batch, const Poll& poll);
   void find_rows(const Batch& batch, double divisor, Member& member, Range rows, std::ptrdiff_t first_row);
   void backward(Pass<T>& pass, Member& member) const;
   void find_row(Member& member, std::ptrdiff_t row, std::ptrdiff_t rows) const;
   static double weight_of(const Batch& batch, std::ptrdiff_t row, std::ptrdiff_t line);
-  void write_row(const Member& member, double scale, double residual, std::ptrdiff_t row);
-  void add_products(Range rows, bool first, int index, int count);
-  void add_penalties();
-  bool factorize(double damping);
-  void solve();
-  void read_parameters();
+  template <class Body>
+  void for_each_tensor(Body&& body) const;
   void move(double rate);
 
   std::shared_ptr<Network<T>> network_;
   Update<T>& update_;
   HeadSpec<T> head_spec_;
   std::vector<bool> labels_;
-  const Kernels<double>& kernels_;
-  std::ptrdiff_t size_, columns_, panels_;  // of the parameters; with the residual
   bool dense_;  // all trained layers are dense, and so is the input: gradients are outer products
+  // Rows are √h (∂ŷ/∂θ, (∂L/∂ŷ)/h) with h = ∂²L/∂ŷ².
+  NormalEquations equations_;
   std::unique_ptr<Head<T>> head_;
-  std::ptrdiff_t capacity_ = 0, jacobian_rows_ = 0;
+  std::ptrdiff_t capacity_ = 0;
   std::vector<std::unique_ptr<Member>> members_;
-  // In panels: rows of √h (∂ŷ/∂θ, (∂L/∂ŷ)/h) with h = ∂²L/∂ŷ²; the sums of their products; these with the damping, and
-  // then their Cholesky factor.
-  Buffer<double> jacobian_, products_, factor_;
   Buffer<T> start_, moved_;
   std::vector<double> solution_;
 };

@@ -1,4 +1,5 @@
 #define LAMINA_ISA avx512
+#define LAMINA_BORROWS
 #include "isa/tables.hpp"
 #include "kernels/table.hpp"
 

@@ -41,15 +41,41 @@ using Metrics =
     List<SparseMatches, CategoricalMatches, BinaryMatches, EqualMatches, SparseTopMatches, CategoricalTopMatches>;
 using Optimizers = List<Sgd, Adam, Adamax, Nadam, RmsProp, Adagrad, Adadelta, Lion>;
 
+// Seldom used. An instruction set that defines LAMINA_BORROWS before it includes this file has null pointers for them:
+// those of the next narrower one take their place (core/dispatch.cpp), and the library is smaller.
+using Seldom = List<Relu6, HardSigmoid, Softsign, Celu, HardTanh, HardSilu, LogSigmoid, SoftShrink, HardShrink,
+                    TanhShrink, Squareplus, SparsePlus, SparseSigmoid, AbsolutePercentageError, SquaredLogarithmicError,
+                    Poisson, KullbackLeibler, Hinge, SquaredHinge, Quantile, BinaryFocalCrossEntropy, L2Norm,
+                    CategoricalHinge, CosineSimilarity, CategoricalFocalCrossEntropy, Adamax, Nadam, Adagrad, Adadelta>;
+#ifdef LAMINA_BORROWS
+constexpr bool kBorrows = true;
+#else
+constexpr bool kBorrows = false;
+#endif
+
+template <class Item, class... Items>
+constexpr bool contains(List<Items...>) {
+  return (std::is_same_v<Item, Items> || ...);
+}
+template <class Item>
+constexpr bool kBorrowed = kBorrows && contains<Item>(Seldom{});
+
 template <class T, int N>
 struct Array {
   T items[N];
 };
 
+template <class E, class T>
+constexpr ActivationKernel<T> element_activation() {
+  if constexpr (kBorrowed<E>)
+    return {E::info, nullptr, nullptr};
+  else
+    return {E::info, activation_forward<E, T>, activation_backward<E, T>};
+}
+
 template <class T, class... E, class... R>
 constexpr Array<ActivationKernel<T>, sizeof...(E) + sizeof...(R)> make_activations(List<E...>, List<R...>) {
-  return {{{E::info, activation_forward<E, T>, activation_backward<E, T>}...,
-           {R::info, R::template forward<T>, R::template backward<T>}...}};
+  return {{element_activation<E, T>()..., {R::info, R::template forward<T>, R::template backward<T>}...}};
 }
 
 template <class Loss, class T>
@@ -60,10 +86,25 @@ constexpr auto narrow_row_loss() -> void (*)(const NarrowLoss<T>&) {
     return nullptr;
 }
 
+template <class E, class T>
+constexpr LossKernel<T> element_loss() {
+  if constexpr (kBorrowed<E>)
+    return {E::info, nullptr};
+  else
+    return {E::info, evaluate_elementwise<E, T>, kNarrowLoss<E, T>};
+}
+
+template <class R, class T>
+constexpr LossKernel<T> row_loss() {
+  if constexpr (kBorrowed<R>)
+    return {R::info, nullptr};
+  else
+    return {R::info, R::template evaluate<T>, narrow_row_loss<R, T>()};
+}
+
 template <class T, class... E, class... R>
 constexpr Array<LossKernel<T>, sizeof...(E) + sizeof...(R)> make_losses(List<E...>, List<R...>) {
-  return {{{E::info, evaluate_elementwise<E, T>, kNarrowLoss<E, T>}...,
-           {R::info, R::template evaluate<T>, narrow_row_loss<R, T>()}...}};
+  return {{element_loss<E, T>()..., row_loss<R, T>()...}};
 }
 
 template <class T, class... M>
@@ -71,9 +112,17 @@ constexpr Array<MetricKernel<T>, sizeof...(M)> make_metrics(List<M...>) {
   return {{{M::info, M::template evaluate<T>}...}};
 }
 
+template <class O, class T>
+constexpr OptimizerKernel<T> optimizer() {
+  if constexpr (kBorrowed<O>)
+    return {O::info, O::template prepare<T>, nullptr, O::adds_scaled_gradient};
+  else
+    return {O::info, O::template prepare<T>, optimizer_update<O, T>, O::adds_scaled_gradient};
+}
+
 template <class T, class... O>
 constexpr Array<OptimizerKernel<T>, sizeof...(O)> make_optimizers(List<O...>) {
-  return {{{O::info, O::template prepare<T>, optimizer_update<O, T>, O::adds_scaled_gradient}...}};
+  return {{optimizer<O, T>()...}};
 }
 
 template <class T>
