@@ -91,7 +91,7 @@ class LBFGS(SeveralEvaluations):
     ----------
     learning_rate : float, >= 0, or LearningRateSchedule
         The length ``t`` that is tried first.
-    history_size : int, >= 1
+    history_size : int in [1, 1000]
     line_search : "strong_wolfe" or None
         None takes ``t = learning_rate`` as it is.
     tolerance : float, >= 0
@@ -116,7 +116,7 @@ class LBFGS(SeveralEvaluations):
 
     whole_batches = True
 
-    history_size = Argument(integer)
+    history_size = Argument(integer, 1, 1000)
     line_search = Argument(choice, ("strong_wolfe", None))
     tolerance = Argument(number, least=0)
 
@@ -165,7 +165,7 @@ class LevenbergMarquardt(SeveralEvaluations):
     damping : float, > 0
         ``λ`` of the next step.
     factor : float, > 1
-    attempts : int, >= 1
+    attempts : int in [1, 1000]
         Most tries in a step; without success the weights stay, and ``λ`` remains the larger.
     name : str, optional
 
@@ -188,7 +188,7 @@ class LevenbergMarquardt(SeveralEvaluations):
 
     damping = Argument(number, above=0)
     factor = Argument(number, above=1)
-    attempts = Argument(integer)
+    attempts = Argument(integer, 1, 1000)
 
     def __init__(
         self,
