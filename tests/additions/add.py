@@ -216,7 +216,7 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
             ("from lamina.optimizers.sgd import SGD\n",
              "from lamina.optimizers.sgd import SGD\nfrom lamina.optimizers.signum import Signum\n"),
             ('    "RMSprop",\n', '    "RMSprop",\n    "Signum",\n'),
-            ("Adadelta, Lion, LBFGS", "Adadelta, Lion, Signum, LBFGS"),
+            ("Lion, LBFGS, LevenbergMarquardt)", "Lion, Signum, LBFGS, LevenbergMarquardt)"),
         ],
         "tests/optimizers/test_optimizers.py": [
             ('    "lion": (optimizers.Lion, {}),\n',
