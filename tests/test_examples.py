@@ -29,6 +29,17 @@ def test_example(name, arguments, least, capsys):
     assert capsys.readouterr().out
 
 
+def test_actor_critic(capsys):
+    assert run("actor_critic") > 150
+    assert capsys.readouterr().out
+
+
+def test_surrogate(capsys):
+    pytest.importorskip("scipy")
+    assert run("surrogate") < 0.2
+    assert capsys.readouterr().out
+
+
 def test_autoencoder(capsys):
     assert run("autoencoder") < 0.7
 

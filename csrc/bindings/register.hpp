@@ -20,6 +20,7 @@ void define(pybind11::module_& module, const char* name, Function&& function, co
 [[gnu::cold]] void register_activations(pybind11::module_& module);
 [[gnu::cold]] void register_dense(pybind11::module_& module);
 [[gnu::cold]] void register_derivatives(pybind11::module_& module);
+[[gnu::cold]] void register_epochs(pybind11::module_& module);
 [[gnu::cold]] void register_interrupts(pybind11::module_& module);
 [[gnu::cold]] void register_losses(pybind11::module_& module);
 [[gnu::cold]] void register_metrics(pybind11::module_& module);

@@ -13,17 +13,13 @@
 #include "bindings/engine.hpp"
 #include "bindings/names.hpp"
 #include "bindings/register.hpp"
+#include "bindings/trainer.hpp"
 #include "bindings/updates.hpp"
-#include "engine/training.hpp"
 
 namespace lamina::bindings {
 namespace {
 
 using namespace engine;
-
-struct PyTrainer {
-  OfEitherType<Trainer> object;
-};
 
 // Indexed by Schedule.
 constexpr const char* kScheduleNames[] = {"stationary", "chunked", "by_rows"};
@@ -158,57 +154,6 @@ PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const s
       network.object);
 }
 
-// The arrays of a call, kept alive while it runs.
-template <class T>
-struct DataArgument {
-  TrainingData<T> data;
-  InputArgument x;
-  std::vector<RowsArgument> keep;
-};
-
-template <class T>
-DataArgument<T> data_argument(const Trainer<T>& trainer, const py::object& x, const py::list& targets,
-                              const py::object& sample_weight, const py::object& order) {
-  DataArgument<T> argument;
-  argument.x = input_argument(x, trainer.input(), trainer.inputs(), "Trainer");
-  const std::ptrdiff_t rows = argument.x.input.rows();
-  if (targets.size() != trainer.labels().size()) raise_value("Trainer: the targets' number does not fit.");
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    argument.keep.push_back(rows_argument(targets[i].cast<py::array>(), "y"));
-    const Rows& target = argument.keep.back().rows;
-    const bool labels = trainer.labels()[i];
-    if (target.rows != rows || target.cols != (labels ? trainer.lines() : trainer.outputs()) ||
-        (labels && !is_integer(target.type)))
-      raise_value("Trainer: a target does not fit the network or x.");
-  }
-  argument.data = {.x = argument.x.input};
-  for (std::size_t i = 0; i < targets.size(); ++i)
-    argument.data.targets.push_back({argument.keep[i].rows, trainer.labels()[i]});
-  const auto contiguous = [&](const py::object& object, const char* name, std::ptrdiff_t lines) {
-    argument.keep.push_back(rows_argument(object.cast<py::array>(), name));
-    const Rows& found = argument.keep.back().rows;
-    if (found.rows != rows || (found.cols != 1 && found.cols != lines))
-      raise_value(std::string("Trainer: ") + name + " must have one number for each row.");
-    return found;
-  };
-  if (!sample_weight.is_none()) {
-    const Rows weights = contiguous(sample_weight, "sample_weight", trainer.lines());
-    if (weights.offsets != nullptr || weights.row_bytes != weights.cols * static_cast<std::ptrdiff_t>(sizeof(T)) ||
-        weights.type != kNumberType<T>)
-      raise_value("Trainer: sample_weight must be contiguous, of the model's dtype.");
-    argument.data.sample_weight = static_cast<const T*>(weights.base);
-    argument.data.row_weights = weights.cols;
-  }
-  if (!order.is_none()) {
-    const Rows found = contiguous(order, "order", 1);
-    if (found.type != NumberType::int64 || found.row_bytes != 8) raise_value("Trainer: order must be int64.");
-    argument.data.order = static_cast<const std::int64_t*>(found.base);
-    for (std::ptrdiff_t i = 0; i < rows; ++i)
-      if (argument.data.order[i] < 0 || argument.data.order[i] >= rows) raise_value("Trainer: order must hold rows.");
-  }
-  return argument;
-}
-
 // Runs body(trainer, data, poll) without the GIL. Totals contain all completed steps, also if the call raises; other
 // threads may read totals.steps meanwhile.
 template <class Body>
@@ -233,109 +178,9 @@ void run_steps(const PyTrainer& self, const py::object& x, const py::list& targe
       self.object);
 }
 
-// A copy of numbers [epoch][value].
-py::array_t<double> epochs_of(const std::vector<double>& numbers, std::size_t values) {
-  py::array_t<double> array({numbers.size() / values, values});
-  std::copy(numbers.begin(), numbers.end(), array.mutable_data());
-  return array;
-}
-
-void check_batches(const Input& x, const Batches& batches) {
-  if (batches.first < 0 || batches.rows < 0 || batches.size < 1 || batches.rows > x.rows() - batches.first)
-    raise_value("Trainer: the batches must lie within the rows.");
-}
-
-// Trains epochs. `held_out`: (x, targets, sample weights, batch size) to evaluate after epochs, or None. The best
-// weights that a watch has kept go to `kept`, by its number, also if the call raises.
-template <class T>
-void train_epochs(const PyTrainer& self, const Trainer<T>& trainer, const py::object& x, const py::list& targets,
-                  const py::object& sample_weight, Epochs<T>& epochs, const py::object& held_out, py::dict& kept,
-                  EpochRecord& record) {
-  const auto values = static_cast<std::size_t>(trainer.metrics()) + 1;
-  for (const Watch* watch : epochs.watches)
-    if (watch->value >= values) raise_value("Trainer: a watch needs a loss or a metric.");
-  if (held_out.is_none() && std::find(epochs.validates.begin(), epochs.validates.end(), true) != epochs.validates.end())
-    raise_value("Trainer: there is no data to validate with.");
-  std::optional<DataArgument<T>> test;
-  if (!held_out.is_none()) {
-    const auto parts = held_out.cast<py::tuple>();
-    test = data_argument(trainer, parts[0], parts[1].cast<py::list>(), parts[2], py::none());
-    epochs.held_out = test->data;
-    epochs.held_out_batch_size = parts[3].cast<std::ptrdiff_t>();
-    check_batches(test->data.x, {0, test->data.x.rows(), epochs.held_out_batch_size});
-  }
-  std::exception_ptr failure;
-  try {
-    run_steps(self, x, targets, sample_weight, py::none(), record.totals,
-              [&](auto& same, const auto& data, auto signals) {
-                if constexpr (std::is_same_v<decltype(same), Trainer<T>&>) {
-                  check_batches(data.x, {0, data.x.rows(), epochs.batch_size});
-                  epochs.data = data;
-                  same.train_epochs(epochs, record, signals);
-                }
-              });
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  for (std::size_t w = 0; w < epochs.kept.size(); ++w) {
-    if (epochs.kept[w].empty()) continue;
-    py::list blocks;
-    for (const auto& block : epochs.kept[w])
-      blocks.append(block == nullptr ? py::object(py::none()) : py::cast(PyParameters{block}));
-    kept[py::int_(w)] = blocks;
-  }
-  if (failure != nullptr) std::rethrow_exception(failure);
-}
-
 }  // namespace
 
 void register_trainer(py::module_& module) {
-  py::class_<Totals>(module, "Totals")
-      .def(py::init([](std::size_t metrics) {
-             return Totals{std::vector<double>(metrics + 1), std::vector<double>(metrics + 1)};
-           }),
-           py::arg("metrics"))
-      .def_readonly("sums", &Totals::sum)
-      .def_readonly("counts", &Totals::count)
-      .def_property_readonly("steps",
-                             [](const Totals& self) { return __atomic_load_n(&self.steps, __ATOMIC_ACQUIRE); });
-  py::class_<EpochRecord>(module, "EpochRecord")
-      .def(py::init([](std::size_t metrics) {
-             return EpochRecord{.totals = {std::vector<double>(metrics + 1), std::vector<double>(metrics + 1)}};
-           }),
-           py::arg("metrics"))
-      .def_readonly("totals", &EpochRecord::totals)
-      .def_property_readonly(
-          "steps", [](const EpochRecord& self) { return __atomic_load_n(&self.totals.steps, __ATOMIC_ACQUIRE); })
-      .def_property_readonly("sums",
-                             [](const EpochRecord& self) { return epochs_of(self.sums, self.totals.sum.size()); })
-      .def_property_readonly("counts",
-                             [](const EpochRecord& self) { return epochs_of(self.counts, self.totals.sum.size()); })
-      .def_property_readonly(
-          "held_out_sums",
-          [](const EpochRecord& self) { return epochs_of(self.held_out_sums, self.totals.sum.size()); })
-      .def_property_readonly("held_out_counts", [](const EpochRecord& self) {
-        return epochs_of(self.held_out_counts, self.totals.sum.size());
-      });
-  py::class_<Watch>(module, "Watch")
-      .def(py::init([](std::size_t value, bool held_out, bool more_is_better, double min_delta,
-                       std::optional<double> baseline, std::int64_t patience, std::int64_t start, bool keeps_weights) {
-             return Watch{.value = value,
-                          .held_out = held_out,
-                          .more_is_better = more_is_better,
-                          .min_delta = min_delta,
-                          .baseline = baseline,
-                          .patience = patience,
-                          .start = start,
-                          .keeps_weights = keeps_weights};
-           }),
-           py::kw_only(), py::arg("value"), py::arg("held_out"), py::arg("more_is_better"), py::arg("min_delta"),
-           py::arg("baseline"), py::arg("patience"), py::arg("start"), py::arg("keeps_weights"))
-      .def_readwrite("best", &Watch::best)
-      .def_readwrite("best_epoch", &Watch::best_epoch)
-      .def_readwrite("stopped_epoch", &Watch::stopped_epoch)
-      .def_readwrite("wait", &Watch::wait)
-      .def_readwrite("has_weights", &Watch::has_weights);
   py::class_<PyTrainer>(module, "Trainer")
       .def(py::init(&make_trainer), Computes(), py::arg("network"), py::arg("loss"), py::arg("metrics"),
            py::arg("labels"), py::arg("update"))
@@ -363,40 +208,6 @@ void register_trainer(py::module_& module) {
           Computes(), py::kw_only(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("order"),
           py::arg("first"), py::arg("rows"), py::arg("batch_size"), py::arg("rates"), py::arg("iteration"),
           py::arg("draw"), py::arg("totals"), py::arg("added") = py::none())
-      .def(
-          "train_epochs",
-          [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,
-             std::ptrdiff_t batch_size, const std::vector<double>& rates, std::int64_t iteration, std::uint64_t draw,
-             std::optional<std::uint64_t> shuffle_key, std::uint64_t shuffles, std::ptrdiff_t first,
-             const std::vector<bool>& validates, const py::object& held_out, double seconds,
-             const std::vector<Watch*>& watches, py::dict kept, EpochRecord& record) {
-            if (rates.empty()) raise_value("Trainer: there must be a learning rate.");
-            require_iteration(iteration);
-            std::visit(
-                [&](const auto& trainer) {
-                  using T = typename std::remove_reference_t<decltype(*trainer)>::Number;
-                  Epochs<T> epochs{.data = {},
-                                   .batch_size = batch_size,
-                                   .rates = rates,
-                                   .iteration = iteration,
-                                   .draw = draw,
-                                   .shuffle_key = shuffle_key,
-                                   .shuffles = shuffles,
-                                   .first = first,
-                                   .count = static_cast<std::ptrdiff_t>(validates.size()),
-                                   .validates = validates,
-                                   .held_out = {},
-                                   .held_out_batch_size = 1,
-                                   .seconds = seconds,
-                                   .watches = watches};
-                  train_epochs(self, *trainer, x, targets, sample_weight, epochs, held_out, kept, record);
-                },
-                self.object);
-          },
-          Computes(), py::kw_only(), py::arg("x"), py::arg("targets"), py::arg("sample_weight"), py::arg("batch_size"),
-          py::arg("rates"), py::arg("iteration"), py::arg("draw"), py::arg("shuffle_key"), py::arg("shuffles"),
-          py::arg("first"), py::arg("validates"), py::arg("held_out"), py::arg("seconds"), py::arg("watches"),
-          py::arg("kept"), py::arg("record"))
       .def(
           "test",
           [](const PyTrainer& self, const py::object& x, const py::list& targets, const py::object& sample_weight,

@@ -58,17 +58,24 @@ template <class T>
 void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll& poll) {
   Admission admission(*this, poll);
   const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(epochs.seconds);
-  const std::ptrdiff_t rows = epochs.data.x.rows();
+  const std::ptrdiff_t rows = epochs.rows == nullptr ? epochs.data.x.rows() : epochs.row_count;
+  const std::ptrdiff_t held_out_rows =
+      epochs.held_out_rows == nullptr ? epochs.held_out.x.rows() : epochs.held_out_count;
   const std::size_t values = record.totals.sum.size();
   std::vector<std::int64_t> order(epochs.shuffle_key ? static_cast<std::size_t>(rows) : 0);
   epochs.kept.resize(epochs.watches.size());
-  TrainingData<T> data = epochs.data;
+  TrainingData<T> data = epochs.data, tested = epochs.held_out;
+  data.order = epochs.rows;
+  tested.order = epochs.held_out_rows;
   const std::vector<Parameters<T>*> parameters = network_->all_parameters();
   Totals held_out{std::vector<double>(values), std::vector<double>(values)};
+  auto next_poll = std::chrono::steady_clock::now() + kPollInterval;
   for (std::ptrdiff_t i = 0; i < epochs.count; ++i) {
     if (epochs.shuffle_key) {
       lamina::kernels().permutation({*epochs.shuffle_key, epochs.shuffles + static_cast<std::uint64_t>(i)},
                                     order.data(), rows);
+      if (epochs.rows != nullptr)
+        for (std::int64_t& row : order) row = epochs.rows[row];
       data.order = order.data();
     }
     const std::int64_t steps = record.totals.steps;
@@ -86,8 +93,8 @@ void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll
     clear(held_out);
     const bool validates = epochs.validates[static_cast<std::size_t>(i)];
     if (validates && !run_batches({.mode = Mode::test,
-                                   .data = epochs.held_out,
-                                   .batches = {0, epochs.held_out.x.rows(), epochs.held_out_batch_size},
+                                   .data = tested,
+                                   .batches = {0, held_out_rows, epochs.held_out_batch_size},
                                    .totals = held_out,
                                    .repeats = epochs.count > 1},
                                   admission.passage, poll))
@@ -96,7 +103,7 @@ void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll
     append(record.counts, record.totals.count);
     append(record.held_out_sums, held_out.sum);
     append(record.held_out_counts, held_out.count);
-    bool stop = false;
+    bool stop = epochs.ends_at_nan && std::isnan(mean(record.totals, 0));
     for (std::size_t w = 0; w < epochs.watches.size(); ++w) {
       Watch& watch = *epochs.watches[w];
       const double found = mean(watch.held_out ? held_out : record.totals, watch.value);
@@ -105,6 +112,10 @@ void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll
       stop |= verdict == Watch::Verdict::stop;
     }
     clear(record.totals);
+    if (poll && std::chrono::steady_clock::now() >= next_poll) {  // epochs may be shorter
+      stop |= poll();
+      next_poll = std::chrono::steady_clock::now() + kPollInterval;
+    }
     if (stop || converged_ || std::chrono::steady_clock::now() >= until) return;
   }
 }

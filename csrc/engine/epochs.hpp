@@ -47,6 +47,9 @@ struct EpochRecord {
 template <class T>
 struct Epochs {
   TrainingData<T> data;
+  // The rows of the data to train on and to validate with; null: all of them.
+  const std::int64_t *rows = nullptr, *held_out_rows = nullptr;
+  std::ptrdiff_t row_count = 0, held_out_count = 0;
   std::ptrdiff_t batch_size;
   const std::vector<double>& rates;  // of all steps; the last one applies to later steps too
   std::int64_t iteration;
@@ -59,6 +62,7 @@ struct Epochs {
   std::ptrdiff_t held_out_batch_size;
   double seconds;  // no epoch begins after that time
   std::vector<Watch*> watches;
+  bool ends_at_nan = false;  // ends after an epoch whose loss is NaN
   // For each watch the best weights that it kept in this call, one block for each layer; empty if none.
   std::vector<std::vector<std::shared_ptr<Parameters<T>>>> kept{};
 };

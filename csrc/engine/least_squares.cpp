@@ -282,6 +282,13 @@ bool LeastSquares<T>::step(const Batch& batch, double rate, double& damping, con
   return false;
 }
 
+template <class T>
+void LeastSquares<T>::release() {
+  head_.reset();
+  members_.clear();
+  capacity_ = 0;
+}
+
 template class LeastSquares<float>;
 template class LeastSquares<double>;
 

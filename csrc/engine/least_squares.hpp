@@ -29,6 +29,7 @@ class LeastSquares {
   // Takes a step; loss() computes the loss at the present parameters. The damping λ is divided by a factor after a step
   // that lowers the loss, and multiplied by it after every try that does not. Returns false if no try does: then
   // nothing but the damping has changed. If `poll` returns true, throws Interrupted; the parameters are as before.
+  void release();  // frees memory that the next step allocates again
   bool step(const Batch& batch, double rate, double& damping, const std::function<double()>& loss, const Poll& poll);
 
  private:

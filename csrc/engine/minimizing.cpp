@@ -29,6 +29,7 @@ bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll
   bool repeats = batches.rows <= batches.size, moved = false;
   for (std::ptrdiff_t l = 0; l < network_->depth(); ++l) repeats &= network_->layer(l).repeats();
   const std::ptrdiff_t steps = (batches.rows + batches.size - 1) / batches.size;
+  auto next_poll = std::chrono::steady_clock::now() + kPollInterval;
   for (std::ptrdiff_t step = 0; step < steps; ++step) {
     const std::ptrdiff_t first = batches.first + step * batches.size;
     const std::ptrdiff_t size = std::min(batches.size, batches.first + batches.rows - first);
@@ -49,6 +50,10 @@ bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll
                                      .inside = true},
                                     passage, poll);
       if (!done) throw Interrupted{};
+      if (poll && std::chrono::steady_clock::now() >= next_poll) {  // evaluations may be shorter
+        if (poll()) throw Interrupted{};
+        next_poll = std::chrono::steady_clock::now() + kPollInterval;
+      }
       if (task.added != nullptr && *task.added) here.sum[0] += (*task.added)();
       if (settles && !has_first) at_first = here;
       has_first |= settles;

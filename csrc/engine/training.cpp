@@ -75,6 +75,26 @@ StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
 }
 
 template <class T>
+bool Trainer<T>::is_large(std::ptrdiff_t rows, std::ptrdiff_t trainings) const {
+  const int threads = plan(rows).threads;
+  const std::ptrdiff_t share = caches().last.bytes / std::max(1, num_threads());
+  const std::ptrdiff_t bytes = 3 * update_.gradient_size() * static_cast<std::ptrdiff_t>(sizeof(T));
+  return threads > 1 && (threads > trainings || bytes > std::max(share, caches().second.share()));
+}
+
+template <class T>
+void Trainer<T>::release() {
+  head_.reset();
+  tape_ = Tape<T>();
+  members_.clear();
+  own_tapes_.clear();
+  stored_ = Buffer<T>();
+  lbfgs_.reset();
+  if (least_squares_ != nullptr) least_squares_->release();
+  capacity_ = workspace_bytes_ = 0;
+}
+
+template <class T>
 void Trainer<T>::reserve(const Run& run, std::ptrdiff_t rows, int members) {
   const bool chunked = run.schedule == Schedule::chunked;
   const std::ptrdiff_t entries = run.data.x.most_entries(rows);

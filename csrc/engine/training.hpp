@@ -83,6 +83,13 @@ class Trainer {
     forced_threads_ = threads;
   }
   StepPlan plan(std::ptrdiff_t rows) const;
+  // Multiply-adds forward, for each row.
+  double work() const { return network_->work(); }
+  // Whether steps of that many rows are worth a team beside that many other trainings: weights and their state do not
+  // fit into one core's share of the caches, or there are fewer trainings than threads that steps can use.
+  bool is_large(std::ptrdiff_t rows, std::ptrdiff_t trainings) const;
+  // Frees memory that the next call allocates again. Nobody may train or evaluate meanwhile.
+  void release();
   std::ptrdiff_t inputs() const { return network_->inputs(); }
   InputKind input() const { return network_->input(); }
   std::ptrdiff_t outputs() const { return network_->outputs(); }

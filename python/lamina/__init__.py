@@ -34,7 +34,7 @@ from lamina.layers import Input, InputSpec, Layer
 from lamina.layers.symbols import KerasTensor
 from lamina.losses import Loss
 from lamina.metrics import Metric
-from lamina.models import Model, Sequential
+from lamina.models import Model, Sequential, fit_many, predict_many
 from lamina.optimizers import Optimizer
 from lamina.regularizers import Regularizer
 from lamina.runtime import get_num_threads, set_num_threads, show_config
@@ -67,6 +67,7 @@ __all__ = [
     "config",
     "constraints",
     "datasets",
+    "fit_many",
     "get_num_threads",
     "initializers",
     "kernels",
@@ -76,6 +77,7 @@ __all__ = [
     "models",
     "ops",
     "optimizers",
+    "predict_many",
     "preprocessing",
     "random",
     "regularizers",

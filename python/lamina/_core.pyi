@@ -196,6 +196,34 @@ class Watch:
         keeps_weights: bool,
     ) -> None: ...
 
+class EpochsJob:
+    def __init__(
+        self,
+        trainer: Trainer,
+        *,
+        x: Any,
+        targets: list[_Array],
+        sample_weight: _Array | None,
+        batch_size: int,
+        rates: list[float],
+        iteration: int,
+        draw: int,
+        shuffle_key: int | None,
+        shuffles: int,
+        first: int,
+        validates: list[bool],
+        held_out: tuple[Any, list[_Array], _Array | None, int, _Array | None] | None,
+        seconds: float,
+        watches: list[Watch],
+        record: EpochRecord,
+        rows: _Array | None,
+        ends_at_nan: bool,
+    ) -> None: ...
+    def run(self) -> None: ...
+    def kept(self) -> dict[int, list[Parameters | None]]: ...
+
+def run_jobs(jobs: list[EpochsJob], report: Callable[[], None] | None) -> list[Exception | None]: ...
+
 class Trainer:
     def __init__(
         self,
@@ -231,26 +259,6 @@ class Trainer:
         rows: int,
         batch_size: int,
         totals: Totals,
-    ) -> None: ...
-    def train_epochs(
-        self,
-        *,
-        x: Any,
-        targets: list[_Array],
-        sample_weight: _Array | None,
-        batch_size: int,
-        rates: list[float],
-        iteration: int,
-        draw: int,
-        shuffle_key: int | None,
-        shuffles: int,
-        first: int,
-        validates: list[bool],
-        held_out: tuple[Any, list[_Array], _Array | None, int] | None,
-        seconds: float,
-        watches: list[Watch],
-        kept: dict[int, list[Parameters | None]],
-        record: EpochRecord,
     ) -> None: ...
     def gradients(
         self,

@@ -6,9 +6,19 @@ from lamina._common.names import absences
 from lamina.models.cloning import clone_model, model_from_json
 from lamina.models.functional import Functional as Functional
 from lamina.models.loading import load_model, save_model
+from lamina.models.many import fit_many, predict_many
 from lamina.models.model import Model
 from lamina.models.sequential import Sequential
 
-__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+__all__ = [
+    "Model",
+    "Sequential",
+    "clone_model",
+    "fit_many",
+    "load_model",
+    "model_from_json",
+    "predict_many",
+    "save_model",
+]
 
 __getattr__ = absences(__name__, globals(), {})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,15 +17,33 @@ from lamina.callbacks import CallbackList, EarlyStopping
 from lamina.callbacks.base import FinishedEpochs, Logs
 from lamina.models.base import BaseModel
 from lamina.models.executor import EpochsTask
+from lamina.models.place import Order
 from lamina.models.prepared import Prepared
 from lamina.models.run import Run
 
-__all__ = ["SHORT_EPOCH", "SLICE", "EpochsTogether"]
+__all__ = ["SHORT_EPOCH", "SLICE", "EpochsTogether", "Outcome"]
 
 # Python between two epochs costs less than a hundredth of an epoch that takes longer than this, and progress bars move.
 SHORT_EPOCH = 0.01  # s
 # A call returns after about this time, to print lines and look at `stop_training`.
 SLICE = 0.1  # s
+
+
+class Outcome:
+    """What became of epochs.
+
+    Attributes
+    ----------
+    record : EpochRecord
+        Filled by the engine.
+    next_epoch : int
+    logs : dict
+        Of the last epoch; empty if none was completed.
+    """
+
+    def __init__(self, record: _core.EpochRecord, next_epoch: int) -> None:
+        self.record, self.next_epoch = record, next_epoch
+        self.logs: Logs = {}
 
 
 class EpochsTogether:
@@ -66,6 +86,10 @@ class EpochsTogether:
         """Return whether the next epochs are to be trained by `train`."""
         if self._seconds is None or self._seconds > SHORT_EPOCH or self._possible is False:
             return False
+        return self.possible()
+
+    def possible(self) -> bool:
+        """Return whether `job` can train the epochs: no code written in Python is needed between or in them."""
         if self._possible is None:
             self._possible = self._is_possible()
         return self._possible
@@ -103,26 +127,47 @@ class EpochsTogether:
 
     def train(self, epoch: int, end: int) -> tuple[int, Logs]:
         """Train epochs from `epoch` on, to `end` at most; return the next epoch and the logs of the last one."""
+        assert self._seconds is not None
+        count = min(end - epoch, 1 + int(SLICE / self._seconds))
+        with self.job(epoch, count, SLICE) as (job, outcome):
+            job.run()
+        return outcome.next_epoch, outcome.logs
+
+    @contextmanager
+    def job(
+        self, epoch: int, count: int, seconds: float, rows: Order | None = None, held_out_rows: Order | None = None,
+        ends_at_nan: bool = False,
+    ) -> Iterator[tuple[_core.EpochsJob, Outcome]]:  # fmt: skip
+        """Return a context manager whose job trains `count` epochs at most, and what became of them afterwards.
+
+        Parameters
+        ----------
+        epoch, count : int
+            The first epoch, and how many.
+        seconds : float
+            No epoch begins after that time.
+        rows, held_out_rows, ends_at_nan
+            As in `EpochsTask`.
+        """
         model, executor = self._model, self._executor
         assert isinstance(self._source, Prepared)
         assert not isinstance(self._held_out, Stream)
-        assert self._seconds is not None
-        count = min(end - epoch, 1 + int(SLICE / self._seconds))
         validates = [self._held_out is not None and self._validates_after(epoch + i + 1) for i in range(count)]
         watched = self._watches() or []
         task = EpochsTask(
             self._source, self._size, self._shuffle, model.seed, validates, self._held_out, self._held_out_size,
-            [watch for _, watch in watched], SLICE,
+            [watch for _, watch in watched], seconds, rows, held_out_rows, ends_at_nan,
         )  # fmt: skip
         executor.begin_epoch(epoch, continues=False)
         record = _core.EpochRecord(len(executor.require_compiled("fit").trackers) - 1)
         run = Run(executor, "fit", model.get_metrics_result)
         weights: dict[int, list[Any]] = {}
-        begun = time.perf_counter()
+        outcome, begun = Outcome(record, epoch), time.perf_counter()
         try:
             with run.turn():
                 run.take_over()
-                executor.train_epochs(task, record, weights)
+                with executor.epochs(task, record, weights) as job:
+                    yield job, outcome
         finally:
             with interrupts_later():  # Ctrl-C must not lose epochs that were trained
                 sums = record.sums
@@ -132,6 +177,9 @@ class EpochsTogether:
                 if len(sums):
                     self._events.receive_epochs(finished)
         self._seconds = finished.seconds
+        outcome.next_epoch = epoch + len(sums)
+        if not len(sums):
+            return
         last = record.held_out_sums if validates[len(sums) - 1] else sums
         counts = record.held_out_counts if validates[len(sums) - 1] else record.counts
         with run.turn():
@@ -141,7 +189,7 @@ class EpochsTogether:
             ):
                 tracker.total, tracker.count = total, number_of
         run.end()
-        return epoch + len(sums), list(finished.each())[-1][1]
+        outcome.logs = list(finished.each())[-1][1]
 
     def _finished(self, first: int, record: _core.EpochRecord, validated: list[bool], seconds: float) -> FinishedEpochs:
         names = list(self._executor.require_compiled("fit").results())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,10 @@ class EpochsTask(Record):
         What may stop the epochs.
     seconds : float
         No epoch begins after that time.
+    rows, held_out_rows : ndarray of int64 or None
+        The rows to train on and to validate with; None for all of them.
+    ends_at_nan : bool
+        Whether an epoch whose loss is NaN is the last one.
     """
 
     prepared: Prepared
@@ -70,6 +75,14 @@ class EpochsTask(Record):
     held_out_size: int
     watches: list[_core.Watch]
     seconds: float
+    rows: Order | None = None
+    held_out_rows: Order | None = None
+    ends_at_nan: bool = False
+
+    @property
+    def row_count(self) -> int:
+        """How many rows are trained on."""
+        return self.prepared.rows if self.rows is None else len(self.rows)
 
 
 class _Transaction:
@@ -235,17 +248,17 @@ class Executor:
 
     def next_order(self, place: Place, seed: int, prepared: Prepared, size: int, shuffle: bool) -> Order | None:
         """Begin a pass over rows and return their order, random with `shuffle`."""
-        key = self.shuffle_key(seed, prepared, size, shuffle)
+        key = self.shuffle_key(seed, prepared, prepared.rows, size, shuffle)
         place.begin_pass(None if key is None else random.permutation(key, self.shuffles, prepared.rows))
         self.count_order()
         return place.order
 
-    def shuffle_key(self, seed: int, prepared: Prepared, size: int, shuffle: bool) -> int | None:
-        """Return the key of the random orders of rows; None if they keep their order.
+    def shuffle_key(self, seed: int, prepared: Prepared, rows: int, size: int, shuffle: bool) -> int | None:
+        """Return the key of the random orders of so many rows; None if they keep their order.
 
         They do if all of them are one batch, whose order nobody sees unless code written in Python runs in the step.
         """
-        seen = prepared.rows > size or self.trainer(prepared).engine.host
+        seen = rows > size or self.trainer(prepared).engine.host
         return random.stream_key(seed, "shuffle") if shuffle and seen else None
 
     def count_order(self) -> None:
@@ -369,8 +382,11 @@ class Executor:
         python = compiled.optimizer.in_python or _host_rules(trainer.variables) or trainer.engine.host
         return means and not python and not self._compilation.hooked
 
-    def train_epochs(self, task: EpochsTask, record: _core.EpochRecord, weights: dict[int, list[Array]]) -> None:
-        """Train whole epochs in one call of the engine.
+    @contextmanager
+    def epochs(
+        self, task: EpochsTask, record: _core.EpochRecord, weights: dict[int, list[Array]]
+    ) -> Iterator[_core.EpochsJob]:
+        """Return a context manager whose job trains whole epochs in one call of the engine.
 
         Parameters
         ----------
@@ -382,16 +398,20 @@ class Executor:
         """
         compiled, prepared, place = self.require_compiled("fit"), task.prepared, self.place
         trainer, optimizer = self.trainer(prepared), compiled.optimizer
-        variables, rows = trainer.variables, prepared.rows
+        variables, rows = trainer.variables, task.row_count
         size = min(task.size, rows)
         batches, held_out = -(-rows // size), None
         if task.held_out is not None:
             arrays = task.held_out.arrays()
             batch = min(task.held_out_size, max(1, task.held_out.rows))
-            held_out = arrays["x"], arrays["targets"], arrays["sample_weight"], batch
-        rates = optimizer.rates(batches * len(task.validates))
-        iteration, draw, shuffles, first = optimizer.batches, self.draws.value, self.shuffles, place.epoch
-        kept: dict[int, list[_core.Parameters | None]] = {}
+            held_out = arrays["x"], arrays["targets"], arrays["sample_weight"], batch, task.held_out_rows
+        job = _core.EpochsJob(
+            trainer.engine, **prepared.arrays(), batch_size=size, rates=optimizer.rates(batches * len(task.validates)),
+            iteration=optimizer.batches, draw=self.draws.value,
+            shuffle_key=self.shuffle_key(task.seed, prepared, rows, size, task.shuffle), shuffles=self.shuffles,
+            first=place.epoch, validates=task.validates, held_out=held_out, seconds=task.seconds, watches=task.watches,
+            record=record, rows=task.rows, ends_at_nan=task.ends_at_nan,
+        )  # fmt: skip
         place.begin_epochs(rows, size, record)
         try:
             with (
@@ -400,16 +420,11 @@ class Executor:
                 optimizer.counting(record if variables else None),
                 optimizer.running(trainer.engine),
             ):
-                trainer.engine.train_epochs(
-                    **prepared.arrays(), batch_size=size, rates=rates, iteration=iteration, draw=draw,
-                    shuffle_key=self.shuffle_key(task.seed, prepared, size, task.shuffle), shuffles=shuffles,
-                    first=first, validates=task.validates, held_out=held_out, seconds=task.seconds,
-                    watches=task.watches, kept=kept, record=record,
-                )  # fmt: skip
+                yield job
         finally:
             place.end_stretch()
             compiled.add_totals(record.totals)
-            for number, blocks in kept.items():
+            for number, blocks in job.kept().items():
                 weights[number] = self._compilation.weights_in(compiled, prepared, blocks)
 
     def _take_host_steps(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lamina import random
@@ -22,12 +23,23 @@ from lamina.models.loops import Loops
 from lamina.models.prepared import Prepared, prepare, split, weighted_by_class
 from lamina.models.run import Run
 
-__all__ = ["fit", "train_on_batch"]
+__all__ = [
+    "FitArguments",
+    "begun",
+    "checked_arguments",
+    "fit",
+    "kept_of",
+    "put_back",
+    "running",
+    "together",
+    "train_on_batch",
+    "whole",
+]
 
 Source = Prepared | Stream
 
 
-class _Arguments(Record):
+class FitArguments(Record):
     """The checked arguments of `fit` besides the data; see `Model.fit`."""
 
     size: int
@@ -45,10 +57,11 @@ class _Arguments(Record):
     history: History
 
 
-def _checked(
+def checked_arguments(
     who: str, *, batch_size: Any, epochs: Any, verbose: Any, callbacks: Any, validation_split: Any, shuffle: Any,
     initial_epoch: Any, steps_per_epoch: Any, validation_steps: Any, validation_batch_size: Any, validation_freq: Any,
-) -> _Arguments:  # fmt: skip
+) -> FitArguments:  # fmt: skip
+    """Return the arguments of `fit` besides the data, or raise."""
     size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
     first, end = integer(who, "initial_epoch", initial_epoch, 0), integer(who, "epochs", epochs, 0)
     validates_after = _epochs_to_validate(who, validation_freq)
@@ -69,7 +82,7 @@ def _checked(
     history = next((one for one in listeners if isinstance(one, History)), History())
     if history not in listeners:
         listeners.append(history)
-    return _Arguments(
+    return FitArguments(
         size, batch_size is not None, first, end, steps, validation_size, validation_limit, validates_after, fraction,
         shuffle, level, listeners, history,
     )  # fmt: skip
@@ -82,7 +95,7 @@ def fit(
     who, executor = model.stack.who("fit"), model.executor
     with executor.fitting.of(who):
         executor.require_compiled("fit")
-        given = _checked(who, **arguments)
+        given = checked_arguments(who, **arguments)
         built = model.stack.built
         try:
             source, held_out, given = _sources(model, given, x, y, sample_weight, class_weight, validation_data)
@@ -90,39 +103,47 @@ def fit(
             if not built:
                 model.stack.undo_build()
             raise
-        before, nested = _kept(model), executor.place.active  # called by a callback of another fit
-        try:
-            with executor.transaction():
-                if isinstance(source, Prepared):
-                    executor.commit(source, model.build)
-                    if isinstance(held_out, Prepared):
-                        _check_rows(who, model, source, held_out)
-                _check_loss(model, who)
-                model.validates = held_out is not None
-                total = _batches(source, given)
-                events = CallbackList(
-                    given.listeners, model=model, verbose=given.level, epochs=given.end, steps=total or None
-                )
-                for listener in given.listeners:
-                    listener.check()
-        except BaseException:
-            _put_back(model, before)
-            raise
-        _warn_if_nothing_trains(model, who)
+        nested = executor.place.active  # called by a callback of another fit
+        before = kept_of(model)
+        events = begun(model, given, source, held_out)
         try:
             return _train(model, given, source, held_out, events, class_weight, before)
         finally:
             if nested:
-                _put_back(model, before)
+                put_back(model, before)
 
 
-def _kept(model: BaseModel) -> dict[str, Any]:
+def begun(model: BaseModel, given: FitArguments, source: Source, held_out: Source | None) -> CallbackList:
+    """Build and resolve what the data ask for, and return the callbacks; if that fails, the model is unchanged."""
+    who, executor, before = model.stack.who("fit"), model.executor, kept_of(model)
+    try:
+        with executor.transaction():
+            if isinstance(source, Prepared):
+                executor.commit(source, model.build)
+                if isinstance(held_out, Prepared):
+                    _check_rows(who, model, source, held_out)
+            _check_loss(model, who)
+            model.validates = held_out is not None
+            total = _batches(source, given)
+            events = CallbackList(
+                given.listeners, model=model, verbose=given.level, epochs=given.end, steps=total or None
+            )
+            for listener in given.listeners:
+                listener.check()
+    except BaseException:
+        put_back(model, before)
+        raise
+    _warn_if_nothing_trains(model, who)
+    return events
+
+
+def kept_of(model: BaseModel) -> dict[str, Any]:
     """Return the attributes of a model that say how its last `fit` went, or how the current one goes."""
     return {name: getattr(model, name) for name in _OF_FIT}
 
 
-def _put_back(model: BaseModel, kept: dict[str, Any]) -> None:
-    """Set the attributes to what `_kept` returned."""
+def put_back(model: BaseModel, kept: dict[str, Any]) -> None:
+    """Set the attributes to what `kept_of` returned."""
     for name, value in kept.items():
         setattr(model, name, value)
 
@@ -131,8 +152,8 @@ _OF_FIT = ("history", "stop_training", "initial_epoch", "fit_completed", "valida
 
 
 def _sources(
-    model: BaseModel, given: _Arguments, x: Any, y: Any, sample_weight: Any, class_weight: Any, validation_data: Any
-) -> tuple[Source, Source | None, _Arguments]:
+    model: BaseModel, given: FitArguments, x: Any, y: Any, sample_weight: Any, class_weight: Any, validation_data: Any
+) -> tuple[Source, Source | None, FitArguments]:
     """Return the training data, the validation data if any, and the arguments with the batch size that the data ask."""
     who, stack, compiled = model.stack.who("fit"), model.stack, model.executor.require_compiled("fit")
     source: Source
@@ -155,7 +176,7 @@ def _sources(
         if class_weight is not None:
             source = weighted_by_class(who, stack, source, class_weight)
         if compiled.optimizer.whole_batches:
-            given = _of_all_rows(who, given, source, type(compiled.optimizer).__name__)
+            given = whole(who, given, source.rows, type(compiled.optimizer).__name__)
         if given.steps is not None and not given.has_size:
             given = given.replaced(size=-(-source.rows // given.steps))
     if validation_data is not None:
@@ -163,13 +184,13 @@ def _sources(
     return source, held_out, given
 
 
-def _of_all_rows(who: str, given: _Arguments, source: Prepared, optimizer: str) -> _Arguments:
+def whole(who: str, given: FitArguments, rows: int, optimizer: str) -> FitArguments:
     """Return the arguments with batches of all rows, or raise if smaller ones are asked for."""
-    if (given.has_size and given.size < source.rows) or (given.steps or 1) > 1:
+    if (given.has_size and given.size < rows) or (given.steps or 1) > 1:
         raise ValueError(
             f"{who}: batch_size and steps_per_epoch must be None for {optimizer}, which takes a step on all rows."
         )
-    return given.replaced(size=max(1, source.rows))
+    return given.replaced(size=max(1, rows))
 
 
 def _check_classes(who: str, class_weight: Any, y: Any) -> None:
@@ -178,7 +199,7 @@ def _check_classes(who: str, class_weight: Any, y: Any) -> None:
         raise ValueError(f"{who}: class_weight must be None without y, which says the class of each row.")
 
 
-def _batches(source: Source, given: _Arguments) -> int | None:
+def _batches(source: Source, given: FitArguments) -> int | None:
     """Return the number of batches of an epoch; None or 0 if it is not known."""
     if isinstance(source, Stream):
         return len(source)
@@ -206,56 +227,81 @@ def _validation_source(model: BaseModel, who: str, validation_data: Any, steps: 
 
 
 def _train(
-    model: BaseModel, given: _Arguments, source: Source, held_out: Source | None, events: CallbackList,
+    model: BaseModel, given: FitArguments, source: Source, held_out: Source | None, events: CallbackList,
     class_weight: Any, kept: dict[str, Any],
 ) -> History:  # fmt: skip
     """Go through the epochs, between the events that callbacks listen to.
 
     `kept` are the model's attributes before, for a failure before the first step.
     """
-    executor = model.executor
+    optimizer = model.executor.require_compiled("fit").optimizer
+    with running(model, given, events, kept) as outcome:
+        epochs, epoch = together(model, given, source, held_out, events), _first_epoch(model, given)
+        while epoch < given.end:
+            if epochs.ready():
+                epoch, outcome.logs = epochs.train(epoch, given.end)
+            else:
+                begin = time.perf_counter()
+                outcome.logs, ran_out = _one_epoch(
+                    model, given, source, held_out, events, class_weight, epoch, outcome.logs
+                )
+                if ran_out:
+                    break
+                epochs.note(time.perf_counter() - begin)
+                epoch += 1
+            if model.stop_training or optimizer.converged:
+                break
+    return given.history
+
+
+class FitOutcome:
+    """What a `fit` has found so far.
+
+    Attributes
+    ----------
+    logs : dict or None
+        Of the last epoch.
+    """
+
+    logs: dict[str, float] | None = None
+
+
+@contextmanager
+def running(model: BaseModel, given: FitArguments, events: CallbackList, kept: dict[str, Any]) -> Iterator[FitOutcome]:
+    """Return a context manager for the epochs of a `fit`, between the events at its begin and its end.
+
+    `kept` are the model's attributes before, for a failure before the first step.
+    """
+    executor, outcome = model.executor, FitOutcome()
     optimizer = executor.require_compiled("fit").optimizer
     model.history = given.history
     model.stop_training = model.fit_completed = False
     model.initial_epoch = None
     before, outer = executor.begin_fit()
-    logs: dict[str, float] | None = None
     try:
         events.call("on_train_begin", {})
-        together, epoch = _together(model, given, source, held_out, events), _first_epoch(model, given)
-        while epoch < given.end:
-            if together.ready():
-                epoch, logs = together.train(epoch, given.end)
-            else:
-                begun = time.perf_counter()
-                logs, ran_out = _one_epoch(model, given, source, held_out, events, class_weight, epoch, logs)
-                if ran_out:
-                    break
-                together.note(time.perf_counter() - begun)
-                epoch += 1
-            if model.stop_training or optimizer.converged:
-                break
+        yield outcome
         if optimizer.batches > before.batches:
             optimizer.finalize_variable_values(model.stack.trainable_weights)
         model.fit_completed = True
     except KeyboardInterrupt:
-        events.call("on_train_end", logs)
+        events.call("on_train_end", outcome.logs)
         raise
     except BaseException:  # as in Keras, `on_train_end` is not called: what is kept for the next try stays
         events.release()
         if not executor.stepped_since(before):
             executor.restore(before)
-            _put_back(model, kept)
+            put_back(model, kept)
         raise
     finally:
         executor.end_fit(outer)
-    events.call("on_train_end", logs)
-    return given.history
+    events.call("on_train_end", outcome.logs)
 
 
-def _together(
-    model: BaseModel, given: _Arguments, source: Source, held_out: Source | None, events: CallbackList
+def together(
+    model: BaseModel, given: FitArguments, source: Source, held_out: Source | None, events: CallbackList
 ) -> EpochsTogether:
+    """Return what trains the epochs of a `fit` in the engine, where that is possible."""
     return EpochsTogether(
         model, events, source, held_out,
         size=given.size, held_out_size=given.validation_size or 32, shuffle=given.shuffle,
@@ -265,13 +311,13 @@ def _together(
     )  # fmt: skip
 
 
-def _first_epoch(model: BaseModel, given: _Arguments) -> int:
+def _first_epoch(model: BaseModel, given: FitArguments) -> int:
     """Return the epoch to begin with: the argument, unless a callback has restored a later state."""
     return given.first if model.initial_epoch is None else model.initial_epoch
 
 
 def _one_epoch(
-    model: BaseModel, given: _Arguments, source: Source, held_out: Source | None, events: CallbackList,
+    model: BaseModel, given: FitArguments, source: Source, held_out: Source | None, events: CallbackList,
     class_weight: Any, epoch: int, logs: dict[str, float] | None,
 ) -> tuple[dict[str, float] | None, bool]:  # fmt: skip
     """Train an epoch and evaluate after it; return its logs, and whether there were no batches any more."""
