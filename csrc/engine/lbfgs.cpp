@@ -176,25 +176,28 @@ bool Lbfgs<T>::search(Place start, double first, const Evaluate& evaluate, Place
   return true;
 }
 
+// Empties a pair.
+template <class T>
+void Lbfgs<T>::clear_pair(std::ptrdiff_t pair) {
+  for (std::ptrdiff_t l = 0; l < update_.depth(); ++l)
+    for (int which = 0; which < 2 && update_.layer(l).trained(); ++which)
+      std::fill_n(slot(l, pair, which), update_.layer(l).parameters->size(), T(0));
+  if (!products_.empty()) products_[static_cast<std::size_t>(pair)] = 0;
+}
+
 // Keeps the changes of parameters and gradient.
 template <class T>
 void Lbfgs<T>::keep_pair(std::int64_t iteration, double at) {
   const auto pair = static_cast<std::ptrdiff_t>(iteration % update_.lbfgs().history);
-  const auto clear = [&](int which) {
-    for (std::ptrdiff_t l = 0; l < update_.depth(); ++l)
-      if (update_.layer(l).trained()) std::fill_n(slot(l, pair, which), update_.layer(l).parameters->size(), T(0));
-  };
-  clear(0);
-  clear(1);
+  clear_pair(pair);
   add(in_slots(pair, 0), at, in(direction_));
   add(in_slots(pair, 1), 1, in(next_));
   add(in_slots(pair, 1), -1, in(gradient_));
-  double& product = products_[static_cast<std::size_t>(pair)];
-  product = update_.dot(in_slots(pair, 0), in_slots(pair, 1));
-  if (product > kFlat * update_.dot(in_slots(pair, 1), in_slots(pair, 1))) return;
-  product = 0;
-  clear(0);
-  clear(1);
+  const double product = update_.dot(in_slots(pair, 0), in_slots(pair, 1));
+  if (product > kFlat * update_.dot(in_slots(pair, 1), in_slots(pair, 1)))
+    products_[static_cast<std::size_t>(pair)] = product;
+  else
+    clear_pair(pair);
 }
 
 template <class T>
@@ -204,7 +207,12 @@ bool Lbfgs<T>::step(std::int64_t iteration, double rate, bool fresh, const Evalu
   update_.for_each_trained([&](std::ptrdiff_t l, std::ptrdiff_t begin, std::ptrdiff_t count) {
     std::copy_n(update_.layer(l).parameters->data() + begin, count, start_.data() + update_.offset(l) + begin);
   });
-  if (!(largest(gradient_) > update_.lbfgs().tolerance)) return false;
+  // A step without a move has an empty pair: the one that is in its place belongs to an older step.
+  const auto stay = [&] {
+    clear_pair(static_cast<std::ptrdiff_t>(iteration % update_.lbfgs().history));
+    return false;
+  };
+  if (!(largest(gradient_) > update_.lbfgs().tolerance)) return stay();
   find_direction(iteration);
   bool alone = std::all_of(products_.begin(), products_.end(), [](double product) { return product == 0; });
   try {
@@ -230,7 +238,7 @@ bool Lbfgs<T>::step(std::int64_t iteration, double rate, bool fresh, const Evalu
     go_to(0);
     throw;
   }
-  return false;
+  return stay();
 }
 
 template class Lbfgs<float>;

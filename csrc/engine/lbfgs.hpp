@@ -54,6 +54,7 @@ class Lbfgs {
   Place evaluate_at(double at, const Evaluate& evaluate);
   bool search(Place start, double first, const Evaluate& evaluate, Place& found);
   bool refine(const Place& start, Place low, Place high, int left, const Evaluate& evaluate, Place& found);
+  void clear_pair(std::ptrdiff_t pair);
   void keep_pair(std::int64_t iteration, double at);
 
   Update<T>& update_;

@@ -286,6 +286,7 @@ template <class T>
 void LeastSquares<T>::release() {
   head_.reset();
   members_.clear();
+  equations_.release();
   capacity_ = 0;
 }
 

@@ -16,20 +16,25 @@ constexpr std::ptrdiff_t kFewestRows = 16, kMostRows = 1024;
 }  // namespace
 
 NormalEquations::NormalEquations(std::ptrdiff_t size)
-    : kernels_(kernels_of<double>(lamina::kernels())),
-      size_(size),
-      panels_(panel_count(size + 1, kWidth)),
-      products_(panels_ * (size + 1) * kWidth),
-      factor_(panels_ * (size + 1) * kWidth) {}
+    : kernels_(kernels_of<double>(lamina::kernels())), size_(size), panels_(panel_count(size + 1, kWidth)) {}
 
 std::ptrdiff_t NormalEquations::block_rows(std::ptrdiff_t together) const {
   return std::clamp(kBlock / (size_ + 1) / together / kFewestRows * kFewestRows, kFewestRows, kMostRows);
 }
 
 void NormalEquations::reserve(std::ptrdiff_t rows) {
+  if (products_.size() == 0) {
+    products_ = Buffer<double>(panels_ * (size_ + 1) * kWidth);
+    factor_ = Buffer<double>(panels_ * (size_ + 1) * kWidth);
+  }
   if (rows <= capacity_) return;
-  capacity_ = rows;
   rows_ = Buffer<double>(panels_ * rows * kWidth);
+  capacity_ = rows;
+}
+
+void NormalEquations::release() {
+  for (Buffer<double>* memory : {&rows_, &products_, &factor_}) *memory = Buffer<double>();
+  capacity_ = 0;
 }
 
 void NormalEquations::write_row(std::ptrdiff_t row, double scale, const double* derivatives, double residual) {

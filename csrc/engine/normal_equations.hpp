@@ -15,6 +15,7 @@ class NormalEquations {
   std::ptrdiff_t block_rows(std::ptrdiff_t together) const;
   // Memory for blocks of that many rows.
   void reserve(std::ptrdiff_t rows);
+  void release();  // frees it, and that of the sums
 
   // Row `row` of the block becomes scale · derivatives, and the residual; derivatives has size() numbers and room for a
   // vector beyond.

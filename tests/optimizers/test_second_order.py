@@ -90,6 +90,22 @@ def test_lbfgs_ends_at_the_minimum(rng):
         np.testing.assert_array_equal(one, two)
 
 
+def test_a_step_without_a_move_leaves_an_empty_pair(wave):
+    x, y = wave
+    model = _network()
+    model.compile(LBFGS(history_size=2), "mse")
+    model.fit(x, y, epochs=3, verbose=0)
+    state = {variable.path: variable for variable in model.optimizer.variables}
+    pairs = [v for path, v in state.items() if path.startswith(("step_1/", "change_1/"))]
+    assert any(np.any(v.numpy()) for v in pairs)
+    model.optimizer.tolerance = 1e9
+    model.train_on_batch(x, y)  # step 3, of pair 1
+    assert model.optimizer.converged
+    pairs = [v for v in model.optimizer.variables if v.path.startswith(("step_1/", "change_1/"))]
+    assert pairs
+    assert not any(np.any(v.numpy()) for v in pairs)
+
+
 def _oracle(model, x, y, damping, weights=None, l2=0.0):
     """The Levenberg–Marquardt step from the Jacobian, in float64."""
     jacobian = model.parameter_jacobian(x).astype(np.float64)
