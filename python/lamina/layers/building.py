@@ -453,7 +453,8 @@ class BuiltLayer(Operation):
     @property
     def weights(self) -> list[Variable]:
         """All variables, in Keras's order; empty before the layer is built."""
-        return [*self._parameters.variables, *(v for part in self._parts() for v in part.weights)]
+        own, parts = list(self._parameters.variables), self._parts()
+        return [*own, *(v for part in parts for v in part.weights)] if parts else own
 
     @property
     def variables(self) -> list[Variable]:
@@ -464,7 +465,8 @@ class BuiltLayer(Operation):
     def trainable_weights(self) -> list[Variable]:
         """Variables that training changes."""
         own = [v for v in self._parameters.variables if v.trainable] if self.trainable else []
-        return [*own, *(v for part in self._parts() for v in part.trainable_weights)]
+        parts = self._parts()
+        return [*own, *(v for part in parts for v in part.trainable_weights)] if parts else own
 
     @property
     def trainable_variables(self) -> list[Variable]:

@@ -309,11 +309,15 @@ class Executor:
                 if not self.stack.built:
                     build((None, *prepared.data.x.shape[1:]))
                 compiled.uses = prepared.uses
-                compiled.optimizer.check_problem(compiled.loss, self.stack.layers, self.stack.trainable_weights)
+                optimizer = compiled.optimizer
+                if optimizer.method() is not None:
+                    optimizer.check_problem(compiled.loss, self.stack.layers, self.stack.trainable_weights)
                 trainer = self.trainer(prepared)
-            if not compiled.optimizer.built:
+            if optimizer.built_for is trainer.token:
+                return
+            if not optimizer.built:
                 _try_rules(trainer.variables)
-            self._build_optimizer(compiled.optimizer, trainer)
+            self._build_optimizer(optimizer, trainer)
 
     def _build_optimizer(self, optimizer: Optimizer, trainer: CompiledTrainer) -> None:
         """Tell the optimizer which variables it trains, in the order of the model's weights, as Keras does."""
@@ -483,7 +487,8 @@ class Executor:
         trainer, tracker = self.trainer(batch), self.require_compiled("fit").loss_tracker
         tracker.reset_state()
         vector = self._gradients(trainer, batch, draw, settles=False)
-        self._add_host_penalties(batch.rows, trainer.variables, split(vector, trainer.variables))
+        if _host_rules(trainer.variables):
+            self._add_host_penalties(batch.rows, trainer.variables, split(vector, trainer.variables))
         return float(tracker.result()), vector, trainer.variables
 
     def _gradients(self, trainer: CompiledTrainer, batch: Prepared, draw: int | None, settles: bool = True) -> Array:

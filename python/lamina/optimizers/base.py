@@ -417,6 +417,7 @@ class Optimizer(Configurable):
                 "new one."
             )
         self._trained = list(variables)
+        self.built_for = None
 
     @property
     def built(self) -> bool:
