@@ -295,7 +295,7 @@ def explanations(b: Benchmark) -> None:
     calls: dict[str, Call] = {"lamina": lambda: expected_gradients(by_vjp, drawn_at_once())}
     errors = {
         "lamina": _harness.check(
-            case, "lamina", calls["lamina"](), expected_gradients(in_float64, drawn_at_once()), 1e-4
+            case, "lamina", calls["lamina"](), expected_gradients(in_float64, drawn_at_once()), 1e-3, True
         )
     }
     if b.has("torch") and b.has("shap"):
@@ -306,7 +306,7 @@ def explanations(b: Benchmark) -> None:
         rows = torch.from_numpy(x)
         calls["shap"] = lambda: explainer.shap_values(rows, nsamples=samples, rseed=3)[..., 0]
         expected = expected_gradients(in_float64, ((others, 1 - places) for others, places in drawn_as_by_shap()))
-        errors["shap"] = _harness.check(case, "shap", calls["shap"](), expected, 1e-4)
+        errors["shap"] = _harness.check(case, "shap", calls["shap"](), expected, 1e-3, True)
     b.time(case, calls, errors)
 
 

@@ -34,6 +34,11 @@ def test_actor_critic(capsys):
     assert capsys.readouterr().out
 
 
+def test_ensemble(capsys):
+    assert 0.85 < run("ensemble") < 0.97
+    assert capsys.readouterr().out
+
+
 def test_surrogate(capsys):
     pytest.importorskip("scipy")
     assert run("surrogate") < 0.2

@@ -34,7 +34,7 @@ from lamina.layers import Input, InputSpec, Layer
 from lamina.layers.symbols import KerasTensor
 from lamina.losses import Loss
 from lamina.metrics import Metric
-from lamina.models import Model, Sequential, fit_many, predict_many
+from lamina.models import Ensemble, Model, Sequential, cross_validate, fit_many, predict_many
 from lamina.optimizers import Optimizer
 from lamina.regularizers import Regularizer
 from lamina.runtime import get_num_threads, set_num_threads, show_config
@@ -49,6 +49,7 @@ del imports, interpreter, threadpoolctl
 
 __all__ = [
     "Callback",
+    "Ensemble",
     "Initializer",
     "Input",
     "InputSpec",
@@ -66,6 +67,7 @@ __all__ = [
     "callbacks",
     "config",
     "constraints",
+    "cross_validate",
     "datasets",
     "fit_many",
     "get_num_threads",

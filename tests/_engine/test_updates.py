@@ -175,8 +175,8 @@ def test_a_step_through_apply_is_the_engines_step(rule):
     fitted.fit(x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0)
     for _ in range(EPOCHS):
         for begin in range(0, N, BATCH):
-            prepared = prepared_for(applied, x[begin : begin + BATCH], y[begin : begin + BATCH])
-            gradients = applied.executor.gradients(prepared)
+            part = slice(begin, begin + BATCH)
+            _, gradients = applied.value_and_gradient(x[part], y[part], training=True)
             applied.optimizer.apply(gradients, applied.trainable_weights)
     applied.optimizer.finalize_variable_values(applied.trainable_weights)
     for a, b in zip(fitted.get_weights(), applied.get_weights(), strict=True):

@@ -78,8 +78,9 @@ INPUTS = lamina.Input((3,))
 FIRST = MODEL.get_weights()
 _DIRECTORY = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, _DIRECTORY, ignore_errors=True)
-FILE, WEIGHTS = (os.path.join(_DIRECTORY, name) for name in ("model.safetensors", "weights.safetensors"))
+FILE, WEIGHTS, ENSEMBLE = (os.path.join(_DIRECTORY, f"{name}.safetensors") for name in ("model", "weights", "ensemble"))
 MODEL.save(FILE)
+models.Ensemble([MODEL]).save(ENSEMBLE)
 MODEL.save_weights(WEIGHTS)
 
 # Arguments that a call must have; the others begin with their defaults.
@@ -119,11 +120,11 @@ LEFT_OUT = {
 # Arguments that are documented as without effect, that hold what the user likes, or that are right and take days.
 FREE = {
     ("PReLU", "kwargs"), ("ModelCheckpoint", "options"), ("BatchNormalization", "renorm_clipping"),
-    ("BatchNormalization", "renorm_momentum"), ("fit", "epochs"),
+    ("BatchNormalization", "renorm_momentum"), ("fit", "epochs"), ("fit_many", "epochs"), ("cross_validate", "epochs"),
 }  # fmt: skip
 
 # Arguments that are code of the user's.
-CALLED = {"clone_function", "print_fn", "initializer"}
+CALLED = {"clone_function", "print_fn", "initializer", "make_model"}
 
 FUNCTIONS = {
     (kernels, "dense_forward"): {"x": X, "w": np.ones((3, 2), "f")},
@@ -169,6 +170,9 @@ FUNCTIONS = {
     (metrics, "get"): {"identifier": "auc"}, (activations, "serialize"): {"function": activations.relu},
     (activations, "deserialize"): {"config": "relu"},
     (models, "clone_model"): {"model": MODEL}, (models, "model_from_json"): {"json_string": MODEL.to_json()},
+    (models, "fit_many"): {"models": [MODEL], "x": X, "y": X, "verbose": 0},
+    (models, "predict_many"): {"models": [MODEL], "x": X}, (models, "Ensemble"): {"models": [MODEL]},
+    (models, "cross_validate"): {"make_model": compiled, "x": X, "y": X, "folds": 2, "verbose": 0},
     (models, "load_model"): {"filepath": FILE}, (models, "save_model"): {"model": MODEL, "filepath": "s.safetensors"},
     (random, "shuffle"): {"x": X}, (random, "stream_key"): {"seed": 3}, (random, "SeedGenerator"): {},
     (runtime, "show_config"): {"mode": "dicts"}, (runtime, "set_num_threads"): {"threads": 2},
@@ -246,6 +250,7 @@ def of_objects():
     optimizer.build(dense.trainable_weights)
     gradients = [np.ones(v.shape, "f") for v in dense.trainable_weights]
     kept, metric = variable.Variable([1.0, 2.0]), metrics.Precision()
+    ensemble = models.Ensemble([MODEL])
     schedule, seeds = optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), random.SeedGenerator(1)
     for owner, method, arguments in (
         (dense, "__call__", {"inputs": X}), (dense, "set_weights", {"weights": dense.get_weights()}),
@@ -268,6 +273,9 @@ def of_objects():
         (initializers.Orthogonal(1), "__call__", {"shape": (3, 3)}),
         (regularizers.L2(), "__call__", {"w": X}), (constraints.MaxNorm(), "__call__", {"w": X}),
         (callbacks.CallbackList(), "append", {"callback": callbacks.History()}),
+        (ensemble, "predict", {"x": X}), (ensemble, "spread", {"x": X}), (ensemble, "predict_members", {"x": X}),
+        (ensemble, "quantiles", {"x": X, "q": 0.5}), (ensemble, "save", {"filepath": ENSEMBLE}),
+        (ensemble, "load", {"filepath": ENSEMBLE}),
     ):  # fmt: skip
         yield f"{type(owner).__name__}.{method}", getattr(owner, method), arguments
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lamina
-from lamina import layers
+from lamina import _core, layers
 from lamina.callbacks import EarlyStopping
 from lamina.models.prepared import prepare
 from lamina.optimizers import LBFGS, LevenbergMarquardt
@@ -287,3 +287,18 @@ def test_predictions_of_many(data):
     wide = lamina.Sequential([lamina.Input((6,)), layers.Dense(2)])
     with pytest.raises(ValueError, match="outputs must have one shape"):
         lamina.predict_many([models[0], wide], x)
+
+
+def test_memory_of_levenberg_marquardt_is_that_of_the_threads(data):
+    x, y = data
+
+    def model(seed):
+        lamina.utils.set_random_seed(seed)
+        made = lamina.Sequential([lamina.Input((6,)), layers.Dense(100, "tanh"), layers.Dense(1)])
+        made.compile(LevenbergMarquardt(), "mse")  # 801 weights: 10 MB
+        return made
+
+    models = [model(seed) for seed in range(6)]
+    before = _core.engine_bytes()
+    lamina.fit_many(models, x, y, batch_size=200, verbose=0)
+    assert _core.engine_bytes() - before < 6 * 2e6

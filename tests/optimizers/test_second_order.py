@@ -401,3 +401,17 @@ def test_configurations(kind):
     config = kind(0.5).get_config()
     assert kind.from_config(config).get_config() == config
     assert type(lamina.optimizers.get(kind.__name__)) is kind
+
+
+def test_more_weights_than_memory_allows_are_refused(wave, monkeypatch):
+    x, y = wave
+    model = _network(units=1000)  # 4001 weights: 256 MB
+    model.compile(LevenbergMarquardt(), "mse")
+    before = model.flat_weights
+    monkeypatch.setattr("lamina.optimizers.second_order.memory_bytes", lambda: 200_000_000)
+    for train in (model.fit, model.train_on_batch):
+        with pytest.raises(MemoryError, match=r"fit into memory: those of 4001 weights have 0\.256 GB"):
+            train(x, y)
+    np.testing.assert_array_equal(model.flat_weights, before)
+    monkeypatch.setattr("lamina.optimizers.second_order.memory_bytes", lambda: 300_000_000)
+    model.optimizer.check_problem(model.executor.compiled.loss, model.layers, model.trainable_weights)

@@ -2,12 +2,13 @@
 
 Tensors of a model are named ``weights/<layer>/<variable>`` and ``optimizer/<slot>/<layer>/<variable>``. A backup
 (`lamina.callbacks.BackupAndRestore`) holds the same tensors, numbered instead of named, all counters, and no
-configuration.
+configuration. An ensemble holds the tensors of all members, each name after the member's number and a slash.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from lamina._files.state import (
 )
 
 __all__ = [
-    "SUFFIX", "read_backup", "read_model", "read_weights", "write_backup", "write_model", "write_weights",
+    "SUFFIX", "read_backup", "read_ensemble", "read_model", "read_weights", "write_backup", "write_ensemble",
+    "write_model", "write_weights",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -40,6 +42,17 @@ SUFFIX = ".safetensors"
 
 def write_model(who: str, path: Path, state: ModelState) -> None:
     """Write a model."""
+    write_tensors(who, path, _tensors(state), {"lamina": json.dumps(_settings(state))})
+
+
+def write_ensemble(who: str, path: Path, states: Sequence[ModelState]) -> None:
+    """Write the members of an ensemble: their tensors with their number before the names."""
+    tensors = {f"{i}/{name}": array for i, state in enumerate(states) for name, array in _tensors(state).items()}
+    write_tensors(who, path, tensors, {"lamina ensemble": json.dumps([_settings(state) for state in states])})
+
+
+def _settings(state: ModelState) -> dict[str, Any]:
+    """Return what a file's metadata hold of a model."""
     settings: dict[str, Any] = {
         "format": FORMAT,
         "lamina": _core.__version__,
@@ -53,18 +66,38 @@ def write_model(who: str, path: Path, state: ModelState) -> None:
     }
     if state.compile_config is not None:
         settings |= {"batches": state.training.batches, "without_decay": state.without_decay}
+    return settings
+
+
+def _tensors(state: ModelState) -> dict[str, Array]:
+    """Return the tensors of a model by their names in a file."""
     tensors = {f"weights/{path}": array for path, array in state.weights.items()}
-    tensors |= {f"optimizer/{name}": array for name, array in state.slots.items()}
-    write_tensors(who, path, tensors, {"lamina": json.dumps(settings)})
+    return tensors | {f"optimizer/{name}": array for name, array in state.slots.items()}
 
 
 def read_model(who: str, path: Path) -> ModelState:
     """Read what `write_model` wrote."""
     metadata, tensors = _read(who, path)
+    if "lamina ensemble" in metadata:
+        raise ValueError(f"{who}: {path} holds an ensemble; lamina.Ensemble.load reads it.")
     if "lamina" not in metadata:
         raise ValueError(f"{who}: {path} must be a model that lamina has saved; it holds no configuration.")
     with damaged_where_wrong(who, path):
         return _model_state(json.loads(metadata["lamina"]), tensors)
+
+
+def read_ensemble(who: str, path: Path) -> list[ModelState]:
+    """Read what `write_ensemble` wrote."""
+    metadata, tensors = _read(who, path)
+    if "lamina ensemble" not in metadata:
+        raise ValueError(f"{who}: {path} must be an ensemble that lamina has saved.")
+    with damaged_where_wrong(who, path):
+        settings = json.loads(metadata["lamina ensemble"])
+        members: list[dict[str, Array]] = [{} for _ in settings]
+        for name, array in tensors.items():
+            number, _, own = name.partition("/")
+            members[integer("file", "the number of a member", int(number), 0)][own] = array
+        return [_model_state(one, own) for one, own in zip(settings, members, strict=True)]
 
 
 def _model_state(settings: dict[str, Any], tensors: dict[str, Array]) -> ModelState:

@@ -49,6 +49,8 @@ class Compiled:
         The loss, as a mean over batches.
     uses : list of MetricUse or None
         None until data are seen: which metric a name like "accuracy" stands for depends on the targets.
+    plain : object
+        What `prepared` knows of the plain arrays that it has seen last, or None.
     """
 
     def __init__(self, who: str, optimizer: Any, loss: Any, loss_weights: Any, given: Any, weighted: Any) -> None:
@@ -65,6 +67,11 @@ class Compiled:
         self.loss.check_trainable()
         self.loss_tracker = metrics.Mean("loss")
         self.uses: list[MetricUse] | None = None
+        self.plain: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is found again."""
+        return self.__dict__ | {"plain": None}
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of `compile`, as plain values; without the optimizer's state."""

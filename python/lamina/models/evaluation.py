@@ -16,7 +16,7 @@ from lamina.models.loops import Loops
 from lamina.models.prepared import Prepared, prepare
 from lamina.models.run import Run
 
-__all__ = ["as_result", "evaluate", "test_on_batch"]
+__all__ = ["as_result", "evaluate", "evaluate_prepared", "test_on_batch"]
 
 
 def evaluate(
@@ -46,6 +46,12 @@ def evaluate(
         numbers = "".join(f" - {name}: {value}" for name, value in callbacks_module.spell(logs).items())
         say(f"{callbacks_module.spell_steps(events.params['steps'], time.perf_counter() - begin)}{numbers}")
     return as_result(model, logs, return_dict)
+
+
+def evaluate_prepared(model: BaseModel, rows: Prepared) -> dict[str, float]:
+    """Return loss and metrics by name, of rows that are checked already; without callbacks."""
+    events = CallbackList([], model=model, verbose=0, epochs=1, steps=None)
+    return Loops(model, events).evaluate(rows, None, None, "evaluate")
 
 
 def test_on_batch(

@@ -471,14 +471,6 @@ class Executor:
             if gradients is not None:
                 _core.add_to(np.require(gradient, variable.dtype, ["C", "A"]), gradients[number])
 
-    def gradients(self, batch: Prepared) -> list[Array]:
-        """Return the gradients of the loss of a batch with respect to the trainable weights.
-
-        Runs as in training, with noise and the batch's own moments. The batch is added to loss and metrics.
-        """
-        trainer = self.trainer(batch)
-        return split(self._gradients(trainer, batch, self.draws.value), trainer.variables)
-
     def value_and_gradients(self, batch: Prepared, draw: int | None) -> tuple[float, Array, list[Variable]]:
         """Return the loss of a batch with penalties, its gradients as one vector, and the variables in their order.
 

@@ -17,7 +17,8 @@ from lamina._files.formats import format_of, weight_format_of
 from lamina._files.keras_config import checked_for_keras
 from lamina._files.keras_legacy import SUFFIXES as LEGACY_SUFFIXES
 from lamina._files.keras_zip import SUFFIX as KERAS_SUFFIX
-from lamina._files.native import SUFFIX
+from lamina._files.native import SUFFIX, read_ensemble, write_ensemble
+from lamina._files.paths import check_path
 from lamina._files.state import FoundWeights, ModelState, WeightState, damaged_where_wrong
 from lamina.layers import Layer
 from lamina.layers.inner import rules_of
@@ -26,7 +27,10 @@ from lamina.models.tensors import found_values, tensors_of, unplaced
 from lamina.models.trainer import Trainer
 from lamina.optimizers import Optimizer
 
-__all__ = ["check_places", "check_saving", "load_model", "restore_weights", "save_model", "save_weights"]
+__all__ = [
+    "check_places", "check_saving", "load_ensemble", "load_model", "restore_weights", "save_ensemble", "save_model",
+    "save_weights",
+]  # fmt: skip
 
 Array = npt.NDArray[Any]
 
@@ -42,6 +46,22 @@ def save_model(model: Trainer, filepath: Any, overwrite: bool, include_optimizer
         without_decay = None if kept is None else state.without_decay
         state = state.replaced(compile_config=kept, without_decay=without_decay, slots={}, optimizer=[])
     form.write(who, path, state)
+
+
+def save_ensemble(who: str, models: Sequence[Trainer], filepath: Any, overwrite: bool) -> None:
+    """Write models into one file; see `lamina.Ensemble.save`."""
+    path = check_path(who, filepath, (SUFFIX,), overwrite)
+    for model in models:
+        check_saving(who, model, path)
+    write_ensemble(who, path, [model_state(model) for model in models])
+
+
+def load_ensemble(who: str, filepath: Any, compile: bool) -> list[Trainer]:
+    """Read what `save_ensemble` wrote."""
+    path = check_path(who, filepath, (SUFFIX,))
+    states = read_ensemble(who, path)
+    with damaged_where_wrong(who, path):
+        return [model_from(state, compile) for state in states]
 
 
 def load_model(filepath: Any, compile: bool) -> Trainer:

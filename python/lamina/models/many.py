@@ -18,10 +18,11 @@ from lamina.callbacks import Callback, CallbackList, EarlyStopping, History
 from lamina.callbacks import base as callbacks_module
 from lamina.models.base import BaseModel
 from lamina.models.epochs import EpochsTogether, Outcome
+from lamina.models.prediction import predict_each
 from lamina.models.prepared import Prepared, prepare
 from lamina.models.training import FitArguments, begun, checked_arguments, kept_of, put_back, running, together, whole
 
-__all__ = ["fit_many", "predict_many"]
+__all__ = ["check_models", "fit_many", "predict_many", "row_indices"]
 
 Array = npt.NDArray[Any]
 
@@ -154,13 +155,19 @@ def fit_many(
     return [part.given.history for part in parts]
 
 
+def check_models(who: str, models: Sequence[Any]) -> None:
+    """Raise unless all of them are models."""
+    for i, model in enumerate(models):
+        if not isinstance(model, BaseModel):
+            raise KindError(f"{who}: models must be models; models[{i}] is {type(model).__name__}.")
+
+
 def _different(who: str, models: Any) -> list[BaseModel]:
     """Return the models; raise unless they are models that share nothing."""
     found = listed(who, "models", models)
+    check_models(who, found)
     owners: dict[int, int] = {}
     for i, model in enumerate(found):
-        if not isinstance(model, BaseModel):
-            raise KindError(f"{who}: models must be models; models[{i}] is {type(model).__name__}.")
         for owned in (model, *model.stack.layers):
             other = owners.setdefault(id(owned), i)
             if other != i:
@@ -185,22 +192,21 @@ def _indices(who: str, name: str, value: Any, count: int, total: int) -> list[Ar
     given = listed(who, name, value)
     if len(given) != count:
         raise ValueError(f"{who}: {name} must have {count} entries, one a model; got {len(given)}.")
-    found: list[Array | None] = []
-    for i, one in enumerate(given):
-        if one is None:
-            found.append(None)
-            continue
-        array = np.asarray(one)
-        if array.dtype == bool and array.shape == (total,):
-            array = np.flatnonzero(array)
-        if array.ndim == 1 and not len(array):
-            raise ValueError(f"{who}: {name}[{i}] must not be empty.")
-        if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise KindError(f"{who}: {name}[{i}] must be indices or {total} bools; got {short(one)}.")
-        if array.min() < 0 or array.max() >= total:
-            raise ValueError(f"{who}: {name}[{i}] must lie in [0, {total}); got {array.min()} to {array.max()}.")
-        found.append(np.ascontiguousarray(array, np.int64))
-    return found
+    return [None if one is None else row_indices(who, f"{name}[{i}]", one, total) for i, one in enumerate(given)]
+
+
+def row_indices(who: str, name: str, value: Any, total: int) -> Array:
+    """Return indices of some of `total` rows, given as such or as a mask of bools."""
+    array = np.asarray(value)
+    if array.dtype == bool and array.shape == (total,):
+        array = np.flatnonzero(array)
+    if array.ndim == 1 and not len(array):
+        raise ValueError(f"{who}: {name} must not be empty.")
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise KindError(f"{who}: {name} must be indices or {total} bools; got {short(value)}.")
+    if array.min() < 0 or array.max() >= total:
+        raise ValueError(f"{who}: {name} must lie in [0, {total}); got {array.min()} to {array.max()}.")
+    return np.ascontiguousarray(array, np.int64)
 
 
 def _arrays(value: Any, count: int, total: int) -> list[Any]:
@@ -316,18 +322,8 @@ def predict_many(models: Sequence[Any], x: Any) -> Array:
     >>> predict_many(models, [[1.0, 2.0]]).shape
     (3, 1, 1)
     """
-    who = "predict_many"
-    found = listed(who, "models", models)
+    found = listed("predict_many", "models", models)
     if not found:
-        raise ValueError(f"{who}: models must not be empty.")
-    for i, model in enumerate(found):
-        if not isinstance(model, BaseModel):
-            raise KindError(f"{who}: models must be models; models[{i}] is {type(model).__name__}.")
-    outputs = [model.predict_on_batch(x) for model in found]
-    for i, output in enumerate(outputs):
-        if output.shape != outputs[0].shape:
-            raise ValueError(
-                f"{who}: outputs must have one shape; that of models[{i}] is {output.shape}, that of models[0] "
-                f"{outputs[0].shape}."
-            )
-    return np.stack(outputs)
+        raise ValueError("predict_many: models must not be empty.")
+    check_models("predict_many", found)
+    return predict_each("predict_many", found, x)

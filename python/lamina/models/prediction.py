@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -21,7 +21,9 @@ from lamina.callbacks import base as callbacks_module
 from lamina.callbacks.lists import checked as checked_callbacks
 from lamina.models.base import BaseModel
 
-__all__ = ["predict", "predict_as_in_training", "predict_call", "predict_on_batch"]
+__all__ = [
+    "outputs_of", "predict", "predict_as_in_training", "predict_call", "predict_each", "predict_on_batch", "rows_for",
+]  # fmt: skip
 
 Array = npt.NDArray[Any]
 
@@ -36,9 +38,9 @@ def predict(model: BaseModel, x: Any, batch_size: Any, verbose: Any, steps: Any,
     if is_stream(x):
         stream = Stream(who, x, limit)
         events = CallbackList(listeners, model=model, verbose=level, epochs=1, steps=len(stream) or None)
-        found = (_rows_for(model, who, batch.x) for batch in stream.epoch())
+        found = (rows_for(model, who, batch.x) for batch in stream.epoch())
         return np.concatenate(list(_of_one_shape(who, _predict_batches(model, events, found))))
-    rows = _rows_for(model, who, x)
+    rows = rows_for(model, who, x)
     if limit is not None:
         size = size if batch_size is not None else -(-len(rows) // limit)
         if len(rows) and -(-len(rows) // size) < limit:
@@ -90,7 +92,7 @@ def predict_on_batch(model: BaseModel, x: Any, out: Any) -> Array:
     """Return the output for one batch; see `lamina.models.trainer.Trainer.predict_on_batch`."""
     who = model.stack.who("predict_on_batch")
     was_built = model.stack.built
-    rows = _rows_for(model, who, x)
+    rows = rows_for(model, who, x)
     try:
         _check_out(model, who, rows, out)
     except (TypeError, ValueError):
@@ -98,6 +100,29 @@ def predict_on_batch(model: BaseModel, x: Any, out: Any) -> Array:
             model.executor.undo_build()
         raise
     return model.executor.predict(rows, out)
+
+
+def predict_each(who: str, models: Sequence[BaseModel], x: Any) -> Array:
+    """Return the outputs of models for the same rows, one after the other along a new first axis."""
+    rows = [rows_for(model, f"{who}: models[{i}]", x) for i, model in enumerate(models)]
+    return outputs_of(who, models, rows)
+
+
+def outputs_of(who: str, models: Sequence[BaseModel], rows: Sequence[Rows]) -> Array:
+    """Return the outputs of models, each for its own checked rows; raise where their shapes differ."""
+    shapes = [(len(own), *model.executor.network(own).output_shape) for model, own in zip(models, rows, strict=True)]
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise ValueError(
+                f"{who}: outputs must have one shape; that of models[{i}] is {shape}, that of models[0] {shapes[0]}."
+            )
+    found = np.empty((len(models), *shapes[0]), np.result_type(*(model.stack.dtype for model in models)))
+    for model, own, out in zip(models, rows, found, strict=True):
+        if model.stack.dtype == found.dtype:
+            model.executor.predict(own, out)
+        else:
+            out[...] = model.executor.predict(own)
+    return found
 
 
 def _check_out(model: BaseModel, who: str, rows: Rows, out: Any) -> None:
@@ -114,15 +139,15 @@ def _check_out(model: BaseModel, who: str, rows: Rows, out: Any) -> None:
 
 def predict_call(model: BaseModel, x: Any) -> Array:
     """Return the output for one batch, as a call of the model does."""
-    return model.executor.predict(_rows_for(model, model.stack.who("call"), x))
+    return model.executor.predict(rows_for(model, model.stack.who("call"), x))
 
 
 def predict_as_in_training(model: BaseModel, x: Any) -> Array:
     """Return the output for one batch, as a call of the model with ``training=True`` does."""
-    return model.executor.predict_as_in_training(_rows_for(model, model.stack.who("call"), x))
+    return model.executor.predict_as_in_training(rows_for(model, model.stack.who("call"), x))
 
 
-def _rows_for(model: BaseModel, who: str, x: Any) -> Rows:
+def rows_for(model: BaseModel, who: str, x: Any) -> Rows:
     """Return a batch as rows; build the model for them if it is not built."""
     stack = model.stack
     with stack.composing(row_shape_of(x)) if stack.composed else nullcontext():

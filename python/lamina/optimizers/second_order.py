@@ -9,12 +9,16 @@ from typing import Any
 from lamina import _core
 from lamina._common.arguments import Argument
 from lamina._common.checks import KindError, choice, integer, number
+from lamina._common.memory import memory_bytes
 from lamina._engine.specs import DampingSpec, LbfgsSpec
 from lamina._engine.variable import Variable
 from lamina.optimizers.base import Optimizer
 from lamina.optimizers.given import PLAIN_SGD
 
 __all__ = ["LBFGS", "LevenbergMarquardt"]
+
+# Bytes of normal equations for which nobody looks how much memory there is.
+_UNCHECKED = 100_000_000
 
 
 class SeveralEvaluations(Optimizer):
@@ -174,6 +178,11 @@ class LevenbergMarquardt(SeveralEvaluations):
     converged : bool
         Whether no step on the batches trained last lowered their loss. `fit` ends then.
 
+    Raises
+    ------
+    MemoryError
+        In `fit`: the normal equations of so many weights do not fit into memory. Nothing has changed.
+
     Notes
     -----
     The loss must be the mean squared error, with sample weights and `lamina.regularizers.L2` if wanted. Loss and
@@ -241,6 +250,13 @@ class LevenbergMarquardt(SeveralEvaluations):
         for layer in layers:
             if layer.activity_regularizer is not None:
                 raise ValueError(f"{who}: {layer.name} must have no activity_regularizer.")
+        count = sum(variable.size for variable in variables)
+        needed = 16 * count**2  # JᵀJ, and its factor
+        if needed > _UNCHECKED and needed > (memory := memory_bytes()):
+            raise MemoryError(
+                f"{who}: the normal equations must fit into memory: those of {count} weights have "
+                f"{needed / 1e9:.3g} GB, and there are {memory / 1e9:.3g} GB. LBFGS needs no such matrix."
+            )
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments, with the present damping."""

@@ -12,9 +12,10 @@ from lamina import random
 from lamina._common.checks import KindError, number
 from lamina.layers.applied import is_operation
 from lamina.models import Model
-from lamina.models.prepared import prepare
 
 __all__ = ["check_gradients"]
+
+Array = npt.NDArray[Any]
 
 
 def check_gradients(
@@ -72,33 +73,25 @@ def check_gradients(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # compiling the model warned already
         twin.compile("sgd", copy.copy(compiled.loss), compiled.loss_weight)
-    executor = twin.executor
-    batch = prepare("check_gradients", twin.stack, executor.require_compiled("fit"), x, y, sample_weight)
-    executor.commit(batch, twin.build)
+    weights = twin.flat_weights
 
-    def value() -> float:
-        twin.reset_metrics()
-        executor.gradients(batch)  # as in training: with noise, and with the moments of the batch
-        return float(twin.get_metrics_result()["loss"])
+    def evaluated() -> tuple[float, Array]:  # with the noise of one batch, and with the batch's own moments
+        twin.flat_weights = weights
+        value, gradient = twin.value_and_gradient(x, y, sample_weight, training=True, flat=True)
+        return value, gradient
 
     worst = 0.0
-    for variable, analytic in zip(twin.trainable_weights, executor.gradients(batch), strict=True):
-        values, slopes = variable.numpy(), analytic.reshape(-1)
-        flat = values.reshape(-1)
-        for i in range(flat.size):
-            kept = flat[i]
-            move = step * max(1.0, abs(kept))
-            flat[i] = kept + move
-            variable.assign(values)
-            above = value()
-            flat[i] = kept - move
-            variable.assign(values)
-            below = value()
-            flat[i] = kept
-            variable.assign(values)
-            numeric = (above - below) / (2 * move)
-            error = abs(slopes[i] - numeric) / max(1e-3, abs(slopes[i]) + abs(numeric))
-            worst = worst if error <= worst else error  # a NaN stays
+    for i, slope in enumerate(evaluated()[1]):
+        kept = weights[i]
+        move = step * max(1.0, abs(kept))
+        weights[i] = kept + move
+        above = evaluated()[0]
+        weights[i] = kept - move
+        below = evaluated()[0]
+        weights[i] = kept
+        numeric = (above - below) / (2 * move)
+        error = abs(slope - numeric) / max(1e-3, abs(slope) + abs(numeric))
+        worst = worst if error <= worst else error  # a NaN stays
     return float(worst)
 
 

@@ -1,0 +1,47 @@
+"""How much memory there is."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["memory_bytes"]
+
+
+def memory_bytes(root: Path = Path("/")) -> int:
+    """Return the bytes that the process may use: the machine's memory, or a lower limit of its own or its group.
+
+    Parameters
+    ----------
+    root : Path
+        Where ``proc`` and ``sys`` are.
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_of_control_groups(root)]
+    space = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return min([*limits, space] if space != resource.RLIM_INFINITY else limits)
+
+
+def _of_control_groups(root: Path) -> Iterator[int]:
+    """Yield the limits of the control groups that the process is in, of both versions of Linux's interface."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    groups = root / "sys/fs/cgroup"
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        top, file = (groups, "memory.max") if controllers == "" else (groups / "memory", "memory.limit_in_bytes")
+        group = top / name.lstrip("/")
+        for folder in (group, *group.parents):
+            try:
+                limit = (folder / file).read_text().strip()
+            except OSError:
+                limit = "max"
+            if limit.isdigit():
+                yield int(limit)
+            if folder == top:
+                break
