@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "core/threads.hpp"
+#include "engine/outer_products.hpp"
 #include "engine/schedule.hpp"
 
 namespace lamina::engine {
@@ -252,21 +253,33 @@ void Derivatives<T>::jacobian(const Jacobian& wanted, const Poll* poll) {
   const std::ptrdiff_t inputs = network_->inputs(), lines_in = network_->boundaries().front().factor;
   const std::ptrdiff_t lines = network_->boundaries().back().factor, columns = outputs / lines;
   if (n == 0) return;
-  // The gradients of the parameters are those of one row; the input's do not depend on how many rows there are.
-  const std::ptrdiff_t together = wanted.parameters != nullptr ? 1 : network_->rows_alone(false) ? kGradientRows : n;
+  // The gradients of the parameters are outer products of one row's values, or those of one row; the input's do not
+  // depend on how many rows there are.
+  const bool products = wanted.parameters != nullptr && has_outer_products(*network_, update_);
+  const bool alone = wanted.parameters != nullptr && !products;
+  const std::ptrdiff_t together = alone ? 1 : network_->rows_alone(false) ? kGradientRows : n;
   const std::uint64_t draw = network_->next_draw();
-  const bool sums = wanted.parameters != nullptr && !writes_directly();
+  const bool sums = alone && !writes_directly();
   const Panels<T>* transposed = this->transposed(std::min(n, together));
   const auto body = [&](const Part& part, std::ptrdiff_t) {
     if (sums && part.index == 0) part.workspace.to = part.workspace.sums.open(0);
     Pass<T> pass = forward(part, wanted.x, false, draw, transposed);
+    const Range mine = part.share();
+    std::vector<T> scratch;
     for (std::ptrdiff_t k = 0; k < outputs; ++k) {
       const std::ptrdiff_t output = part.rows.begin * outputs + k;
-      T* row = wanted.parameters == nullptr ? nullptr : wanted.parameters + output * update_.vector_size();
-      backward(part, pass, sums ? part.workspace.to : Destination<T>{.vector = row}, [&](std::ptrdiff_t line, T* seed) {
+      const std::ptrdiff_t size = update_.vector_size();
+      T* row = wanted.parameters == nullptr ? nullptr : wanted.parameters + output * size;
+      const Destination<T> to = sums ? part.workspace.to : Destination<T>{.vector = alone ? row : nullptr};
+      backward(part, pass, to, [&](std::ptrdiff_t line, T* seed) {
         std::fill_n(seed, columns, T(0));
         if (line % lines == k / columns) seed[k % columns] = T(1);
       });
+      for (std::ptrdiff_t i = mine.begin; products && i < mine.end; ++i) {
+        T* own = row + i * outputs * size;
+        std::fill_n(own, size, T(0));
+        add_outer_products(*network_, update_, pass.tape, i, part.rows.size(), scratch, own);
+      }
       if (sums && part.index == 0) update_.use(part.workspace.to.sums, {0, update_.gradient_size()}, row);
       if (wanted.inputs != nullptr)
         read(part, pass.tape[0].gradient, lines_in, wanted.inputs + k * inputs, outputs * inputs);

@@ -7,6 +7,7 @@
 
 #include "core/threads.hpp"
 #include "engine/barrier.hpp"
+#include "engine/outer_products.hpp"
 
 namespace lamina::engine {
 namespace {
@@ -15,17 +16,6 @@ namespace {
 constexpr double kWorthSharing = 2e6;
 
 constexpr double kLeastDamping = 1e-15, kMostDamping = 1e15;
-
-// Copies line i of a boundary.
-template <class T>
-void read_line(const Panels<T>& from, std::ptrdiff_t i, double* to) {
-  constexpr std::ptrdiff_t width = kPanelWidth<T>;
-  for (std::ptrdiff_t first = 0; first < from.cols; first += width) {
-    const T* line = from.data + first / width * from.panel_stride + i * from.row_stride;
-    const std::ptrdiff_t count = std::min(width, from.cols - first);
-    for (std::ptrdiff_t j = 0; j < count; ++j) to[first + j] = static_cast<double>(line[j]);
-  }
-}
 
 }  // namespace
 
@@ -38,13 +28,12 @@ LeastSquares<T>::LeastSquares(std::shared_ptr<Network<T>> network, Update<T>& up
       labels_(std::move(labels)),
       equations_(update.vector_size()) {
   head_spec_.metrics.clear();
-  dense_ = !gives_entries(network_->input());
+  dense_ = has_outer_products(*network_, update_);
   for (std::ptrdiff_t l = 0; l < network_->depth(); ++l) {
     if (!network_->layer(l).repeats())
       throw std::invalid_argument(
           "LevenbergMarquardt: the loss must be the same whenever it is evaluated: there must be no noise, no batch "
           "normalization in training and no layer written in Python.");
-    dense_ &= !update_.layer(l).trained() || update_.layer(l).parameters->layout().dense;
   }
 }
 
@@ -68,8 +57,7 @@ void LeastSquares<T>::reserve(std::ptrdiff_t size, int members) {
   for (auto& member : members_) {
     if (member->tape.capacity() >= rows) continue;
     member->tape = Tape<T>(network_->boundaries(), rows, true);
-    for (auto* numbers : {&member->row, &member->input, &member->output})
-      numbers->resize(static_cast<std::size_t>(widest));
+    for (auto* numbers : {&member->row, &member->output}) numbers->resize(static_cast<std::size_t>(widest));
     member->scales.resize(static_cast<std::size_t>(rows * network_->boundaries().back().factor));
     if (dense_) continue;
     member->sums = Buffer<T>(update_.gradient_size());
@@ -91,39 +79,23 @@ void LeastSquares<T>::backward(Pass<T>& pass, Member& member) const {
   }
 }
 
-// Computes the derivatives of one output by the parameters, for one row of the tape, as the member's row: the outer
-// products of inputs and gradients of each dense layer, added up for the lines of the row, or what backward() stored
-// for a tape of one row.
+// Computes the derivatives of one output by the parameters, for one row of the tape, as the member's row: outer
+// products, or what backward() stored for a tape of one row.
 template <class T>
 void LeastSquares<T>::find_row(Member& member, std::ptrdiff_t row, std::ptrdiff_t rows) const {
   std::fill_n(member.row.data(), equations_.size(), 0.0);
+  if (dense_) return add_outer_products(*network_, update_, member.tape, row, rows, member.lines, member.row.data());
   for (std::ptrdiff_t l = network_->first_trained(); l < network_->depth(); ++l) {
     const LayerUpdate<T>& layer = update_.layer(l);
     if (!layer.trained()) continue;
-    if (!dense_) {
-      for (std::size_t tensor = 0; tensor < layer.rules.size(); ++tensor) {
-        const TensorRule<T>& rule = layer.rules[tensor];
-        if (!rule.trained) continue;
-        unpack(layer.parameters->layout(), static_cast<int>(tensor), member.sums.data() + update_.offset(l),
-               member.values.data() + rule.place);
-        const std::ptrdiff_t end = rule.place + layer.parameters->layout().tensors[tensor].size();
-        for (std::ptrdiff_t i = rule.place; i < end; ++i)
-          member.row[static_cast<std::size_t>(i)] = static_cast<double>(member.values[i]);
-      }
-      continue;
-    }
-    const Panels<T>&x = member.tape[l].value, &dz = member.tape[l + 1].gradient;
-    const std::ptrdiff_t lines = x.rows / rows;
-    for (std::ptrdiff_t line = row * lines; line < (row + 1) * lines; ++line) {
-      double *input = member.input.data(), *output = member.output.data();
-      read_line(dz, line, output);
-      if (layer.rules[0].trained) {
-        read_line(x, line, input);
-        add_outer_product(input, x.cols, output, dz.cols, member.row.data() + layer.rules[0].place);
-      }
-      constexpr double one = 1;
-      if (layer.rules.size() > 1 && layer.rules[1].trained)
-        add_outer_product(&one, 1, output, dz.cols, member.row.data() + layer.rules[1].place);
+    for (std::size_t tensor = 0; tensor < layer.rules.size(); ++tensor) {
+      const TensorRule<T>& rule = layer.rules[tensor];
+      if (!rule.trained) continue;
+      unpack(layer.parameters->layout(), static_cast<int>(tensor), member.sums.data() + update_.offset(l),
+             member.values.data() + rule.place);
+      const std::ptrdiff_t end = rule.place + layer.parameters->layout().tensors[tensor].size();
+      for (std::ptrdiff_t i = rule.place; i < end; ++i)
+        member.row[static_cast<std::size_t>(i)] = static_cast<double>(member.values[i]);
     }
   }
 }

@@ -36,7 +36,7 @@ class LeastSquares {
   // Memory of a member of the team.
   struct Member {
     Tape<T> tape;
-    std::vector<double> row, input, output, scales;
+    std::vector<double> row, output, scales, lines;
     Buffer<T> sums, values;  // of layers that are not dense
   };
   void reserve(std::ptrdiff_t size, int members);
@@ -53,7 +53,7 @@ class LeastSquares {
   Update<T>& update_;
   HeadSpec<T> head_spec_;
   std::vector<bool> labels_;
-  bool dense_;  // all trained layers are dense, and so is the input: gradients are outer products
+  bool dense_;  // gradients are outer products (has_outer_products())
   // Rows are √h (∂ŷ/∂θ, (∂L/∂ŷ)/h) with h = ∂²L/∂ŷ².
   NormalEquations equations_;
   std::unique_ptr<Head<T>> head_;

@@ -117,9 +117,4 @@ bool NormalEquations::solve(double damping, double* solution) {
   return true;
 }
 
-void add_outer_product(const double* x, std::ptrdiff_t n, const double* y, std::ptrdiff_t m, double* to) {
-  for (std::ptrdiff_t i = 0; i < n; ++i, to += m)
-    for (std::ptrdiff_t j = 0; j < m; ++j) to[j] += x[i] * y[j];
-}
-
 }  // namespace lamina::engine

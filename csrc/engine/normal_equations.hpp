@@ -48,7 +48,4 @@ class NormalEquations {
   Buffer<double> rows_, products_, factor_;
 };
 
-// to (n, m) += x yᵀ.
-void add_outer_product(const double* x, std::ptrdiff_t n, const double* y, std::ptrdiff_t m, double* to);
-
 }  // namespace lamina::engine
