@@ -228,6 +228,7 @@ def folds(options: Any) -> _harness.Result:
         return model
 
     def ours() -> Any:
+        lamina.utils.set_random_seed(0)
         found = lamina.cross_validate(make_model, x, y, count, batch_size=200, epochs=epochs, verbose=0)
         return found.scores["accuracy"]
 
@@ -242,7 +243,7 @@ def folds(options: Any) -> _harness.Result:
 
         warnings.simplefilter("ignore", ConvergenceWarning)
         os.environ["PYTHONWARNINGS"] = "ignore"  # in the processes of cross_validate
-        estimator = MLPClassifier(max_iter=epochs, tol=0, n_iter_no_change=epochs)
+        estimator = MLPClassifier(max_iter=epochs, tol=0, n_iter_no_change=epochs, random_state=0)
         splitter = StratifiedKFold(count, shuffle=True, random_state=0)
 
         def theirs() -> Any:

@@ -23,6 +23,8 @@ def test_the_machine_has_memory():
         ("0::/a/b\n", "memory.max", "3000", 3000),  # the path is one outside of the container
         ("0::/a/b\n", "a/b/memory.max", "max", MACHINE),
         ("5:memory:/c\n1:cpu:/\n", "memory/c/memory.limit_in_bytes", "4000", 4000),
+        ("5:cpu,memory:/c\n", "memory/c/memory.limit_in_bytes", "5000", 5000),
+        ("nonsense\n5\n\n", "memory.max", "6000", MACHINE),
         ("5:memory:/c\n0::/\n", "memory/memory.limit_in_bytes", str(2**63 - 4096), MACHINE),
         ("3:cpu:/c\n", "memory/c/memory.limit_in_bytes", "4000", MACHINE),  # a group for the CPUs alone
     ],

@@ -1,5 +1,7 @@
 """Cross-validation: folds, scores and predictions as of models that are trained and tested one by one."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -142,7 +144,11 @@ def test_sparse_rows_and_frames(data):
     [
         ({"folds": 1}, ValueError, "folds must"),
         ({"folds": 91}, ValueError, "at most the number of rows, 90"),
-        ({"folds": 2.5}, TypeError, "folds must be a list"),
+        ({"folds": 2.5}, TypeError, "folds must be a number, an object with"),
+        ({"folds": "kfold"}, TypeError, "folds must be a number, an object with"),
+        ({"folds": True}, TypeError, "folds must be a number, an object with"),
+        ({"groups": np.zeros(89), "folds": [([0, 1], [2])]}, ValueError, r"groups must have shape \(90,\)"),
+        ({"early_stopping": {"monitor": "val_loss"}}, ValueError, "got 'val_loss'.*rows to validate"),
         ({"folds": []}, ValueError, "must not be empty"),
         ({"folds": [([0, 1], [2]), [3]]}, TypeError, r"folds\[1\] must be a pair"),
         ({"folds": [([0, 1], [90])]}, ValueError, r"folds\[0\]\[1\] must lie in \[0, 90\)"),
@@ -169,3 +175,96 @@ def test_one_model_for_all_folds_is_refused(data):
     model = _made()
     with pytest.raises(ValueError, match="models must be different ones"):
         cross_validate(lambda: model, *data, 3, verbose=0)
+
+
+def test_models_that_need_python_are_trained_one_by_one(rng):
+    x = rng.standard_normal((60, 4)).astype("f")
+    y = (x[:, 0] > 0).astype(int)
+
+    def made():
+        model = lamina.Sequential([lamina.Input((4,)), layers.Dense(1, "sigmoid")])
+        model.compile("adam", "binary_crossentropy", metrics=["AUC"])
+        return model
+
+    lamina.utils.set_random_seed(5)
+    stop = {"monitor": "val_AUC", "mode": "max", "patience": 2}
+    found = cross_validate(made, x, y, 3, epochs=8, validation_split=0.2, early_stopping=stop, verbose=0)
+    assert list(found.scores) == ["AUC", "loss"]
+    for i, (_, test) in enumerate(found.folds):
+        logs = found.models[i].evaluate(x[test], y[test], verbose=0, return_dict=True)
+        assert {name: values[i] for name, values in found.scores.items()} == logs
+        assert "val_AUC" in found.histories[i].history
+    sparse = pytest.importorskip("scipy.sparse")
+    lamina.utils.set_random_seed(5)
+    again = cross_validate(
+        made, sparse.csr_array(x), y, 3, epochs=8, validation_split=0.2, early_stopping=stop, verbose=0
+    )
+    np.testing.assert_allclose(again.predictions, found.predictions, rtol=1e-3)
+
+
+@pytest.mark.parametrize("form", [lambda x: [x], lambda x: {"input": x}, lambda x: x.tolist()])
+def test_forms_of_data(data, form):
+    x, y = data
+    found = []
+    for rows, targets in ((x, y), (form(x), y.tolist())):
+        lamina.utils.set_random_seed(1)
+        found.append(cross_validate(_made, rows, targets, 3, verbose=0).predictions)
+    np.testing.assert_array_equal(*found)
+
+
+def test_nested_lists_of_as_many_rows_as_folds(rng):
+    selection = pytest.importorskip("sklearn.model_selection")
+
+    def made():
+        model = lamina.Sequential([lamina.Input((2,)), layers.Dense(6)])
+        model.compile("sgd", "mse")
+        return model
+
+    x = rng.standard_normal((6, 2))
+    found = cross_validate(made, x, rng.standard_normal((6, 6)).tolist(), selection.LeaveOneOut(), verbose=0)
+    assert found.predictions.shape == (6, 6)
+
+
+def test_groups_stay_together_in_validation(data):
+    selection = pytest.importorskip("sklearn.model_selection")
+    x, y = data
+    groups = np.arange(90) % 10
+    found = cross_validate(_made, x, y, selection.GroupKFold(3), groups=groups, validation_split=0.3, verbose=0)
+    for train, test in found.folds:
+        left_out = np.setdiff1d(np.arange(90), np.concatenate([train, test]))
+        assert len(left_out)
+        assert not np.intersect1d(groups[train], groups[left_out]).size
+
+
+def test_models_that_differ_are_refused_before_training(data):
+    x, y = data
+    made = []
+
+    def differing(**last):
+        model = lamina.Sequential([lamina.Input((4,)), layers.Dense(last.get("units", 3), "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=last.get("metrics", ["accuracy"]))
+        made.append((model, model.flat_weights))
+        return model
+
+    for different, words in (({"units": 4}, "same outputs"), ({"metrics": []}, "same metrics")):
+        arguments = iter([{}, different, {}])
+        with pytest.raises(ValueError, match=words):
+            cross_validate(lambda arguments=arguments: differing(**next(arguments)), x, y, 3, verbose=0)
+    for model, weights in made:
+        np.testing.assert_array_equal(model.flat_weights, weights)
+
+
+def test_memory_does_not_grow_with_the_folds(rng):
+    x, y = rng.standard_normal((20_000, 50)).astype("f"), rng.integers(0, 3, 20_000)
+
+    def made():
+        model = lamina.Sequential([lamina.Input((50,)), layers.Dense(3, "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    folds = [(np.arange(100), np.arange(100, 20_000))] * 8
+    tracemalloc.start()
+    cross_validate(made, x, y, folds, verbose=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * x.nbytes

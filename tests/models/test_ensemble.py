@@ -1,6 +1,7 @@
 """Ensembles: mean, spread and quantiles of several models, and files of them."""
 
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -150,3 +151,44 @@ def test_wrong_rows_are_refused_by_name():
     for method in (ensemble.predict, ensemble.spread, ensemble.predict_members, lambda x: ensemble.quantiles(x, 0.5)):
         with pytest.raises(ValueError, match=r"Ensemble: \w+: models\[0\]: x must have shape \(n, 3\)"):
             method(np.zeros((2, 4)))
+
+
+def test_all_rows_see_the_weights_of_one_moment(rng):
+    models = [_model(seed) for seed in range(3)]
+    models[0].compile("sgd", "mse")
+    ensemble = Ensemble(models)
+    x, y = rng.standard_normal((64, 3)).astype("f"), rng.standard_normal((64, 2)).astype("f")
+    rows = np.repeat(x[:1], 200_000, axis=0)
+    ends = threading.Event()
+
+    def train():
+        while not ends.is_set():
+            models[0].fit(x, y, epochs=20, batch_size=8, verbose=0)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        found = [ensemble.predict(rows) for _ in range(5)]
+    finally:
+        ends.set()
+        thread.join()
+    for outputs in found:
+        np.testing.assert_array_equal(outputs, outputs[:1].repeat(len(outputs), axis=0))
+
+
+def test_a_member_that_has_changed_is_not_saved(tmp_path):
+    models = [_model(0), _model(1)]
+    ensemble = Ensemble(models)
+    models[1].add(layers.Dense(3))
+    with pytest.raises(ValueError, match="Ensemble: save: models must have the same output_shape"):
+        ensemble.save(tmp_path / "e.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_outputs_give_nan_without_a_warning():
+    models = [_model(0), _model(1)]
+    models[1].flat_weights = np.full_like(models[1].flat_weights, 3e38)
+    ensemble = Ensemble(models)
+    assert not np.isfinite(ensemble.spread(np.ones((2, 3)))).any()
+    assert not np.isfinite(ensemble.quantiles(np.ones((2, 3)), 0.9)).any()

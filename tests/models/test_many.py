@@ -204,9 +204,24 @@ def test_what_is_refused(data):
     refused([model, shared], r"models\[1\] is sharing the layer")
     refused([model, "model"], r"models\[1\] is str", TypeError)
     refused([unbuilt, lamina.Sequential([lamina.Input((6,)), layers.Dense(1)])], "must be compiled", RuntimeError)
-    refused([unbuilt, _model(0, middle=[layers.Lambda(lambda z: z)])], r"models\[1\]: no code written in Python")
+    refused(
+        [unbuilt, _model(0, middle=[layers.Lambda(lambda z: z)])],
+        r"models\[1\]: the layer 'lambda' is computed in Python",
+    )
+    for metric, name in (("AUC", "AUC"), (lamina.metrics.R2Score(name="fit"), "fit")):
+        own = lamina.Sequential([lamina.Input((6,)), layers.Dense(1, "sigmoid")])
+        own.compile("sgd", "mse", metrics=[metric])
+        refused([_model(0), own], rf"models\[1\]: the metric '{name}' is computed in Python, from whole batches")
+    watched = {"monitor": "val_loss"}
+    refused([model], r"monitor must be one of 'loss', 'mae'; got 'val_loss'.*rows to validate", early_stopping=watched)
+    refused(
+        [model, other], r"models\[1\]: early_stopping: monitor", early_stopping=watched, validation_rows=[[0, 1], None]
+    )
     refused([unbuilt, lamina.Sequential([lamina.Input((5,)), layers.Dense(1)])], "must be compiled", RuntimeError)
-    refused([unbuilt, _model(0, loss=lambda t, p: lamina.ops.mean(p - t, axis=-1))], "no code written in Python")
+    refused(
+        [unbuilt, _model(0, loss=lambda t, p: lamina.ops.mean(p - t, axis=-1))],
+        r"models\[1\]: the loss .* is computed in Python",
+    )
     refused([model, other], "rows must have 2 entries", rows=[[1]])
     refused([model], r"rows\[0\] must not be empty", rows=[[]])
     refused([model], r"rows\[0\] must lie in \[0, 200\)", rows=[[200]])
@@ -289,7 +304,7 @@ def test_predictions_of_many(data):
         lamina.predict_many([models[0], wide], x)
 
 
-def test_memory_of_levenberg_marquardt_is_that_of_the_threads(data):
+def test_memory_of_levenberg_marquardt_is_given_back(data):
     x, y = data
 
     def model(seed):
@@ -302,3 +317,59 @@ def test_memory_of_levenberg_marquardt_is_that_of_the_threads(data):
     before = _core.engine_bytes()
     lamina.fit_many(models, x, y, batch_size=200, verbose=0)
     assert _core.engine_bytes() - before < 6 * 2e6
+
+
+def test_optimizers_that_take_all_rows_need_no_batch_size(data):
+    x, y = data
+    models, twin = [_model(0), _model(1, LBFGS())], _model(1, LBFGS())
+    lamina.fit_many(models, x, y, epochs=3, verbose=0)
+    twin.fit(x, y, epochs=3, verbose=0)
+    np.testing.assert_array_equal(models[1].flat_weights, twin.flat_weights)
+
+
+@pytest.mark.parametrize("form", [lambda x: [x], lambda x: {"input": x}, lambda x: x.tolist(), np.asfortranarray])
+def test_forms_of_data(data, form):
+    x, y = data
+    models, twins = [_model(0), _model(1)], [_model(0), _model(1)]
+    rows = [range(100), range(50, 200)]
+    lamina.fit_many(models, form(x), y.tolist(), rows=rows, verbose=0)
+    lamina.fit_many(twins, x, y, rows=rows, verbose=0)
+    for model, twin in zip(models, twins, strict=True):
+        np.testing.assert_array_equal(model.flat_weights, twin.flat_weights)
+
+
+def test_targets_in_nested_lists_are_one_array():
+    x = np.eye(3, dtype="f")
+    models = [lamina.Sequential([lamina.Input((3,)), layers.Dense(3)]) for _ in range(3)]
+    for model in models:
+        model.compile("sgd", "mse")
+    lamina.fit_many(models, x, x.tolist(), verbose=0)
+
+
+def test_normal_equations_of_all_threads_must_fit_into_memory(data, monkeypatch):
+    x, y = data
+    models = [_model(seed, LevenbergMarquardt()) for seed in range(2)]
+    before = [model.flat_weights for model in models]
+    needed = sum(16 * len(weights) ** 2 for weights in before)
+    monkeypatch.setattr("lamina.models.jobs.memory_bytes", lambda: needed - 1)
+    threads = lamina.get_num_threads()
+    try:
+        lamina.set_num_threads(2)
+        with pytest.raises(MemoryError, match="fit_many: the normal equations of models that train at once"):
+            lamina.fit_many(models, x, y, batch_size=200, verbose=0)
+        for model, weights in zip(models, before, strict=True):
+            np.testing.assert_array_equal(model.flat_weights, weights)
+        lamina.set_num_threads(1)
+        lamina.fit_many(models, x, y, batch_size=200, verbose=0)
+    finally:
+        lamina.set_num_threads(threads)
+
+
+def test_predictions_that_are_refused_build_nothing():
+    models = [lamina.Sequential([layers.Dense(1)]), lamina.Sequential([lamina.Input((5,)), layers.Dense(2)])]
+    with pytest.raises(ValueError, match=r"models\[1\]: x must have shape \(n, 5\)"):
+        lamina.predict_many(models, np.zeros((6, 4)))
+    assert not models[0].built
+    with pytest.raises(ValueError, match="outputs must have one shape"):
+        lamina.predict_many(models, np.zeros((6, 5)))
+    assert not models[0].built

@@ -5,6 +5,7 @@ import pytest
 
 import lamina
 from lamina import layers
+from lamina._engine.network import Constants
 from lamina.models.prepared import prepare
 
 X = np.linspace(-1, 1, 12, dtype="f").reshape(4, 3)
@@ -87,3 +88,41 @@ def test_arrays_of_other_dtypes_and_strides():
     for x in (X.astype(np.float64), np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2], X.tolist()):
         for y in (LABELS.astype(np.int8), np.repeat(LABELS, 2)[::2], LABELS[:, None], LABELS.astype(float)):
             np.testing.assert_allclose(model.test_on_batch(x, y), expected, rtol=1e-6)
+
+
+def test_repeated_calls_plan_nothing(monkeypatch):
+    model = _model()
+
+    def fail(*_):
+        raise AssertionError("the model was planned again")
+
+    monkeypatch.setattr(model.stack, "planned_output", fail)
+    _prepared(model, X[:2].copy(), LABELS[:2].copy())
+    for x, y in (
+        (X.astype(np.float64), LABELS),
+        (X, LABELS.astype(np.int32)),
+        (X, LABELS[:, None]),
+        (X.tolist(), LABELS),
+    ):
+        with pytest.raises(AssertionError, match="planned again"):
+            _prepared(model, x, y)
+    model.layers[0].activation = lamina.activations.linear  # counts for all that is compiled
+    with pytest.raises(AssertionError, match="planned again"):
+        _prepared(model, X, LABELS)
+
+
+def test_other_layers_are_planned_again(monkeypatch):
+    model = _model("mse", ())
+    other = lamina.Sequential([lamina.Input((3,)), layers.Dense(3)])
+    changes = Constants.changes
+    model.stack.parts[:] = other.stack.parts  # another layer, and nothing else
+    assert Constants.changes is changes
+    monkeypatch.setattr(model.stack, "planned_output", lambda _: (_ for _ in ()).throw(AssertionError("planned again")))
+    with pytest.raises(AssertionError, match="planned again"):
+        _prepared(model, X, X)
+
+
+def test_metrics_that_are_not_resolved_any_more():
+    model = _model()
+    model.executor.compiled.uses = None  # as after a call that has failed
+    assert _prepared(model, X, LABELS).uses[0].metric.name == "accuracy"

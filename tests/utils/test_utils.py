@@ -117,6 +117,17 @@ def test_classes_are_registered_under_a_name():
         lamina.regularizers.get("Ball")
 
 
+def test_check_gradients_of_a_frozen_model_and_its_messages(rng):
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="check_gradients: x must have shape"):
+        utils.check_gradients(model, np.zeros((2, 5)), np.zeros((2, 3)))
+    model.trainable = False
+    assert utils.check_gradients(model, np.zeros((2, 4)), np.zeros((2, 3))) == 0
+    model.flat_weights = model.flat_weights
+    assert model.flat_weights.shape == (0,)
+
+
 def test_check_gradients_sees_a_wrong_gradient(rng):
     class Wrong(losses.Loss):
         def value_and_gradient(self, y_true, y_pred):

@@ -31,10 +31,11 @@ def _of_control_groups(root: Path) -> Iterator[int]:
         return
     groups = root / "sys/fs/cgroup"
     for line in lines:
-        _, controllers, name = line.split(":", 2)
-        if controllers not in ("", "memory"):
+        _, _, rest = line.partition(":")
+        controllers, found, name = rest.partition(":")
+        if not found or not {"", "memory"} & set(controllers.split(",")):
             continue
-        top, file = (groups, "memory.max") if controllers == "" else (groups / "memory", "memory.limit_in_bytes")
+        top, file = (groups / "memory", "memory.limit_in_bytes") if controllers else (groups, "memory.max")
         group = top / name.lstrip("/")
         for folder in (group, *group.parents):
             try:

@@ -44,8 +44,7 @@ def of_flat(who: str, variables: Sequence[Variable], vector: Any) -> list[Array]
     size = sum(variable.size for variable in variables)
     if values.shape != (size,):
         raise ValueError(f"{who}: the vector must have shape ({size},); got {values.shape}.")
-    ends = np.cumsum([variable.size for variable in variables])[:-1]
-    return [part.reshape(v.shape) for part, v in zip(np.split(values, ends), variables, strict=True)]
+    return split(values, variables)
 
 
 def _same(variables: Sequence[Variable], others: Sequence[Variable]) -> bool:

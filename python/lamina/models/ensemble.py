@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
@@ -10,10 +11,11 @@ import numpy.typing as npt
 
 from lamina._common.checks import flag, listed, numbers
 from lamina._common.custom import custom_object_scope
+from lamina._engine.variable import one_moment
 from lamina.models import files
-from lamina.models.many import check_models
+from lamina.models.jobs import check_models
 from lamina.models.model import Model
-from lamina.models.prediction import outputs_of, predict_each, rows_for
+from lamina.models.prediction import outputs_of, predict_each, rows_for_each
 
 __all__ = ["Ensemble"]
 
@@ -25,6 +27,8 @@ _BLOCK = 1 << 16
 
 class Ensemble:
     """Several models of the same rows and outputs as one: mean, spread and quantiles of their predictions.
+
+    All rows of a call see the weights of one moment, between two steps, of models that train meanwhile.
 
     Parameters
     ----------
@@ -51,20 +55,8 @@ class Ensemble:
     """
 
     def __init__(self, models: Sequence[Model]) -> None:
-        who = "Ensemble"
-        found: list[Model] = listed(who, "models", models)
-        if not found:
-            raise ValueError(f"{who}: models must not be empty.")
-        check_models(who, found)
-        for i, model in enumerate(found):
-            model.stack.require_built(f"{who}: models[{i}]")
-            for name in ("input_shape", "output_shape"):
-                shape, first = getattr(model, name), getattr(found[0], name)
-                if shape != first:
-                    raise ValueError(
-                        f"{who}: models must have the same {name}; that of models[{i}] is {shape}, that of models[0] "
-                        f"{first}."
-                    )
+        found: list[Model] = listed("Ensemble", "models", models)
+        _check("Ensemble", found)
         self.models = tuple(found)
 
     def __len__(self) -> int:
@@ -142,13 +134,16 @@ class Ensemble:
     def _reduced(self, method: str, x: Any, axes: tuple[int, ...], reduce: Callable[[Array], Array]) -> Array:
         """Return what `reduce` makes of the outputs of all models, of blocks of rows: ``(models, n, ...)`` to axes."""
         who = f"Ensemble: {method}"
-        rows = [rows_for(model, f"{who}: models[{i}]", x) for i, model in enumerate(self.models)]
+        rows = rows_for_each(who, self.models, x)
         total, shape = len(rows[0]), self.models[0].executor.network(rows[0]).output_shape
         found = np.empty((*axes, total, *shape), np.result_type(*(model.dtype for model in self.models)))
-        size = max(1, _BLOCK // (len(self) * max(1, int(np.prod(shape)))))
-        for first in range(0, total, size):
-            part = slice(first, first + size)
-            found[(slice(None),) * len(axes) + (part,)] = reduce(outputs_of(who, self.models, [r[part] for r in rows]))
+        size = max(1, _BLOCK // (len(self) * max(1, math.prod(shape))))
+        weights = [variable for model in self.models for variable in model.weights]
+        with one_moment(weights), np.errstate(all="ignore"):  # infinite outputs give NaN, without NumPy's warning
+            for first in range(0, total, size):
+                part = slice(first, first + size)
+                outputs = outputs_of(who, self.models, [own[part] for own in rows])
+                found[(slice(None),) * len(axes) + (part,)] = reduce(outputs)
         return found
 
     def save(self, filepath: Any, overwrite: bool = True) -> None:
@@ -166,6 +161,7 @@ class Ensemble:
         TypeError, ValueError, OSError
             The name does not fit, a model cannot be held by a file, or the file cannot be written.
         """
+        _check("Ensemble: save", self.models)
         files.save_ensemble("Ensemble: save", self.models, filepath, overwrite)
 
     @classmethod
@@ -191,3 +187,19 @@ class Ensemble:
         with custom_object_scope(custom_objects):
             found: list[Any] = files.load_ensemble(who, filepath, flag(who, "compile", compile))
         return cls(found)
+
+
+def _check(who: str, models: Sequence[Any]) -> None:
+    """Raise unless they are built models of the same input and output."""
+    if not models:
+        raise ValueError(f"{who}: models must not be empty.")
+    check_models(who, models)
+    for i, model in enumerate(models):
+        model.stack.require_built(f"{who}: models[{i}]")
+        for name in ("input_shape", "output_shape"):
+            shape, first = getattr(model, name), getattr(models[0], name)
+            if shape != first:
+                raise ValueError(
+                    f"{who}: models must have the same {name}; that of models[{i}] is {shape}, that of models[0] "
+                    f"{first}."
+                )

@@ -194,12 +194,13 @@ class Executor:
     def state(self, metrics: bool = True) -> TrainingState:
         """Return the state of training, with or without the sums of the metrics."""
         compiled = self.compiled
+        epoch, row = self.place.now
         return TrainingState(
             batches=0 if compiled is None else compiled.optimizer.batches,
             shuffles=self.shuffles,
             draws=self.draws.value,
-            epoch=self.place.epoch,
-            row=self.place.row,
+            epoch=epoch,
+            row=row,
             metrics=[] if compiled is None or not metrics else [sums_of(metric) for metric in compiled.trackers],
         )
 
@@ -242,9 +243,7 @@ class Executor:
 
     def begin_epoch(self, epoch: int, continues: bool) -> None:
         """Begin an epoch; it starts a new pass over the data unless it `continues` that of the epoch before."""
-        self.place.epoch = epoch
-        if not continues:
-            self.place.begin_pass(None)
+        self.place.begin_epoch(epoch, continues)
 
     def next_order(self, place: Place, seed: int, prepared: Prepared, size: int, shuffle: bool) -> Order | None:
         """Begin a pass over rows and return their order, random with `shuffle`."""

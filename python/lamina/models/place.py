@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +46,43 @@ class Passes:
         return -(-self._run.steps // self._batches)
 
 
+class _At(NamedTuple):
+    """A place, as long as a run of the engine trains on from there.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch, or the first of those that the run trains.
+    row : int
+        Rows of the pass that were trained before the run.
+    run : Steps or None
+        The run, None between runs.
+    rows, size : int
+        Its rows, and those of its batches.
+    batches : int or None
+        Batches of an epoch of a run that trains whole epochs.
+    """
+
+    epoch: int = 0
+    row: int = 0
+    run: Steps | None = None
+    rows: int = 0
+    size: int = 1
+    batches: int | None = None
+
+    def now(self) -> tuple[int, int]:
+        """Return the present epoch, and the rows of its pass that were trained."""
+        if self.run is None:
+            return self.epoch, self.row
+        steps, epoch = self.run.steps, self.epoch
+        if self.batches is not None and steps:
+            epoch += (steps - 1) // self.batches
+            steps = (steps - 1) % self.batches + 1
+        return epoch, self.row + min(steps * self.size, self.rows)
+
+
 class Place:
-    """Where a `fit` is in its pass over the data.
+    """Where a `fit` is in its epochs, and in its pass over the data.
 
     Attributes
     ----------
@@ -59,54 +94,51 @@ class Place:
 
     def __init__(self) -> None:
         self.order: Order | None = None
-        # The current epoch, or the first of those that a run of the engine trains, the run and its batches an epoch.
-        self._epoch: tuple[int, Steps | None, int] = (0, None, 1)
         self.active = False
-        # Rows that were trained before a stretch, the run that trains it, its rows, its batch size: replaced at once.
-        self._at: tuple[int, Steps | None, int, int] = (0, None, 0, 1)
+        self._at = _At()  # replaced at once: other threads read it
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the order, which is as long as the data, and the stretch that is being trained."""
-        at = (self.row, None, 0, 1)
-        return {"order": None, "active": False, "_epoch": (self.epoch, None, 1), "_at": at}
+        """Leave out the order, which is as long as the data, and the run."""
+        return {"order": None, "active": False, "_at": _At(*self.now)}
+
+    @property
+    def now(self) -> tuple[int, int]:
+        """The current epoch, and the number of rows of its pass that were trained, at one moment."""
+        return self._at.now()
 
     @property
     def epoch(self) -> int:
         """The current epoch."""
-        first, run, batches = self._epoch
-        return first if run is None else first + max(0, run.steps - 1) // batches
-
-    @epoch.setter
-    def epoch(self, epoch: int) -> None:
-        self._epoch = (epoch, None, 1)
+        return self.now[0]
 
     @property
     def row(self) -> int:
         """Number of rows of the pass that were trained: where in `order` the next batch begins."""
-        before, run, rows, size = self._at
-        if run is None:
-            return before
-        _, epochs, batches = self._epoch
-        steps = run.steps if epochs is None or run.steps == 0 else (run.steps - 1) % batches + 1
-        return before + min(steps * size, rows)
+        return self.now[1]
 
     def go_to(self, epoch: int, row: int) -> None:
         """Continue from elsewhere; the order of rows is not known there."""
-        self.epoch, self.order, self._at = epoch, None, (row, None, 0, 1)
+        self.order, self._at = None, _At(epoch, row)
+
+    def begin_epoch(self, epoch: int, continues: bool) -> None:
+        """Begin an epoch; with `continues` in the pass of the epoch before, else with a new one."""
+        if continues:
+            self._at = _At(epoch, self.row)
+        else:
+            self.go_to(epoch, 0)
 
     def begin_pass(self, order: Order | None) -> None:
         """Begin a pass over the data."""
-        self.order, self._at = order, (0, None, 0, 1)
+        self.order, self._at = order, _At(self.epoch)
 
     def begin_stretch(self, rows: int, size: int, run: Steps) -> None:
         """Begin to train rows, in batches whose steps `run` counts."""
-        self._at = (self.row, run, rows, size)
+        self._at = _At(*self.now, run, rows, size)
 
     def begin_epochs(self, rows: int, size: int, run: Steps) -> None:
         """Begin to train whole epochs of these rows, in batches whose steps `run` counts, from the current epoch on."""
-        self._epoch = (self.epoch, run, -(-rows // size))
-        self._at = (0, run, rows, size)
+        self._at = _At(self.epoch, 0, run, rows, size, -(-rows // size))
 
     def end_stretch(self) -> None:
         """End the stretch, or the epochs, all of it or in its midst."""
-        self._at, self.epoch = (self.row, None, 0, 1), self.epoch
+        self._at = _At(*self.now)

@@ -22,7 +22,8 @@ from lamina.callbacks.lists import checked as checked_callbacks
 from lamina.models.base import BaseModel
 
 __all__ = [
-    "outputs_of", "predict", "predict_as_in_training", "predict_call", "predict_each", "predict_on_batch", "rows_for",
+    "outputs_of", "predict", "predict_as_in_training", "predict_call", "predict_each", "predict_on_batch",
+    "rows_for_each",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -38,9 +39,9 @@ def predict(model: BaseModel, x: Any, batch_size: Any, verbose: Any, steps: Any,
     if is_stream(x):
         stream = Stream(who, x, limit)
         events = CallbackList(listeners, model=model, verbose=level, epochs=1, steps=len(stream) or None)
-        found = (rows_for(model, who, batch.x) for batch in stream.epoch())
+        found = (_rows_for(model, who, batch.x) for batch in stream.epoch())
         return np.concatenate(list(_of_one_shape(who, _predict_batches(model, events, found))))
-    rows = rows_for(model, who, x)
+    rows = _rows_for(model, who, x)
     if limit is not None:
         size = size if batch_size is not None else -(-len(rows) // limit)
         if len(rows) and -(-len(rows) // size) < limit:
@@ -92,7 +93,7 @@ def predict_on_batch(model: BaseModel, x: Any, out: Any) -> Array:
     """Return the output for one batch; see `lamina.models.trainer.Trainer.predict_on_batch`."""
     who = model.stack.who("predict_on_batch")
     was_built = model.stack.built
-    rows = rows_for(model, who, x)
+    rows = _rows_for(model, who, x)
     try:
         _check_out(model, who, rows, out)
     except (TypeError, ValueError):
@@ -104,8 +105,22 @@ def predict_on_batch(model: BaseModel, x: Any, out: Any) -> Array:
 
 def predict_each(who: str, models: Sequence[BaseModel], x: Any) -> Array:
     """Return the outputs of models for the same rows, one after the other along a new first axis."""
-    rows = [rows_for(model, f"{who}: models[{i}]", x) for i, model in enumerate(models)]
-    return outputs_of(who, models, rows)
+    built = [model.stack.built for model in models]
+    try:
+        return outputs_of(who, models, rows_for_each(who, models, x))
+    except (TypeError, ValueError):
+        for model, was_built in zip(models, built, strict=True):
+            if model.stack.built and not was_built:
+                model.executor.undo_build()
+        raise
+
+
+def rows_for_each(who: str, models: Sequence[BaseModel], x: Any) -> list[Rows]:
+    """Return a batch as rows for each of the models, converted once; build those that are not built."""
+    rows: list[Rows] = []
+    for i, model in enumerate(models):
+        rows.append(_rows_for(model, f"{who}: models[{i}]", rows[0] if rows else x))
+    return rows
 
 
 def outputs_of(who: str, models: Sequence[BaseModel], rows: Sequence[Rows]) -> Array:
@@ -139,15 +154,15 @@ def _check_out(model: BaseModel, who: str, rows: Rows, out: Any) -> None:
 
 def predict_call(model: BaseModel, x: Any) -> Array:
     """Return the output for one batch, as a call of the model does."""
-    return model.executor.predict(rows_for(model, model.stack.who("call"), x))
+    return model.executor.predict(_rows_for(model, model.stack.who("call"), x))
 
 
 def predict_as_in_training(model: BaseModel, x: Any) -> Array:
     """Return the output for one batch, as a call of the model with ``training=True`` does."""
-    return model.executor.predict_as_in_training(rows_for(model, model.stack.who("call"), x))
+    return model.executor.predict_as_in_training(_rows_for(model, model.stack.who("call"), x))
 
 
-def rows_for(model: BaseModel, who: str, x: Any) -> Rows:
+def _rows_for(model: BaseModel, who: str, x: Any) -> Rows:
     """Return a batch as rows; build the model for them if it is not built."""
     stack = model.stack
     with stack.composing(row_shape_of(x)) if stack.composed else nullcontext():

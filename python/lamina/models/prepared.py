@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lamina._data import rows as data_module
 from lamina._data.arrays import label_array, output_lines, real_array
+from lamina._data.compact import Rows
 from lamina._data.rows import Data
 from lamina._engine.network import Constants
 from lamina.losses import Loss
@@ -18,7 +19,7 @@ from lamina.metrics import Metric
 from lamina.models.compiled import Compiled, MetricUse
 from lamina.models.stack import Stack
 
-__all__ = ["Prepared", "prepare", "split", "weighted_by_class"]
+__all__ = ["Prepared", "prepare", "rows_of", "split", "weighted_by_class"]
 
 Array = npt.NDArray[Any]
 
@@ -82,6 +83,11 @@ class _Plain(NamedTuple):
     x: tuple[np.dtype[Any], tuple[int, ...]]
     y: tuple[np.dtype[Any], tuple[int, ...]]
     columns: int
+
+
+def rows_of(who: str, stack: Stack, x: Any) -> Rows:
+    """Return the input as rows that any number of models with such inputs take without converting them again."""
+    return data_module.input_rows(who, x, stack.taken_shape, stack.vocabulary)
 
 
 def prepare(method: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sample_weight: Any) -> Prepared:

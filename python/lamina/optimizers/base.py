@@ -475,6 +475,10 @@ class Optimizer(Configurable):
     def check_problem(self, loss: Any, layers: Sequence[Any], variables: Sequence[Variable]) -> None:
         """Raise if this optimizer cannot train these variables with this loss."""
 
+    def workspace_bytes(self, variables: Sequence[Variable]) -> int:
+        """Return the bytes of memory that a step needs beside gradients and state."""
+        return 0
+
     def numbers(self) -> dict[str, float]:
         """Return the numbers, besides the learning rate, that training changes."""
         return {}

@@ -21,6 +21,10 @@ __all__ = ["LBFGS", "LevenbergMarquardt"]
 _UNCHECKED = 100_000_000
 
 
+def _count(variables: Sequence[Variable]) -> int:
+    return sum(variable.size for variable in variables)
+
+
 class SeveralEvaluations(Optimizer):
     """Base class of optimizers that evaluate the loss of a batch at several places.
 
@@ -250,13 +254,16 @@ class LevenbergMarquardt(SeveralEvaluations):
         for layer in layers:
             if layer.activity_regularizer is not None:
                 raise ValueError(f"{who}: {layer.name} must have no activity_regularizer.")
-        count = sum(variable.size for variable in variables)
-        needed = 16 * count**2  # JᵀJ, and its factor
+        needed = self.workspace_bytes(variables)
         if needed > _UNCHECKED and needed > (memory := memory_bytes()):
             raise MemoryError(
-                f"{who}: the normal equations must fit into memory: those of {count} weights have "
+                f"{who}: the normal equations must fit into memory: those of {_count(variables)} weights have "
                 f"{needed / 1e9:.3g} GB, and there are {memory / 1e9:.3g} GB. LBFGS needs no such matrix."
             )
+
+    def workspace_bytes(self, variables: Sequence[Variable]) -> int:
+        """Return the bytes of JᵀJ and of its factor."""
+        return 16 * _count(variables) ** 2
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments, with the present damping."""

@@ -12,6 +12,7 @@ from lamina import random
 from lamina._common.checks import KindError, number
 from lamina.layers.applied import is_operation
 from lamina.models import Model
+from lamina.models.prepared import prepare
 
 __all__ = ["check_gradients"]
 
@@ -73,6 +74,7 @@ def check_gradients(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # compiling the model warned already
         twin.compile("sgd", copy.copy(compiled.loss), compiled.loss_weight)
+    prepare("check_gradients", twin.stack, twin.executor.require_compiled("check_gradients"), x, y, sample_weight)
     weights = twin.flat_weights
 
     def evaluated() -> tuple[float, Array]:  # with the noise of one batch, and with the batch's own moments
