@@ -117,4 +117,12 @@ bool NormalEquations::solve(double damping, double* solution) {
   return true;
 }
 
+template <class T>
+void add_outer_product(const T* x, std::ptrdiff_t n, const T* y, std::ptrdiff_t m, T* to) {
+  for (std::ptrdiff_t i = 0; i < n; ++i, to += m)
+    for (std::ptrdiff_t j = 0; j < m; ++j) to[j] += x[i] * y[j];
+}
+template void add_outer_product(const float*, std::ptrdiff_t, const float*, std::ptrdiff_t, float*);
+template void add_outer_product(const double*, std::ptrdiff_t, const double*, std::ptrdiff_t, double*);
+
 }  // namespace lamina::engine

@@ -48,4 +48,8 @@ class NormalEquations {
   Buffer<double> rows_, products_, factor_;
 };
 
+// to (n, m) += x yᵀ.
+template <class T>
+void add_outer_product(const T* x, std::ptrdiff_t n, const T* y, std::ptrdiff_t m, T* to);
+
 }  // namespace lamina::engine

@@ -2,18 +2,9 @@
 
 #include <algorithm>
 
+#include "engine/normal_equations.hpp"
+
 namespace lamina::engine {
-namespace {
-
-// to (n, m) += x yᵀ.
-template <class U>
-void add_outer_product(const U* x, std::ptrdiff_t n, const U* y, std::ptrdiff_t m, U* to) {
-  for (std::ptrdiff_t i = 0; i < n; ++i, to += m)
-    for (std::ptrdiff_t j = 0; j < m; ++j) to[j] += x[i] * y[j];
-}
-
-}  // namespace
-
 template <class T>
 bool has_outer_products(const Network<T>& network, const Update<T>& update) {
   if (gives_entries(network.input())) return false;
