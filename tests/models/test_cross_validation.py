@@ -161,7 +161,7 @@ def test_sparse_rows_and_frames(data):
         ({"make_model": lambda: 3}, TypeError, "make_model must return a model"),
         ({"make_model": lambda: lamina.Sequential([layers.Dense(3)])}, RuntimeError, "compile"),
         ({"make_model": 3}, TypeError, "make_model must be"),
-        ({"epochs": [1, 2]}, ValueError, "epochs must be one value, or 3"),
+        ({"epochs": [1, 2, 3]}, TypeError, "epochs must be one value for all models"),
     ],
 )
 def test_wrong_arguments_are_refused(data, arguments, kind, message):

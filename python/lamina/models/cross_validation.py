@@ -116,6 +116,13 @@ def cross_validate(
     function(who, "make_model", make_model)
     fraction = number(who, "validation_split", validation_split, least=0, below=1)
     _check_folds(who, folds)
+    settings = {
+        "batch_size": batch_size, "epochs": epochs, "early_stopping": early_stopping, "shuffle": shuffle,
+        "verbose": verbose,
+    }  # fmt: skip
+    for name, value in settings.items():
+        if isinstance(value, (list, tuple)):
+            raise KindError(f"{who}: {name} must be one value for all models; got {short(value)}.")
     first = _made(who, make_model)
     x = rows_of(who, first.stack, x)
     y = real_array(who, "y", only_target(y, len(x)))
@@ -131,10 +138,6 @@ def cross_validate(
         ]
         pairs = [(train, test) for (train, _), (_, test) in zip(parts, pairs, strict=True)]
         held_out = [validated for _, validated in parts]
-    settings = {
-        "batch_size": batch_size, "epochs": epochs, "early_stopping": early_stopping, "shuffle": shuffle,
-        "verbose": verbose,
-    }  # fmt: skip
     trained = [train for train, _ in pairs]
     try:
         histories = train_many(
@@ -227,7 +230,7 @@ def _folds(who: str, folds: Any, x: Any, y: Array, groups: Any, key: int) -> lis
         if groups is not None:
             raise ValueError(f"{who}: groups must be None unless folds is a splitter or pairs, which respect them.")
         return _random_folds(who, integer(who, "folds", folds, 2), y, total, key)
-    given = listed(who, "folds", folds.split(np.empty((total, 1)), y, groups) if splits else folds)
+    given = listed(who, "folds", folds.split(_seen(x), y, groups) if splits else folds)
     if not given:
         raise ValueError(f"{who}: folds must not be empty.")
     pairs = []
@@ -241,6 +244,11 @@ def _folds(who: str, folds: Any, x: Any, y: Array, groups: Any, key: int) -> lis
             raise ValueError(f"{who}: folds[{i}] must not train on rows that it tests on; one is {both[0]}.")
         pairs.append((train, test))
     return pairs
+
+
+def _seen(x: Any) -> Array:
+    """Return rows as a splitter sees them: arrays as they are, of others only how many there are."""
+    return x if isinstance(x, np.ndarray) else np.empty((len(x), 1))
 
 
 def _random_folds(who: str, count: int, y: Array, total: int, key: int) -> list[tuple[Array, Array]]:
