@@ -112,8 +112,8 @@ def test_repeated_calls_plan_nothing(monkeypatch):
 
 
 def test_other_layers_are_planned_again(monkeypatch):
-    model = _model("mse", ())
     other = lamina.Sequential([lamina.Input((3,)), layers.Dense(3)])
+    model = _model("mse", ())
     changes = Constants.changes
     model.stack.parts[:] = other.stack.parts  # another layer, and nothing else
     assert Constants.changes is changes

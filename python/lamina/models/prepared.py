@@ -112,7 +112,7 @@ def prepare(method: str, stack: Stack, compiled: Compiled, x: Any, y: Any, sampl
         found = _prepared(who, stack, compiled, x, y, sample_weight)
     shared = all(array is None for array in found.metric_targets) and not (compiled.loss.by_call or stack.composed)
     same = isinstance(x, np.ndarray) and found.data.x is x and found.data.y is y
-    if plain and same and shared and stack.built and stack.vocabulary is None:
+    if plain and same and shared and stack.built and stack.vocabulary is None:  # indices are checked each time
         columns = stack.planned_output(x.shape[1:])[-1]
         compiled.plain = _Plain(list(stack.layers), changes, (x.dtype, x.shape[1:]), (y.dtype, y.shape[1:]), columns)
     return found
