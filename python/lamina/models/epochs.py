@@ -75,8 +75,7 @@ class EpochsTogether:
         self._size, self._held_out_size, self._shuffle = size, held_out_size, shuffle
         self._validates_after, self._validates_always = validates_after, validates_always
         self._seconds: float | None = None  # of the last epoch
-        plain_results = type(model).get_metrics_result is BaseModel.get_metrics_result
-        self._possible: bool | None = None if whole and plain_results else False
+        self._hindrance: str | None = None if whole else "epochs end before their data"
 
     def note(self, seconds: float) -> None:
         """Note how long an epoch took."""
@@ -84,25 +83,31 @@ class EpochsTogether:
 
     def ready(self) -> bool:
         """Return whether the next epochs are to be trained by `train`."""
-        if self._seconds is None or self._seconds > SHORT_EPOCH or self._possible is False:
-            return False
-        return self.possible()
+        return self._seconds is not None and self._seconds <= SHORT_EPOCH and not self.hindrance()
 
-    def possible(self) -> bool:
-        """Return whether `job` can train the epochs: no code written in Python is needed between or in them."""
-        if self._possible is None:
-            self._possible = self._is_possible()
-        return self._possible
+    def hindrance(self) -> str:
+        """Return why `job` cannot train the epochs, as a clause; empty if it can.
 
-    def _is_possible(self) -> bool:
+        It cannot where code written in Python is needed between epochs or in them.
+        """
+        if self._hindrance is None:
+            self._hindrance = self._find_hindrance()
+        return self._hindrance
+
+    def _find_hindrance(self) -> str:
         source, held_out = self._source, self._held_out
-        if not isinstance(source, Prepared) or isinstance(held_out, Stream) or not self._events.take_epochs():
-            return False
-        if held_out is not None and held_out.data.x.shape[1:] != source.data.x.shape[1:]:  # another number of steps
-            return False
-        if "get_metrics_result" in vars(self._model) or not self._executor.trains_alone(source):
-            return False
-        return self._watches() is not None
+        if not isinstance(source, Prepared) or isinstance(held_out, Stream):
+            return "data arrive in batches"
+        if held_out is not None and held_out.data.x.shape[1:] != source.data.x.shape[1:]:
+            return "validation rows have another number of steps"
+        own_results = type(self._model).get_metrics_result is not BaseModel.get_metrics_result
+        if own_results or "get_metrics_result" in vars(self._model):
+            return "get_metrics_result is computed in Python"
+        if not self._events.take_epochs():
+            return "callbacks are called in Python while the epochs run"
+        if python := self._executor.python_in_steps(source):
+            return python
+        return "" if self._watches() is not None else "early stopping watches a value that the engine does not know"
 
     def _values(self) -> dict[str, tuple[int, bool]]:
         """Return the names of loss and metrics, the number of each, and whether it is one of the validation data."""

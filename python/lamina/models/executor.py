@@ -23,13 +23,13 @@ from lamina._engine.variable import Variable, one_moment, put_back
 from lamina._files.state import TrainingState
 from lamina.layers import Layer
 from lamina.layers.added import summing
-from lamina.metrics import Metric
 from lamina.metrics.sums import check_sums, sums_of, take_sums
 from lamina.models.compilation import Compilation, CompiledTrainer, GradientHook, split
 from lamina.models.compiled import Compiled
 from lamina.models.head import Given
 from lamina.models.place import Order, Passes, Place, Taken
 from lamina.models.prepared import Prepared
+from lamina.models.python_code import has_host_rules, python_in_steps
 from lamina.models.stack import Stack
 from lamina.optimizers import Optimizer
 from lamina.optimizers.given import constrained
@@ -349,7 +349,7 @@ class Executor:
         variables = trainer.variables
         if optimizer.built_for is not trainer.token:
             self._build_optimizer(optimizer, trainer)
-        if optimizer.in_python or _host_rules(variables):
+        if optimizer.in_python or has_host_rules(variables):
             taken = Taken()
             place.begin_stretch(rows, size, taken)
             with self.draws.during(taken):
@@ -377,13 +377,9 @@ class Executor:
                 compiled.loss_tracker.total += added.total
         return None
 
-    def trains_alone(self, prepared: Prepared) -> bool:
-        """Return whether no code written in Python takes part in the steps, and losses and metrics are plain means."""
-        compiled, trainer = self.require_compiled("fit"), self.trainer(prepared)
-        uses = compiled.uses or []
-        means = all(type(use.metric).result is Metric.result and not use.metric.takes_batches for use in uses)
-        python = compiled.optimizer.in_python or _host_rules(trainer.variables) or trainer.engine.host
-        return means and not python and not self._compilation.hooked
+    def python_in_steps(self, prepared: Prepared) -> str:
+        """Return what keeps the engine from taking steps alone, as a clause; empty if nothing does."""
+        return python_in_steps(self.stack, self.require_compiled("fit"), self._compilation, self.trainer(prepared))
 
     @contextmanager
     def epochs(
@@ -478,7 +474,7 @@ class Executor:
         trainer, tracker = self.trainer(batch), self.require_compiled("fit").loss_tracker
         tracker.reset_state()
         vector = self._gradients(trainer, batch, draw, settles=False)
-        if _host_rules(trainer.variables):
+        if has_host_rules(trainer.variables):
             self._add_host_penalties(batch.rows, trainer.variables, split(vector, trainer.variables))
         return float(tracker.result()), vector, trainer.variables
 
@@ -540,12 +536,6 @@ class Executor:
             draw = self.draws.add(1)
         output = compiled.network.predict(engine_input(rows), None, draw)
         return output.reshape(len(rows), *compiled.output_shape)
-
-
-def _host_rules(variables: list[Variable]) -> bool:
-    """Return whether a regularizer or a constraint is written in Python."""
-    ruled = [v for v in variables if v.regularizer is not None or v.constraint is not None]
-    return any(v.host_regularizer is not None or v.host_constraint is not None for v in ruled)
 
 
 def _try_rules(variables: list[Variable]) -> None:

@@ -17,10 +17,8 @@ from lamina._common.memory import memory_bytes
 from lamina._common.warn import warn
 from lamina._data.arrays import real_array
 from lamina._data.rows import only_target
-from lamina._engine.ops import HostOp
 from lamina.callbacks import Callback, CallbackList, EarlyStopping, History
 from lamina.callbacks import base as callbacks_module
-from lamina.metrics import Metric
 from lamina.models.base import BaseModel
 from lamina.models.epochs import EpochsTogether, Outcome
 from lamina.models.prepared import Prepared, prepare, rows_of
@@ -104,8 +102,8 @@ def train_many(
                     events = begun(part.model, part.given, part.source, held_out)
                     part.epochs = together(part.model, part.given, part.source, held_out, events)
                     _check_watches(part, events)
-                    if not part.epochs.possible():
-                        raise NeedsPythonError(f"{part.who}: {_python_in(part)}: only fit can train that.")
+                    if hindrance := part.epochs.hindrance():
+                        raise NeedsPythonError(f"{part.who}: {hindrance}: only fit can train that.")
                     part.events = events
                 _check_memory(who, parts)
         except BaseException:
@@ -221,28 +219,6 @@ def _check_watches(part: _Part, events: CallbackList) -> None:
                 f"{part.who}: early_stopping: monitor must be one of {', '.join(map(repr, names))}; got "
                 f"{callback.monitor!r}. What begins with 'val_' needs rows to validate with."
             )
-
-
-def _python_in(part: _Part) -> str:
-    """Return which code written in Python takes part in the steps of a model."""
-    compiled, stack = part.model.executor.require_compiled("fit_many"), part.model.stack
-    for use in compiled.uses or []:
-        if use.metric.takes_batches or type(use.metric).result is not Metric.result:
-            return f"the metric {use.metric.name!r} is computed in Python, from whole batches"
-    for layer in stack.layers:
-        if any(isinstance(op, HostOp) for op in layer.all_ops()):
-            return f"the layer {layer.name!r} is computed in Python"
-    for what, item in (("loss", compiled.loss), ("optimizer", compiled.optimizer)):
-        if item.in_python:
-            return f"the {what} {item.name!r} is computed in Python"
-    for variable in stack.trainable_weights:
-        for rule, host in (
-            (variable.regularizer, variable.host_regularizer),
-            (variable.constraint, variable.host_constraint),
-        ):
-            if host is not None:
-                return f"the {type(rule).__name__} of {variable.path!r} is computed in Python"
-    return "code written in Python takes part in the steps"
 
 
 def _check_memory(who: str, parts: list[_Part]) -> None:
