@@ -39,12 +39,14 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   lamina_add_isa(baseline -Os -Os ${lamina_baseline_flags})
   # Loops are peeled and divided less, and not aligned in float64: training is as fast, and the wheel is 12 kB smaller.
   set(lamina_float32 -O3)
+  set(lamina_avx2_float64 -O2)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     set(lamina_float32
         "-O3;--param=max-completely-peel-times=8;--param=max-completely-peeled-insns=100"
         "-fno-version-loops-for-strides;-fno-split-loops;-fno-tree-slp-vectorize")
+    list(APPEND lamina_avx2_float64 -fno-align-loops -fno-align-jumps)
   endif()
-  lamina_add_isa(avx2 "${lamina_float32}" "-O2;-fno-align-loops;-fno-align-jumps" ${lamina_avx2_flags})
+  lamina_add_isa(avx2 "${lamina_float32}" "${lamina_avx2_float64}" ${lamina_avx2_flags})
   lamina_add_isa(avx512 "${lamina_float32}" -Os ${lamina_avx512_flags})
   target_compile_definitions(lamina_rest PRIVATE LAMINA_HAVE_AVX2 LAMINA_HAVE_AVX512)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
