@@ -5,7 +5,6 @@ What real Keras writes lamina reads, and the other way round, with equal predict
 
 from __future__ import annotations
 
-import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +12,6 @@ import pytest
 
 import lamina
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="real Keras comes with the extra test-peers")
 pytest.importorskip("h5py")
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -15,7 +15,6 @@ from peers.networks import Draw, first_weights
 
 import lamina
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="real Keras comes with the extra test-peers")
 pytest.importorskip("h5py")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -31,7 +30,9 @@ def trained(draw, library):
 
 
 def close(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    """Check that they differ by float32's rounding in sums of values about as large as the largest one."""
+    expected = np.asarray(expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=3e-6 * max(1.0, np.abs(expected).max(initial=0)))
 
 
 def slots(model):

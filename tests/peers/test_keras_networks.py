@@ -16,7 +16,6 @@ from peers.networks import Draw, first_weights
 
 import lamina
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="real Keras comes with the extra test-peers")
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from symbolic_functions import FUNCTIONS
 
 import lamina
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="real Keras comes with the extra test-peers")
 pytest.importorskip("h5py")
 pytestmark = pytest.mark.filterwarnings("ignore")

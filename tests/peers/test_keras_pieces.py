@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
 import lamina
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="real Keras comes with the extra test-peers")
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 
 import numpy as np
 import pytest
 
 import lamina
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="real Keras comes with the extra test-peers")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 
 import numpy as np
@@ -12,7 +11,6 @@ from programs.data import houses, table
 import lamina
 from lamina import layers
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
 pytest.importorskip("keras")
 wrappers = pytest.importorskip("scikeras.wrappers")
 model_selection = pytest.importorskip("sklearn.model_selection")
