@@ -215,7 +215,10 @@ def main() -> int:
     path = Path(__file__).parents[1] / "docs" / "keras.md"
     text = table()
     if options.check:
-        return int(path.read_text() != text)
+        same = path.read_text() == text
+        if not same:
+            print(f"{path} is not what this writes: run it without --check.")
+        return int(not same)
     path.write_text(text)
     return 0
 
