@@ -56,6 +56,7 @@ LayerUpdateSpec<T> layer_update_spec(const py::handle& spec, const Parameters<T>
     layer.tensors.push_back({.group = attribute<int>(tensor, "group"),
                              .l1 = attribute<double>(tensor, "l1"),
                              .l2 = attribute<double>(tensor, "l2"),
+                             .per_row = attribute<bool>(tensor, "per_row"),
                              .constraint = constraint_of(tensor.attr("constraint"))});
     if (layer.tensors.back().group >= groups) raise_value("update: there is no such group.");
   }

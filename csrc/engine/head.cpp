@@ -153,6 +153,17 @@ double Head<T>::divisor(const TrainingData<T>& data, std::ptrdiff_t first, std::
 }
 
 template <class T>
+double Head<T>::rows_of(const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size) {
+  if (data.sample_weight == nullptr) return static_cast<double>(size);
+  double sum = 0;
+  for (std::ptrdiff_t i = first; i < first + size; ++i) {
+    const T* weights = data.sample_weight + (data.order == nullptr ? i : data.order[i]) * data.row_weights;
+    for (std::ptrdiff_t j = 0; j < data.row_weights; ++j) sum += static_cast<double>(weights[j]);
+  }
+  return sum / static_cast<double>(data.row_weights);
+}
+
+template <class T>
 HostBatch<T> Head<T>::host_batch(const TargetMemory& target, const Matrix<const T>& shown, Range lines) const {
   const bool by_label = target.values.size() == 0;
   return {shown, by_label ? Matrix<const T>{} : values(target, lines), by_label ? labels(target, lines) : Labels{},

@@ -95,6 +95,8 @@ class Head {
 
   // The divisor of the losses of a batch of `size` rows that begins at row `first` of the data.
   double divisor(const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size) const;
+  // The number of rows of the batch, or the sum of their sample weights, if they have any.
+  static double rows_of(const TrainingData<T>& data, std::ptrdiff_t first, std::ptrdiff_t size);
 
   // Computes losses and metrics of some rows of a batch from the output boundary, whose row 0 is row `offset` of the
   // batch. With `gradient` also writes dL/d(output) to the boundary.

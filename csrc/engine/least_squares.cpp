@@ -193,11 +193,14 @@ void LeastSquares<T>::find_equations(const Batch& batch, const Poll& poll) {
     }
   });
   // The penalties l2 Σ w².
+  const double rows_of_batch = Head<T>::rows_of(batch.data, batch.first, batch.size);
   for_each_tensor([&](Parameters<T>& parameters, int tensor, const TensorRule<T>& rule) {
+    if (!rule.penalized()) return;
+    const double curvature = 2 * rule.spec.l2 * (!rule.spec.per_row ? 1 : rows_of_batch == 0 ? 0 : 1 / rows_of_batch);
     const std::ptrdiff_t size = parameters.layout().tensors[static_cast<std::size_t>(tensor)].size();
-    for (std::ptrdiff_t i = rule.place; rule.penalized() && i < rule.place + size; ++i) {
-      equations_.diagonal(i) += 2 * rule.spec.l2;
-      equations_.gradient(i) += 2 * rule.spec.l2 * static_cast<double>(start_[i]);
+    for (std::ptrdiff_t i = rule.place; i < rule.place + size; ++i) {
+      equations_.diagonal(i) += curvature;
+      equations_.gradient(i) += curvature * static_cast<double>(start_[i]);
     }
   });
 }

@@ -166,7 +166,9 @@ std::ptrdiff_t Trainer<T>::run_stretch(Run& run, Range steps, int threads) {
         if (run.own_inputs) own_tapes_[static_cast<std::size_t>(index)].follow(tape_);
         rows_before = size;
       }
-      if (index == 0 && run.rates != nullptr)  // first read after the next barrier
+      // What is set here is first read after the next barrier.
+      if (index == 0 && update_.divides_penalties()) update_.set_rows(Head<T>::rows_of(run.data, first, size));
+      if (index == 0 && run.rates != nullptr)
         update_.begin_step(
             run.iteration + step,
             (*run.rates)[std::min(run.first_rate + static_cast<std::size_t>(step), run.rates->size() - 1)]);

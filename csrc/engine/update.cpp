@@ -41,6 +41,7 @@ Update<T>::Update(UpdateSpec<T> spec, const Kernels<T>& kernels, const std::vect
           {trained, trained ? scalars_[static_cast<std::size_t>(tensor.group)].data() : nullptr, tensor, vector_size_});
       if (trained) vector_size_ += layer.parameters->layout().tensors[layer.rules.size() - 1].size();
       penalized_ |= layer.rules.back().penalized();
+      divides_ |= layer.rules.back().penalized() && layer.rules.back().spec.per_row;
       constrained_ |= trained && tensor.constraint.kind != ConstraintKind::none;
     }
     if (!layer.trained()) continue;
@@ -118,16 +119,21 @@ void Update<T>::measure_penalties(int index, int count) {
 template <class T>
 double Update<T>::penalty() const {
   double sum = 0;
-  for (const double value : penalties_) sum += value;
+  for (std::size_t i = 0; i < penalties_.size(); ++i) {
+    const Piece& piece = pieces_[i];
+    const bool divided = layer(piece.layer).rules[static_cast<std::size_t>(piece.tensor)].spec.per_row;
+    sum += divided ? penalties_[i] * share_ : penalties_[i];
+  }
   return sum;
 }
 
 template <class T>
 void Update<T>::add_penalty(const LayerUpdate<T>& layer, const TensorRule<T>& rule, T* gradient, std::ptrdiff_t begin,
                             std::ptrdiff_t count) const {
-  if (rule.penalized())
-    kernels_.add_penalty_gradient(layer.parameters->data() + begin, gradient, static_cast<T>(rule.spec.l1),
-                                  static_cast<T>(rule.spec.l2), count);
+  if (!rule.penalized()) return;
+  const double share = rule.spec.per_row ? share_ : 1;
+  kernels_.add_penalty_gradient(layer.parameters->data() + begin, gradient, static_cast<T>(rule.spec.l1 * share),
+                                static_cast<T>(rule.spec.l2 * share), count);
 }
 
 template <class T>

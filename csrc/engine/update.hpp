@@ -20,10 +20,12 @@ struct Constraint {
   NormBounds<double> bounds{0, 0, 0};
 };
 
-// How training updates one tensor of a layer. l1 Σ|w| + l2 Σ w² is added to the loss.
+// How training updates one tensor of a layer. l1 Σ|w| + l2 Σ w² is added to the loss; if `per_row`, divided by the rows
+// of the batch, or by the sum of their weights (Head::rows_of).
 struct TensorUpdateSpec {
   int group = -1;  // index of the optimizer's settings; -1: not trained
   double l1 = 0, l2 = 0;
+  bool per_row = false;
   Constraint constraint{};
 };
 
@@ -124,6 +126,10 @@ class Update {
   void set_hook(std::shared_ptr<const Hook> hook) { hook_ = std::move(hook); }
   void tell(std::ptrdiff_t l, T* gradients) const;  // calls the hook
 
+  // Whether there are penalties that are divided by the rows of a batch, and their number, to be set before each batch.
+  bool divides_penalties() const { return divides_; }
+  void set_rows(double rows) { share_ = rows == 0 ? 0 : 1 / rows; }
+
   // Called before batch `iteration` (from 0): prepares the optimizer's scalars.
   void begin_step(std::int64_t iteration, double rate);
 
@@ -206,7 +212,8 @@ class Update {
   std::vector<double> factors_;              // of each clipped norm, in this step
   std::ptrdiff_t gradient_size_ = 0, vector_size_ = 0;
   int norms_ = 0;
-  bool plain_ = false, penalized_ = false, constrained_ = false;
+  bool plain_ = false, penalized_ = false, divides_ = false, constrained_ = false;
+  double share_ = 1;                                          // of the penalties that are divided
   bool applies_ = true, first_ = false, overwrites_ = false;  // what this batch does
   std::shared_ptr<const Hook> hook_;
 };

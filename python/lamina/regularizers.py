@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lamina import _core
 from lamina._common.arguments import Argument
-from lamina._common.checks import KindError, number, short
+from lamina._common.checks import KindError, flag, number, short
 from lamina._common.names import absences, redefines
 from lamina._common.objects import Configurable, OfFunction
 from lamina._common.objects import serialize as serialize
@@ -29,6 +29,8 @@ class Regularizer(Configurable):
 
     One written in Python defines `__call__`, in functions of `lamina.ops`, or `value_and_gradient`.
     """
+
+    per_row = False
 
     def factors(self) -> tuple[float, float] | None:
         """Return ``l1, l2`` of a penalty ``l1 Σ|w| + l2 Σ w²``; None if the penalty is written in Python."""
@@ -65,6 +67,8 @@ def penalty_of(who: str, regularizer: Regularizer, w: Array) -> tuple[float, Arr
     by_call = redefines(type(regularizer), "__call__", "value_and_gradient")
     found: Any = Regularizer.value_and_gradient(regularizer, w) if by_call else regularizer.value_and_gradient(w)
     who = f"{type(regularizer).__name__} of {who!r}: value_and_gradient"
+    if regularizer.per_row:
+        raise ValueError(f"{who} is called without the number of rows: per_row must be False.")
     if not isinstance(found, tuple) or len(found) != 2:
         raise KindError(f"{who} must return the penalty and its gradient; got {short(found)}.")
     value, gradient = real_array(who, "the penalty", found[0]), real_array(who, "the gradient", found[1])
@@ -83,6 +87,10 @@ class L1L2(Regularizer):
     ----------
     l1, l2 : float, >= 0
         None is 0.
+    per_row : bool
+        Whether `fit` and `evaluate` divide the penalty of weights by the number of rows of a batch, or by the sum of
+        their sample weights: as in scikit-learn, whose alpha is ``L2(alpha / 2, per_row=True)``. Calling the
+        regularizer does not.
 
     Examples
     --------
@@ -92,10 +100,12 @@ class L1L2(Regularizer):
 
     l1 = Argument(number, least=0)
     l2 = Argument(number, least=0)
+    per_row: bool = Argument(flag)  # type: ignore[assignment]
 
-    def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0) -> None:
+    def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0, per_row: bool = False) -> None:
         self.l1 = 0.0 if l1 is None else l1
         self.l2 = 0.0 if l2 is None else l2
+        self.per_row = per_row
 
     def factors(self) -> tuple[float, float]:
         """Return both factors."""
@@ -109,7 +119,10 @@ class L1L2(Regularizer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return {"l1": self.l1, "l2": self.l2}
+        return {"l1": self.l1, "l2": self.l2} | self._if_per_row()
+
+    def _if_per_row(self) -> dict[str, Any]:
+        return {"per_row": True} if self.per_row else {}  # Keras reads configurations without it
 
 
 class L1(L1L2):
@@ -118,6 +131,8 @@ class L1(L1L2):
     Parameters
     ----------
     l1 : float, >= 0
+    per_row : bool
+        As in `L1L2`.
 
     Examples
     --------
@@ -125,12 +140,12 @@ class L1(L1L2):
     Tensor(1.5)
     """
 
-    def __init__(self, l1: float = 0.01) -> None:
-        super().__init__(l1, 0.0)
+    def __init__(self, l1: float = 0.01, per_row: bool = False) -> None:
+        super().__init__(l1, 0.0, per_row)
 
     def get_config(self) -> dict[str, Any]:
         """Return the argument."""
-        return {"l1": self.l1}
+        return {"l1": self.l1} | self._if_per_row()
 
 
 class L2(L1L2):
@@ -139,6 +154,8 @@ class L2(L1L2):
     Parameters
     ----------
     l2 : float, >= 0
+    per_row : bool
+        As in `L1L2`.
 
     Examples
     --------
@@ -146,12 +163,12 @@ class L2(L1L2):
     Tensor(2.5)
     """
 
-    def __init__(self, l2: float = 0.01) -> None:
-        super().__init__(0.0, l2)
+    def __init__(self, l2: float = 0.01, per_row: bool = False) -> None:
+        super().__init__(0.0, l2, per_row)
 
     def get_config(self) -> dict[str, Any]:
         """Return the argument."""
-        return {"l2": self.l2}
+        return {"l2": self.l2} | self._if_per_row()
 
 
 class _Function(Regularizer, OfFunction):

@@ -279,7 +279,7 @@ struct SmallNetwork {
       const auto state = [&] { return std::make_shared<Parameters<T>>(layout); };
       const Constraint most{ConstraintKind::column_norms, {0, 2, 1}};
       optimizer.layers.push_back(
-          {{state(), state(), nullptr}, state(), nullptr, {{0, 0.001, 0.002, most}, {0, 0, 0, {}}}});
+          {{state(), state(), nullptr}, state(), nullptr, {{0, 0.001, 0.002, true, most}, {0, 0, 0, false, {}}}});
     }
     network = std::make_shared<Network<T>>(k, sizes.of[0], 1, std::move(layers), std::vector<bool>(3, true));
     HeadSpec<T> head{.loss = 0, .parameters = {}, .divisor = Divisor::rows};

@@ -71,12 +71,15 @@ class TensorUpdateSpec(Record):
         Index into `UpdateSpec.settings`; -1 for a tensor that is not trained.
     l1, l2 : float
         Factors of the penalty.
+    per_row : bool
+        Whether the penalty is divided by the rows of a batch, or the sum of their weights.
     constraint : Projection or None
     """
 
     group: int
     l1: float = 0.0
     l2: float = 0.0
+    per_row: bool = False
     constraint: Projection | None = None
 
 

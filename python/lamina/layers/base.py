@@ -256,6 +256,8 @@ class Layer(CalledLayer):
                 f"{self._who()}: activity_regularizer must be one of lamina.regularizers, not "
                 f"written in Python; it is {self.activity_regularizer!r}."
             )
+        if self.activity_regularizer.per_row:
+            raise ValueError(f"{self._who()}: activity_regularizer is always divided by rows: per_row must be False.")
         return [*ops, ActivityOp(*factors)]
 
     def forward(self, x: Array, *, training: bool) -> Pass:

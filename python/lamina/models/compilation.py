@@ -177,7 +177,7 @@ class Compilation:
                 regularizer, constraint = variable.regularizer, variable.constraint
                 structure += [variable.trainable, regularizer, constraint]
                 if regularizer is not None:
-                    structure.append(regularizer.engine_factors())
+                    structure += [regularizer.engine_factors(), regularizer.per_row]
                 if constraint is not None:
                     structure.append(constraint.engine_projection(variable.ndim))
         return structure

@@ -554,8 +554,9 @@ class Optimizer(Configurable):
             return TensorUpdateSpec(group=-1)
         regularizer = variable.regularizer if penalties else None
         l1, l2 = (None if regularizer is None else regularizer.engine_factors()) or (0.0, 0.0)
+        per_row = regularizer is not None and regularizer.per_row
         projection = None if variable.constraint is None else variable.constraint.engine_projection(variable.ndim)
-        return TensorUpdateSpec(self._group(variable), l1, l2, projection)
+        return TensorUpdateSpec(self._group(variable), l1, l2, per_row, projection)
 
     def _group(self, variable: Variable) -> int:
         """Return which of the two settings applies to a variable: with weight decay, or without."""
