@@ -250,7 +250,8 @@ void register_epochs(py::module_& module) {
       });
   py::class_<Watch>(module, "Watch")
       .def(py::init([](std::size_t value, bool held_out, bool more_is_better, double min_delta,
-                       std::optional<double> baseline, std::int64_t patience, std::int64_t start, bool keeps_weights) {
+                       std::optional<double> baseline, std::int64_t patience, std::int64_t start, bool keeps_weights,
+                       bool drifts) {
              return Watch{.value = value,
                           .held_out = held_out,
                           .more_is_better = more_is_better,
@@ -258,10 +259,11 @@ void register_epochs(py::module_& module) {
                           .baseline = baseline,
                           .patience = patience,
                           .start = start,
-                          .keeps_weights = keeps_weights};
+                          .keeps_weights = keeps_weights,
+                          .drifts = drifts};
            }),
            py::kw_only(), py::arg("value"), py::arg("held_out"), py::arg("more_is_better"), py::arg("min_delta"),
-           py::arg("baseline"), py::arg("patience"), py::arg("start"), py::arg("keeps_weights"))
+           py::arg("baseline"), py::arg("patience"), py::arg("start"), py::arg("keeps_weights"), py::arg("drifts"))
       .def_readwrite("best", &Watch::best)
       .def_readwrite("best_epoch", &Watch::best_epoch)
       .def_readwrite("stopped_epoch", &Watch::stopped_epoch)

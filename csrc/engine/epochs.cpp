@@ -2,14 +2,31 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include "core/dispatch.hpp"
 #include "engine/training.hpp"
 
 namespace lamina::engine {
 
+Watch::Verdict Watch::drift(std::int64_t epoch, double found) {
+  const double sign = more_is_better ? -1 : 1, value = sign * found,
+               reference = best ? sign * *best : std::numeric_limits<double>::infinity();
+  wait = value > reference - min_delta ? wait + 1 : 0;
+  const bool better = value < reference;
+  if (better) {
+    best = found;
+    best_epoch = epoch;
+    has_weights |= keeps_weights;
+  }
+  const bool stop = wait > patience;
+  if (stop) stopped_epoch = epoch;
+  return {better && keeps_weights, stop};
+}
+
 Watch::Verdict Watch::look(std::int64_t epoch, double found) {
-  if (epoch < start) return Verdict::go_on;
+  if (drifts) return drift(epoch, found);
+  if (epoch < start) return {false, false};
   bool keep = keeps_weights && !has_weights && !std::isnan(found);
   if (keep) best_epoch = epoch;
   ++wait;
@@ -21,11 +38,9 @@ Watch::Verdict Watch::look(std::int64_t epoch, double found) {
     if (!baseline || improves(found, baseline)) wait = 0;
   }
   has_weights |= keep;
-  if (!better && wait >= patience && epoch > 0) {
-    stopped_epoch = epoch;
-    return Verdict::stop;
-  }
-  return keep ? Verdict::keep : Verdict::go_on;
+  const bool stop = !better && wait >= patience && epoch > 0;
+  if (stop) stopped_epoch = epoch;
+  return {keep, stop};
 }
 
 namespace {
@@ -108,8 +123,8 @@ void Trainer<T>::train_epochs(Epochs<T>& epochs, EpochRecord& record, const Poll
       Watch& watch = *epochs.watches[w];
       const double found = mean(watch.held_out ? held_out : record.totals, watch.value);
       const Watch::Verdict verdict = watch.look(epochs.first + i, found);
-      if (verdict == Watch::Verdict::keep) keep(parameters, epochs.kept[w]);
-      stop |= verdict == Watch::Verdict::stop;
+      if (verdict.keep) keep(parameters, epochs.kept[w]);
+      stop |= verdict.stop;
     }
     clear(record.totals);
     if (poll && std::chrono::steady_clock::now() >= next_poll) {  // epochs may be shorter

@@ -12,7 +12,9 @@
 
 namespace lamina::engine {
 
-// Early stopping: watches one value of each epoch, as lamina.callbacks.EarlyStopping does.
+// Early stopping: watches one value of each epoch, as lamina.callbacks.EarlyStopping does, or, if `drifts`, as
+// scikit-learn's estimators do: every improvement moves `best`, however small; an epoch that is not better by min_delta
+// at least counts as one without improvement; and training stops after more than `patience` of them.
 struct Watch {
   std::size_t value = 0;  // 0: the loss; then the metrics
   bool held_out = false;  // of the validation data
@@ -20,14 +22,16 @@ struct Watch {
   double min_delta = 0;
   std::optional<double> baseline{};
   std::int64_t patience = 0, start = 0;  // epochs before `start` are ignored
-  bool keeps_weights = false;
+  bool keeps_weights = false, drifts = false;
 
   // What it has found.
   std::optional<double> best{};
   std::int64_t best_epoch = 0, stopped_epoch = 0, wait = 0;
   bool has_weights = false;
 
-  enum class Verdict { go_on, keep, stop };  // keep: the weights are the best so far, and are to be kept
+  struct Verdict {
+    bool keep, stop;  // keep: the weights are the best so far, and are to be kept
+  };
 
   bool improves(double found, std::optional<double> reference) const {
     if (std::isnan(found)) return false;
@@ -35,6 +39,9 @@ struct Watch {
     return more_is_better ? found - min_delta > *reference : found + min_delta < *reference;
   }
   Verdict look(std::int64_t epoch, double found);
+
+ private:
+  Verdict drift(std::int64_t epoch, double found);
 };
 
 // What the epochs of a call gave: sums and counts of the loss and the metrics, [epoch][value].

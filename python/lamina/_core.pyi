@@ -194,6 +194,7 @@ class Watch:
         patience: int,
         start: int,
         keeps_weights: bool,
+        drifts: bool,
     ) -> None: ...
 
 class EpochsJob:

@@ -49,6 +49,9 @@ class EarlyStopping(Monitor):
     baseline = Argument(optional(number))
     restore_best_weights = Argument(flag)
     start_from_epoch = Argument(integer, 0)
+    # A subclass's rule, scikit-learn's: `best` follows every improvement, however small, an epoch that is not better by
+    # `min_delta` at least counts as one without improvement, and training stops after more than `patience` of them.
+    drifts = False
 
     def __init__(
         self,
@@ -109,7 +112,7 @@ class EarlyStopping(Monitor):
         made = _core.Watch(
             value=number, held_out=held_out, more_is_better=self.monitor_op is np.greater, min_delta=self.min_delta,
             baseline=self.baseline, patience=self.patience, start=self.start_from_epoch,
-            keeps_weights=self.restore_best_weights,
+            keeps_weights=self.restore_best_weights, drifts=self.drifts,
         )  # fmt: skip
         made.best, made.best_epoch, made.wait = self.best, self.best_epoch, self.wait
         made.has_weights = self.best_weights is not None

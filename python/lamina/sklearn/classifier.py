@@ -1,0 +1,336 @@
+"""MLPClassifier."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.validation import validate_data
+
+from lamina.losses import BinaryCrossentropy, Loss, SparseCategoricalCrossentropy
+from lamina.models import Sequential
+from lamina.sklearn.base import Perceptron, trains_by_steps
+from lamina.sklearn.objective import Objective, Watched
+from lamina.sklearn.parameters import COMMON
+
+__all__ = ["MLPClassifier"]
+
+Array = npt.NDArray[Any]
+
+
+class MLPClassifier(ClassifierMixin, Perceptron):
+    """Multi-layer perceptron classifier with the parameters and attributes of scikit-learn's, trained by lamina.
+
+    It minimizes the cross-entropy: of the softmax of its outputs for several classes, of a logistic output for two; for
+    labels in columns the sum over the columns.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array_like of int, default (100,)
+        Widths of the hidden layers.
+    activation : {"identity", "logistic", "tanh", "relu"}, default "relu"
+        Of the hidden layers.
+    solver : {"adam", "sgd", "lbfgs"}, default "adam"
+        "lbfgs" is SciPy's L-BFGS-B on all rows.
+    alpha : float, >= 0, default 1e-4
+        Strength of the penalty ``alpha / 2 Σ w²`` of the kernels, which is divided by the rows of a batch, or by the
+        sum of their weights.
+    batch_size : int or "auto", default "auto"
+        Rows of a batch; "auto" is ``min(200, n_samples)``.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
+        For "sgd". "invscaling": ``learning_rate_init / (t_ + 1) ** power_t`` after each epoch; "adaptive": a fifth of
+        the rate whenever training would stop, down to 1e-6.
+    learning_rate_init : float, > 0, default 0.001
+        For "sgd" and "adam".
+    power_t : float, >= 0, default 0.5
+        For "invscaling".
+    max_iter : int, default 200
+        Epochs at most, or iterations of "lbfgs".
+    shuffle : bool, default True
+        Whether the rows of each epoch are shuffled, for "sgd" and "adam".
+    random_state : int, RandomState or None, default None
+        Determines the first weights (scikit-learn's), held-out rows and the order of rows (not scikit-learn's).
+    tol : float, >= 0, default 1e-4
+        An epoch that is not better by this counts as one without improvement; for "lbfgs", the largest element of the
+        gradient at which it ends.
+    verbose : bool or int, default False
+        Whether to print a line an epoch.
+    warm_start : bool, default False
+        Whether `fit` goes on with the weights of the last call.
+    momentum : float in [0, 1], default 0.9
+        For "sgd".
+    nesterovs_momentum : bool, default True
+        For "sgd".
+    early_stopping : bool, default False
+        Whether to hold rows out, to stop when their score does not improve, and to keep the weights of the best epoch.
+    validation_fraction : float in [0, 1), default 0.1
+        The share of these rows. They have each class's share, if every class has two rows at least.
+    beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
+        For "adam".
+    epsilon : float, > 0, default 1e-8
+        For "adam".
+    n_iter_no_change : int, default 10
+        Training stops after more than so many epochs without improvement.
+    max_fun : int, default 15000
+        Evaluations of the loss at most, for "lbfgs".
+
+    Attributes
+    ----------
+    coefs_, intercepts_ : list of ndarray
+        Kernels (inputs, outputs) and biases (outputs,) of the layers. They may be changed and replaced.
+    loss_ : float
+        The mean loss of the last epoch, penalties included: what is differentiated.
+    best_loss_ : float or None
+        The smallest loss; None with `early_stopping`.
+    loss_curve_ : list of float
+        The loss of each epoch; not for "lbfgs".
+    validation_scores_, best_validation_score_ : list of float, float
+        Accuracy of the held-out rows; None without `early_stopping`.
+    n_iter_ : int
+        Epochs, or iterations, of the last call.
+    t_ : int
+        Rows that were trained on in all epochs.
+    n_features_in_, n_layers_, n_outputs_ : int
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        If the columns of X have names.
+    out_activation_ : str
+        Activation of the output.
+    classes_ : ndarray, shape (n_classes,)
+        The classes, sorted; for labels in columns their numbers.
+
+    Notes
+    -----
+    float64 rows are trained on in float64, float32 rows in float32; neither is copied. With ``shuffle=False`` the
+    weights are scikit-learn's up to rounding. Ctrl-C ends `fit` with a warning and keeps what was trained.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier(random_state=1, max_iter=1000).fit(X, y)
+    >>> model.predict(X[:3]).tolist()
+    [0, 0, 0]
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = COMMON
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: Any = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: Any = 0.001,
+        power_t: Any = 0.5,
+        max_iter: Any = 200,
+        shuffle: Any = True,
+        random_state: Any = None,
+        tol: Any = 1e-4,
+        verbose: Any = False,
+        warm_start: Any = False,
+        momentum: Any = 0.9,
+        nesterovs_momentum: Any = True,
+        early_stopping: Any = False,
+        validation_fraction: Any = 0.1,
+        beta_1: Any = 0.9,
+        beta_2: Any = 0.999,
+        epsilon: Any = 1e-8,
+        n_iter_no_change: Any = 10,
+        max_fun: Any = 15000,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+
+    # Labels. The network gets numbers of classes (n,), or 0 and 1 in columns, (n, 1) or (n, labels).
+
+    def _validated(self, X: Any, y: Any, *, incremental: bool, first: bool) -> tuple[Any, Array]:
+        if incremental and not first and (targets := self._plain_targets(X, y)) is not None:
+            return X, targets
+        X, y = validate_data(
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=(np.float64, np.float32), reset=first
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._learn_classes(y)
+        else:
+            self._check_classes(y)
+        return X, self._encoded(y)
+
+    def _plain_targets(self, X: Any, y: Any) -> Array | None:
+        """Return the targets of plain rows with known whole numbers as classes; None for any other data."""
+        classes = self.classes_
+        if not (type(y) is np.ndarray and y.ndim == 1 and y.dtype == classes.dtype and y.dtype.kind in "iub"):
+            return None
+        if self.warm_start or len(classes) < 2 or not self._is_plain(X) or len(X) != len(y):
+            return None
+        targets = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        if not np.array_equal(classes[targets], y):
+            return None
+        return targets if self.n_outputs_ > 1 else targets.reshape(-1, 1).astype(np.float32)
+
+    def _learn_classes(self, y: Any) -> None:
+        self._label_binarizer = LabelBinarizer().fit(y)
+        self.classes_ = self._label_binarizer.classes_
+
+    def _check_classes(self, y: Any) -> None:
+        classes = unique_labels(y)
+        if self.warm_start:
+            if set(classes) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                    f"Previously got {self.classes_}, `y` has {classes}"
+                )
+        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
+            )
+
+    def _encoded(self, y: Any) -> Array:
+        if self._label_binarizer.y_type_ == "multiclass":
+            return np.asarray(np.searchsorted(self.classes_, y))
+        return np.asarray(self._label_binarizer.transform(y), np.float32)
+
+    def _outputs(self, targets: Array) -> int:
+        return len(self.classes_) if targets.ndim == 1 else targets.shape[1]
+
+    def _out_activation(self) -> str:
+        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+
+    # Training.
+
+    def _objective(self, targets: Array, sample_weight: Array | None) -> Objective:
+        loss: Loss
+        if targets.ndim == 1:
+            loss = SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")
+            return Objective(loss=loss, factor=1.0, offset=0.0)
+        loss = BinaryCrossentropy(reduction="mean_with_sample_weight")
+        return Objective(loss=loss, factor=float(targets.shape[1]), offset=0.0)
+
+    def _classes_of(self, targets: Array) -> Array | None:
+        if targets.ndim == 2:
+            return targets.astype(bool) if targets.shape[1] == 1 else None
+        return targets if np.bincount(targets, minlength=len(self.classes_)).min() > 1 else None
+
+    def _watched(self, model: Sequential, X: Any, targets: Array, weight: Array | None) -> Watched:
+        if targets.ndim == 1 or targets.shape[1] == 1:
+            return Watched(
+                metric="accuracy", monitor="val_accuracy", mode="max", score=float, value=float, scale=1.0, compute=None
+            )
+
+        def subset_accuracy() -> float:
+            outputs = np.asarray(model.predict_on_batch(X))
+            if not np.isfinite(outputs).all():
+                return np.nan
+            return float(accuracy_score(targets, outputs > 0.5, sample_weight=weight))
+
+        return Watched(
+            metric=None, monitor="val_score", mode="max", score=float, value=float, scale=1.0, compute=subset_accuracy
+        )
+
+    @available_if(trains_by_steps)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Any:
+        """Train on rows for one epoch.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        y : array_like, shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : array_like, shape (n_samples,), optional
+        classes : array_like, optional
+            All classes; needed in the first call, unless y has labels in columns.
+
+        Returns
+        -------
+        self
+        """
+        if self._is_first_call(y, classes):
+            self._label_binarizer = LabelBinarizer().fit(y if _is_multilabel(y) else classes)
+            self.classes_ = self._label_binarizer.classes_
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def _is_first_call(self, y: Any, classes: Any) -> bool:
+        known = getattr(self, "classes_", None)
+        if known is None and classes is None and not _is_multilabel(y):
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        if known is None:
+            return True
+        if classes is not None and not np.array_equal(known, unique_labels(classes)):
+            raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
+        return False
+
+    # Prediction.
+
+    def predict(self, X: Any) -> Array:
+        """Return the classes of rows.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray, shape (n_samples,) or (n_samples, n_labels)
+        """
+        outputs = self._forward(X)
+        return np.asarray(self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probabilities of the classes, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray, shape (n_samples, n_classes) or (n_samples, n_labels)
+        """
+        outputs = self._forward(X)
+        return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithms of `predict_proba`."""
+        found = self.predict_proba(X)
+        return np.log(found, out=found)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn wants to know of the estimator."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _is_multilabel(y: Any) -> bool:
+    return bool(type_of_target(y).startswith("multilabel"))

@@ -1,0 +1,55 @@
+"""What the parameters of the estimators may be, in the words of scikit-learn's checks."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, Options, StrOptions, validate_parameter_constraints
+
+__all__ = ["COMMON", "Options", "StrOptions", "checked"]
+
+_POSITIVE = Interval(Integral, 1, None, closed="left")
+_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+_SHARE = Interval(Real, 0, 1, closed="left")
+
+COMMON: dict[str, list[Any]] = {
+    "hidden_layer_sizes": ["array-like", _POSITIVE],
+    "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+    "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+    "alpha": [_NOT_NEGATIVE],
+    "batch_size": [StrOptions({"auto"}), _POSITIVE],
+    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "power_t": [_NOT_NEGATIVE],
+    "max_iter": [_POSITIVE],
+    "shuffle": ["boolean"],
+    "random_state": ["random_state"],
+    "tol": [_NOT_NEGATIVE],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+    "momentum": [Interval(Real, 0, 1, closed="both")],
+    "nesterovs_momentum": ["boolean"],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [_SHARE],
+    "beta_1": [_SHARE],
+    "beta_2": [_SHARE],
+    "epsilon": [Interval(Real, 0, None, closed="neither")],
+    "n_iter_no_change": [_POSITIVE, Options(Real, {np.inf})],
+    "max_fun": [_POSITIVE],
+}
+
+
+def checked(
+    estimator: BaseEstimator, allowed: dict[str, list[Any]], before: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the parameters of an estimator; raise `InvalidParameterError` unless all of them are allowed.
+
+    Those that were returned `before` are not checked again.
+    """
+    found = {name: getattr(estimator, name) for name in allowed}
+    if before is None or any(found[name] is not before[name] for name in found):
+        validate_parameter_constraints(allowed, found, caller_name=type(estimator).__name__)
+    return found

@@ -1,0 +1,34 @@
+"""Rows and their weights, with scikit-learn's checks."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils import check_array, check_consistent_length
+
+__all__ = ["is_finite", "row_weights"]
+
+
+def is_finite(array: npt.NDArray[Any]) -> bool:
+    """Return whether all numbers are finite; the sum of such numbers mostly is too."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(array.sum()) or bool(np.isfinite(array).all())
+
+
+def row_weights(given: Any, X: Any) -> npt.NDArray[Any]:
+    """Return the weights of rows: (n_samples,), of the dtype of the rows; one number stands for all of them."""
+    if isinstance(given, Real):
+        return np.full(X.shape[0], given, X.dtype)
+    weights: npt.NDArray[Any] = check_array(
+        given, ensure_2d=False, dtype=X.dtype, order="C", copy=False, input_name="sample_weight"
+    )
+    if weights.ndim != 1:
+        raise ValueError("Sample weights must be 1D array or scalar")
+    check_consistent_length(X, weights)
+    if not weights.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weights
