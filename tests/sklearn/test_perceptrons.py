@@ -193,6 +193,34 @@ def test_the_loss_of_a_warm_start_goes_on_falling():
     assert losses[-1] < losses[0] / 2
 
 
+def test_another_solver_or_early_stopping_goes_on_from_the_weights():
+    model = MLPRegressor(solver="lbfgs", max_iter=200, random_state=0, warm_start=True).fit(X, NUMBERS)
+    score = model.score(X, NUMBERS)
+    for changes in (
+        {"solver": "adam", "learning_rate_init": 1e-5, "max_iter": 5},
+        {"early_stopping": True},
+        {"early_stopping": False},
+        {"solver": "sgd"},
+        {"solver": "lbfgs"},
+    ):
+        model.set_params(**changes).fit(X, NUMBERS)
+        assert model.score(X, NUMBERS) > score - 0.01
+    model.set_params(solver="adam").partial_fit(X, NUMBERS)
+    assert (model.validation_scores_, model.n_iter_) == (None, 1)
+
+
+@pytest.mark.parametrize("batch", ["auto", 50])
+def test_partial_fits_are_determined_by_the_random_state(batch):
+    found = []
+    for _ in range(2):
+        lamina.utils.set_random_seed(np.random.randint(1000))
+        model = MLPClassifier(random_state=0, batch_size=batch)
+        for _ in range(3):
+            model.partial_fit(X, CLASSES, classes=[0, 1, 2])
+        found.append(model.predict_proba(X))
+    np.testing.assert_array_equal(*found)
+
+
 # Data.
 
 

@@ -165,13 +165,15 @@ class Perceptron(BaseEstimator):
             raise ValueError("partial_fit does not support early_stopping=True")
         random = check_random_state(self.random_state) if first or not incremental else None
         model = self._resumed(targets) if random is None or not first else self._start(X, targets, hidden, random)
-        if self.solver == "lbfgs":
-            self._minimize(model, X, targets, weight)
-        elif random is None or incremental:
-            self._take_step(model, X, targets, weight)
-        else:
-            self._take_epochs(model, X, targets, weight, random)
-        self._weights().changed()
+        try:
+            if self.solver == "lbfgs":
+                self._minimize(model, X, targets, weight)
+            elif random is None or incremental:
+                self._take_step(model, X, targets, weight)
+            else:
+                self._take_epochs(model, X, targets, weight, random)
+        finally:
+            self._weights().changed()
         if not all(map(is_finite, model.get_weights())):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
@@ -192,20 +194,32 @@ class Perceptron(BaseEstimator):
             for shape in ((inputs, outputs), (outputs,)):
                 arrays.append(random.uniform(-bound, bound, shape).astype(X.dtype, copy=False))
         model = self._weights().start(arrays, (self.activation, self.out_activation_))
+        twin = np.random.RandomState()  # what `random` draws next are the rows to hold out, as in scikit-learn
+        twin.set_state(random.get_state())
+        model.seed = int(twin.randint(2**31))
+        self._optimizer: SGD | Adam | None = None
         if self.solver != "lbfgs":
             self.loss_curve_: list[float] = []
-            self._no_improvement_count, self._best_weights = 0, None
-            stops = self.early_stopping
-            self.validation_scores_: list[float] | None = [] if stops else None
-            self.best_validation_score_: float | None = -math.inf if stops else None
-            self.best_loss_: float | None = None if stops else math.inf
+            self._begin_counting()
         return model
+
+    def _begin_counting(self) -> None:
+        """Forget the best loss or score."""
+        self._no_improvement_count, self._best_weights = 0, None
+        stops = self.early_stopping
+        self.validation_scores_: list[float] | None = [] if stops else None
+        self.best_validation_score_: float | None = -math.inf if stops else None
+        self.best_loss_: float | None = None if stops else math.inf
 
     def _resumed(self, targets: Array) -> Sequential:
         """Return the network that is trained on."""
         outputs = self._outputs(targets)
         if outputs != self.n_outputs_:
             raise ValueError(f"y must have {self.n_outputs_} outputs, as in the last call to fit; got {outputs}.")
+        if self.solver != "lbfgs":  # another solver, or no early stopping, may have been asked for before
+            self.loss_curve_ = self.__dict__.get("loss_curve_", [])
+            if (self.__dict__.get("validation_scores_") is None) == bool(self.early_stopping) or not self.loss_curve_:
+                self._begin_counting()
         return self._network()
 
     def _penalize(self) -> None:
@@ -265,8 +279,6 @@ class Perceptron(BaseEstimator):
         held_out = None
         if self.early_stopping:
             X, targets, weight, held_out = self._divided(X, targets, weight, random)
-        if self.n_iter_ == 0:  # not before, so that weights and held-out rows are those that scikit-learn draws
-            model.seed = int(random.randint(2**31))
         rows = X.shape[0]
         size = self._batch_size(rows)
         objective = self._objective(targets, weight)
