@@ -151,6 +151,14 @@ def test_activations_that_are_changed_after_fit_are_used():
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-9)
 
 
+def test_the_optimizer_keeps_its_state_when_an_activation_changes():
+    found = []
+    for kind in (neural_network.MLPRegressor, MLPRegressor):
+        model = kind(random_state=0, shuffle=False, max_iter=5, activation="tanh").fit(X, NUMBERS)
+        found.append(model.set_params(activation="relu").partial_fit(X, NUMBERS).predict(X))
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
 def test_without_weights_there_are_no_attributes():
     model = MLPClassifier()
     assert not hasattr(model, "coefs_")
@@ -235,6 +243,15 @@ def test_kinds_of_rows(make):
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+def test_sparse_labels():
+    theirs, ours = (
+        kind(random_state=0, shuffle=False, max_iter=30).fit(X, scipy.sparse.csr_matrix(LABELS)).predict(X)
+        for kind in (neural_network.MLPClassifier, MLPClassifier)
+    )
+    assert type(ours) is type(theirs)
+    np.testing.assert_array_equal(ours.toarray(), theirs.toarray())
+
+
 def test_sparse_rows_stay_sparse():
     rows = scipy.sparse.random_array((2000, 100_000), density=1e-4, format="csr", rng=np.random.default_rng(0))
     model = MLPClassifier((4,), max_iter=2, random_state=0)
@@ -287,7 +304,7 @@ def test_plain_rows_are_checked_too():
 def test_sample_weights_are_checked():
     model = MLPRegressor()
     for weight, words in (
-        (np.ones(3), "inconsistent numbers of samples"),
+        (np.ones(3), r"sample_weight.shape == \(3,\), expected \(120,\)!"),
         (np.ones((120, 1)), "1D array"),
         (np.full(120, np.nan), "contains NaN"),
         (np.zeros(120), "at least one non-zero"),

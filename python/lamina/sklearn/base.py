@@ -382,10 +382,11 @@ class Perceptron(BaseEstimator):
         self, X: Any, targets: Array, weight: Array | None, random: np.random.RandomState
     ) -> tuple[Any, Array, Array | None, tuple[Any, Array, Array | None]]:
         """Return the rows to train on, and those that are held out."""
-        parts = train_test_split(
-            X, targets, *([] if weight is None else [weight]), random_state=random,
-            test_size=self.validation_fraction, stratify=self._classes_of(targets),
-        )  # fmt: skip
+        arrays = [X, targets] if weight is None else [X, targets, weight]
+        with sklearn.config_context(skip_parameter_validation=True):  # what it says itself is about the data
+            parts = train_test_split(
+                *arrays, random_state=random, test_size=self.validation_fraction, stratify=self._classes_of(targets)
+            )
         if parts[1].shape[0] < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."

@@ -120,6 +120,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = COMMON
+    loss = "log_loss"
 
     def __init__(
         self,
@@ -292,7 +293,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     # Prediction.
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any) -> Any:
         """Return the classes of rows.
 
         Parameters
@@ -302,9 +303,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Returns
         -------
         y : ndarray, shape (n_samples,) or (n_samples, n_labels)
+            A sparse matrix, if `fit` got the labels in one.
         """
         outputs = self._forward(X)
-        return np.asarray(self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs))
+        return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probabilities of the classes, in the order of `classes_`.

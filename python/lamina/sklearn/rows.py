@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array
 
 __all__ = ["is_finite", "row_weights"]
 
@@ -27,8 +27,9 @@ def row_weights(given: Any, X: Any) -> npt.NDArray[Any]:
         given, ensure_2d=False, dtype=X.dtype, order="C", copy=False, input_name="sample_weight"
     )
     if weights.ndim != 1:
-        raise ValueError("Sample weights must be 1D array or scalar")
-    check_consistent_length(X, weights)
+        raise ValueError(f"Sample weights must be 1D array or scalar, got {weights.ndim}D array.")
+    if weights.shape != X.shape[:1]:
+        raise ValueError(f"sample_weight.shape == {weights.shape}, expected {X.shape[:1]}!")
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return weights

@@ -64,18 +64,25 @@ class Weights:
         """Return the network with the weights as they are now, and with these activations."""
         arrays = self._given() if self._shown else None
         model = self._model
-        if model is None or architecture != self._architecture:
-            arrays = model.get_weights() if arrays is None and model is not None else arrays
+        if model is None:
             assert arrays is not None
-            model = self._renewed(arrays, architecture)
-        elif arrays is not None and not _same(arrays, self._known):
-            if [array.shape for array in arrays] == [array.shape for array in model.get_weights()]:
-                model.set_weights([*arrays])
-            else:
-                model = self._renewed(arrays, architecture)
+            return self._of_shown(arrays, architecture)
+        if architecture != self._architecture:
+            for layer, name in zip(self.dense(), _names(len(self.dense()), architecture), strict=True):
+                layer.activation = name
+            self._architecture = architecture
         if arrays is not None and not _same(arrays, self._known):
+            if [array.shape for array in arrays] != [array.shape for array in model.get_weights()]:
+                return self._of_shown(arrays, architecture)
+            model.set_weights([*arrays])
             self._known = [array.copy() for array in arrays]
         return model
+
+    def _of_shown(self, arrays: Sequence[Array], architecture: Architecture) -> Sequential:
+        """Return a new network with the weights that users have."""
+        self._known = [array.copy() for array in arrays]
+        self._model, self._architecture = _network(arrays, architecture), architecture
+        return self._model
 
     def dense(self) -> list[layers.Dense]:
         """Return the layers of the network."""
@@ -90,10 +97,6 @@ class Weights:
         coefs, intercepts = self._shown["coefs"], self._shown["intercepts"]
         return [np.asarray(array) for pair in zip(coefs, intercepts, strict=True) for array in pair]
 
-    def _renewed(self, arrays: Sequence[Array], architecture: Architecture) -> Sequential:
-        self._model, self._architecture = _network(arrays, architecture), architecture
-        return self._model
-
 
 def _same(arrays: Sequence[Array], others: Sequence[Array] | None) -> bool:
     return others is not None and all(map(_equal, arrays, others))
@@ -103,14 +106,19 @@ def _equal(one: Array, other: Array) -> bool:
     return one.shape == other.shape and np.array_equal(one, other, equal_nan=True)
 
 
+def _names(depth: int, architecture: Architecture) -> list[str]:
+    """Return the activation of each layer."""
+    hidden, output = (_ACTIVATIONS.get(name, name) for name in architecture)
+    return [hidden] * (depth - 1) + [output]
+
+
 def _network(arrays: Sequence[Array], architecture: Architecture) -> Sequential:
     """Return a network with these weights."""
     kernels = arrays[0::2]
     dtype = "float32" if all(array.dtype == np.float32 for array in arrays) else "float64"
-    names = [architecture[0]] * (len(kernels) - 1) + [architecture[1]]
     dense = [
-        layers.Dense(kernel.shape[1], _ACTIVATIONS.get(name, name), dtype=dtype)
-        for kernel, name in zip(kernels, names, strict=True)
+        layers.Dense(kernel.shape[1], name, dtype=dtype)
+        for kernel, name in zip(kernels, _names(len(kernels), architecture), strict=True)
     ]
     model = Sequential([layers.Input((kernels[0].shape[0],)), *dense])  # type: ignore[list-item]  # as in Keras
     model.set_weights([*arrays])
