@@ -163,6 +163,9 @@ def test_without_weights_there_are_no_attributes():
     model = MLPClassifier()
     assert not hasattr(model, "coefs_")
     assert not hasattr(model, "intercepts_")
+    model.coefs_ = [np.ones((7, 1))]
+    assert not hasattr(model, "intercepts_")
+    model = MLPClassifier()
     with pytest.raises(NotFittedError):
         model.predict(X)
 
@@ -227,6 +230,54 @@ def test_partial_fits_are_determined_by_the_random_state(batch):
             model.partial_fit(X, CLASSES, classes=[0, 1, 2])
         found.append(model.predict_proba(X))
     np.testing.assert_array_equal(*found)
+
+
+SEQUENCES = {
+    "invscaling": [("fit", {"solver": "sgd", "learning_rate": "invscaling"}), ("partial_fit", {}), ("partial_fit", {})],
+    "invscaling by steps": [("partial_fit", {"solver": "sgd", "learning_rate": "invscaling"})] * 3,
+    "kept": [
+        ("partial_fit", {"solver": "sgd", "learning_rate": "invscaling"}),
+        *[("partial_fit", {"power_t": 2.0})] * 2,
+    ],
+    "adaptive": [("partial_fit", {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 1})]
+    * 9,
+    "adam": [("partial_fit", {}), ("fit", {}), ("partial_fit", {}), ("partial_fit", {"alpha": 0.3})],
+    "warm": [("fit", {}), ("fit", {"warm_start": True}), ("fit", {"alpha": 0.3}), ("partial_fit", {})],
+}
+
+
+@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize("case", SEQUENCES)
+def test_sequences_of_calls_have_the_weights_of_scikit_learn(case, kind):
+    models = [getattr(neural_network, kind), MLPClassifier if kind == "MLPClassifier" else MLPRegressor]
+    models = [make(random_state=0, shuffle=False, max_iter=5, learning_rate_init=0.05) for make in models]
+    for method, changes in SEQUENCES[case]:
+        for model in models:
+            more = {"classes": [0, 1]} if kind == "MLPClassifier" and method == "partial_fit" else {}
+            getattr(model.set_params(**changes), method)(X, BINARY, **more)
+        theirs, ours = models
+        np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-9)
+        assert (ours.n_iter_, ours.t_) == (theirs.n_iter_, theirs.t_)
+        assert ours.best_loss_ == pytest.approx(theirs.best_loss_, rel=1e-9)
+
+
+def test_warm_starts_with_early_stopping_go_on():
+    model = MLPRegressor(early_stopping=True, warm_start=True, max_iter=5, random_state=0, tol=1.0)
+    losses = [model.fit(X, NUMBERS).loss_ for _ in range(6)]
+    assert len(set(losses)) == 6
+
+
+def test_without_a_score_that_is_a_number_the_first_weights_are_kept():
+    settings = {"early_stopping": True, "validation_fraction": 0.3, "max_iter": 5, "random_state": 0}
+    model = MLPClassifier(solver="sgd", learning_rate_init=1e300, **settings).fit(X, LABELS)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_one_class_is_always_right():
+    model = MLPClassifier(early_stopping=True, max_iter=3, random_state=0).fit(X, np.full(120, "q"))
+    assert model.validation_scores_ == [1.0] * 3
+    assert set(model.predict(X)) == {"q"}
 
 
 # Data.
@@ -308,6 +359,7 @@ def test_sample_weights_are_checked():
         (np.ones((120, 1)), "1D array"),
         (np.full(120, np.nan), "contains NaN"),
         (np.zeros(120), "at least one non-zero"),
+        (0, "at least one non-zero"),
     ):
         with pytest.raises(ValueError, match=words):
             model.fit(X, NUMBERS, sample_weight=weight)

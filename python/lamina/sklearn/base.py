@@ -88,7 +88,7 @@ class Perceptron(BaseEstimator):
 
     def _shown(self, name: str) -> list[Any]:
         weights: Weights | None = self.__dict__.get("_kept_weights")
-        if weights is None or not weights.known:
+        if weights is None or not weights.can_show(name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute '{name}_'")
         return weights.shown(name)
 
@@ -205,7 +205,7 @@ class Perceptron(BaseEstimator):
 
     def _begin_counting(self) -> None:
         """Forget the best loss or score."""
-        self._no_improvement_count, self._best_weights = 0, None
+        self._no_improvement_count = 0
         stops = self.early_stopping
         self.validation_scores_: list[float] | None = [] if stops else None
         self.best_validation_score_: float | None = -math.inf if stops else None
@@ -238,8 +238,11 @@ class Perceptron(BaseEstimator):
             )
         return min(int(self.batch_size), rows)
 
-    def _new_optimizer(self, rate: Any) -> SGD | Adam:
+    def _new_optimizer(self, rows: int, size: int) -> SGD | Adam:
         if self.solver == "sgd":
+            rate: Any = self.learning_rate_init
+            if self.learning_rate == "invscaling":
+                rate = InverseScaling(rate, self.power_t, rows, -(-rows // size), self.t_)
             return SGD(rate, momentum=self.momentum, nesterov=bool(self.nesterovs_momentum and self.momentum > 0))
         return Adam(self.learning_rate_init, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
 
@@ -247,11 +250,11 @@ class Perceptron(BaseEstimator):
         """Take one epoch of steps, with the optimizer of the last call."""
         rows = X.shape[0]
         size, objective = self._batch_size(rows), self._objective(targets, weight)
-        optimizer = self.__dict__.get("_optimizer")
-        if optimizer is None:
-            optimizer = self._optimizer = self._new_optimizer(self.learning_rate_init)
-        elif self.solver == "sgd" and self.learning_rate == "invscaling":
-            optimizer.learning_rate = self.learning_rate_init / (self.t_ + 1) ** self.power_t
+        kept = self.__dict__.get("_optimizer")
+        optimizer: SGD | Adam = self._new_optimizer(rows, size) if kept is None else kept
+        self._optimizer = optimizer
+        if kept is not None and isinstance(optimizer.rate, InverseScaling):
+            optimizer.learning_rate = optimizer.rate.after(self.t_)
         self._penalize()
         if getattr(model, "optimizer", None) is not optimizer:
             objective.compile(model, optimizer)
@@ -267,10 +270,12 @@ class Perceptron(BaseEstimator):
         if self.verbose:
             say(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
         if self.best_loss_ is not None:
-            self._no_improvement_count = (
-                0 if self.loss_ <= self.best_loss_ - self.tol else self._no_improvement_count + 1
-            )
-            self.best_loss_ = min(self.best_loss_, self.loss_)
+            worse = self.loss_ > self.best_loss_ - self.tol
+            self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
+            if self.loss_ < self.best_loss_:
+                self.best_loss_ = self.loss_
+            if self._no_improvement_count > self.n_iter_no_change and self._goes_on(optimizer):
+                self._no_improvement_count = 0
 
     def _take_epochs(
         self, model: Sequential, X: Any, targets: Array, weight: Array | None, random: np.random.RandomState
@@ -282,10 +287,7 @@ class Perceptron(BaseEstimator):
         rows = X.shape[0]
         size = self._batch_size(rows)
         objective = self._objective(targets, weight)
-        rate: Any = self.learning_rate_init
-        if self.solver == "sgd" and self.learning_rate == "invscaling":
-            rate = InverseScaling(rate, self.power_t, rows, -(-rows // size), self.t_)
-        optimizer = self._optimizer = self._new_optimizer(rate)
+        optimizer = self._optimizer = self._new_optimizer(rows, size)
         self._penalize()
         watched = None if held_out is None else self._watched(model, *held_out)
         objective.compile(model, optimizer, watched)
@@ -301,6 +303,8 @@ class Perceptron(BaseEstimator):
         losses: list[float] = []
         scores: list[float] = []
         stopped, before = False, self.t_
+        # Without any score that is a number it is the first weights that are kept.
+        first = model.get_weights() if watched is not None and before == 0 else None
         try:
             while len(losses) < self.max_iter:
                 try:
@@ -329,9 +333,9 @@ class Perceptron(BaseEstimator):
             assert self.validation_scores_ is not None
             self.validation_scores_ += scores
             self.best_validation_score_ = -math.inf if rule.best is None else watched.score(rule.best)
-            if rule.best_weights is not None:
-                model.set_weights(rule.best_weights)
-            self._best_weights = rule.best_weights
+            best = first if rule.best_weights is None else rule.best_weights
+            if best is not None:
+                model.set_weights([*best])
         if self.n_iter_ == self.max_iter and not stopped:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't"
@@ -374,7 +378,7 @@ class Perceptron(BaseEstimator):
                 score=watched.compute, report=report,
             )  # fmt: skip
             if self.best_validation_score_ is not None and math.isfinite(self.best_validation_score_):
-                rule.best, rule.best_weights = watched.value(self.best_validation_score_), self._best_weights
+                rule.best = watched.value(self.best_validation_score_)
         rule.wait = self._no_improvement_count
         return rule
 

@@ -245,6 +245,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return targets if np.bincount(targets, minlength=len(self.classes_)).min() > 1 else None
 
     def _watched(self, model: Sequential, X: Any, targets: Array, weight: Array | None) -> Watched:
+        if len(self.classes_) == 1:  # which is always predicted
+            return Watched(
+                metric=None, monitor="val_score", mode="max", score=float, value=float, scale=1.0, compute=lambda: 1.0
+            )
         if targets.ndim == 1 or targets.shape[1] == 1:
             return Watched(
                 metric="accuracy", monitor="val_accuracy", mode="max", score=float, value=float, scale=1.0, compute=None

@@ -22,7 +22,7 @@ def is_finite(array: npt.NDArray[Any]) -> bool:
 def row_weights(given: Any, X: Any) -> npt.NDArray[Any]:
     """Return the weights of rows: (n_samples,), of the dtype of the rows; one number stands for all of them."""
     if isinstance(given, Real):
-        return np.full(X.shape[0], given, X.dtype)
+        given = np.full(X.shape[0], given, X.dtype)
     weights: npt.NDArray[Any] = check_array(
         given, ensure_2d=False, dtype=X.dtype, order="C", copy=False, input_name="sample_weight"
     )

@@ -35,6 +35,10 @@ class Weights:
         self._shown: dict[str, list[Any]] = {}  # "coefs" and "intercepts", as users have them
         self._known: list[Array] | None = None  # copies of the arrays in the order of the network, which has these
 
+    def can_show(self, name: str) -> bool:
+        """Return whether there is such a list."""
+        return self._model is not None or name in self._shown
+
     @property
     def known(self) -> bool:
         """Whether there are any."""
