@@ -100,7 +100,7 @@ class L1L2(Regularizer):
 
     l1 = Argument(number, least=0)
     l2 = Argument(number, least=0)
-    per_row: bool = Argument(flag)  # type: ignore[assignment]
+    per_row: bool = Argument(flag)  # type: ignore[assignment]  # a descriptor, where the base class has a value
 
     def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0, per_row: bool = False) -> None:
         self.l1 = 0.0 if l1 is None else l1

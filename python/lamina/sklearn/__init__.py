@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 try:
-    import sklearn  # noqa: F401
+    import sklearn  # noqa: F401  # to say what is missing
 except ImportError:
     raise ImportError("lamina.sklearn needs scikit-learn: pip install 'lamina[sklearn]'.") from None
 

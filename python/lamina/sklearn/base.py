@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -46,7 +47,7 @@ def trains_by_steps(estimator: Any) -> bool:
     return True
 
 
-class Perceptron(BaseEstimator):
+class Perceptron(BaseEstimator, ABC):
     """A multi-layer perceptron with scikit-learn's parameters and attributes."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = COMMON
@@ -115,27 +116,29 @@ class Perceptron(BaseEstimator):
 
     # What subclasses define.
 
+    @abstractmethod
     def _validated(self, X: Any, y: Any, *, incremental: bool, first: bool) -> tuple[Any, Array]:
         """Return rows and targets, (n,) or (n, outputs), with scikit-learn's checks."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _out_activation(self) -> str:
-        raise NotImplementedError
+        """Return the activation of the output."""
 
+    @abstractmethod
     def _watched(self, model: Sequential, X: Any, targets: Array, weight: Array | None) -> Watched:
         """Return the score of held-out rows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _classes_of(self, targets: Array) -> Array | None:
         """Return the classes whose shares held-out rows have too, None if that is not asked for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _objective(self, targets: Array, sample_weight: Array | None) -> Objective:
         """Return the loss, and the value that early stopping watches."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _outputs(self, targets: Array) -> int:
-        raise NotImplementedError
+        """Return the number of outputs."""
 
     # Training.
 
