@@ -235,6 +235,10 @@ def test_partial_fits_are_determined_by_the_random_state(batch):
 SEQUENCES = {
     "invscaling": [("fit", {"solver": "sgd", "learning_rate": "invscaling"}), ("partial_fit", {}), ("partial_fit", {})],
     "invscaling by steps": [("partial_fit", {"solver": "sgd", "learning_rate": "invscaling"})] * 3,
+    "invscaling, more batches": [
+        ("fit", {"solver": "sgd", "learning_rate": "invscaling"}),
+        *[("partial_fit", {"batch_size": 40})] * 3,
+    ],
     "kept": [
         ("partial_fit", {"solver": "sgd", "learning_rate": "invscaling"}),
         *[("partial_fit", {"power_t": 2.0})] * 2,
