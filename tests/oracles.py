@@ -170,6 +170,15 @@ def poisson(p, t, smoothing=0.0):
     return (p - t * np.log(p + PROBABILITY_MARGIN)).mean(axis=1)
 
 
+def poisson_deviance(p, t, smoothing=0.0):
+    return log_poisson_deviance(np.log(p), t)
+
+
+def log_poisson_deviance(z, t, smoothing=0.0):
+    logs = np.log(t, out=np.zeros_like(t), where=t != 0)
+    return (np.exp(z) - t + t * (logs - z)).mean(axis=1)
+
+
 def kl_divergence(p, t, smoothing=0.0):
     p, t = np.clip(p, PROBABILITY_MARGIN, 1), np.clip(t, PROBABILITY_MARGIN, 1)
     return (t * np.log(t / p)).sum(axis=1)
@@ -224,6 +233,8 @@ LOSSES = {
         huber,
         log_cosh,
         poisson,
+        poisson_deviance,
+        log_poisson_deviance,
         kl_divergence,
         hinge,
         squared_hinge,

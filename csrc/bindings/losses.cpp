@@ -12,7 +12,7 @@ namespace {
 
 py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, const py::handle& targets,
                         const py::handle& sample_weight, const py::dict& parameters, const py::handle& loss,
-                        const py::handle& gradient, const py::handle& need) {
+                        const py::handle& gradient, const py::handle& need, const std::vector<double>& columns) {
   Arguments arguments(name.c_str());
   const bool need_gradient = arguments.flag(need, "need_grad");
   const int index = loss_index(name);
@@ -44,6 +44,9 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
     ts = arguments.input(targets,
                          info.takes_labels ? "labels" : (name == "sigmoid_cross_entropy" ? "targets" : "y_true"),
                          {n, c}, "(n, c)");
+  if (!columns.empty() && (!info.by_column || static_cast<py::ssize_t>(columns.size()) != c))
+    arguments.fail_value("there must be one " + std::string(info.by_column ? info.parameters : "parameter") +
+                         (info.by_column ? ", or one for each of " + std::to_string(c) + " columns." : "."));
   Argument ws{};
   if (!sample_weight.is_none()) ws = arguments.input(sample_weight, "sample_weight", {n}, "(n,)");
   const Argument losses = arguments.output(loss, "loss", {n}, "(n,)");
@@ -59,6 +62,8 @@ py::tuple evaluate_loss(const std::string& name, const py::handle& predictions, 
                        .ignored_class = static_cast<std::int64_t>(ignores ? values[2] : 0),
                        .loss = losses.mutable_data<T>(),
                        .gradient = {need_gradient ? gs.mutable_data<T>() : nullptr, n, c, c}};
+    const std::vector<T> numbers(columns.begin(), columns.end());
+    a.columns = numbers.empty() ? nullptr : numbers.data();
     for (std::size_t i = 0; i < values.size(); ++i) a.parameters[i] = static_cast<T>(values[i]);
     without_gil(static_cast<double>(ps.size()), [&] { kernels_of<T>(kernels()).losses[index].evaluate(a); });
   });
@@ -82,7 +87,7 @@ py::dict loss_table() {
 void register_losses(py::module_& module) {
   define(module, "evaluate_loss", evaluate_loss, py::arg("name"), py::arg("predictions"), py::arg("targets"),
          py::arg("sample_weight"), py::arg("parameters"), py::arg("loss"), py::arg("gradient"),
-         py::arg("need_gradient"));
+         py::arg("need_gradient"), py::arg("columns") = std::vector<double>());
   define(module, "loss_table", loss_table);
 }
 

@@ -102,6 +102,11 @@ PyTrainer make_trainer(const PyNetwork& network, const py::object& loss, const s
           const auto name = attribute<std::string>(loss, "kernel");
           head.loss = require_index(loss_index(name), "loss", name);
           head.parameters = loss_parameters(head.loss, loss);
+          head.columns = attribute<std::vector<double>>(loss, "columns");
+          const auto columns = static_cast<std::size_t>(net->boundaries().back().width);
+          if (!head.columns.empty() &&
+              (head.columns.size() != columns || !kernels().f32.losses[head.loss].info.by_column))
+            raise_value("Trainer: the loss takes no parameter for each column, or another number of them.");
         }
         if (host) {
           head.host_loss = [function = kept(kernel)](const HostBatch<T>& batch, T* losses, Matrix<T> gradient) {
@@ -278,6 +283,12 @@ void register_trainer(py::module_& module) {
       .def_property_readonly(
           "converged",
           [](const PyTrainer& self) { return std::visit([](const auto& t) { return t->converged(); }, self.object); })
+      .def_property(
+          "evaluations",
+          [](const PyTrainer& self) { return std::visit([](const auto& t) { return t->evaluations(); }, self.object); },
+          [](const PyTrainer& self, std::int64_t count) {
+            std::visit([&](const auto& t) { t->set_evaluations(count); }, self.object);
+          })
       .def_property(
           "damping",
           [](const PyTrainer& self) { return std::visit([](const auto& t) { return t->damping(); }, self.object); },

@@ -93,7 +93,9 @@ UpdateSpec<T> update_spec(const std::vector<Parameters<T>*>& blocks, const py::h
       spec.method = Method::lbfgs;
       spec.lbfgs = {.history = attribute<std::ptrdiff_t>(method, "history_size"),
                     .searches = attribute<bool>(method, "searches"),
-                    .tolerance = attribute<double>(method, "tolerance")};
+                    .tolerance = attribute<double>(method, "tolerance"),
+                    .loss_tolerance = attribute<double>(method, "loss_tolerance"),
+                    .most = attribute<std::int64_t>(method, "max_evaluations")};
       if (spec.lbfgs.history < 1) raise_value("update: history_size must be >= 1.");
     }
   }

@@ -52,6 +52,7 @@ struct LossArguments {
   T gradient_scale = 1;                    // multiplies the gradient only: 1 / n gives the gradient of the mean
   T* loss = nullptr;                       // (n,), or null
   Matrix<T> gradient{};                    // (n, c), or data null; may be the predictions
+  const T* columns = nullptr;              // (c,), the parameter of each column instead of the first one, or null
 };
 
 struct LossInfo {
@@ -59,6 +60,7 @@ struct LossInfo {
   bool takes_labels = false;         // integer class labels beside (n, c) targets
   const char* parameters = nullptr;  // names, in their order, separated by blanks; null if there are none
   double default_parameter = 0;      // default of the first parameter; the others default to 0
+  bool by_column = false;            // the first parameter may be another one for each column
 };
 
 // The same for transposed values (NarrowProduct). Whole vectors of rows are read and written.

@@ -59,7 +59,10 @@ Head<T>::Head(HeadSpec<T> spec, const Kernels<T>& kernels, std::vector<bool> lab
       targets_(labels.size()),
       weights_(capacity * lines_),
       losses_(capacity * lines_),
-      penalties_(penalized ? capacity : 0) {
+      penalties_(penalized ? capacity : 0),
+      column_parameters_(static_cast<std::ptrdiff_t>(spec_.columns.size())) {
+  std::transform(spec_.columns.begin(), spec_.columns.end(), column_parameters_.data(),
+                 [](double number) { return static_cast<T>(number); });
   const std::ptrdiff_t lines = capacity * lines_;
   if (transposed && spec_.loss >= 0) {
     const LossKernel<T>& loss = kernels_.losses[spec_.loss];
@@ -231,7 +234,8 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
                              .sample_weight = weighted() ? weights_.data() + lines.begin : nullptr,
                              .gradient_scale = scale,
                              .loss = losses_.data() + lines.begin,
-                             .gradient = slopes};
+                             .gradient = slopes,
+                             .columns = column_parameters_.data()};
   set_parameters(arguments, spec_.parameters);
   kernels_.losses[spec_.loss].evaluate(arguments);
 }

@@ -46,6 +46,7 @@ struct HeadSpec {
   bool ignores = false;            // lines of class parameters[2] are ignored
   ActivationPart<T> activation{};  // included in the loss; metrics of predictions need it applied
   std::vector<MetricSpec> metrics{};
+  std::vector<double> columns{};  // the parameter of each column, for a loss by_column; or empty
   // Computes losses[i] and, if gradient.data is not null, the gradient of each row's loss.
   std::function<void(const HostBatch<T>&, T* losses, Matrix<T> gradient)> host_loss{};
   // Computes values[i] of each row for the metric with index `host`.
@@ -146,6 +147,7 @@ class Head {
   Buffer<T> weights_, losses_, predictions_;
   Buffer<double> penalties_;
   std::vector<Buffer<T>> metrics_;
+  Buffer<T> column_parameters_;
   // Whether the data has sample weights. All members of a team store the same value in gather().
   bool weighted() const { return __atomic_load_n(&weighted_, __ATOMIC_RELAXED); }
   bool weighted_ = false;

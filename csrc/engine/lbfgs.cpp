@@ -203,6 +203,7 @@ void Lbfgs<T>::keep_pair(std::int64_t iteration, double at) {
 template <class T>
 bool Lbfgs<T>::step(std::int64_t iteration, double rate, bool fresh, const Evaluate& evaluate_at_first,
                     const Evaluate& evaluate) {
+  flat_ = false;
   if (!fresh) loss_ = evaluate_at_first(gradient_.data());
   update_.for_each_trained([&](std::ptrdiff_t l, std::ptrdiff_t begin, std::ptrdiff_t count) {
     std::copy_n(update_.layer(l).parameters->data() + begin, count, start_.data() + update_.offset(l) + begin);
@@ -224,6 +225,8 @@ bool Lbfgs<T>::step(std::int64_t iteration, double rate, bool fresh, const Evalu
       if (start.slope < 0 && search(start, first, evaluate, found)) {
         keep_pair(iteration, found.at);
         std::swap(gradient_, next_);
+        flat_ = loss_ - found.loss <
+                update_.lbfgs().loss_tolerance * std::max({std::fabs(loss_), std::fabs(found.loss), 1.0});
         loss_ = found.loss;
         return true;
       }

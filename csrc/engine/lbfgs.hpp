@@ -27,6 +27,9 @@ class Lbfgs {
   bool step(std::int64_t iteration, double rate, bool fresh, const Evaluate& evaluate_at_first,
             const Evaluate& evaluate);
 
+  // Whether the last step lowered the loss by less than its tolerance.
+  bool flat() const { return flat_; }
+
   // The slots' contents come from elsewhere: what is known about them is forgotten.
   void forget() { products_.clear(); }
 
@@ -62,6 +65,7 @@ class Lbfgs {
   int adding_;  // the optimizer kernel that adds a scaled gradient
   Buffer<T> start_, gradient_, direction_, next_;
   double loss_ = 0;
+  bool flat_ = false;
   std::vector<double> products_;  // Σ s y of each pair; 0: it is empty
 };
 

@@ -50,6 +50,7 @@ bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll
                                      .inside = true},
                                     passage, poll);
       if (!done) throw Interrupted{};
+      ++evaluations_;
       if (poll && std::chrono::steady_clock::now() >= next_poll) {  // evaluations may be shorter
         if (poll()) throw Interrupted{};
         next_poll = std::chrono::steady_clock::now() + kPollInterval;
@@ -79,7 +80,7 @@ bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll
       return false;
     }
     update_.mark_changed();
-    moved |= lower;
+    moved |= lower && !(by_lines && lbfgs_->flat());
     found_ = lower ? here : at_first;
     for (std::size_t i = 0; i < found_.sum.size(); ++i) {
       task.totals.sum[i] += found_.sum[i];
@@ -89,7 +90,8 @@ bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll
     versions_ = versions();
     if (passage.is_wanted()) passage.let_through();
   }
-  converged_ = !moved;
+  const std::int64_t most = by_lines ? update_.lbfgs().most : 0;
+  converged_ = !moved || (most > 0 && evaluations_ >= most);
   return true;
 }
 

@@ -68,8 +68,11 @@ class Trainer {
     hook_.swap(hook);  // the one before is released after the lock
   }
 
-  // Whether the last step of a method that evaluates the loss at several places found no lower one; see Lbfgs::step().
+  // Whether a method that evaluates the loss at several places is at its end; see Lbfgs::step().
   bool converged() const { return converged_; }
+  // How often it evaluated the loss, in all.
+  std::int64_t evaluations() const { return evaluations_; }
+  void set_evaluations(std::int64_t count) { evaluations_ = count; }
   // The damping of the next step of Method::least_squares.
   double damping() const { return damping_; }
   void set_damping(double damping) { damping_ = damping; }
@@ -216,6 +219,7 @@ class Trainer {
   std::unique_ptr<LeastSquares<T>> least_squares_;
   bool converged_ = false;
   double damping_ = 0;
+  std::int64_t evaluations_ = 0;
   std::ptrdiff_t capacity_ = 0, workspace_bytes_ = 0;
   bool stored_is_zero_ = false;
 

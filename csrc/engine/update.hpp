@@ -44,7 +44,9 @@ enum class Method { formula, lbfgs, least_squares };
 struct LbfgsSettings {
   std::ptrdiff_t history = 10;  // pairs that are kept: slots 2 i and 2 i + 1 of each layer
   bool searches = true;         // for a place that satisfies the strong Wolfe conditions
-  double tolerance = 0;         // ends if no element of the gradient is larger
+  double tolerance = 0;         // ends if no element of the gradient is larger,
+  double loss_tolerance = 0;    // after a step that lowers the loss by less than this share of it, or of 1,
+  std::int64_t most = 0;        // or after so many evaluations; 0: there is no limit
 };
 
 struct DampingSettings {

@@ -95,6 +95,30 @@ struct Poisson : MeanOfColumns {
   }
 };
 
+// p - t + t log(t / p), with 0 log 0 = 0: half the deviance of Poisson's distribution.
+template <class T>
+[[gnu::always_inline]] inline Vec<T> half_deviance(Vec<T> p, Vec<T> log_p, Vec<T> t) {
+  return (p - t) + (t == T(0) ? Vec<T>{} : t * (log<T>(t) - log_p));
+}
+
+struct PoissonDeviance : MeanOfColumns {
+  static constexpr LossInfo info{.name = "poisson_deviance"};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T*) {
+    return {half_deviance<T>(p, log<T>(p), t), (p - t) / p};
+  }
+};
+
+// The same for p = exp(z); derivative p - t with respect to z.
+struct LogPoissonDeviance : MeanOfColumns {
+  static constexpr LossInfo info{.name = "log_poisson_deviance"};
+  template <class T>
+  static ValueAndGradient<T> evaluate(Vec<T> z, Vec<T> t, const T*) {
+    const Vec<T> p = exp<T>(z);
+    return {half_deviance<T>(p, z, t), p - t};
+  }
+};
+
 // t log(t / p), with t and p clamped to [ε, 1]; the loss of a row is the sum over its columns.
 struct KullbackLeibler {
   static constexpr bool sums = true;
@@ -126,14 +150,15 @@ struct SquaredHinge : MeanOfColumns {
   }
 };
 
-// With e = t - p: q e for e >= 0, (q - 1) e else; its minimum is the q-quantile. Koenker & Bassett 1978.
+// With e = t - p: q e for e >= 0, (q - 1) e else; its minimum is the q-quantile, with a q of its own for each column
+// if wanted. Koenker & Bassett 1978.
 struct Quantile : MeanOfColumns {
-  static constexpr LossInfo info{.name = "quantile", .parameters = "quantile", .default_parameter = 0.5};
+  static constexpr LossInfo info{
+      .name = "quantile", .parameters = "quantile", .default_parameter = 0.5, .by_column = true};
   template <class T>
-  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T* parameters) {
-    const T q = parameters[0];
+  static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, Vec<T> q) {
     const Vec<T> e = t - p;
-    const Vec<T> slope = e > T(0) ? broadcast<T>(-q) : (e < T(0) ? broadcast<T>(T(1) - q) : e);
+    const Vec<T> slope = e > T(0) ? -q : (e < T(0) ? T(1) - q : e);
     return {maximum(Vec<T>(q * e), Vec<T>((q - T(1)) * e)), slope};
   }
 };

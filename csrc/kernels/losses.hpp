@@ -44,6 +44,17 @@ template <class T>
   for (std::ptrdiff_t i = 0; i < rows; ++i) m.data[(first + i) * m.stride] = numbers[i];
 }
 
+// Value and gradient; `own` returns the lanes' own parameters, for a loss that has them by column.
+template <class Loss, class T>
+[[gnu::always_inline]] inline ValueAndGradient<T> evaluate_lanes(const LossArguments<T>& a, Vec<T> p, Vec<T> t,
+                                                                 const auto& own) {
+  if constexpr (Loss::info.by_column) {
+    return Loss::template evaluate<T>(p, t, a.columns == nullptr ? broadcast<T>(a.parameters[0]) : own());
+  } else {
+    return Loss::template evaluate<T>(p, t, a.parameters);
+  }
+}
+
 // Whether a loss is often used: the code of the others is made small.
 template <class Loss>
 constexpr bool kOften = requires { Loss::narrow; };
@@ -55,7 +66,7 @@ template <class Loss, class T>
   for (std::ptrdiff_t first = begin; first < end; first += kLanes<T>) {
     const std::ptrdiff_t rows = smaller(kLanes<T>, end - first);
     const Vec<T> p = column_part(a.predictions, first, rows), t = column_part(a.targets, first, rows);
-    const ValueAndGradient<T> r = Loss::template evaluate<T>(p, t, a.parameters);
+    const ValueAndGradient<T> r = evaluate_lanes<Loss, T>(a, p, t, [&] { return broadcast<T>(a.columns[0]); });
     const Vec<T> weight =
         a.sample_weight == nullptr ? broadcast<T>(T(1)) : Vec<T>(load_lanes(a.sample_weight + first, rows, T(0)));
     if (a.loss != nullptr) store_lanes(a.loss + first, Vec<T>(r.value * weight), rows);
@@ -83,8 +94,8 @@ template <class Loss, class T>
               *t = a.targets.data + first * a.targets.stride + j;
       T* gradient = a.gradient.data == nullptr ? nullptr : a.gradient.data + first * a.gradient.stride + j;
       for (std::ptrdiff_t i = 0; i < rows; ++i) {
-        const ValueAndGradient<T> r =
-            Loss::template evaluate<T>(load_lanes(p, count, T(0)), load_lanes(t, count, T(0)), a.parameters);
+        const ValueAndGradient<T> r = evaluate_lanes<Loss, T>(a, load_lanes(p, count, T(0)), load_lanes(t, count, T(0)),
+                                                              [&] { return load_lanes(a.columns + j, count, T(0)); });
         values[i] += first_lanes_of<T>(r.value, count);
         p += a.predictions.stride;
         t += a.targets.stride;

@@ -33,8 +33,8 @@ using ElementActivations = List<Linear, Relu, LeakyRelu, Relu6, Elu, Selu, Gelu,
                                 SoftShrink, HardShrink, TanhShrink, Squareplus, SparsePlus, SparseSigmoid>;
 using RowActivations = List<Softmax, LogSoftmax>;
 using ElementLosses = List<SquaredError, AbsoluteError, AbsolutePercentageError, SquaredLogarithmicError, Huber,
-                           LogCosh, Poisson, KullbackLeibler, Hinge, SquaredHinge, Quantile, SigmoidCrossEntropy,
-                           BinaryCrossEntropy, BinaryFocalCrossEntropy>;
+                           LogCosh, Poisson, PoissonDeviance, LogPoissonDeviance, KullbackLeibler, Hinge, SquaredHinge,
+                           Quantile, SigmoidCrossEntropy, BinaryCrossEntropy, BinaryFocalCrossEntropy>;
 using RowLosses = List<L2Norm, CategoricalHinge, CosineSimilarity, SoftmaxCrossEntropy, CategoricalCrossEntropy,
                        CategoricalFocalCrossEntropy>;
 using Metrics =
@@ -43,10 +43,11 @@ using Optimizers = List<Sgd, Adam, Adamax, Nadam, RmsProp, Adagrad, Adadelta, Li
 
 // Seldom used. An instruction set that defines LAMINA_BORROWS before it includes this file has null pointers for them:
 // those of the next narrower one take their place (core/dispatch.cpp), and the library is smaller.
-using Seldom = List<Relu6, HardSigmoid, Softsign, Celu, HardTanh, HardSilu, LogSigmoid, SoftShrink, HardShrink,
-                    TanhShrink, Squareplus, SparsePlus, SparseSigmoid, AbsolutePercentageError, SquaredLogarithmicError,
-                    Poisson, KullbackLeibler, Hinge, SquaredHinge, Quantile, BinaryFocalCrossEntropy, L2Norm,
-                    CategoricalHinge, CosineSimilarity, CategoricalFocalCrossEntropy, Adamax, Nadam, Adagrad, Adadelta>;
+using Seldom =
+    List<Relu6, HardSigmoid, Softsign, Celu, HardTanh, HardSilu, LogSigmoid, SoftShrink, HardShrink, TanhShrink,
+         Squareplus, SparsePlus, SparseSigmoid, AbsolutePercentageError, SquaredLogarithmicError, Poisson,
+         PoissonDeviance, LogPoissonDeviance, KullbackLeibler, Hinge, SquaredHinge, Quantile, BinaryFocalCrossEntropy,
+         L2Norm, CategoricalHinge, CosineSimilarity, CategoricalFocalCrossEntropy, Adamax, Nadam, Adagrad, Adadelta>;
 #ifdef LAMINA_BORROWS
 constexpr bool kBorrows = true;
 #else

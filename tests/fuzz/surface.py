@@ -139,8 +139,8 @@ FUNCTIONS = {
     (kernels, "binary_focal_cross_entropy"): {"y_pred": np.abs(X) / 2, "y_true": FLAGS},
     (kernels, "categorical_focal_cross_entropy"): {"y_pred": np.abs(X) / 2, "y_true": ONE_HOT},
     **{(kernels, name): {"y_pred": X, "y_true": X} for name in (
-        "mse", "mae", "mape", "msle", "huber", "log_cosh", "poisson", "kl_divergence", "hinge", "squared_hinge",
-        "categorical_hinge", "cosine_similarity", "quantile", "l2_norm",
+        "mse", "mae", "mape", "msle", "huber", "log_cosh", "poisson", "poisson_deviance", "log_poisson_deviance",
+        "kl_divergence", "hinge", "squared_hinge", "categorical_hinge", "cosine_similarity", "quantile", "l2_norm",
     )},
     (random, "normal"): {"shape": (2,)}, (random, "uniform"): {"shape": (2,)},
     (random, "truncated_normal"): {"shape": (2,)},

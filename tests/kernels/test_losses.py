@@ -13,7 +13,7 @@ SHAPES = [
 ]  # fmt: skip
 PROBABILITIES = (
     "categorical_cross_entropy", "binary_cross_entropy", "categorical_focal_cross_entropy",
-    "binary_focal_cross_entropy", "kl_divergence", "poisson", "msle",
+    "binary_focal_cross_entropy", "kl_divergence", "poisson", "poisson_deviance", "msle",
 )  # fmt: skip
 SMOOTHED = (
     "softmax_cross_entropy", "categorical_cross_entropy", "sigmoid_cross_entropy", "binary_cross_entropy",
@@ -37,8 +37,9 @@ def make(name, rng, dtype, n, c):
         t = rng.choice([-1, 1], (n, c)).astype(dtype)
     elif name == "categorical_hinge":
         t = np.eye(c)[rng.integers(0, c, n)].astype(dtype)
-    elif name in ("poisson", "msle"):
+    elif name in ("poisson", "poisson_deviance", "log_poisson_deviance", "msle"):
         t = rng.uniform(0.1, 3, (n, c)).astype(dtype)
+        p = p / 3 if name == "log_poisson_deviance" else p
     elif name == "mape":
         t = (rng.choice([-1, 1], (n, c)) * rng.uniform(0.5, 2, (n, c))).astype(dtype)
     else:
@@ -221,3 +222,31 @@ def test_loss_rows_have_same_bits_in_any_batch(dtype, isa, rng):
                 one_loss, one_grad = evaluate(name, p[i : i + 1], t[i : i + 1])
                 assert one_loss[0] == loss[i]
                 np.testing.assert_array_equal(one_grad[0], grad[i])
+
+
+def test_deviance_of_counts_of_zero_and_of_small_predictions(dtype, isa):
+    t, z = np.array([[0.0], [0.0], [4.0], [4.0]], dtype), np.array([[-3e3], [1.0], [-3e3], [5.0]], dtype)
+    loss, grad = kernels.log_poisson_deviance(z, t)
+    np.testing.assert_allclose(
+        loss, [0, np.e, 4 * (np.log(4) + 3e3) - 4, np.exp(5) - 4 + 4 * (np.log(4) - 5)], rtol=1e-6
+    )
+    np.testing.assert_allclose(grad[:, 0], [0, np.e, -4, np.exp(5) - 4], rtol=1e-6)
+    loss, grad = kernels.poisson_deviance(np.array([[4.0], [0.5], [4.0]], dtype), np.array([[4], [0], [-1]], dtype))
+    np.testing.assert_allclose(loss, [0, 0.5, np.nan])
+    np.testing.assert_allclose(grad[:, 0], [0, 1, 1.25])
+
+
+@pytest.mark.parametrize("columns", [1, 3, 17, 40])
+def test_each_column_may_have_a_quantile_of_its_own(columns, dtype, isa, rng):
+    p, t = make("quantile", rng, dtype, 29, columns)
+    q, weight = rng.uniform(0, 1, columns), rng.uniform(0.5, 2, 29).astype(dtype)
+    loss, grad = kernels.quantile(p, t, weight, q=q.tolist())
+    e = t.astype(float) - p
+    rows = np.maximum(q * e, (q - 1) * e).mean(axis=1) * weight
+    np.testing.assert_allclose(loss, rows, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    slopes = np.where(e > 0, -q, 1 - q) / columns * weight[:, None]
+    np.testing.assert_allclose(grad, slopes, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    same, _ = kernels.quantile(p, t, q=[0.3] * columns)
+    np.testing.assert_array_equal(same, kernels.quantile(p, t, q=0.3)[0])
+    with pytest.raises(ValueError, match=f"one quantile, or one for each of {columns} columns"):
+        kernels.quantile(p, t, q=[0.1] * (columns + 1))

@@ -8,6 +8,7 @@ import numpy as np
 import oracles
 import pytest
 
+import lamina
 from lamina import losses
 
 # Class: settings, the formula of a row, what it is of, the function, other names.
@@ -26,6 +27,7 @@ CASES = {
     "CosineSimilarity": ({}, "cosine_similarity", "numbers", "cosine_similarity", ["cosine_similarity"]),
     "KLDivergence": ({}, "kl_divergence", "shares", "kl_divergence", ["kl_divergence", "kld"]),
     "Poisson": ({}, "poisson", "positive", "poisson", ["poisson"]),
+    "PoissonDeviance": ({}, "poisson_deviance", "positive", None, ["poisson_deviance"]),
     "BinaryCrossentropy": ({}, "binary_cross_entropy", "binary", "binary_crossentropy", ["bce", "BCE"]),
     "BinaryFocalCrossentropy": (
         {"alpha": 0.25, "apply_class_balancing": True}, None, "binary", "binary_focal_crossentropy", []),
@@ -107,3 +109,42 @@ def test_every_public_loss_is_here():
     assert classes - {"Loss", "RowLosses"} == set(CASES)
     functions = {name for name in losses.__all__ if name[0].islower()} - {"get", "loss_of", "serialize", "deserialize"}
     assert functions == {case[3] for case in CASES.values()} - {None}
+
+
+def test_several_quantiles(rng):
+    y, p = rng.standard_normal(50), rng.standard_normal((50, 3))
+    loss = losses.Quantile([0.1, 0.5, 0.9])
+    expected = sum(losses.Quantile(q)(y[:, None], p[:, [j]]) for j, q in enumerate((0.1, 0.5, 0.9))) / 3
+    for targets in (y, y[:, None], np.repeat(y[:, None], 3, axis=1)):
+        assert loss(targets, p) == pytest.approx(float(expected), rel=1e-12)
+    assert losses.Quantile.from_config(loss.get_config()).quantile == [0.1, 0.5, 0.9]
+    with pytest.raises(ValueError, match="3 columns, one for each quantile; got 2"):
+        loss(y, p[:, :2])
+    for wrong in ([], [0.5, 2], "many"):
+        with pytest.raises((ValueError, TypeError), match="quantile"):
+            losses.Quantile(wrong)
+
+
+def test_networks_are_trained_on_several_quantiles(rng):
+    x = rng.uniform(-1, 1, (2000, 1))
+    y = x[:, 0] + rng.uniform(0, 1, 2000)
+    model = lamina.Sequential([lamina.Input((1,)), lamina.layers.Dense(3, dtype="float64")])
+    model.compile(lamina.optimizers.Adam(0.05), losses.Quantile([0.1, 0.5, 0.9]))
+    model.fit(x, y, batch_size=50, epochs=20, verbose=0)
+    np.testing.assert_allclose((y[:, None] < model.predict(x, verbose=0)).mean(axis=0), [0.1, 0.5, 0.9], atol=0.05)
+    model.compile("sgd", losses.Quantile([0.1, 0.9]))
+    with pytest.raises(ValueError, match="the output must have 2 columns, one for each quantile; got 3"):
+        model.fit(x, y, verbose=0)
+
+
+def test_the_deviance_of_counts_includes_an_exponential_output(rng):
+    x, y = rng.standard_normal((30, 3)), rng.poisson(1.5, (30, 2))
+    model = lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(2, "exponential", dtype="float64")])
+    model.compile("sgd", "poisson_deviance")
+    value, (kernel, bias) = model.value_and_gradient(x, y)
+    p = model.predict(x, verbose=0)
+    assert value == pytest.approx(oracles.LOSSES["poisson_deviance"](p, y.astype(float)).mean(), rel=1e-12)
+    np.testing.assert_allclose(kernel, x.T @ (p - y) / 60, rtol=1e-10)
+    np.testing.assert_allclose(bias, (p - y).mean(axis=0) / 2, rtol=1e-10)
+    model.set_weights([np.zeros((3, 2)), np.full(2, -2000.0)])  # predictions of 0
+    np.testing.assert_allclose(model.value_and_gradient(x, y)[1][1], -y.mean(axis=0) / 2, rtol=1e-10)

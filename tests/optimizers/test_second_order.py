@@ -90,6 +90,35 @@ def test_lbfgs_ends_at_the_minimum(rng):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_lbfgs_ends_when_the_loss_hardly_falls(wave, dtype):
+    x, y = (array.astype(dtype) for array in wave)
+    model = _network(dtype)
+    model.compile(LBFGS(loss_tolerance=1e-3), "mse")
+    losses = model.fit(x, y, epochs=500, verbose=0).history["loss"]
+    falls = -np.diff(losses) / np.maximum(1, losses[:-1])
+    assert model.optimizer.converged
+    assert falls[-1] < 1e-3 <= falls[:-1].min()
+    assert losses[-1] < losses[-2]
+
+
+def test_lbfgs_ends_after_its_evaluations(wave):
+    x, y = wave
+    found = {}
+    for most in (None, 1000):
+        model = _network()
+        model.compile(LBFGS(max_evaluations=None if most is None else found[None][0]), "mse")
+        model.set_weights([np.random.default_rng(3).uniform(-1, 1, w.shape) for w in model.get_weights()])
+        epochs = len(model.fit(x, y, epochs=21 if most is None else 40, verbose=0).epoch)
+        found[most] = (model.optimizer.evaluations, epochs, model.optimizer.converged)
+    assert found[None][0] >= 22
+    assert found == {None: (found[None][0], 21, False), 1000: (found[None][0], 21, True)}
+    model.optimizer.evaluations = 0
+    assert len(model.fit(x, y, epochs=40, verbose=0).epoch) > 5
+    with pytest.raises(ValueError, match="max_evaluations must be >= 1"):
+        LBFGS(max_evaluations=0)
+
+
 def test_a_step_without_a_move_leaves_an_empty_pair(wave):
     x, y = wave
     model = _network()

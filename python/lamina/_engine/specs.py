@@ -30,6 +30,8 @@ class LossSpec(Record):
         The final activation that the loss includes; linear where it includes none.
     weight : float
         Factor of the loss.
+    columns : sequence of float
+        The parameter of each column of the output, for a loss that takes them.
     """
 
     kernel: str | Callable[..., Any]
@@ -37,6 +39,7 @@ class LossSpec(Record):
     divisor: str = "rows"
     activation: Kernel = LINEAR
     weight: float = 1.0
+    columns: Sequence[float] = ()
 
 
 class MetricSpec(Record):
@@ -112,11 +115,17 @@ class LbfgsSpec(NamedTuple):
         Whether a step ends where the strong Wolfe conditions hold.
     tolerance : float
         Nothing is changed if no element of the gradient is larger.
+    loss_tolerance : float
+        Training ends after a step that lowers the loss by less than this share of it, or of 1 if that is more.
+    max_evaluations : int
+        Training ends after so many evaluations of the loss; 0 for no limit.
     """
 
     history_size: int
     searches: bool
     tolerance: float
+    loss_tolerance: float = 0.0
+    max_evaluations: int = 0
 
 
 class DampingSpec(NamedTuple):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
-from lamina._common.checks import number
+from lamina._common.checks import number, numbers
 
 __all__ = [
     "categorical_hinge",
@@ -18,11 +19,13 @@ __all__ = [
     "kl_divergence",
     "l2_norm",
     "log_cosh",
+    "log_poisson_deviance",
     "mae",
     "mape",
     "mse",
     "msle",
     "poisson",
+    "poisson_deviance",
     "quantile",
     "squared_hinge",
 ]
@@ -229,6 +232,46 @@ def poisson(
     return _core.evaluate_loss("poisson", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
 
 
+def poisson_deviance(
+    y_pred: Array,
+    y_true: Array,
+    sample_weight: Array | None = None,
+    loss: Array | None = None,
+    grad: Array | None = None,
+    need_grad: bool = True,
+) -> tuple[Array, Array | None]:
+    """Return ``mean_j(p_j - t_j + t_j log(t_j / p_j))`` of each row, and its gradient.
+
+    Parameters and result as in `mse`.
+
+    Examples
+    --------
+    >>> poisson_deviance(np.array([[2.0]]), np.array([[0.0]]))
+    (array([2.]), array([[1.]]))
+    """
+    return _core.evaluate_loss("poisson_deviance", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
+
+
+def log_poisson_deviance(
+    y_pred: Array,
+    y_true: Array,
+    sample_weight: Array | None = None,
+    loss: Array | None = None,
+    grad: Array | None = None,
+    need_grad: bool = True,
+) -> tuple[Array, Array | None]:
+    """Return `poisson_deviance` of ``exp(y_pred)``, and its gradient with respect to `y_pred`.
+
+    Parameters and result as in `mse`.
+
+    Examples
+    --------
+    >>> log_poisson_deviance(np.array([[0.0]]), np.array([[0.0]]))
+    (array([1.]), array([[1.]]))
+    """
+    return _core.evaluate_loss("log_poisson_deviance", y_pred, y_true, sample_weight, {}, loss, grad, need_grad)
+
+
 def kl_divergence(
     y_pred: Array,
     y_true: Array,
@@ -337,13 +380,13 @@ def quantile(
     grad: Array | None = None,
     need_grad: bool = True,
     *,
-    q: float = 0.5,
+    q: float | Sequence[float] = 0.5,
 ) -> tuple[Array, Array | None]:
     """Return the pinball loss of each row, ``mean_j(max(q e_j, (q - 1) e_j))`` with ``e = t - p``, and its gradient.
 
     Parameters
     ----------
-    q : float in [0, 1]
+    q : float in [0, 1], or sequence of them, one for each column
     others
         As in `mse`, like the result.
 
@@ -352,6 +395,9 @@ def quantile(
     >>> quantile(np.array([[0.0]]), np.array([[2.0]]), q=0.75)
     (array([1.5]), array([[-0.75]]))
     """
+    found = numbers("quantile", "q", q, 0, 1)
+    several = np.ndim(q) > 0
     return _core.evaluate_loss(
-        "quantile", y_pred, y_true, sample_weight, {"quantile": number("quantile", "q", q, 0, 1)}, loss, grad, need_grad
-    )
+        "quantile", y_pred, y_true, sample_weight, {} if several else {"quantile": found[0]}, loss, grad, need_grad,
+        found if several else [],
+    )  # fmt: skip

@@ -53,6 +53,7 @@ from lamina.losses.regression import (
     MeanSquaredError,
     MeanSquaredLogarithmicError,
     Poisson,
+    PoissonDeviance,
     Quantile,
     SquaredHinge,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Poisson",
+    "PoissonDeviance",
     "Quantile",
     "RowLosses",
     "SparseCategoricalCrossentropy",
@@ -120,13 +122,14 @@ REGISTRY = Registry(
     (CategoricalHinge, "categorical_hinge"),
     (CosineSimilarity, "cosine_similarity"),
     (L2Norm, "l2_norm"),
+    (PoissonDeviance, "poisson_deviance"),
     (Quantile, "quantile"),
     (BinaryCrossentropy, "bce BCE binary_crossentropy"),
     (CategoricalCrossentropy, "categorical_crossentropy"),
     (SparseCategoricalCrossentropy, "sparse_categorical_crossentropy"),
     (BinaryFocalCrossentropy, "bfce BFCE binary_focal_crossentropy"),
     (CategoricalFocalCrossentropy, "categorical_focal_crossentropy"),
-    own=(L2Norm, Quantile),
+    own=(L2Norm, PoissonDeviance, Quantile),
     from_function=FunctionLoss,
 )
 FUNCTION_OF: dict[type, Any] = {kind: function for function, kind in CLASS_OF.items()}

@@ -87,6 +87,10 @@ class Loss(Configurable):
         """Return the kernel's parameters by name."""
         return {}
 
+    def columns(self) -> list[float]:
+        """Return the parameter of each column of the output, if they differ."""
+        return []
+
     def divisor(self) -> str:
         """Return the divisor of the sum of the rows' losses, by its name in the engine."""
         return _DIVISORS[self.reduction]
@@ -184,7 +188,7 @@ class Loss(Configurable):
         kernel = self.logits_kernel if self.from_logits else self.kernel
         assert kernel is not None
         values, gradient = _core.evaluate_loss(
-            kernel, y_pred, y_true, sample_weight, self.parameters(), None, None, need_gradient
+            kernel, y_pred, y_true, sample_weight, self.parameters(), None, None, need_gradient, self.columns()
         )
         return RowLosses(values, gradient)
 

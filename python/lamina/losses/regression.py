@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lamina._common.arguments import Argument
-from lamina._common.checks import integer, number
-from lamina._data.arrays import target_array
+from lamina._common.checks import integer, number, numbers
+from lamina._data.arrays import real_array, target_array
 from lamina.losses.base import AlongAxis, NamedLoss
 
 __all__ = [
@@ -25,11 +26,22 @@ __all__ = [
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Poisson",
+    "PoissonDeviance",
     "Quantile",
     "SquaredHinge",
 ]
 
 Array = npt.NDArray[Any]
+
+
+def _one_or_several(who: str, name: str, value: Any, least: float, most: float) -> float | list[float]:
+    """Return a number, or a list of them, in [`least`, `most`]; or raise."""
+    if not isinstance(value, (list, tuple, np.ndarray)) or np.ndim(value) == 0:
+        return number(who, name, value, least, most)
+    found = numbers(who, name, value, least, most)
+    if not found:
+        raise ValueError(f"{who}: {name} must not be empty.")
+    return found
 
 
 class MeanSquaredError(NamedLoss):
@@ -156,6 +168,23 @@ class Poisson(NamedLoss):
     kernel = "poisson"
 
 
+class PoissonDeviance(NamedLoss):
+    """``mean_j(y_pred_j - y_true_j + y_true_j log(y_true_j / y_pred_j))`` of a row: half the deviance, for counts.
+
+    It is 0 for exact predictions. An exponential output activation is included in training: then the gradient is exact
+    also where a prediction is too small for a floating-point number. Keras does not have this loss.
+
+    Examples
+    --------
+    >>> PoissonDeviance()([[2.0], [0.0]], [[2.0], [0.5]])
+    Tensor(0.25)
+    """
+
+    kernel = "poisson_deviance"
+    logits_kernel = "log_poisson_deviance"
+    logits_activation = "exponential"
+
+
 class KLDivergence(NamedLoss):
     """``Σ_j y_true_j log(y_true_j / y_pred_j)`` of a row, both kept within ``[1e-7, 1]`` (Kullback & Leibler 1951).
 
@@ -176,8 +205,8 @@ class Quantile(NamedLoss):
 
     Parameters
     ----------
-    quantile : float in [0, 1]
-        ``q``.
+    quantile : float in [0, 1], or sequence of them
+        ``q``; of several, each column of the output has its own. Targets of one column then stand for all of them.
     reduction, name, dtype
         As in `Loss`.
 
@@ -185,15 +214,17 @@ class Quantile(NamedLoss):
     --------
     >>> Quantile(0.75)([[1.0, 0.0]], [[0.0, 1.0]])
     Tensor(0.5)
+    >>> Quantile([0.25, 0.75])([[2.0], [3.0]], [[0.0, 4.0], [3.0, 3.0]])
+    Tensor(0.25)
     """
 
     kernel = "quantile"
 
-    quantile = Argument(number, 0, 1)
+    quantile = Argument(_one_or_several, 0, 1)
 
     def __init__(
         self,
-        quantile: float = 0.5,
+        quantile: float | Sequence[float] = 0.5,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: Any = None,
@@ -203,7 +234,23 @@ class Quantile(NamedLoss):
 
     def parameters(self) -> dict[str, float]:
         """Return the kernel's parameters by name."""
-        return {"quantile": self.quantile}
+        return {} if isinstance(self.quantile, list) else {"quantile": self.quantile}
+
+    def columns(self) -> list[float]:
+        """Return the quantile of each column."""
+        return self.quantile if isinstance(self.quantile, list) else []
+
+    def targets(self, who: str, y: Any, columns: int, dtype: str | None) -> Array:
+        """Return targets for each column."""
+        if isinstance(self.quantile, list):
+            if len(self.quantile) != columns:
+                raise ValueError(
+                    f"{who}: the output must have {len(self.quantile)} columns, one for each quantile; got {columns}."
+                )
+            y = real_array(who, "y", y)
+            if y.ndim == 1 or y.shape[1:] == (1,):
+                y = np.repeat(y.reshape(-1, 1), columns, axis=1)
+        return super().targets(who, y, columns, dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

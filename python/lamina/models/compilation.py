@@ -187,8 +187,8 @@ class Compilation:
         with self._stack.once:
             optimizer, loss, uses = compiled.optimizer, compiled.loss, prepared.uses
             key = [
-                *self._structure(), *optimizer.spec_key(), loss.parameters(), loss.divisor(), loss.from_logits, *uses,
-                prepared.labels, kind_of_rows(prepared.data.x),
+                *self._structure(), *optimizer.spec_key(), loss.parameters(), loss.columns(), loss.divisor(),
+                loss.from_logits, *uses, prepared.labels, kind_of_rows(prepared.data.x),
             ]  # fmt: skip
             for metric, _ in uses:
                 if metric.engine_kernel is not None:

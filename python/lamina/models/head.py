@@ -47,7 +47,7 @@ def loss_spec(loss: Loss, weight: float, head: Kernel | None, given: Given, outp
     kernel: Any = loss.logits_kernel if head is not None or loss.from_logits else loss.kernel
     if loss.in_python or kernel is None:
         kernel = _host_loss(loss, given, output)
-    return LossSpec(kernel, loss.parameters(), loss.divisor(), LINEAR if head is None else head, weight)
+    return LossSpec(kernel, loss.parameters(), loss.divisor(), LINEAR if head is None else head, weight, loss.columns())
 
 
 def _host_loss(loss: Loss, given: Given, output: Shape) -> Any:

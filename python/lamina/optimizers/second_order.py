@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lamina import _core
-from lamina._common.arguments import Argument
+from lamina._common.arguments import Argument, optional
 from lamina._common.checks import KindError, choice, integer, number
 from lamina._common.memory import memory_bytes
 from lamina._engine.specs import DampingSpec, LbfgsSpec
@@ -32,6 +32,8 @@ class SeveralEvaluations(Optimizer):
     ----------
     converged : bool
         Whether the last step found nothing to change; `fit` ends then.
+    evaluations : int
+        How often the loss of a batch was evaluated. It may be set.
     """
 
     kernel = "sgd"  # adds scaled vectors
@@ -42,14 +44,16 @@ class SeveralEvaluations(Optimizer):
     def __init__(self, learning_rate: Any, name: str | None) -> None:
         super().__init__(learning_rate, name=name)
         self.converged = False
+        self.evaluations = 0
 
     @contextmanager
     def running(self, engine: _core.Trainer) -> Iterator[None]:
-        """Note whether the trainer's steps have converged."""
+        """Note whether the trainer's steps have converged, and count its evaluations."""
+        engine.evaluations = self.evaluations
         try:
             yield
         finally:
-            self.converged = engine.converged
+            self.converged, self.evaluations = engine.converged, engine.evaluations
 
     def settings(self, decay: bool = True) -> dict[str, float]:
         """Return the settings of the kernel that adds scaled vectors."""
@@ -105,11 +109,18 @@ class LBFGS(SeveralEvaluations):
     tolerance : float, >= 0
         Training ends when no element of the gradient is larger.
     name : str, optional
+    loss_tolerance : float, >= 0
+        Training ends after a step that lowers the loss by less than this share of it, or of 1 if that is more.
+    max_evaluations : int, >= 1, optional
+        Training ends after the step in which the loss was evaluated for the so manieth time.
 
     Attributes
     ----------
     converged : bool
-        Whether the last step found a gradient within the tolerance, or no lower loss in sight. `fit` ends then.
+        Whether the last step found a gradient within the tolerance, no lower loss in sight, or one within the loss's
+        tolerance, or reached the most evaluations. `fit` ends then.
+    evaluations : int
+        Evaluations of the loss and its gradient so far. It may be set.
 
     Notes
     -----
@@ -127,6 +138,8 @@ class LBFGS(SeveralEvaluations):
     history_size = Argument(integer, 1, 1000)
     line_search = Argument(choice, ("strong_wolfe", None))
     tolerance = Argument(number, least=0)
+    loss_tolerance = Argument(number, least=0)
+    max_evaluations = Argument(optional(integer), 1)
 
     def __init__(
         self,
@@ -135,8 +148,12 @@ class LBFGS(SeveralEvaluations):
         line_search: str | None = "strong_wolfe",
         tolerance: float = 1e-7,
         name: str | None = None,
+        *,
+        loss_tolerance: float = 0.0,
+        max_evaluations: int | None = None,
     ) -> None:
         self.history_size, self.line_search, self.tolerance = history_size, line_search, tolerance
+        self.loss_tolerance, self.max_evaluations = loss_tolerance, max_evaluations
         super().__init__(learning_rate, name)
 
     def slot_names(self) -> tuple[str, ...]:
@@ -145,7 +162,8 @@ class LBFGS(SeveralEvaluations):
 
     def method(self) -> LbfgsSpec:
         """Return the specification of the method."""
-        return LbfgsSpec(self.history_size, self.line_search is not None, self.tolerance)
+        searches, most = self.line_search is not None, self.max_evaluations or 0
+        return LbfgsSpec(self.history_size, searches, self.tolerance, self.loss_tolerance, most)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -153,6 +171,8 @@ class LBFGS(SeveralEvaluations):
             "history_size": self.history_size,
             "line_search": self.line_search,
             "tolerance": self.tolerance,
+            "loss_tolerance": self.loss_tolerance,
+            "max_evaluations": self.max_evaluations,
         }
 
 
