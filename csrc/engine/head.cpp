@@ -235,7 +235,7 @@ void Head<T>::evaluate(const Boundary<T>& output, std::ptrdiff_t offset, Range b
                              .gradient_scale = scale,
                              .loss = losses_.data() + lines.begin,
                              .gradient = slopes,
-                             .columns = column_parameters_.data()};
+                             .columns = spec_.columns.empty() ? nullptr : column_parameters_.data()};
   set_parameters(arguments, spec_.parameters);
   kernels_.losses[spec_.loss].evaluate(arguments);
 }

@@ -227,6 +227,7 @@ bool Lbfgs<T>::step(std::int64_t iteration, double rate, bool fresh, const Evalu
         std::swap(gradient_, next_);
         flat_ = loss_ - found.loss <
                 update_.lbfgs().loss_tolerance * std::max({std::fabs(loss_), std::fabs(found.loss), 1.0});
+        flat_ |= !(largest(gradient_) > update_.lbfgs().tolerance);
         loss_ = found.loss;
         return true;
       }

@@ -27,7 +27,7 @@ class Lbfgs {
   bool step(std::int64_t iteration, double rate, bool fresh, const Evaluate& evaluate_at_first,
             const Evaluate& evaluate);
 
-  // Whether the last step lowered the loss by less than its tolerance.
+  // Whether the last step lowered the loss by less than its tolerance, or ended where the gradient is below it.
   bool flat() const { return flat_; }
 
   // The slots' contents come from elsewhere: what is known about them is forgotten.

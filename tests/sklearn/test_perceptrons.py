@@ -36,7 +36,6 @@ SOLVERS = [
     {"solver": "sgd", "max_iter": 40, "batch_size": 60, "learning_rate": "invscaling", "learning_rate_init": 0.1},
     {"solver": "sgd", "max_iter": 300, "learning_rate": "adaptive", "tol": 1e-2, "n_iter_no_change": 3},
     {"solver": "sgd", "momentum": 0, "max_iter": 10, "nesterovs_momentum": False},
-    {"solver": "lbfgs", "max_iter": 15},
     {"solver": "adam", "max_iter": 60, "early_stopping": True, "n_iter_no_change": 3, "batch_size": 54},
 ]  # fmt: skip
 TARGETS = {
@@ -62,32 +61,79 @@ def _both(target, weight=None, **settings):
 def test_weights_and_losses_are_those_of_scikit_learn(target, settings, weighted, activation):
     if target == "classes" and "early_stopping" in settings:
         pytest.skip("held-out rows of several classes are stratified here, as scikit-learn's documents say")
-    if target == "columns" and (settings["solver"] == "lbfgs" or "tol" in settings):
+    if target == "columns" and "tol" in settings:
         pytest.skip("scikit-learn's loss of several outputs is not the one that it differentiates")
     if target == "columns":  # their losses differ by a factor, so one would stop before the other
         settings = settings | {"n_iter_no_change": 1000}
     theirs, ours = _both(target, WEIGHT if weighted else None, activation=activation, **settings)
-    # The library's Poisson loss keeps logarithms finite by a small number, as Keras's does.
-    exact = 1e-4 if target == "counts" else 1e-7
+    exact = 1e-7
     assert (ours.n_iter_, ours.t_, ours.out_activation_) == (theirs.n_iter_, theirs.t_, theirs.out_activation_)
     for one, other in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_allclose(one, other, rtol=exact, atol=exact)
-    if target == "counts" and weighted:  # the part of the deviance without predictions is that of all rows
-        exact = 0.02
     factor = 3 if target == "columns" else 1  # the loss that is differentiated is the sum over the outputs
-    if factor == 1 or settings["solver"] != "lbfgs":
-        penalties = 0.005 * sum(np.sum(w**2) for w in theirs.coefs_)
-        slack = penalties * 3 / 20 if factor == 3 else 0  # of which the penalties have no such factor
-        np.testing.assert_allclose(ours.loss_, factor * theirs.loss_, rtol=exact, atol=slack)
-        if settings["solver"] != "lbfgs":
-            atol = slack + (0 if factor == 1 else 0.1)
-            np.testing.assert_allclose(ours.loss_curve_, factor * np.array(theirs.loss_curve_), rtol=exact, atol=atol)
+    penalties = 0.005 * sum(np.sum(w**2) for w in theirs.coefs_)
+    slack = penalties * 3 / 20 if factor == 3 else 0  # of which the penalties have no such factor
+    np.testing.assert_allclose(ours.loss_, factor * theirs.loss_, rtol=exact, atol=slack)
+    atol = slack + (0 if factor == 1 else 0.1)
+    np.testing.assert_allclose(ours.loss_curve_, factor * np.array(theirs.loss_curve_), rtol=exact, atol=atol)
     scores = getattr(theirs, "validation_scores_", None)
     if scores is not None:
         np.testing.assert_allclose(ours.validation_scores_, scores, rtol=exact, atol=exact)
         assert ours.best_validation_score_ == pytest.approx(theirs.best_validation_score_, rel=exact)
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=exact * 10, atol=exact * 10)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("target", TARGETS)
+def test_lbfgs_finds_the_minimum_that_scikit_learn_finds(target, weighted):
+    # Without hidden layers there is one minimum; scikit-learn's loss of several outputs is not the differentiated one.
+    settings = {"solver": "lbfgs", "hidden_layer_sizes": (), "tol": 1e-7, "max_iter": 500, "alpha": 1.0}
+    theirs, ours = _both(target, WEIGHT if weighted else None, **settings)
+    assert not hasattr(ours, "loss_curve_")
+    if target == "columns":
+        return
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-7)
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], atol=2e-4)
+    settings = {"hidden_layer_sizes": 8, "activation": "tanh", "max_iter": 20, "alpha": 0.1}
+    losses = [
+        [
+            model.loss_
+            for model in _both(target, WEIGHT if weighted else None, solver="lbfgs", random_state=seed, **settings)
+        ]
+        for seed in range(5)
+    ]
+    theirs, ours = np.log(losses).mean(axis=0)
+    assert abs(ours - theirs) < 0.1
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_warm_starts_of_lbfgs_are_one_fit(kind):  # scikit-learn's issue 13656
+    settings = {"solver": "lbfgs", "random_state": 0, "hidden_layer_sizes": 20, "activation": "logistic", "alpha": 0}
+    whole = kind(max_iter=60, **settings).fit(X, CLASSES)
+    parts = kind(max_iter=1, warm_start=True, **settings)
+    for _ in range(60):
+        parts.fit(X, CLASSES)
+    for one, other in zip(whole.coefs_, parts.coefs_, strict=True):
+        np.testing.assert_array_equal(one, other)
+    copied = pickle.loads(pickle.dumps(parts))
+    np.testing.assert_array_equal(copied.fit(X, CLASSES).coefs_[0], parts.fit(X, CLASSES).coefs_[0])
+
+
+def test_lbfgs_warns_of_what_ended_it():
+    settings = {"solver": "lbfgs", "random_state": 0, "tol": 1e-9}
+    for limit in ({"max_iter": 7}, {"max_fun": 20}):
+        with pytest.warns(ConvergenceWarning) as seen:
+            model = MLPRegressor(**limit, **settings).fit(X, NUMBERS)
+        words = str(seen[0].message)
+        (name, number), *_ = limit.items()
+        assert f"lbfgs failed to converge after {model.n_iter_} iteration(s) (status=1):" in words
+        assert f"({name}={number})" in words
+        assert model.n_iter_ == 7 or name == "max_fun"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        model = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs").fit(X, NUMBERS)
+    assert 2 < model.n_iter_ < 200
 
 
 def test_the_loss_of_several_outputs_is_the_one_that_is_differentiated():
@@ -168,6 +214,25 @@ def test_without_weights_there_are_no_attributes():
     model = MLPClassifier()
     with pytest.raises(NotFittedError):
         model.predict(X)
+
+
+def test_weights_may_be_deleted_and_given_without_a_fit():
+    fitted = MLPRegressor(random_state=0, max_iter=5, hidden_layer_sizes=4).fit(X, NUMBERS)
+    expected, kernels, biases = fitted.predict(X), fitted.coefs_, fitted.intercepts_
+    del fitted.coefs_
+    assert not hasattr(fitted, "coefs_")
+    with pytest.raises(NotFittedError):
+        fitted.predict(X)
+    with pytest.raises(AttributeError):
+        del fitted.coefs_
+    fitted.coefs_ = kernels
+    np.testing.assert_array_equal(fitted.predict(X), expected)
+    model = MLPRegressor(hidden_layer_sizes=4)
+    model.coefs_, model.intercepts_ = kernels, biases
+    model.n_layers_, model.n_outputs_, model.out_activation_ = 3, 1, "identity"
+    np.testing.assert_array_equal(model.predict(X), expected)
+    del model.coefs_, model.intercepts_
+    assert not hasattr(model, "intercepts_")
 
 
 # Bugs that are open in scikit-learn.
@@ -364,9 +429,67 @@ def test_sample_weights_are_checked():
         (np.full(120, np.nan), "contains NaN"),
         (np.zeros(120), "at least one non-zero"),
         (0, "at least one non-zero"),
+        (np.tile([1.0, -1.0], 60), "sum to zero"),
     ):
         with pytest.raises(ValueError, match=words):
             model.fit(X, NUMBERS, sample_weight=weight)
+
+
+def test_predictions_have_the_dtype_of_the_rows_or_a_larger_one():
+    model = MLPRegressor(max_iter=2, random_state=0).fit(X.astype("f"), NUMBERS)
+    for rows, dtype in ((X.astype("f"), "f"), (X, "d"), (np.ones((2, 7), int), "d")):
+        assert model.predict(rows).dtype == dtype
+    assert MLPRegressor(max_iter=2).fit(X, NUMBERS).predict(X.astype("f")).dtype == "d"
+
+
+@pytest.mark.parametrize("weights", [np.r_[-0.1, np.ones(119)], None])
+@pytest.mark.parametrize("size", [1.0, 1e160])
+def test_early_stopping_with_odd_weights_and_targets(weights, size):
+    settings = {"early_stopping": True, "max_iter": 3, "random_state": 0, "shuffle": False, "validation_fraction": 0.3}
+    models = (neural_network.MLPRegressor(**settings), MLPRegressor(**settings))
+    found = []
+    for model in models:
+        try:
+            with np.errstate(all="ignore"):
+                found.append(model.fit(X, size * NUMBERS, weights).validation_scores_)
+        except ValueError as error:
+            found.append(str(error)[:20])
+    np.testing.assert_array_equal(*found) if size > 1 else np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_a_warm_start_may_end_after_one_epoch():
+    settings = {"solver": "sgd", "learning_rate_init": 1e-9, "n_iter_no_change": 2, "max_iter": 50, "random_state": 0}
+    counts = []
+    for kind in (neural_network.MLPRegressor, MLPRegressor):
+        model = kind(warm_start=True, tol=1.0, **settings).fit(X, NUMBERS)
+        counts.append([model.n_iter_, *(model.fit(X, NUMBERS).n_iter_ for _ in range(2))])
+    assert counts[0] == counts[1] == [4, 1, 1]
+
+
+def test_negative_counts_have_a_loss_that_is_no_number():
+    for kind in (neural_network.MLPRegressor, MLPRegressor):
+        with np.errstate(all="ignore"):
+            model = kind(loss="poisson", max_iter=2, random_state=0).fit(X, NUMBERS)
+        assert np.isnan(model.loss_curve_).all()
+        assert model.best_loss_ == np.inf
+
+
+def test_lbfgs_can_be_interrupted():
+    import os
+    import signal
+    import threading
+
+    model = MLPRegressor(solver="lbfgs", max_iter=10**6, tol=0, max_fun=10**8, random_state=0, activation="tanh")
+    rows = np.random.RandomState(0).standard_normal((5000, 7))
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGALRM)).start()
+        with pytest.warns(UserWarning, match="Training interrupted by user"):
+            model.fit(rows, np.sin(5 * rows[:, 0]) * rows[:, 1])
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert model.n_iter_ > 3
+    assert model.predict(rows).shape == (5000,)
 
 
 # Life with scikit-learn.

@@ -7,6 +7,7 @@ import pytest
 
 import lamina
 from lamina import layers
+from lamina.sklearn.objective import Watched
 from lamina.sklearn.rates import InverseScaling
 from lamina.sklearn.stopping import StoppingRule, reporter
 
@@ -41,6 +42,7 @@ def test_training_stops_where_scikit_learn_stops(tol, patience, more, python, rn
     past = model.fit(x, y, 20, 40, validation_data=(x, y), verbose=0, callbacks=[rule, *watching]).history[monitor]
     epoch, best, count = _by_scikit_learn(past, tol, patience, more)
     assert (rule.stopped_epoch or None) == epoch
+    assert rule.stopped == (epoch is not None)
     assert len(past) == (40 if epoch is None else epoch + 1)
     assert (rule.best, rule.wait) == (best, count)
     assert rule.best_epoch == past.index(best)
@@ -77,11 +79,11 @@ def test_a_score_that_is_not_a_number_counts_as_an_improvement_as_in_scikit_lear
 
 
 def test_lines(capsys):
-    report = reporter(0.5, "val_mse", lambda error: 1 - error)
+    report = reporter(Watched(metric="mse", error=True))
     report({"loss": 1.0, "val_mse": 0.25})
     report({"loss": 0.25, "val_mse": 0.5})
     assert capsys.readouterr().out.splitlines() == [
-        "Iteration 1, loss = 1.50000000", "Validation score: 0.750000", "Iteration 2, loss = 0.75000000",
+        "Iteration 1, loss = 1.00000000", "Validation score: 0.750000", "Iteration 2, loss = 0.25000000",
         "Validation score: 0.500000",
     ]  # fmt: skip
 

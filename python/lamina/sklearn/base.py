@@ -11,36 +11,35 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import scipy.optimize
 import sklearn
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state, check_X_y
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lamina._common.output import say
 from lamina.models import Sequential
-from lamina.optimizers import SGD, Adam
+from lamina.optimizers import Optimizer
 from lamina.regularizers import L2
-from lamina.sklearn.objective import Objective, Watched
+from lamina.sklearn.columns import Columns
+from lamina.sklearn.network import Architecture
+from lamina.sklearn.objective import Objective, Rows, Watched
 from lamina.sklearn.parameters import COMMON, checked
 from lamina.sklearn.rates import InverseScaling
 from lamina.sklearn.rows import is_finite, row_weights
-from lamina.sklearn.stopping import StoppingRule, reporter
+from lamina.sklearn.scaling import scaled, scaler_of
+from lamina.sklearn.solvers import Training, Work, goes_on, lbfgs, optimizer_of
 from lamina.sklearn.weights import Weights
 
 __all__ = ["Perceptron", "trains_by_steps"]
 
 Array = npt.NDArray[Any]
 
-# With the policy "adaptive" training goes on with a fifth of the learning rate, down to this one.
-_LEAST_RATE = 1e-6
-
 
 def trains_by_steps(estimator: Any) -> bool:
     """Return whether the solver takes steps on batches; raise AttributeError if it does not."""
-    if estimator.solver == "lbfgs":
+    solver = estimator.solver
+    if solver == "lbfgs" if isinstance(solver, str) else solver.whole_batches:
         raise AttributeError(
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )
@@ -77,6 +76,12 @@ class Perceptron(BaseEstimator, ABC):
     epsilon: Any
     n_iter_no_change: Any
     max_fun: Any
+    dropout: Any
+    batch_normalization: Any
+    callbacks: Any
+    standardize: Any
+    categorical_features: Any
+    impute: Any
 
     # The weights, which are seen and replaced through `coefs_` and `intercepts_`.
 
@@ -102,6 +107,11 @@ class Perceptron(BaseEstimator, ABC):
     def coefs_(self, arrays: Any) -> None:
         self._weights().show("coefs", arrays)
 
+    @coefs_.deleter
+    def coefs_(self) -> None:
+        self._shown("coefs")
+        self._weights().hide("coefs")
+
     @property
     def intercepts_(self) -> list[Any]:
         """The biases of the layers, each of shape (outputs,)."""
@@ -111,8 +121,25 @@ class Perceptron(BaseEstimator, ABC):
     def intercepts_(self, arrays: Any) -> None:
         self._weights().show("intercepts", arrays)
 
+    @intercepts_.deleter
+    def intercepts_(self) -> None:
+        self._shown("intercepts")
+        self._weights().hide("intercepts")
+
+    def _architecture(self) -> Architecture:
+        activation, dropout = self.activation, self.dropout
+        return Architecture(
+            activation if isinstance(activation, str) else tuple(activation), self.out_activation_,
+            tuple(dropout) if np.ndim(dropout) else dropout, bool(self.batch_normalization),
+        )  # fmt: skip
+
     def _network(self) -> Sequential:
-        return self._weights().network((self.activation, self.out_activation_))
+        return self._weights().network(self._architecture())
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Return whether there are weights, of `fit` or of the user."""
+        weights: Weights | None = self.__dict__.get("_kept_weights")
+        return weights is not None and weights.can_show("coefs") and weights.can_show("intercepts")
 
     # What subclasses define.
 
@@ -121,11 +148,15 @@ class Perceptron(BaseEstimator, ABC):
         """Return rows and targets, (n,) or (n, outputs), with scikit-learn's checks."""
 
     @abstractmethod
+    def _held_out_targets(self, y: Any, X: Any) -> Array:
+        """Return the targets of other rows than those of `fit`."""
+
+    @abstractmethod
     def _out_activation(self) -> str:
         """Return the activation of the output."""
 
     @abstractmethod
-    def _watched(self, model: Sequential, X: Any, targets: Array, weight: Array | None) -> Watched:
+    def _watched(self, model: Sequential, rows: Rows) -> Watched:
         """Return the score of held-out rows."""
 
     @abstractmethod
@@ -133,16 +164,20 @@ class Perceptron(BaseEstimator, ABC):
         """Return the classes whose shares held-out rows have too, None if that is not asked for."""
 
     @abstractmethod
-    def _objective(self, targets: Array, sample_weight: Array | None) -> Objective:
-        """Return the loss, and the value that early stopping watches."""
+    def _objective(self, outputs: int) -> Objective:
+        """Return the loss of so many outputs."""
 
     @abstractmethod
     def _outputs(self, targets: Array) -> int:
         """Return the number of outputs."""
 
+    def _training_weight(self, y: Any, weight: Array | None, dtype: Any, *, incremental: bool) -> Array | None:
+        """Return the weights of rows in training."""
+        return weight
+
     # Training.
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Any:
         """Fit the model to data.
 
         Parameters
@@ -150,31 +185,40 @@ class Perceptron(BaseEstimator, ABC):
         X : array_like or sparse matrix, shape (n_samples, n_features)
         y : array_like, shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array_like, shape (n_samples,), optional
+        validation_data : tuple (X, y) or (X, y, sample_weight), optional
+            Rows that are not trained on. Their loss after each epoch is in `validation_loss_curve_`; with
+            `early_stopping` it is their score that is watched, and no other rows are held out.
 
         Returns
         -------
         self
         """
-        return self._fit(X, y, sample_weight, incremental=False)
+        return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Any:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool) -> Any:
         if not sklearn.get_config()["skip_parameter_validation"]:
             self._checked = checked(self, self._parameter_constraints, self.__dict__.get("_checked"))
         hidden = _hidden_sizes(self.hidden_layer_sizes)
         first = not self._weights().known or not (self.warm_start or incremental)
-        X, targets = self._validated(X, y, incremental=incremental, first=first)
+        given, (X, targets) = y, self._validated(X, y, incremental=incremental, first=first)
         weight = None if sample_weight is None else row_weights(sample_weight, X)
+        trained = self._training_weight(given, weight, X.dtype, incremental=incremental)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        held_out = None if validation_data is None else self._validation_rows(validation_data)
+        if first:
+            self._learn_scales(Rows(X, targets, weight))
+        x_scaler, y_scaler = self._scalers()
+        if x_scaler is not None or y_scaler is not None:
+            X, targets, _ = scaled(Rows(X, targets), x_scaler, y_scaler)
+            held_out = None if held_out is None else scaled(held_out, x_scaler, y_scaler)
         random = check_random_state(self.random_state) if first or not incremental else None
         model = self._resumed(targets) if random is None or not first else self._start(X, targets, hidden, random)
         try:
-            if self.solver == "lbfgs":
-                self._minimize(model, X, targets, weight)
-            elif random is None or incremental:
-                self._take_step(model, X, targets, weight)
+            if random is None or incremental:
+                self._take_step(model, Rows(X, targets, trained))
             else:
-                self._take_epochs(model, X, targets, weight, random)
+                self._take_epochs(model, Rows(X, targets, weight), trained, held_out, random)
         finally:
             self._weights().changed()
         if not all(map(is_finite, model.get_weights())):
@@ -183,6 +227,46 @@ class Perceptron(BaseEstimator, ABC):
                 " preprocessed."
             )
         return self
+
+    def _learn_scales(self, rows: Rows) -> None:
+        """Learn what rows and targets are divided by, if they are."""
+        kept = self.__dict__
+        for name in ("x_scaler_", "y_scaler_"):
+            kept.pop(name, None)
+        if self.standardize:
+            self.x_scaler_ = scaler_of(rows.X, rows.weight)
+            if self._scales_targets():
+                self.y_scaler_ = scaler_of(rows.targets, rows.weight)
+
+    def _scalers(self) -> tuple[Any, Any]:
+        return self.__dict__.get("x_scaler_"), self.__dict__.get("y_scaler_")
+
+    def _scales_targets(self) -> bool:
+        """Return whether `standardize` is for the targets, too."""
+        return False
+
+    def _checked_rows(self, X: Any, *more: Any, reset: bool, **how: Any) -> Any:
+        """Return rows of numbers, and targets if there are any, after scikit-learn's checks."""
+        how = {"accept_sparse": ["csr", "csc"], "dtype": (np.float64, np.float32)} | how
+        if self.categorical_features is None and self.impute is None:
+            return validate_data(self, X, *more, reset=reset, **how)
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        if reset:
+            columns = Columns(self.categorical_features, self.impute)
+            X = columns.fit_transform(X)
+            self._columns = columns
+        else:
+            X = self._columns.transform(X)
+        return check_X_y(X, *more, **how) if more else check_array(X, **how)
+
+    def _validation_rows(self, given: Any) -> Rows:
+        """Return the rows that the user has held out."""
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise ValueError("validation_data must be a tuple (X, y) or (X, y, sample_weight).")
+        X = self._checked_rows(given[0], reset=False)
+        targets = self._held_out_targets(given[1], X)
+        check_consistent_length(X, targets)
+        return Rows(X, targets, None if len(given) == 2 or given[2] is None else row_weights(given[2], X))
 
     def _start(self, X: Any, targets: Array, hidden: Sequence[int], random: np.random.RandomState) -> Sequential:
         """Draw weights as scikit-learn does, and return the network."""
@@ -196,11 +280,10 @@ class Perceptron(BaseEstimator, ABC):
             bound = math.sqrt((2.0 if self.activation == "logistic" else 6.0) / (inputs + outputs))
             for shape in ((inputs, outputs), (outputs,)):
                 arrays.append(random.uniform(-bound, bound, shape).astype(X.dtype, copy=False))
-        model = self._weights().start(arrays, (self.activation, self.out_activation_))
         twin = np.random.RandomState()  # what `random` draws next are the rows to hold out, as in scikit-learn
         twin.set_state(random.get_state())
-        model.seed = int(twin.randint(2**31))
-        self._optimizer: SGD | Adam | None = None
+        model = self._weights().start(arrays, self._architecture(), int(twin.randint(2**31)))
+        self._optimizer: Optimizer | None = None
         if self.solver != "lbfgs":
             self.loss_curve_: list[float] = []
             self._begin_counting()
@@ -233,42 +316,38 @@ class Perceptron(BaseEstimator, ABC):
                 layer.kernel_regularizer = L2(self.alpha / 2, per_row=True) if self.alpha else None
 
     def _batch_size(self, rows: int) -> int:
-        if self.batch_size == "auto":
-            return min(200, rows)
+        if isinstance(self.solver, str) and self.solver == "lbfgs":
+            return rows
+        if isinstance(self.batch_size, str):
+            return rows if isinstance(self.solver, str) and self.solver == "lm" else min(200, rows)
         if self.batch_size > rows:
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
             )
         return min(int(self.batch_size), rows)
 
-    def _new_optimizer(self, rows: int, size: int) -> SGD | Adam:
-        if self.solver == "sgd":
-            rate: Any = self.learning_rate_init
-            if self.learning_rate == "invscaling":
-                rate = InverseScaling(rate, self.power_t, rows, -(-rows // size), self.t_)
-            return SGD(rate, momentum=self.momentum, nesterov=bool(self.nesterovs_momentum and self.momentum > 0))
-        return Adam(self.learning_rate_init, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
-
-    def _take_step(self, model: Sequential, X: Any, targets: Array, weight: Array | None) -> None:
+    def _take_step(self, model: Sequential, rows: Rows) -> None:
         """Take one epoch of steps, with the optimizer of the last call."""
-        rows = X.shape[0]
-        size, objective = self._batch_size(rows), self._objective(targets, weight)
+        size, objective = self._batch_size(rows.size), self._objective(self.n_outputs_)
         kept = self.__dict__.get("_optimizer")
-        optimizer: SGD | Adam = self._new_optimizer(rows, size) if kept is None else kept
+        optimizer: Optimizer = optimizer_of(self, rows.size, -(-rows.size // size)) if kept is None else kept
         self._optimizer = optimizer
         if kept is not None and isinstance(optimizer.rate, InverseScaling):
             optimizer.learning_rate = optimizer.rate.after(self.t_)
         self._penalize()
         if getattr(model, "optimizer", None) is not optimizer:
             objective.compile(model, optimizer)
-        if size == rows:
-            loss = model.train_on_batch(X, targets, weight, return_dict=True)["loss"]
+        if size == rows.size and not self.callbacks:
+            loss = model.train_on_batch(rows.X, rows.targets, rows.weight, return_dict=True)["loss"]
         else:
-            past = model.fit(X, targets, size, 1, verbose=0, shuffle=self.shuffle, sample_weight=weight)
+            past = model.fit(
+                rows.X, rows.targets, size, 1, verbose=0, shuffle=self.shuffle, sample_weight=rows.weight,
+                callbacks=list(self.callbacks or ()),
+            )  # fmt: skip
             loss = past.history["loss"][-1]
         self.n_iter_ = 1
-        self.t_ += rows
-        self.loss_ = loss + objective.offset
+        self.t_ += rows.size
+        self.loss_ = loss
         self.loss_curve_.append(self.loss_)
         if self.verbose:
             say(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
@@ -277,177 +356,104 @@ class Perceptron(BaseEstimator, ABC):
             self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
             if self.loss_ < self.best_loss_:
                 self.best_loss_ = self.loss_
-            if self._no_improvement_count > self.n_iter_no_change and self._goes_on(optimizer):
+            if self._no_improvement_count > self.n_iter_no_change and goes_on(self, optimizer):
                 self._no_improvement_count = 0
 
     def _take_epochs(
-        self, model: Sequential, X: Any, targets: Array, weight: Array | None, random: np.random.RandomState
-    ) -> None:
+        self, model: Sequential, rows: Rows, trained: Array | None, held_out: Rows | None,
+        random: np.random.RandomState,
+    ) -> None:  # fmt: skip
         """Train until the loss, or the score of held-out rows, does not improve any more."""
-        held_out = None
-        if self.early_stopping:
-            X, targets, weight, held_out = self._divided(X, targets, weight, random)
-        rows = X.shape[0]
-        size = self._batch_size(rows)
-        objective = self._objective(targets, weight)
-        optimizer = self._optimizer = self._new_optimizer(rows, size)
+        by_lines = self.solver == "lbfgs"
+        watches = self.early_stopping and not by_lines
+        if watches and held_out is None:
+            rows, trained, held_out = self._divided(rows, trained, random)
+        size = self._batch_size(rows.size)
+        before = self.__dict__.get("_optimizer")
+        optimizer = lbfgs(self, before) if by_lines else optimizer_of(self, rows.size, -(-rows.size // size))
+        self._optimizer = optimizer
         self._penalize()
-        watched = None if held_out is None else self._watched(model, *held_out)
-        objective.compile(model, optimizer, watched)
-        rule = self._rule(watched, objective.offset)
-        arguments: dict[str, Any] = {
-            "verbose": 0,
-            "shuffle": self.shuffle,
-            "sample_weight": weight,
-            "callbacks": [rule],
-        }
-        if held_out is not None:
-            arguments["validation_data"] = tuple(part for part in held_out if part is not None)
-        losses: list[float] = []
-        scores: list[float] = []
-        stopped, before = False, self.t_
+        watched = self._watched(model, held_out) if watches and held_out is not None else None
+        work = Work(
+            model, self._objective(self.n_outputs_), optimizer, rows._replace(weight=trained), size, held_out=held_out,
+            watched=watched, callbacks=self.callbacks or (),
+        )  # fmt: skip
+        training = Training(self, work, 0 if by_lines else self._no_improvement_count)
         # Without any score that is a number it is the first weights that are kept.
-        first = model.get_weights() if watched is not None and before == 0 else None
+        best = model.get_weights() if watched is not None and self.t_ == 0 else None
         try:
-            while len(losses) < self.max_iter:
-                try:
-                    model.fit(X, targets, size, self.max_iter, initial_epoch=len(losses), **arguments)
-                finally:  # also if it was interrupted
-                    history = {} if model.history is None else model.history.history
-                    losses += [loss + objective.offset for loss in history.get("loss", [])]
-                    scores += [] if watched is None else map(watched.score, history.get(watched.monitor, []))
-                if not rule.stopped_epoch:
-                    break
-                if not self._goes_on(optimizer):
-                    stopped = True
-                    break
-                rule.wait = 0
-        except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-            stopped = True
-        self.n_iter_, self.t_ = len(losses), before + len(losses) * rows
-        self.loss_curve_ += losses
+            training.run()
+        finally:
+            self._take_over(training, best)
+
+    def _take_over(self, training: Training, first: Any) -> None:
+        """Note what a training has found; `first` are weights to return to if there are no best ones."""
+        losses, rule, watched = training.losses, training.rule, training.work.watched
+        self.n_iter_ = len(losses)
         if losses:
             self.loss_ = losses[-1]
+        self.validation_loss_curve_ = training.held_out_losses if training.work.held_out is not None else None
+        if training.by_lines:
+            return
+        self.t_ += len(losses) * training.work.rows.size
+        self.loss_curve_ += losses
         self._no_improvement_count = rule.wait
         if watched is None:
-            self.best_loss_ = math.inf if rule.best is None else rule.best + objective.offset
-        else:
-            assert self.validation_scores_ is not None
-            self.validation_scores_ += scores
-            self.best_validation_score_ = -math.inf if rule.best is None else watched.score(rule.best)
-            best = first if rule.best_weights is None else rule.best_weights
-            if best is not None:
-                model.set_weights([*best])
-        if self.n_iter_ == self.max_iter and not stopped:
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't"
-                " converged yet.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-
-    def _goes_on(self, optimizer: SGD | Adam) -> bool:
-        """Return whether training goes on although it does not improve any more, with a lower learning rate."""
-        if self.early_stopping:
-            reason = "Validation score did not improve more than "
-        else:
-            reason = "Training loss did not improve more than "
-        reason += f"tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
-        lowers = self.solver == "sgd" and self.learning_rate == "adaptive"
-        rate = float(optimizer.learning_rate)
-        if not lowers or rate <= _LEAST_RATE:
-            if self.verbose:
-                say(reason + (" Learning rate too small. Stopping." if lowers else " Stopping."))
-            return False
-        optimizer.learning_rate = rate / 5
-        if self.verbose:
-            say(f"{reason} Setting learning rate to {rate / 5:f}")
-        return True
-
-    def _rule(self, watched: Watched | None, offset: float) -> StoppingRule:
-        """Return what stops training; it goes on counting where the last fit ended."""
-        score_name = None if watched is None else watched.monitor
-        report = reporter(offset, score_name, float if watched is None else watched.score) if self.verbose else None
-        if watched is None:
-            rule = StoppingRule(
-                "loss", "min", self.tol, self.n_iter_no_change, keeps_weights=False, score=None, report=report
-            )
-            if self.best_loss_ is not None and math.isfinite(self.best_loss_):
-                rule.best = self.best_loss_ - offset
-        else:
-            rule = StoppingRule(
-                watched.monitor, watched.mode, self.tol * watched.scale, self.n_iter_no_change, keeps_weights=True,
-                score=watched.compute, report=report,
-            )  # fmt: skip
-            if self.best_validation_score_ is not None and math.isfinite(self.best_validation_score_):
-                rule.best = watched.value(self.best_validation_score_)
-        rule.wait = self._no_improvement_count
-        return rule
+            self.best_loss_ = math.inf if training.best is None else training.best
+            return
+        assert self.validation_scores_ is not None
+        self.validation_scores_ += training.scores
+        self.best_validation_score_ = -math.inf if training.best is None else training.best
+        best = first if rule.best_weights is None else rule.best_weights
+        if best is not None:
+            training.work.model.set_weights([*best])
 
     def _divided(
-        self, X: Any, targets: Array, weight: Array | None, random: np.random.RandomState
-    ) -> tuple[Any, Array, Array | None, tuple[Any, Array, Array | None]]:
-        """Return the rows to train on, and those that are held out."""
-        arrays = [X, targets] if weight is None else [X, targets, weight]
+        self, rows: Rows, trained: Array | None, random: np.random.RandomState
+    ) -> tuple[Rows, Array | None, Rows]:
+        """Return the rows to train on, their weights in training, and the rows that are held out."""
+        arrays = [part for part in (rows.X, rows.targets, rows.weight, trained) if part is not None]
         with sklearn.config_context(skip_parameter_validation=True):  # what it says itself is about the data
             parts = train_test_split(
-                *arrays, random_state=random, test_size=self.validation_fraction, stratify=self._classes_of(targets)
-            )
+                *arrays, random_state=random, test_size=self.validation_fraction,
+                stratify=self._classes_of(rows.targets),
+            )  # fmt: skip
         if parts[1].shape[0] < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        weights = (None, None) if weight is None else (parts[4], parts[5])
-        return parts[0], parts[2], weights[0], (parts[1], parts[3], weights[1])
-
-    def _minimize(self, model: Sequential, X: Any, targets: Array, weight: Array | None) -> None:
-        """Minimize the loss of all rows by L-BFGS."""
-        objective = self._objective(targets, weight)
-        self._penalize()
-        objective.compile(model, SGD())
-        found = scipy.optimize.minimize(
-            *model.objective(X, targets, weight),
-            method="L-BFGS-B",
-            jac=True,
-            options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol},
-            callback=self._reporter_of_iterations(objective.offset) if self.verbose else None,
+        kept, held_out = parts[0::2], parts[1::2]
+        weighted = rows.weight is not None
+        return (
+            Rows(kept[0], kept[1], kept[2] if weighted else None),
+            None if trained is None else kept[-1],
+            Rows(held_out[0], held_out[1], held_out[2] if weighted else None),
         )
-        model.flat_weights = found.x
-        # In some cases SciPy takes one iteration more than it was told.
-        self.n_iter_ = min(found.nit, self.max_iter)
-        self.loss_ = float(found.fun) + objective.offset
-        if found.status != 0:
-            warnings.warn(
-                f"lbfgs failed to converge after {self.n_iter_} iteration(s) (status={found.status}):\n{found.message}"
-                "\n\nIncrease the number of iterations (max_iter) or of evaluations (max_fun), or scale the data.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-
-    def _reporter_of_iterations(self, offset: float) -> Any:
-        count = 0
-
-        def report(intermediate_result: Any) -> None:
-            nonlocal count
-            count += 1
-            say(f"Iteration {count}, loss = {intermediate_result.fun + offset:.8f}")
-
-        return report
 
     # Prediction.
 
     def _forward(self, X: Any) -> Array:
         """Return the outputs of rows, (n, outputs)."""
         check_is_fitted(self)
-        model = self._network()
-        return np.asarray(model.predict_on_batch(self._rows(X)))
+        rows = self._rows(X)
+        outputs = np.asarray(self._network().predict_on_batch(rows))
+        return outputs.astype(np.result_type(rows.dtype, outputs.dtype), copy=False)
+
+    def _jacobian(self, X: Any) -> Array:
+        """Return the derivatives of the outputs by the inputs, (n, outputs, features)."""
+        check_is_fitted(self)
+        if self.categorical_features is not None:
+            raise ValueError("input_gradients needs rows of numbers; there are categorical_features.")
+        found = self._network().jacobian(self._rows(X))
+        scaler = self.__dict__.get("x_scaler_")
+        return found if scaler is None else (found / scaler.scale_).astype(found.dtype, copy=False)
 
     def _rows(self, X: Any) -> Any:
         """Return valid rows. Plain finite arrays like those of `fit` need no more checks than these."""
-        if self._is_plain(X):
-            return X
-        return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        if not self._is_plain(X):
+            X = self._checked_rows(X, reset=False, dtype="numeric")
+        scaler = self.__dict__.get("x_scaler_")
+        return X if scaler is None else scaler.transform(X)
 
     def _is_plain(self, X: Any) -> bool:
         """Return whether rows are a finite array of floats with as many features as those of `fit`, without names."""
@@ -455,8 +461,9 @@ class Perceptron(BaseEstimator, ABC):
             type(X) is np.ndarray
             and X.ndim == 2
             and X.dtype.char in "fd"
-            and X.shape[1] == self.n_features_in_
+            and X.shape[1] == self.__dict__.get("n_features_in_")
             and len(X) > 0
+            and self.categorical_features is self.impute is None
             and "feature_names_in_" not in self.__dict__
             and is_finite(X)
         )

@@ -9,16 +9,16 @@ import numpy.typing as npt
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
-from sklearn.utils.validation import validate_data
 
-from lamina.losses import BinaryCrossentropy, Loss, SparseCategoricalCrossentropy
+from lamina.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from lamina.models import Sequential
 from lamina.sklearn.base import Perceptron, trains_by_steps
-from lamina.sklearn.objective import Objective, Watched
-from lamina.sklearn.parameters import COMMON
+from lamina.sklearn.objective import Objective, Rows, Watched, computed
+from lamina.sklearn.parameters import COMMON, StrOptions
 
 __all__ = ["MLPClassifier"]
 
@@ -35,10 +35,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     ----------
     hidden_layer_sizes : int or array_like of int, default (100,)
         Widths of the hidden layers.
-    activation : {"identity", "logistic", "tanh", "relu"}, default "relu"
-        Of the hidden layers.
-    solver : {"adam", "sgd", "lbfgs"}, default "adam"
-        "lbfgs" is SciPy's L-BFGS-B on all rows.
+    activation : {"identity", "logistic", "tanh", "relu"}, or sequence of them, default "relu"
+        Of the hidden layers, or of each of them. Besides scikit-learn's there are "elu", "exponential", "gelu",
+        "hard_sigmoid", "leaky_relu", "mish", "relu6", "selu", "silu", "softplus" and "softsign".
+    solver : {"adam", "sgd", "lbfgs"} or Optimizer, default "adam"
+        "lbfgs" is `lamina.optimizers.LBFGS` on all rows. Of an optimizer each fit uses a copy, with its own learning
+        rate.
     alpha : float, >= 0, default 1e-4
         Strength of the penalty ``alpha / 2 Σ w²`` of the kernels, which is divided by the rows of a batch, or by the
         sum of their weights.
@@ -71,7 +73,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     early_stopping : bool, default False
         Whether to hold rows out, to stop when their score does not improve, and to keep the weights of the best epoch.
     validation_fraction : float in [0, 1), default 0.1
-        The share of these rows. They have each class's share, if every class has two rows at least.
+        The share of these rows, unless `fit` is given `validation_data`. They have each class's share, if every class
+        has two rows at least.
     beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
         For "adam".
     epsilon : float, > 0, default 1e-8
@@ -80,6 +83,23 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Training stops after more than so many epochs without improvement.
     max_fun : int, default 15000
         Evaluations of the loss at most, for "lbfgs".
+    class_weight : dict, list of dict, "balanced" or None, default None
+        Factors of the rows' weights in training, by their class; a list for labels in columns. "balanced":
+        ``n_samples / (n_classes * number of the class)``.
+    dropout : float in [0, 1), or sequence of them, default 0
+        The share of the hidden layers' outputs, or of each one's, that is set to 0 in training.
+    batch_normalization : bool, default False
+        Whether hidden layers normalize their batch before the activation.
+    standardize : bool, default False
+        Whether the columns of X get mean 0 and standard deviation 1 over the rows of the first fit; sparse
+        columns keep their mean. Weights and losses are those of such numbers, predictions are not.
+    categorical_features : None, "from_dtype", or array_like of int, str or bool, default None
+        The columns of X that hold categories: those of a data frame whose dtype says so, or their numbers, names or a
+        mask. The first layer has weights for each category; one that was not seen adds nothing.
+    impute : {"mean", "median", "most_frequent"} or None, default None
+        What missing numbers in X are replaced by; None refuses them.
+    callbacks : sequence of Callback, default None
+        `lamina.callbacks` that listen to each fit.
 
     Attributes
     ----------
@@ -93,6 +113,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         The loss of each epoch; not for "lbfgs".
     validation_scores_, best_validation_score_ : list of float, float
         Accuracy of the held-out rows; None without `early_stopping`.
+    validation_loss_curve_ : list of float or None
+        The loss of held-out rows after each epoch, penalties included; None without such rows.
     n_iter_ : int
         Epochs, or iterations, of the last call.
     t_ : int
@@ -119,7 +141,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     [0, 0, 0]
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = COMMON
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = COMMON | {
+        "class_weight": [StrOptions({"balanced"}), dict, list, None]
+    }
     loss = "log_loss"
 
     def __init__(
@@ -148,6 +172,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         epsilon: Any = 1e-8,
         n_iter_no_change: Any = 10,
         max_fun: Any = 15000,
+        class_weight: Any = None,
+        dropout: Any = 0.0,
+        batch_normalization: Any = False,
+        standardize: Any = False,
+        categorical_features: Any = None,
+        impute: Any = None,
+        callbacks: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -172,15 +203,20 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.class_weight = class_weight
+        self.dropout = dropout
+        self.batch_normalization = batch_normalization
+        self.standardize = standardize
+        self.categorical_features = categorical_features
+        self.impute = impute
+        self.callbacks = callbacks
 
     # Labels. The network gets numbers of classes (n,), or 0 and 1 in columns, (n, 1) or (n, labels).
 
     def _validated(self, X: Any, y: Any, *, incremental: bool, first: bool) -> tuple[Any, Array]:
         if incremental and not first and (targets := self._plain_targets(X, y)) is not None:
             return X, targets
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=(np.float64, np.float32), reset=first
-        )
+        X, y = self._checked_rows(X, y, reset=first, multi_output=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
@@ -213,10 +249,32 @@ class MLPClassifier(ClassifierMixin, Perceptron):
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
                     f"Previously got {self.classes_}, `y` has {classes}"
                 )
-        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+        else:
+            self._check_known(classes)
+
+    def _check_known(self, classes: Any) -> None:
+        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
             )
+
+    def _held_out_targets(self, y: Any, X: Any) -> Array:
+        y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        self._check_known(unique_labels(y))
+        return self._encoded(y)
+
+    def _training_weight(self, y: Any, weight: Array | None, dtype: Any, *, incremental: bool) -> Array | None:
+        if self.class_weight is None:
+            return weight
+        if incremental and isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use"
+                " compute_class_weight('balanced', classes=classes, y=y), and pass them as a dict."
+            )
+        found: Array = compute_sample_weight(self.class_weight, y).astype(dtype)
+        return found if weight is None else found * weight
 
     def _encoded(self, y: Any) -> Array:
         if self._label_binarizer.y_type_ == "multiclass":
@@ -231,37 +289,23 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     # Training.
 
-    def _objective(self, targets: Array, sample_weight: Array | None) -> Objective:
-        loss: Loss
-        if targets.ndim == 1:
-            loss = SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")
-            return Objective(loss=loss, factor=1.0, offset=0.0)
-        loss = BinaryCrossentropy(reduction="mean_with_sample_weight")
-        return Objective(loss=loss, factor=float(targets.shape[1]), offset=0.0)
+    def _objective(self, outputs: int) -> Objective:
+        if self.out_activation_ == "softmax":
+            return Objective(SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"))
+        return Objective(BinaryCrossentropy(reduction="mean_with_sample_weight"), float(outputs))
 
     def _classes_of(self, targets: Array) -> Array | None:
         if targets.ndim == 2:
             return targets.astype(bool) if targets.shape[1] == 1 else None
         return targets if np.bincount(targets, minlength=len(self.classes_)).min() > 1 else None
 
-    def _watched(self, model: Sequential, X: Any, targets: Array, weight: Array | None) -> Watched:
+    def _watched(self, model: Sequential, rows: Rows) -> Watched:
         if len(self.classes_) == 1:  # which is always predicted
-            return Watched(
-                metric=None, monitor="val_score", mode="max", score=float, value=float, scale=1.0, compute=lambda: 1.0
-            )
-        if targets.ndim == 1 or targets.shape[1] == 1:
-            return Watched(
-                metric="accuracy", monitor="val_accuracy", mode="max", score=float, value=float, scale=1.0, compute=None
-            )
-
-        def subset_accuracy() -> float:
-            outputs = np.asarray(model.predict_on_batch(X))
-            if not np.isfinite(outputs).all():
-                return np.nan
-            return float(accuracy_score(targets, outputs > 0.5, sample_weight=weight))
-
-        return Watched(
-            metric=None, monitor="val_score", mode="max", score=float, value=float, scale=1.0, compute=subset_accuracy
+            return Watched(compute=lambda: 1.0)
+        if rows.targets.ndim == 1 or rows.targets.shape[1] == 1:
+            return Watched(metric="accuracy")
+        return computed(
+            model, rows, lambda targets, outputs, weight: accuracy_score(targets, outputs > 0.5, sample_weight=weight)
         )
 
     @available_if(trains_by_steps)
@@ -325,6 +369,22 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         """
         outputs = self._forward(X)
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
+
+    def input_gradients(self, X: Any) -> Array:
+        """Return the derivatives of the probabilities by the inputs of each row.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_samples, n_features)
+            Dense rows, of numbers only.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_classes, n_features) or (n_samples, n_labels, n_features)
+            In the order of `predict_proba`.
+        """
+        found = self._jacobian(X)
+        return np.concatenate([-found, found], axis=1) if self.n_outputs_ == 1 else found
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithms of `predict_proba`."""

@@ -9,16 +9,24 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions, validate_parameter_constraints
 
-__all__ = ["COMMON", "Options", "StrOptions", "checked"]
+from lamina.optimizers import Optimizer
+
+__all__ = ["ACTIVATIONS", "COMMON", "Interval", "Options", "StrOptions", "checked"]
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 _SHARE = Interval(Real, 0, 1, closed="left")
 
+# scikit-learn's activations, and others of the library by their names in Keras.
+ACTIVATIONS = {
+    "identity", "logistic", "tanh", "relu", "elu", "exponential", "gelu", "hard_sigmoid", "leaky_relu", "mish", "relu6",
+    "selu", "silu", "softplus", "softsign",
+}  # fmt: skip
+
 COMMON: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _POSITIVE],
-    "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
-    "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+    "activation": [StrOptions(ACTIVATIONS), "array-like"],
+    "solver": [StrOptions({"lbfgs", "sgd", "adam"}), Optimizer],
     "alpha": [_NOT_NEGATIVE],
     "batch_size": [StrOptions({"auto"}), _POSITIVE],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
@@ -39,6 +47,12 @@ COMMON: dict[str, list[Any]] = {
     "epsilon": [Interval(Real, 0, None, closed="neither")],
     "n_iter_no_change": [_POSITIVE, Options(Real, {np.inf})],
     "max_fun": [_POSITIVE],
+    "dropout": [_SHARE, "array-like"],
+    "batch_normalization": ["boolean"],
+    "callbacks": [list, tuple, None],
+    "standardize": ["boolean"],
+    "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+    "impute": [StrOptions({"mean", "median", "most_frequent"}), None],
 }
 
 

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import xlogy
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
-from sklearn.utils import column_or_1d
+from sklearn.metrics import d2_pinball_score, r2_score
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
-from lamina.losses import MeanSquaredError, Poisson
+from lamina.losses import Huber, LogCosh, MeanAbsoluteError, MeanSquaredError, PoissonDeviance, Quantile
 from lamina.models import Sequential
+from lamina.optimizers import Optimizer
 from lamina.sklearn.base import Perceptron, trains_by_steps
-from lamina.sklearn.objective import Objective, Watched
-from lamina.sklearn.parameters import COMMON, StrOptions
-from lamina.sklearn.rows import is_finite
+from lamina.sklearn.objective import Objective, Rows, Watched, computed
+from lamina.sklearn.parameters import ACTIVATIONS, COMMON, Interval, StrOptions
+from lamina.sklearn.rows import is_finite, row_weights
 
 __all__ = ["MLPRegressor"]
 
 Array = npt.NDArray[Any]
+
+# Losses without parameters, and their factors.
+_LOSSES: dict[str, tuple[Any, float]] = {
+    "squared_error": (MeanSquaredError, 0.5),
+    "poisson": (PoissonDeviance, 1.0),
+    "absolute_error": (MeanAbsoluteError, 1.0),
+    "log_cosh": (LogCosh, 1.0),
+}
 
 
 class MLPRegressor(RegressorMixin, Perceptron):
@@ -30,16 +39,20 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default "squared_error"
-        Half the squared error, ``Σ (y - f)² / 2``, or half the deviance of Poisson's distribution,
-        ``Σ (y log(y / f) - y + f)``, for ``y >= 0`` and with an exponential output; sums over the outputs, means over
-        the rows.
+    loss : {"squared_error", "poisson", "absolute_error", "huber", "log_cosh", "quantile"}, default "squared_error"
+        Of ``e = y - f`` summed over the outputs, and the mean over the rows: half the squared error ``e² / 2``; half
+        the deviance of Poisson's distribution, ``y log(y / f) - e``, for ``y >= 0`` and with an exponential output;
+        ``|e|``; ``e² / 2`` where ``|e| <= delta``, else ``delta |e| - delta² / 2``; ``log cosh e``;
+        ``max(q e, (q - 1) e)`` with ``q = quantile``.
     hidden_layer_sizes : int or array_like of int, default (100,)
         Widths of the hidden layers.
-    activation : {"identity", "logistic", "tanh", "relu"}, default "relu"
-        Of the hidden layers.
-    solver : {"adam", "sgd", "lbfgs"}, default "adam"
-        "lbfgs" is SciPy's L-BFGS-B on all rows.
+    activation : {"identity", "logistic", "tanh", "relu"}, or sequence of them, default "relu"
+        Of the hidden layers, or of each of them. Besides scikit-learn's there are "elu", "exponential", "gelu",
+        "hard_sigmoid", "leaky_relu", "mish", "relu6", "selu", "silu", "softplus" and "softsign".
+    solver : {"adam", "sgd", "lbfgs", "lm"} or Optimizer, default "adam"
+        "lbfgs" is `lamina.optimizers.LBFGS` on all rows. "lm" is Levenberg–Marquardt, for small
+        networks and the squared error. Of an optimizer each fit uses a copy, with its own learning
+        rate.
     alpha : float, >= 0, default 1e-4
         Strength of the penalty ``alpha / 2 Σ w²`` of the kernels, which is divided by the rows of a batch, or by the
         sum of their weights.
@@ -72,7 +85,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
     early_stopping : bool, default False
         Whether to hold rows out, to stop when their score does not improve, and to keep the weights of the best epoch.
     validation_fraction : float in [0, 1), default 0.1
-        The share of these rows.
+        The share of these rows, unless `fit` is given `validation_data`.
     beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
         For "adam".
     epsilon : float, > 0, default 1e-8
@@ -81,6 +94,27 @@ class MLPRegressor(RegressorMixin, Perceptron):
         Training stops after more than so many epochs without improvement.
     max_fun : int, default 15000
         Evaluations of the loss at most, for "lbfgs".
+    quantile : float in [0, 1], or sequence of them, default 0.5
+        For "quantile". Of several, for y with one output, the network has an output each, and predictions have shape
+        (n_samples, n_quantiles). They are sorted: quantiles do not cross (Chernozhukov et al. 2010).
+    delta : float, > 0, default 1
+        For "huber", in units of y, or of its standard deviation with `standardize`.
+    output_activation : str or None, default None
+        Activation of the output, with one of the names of `activation`; None is "identity", or "exp" for "poisson".
+    dropout : float in [0, 1), or sequence of them, default 0
+        The share of the hidden layers' outputs, or of each one's, that is set to 0 in training.
+    batch_normalization : bool, default False
+        Whether hidden layers normalize their batch before the activation.
+    standardize : bool, default False
+        Whether the columns of X and y get mean 0 and standard deviation 1 over the rows of the first fit; sparse
+        columns keep their mean. Weights and losses are those of such numbers, predictions are not.
+    categorical_features : None, "from_dtype", or array_like of int, str or bool, default None
+        The columns of X that hold categories: those of a data frame whose dtype says so, or their numbers, names or a
+        mask. The first layer has weights for each category; one that was not seen adds nothing.
+    impute : {"mean", "median", "most_frequent"} or None, default None
+        What missing numbers in X are replaced by; None refuses them.
+    callbacks : sequence of Callback, default None
+        `lamina.callbacks` that listen to each fit.
 
     Attributes
     ----------
@@ -94,6 +128,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         The loss of each epoch; not for "lbfgs".
     validation_scores_, best_validation_score_ : list of float, float
         R² of the held-out rows; None without `early_stopping`.
+    validation_loss_curve_ : list of float or None
+        The loss of held-out rows after each epoch, penalties included; None without such rows.
     n_iter_ : int
         Epochs, or iterations, of the last call.
     t_ : int
@@ -118,7 +154,11 @@ class MLPRegressor(RegressorMixin, Perceptron):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = COMMON | {
-        "loss": [StrOptions({"squared_error", "poisson"})]
+        "loss": [StrOptions({*_LOSSES, "poisson", "huber", "quantile"})],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam", "lm"}), Optimizer],
+        "quantile": [Interval(Real, 0, 1, closed="both"), "array-like"],
+        "delta": [Interval(Real, 0, None, closed="neither")],
+        "output_activation": [StrOptions({*ACTIVATIONS, "exp"}), None],
     }
 
     def __init__(
@@ -148,6 +188,15 @@ class MLPRegressor(RegressorMixin, Perceptron):
         epsilon: Any = 1e-8,
         n_iter_no_change: Any = 10,
         max_fun: Any = 15000,
+        quantile: Any = 0.5,
+        delta: Any = 1.0,
+        output_activation: Any = None,
+        dropout: Any = 0.0,
+        batch_normalization: Any = False,
+        standardize: Any = False,
+        categorical_features: Any = None,
+        impute: Any = None,
+        callbacks: Any = None,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -173,52 +222,105 @@ class MLPRegressor(RegressorMixin, Perceptron):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.quantile = quantile
+        self.delta = delta
+        self.output_activation = output_activation
+        self.dropout = dropout
+        self.batch_normalization = batch_normalization
+        self.standardize = standardize
+        self.categorical_features = categorical_features
+        self.impute = impute
+        self.callbacks = callbacks
 
     def _validated(self, X: Any, y: Any, *, incremental: bool, first: bool) -> tuple[Any, Array]:
         plain = incremental and not first and _is_column(y) and self._is_plain(X)
         if plain and len(X) == len(y) and is_finite(y):
             return X, y.reshape(-1, 1).astype(X.dtype, copy=False)
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True,
-            dtype=(np.float64, np.float32), reset=first,
-        )  # fmt: skip
+        X, y = self._checked_rows(X, y, reset=first, multi_output=True, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        return X, (y.reshape(-1, 1) if y.ndim == 1 else y).astype(X.dtype, copy=False)
+        targets = (y.reshape(-1, 1) if y.ndim == 1 else y).astype(X.dtype, copy=False)
+        if self._quantiles() is not None and targets.shape[1] > 1:
+            raise ValueError(f"y must have one output for several quantiles; got {targets.shape[1]}.")
+        return X, targets
+
+    def _held_out_targets(self, y: Any, X: Any) -> Array:
+        y = check_array(y, ensure_2d=False, dtype=X.dtype, input_name="y")
+        targets: Array = y.reshape(-1, 1) if y.ndim == 1 else y
+        outputs = 1 if self._quantiles() is not None else self.__dict__.get("n_outputs_", targets.shape[1])
+        if targets.shape[1] != outputs:
+            raise ValueError(f"validation_data must have {outputs} outputs, as y; got {targets.shape[1]}.")
+        return targets
+
+    def _quantiles(self) -> list[float] | None:
+        """Return the quantiles, if there are several."""
+        several = self.loss == "quantile" and np.ndim(self.quantile) > 0
+        return np.asarray(self.quantile, float).tolist() if several else None
 
     def _outputs(self, targets: Array) -> int:
-        return int(targets.shape[1])
+        several = self._quantiles()
+        return int(targets.shape[1]) if several is None else len(several)
 
     def _out_activation(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+        return str(self.output_activation or ("exp" if self.loss == "poisson" else "identity"))
 
-    def _objective(self, targets: Array, sample_weight: Array | None) -> Objective:
-        outputs = targets.shape[1]
-        if self.loss == "poisson":  # half the deviance, which is 0 for exact predictions
-            constant = np.average(xlogy(targets, targets) - targets, axis=0, weights=sample_weight).sum()
-            return Objective(
-                loss=Poisson(reduction="mean_with_sample_weight"), factor=float(outputs), offset=float(constant)
-            )
-        return Objective(loss=MeanSquaredError(reduction="mean_with_sample_weight"), factor=0.5 * outputs, offset=0.0)
+    def _scales_targets(self) -> bool:
+        return self.loss != "poisson" and self.output_activation in (None, "identity")
+
+    def _objective(self, outputs: int) -> Objective:
+        mean: Any = "mean_with_sample_weight"
+        if self.loss == "huber":
+            return Objective(Huber(self.delta, reduction=mean), float(outputs))
+        if self.loss == "quantile":
+            return Objective(Quantile(self._quantiles() or self.quantile, reduction=mean), float(outputs))
+        kind, factor = _LOSSES[self.loss]
+        return Objective(kind(reduction=mean), factor * outputs)
 
     def _classes_of(self, targets: Array) -> Array | None:
         return None
 
-    def _watched(self, model: Sequential, X: Any, targets: Array, weight: Array | None) -> Watched:
-        variance = float(np.cov(targets[:, 0], aweights=weight, ddof=0)) if targets.shape[1] == 1 else 0.0
-        if variance > 0:  # R² = 1 - error / variance
-            return Watched(
-                metric="mse", monitor="val_mse", mode="min", score=lambda error: 1 - error / variance,
-                value=lambda score: (1 - score) * variance, scale=variance, compute=None,
-            )  # fmt: skip
+    def _watched(self, model: Sequential, rows: Rows) -> Watched:
+        if self.loss == "quantile":
+            return computed(model, rows, self._pinball_score)
+        targets, weight = rows.targets, rows.weight
+        if targets.shape[1] == 1 and (weight is None or weight.sum() > 0):  # R² = 1 - error / variance
+            column = targets[:, 0].astype(np.float64)
+            with np.errstate(over="ignore"):
+                variance = float(np.average((column - np.average(column, weights=weight)) ** 2, weights=weight))
+            if 0 < variance < math.inf:
+                return Watched(metric="mse", error=True, scale=variance)
+        return computed(model, rows, lambda targets, outputs, weight: r2_score(targets, outputs, sample_weight=weight))
 
-        def score() -> float:
-            outputs = np.asarray(model.predict_on_batch(X))
-            if not np.isfinite(outputs).all():
-                return np.nan
-            return float(r2_score(targets, outputs, sample_weight=weight))
+    def _pinball_score(self, targets: Array, outputs: Array, weight: Array | None) -> float:
+        """Return D²: 1 - loss / loss of the best constants, the mean over the quantiles."""
+        several = self._quantiles() or [float(self.quantile)] * outputs.shape[1]
+        columns = np.broadcast_to(targets, outputs.shape)
+        scores = [
+            d2_pinball_score(columns[:, j], outputs[:, j], sample_weight=weight, alpha=quantile)
+            for j, quantile in enumerate(several)
+        ]
+        return float(np.mean(scores))
 
-        return Watched(metric=None, monitor="val_score", mode="max", score=float, value=float, scale=1.0, compute=score)
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R², or D² of the quantile loss: 1 - loss / loss of the best constants.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        y : array_like, shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array_like, shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            1 for exact predictions; for several quantiles the mean of their scores.
+        """
+        if self.loss != "quantile":
+            return float(super().score(X, y, sample_weight))
+        found = self.predict(X)
+        targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        weight = None if sample_weight is None else row_weights(sample_weight, found)
+        return self._pinball_score(targets.reshape(len(targets), -1), found.reshape(len(found), -1), weight)
 
     @available_if(trains_by_steps)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
@@ -245,10 +347,44 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
         Returns
         -------
-        y : ndarray, shape (n_samples,) or (n_samples, n_outputs)
+        y : ndarray, shape (n_samples,), (n_samples, n_outputs) or (n_samples, n_quantiles)
         """
         outputs = self._forward(X)
+        scaler = self.__dict__.get("y_scaler_")
+        if scaler is not None:
+            outputs = (outputs * scaler.scale_ + scaler.mean_).astype(outputs.dtype, copy=False)
+        if self._quantiles() is not None:
+            outputs = np.sort(outputs, axis=1)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def input_gradients(self, X: Any) -> Array:
+        """Return the derivatives of the predictions by the inputs of each row.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_samples, n_features)
+            Dense rows, of numbers only.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+            Of several quantiles in the order of the predictions.
+
+        Examples
+        --------
+        >>> model = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0)
+        >>> model = model.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        >>> model.input_gradients([[0.5]]).round(4)
+        array([[2.]])
+        """
+        found = self._jacobian(X)
+        scaler = self.__dict__.get("y_scaler_")
+        if scaler is not None:
+            found = (found * scaler.scale_.reshape(1, -1, 1)).astype(found.dtype, copy=False)
+        if self._quantiles() is not None:
+            order = np.argsort(self._forward(X), axis=1, kind="stable")
+            found = np.take_along_axis(found, order[:, :, np.newaxis], axis=1)
+        return found[:, 0] if found.shape[1] == 1 else found
 
 
 def _is_column(y: Any) -> bool:

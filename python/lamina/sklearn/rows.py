@@ -30,6 +30,8 @@ def row_weights(given: Any, X: Any) -> npt.NDArray[Any]:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {weights.ndim}D array.")
     if weights.shape != X.shape[:1]:
         raise ValueError(f"sample_weight.shape == {weights.shape}, expected {X.shape[:1]}!")
+    if weights.any() and not weights.sum():
+        raise ValueError("Sample weights sum to zero, and can't be normalized.")
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return weights

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from lamina import _core
 from lamina._common.output import say
 from lamina.callbacks import EarlyStopping
 from lamina.callbacks.base import FinishedEpochs, Logs
+from lamina.sklearn.objective import Watched
 
 __all__ = ["StoppingRule", "reporter"]
 
@@ -33,6 +36,11 @@ class StoppingRule(EarlyStopping):
         Computes the value, which the model does not know, after each epoch.
     report : callable, optional
         Called with the logs of each epoch.
+
+    Attributes
+    ----------
+    stopped : bool
+        Whether it has stopped the last `fit`.
     """
 
     drifts = True
@@ -41,13 +49,15 @@ class StoppingRule(EarlyStopping):
         self, monitor: str, mode: str, tol: float, patience: float, *, keeps_weights: bool,
         score: Callable[[], float] | None, report: Callable[[Logs], None] | None,
     ) -> None:  # fmt: skip
-        epochs = int(min(patience, 2**62))  # as many as the engine can count stand for infinity
-        super().__init__(monitor, tol, epochs, mode=mode, restore_best_weights=keeps_weights)
+        # As many as the engine can count stand for infinity.
+        epochs, change = int(min(patience, 2**62)), min(tol, sys.float_info.max)
+        super().__init__(monitor, change, epochs, mode=mode, restore_best_weights=keeps_weights)
         self._score, self._report = score, report
+        self.stopped = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Go on."""
-        self.stopped_epoch = 0
+        self.stopped_epoch, self.stopped = 0, False
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Count."""
@@ -66,11 +76,21 @@ class StoppingRule(EarlyStopping):
                 self.best_weights = self.required_model().get_weights()
         if self.wait > self.patience:
             self.stopped_epoch = epoch
-            self.required_model().stop_training = True
+        self._stop()
+
+    def _stop(self) -> None:
+        """Stop training if it is time, which may be after the first epoch."""
+        if self.wait > self.patience:
+            self.stopped = self.required_model().stop_training = True
 
     def watch(self, values: dict[str, tuple[int, bool]]) -> _core.Watch | None:
         """Return what watches in the engine; None if the score is computed here."""
         return None if self._score is not None else super().watch(values)
+
+    def after_watch(self, watched: _core.Watch, weights: list[Any] | None) -> None:
+        """Take over what the engine has found."""
+        super().after_watch(watched, weights)
+        self._stop()
 
     def receive_epochs(self, epochs: FinishedEpochs) -> None:
         """Report epochs that the engine has trained together."""
@@ -82,24 +102,15 @@ class StoppingRule(EarlyStopping):
         """Leave the last weights: the solver may go on with another learning rate."""
 
 
-def reporter(offset: float, score_name: str | None, score: Callable[[float], float]) -> Callable[[Logs], None]:
-    """Return what prints the lines of an epoch.
-
-    Parameters
-    ----------
-    offset : float
-        To add to the loss.
-    score_name : str, optional
-        The name of the value from which `score` computes the score.
-    score : callable
-    """
+def reporter(watched: Watched | None) -> Callable[[Logs], None]:
+    """Return what prints the lines of an epoch: its loss, and the score of held-out rows if it is watched."""
     count = 0
 
     def report(logs: Logs) -> None:
         nonlocal count
         count += 1
-        say(f"Iteration {count}, loss = {logs['loss'] + offset:.8f}")
-        if score_name is not None:
-            say(f"Validation score: {score(float(logs[score_name])):f}")
+        say(f"Iteration {count}, loss = {logs['loss']:.8f}")
+        if watched is not None:
+            say(f"Validation score: {watched.score(float(logs[watched.monitor])):f}")
 
     return report

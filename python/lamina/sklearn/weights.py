@@ -8,18 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lamina import layers
+from lamina import layers, random
 from lamina.models import Sequential
+from lamina.sklearn.network import Architecture, dense_layers, new_network, set_activations
 
-__all__ = ["Architecture", "Weights"]
+__all__ = ["Weights"]
 
 Array = npt.NDArray[Any]
-
-# The names of scikit-learn's activations that have other ones in Keras.
-_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
-
-# Activations of the hidden layers and of the output.
-Architecture = tuple[str, str]
 
 
 class Weights:
@@ -47,7 +42,7 @@ class Weights:
     def shown(self, name: str) -> list[Any]:
         """Return the list of arrays that users see: "coefs" (inputs, outputs) or "intercepts" (outputs,)."""
         if name not in self._shown and self._model is not None:
-            arrays = self._model.get_weights()
+            arrays = self._arrays()
             self._known = [array.copy() for array in arrays]
             self._shown = {"coefs": arrays[0::2], "intercepts": arrays[1::2]} | self._shown
         return self._shown[name]
@@ -58,44 +53,61 @@ class Weights:
             self.shown(name)  # the other list is to be seen too
         self._shown[name] = arrays
 
-    def start(self, arrays: Sequence[Array], architecture: Architecture) -> Sequential:
+    def hide(self, name: str) -> None:
+        """Drop one of the lists, and the network, whose other list stays."""
+        self.shown(name)
+        del self._shown[name]
+        self._model, self._architecture, self._known = None, None, None
+
+    def start(self, arrays: Sequence[Array], architecture: Architecture, seed: int) -> Sequential:
         """Return a new network with these weights: a kernel and a bias for each layer."""
-        self._shown, self._known = {}, None
-        self._model, self._architecture = _network(arrays, architecture), architecture
-        return self._model
+        self._shown = {}
+        return self._new(arrays, architecture, None, seed)
 
     def network(self, architecture: Architecture) -> Sequential:
-        """Return the network with the weights as they are now, and with these activations."""
+        """Return the network with the weights as they are now, and with this architecture."""
         arrays = self._given() if self._shown else None
         model = self._model
         if model is None:
             assert arrays is not None
-            return self._of_shown(arrays, architecture)
+            return self._new_of(arrays, architecture)
         if architecture != self._architecture:
-            for layer, name in zip(self.dense(), _names(len(self.dense()), architecture), strict=True):
-                layer.activation = name
+            if not architecture.same_layers(self._architecture):
+                return self._new_of(self._arrays() if arrays is None else arrays, architecture)
+            set_activations(self.dense(), architecture)
             self._architecture = architecture
         if arrays is not None and not _same(arrays, self._known):
-            if [array.shape for array in arrays] != [array.shape for array in model.get_weights()]:
-                return self._of_shown(arrays, architecture)
-            model.set_weights([*arrays])
+            if [array.shape for array in arrays] != [array.shape for array in self._arrays()]:
+                return self._new_of(arrays, architecture)
+            for layer, kernel, bias in zip(self.dense(), arrays[0::2], arrays[1::2], strict=True):
+                layer.set_weights([kernel, bias])
             self._known = [array.copy() for array in arrays]
         return model
 
-    def _of_shown(self, arrays: Sequence[Array], architecture: Architecture) -> Sequential:
-        """Return a new network with the weights that users have."""
-        self._known = [array.copy() for array in arrays]
-        self._model, self._architecture = _network(arrays, architecture), architecture
-        return self._model
-
     def dense(self) -> list[layers.Dense]:
-        """Return the layers of the network."""
+        """Return the layers with these weights."""
         assert self._model is not None
-        return [layer for layer in self._model.layers if isinstance(layer, layers.Dense)]
+        return dense_layers(self._model)
 
     def changed(self) -> None:
         """Note that the network has been trained: what users look at from now on are new arrays."""
         self._shown, self._known = {}, None
+
+    def _new_of(self, arrays: Sequence[Array], architecture: Architecture) -> Sequential:
+        seed = random.global_seeds.next_seed() if self._model is None else self._model.seed
+        return self._new(arrays, architecture, [array.copy() for array in arrays], seed)
+
+    def _new(
+        self, arrays: Sequence[Array], architecture: Architecture, known: list[Array] | None, seed: int
+    ) -> Sequential:
+        """Return a new network with these weights."""
+        model = self._model = new_network(arrays, architecture, seed)
+        self._architecture, self._known = architecture, known
+        return model
+
+    def _arrays(self) -> list[Array]:
+        """Return the weights in the network."""
+        return [array for layer in self.dense() for array in layer.get_weights()]
 
     def _given(self) -> list[Array]:
         coefs, intercepts = self._shown["coefs"], self._shown["intercepts"]
@@ -108,22 +120,3 @@ def _same(arrays: Sequence[Array], others: Sequence[Array] | None) -> bool:
 
 def _equal(one: Array, other: Array) -> bool:
     return one.shape == other.shape and np.array_equal(one, other, equal_nan=True)
-
-
-def _names(depth: int, architecture: Architecture) -> list[str]:
-    """Return the activation of each layer."""
-    hidden, output = (_ACTIVATIONS.get(name, name) for name in architecture)
-    return [hidden] * (depth - 1) + [output]
-
-
-def _network(arrays: Sequence[Array], architecture: Architecture) -> Sequential:
-    """Return a network with these weights."""
-    kernels = arrays[0::2]
-    dtype = "float32" if all(array.dtype == np.float32 for array in arrays) else "float64"
-    dense = [
-        layers.Dense(kernel.shape[1], name, dtype=dtype)
-        for kernel, name in zip(kernels, _names(len(kernels), architecture), strict=True)
-    ]
-    model = Sequential([layers.Input((kernels[0].shape[0],)), *dense])  # type: ignore[list-item]  # as in Keras
-    model.set_weights([*arrays])
-    return model

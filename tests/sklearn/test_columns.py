@@ -1,0 +1,117 @@
+"""Data frames: categories, missing numbers, names of columns."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from sklearn.model_selection import cross_val_score
+from sklearn.preprocessing import OneHotEncoder
+
+from lamina.sklearn import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+RNG = np.random.RandomState(0)
+CITIES = np.array(["Ulm", "Bonn", "Kiel", "Jena"])[RNG.randint(0, 4, 200)]
+SIZES = RNG.standard_normal(200)
+FLOORS = RNG.randint(1, 5, 200)
+PRICES = SIZES + (CITIES == "Ulm") * 2.0 - (CITIES == "Kiel") + 0.3 * FLOORS
+TABLE = {"city": CITIES, "size": SIZES, "floor": FLOORS}
+
+
+def frames(categories=True):
+    made = {"pandas": pd.DataFrame(TABLE), "pandas category": pd.DataFrame(TABLE).astype({"city": "category"})}
+    try:
+        import polars as pl
+    except ImportError:
+        return made
+    return made | {"polars": pl.DataFrame(TABLE), "polars category": pl.DataFrame(TABLE).cast({"city": pl.Categorical})}
+
+
+@pytest.mark.parametrize("kind", frames())
+@pytest.mark.parametrize(
+    "chosen", ["from_dtype", ["city"], [0], [-3], [True, False, False], np.array(["city"])], ids=str
+)
+def test_categories_are_columns_of_the_first_layer(kind, chosen):
+    table = frames()[kind]
+    model = MLPRegressor(categorical_features=chosen, max_iter=30, random_state=0).fit(table, PRICES)
+    rows = np.hstack([OneHotEncoder(sparse_output=False).fit_transform(CITIES[:, None]), np.c_[SIZES, FLOORS]])
+    plain = MLPRegressor(max_iter=30, random_state=0).fit(rows, PRICES)
+    np.testing.assert_allclose(model.coefs_[0], plain.coefs_[0], rtol=1e-12)
+    np.testing.assert_allclose(model.predict(table), plain.predict(rows), rtol=1e-12)
+    assert model.feature_names_in_.tolist() == ["city", "size", "floor"]
+    assert model.n_features_in_ == 3
+    assert model.coefs_[0].shape[0] == 6
+    copied = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copied.predict(table), model.predict(table))
+    with pytest.raises(ValueError, match="feature names|features"):
+        model.predict(table[["city", "size"]])
+    with pytest.raises(ValueError, match="rows of numbers"):
+        model.input_gradients(table)
+
+
+def test_arrays_and_lists_with_categories():
+    table = np.array([CITIES, SIZES, FLOORS], object).T
+    model = MLPRegressor(categorical_features=[0], solver="lbfgs", random_state=0).fit(table, PRICES)
+    assert model.score(table, PRICES) > 0.98
+    np.testing.assert_array_equal(model.predict(table.tolist()), model.predict(table))
+    assert model.predict([["Rome", 0.0, 1]]).shape == (1,)  # a city that was not seen
+    codes = np.c_[FLOORS, SIZES]
+    model = MLPRegressor(categorical_features=[True, False], max_iter=3, standardize=True).fit(codes, PRICES)
+    assert model.coefs_[0].shape[0] == 5
+    model.partial_fit(codes, PRICES)
+    assert model.fit(codes, PRICES, validation_data=(codes, PRICES)).validation_loss_curve_
+
+
+def test_many_categories_stay_sparse():
+    table = pd.DataFrame({"user": RNG.randint(0, 30_000, 2000).astype(str), "size": RNG.standard_normal(2000)})
+    model = MLPClassifier((4,), categorical_features="from_dtype", max_iter=2).fit(table, np.arange(2000) % 2)
+    assert model.predict(table).shape == (2000,)
+    assert model.coefs_[0].shape[0] == table["user"].nunique() + 1
+    assert scipy.sparse.issparse(model._columns.transform(table))
+
+
+@pytest.mark.parametrize("impute", ["mean", "median", "most_frequent"])
+def test_missing_numbers(impute):
+    table = pd.DataFrame(TABLE)
+    table.loc[3:9, "size"] = np.nan
+    table.loc[5, "city"] = None
+    with pytest.raises(ValueError, match="contains NaN"):
+        MLPRegressor(categorical_features="from_dtype").fit(table, PRICES)
+    model = MLPRegressor(categorical_features="from_dtype", impute=impute, max_iter=5, random_state=0)
+    model.fit(table, PRICES)
+    filled = table.fillna(
+        {"size": {"mean": table["size"].mean(), "median": table["size"].median()}.get(impute, table["size"].mode()[0])}
+    )
+    np.testing.assert_allclose(model.predict(table), model.predict(filled), rtol=1e-9)
+    rows = np.where(RNG.rand(200, 3) < 0.1, np.nan, RNG.standard_normal((200, 3)))
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        MLPRegressor().fit(rows, PRICES)
+    model = MLPRegressor(impute=impute, max_iter=5).fit(rows, PRICES)
+    assert np.isfinite(model.predict(rows)).all()
+    with pytest.raises(ValueError, match="infinity"):
+        model.predict(np.where(np.isnan(rows), np.inf, rows))
+
+
+def test_scores_of_folds():
+    model = MLPRegressor(categorical_features="from_dtype", solver="lbfgs", random_state=0, standardize=True)
+    assert cross_val_score(model, pd.DataFrame(TABLE), PRICES, cv=3).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ([5], "must be numbers of the 3 columns"), (["town"], "no.* with the names|there are none with the names"),
+        ([True], "one bool for each of 3 columns; got 1"), ("all", "'categorical_features' parameter"),
+        ([["city"]], "must be one-dimensional"), (None, "could not convert string to float"),
+    ],
+)  # fmt: skip
+def test_wrong_columns(chosen, words):
+    with pytest.raises(ValueError, match=words):
+        MLPRegressor(categorical_features=chosen).fit(pd.DataFrame(TABLE), PRICES)
+    with pytest.raises(ValueError, match="needs a data frame"):
+        MLPRegressor(categorical_features="from_dtype").fit(np.c_[SIZES, FLOORS], PRICES)
