@@ -396,7 +396,7 @@ def quantile(
     (array([1.5]), array([[-0.75]]))
     """
     found = numbers("quantile", "q", q, 0, 1)
-    several = np.ndim(q) > 0
+    several = isinstance(q, (list, tuple)) or getattr(q, "ndim", 0) > 0
     return _core.evaluate_loss(
         "quantile", y_pred, y_true, sample_weight, {} if several else {"quantile": found[0]}, loss, grad, need_grad,
         found if several else [],

@@ -36,7 +36,7 @@ Array = npt.NDArray[Any]
 
 def _one_or_several(who: str, name: str, value: Any, least: float, most: float) -> float | list[float]:
     """Return a number, or a list of them, in [`least`, `most`]; or raise."""
-    if not isinstance(value, (list, tuple, np.ndarray)) or np.ndim(value) == 0:
+    if not isinstance(value, (list, tuple)) and getattr(value, "ndim", 0) != 1:
         return number(who, name, value, least, most)
     found = numbers(who, name, value, least, most)
     if not found:
