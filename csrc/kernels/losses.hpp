@@ -133,12 +133,12 @@ void evaluate_narrow(const NarrowLoss<T>& a) {
   }
 }
 
-// Losses that are often used in narrow networks have this form, in float32; each more would enlarge the library.
+// Losses that are often used in narrow networks have this form; each more would enlarge the library.
 template <class Loss, class T>
 constexpr auto kNarrowLoss = static_cast<void (*)(const NarrowLoss<T>&)>(nullptr);
-template <class Loss>
+template <class Loss, class T>
   requires(Loss::narrow)
-constexpr auto kNarrowLoss<Loss, float> = &evaluate_narrow<Loss, float>;
+constexpr auto kNarrowLoss<Loss, T> = &evaluate_narrow<Loss, T>;
 
 // Both, not inlined, so that each loss's code exists once.
 template <class Loss, class T>

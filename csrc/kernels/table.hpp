@@ -81,7 +81,7 @@ constexpr Array<ActivationKernel<T>, sizeof...(E) + sizeof...(R)> make_activatio
 
 template <class Loss, class T>
 constexpr auto narrow_row_loss() -> void (*)(const NarrowLoss<T>&) {
-  if constexpr (sizeof(T) == 4 && requires { Loss::narrow; })
+  if constexpr (requires { Loss::narrow; })
     return Loss::template evaluate_transposed<T>;
   else
     return nullptr;

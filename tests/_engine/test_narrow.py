@@ -1,4 +1,4 @@
-"""Networks whose layers are all narrower than a panel: their values lie transposed, vectors run along the rows."""
+"""Networks of narrow layers: their values lie transposed, vectors run along the rows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from lamina import kernels, layers, losses, optimizers
 pytestmark = pytest.mark.usefixtures("restore_threads")
 
 SIZES = (5, 13, 7, 3)
+# Hidden layers of several panels, of which the last one is not full.
+WIDE = [(4, 100, 3), (40, 70, 12, 1), (3, 9, 50)]
 
 
 def network(activation, dtype="float32", sizes=SIZES, use_bias=True):
@@ -30,16 +32,19 @@ def rows(count, sizes=SIZES):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "leaky_relu"])
-@pytest.mark.parametrize("count", [1, 6, 31, 32, 129, 700])
-def test_a_step_follows_the_gradient(dtype, activation, count):
-    model = network(activation, dtype)
+@pytest.mark.parametrize(
+    ("sizes", "count"),
+    [(SIZES, n) for n in (1, 6, 31, 32, 129, 700)] + [(sizes, n) for sizes in WIDE for n in (1, 40, 300)],
+)
+def test_a_step_follows_the_gradient(dtype, activation, sizes, count):
+    model = network(activation, dtype, sizes)
     model.compile(optimizers.SGD(1.0), "mse")
-    x, y = (a.astype(dtype) for a in rows(count))
+    x, y = (a.astype(dtype) for a in rows(count, sizes))
     before = [w.astype(np.float64) for w in model.get_weights()]
     values, inner = [x.astype(np.float64)], []
     for w, b in zip(before[::2], before[1::2], strict=True):
         inner.append(values[-1] @ w + b)
-        last = len(inner) == len(SIZES) - 1
+        last = len(inner) == len(sizes) - 1
         values.append(inner[-1] if last else oracles.activation(activation, inner[-1], 0.2))
     dz = 2 * (values[-1] - y) / y.size
     expected = {}
@@ -56,9 +61,10 @@ def test_a_step_follows_the_gradient(dtype, activation, count):
         np.testing.assert_allclose(old - new, expected[i], **close)
 
 
+@pytest.mark.parametrize("sizes", [SIZES, WIDE[0]])
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_bits_depend_neither_on_threads_nor_on_the_type_of_the_input(use_bias):
-    x, y = rows(1000)
+def test_bits_depend_neither_on_threads_nor_on_the_type_of_the_input(use_bias, sizes):
+    x, y = rows(1000, sizes)
     x = np.round(2 * x)  # exact in every type
     found = {}
     for threads in (1, 2, 3, 8):
@@ -70,7 +76,7 @@ def test_bits_depend_neither_on_threads_nor_on_the_type_of_the_input(use_bias):
             "Fortran": np.asfortranarray(x.astype("f")),
         }.items():
             lamina.set_num_threads(threads)
-            model = network("tanh", use_bias=use_bias)
+            model = network("tanh", sizes=sizes, use_bias=use_bias)
             model.compile("adam", "mse", metrics=["mae"])
             history = model.fit(given, y.astype("f"), batch_size=300, epochs=3, verbose=0).history
             found[threads, name] = [*(w.tobytes() for w in model.get_weights()), repr(history)]

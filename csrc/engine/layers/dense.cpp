@@ -19,6 +19,18 @@ std::ptrdiff_t sum_bytes() { return caches().second.share() * 3 / 16; }
 // Panels computed before the activation is applied to them: their values are then still in a cache.
 constexpr std::ptrdiff_t kPanelsTogether = 4;
 
+// Transposed values of a layer that has more panels of inputs or outputs would leave the nearer caches.
+constexpr std::ptrdiff_t kMostNarrowPanels = 8;
+
+// Calls function(panel of the weights, columns [begin, end) of `values` that belong to it).
+template <class T, class Function>
+void for_each_panel(const Panels<T>& values, const Function& function) {
+  constexpr std::ptrdiff_t width = kPanelWidth<std::remove_const_t<T>>;
+  for (std::ptrdiff_t begin = 0; begin < values.rows; begin += width)
+    function(begin / width, Panels<T>{values.data + begin * values.row_stride, std::min(width, values.rows - begin),
+                                      values.cols, values.panel_stride, values.row_stride});
+}
+
 }  // namespace
 
 template <class T>
@@ -289,19 +301,26 @@ void Dense<T>::backward(Pass<T>& pass, Range units, const Layer<T>* below, Gradi
   if (sink != nullptr) bias_gradient(dz, units, in_panels.end, *sink);
 }
 
+// Products of several panels of outputs are computed one after the other; dx, which is a sum over all of them, is not.
 template <class T>
 bool Dense<T>::narrow(bool training) const {
   const Layout& layout = parameters_->layout();
-  return !gives_entries(input_) && factor_ == 1 && layout.in() <= kPanelWidth<T> && layout.out() <= kPanelWidth<T> &&
-         !(training && rowwise_);
+  const std::ptrdiff_t most = kMostNarrowPanels * kPanelWidth<T>;
+  return !gives_entries(input_) && factor_ == 1 && layout.in() <= most && layout.out() <= most &&
+         (!this->need_dx || layout.out() <= kPanelWidth<T>) && !(training && rowwise_);
 }
 
 template <class T>
 void Dense<T>::forward_narrow(const NarrowPass<T>& pass) const {
   const NarrowBoundary<T>& output = pass.tape[this->at + 1];
   const Panels<T>& z = pass.training && from_input_ ? output.pre : output.value;
-  pass.kernels.narrow_product(
-      {.w = parameters_->data(), .transposed = true, .x = pass.tape[this->at].with_ones(), .z = z, .clamp = relu_});
+  for_each_panel(z, [&](std::ptrdiff_t panel, const Panels<T>& part) {
+    pass.kernels.narrow_product({.w = parameters_->data() + panel * parameters_->panel_stride(),
+                                 .transposed = true,
+                                 .x = pass.tape[this->at].with_ones(),
+                                 .z = part,
+                                 .clamp = relu_});
+  });
   if (!relu_ && !rowwise_) activation_.forward_narrow(pass.kernels, z, output.value);
 }
 
@@ -322,8 +341,11 @@ void Dense<T>::backward_narrow(const NarrowPass<T>& pass, const Layer<T>* below,
   const Panels<T>& dz = pass.tape[this->at + 1].gradient;
   if (sums != nullptr) {
     const Panels<T> x = parameters_->layout().has_bias() ? input.with_ones() : input.value;
-    const Panels<T> dw{sums, x.rows, dz.rows, parameters_->panel_stride(), kPanelWidth<T>};
-    pass.kernels.narrow_gradient({.x = x, .dz = dz, .dw = dw, .add = add});
+    const std::ptrdiff_t stride = parameters_->panel_stride();
+    for_each_panel(dz, [&](std::ptrdiff_t panel, const Panels<T>& part) {
+      const Panels<T> dw{sums + panel * stride, x.rows, part.rows, stride, kPanelWidth<T>};
+      pass.kernels.narrow_gradient({.x = x, .dz = part, .dw = dw, .add = add});
+    });
   }
   if (!this->need_dx) return;
   pass.kernels.narrow_product({.w = parameters_->data(), .transposed = false, .x = dz, .z = input.gradient});
