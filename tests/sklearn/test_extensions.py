@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import d2_pinball_score, log_loss, r2_score
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.preprocessing import StandardScaler
@@ -332,3 +333,72 @@ def test_input_gradients_are_finite_differences(target, standardize):
         step[j] = 1e-5
         expected = (outputs(rows[:7] + step) - outputs(rows[:7] - step)) / 2e-5
         np.testing.assert_allclose(found[..., j], expected, rtol=1e-5, atol=1e-6)
+
+
+# Uncertainty.
+
+
+def _made(seed, n=1500):
+    rng = np.random.RandomState(seed)
+    x = rng.uniform(-2, 2, (n, 2))
+    return x, 5 * np.sin(2 * x[:, 0]) + x[:, 1] + (0.2 + np.abs(x[:, 0])) * rng.standard_normal(n)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"loss": "quantile", "quantile": [0.1, 0.9]},
+        {"standardize": True, "solver": "lbfgs"},
+        {"early_stopping": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("interval", [0.8, 0.9])
+def test_intervals_cover_what_they_promise(settings, interval):
+    covered, widths = [], []
+    for seed in range(20):
+        x, y = _made(seed)
+        model = MLPRegressor(interval=interval, max_iter=8, random_state=seed, **settings).fit(x[:1000], y[:1000])
+        found = model.predict_interval(x[1000:])
+        assert found.shape == (500, 2)
+        covered.append(np.mean((found[:, 0] <= y[1000:]) & (y[1000:] <= found[:, 1])))
+        widths.append(np.ptp(found[:, 1] - found[:, 0]))
+    assert np.mean(covered) == pytest.approx(interval, abs=0.015)
+    assert (np.mean(widths) > 0.1) == ("quantile" in settings)
+
+
+def test_intervals_of_columns_and_wrong_use():
+    model = MLPRegressor(interval=0.9, max_iter=20, random_state=0).fit(X, COLUMNS)
+    found = model.predict_interval(X)
+    assert found.shape == (150, 3, 2)
+    np.testing.assert_allclose(found.mean(axis=2), model.predict(X))
+    assert model.interval_radius_.shape == (3,)
+    with pytest.raises(ValueError, match="interval=0.99 needs at least 99 rows to calibrate with; .* holds 30 out"):
+        MLPRegressor(interval=0.99).fit(X, NUMBERS)
+    with pytest.raises(AttributeError, match="needs a fit with interval="):
+        MLPRegressor(max_iter=2).fit(X, NUMBERS).predict_interval(X)
+    with pytest.raises(ValueError, match="partial_fit does not support interval"):
+        model.partial_fit(X, COLUMNS)
+    for wrong in ({"interval": 1.0}, {"interval": 0.9, "calibration_fraction": 0}):
+        with pytest.raises(ValueError, match="parameter of MLPRegressor"):
+            MLPRegressor(**wrong).fit(X, NUMBERS)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_calibrated_probabilities(binary):
+    y = np.array(["no", "yes", "maybe"])[np.minimum(CLASSES, 1) if binary else CLASSES]
+    model = MLPClassifier(calibrate="temperature", random_state=0, max_iter=100).fit(X, y)
+    plain = MLPClassifier(random_state=0, max_iter=100)
+    theirs = CalibratedClassifierCV(plain, method="temperature").fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), theirs.predict_proba(X), rtol=1e-9)
+    np.testing.assert_array_equal(model.predict(X), theirs.predict(X))
+    np.testing.assert_array_equal(model.coefs_[0], plain.fit(X, y).coefs_[0])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))
+    with pytest.raises(ValueError, match="those of one network"):
+        model.input_gradients(X)
+    with pytest.raises(ValueError, match="partial_fit does not support calibrate"):
+        model.partial_fit(X, y)
+    with pytest.raises(ValueError, match="labels in columns"):
+        model.fit(X, np.eye(3, dtype=int)[CLASSES])
+    assert not hasattr(model.set_params(calibrate=None).fit(X, y), "calibrator_")

@@ -11,9 +11,9 @@ __all__ = ["warn"]
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
-def warn(message: str) -> None:
-    """Issue a UserWarning that points at the line of the user's code that has called the library."""
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Issue a warning that points at the line of the user's code that has called the library."""
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

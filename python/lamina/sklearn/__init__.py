@@ -7,7 +7,9 @@ try:
 except ImportError:
     raise ImportError("lamina.sklearn needs scikit-learn: pip install 'lamina[sklearn]'.") from None
 
+from lamina.sklearn.bagging import BaggingMLPClassifier, BaggingMLPRegressor
 from lamina.sklearn.classifier import MLPClassifier
 from lamina.sklearn.regressor import MLPRegressor
+from lamina.sklearn.searching import cross_validate, search
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["BaggingMLPClassifier", "BaggingMLPRegressor", "MLPClassifier", "MLPRegressor", "cross_validate", "search"]

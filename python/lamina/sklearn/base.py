@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,6 +17,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lamina._common.output import say
+from lamina._common.warn import warn
 from lamina.models import Sequential
 from lamina.optimizers import Optimizer
 from lamina.regularizers import L2
@@ -31,7 +31,7 @@ from lamina.sklearn.scaling import scaled, scaler_of
 from lamina.sklearn.solvers import Training, Work, goes_on, lbfgs, optimizer_of
 from lamina.sklearn.weights import Weights
 
-__all__ = ["Perceptron", "trains_by_steps"]
+__all__ = ["Perceptron", "finish", "training_of", "trains_by_steps"]
 
 Array = npt.NDArray[Any]
 
@@ -44,6 +44,18 @@ def trains_by_steps(estimator: Any) -> bool:
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )
     return True
+
+
+def training_of(estimator: Perceptron, X: Any, y: Any, sample_weight: Any = None) -> Training:
+    """Return the training that a `fit` of an estimator does, to be done by the caller."""
+    found = estimator._prepared(X, y, sample_weight, incremental=False)
+    assert isinstance(found, Training)
+    return found
+
+
+def finish(estimator: Perceptron, training: Training) -> None:
+    """Give an estimator what its training has found."""
+    estimator._finish(training)
 
 
 class Perceptron(BaseEstimator, ABC):
@@ -163,6 +175,16 @@ class Perceptron(BaseEstimator, ABC):
     def _classes_of(self, targets: Array) -> Array | None:
         """Return the classes whose shares held-out rows have too, None if that is not asked for."""
 
+    def _calibration_fraction(self) -> float | None:
+        """Return the share of rows to calibrate with, if there are any."""
+        return None
+
+    def _check_calibration(self, count: int) -> None:
+        """Raise if so many rows are too few to calibrate with."""
+
+    def _calibrate(self, rows: Rows) -> None:
+        """Learn from rows that were held out."""
+
     @abstractmethod
     def _objective(self, outputs: int) -> Objective:
         """Return the loss of so many outputs."""
@@ -196,6 +218,24 @@ class Perceptron(BaseEstimator, ABC):
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool) -> Any:
+        work = self._prepared(X, y, sample_weight, validation_data, incremental=incremental)
+        try:
+            if isinstance(work, Training):
+                try:
+                    work.run()
+                finally:
+                    self._take_over(work)
+            else:
+                self._take_step(*work)
+        finally:
+            self._weights().changed()
+        self._check_finite()
+        return self
+
+    def _prepared(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool
+    ) -> Training | tuple[Sequential, Rows]:
+        """Return what is to be done after all checks: a training, or a step of a model on rows."""
         if not sklearn.get_config()["skip_parameter_validation"]:
             self._checked = checked(self, self._parameter_constraints, self.__dict__.get("_checked"))
         hidden = _hidden_sizes(self.hidden_layer_sizes)
@@ -214,19 +254,22 @@ class Perceptron(BaseEstimator, ABC):
             held_out = None if held_out is None else scaled(held_out, x_scaler, y_scaler)
         random = check_random_state(self.random_state) if first or not incremental else None
         model = self._resumed(targets) if random is None or not first else self._start(X, targets, hidden, random)
-        try:
-            if random is None or incremental:
-                self._take_step(model, Rows(X, targets, trained))
-            else:
-                self._take_epochs(model, Rows(X, targets, weight), trained, held_out, random)
-        finally:
-            self._weights().changed()
-        if not all(map(is_finite, model.get_weights())):
+        if random is None or incremental:
+            return model, Rows(X, targets, trained)
+        return self._training(model, Rows(X, targets, weight), trained, held_out, random)
+
+    def _finish(self, training: Training) -> None:
+        """Take over what a training of the caller has found."""
+        self._take_over(training)
+        self._weights().changed()
+        self._check_finite()
+
+    def _check_finite(self) -> None:
+        if not all(map(is_finite, self._network().get_weights())):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
                 " preprocessed."
             )
-        return self
 
     def _learn_scales(self, rows: Rows) -> None:
         """Learn what rows and targets are divided by, if they are."""
@@ -321,14 +364,12 @@ class Perceptron(BaseEstimator, ABC):
         if isinstance(self.batch_size, str):
             return rows if isinstance(self.solver, str) and self.solver == "lm" else min(200, rows)
         if self.batch_size > rows:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
-            )
+            warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         return min(int(self.batch_size), rows)
 
     def _take_step(self, model: Sequential, rows: Rows) -> None:
         """Take one epoch of steps, with the optimizer of the last call."""
-        size, objective = self._batch_size(rows.size), self._objective(self.n_outputs_)
+        size = self._batch_size(rows.size)
         kept = self.__dict__.get("_optimizer")
         optimizer: Optimizer = optimizer_of(self, rows.size, -(-rows.size // size)) if kept is None else kept
         self._optimizer = optimizer
@@ -336,7 +377,7 @@ class Perceptron(BaseEstimator, ABC):
             optimizer.learning_rate = optimizer.rate.after(self.t_)
         self._penalize()
         if getattr(model, "optimizer", None) is not optimizer:
-            objective.compile(model, optimizer)
+            self._objective(self.n_outputs_).compile(model, optimizer)
         if size == rows.size and not self.callbacks:
             loss = model.train_on_batch(rows.X, rows.targets, rows.weight, return_dict=True)["loss"]
         else:
@@ -359,15 +400,23 @@ class Perceptron(BaseEstimator, ABC):
             if self._no_improvement_count > self.n_iter_no_change and goes_on(self, optimizer):
                 self._no_improvement_count = 0
 
-    def _take_epochs(
+    def _training(
         self, model: Sequential, rows: Rows, trained: Array | None, held_out: Rows | None,
         random: np.random.RandomState,
-    ) -> None:  # fmt: skip
-        """Train until the loss, or the score of held-out rows, does not improve any more."""
+    ) -> Training:  # fmt: skip
+        """Return a training until the loss, or the score of held-out rows, does not improve any more."""
         by_lines = self.solver == "lbfgs"
         watches = self.early_stopping and not by_lines
+        calibration = None
+        if (fraction := self._calibration_fraction()) is not None:
+            rows, trained, calibration = self._divided(rows, trained, random, fraction)
+            self._check_calibration(calibration.size)
         if watches and held_out is None:
-            rows, trained, held_out = self._divided(rows, trained, random)
+            rows, trained, held_out = self._divided(rows, trained, random, self.validation_fraction)
+            if held_out.size < 2:
+                raise ValueError(
+                    "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+                )
         size = self._batch_size(rows.size)
         before = self.__dict__.get("_optimizer")
         optimizer = lbfgs(self, before) if by_lines else optimizer_of(self, rows.size, -(-rows.size // size))
@@ -378,23 +427,25 @@ class Perceptron(BaseEstimator, ABC):
             model, self._objective(self.n_outputs_), optimizer, rows._replace(weight=trained), size, held_out=held_out,
             watched=watched, callbacks=self.callbacks or (),
         )  # fmt: skip
-        training = Training(self, work, 0 if by_lines else self._no_improvement_count)
         # Without any score that is a number it is the first weights that are kept.
-        best = model.get_weights() if watched is not None and self.t_ == 0 else None
-        try:
-            training.run()
-        finally:
-            self._take_over(training, best)
+        first = model.get_weights() if watched is not None and self.t_ == 0 else None
+        return Training(self, work, 0 if by_lines else self._no_improvement_count, first, calibration)
 
-    def _take_over(self, training: Training, first: Any) -> None:
-        """Note what a training has found; `first` are weights to return to if there are no best ones."""
-        losses, rule, watched = training.losses, training.rule, training.work.watched
+    def _take_over(self, training: Training) -> None:
+        """Note what a training has found."""
+        losses = training.losses
         self.n_iter_ = len(losses)
         if losses:
             self.loss_ = losses[-1]
         self.validation_loss_curve_ = training.held_out_losses if training.work.held_out is not None else None
-        if training.by_lines:
-            return
+        if not training.by_lines:
+            self._take_over_counts(training)
+        if training.calibration is not None:
+            self._calibrate(training.calibration)
+
+    def _take_over_counts(self, training: Training) -> None:
+        """Note losses and scores, and return to the best weights."""
+        losses, rule, watched = training.losses, training.rule, training.work.watched
         self.t_ += len(losses) * training.work.rows.size
         self.loss_curve_ += losses
         self._no_improvement_count = rule.wait
@@ -404,23 +455,18 @@ class Perceptron(BaseEstimator, ABC):
         assert self.validation_scores_ is not None
         self.validation_scores_ += training.scores
         self.best_validation_score_ = -math.inf if training.best is None else training.best
-        best = first if rule.best_weights is None else rule.best_weights
+        best = training.first if rule.best_weights is None else rule.best_weights
         if best is not None:
             training.work.model.set_weights([*best])
 
     def _divided(
-        self, rows: Rows, trained: Array | None, random: np.random.RandomState
+        self, rows: Rows, trained: Array | None, random: np.random.RandomState, fraction: float
     ) -> tuple[Rows, Array | None, Rows]:
         """Return the rows to train on, their weights in training, and the rows that are held out."""
         arrays = [part for part in (rows.X, rows.targets, rows.weight, trained) if part is not None]
         with sklearn.config_context(skip_parameter_validation=True):  # what it says itself is about the data
             parts = train_test_split(
-                *arrays, random_state=random, test_size=self.validation_fraction,
-                stratify=self._classes_of(rows.targets),
-            )  # fmt: skip
-        if parts[1].shape[0] < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+                *arrays, random_state=random, test_size=fraction, stratify=self._classes_of(rows.targets)
             )
         kept, held_out = parts[0::2], parts[1::2]
         weighted = rows.weight is not None

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_array, column_or_1d
@@ -86,6 +87,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     class_weight : dict, list of dict, "balanced" or None, default None
         Factors of the rows' weights in training, by their class; a list for labels in columns. "balanced":
         ``n_samples / (n_classes * number of the class)``.
+    calibrate : "temperature" or None, default None
+        Whether `fit` also makes `calibrator_`, from which classes and probabilities then come:
+        ``CalibratedClassifierCV(method="temperature")`` of scikit-learn >= 1.8, five networks that are trained on four
+        fifths of the rows each, with the temperature that suits the last fifth (Guo et al. 2017).
     dropout : float in [0, 1), or sequence of them, default 0
         The share of the hidden layers' outputs, or of each one's, that is set to 0 in training.
     batch_normalization : bool, default False
@@ -124,6 +129,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         If the columns of X have names.
     out_activation_ : str
         Activation of the output.
+    calibrator_ : CalibratedClassifierCV
+        Only with `calibrate`.
     classes_ : ndarray, shape (n_classes,)
         The classes, sorted; for labels in columns their numbers.
 
@@ -142,7 +149,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = COMMON | {
-        "class_weight": [StrOptions({"balanced"}), dict, list, None]
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "calibrate": [StrOptions({"temperature"}), None],
     }
     loss = "log_loss"
 
@@ -173,6 +181,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         n_iter_no_change: Any = 10,
         max_fun: Any = 15000,
         class_weight: Any = None,
+        calibrate: Any = None,
         dropout: Any = 0.0,
         batch_normalization: Any = False,
         standardize: Any = False,
@@ -204,6 +213,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.class_weight = class_weight
+        self.calibrate = calibrate
         self.dropout = dropout
         self.batch_normalization = batch_normalization
         self.standardize = standardize
@@ -289,6 +299,31 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     # Training.
 
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Any:
+        """Fit the model to data, as described for `Perceptron`.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        y : array_like, shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : array_like, shape (n_samples,), optional
+        validation_data : tuple (X, y) or (X, y, sample_weight), optional
+            Rows that are not trained on. Their loss after each epoch is in `validation_loss_curve_`; with
+            `early_stopping` it is their score that is watched, and no other rows are held out.
+
+        Returns
+        -------
+        self
+        """
+        self.__dict__.pop("calibrator_", None)
+        super().fit(X, y, sample_weight, validation_data=validation_data)
+        if self.calibrate is not None:
+            if _is_multilabel(y):
+                raise ValueError("calibrate needs one label for each row; y has labels in columns.")
+            plain = clone(self).set_params(calibrate=None)
+            self.calibrator_ = CalibratedClassifierCV(plain, method=self.calibrate).fit(X, y, sample_weight)
+        return self
+
     def _objective(self, outputs: int) -> Objective:
         if self.out_activation_ == "softmax":
             return Objective(SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"))
@@ -324,6 +359,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         -------
         self
         """
+        if self.calibrate is not None:
+            raise ValueError("partial_fit does not support calibrate")
         if self._is_first_call(y, classes):
             self._label_binarizer = LabelBinarizer().fit(y if _is_multilabel(y) else classes)
             self.classes_ = self._label_binarizer.classes_
@@ -353,6 +390,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         y : ndarray, shape (n_samples,) or (n_samples, n_labels)
             A sparse matrix, if `fit` got the labels in one.
         """
+        if self._calibrator() is not None:
+            return self._calibrator().predict(X)
         outputs = self._forward(X)
         return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
@@ -367,8 +406,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         -------
         y : ndarray, shape (n_samples, n_classes) or (n_samples, n_labels)
         """
+        if self._calibrator() is not None:
+            return np.asarray(self._calibrator().predict_proba(X))
         outputs = self._forward(X)
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
+
+    def _calibrator(self) -> Any:
+        return self.__dict__.get("calibrator_")
 
     def input_gradients(self, X: Any) -> Array:
         """Return the derivatives of the probabilities by the inputs of each row.
@@ -383,6 +427,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         ndarray, shape (n_samples, n_classes, n_features) or (n_samples, n_labels, n_features)
             In the order of `predict_proba`.
         """
+        if self._calibrator() is not None:
+            raise ValueError("input_gradients are those of one network; there are several with calibrate.")
         found = self._jacobian(X)
         return np.concatenate([-found, found], axis=1) if self.n_outputs_ == 1 else found
 

@@ -101,6 +101,11 @@ class MLPRegressor(RegressorMixin, Perceptron):
         For "huber", in units of y, or of its standard deviation with `standardize`.
     output_activation : str or None, default None
         Activation of the output, with one of the names of `activation`; None is "identity", or "exp" for "poisson".
+    interval : float in (0, 1) or None, default None
+        The share of new targets that `predict_interval` shall cover. `fit` then holds rows out to learn how wide
+        intervals must be (split conformal prediction, Vovk et al. 2005).
+    calibration_fraction : float in (0, 1), default 0.2
+        The share of these rows.
     dropout : float in [0, 1), or sequence of them, default 0
         The share of the hidden layers' outputs, or of each one's, that is set to 0 in training.
     batch_normalization : bool, default False
@@ -134,6 +139,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         Epochs, or iterations, of the last call.
     t_ : int
         Rows that were trained on in all epochs.
+    interval_radius_ : ndarray, shape (n_outputs,)
+        What intervals are widened by; only with `interval`.
     n_features_in_, n_layers_, n_outputs_ : int
     feature_names_in_ : ndarray of str, shape (n_features_in_,)
         If the columns of X have names.
@@ -159,6 +166,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         "quantile": [Interval(Real, 0, 1, closed="both"), "array-like"],
         "delta": [Interval(Real, 0, None, closed="neither")],
         "output_activation": [StrOptions({*ACTIVATIONS, "exp"}), None],
+        "interval": [Interval(Real, 0, 1, closed="neither"), None],
+        "calibration_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
 
     def __init__(
@@ -191,6 +200,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         quantile: Any = 0.5,
         delta: Any = 1.0,
         output_activation: Any = None,
+        interval: Any = None,
+        calibration_fraction: Any = 0.2,
         dropout: Any = 0.0,
         batch_normalization: Any = False,
         standardize: Any = False,
@@ -225,6 +236,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         self.quantile = quantile
         self.delta = delta
         self.output_activation = output_activation
+        self.interval = interval
+        self.calibration_fraction = calibration_fraction
         self.dropout = dropout
         self.batch_normalization = batch_normalization
         self.standardize = standardize
@@ -275,6 +288,32 @@ class MLPRegressor(RegressorMixin, Perceptron):
             return Objective(Quantile(self._quantiles() or self.quantile, reduction=mean), float(outputs))
         kind, factor = _LOSSES[self.loss]
         return Objective(kind(reduction=mean), factor * outputs)
+
+    def _calibration_fraction(self) -> float | None:
+        fraction: float = self.calibration_fraction
+        return None if self.interval is None else fraction
+
+    def _check_calibration(self, count: int) -> None:
+        if math.ceil((count + 1) * self.interval) > count:
+            raise ValueError(
+                f"interval={self.interval} needs at least {math.ceil(self.interval / (1 - self.interval))} rows to"
+                f" calibrate with; calibration_fraction={self.calibration_fraction} holds {count} out."
+            )
+
+    def _calibrate(self, rows: Rows) -> None:
+        """Learn how far rows that were held out lie outside of the band of predictions."""
+        targets, rank = rows.targets, math.ceil((rows.size + 1) * self.interval)
+        low, high = self._band(np.asarray(self._network().predict_on_batch(rows.X)))
+        outside = np.sort(np.maximum(low - targets, targets - high), axis=0)
+        scaler = self.__dict__.get("y_scaler_")
+        self.interval_radius_ = outside[rank - 1] * (1.0 if scaler is None else scaler.scale_)
+
+    def _band(self, outputs: Array) -> tuple[Array, Array]:
+        """Return the lowest and the highest quantile of outputs (n, k), or the outputs twice."""
+        if self._quantiles() is None:
+            return outputs, outputs
+        ordered = np.sort(outputs, axis=1)
+        return ordered[:, :1], ordered[:, -1:]
 
     def _classes_of(self, targets: Array) -> Array | None:
         return None
@@ -336,6 +375,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         -------
         self
         """
+        if self.interval is not None:
+            raise ValueError("partial_fit does not support interval")
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Array:
@@ -356,6 +397,34 @@ class MLPRegressor(RegressorMixin, Perceptron):
         if self._quantiles() is not None:
             outputs = np.sort(outputs, axis=1)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def predict_interval(self, X: Any) -> Array:
+        """Return for each row the interval that covers its target in the share `interval` of all cases.
+
+        The share is that of new rows like those of `fit` (exchangeable ones), whatever the network is like. Intervals
+        are as wide everywhere; with ``loss="quantile"`` and several quantiles they reach from the lowest to the highest
+        and as far beyond as is needed (Romano et al. 2019).
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples, 2) or (n_samples, n_outputs, 2)
+            Lower and upper ends.
+
+        Raises
+        ------
+        AttributeError
+            `interval` was None in `fit`.
+        """
+        if "interval_radius_" not in self.__dict__:
+            raise AttributeError("predict_interval needs a fit with interval=, the share of targets to cover.")
+        found = self.predict(X)
+        low, high = self._band(found.reshape(len(found), -1))
+        ends = np.stack([low - self.interval_radius_, high + self.interval_radius_], axis=-1)
+        return ends[:, 0] if ends.shape[1] == 1 else ends
 
     def input_gradients(self, X: Any) -> Array:
         """Return the derivatives of the predictions by the inputs of each row.

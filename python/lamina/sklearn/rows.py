@@ -10,7 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array
 
-__all__ = ["is_finite", "row_weights"]
+__all__ = ["is_finite", "row_weights", "rows_of"]
+
+
+def rows_of(X: Any) -> int:
+    """Return the number of rows of an array, a data frame or a list."""
+    found: int = X.shape[0] if hasattr(X, "shape") else len(X)
+    return found
 
 
 def is_finite(array: npt.NDArray[Any]) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
 from lamina._common.output import say
+from lamina._common.warn import warn
 from lamina.callbacks import Callback
 from lamina.models import Sequential
 from lamina.optimizers import LBFGS, SGD, Adam, LevenbergMarquardt, Optimizer
@@ -111,6 +111,10 @@ class Training:
     work : Work
     waited : int
         Epochs without improvement at the end of its last training.
+    first : list of ndarray, optional
+        Weights to return to if there are no best ones.
+    calibration : Rows, optional
+        Rows that are held out for what follows the training.
 
     Attributes
     ----------
@@ -120,8 +124,11 @@ class Training:
         It goes on counting where the last training of the estimator ended. The solver "lbfgs" has its own rule instead.
     """
 
-    def __init__(self, estimator: Any, work: Work, waited: int = 0) -> None:
-        self.estimator, self.work = estimator, work
+    def __init__(
+        self, estimator: Any, work: Work, waited: int = 0, first: list[Any] | None = None,
+        calibration: Rows | None = None,
+    ) -> None:  # fmt: skip
+        self.estimator, self.work, self.first, self.calibration = estimator, work, first, calibration
         self.losses: list[float] = []
         self.scores: list[float] = []
         self.held_out_losses: list[float] = []
@@ -156,48 +163,73 @@ class Training:
         watched = self.work.watched
         return self.rule.best if self.rule.best is None or watched is None else watched.score(self.rule.best)
 
-    def run(self) -> None:
+    def can_be_joined(self) -> bool:
+        """Return whether `fit_many` can do it: nothing of it is computed, printed or called in Python."""
+        work = self.work
+        computes = work.watched is not None and work.watched.metric is None
+        return not computes and not work.callbacks and not self.estimator.verbose
+
+    def shuffles(self) -> bool:
+        """Return whether the rows of an epoch are shuffled: not if all of them are one batch."""
+        return bool(self.estimator.shuffle) and self.work.size < self.work.rows.size
+
+    def batch_size(self) -> int | None:
+        """Return the rows of a batch as `fit` takes them."""
+        return None if self.work.optimizer.whole_batches else self.work.size
+
+    def run(self, *, warns: bool = True) -> None:
         """Train, and warn if it did not come to an end."""
         estimator, work = self.estimator, self.work
         held_out = None if work.held_out is None else work.held_out.given()
         ended = False
         try:
-            while not ended and len(self.losses) < estimator.max_iter:
+            while not ended and self.left > 0:
                 done = len(self.losses)
                 try:
                     work.model.fit(
-                        work.rows.X, work.rows.targets, None if work.optimizer.whole_batches else work.size,
-                        estimator.max_iter, initial_epoch=done, verbose=0, sample_weight=work.rows.weight,
-                        shuffle=estimator.shuffle and work.size < work.rows.size, validation_data=held_out,
+                        work.rows.X, work.rows.targets, self.batch_size(), estimator.max_iter, initial_epoch=done,
+                        verbose=0, sample_weight=work.rows.weight, shuffle=self.shuffles(), validation_data=held_out,
                         callbacks=[self.rule, *work.callbacks],
                     )  # fmt: skip
                 finally:  # also if it was interrupted
-                    self._note({} if work.model.history is None else work.model.history.history)
-                ended = not (self.rule.stopped and goes_on(estimator, work.optimizer))
-                self._stopped = ended and self.rule.stopped
-                self.rule.wait = self.rule.wait if ended else 0
+                    self.note()
+                ended = not self.goes_on()
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=5)
+            warn("Training interrupted by user.")
             return
-        self._warn()
+        if warns:
+            self.warn_of_its_end()
 
-    def _note(self, history: dict[str, Any]) -> None:
+    @property
+    def left(self) -> int:
+        """The epochs that are left."""
+        found: int = self.estimator.max_iter - len(self.losses)
+        return found
+
+    def goes_on(self) -> bool:
+        """Return whether training goes on after a `fit` of the model, with a lower learning rate."""
+        more = self.rule.stopped and goes_on(self.estimator, self.work.optimizer)
+        self._stopped = self.rule.stopped and not more
+        self.rule.wait = 0 if more else self.rule.wait
+        return more
+
+    def note(self) -> None:
         """Note what a `fit` of the model has recorded."""
+        history = {} if self.work.model.history is None else self.work.model.history.history
         self.losses += history.get("loss", [])
         self.held_out_losses += history.get("val_loss", [])
         watched = self.work.watched
         self.scores += [] if watched is None else map(watched.score, history.get(watched.monitor, []))
 
-    def _warn(self) -> None:
+    def warn_of_its_end(self) -> None:
         """Warn if training ended before it had converged."""
         count, most = len(self.losses), self.estimator.max_iter
         if not self.by_lines:
             if count == most and not self._stopped and not self.work.optimizer.converged:
-                warnings.warn(
+                warn(
                     f"Stochastic Optimizer: Maximum iterations ({most}) reached and the optimization hasn't converged"
                     " yet.",
                     ConvergenceWarning,
-                    stacklevel=6,
                 )
             return
         optimizer = self.work.optimizer
@@ -207,11 +239,10 @@ class Training:
             return
         what, name = ("EVALUATIONS", "max_fun") if evaluations else ("ITERATIONS", "max_iter")
         limit = f"{name}={getattr(self.estimator, name)}"
-        warnings.warn(
+        warn(
             f"lbfgs failed to converge after {count} iteration(s) (status=1):\nTOTAL NO. OF {what} REACHED LIMIT\n\n"
             f"Increase the number of {what.lower()} to improve the convergence ({limit}).\n"
             "You might also want to scale the data as shown in:\n"
             "    https://scikit-learn.org/stable/modules/preprocessing.html",
             ConvergenceWarning,
-            stacklevel=6,
         )

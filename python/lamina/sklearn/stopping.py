@@ -55,6 +55,10 @@ class StoppingRule(EarlyStopping):
         self._score, self._report = score, report
         self.stopped = False
 
+    def __copy__(self) -> StoppingRule:
+        """Return itself: a training has a rule of its own, and `fit_many` works on copies."""
+        return self
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Go on."""
         self.stopped_epoch, self.stopped = 0, False

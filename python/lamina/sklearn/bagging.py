@@ -1,0 +1,356 @@
+"""Ensembles of perceptrons, trained in one call into the engine."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import check_array, check_random_state, indexable
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from lamina._common.warn import warn
+from lamina.sklearn.classifier import MLPClassifier
+from lamina.sklearn.parameters import Interval, checked
+from lamina.sklearn.regressor import MLPRegressor
+from lamina.sklearn.rows import row_weights, rows_of
+from lamina.sklearn.together import Fit, fit_each
+
+__all__ = ["BaggingMLPClassifier", "BaggingMLPRegressor"]
+
+Array = npt.NDArray[Any]
+
+# Numbers of a block of a matrix (rows to predict, rows that were trained on) of `predict_interval`.
+_BLOCK = 2**22
+
+
+class _Bagging(BaseEstimator, ABC):
+    """Base class of the ensembles."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [MLPClassifier, MLPRegressor, None],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "max_samples": [Interval(Real, 0, 1, closed="right")],
+        "bootstrap": ["boolean"],
+        "oob_score": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        n_estimators: Any = 10,
+        *,
+        max_samples: Any = 1.0,
+        bootstrap: Any = True,
+        oob_score: Any = False,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.n_estimators = n_estimators
+        self.max_samples = max_samples
+        self.bootstrap = bootstrap
+        self.oob_score = oob_score
+        self.random_state = random_state
+
+    @abstractmethod
+    def _new(self) -> Any:
+        """Return a new member with default parameters."""
+
+    @abstractmethod
+    def _outputs(self, member: Any, X: Any) -> Array:
+        """Return the outputs of a member, (n, outputs)."""
+
+    @abstractmethod
+    def _learn_outside(self, outputs: Array, y: Any, known: Array) -> None:
+        """Learn from the mean outputs of the members that were not trained on a row, (n, outputs), where there are."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train all members in one call into the engine, each on one thread.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        y : array_like, shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array_like, shape (n_samples,), optional
+            Multiplied by the number of times that a member has drawn a row.
+
+        Returns
+        -------
+        self
+        """
+        checked(self, self._parameter_constraints)
+        for name in ("_errors", "oob_score_", "oob_prediction_", "oob_decision_function_"):
+            self.__dict__.pop(name, None)
+        random = check_random_state(self.random_state)
+        X, y = indexable(X, y)
+        validate_data(self, X, skip_check_array=True)
+        count = rows_of(X)
+        weight = None if sample_weight is None else row_weights(sample_weight, np.empty((count, 0)))
+        drawn = max(1, math.floor(self.max_samples * count))
+        self.estimators_samples_ = []
+        fits = []
+        for _ in range(self.n_estimators):
+            member = clone(self._new() if self.estimator is None else self.estimator)
+            member.set_params(random_state=random.randint(2**31 - 1))
+            chosen = random.randint(0, count, drawn) if self.bootstrap else random.permutation(count)[:drawn]
+            self.estimators_samples_.append(np.sort(chosen))
+            times: Array | None = np.bincount(chosen, minlength=count).astype(float)
+            if not self.bootstrap and drawn == count:
+                times = weight
+            elif weight is not None:
+                times = times * weight
+            fits.append(Fit(member, X, y, {} if times is None else {"sample_weight": times}))
+        fit_each(fits)
+        for fit in fits:
+            if fit.error is not None:
+                raise fit.error
+        self.estimators_ = [fit.estimator for fit in fits]
+        self._look_outside(X, y)
+        return self
+
+    def _look_outside(self, X: Any, y: Any) -> None:
+        """Learn from the rows that some members were not trained on."""
+        outside = np.ones((self.n_estimators, rows_of(X)), bool)
+        for member, chosen in enumerate(self.estimators_samples_):
+            outside[member, chosen] = False
+        known: Array = np.asarray(outside.any(axis=0))
+        if not (self.oob_score or self._wants_outside) or not known.any():
+            if self.oob_score:
+                raise ValueError("oob_score needs members that were not trained on all rows.")
+            return
+        if self.oob_score and not known.all():
+            warn("All members were trained on some of the rows, which have no out-of-bag predictions.")
+        outputs = np.stack([self._outputs(member, X) for member in self.estimators_])
+        with np.errstate(invalid="ignore"):
+            means = np.einsum("mn,mnk->nk", outside, outputs) / outside.sum(axis=0)[:, np.newaxis]
+        self._outside = outside[:, known]
+        self._learn_outside(means, y, known)
+
+    # Whether they are wanted besides for a score.
+    _wants_outside = False
+
+    def _mean(self, X: Any) -> Array:
+        """Return the mean of the members' outputs, (n, outputs)."""
+        check_is_fitted(self)
+        found: Array = np.mean([self._outputs(member, X) for member in self.estimators_], axis=0)
+        return found
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn wants to know of the estimator."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class BaggingMLPClassifier(ClassifierMixin, _Bagging):
+    """Mean of the probabilities of several `MLPClassifier`, each trained on rows of its own drawing.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier, optional
+        With the parameters of the members; each gets a `random_state` of its own.
+    n_estimators : int, default 10
+    max_samples : float in (0, 1], default 1
+        The share of the rows that a member draws.
+    bootstrap : bool, default True
+        Whether rows are drawn with replacement. Without, and with all rows, members differ in their first weights and
+        the order of rows only (a deep ensemble).
+    oob_score : bool, default False
+        Whether to score, for each row, the members that were not trained on it.
+    random_state : int, RandomState or None, default None
+
+    Attributes
+    ----------
+    estimators_ : list of MLPClassifier
+    estimators_samples_ : list of ndarray
+        The rows that each of them has drawn.
+    classes_ : ndarray
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If the columns of X have names.
+    oob_score_ : float
+    oob_decision_function_ : ndarray, shape (n_samples, n_classes)
+        With `oob_score`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = BaggingMLPClassifier(MLPClassifier(solver="lbfgs", max_iter=1000), random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.95
+    True
+    """
+
+    def _new(self) -> MLPClassifier:
+        return MLPClassifier()
+
+    def _outputs(self, member: Any, X: Any) -> Array:
+        found: Array = member.predict_proba(X)
+        return found
+
+    def _learn_outside(self, outputs: Array, y: Any, known: Array) -> None:
+        self.oob_decision_function_ = outputs
+        self.oob_score_ = float(accuracy_score(np.asarray(y)[known], self._decided(outputs[known])))
+
+    def _decided(self, outputs: Array) -> Array:
+        """Return the classes for mean probabilities."""
+        member = self.estimators_[0]
+        if member.out_activation_ == "logistic" and member.n_outputs_ > 1:
+            return (outputs > 0.5).astype(int)
+        found: Array = self.classes_[np.argmax(outputs, axis=1)]
+        return found
+
+    @property
+    def classes_(self) -> Array:
+        """The classes, sorted."""
+        found: Array = self.estimators_[0].classes_
+        return found
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probabilities of the classes, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_classes)
+        """
+        return self._mean(X)
+
+    def predict(self, X: Any) -> Array:
+        """Return the classes of rows.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples,) or (n_samples, n_labels)
+        """
+        return self._decided(self.predict_proba(X))
+
+
+class BaggingMLPRegressor(RegressorMixin, _Bagging):
+    """Mean of the predictions of several `MLPRegressor`, each trained on rows of its own drawing, with intervals.
+
+    Parameters
+    ----------
+    estimator, n_estimators, max_samples, bootstrap, oob_score, random_state
+        As of `BaggingMLPClassifier`.
+
+    Attributes
+    ----------
+    estimators_ : list of MLPRegressor
+    estimators_samples_ : list of ndarray
+        The rows that each of them has drawn.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If the columns of X have names.
+    oob_score_ : float
+    oob_prediction_ : ndarray, shape (n_samples,) or (n_samples, n_outputs)
+        With `oob_score`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.linspace(-1, 1, 200)[:, np.newaxis]
+    >>> member = MLPRegressor(solver="lbfgs", alpha=0.1)
+    >>> model = BaggingMLPRegressor(member, random_state=0).fit(X, X[:, 0] ** 2)
+    >>> model.predict_interval(X).shape
+    (200, 2)
+    """
+
+    def _new(self) -> MLPRegressor:
+        return MLPRegressor()
+
+    _wants_outside = True
+
+    def _outputs(self, member: Any, X: Any) -> Array:
+        found: Array = member.predict(X)
+        return found.reshape(len(found), -1)
+
+    def _learn_outside(self, outputs: Array, y: Any, known: Array) -> None:
+        targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y").reshape(len(outputs), -1)
+        if targets.shape != outputs.shape:
+            raise ValueError(
+                f"estimator must predict one number for each of {targets.shape[1]} outputs; got {outputs.shape[1]}."
+            )
+        self._errors = np.abs(targets - outputs)[known]
+        if self.oob_score:
+            self.oob_prediction_ = outputs[:, 0] if outputs.shape[1] == 1 else outputs
+            self.oob_score_ = float(r2_score(targets[known], outputs[known]))
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Return the means of the members' predictions, and their standard deviations if wanted.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        return_std : bool
+
+        Returns
+        -------
+        ndarray, shape (n_samples,) or (n_samples, n_outputs), or two of them
+        """
+        check_is_fitted(self)
+        outputs = np.stack([self._outputs(member, X) for member in self.estimators_])
+        mean, deviation = outputs.mean(axis=0), outputs.std(axis=0)
+        if mean.shape[1] == 1:
+            mean, deviation = mean[:, 0], deviation[:, 0]
+        return (mean, deviation) if return_std else mean
+
+    def predict_interval(self, X: Any, coverage: Any = 0.9) -> Array:
+        """Return intervals for the targets of rows: jackknife+-after-bootstrap (Kim, Xu & Barber 2020).
+
+        For each row that was trained on there are members that have not seen it, and the error that they make on it;
+        intervals reach as far as most of these errors, around the predictions of the same members. They cover at least
+        ``2 coverage - 1`` of the targets of exchangeable rows, and about `coverage` of them in practice.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        coverage : float in (0, 1)
+
+        Returns
+        -------
+        ndarray, shape (n_samples, 2) or (n_samples, n_outputs, 2)
+            Lower and upper ends.
+
+        Raises
+        ------
+        AttributeError
+            Every member was trained on all rows.
+        ValueError
+            `coverage` is not in (0, 1), or there are too few rows for it.
+        """
+        check_is_fitted(self)
+        if "_errors" not in self.__dict__:
+            raise AttributeError(
+                "predict_interval needs members that were not trained on all rows: bootstrap=True or a smaller"
+                " max_samples."
+            )
+        if not isinstance(coverage, (int, float)) or not 0 < coverage < 1:
+            raise ValueError(f"coverage must be a number in (0, 1); got {coverage!r}.")
+        count, outputs = self._errors.shape
+        rank = math.ceil((count + 1) * float(coverage))
+        if rank > count:
+            raise ValueError(f"coverage={coverage} needs more rows than {count}.")
+        found = np.stack([self._outputs(member, X) for member in self.estimators_])  # (members, n, outputs)
+        share = self._outside / self._outside.sum(axis=0)  # (members, rows trained on)
+        ends = np.empty((found.shape[1], outputs, 2), found.dtype)
+        step = max(1, _BLOCK // count)
+        for begin in range(0, len(ends), step):
+            for j in range(outputs):
+                around = found[:, begin : begin + step, j].T @ share
+                low, high = np.sort(around - self._errors[:, j], axis=1), np.sort(around + self._errors[:, j], axis=1)
+                ends[begin : begin + step, j] = np.stack([low[:, count - rank], high[:, rank - 1]], axis=1)
+        return ends[:, 0] if outputs == 1 else ends

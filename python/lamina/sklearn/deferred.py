@@ -1,0 +1,115 @@
+"""Deferred: an estimator whose fits are collected first, and then given out as they were trained together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from lamina.sklearn.together import Fit, fit_each
+
+__all__ = ["Deferred", "Fits"]
+
+
+class Fits:
+    """The fits of a search, in their order. They are collected, done at once, and then given out again.
+
+    Attributes
+    ----------
+    seconds : float
+        The time of one of them, when all were trained.
+    """
+
+    def __init__(self) -> None:
+        self._fits: list[Fit] = []
+        self._next: int | None = None
+        self.seconds = 0.0
+
+    def collect(self, estimator: Any, X: Any, y: Any, parameters: dict[str, Any]) -> None:
+        """Note a fit. Rows that are the same as those of another fit are kept once."""
+        for before in self._fits:
+            X = before.X if _same(before.X, X) else X
+            y = before.y if _same(before.y, y) else y
+        self._fits.append(Fit(estimator, X, y, parameters))
+
+    def train(self) -> None:
+        """Do all fits."""
+        fit_each(self._fits)
+        self._next = 0
+
+    @property
+    def collecting(self) -> bool:
+        """Whether they are still collected."""
+        return self._next is None
+
+    def give(self) -> Any:
+        """Return the estimator of the next fit, or raise what its fit has raised; None after the last one."""
+        assert self._next is not None
+        if self._next == len(self._fits):
+            return None
+        fit = self._fits[self._next]
+        self._next += 1
+        if fit.error is not None:
+            raise fit.error
+        return fit.estimator
+
+
+class Deferred(BaseEstimator):
+    """Stands for an estimator in scikit-learn's searches: has its parameters, and after `fit` its methods.
+
+    Parameters
+    ----------
+    estimator : estimator
+    fits : Fits
+    """
+
+    def __init__(self, estimator: Any, fits: Fits) -> None:
+        self.estimator, self.fits = estimator, fits
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters of the estimator."""
+        found: dict[str, Any] = self.estimator.get_params(deep)
+        return found
+
+    def set_params(self, **parameters: Any) -> Deferred:
+        """Set parameters of the estimator."""
+        self.estimator.set_params(**parameters)
+        return self
+
+    def __sklearn_clone__(self) -> Deferred:
+        return Deferred(clone(self.estimator), self.fits)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn wants to know of the estimator."""
+        return self.estimator.__sklearn_tags__()
+
+    def get_metadata_routing(self) -> Any:
+        """Return which arguments the estimator's methods ask for."""
+        return self.estimator.get_metadata_routing()
+
+    def fit(self, X: Any, y: Any = None, **parameters: Any) -> Deferred:
+        """Collect the fit, or become the estimator that was fitted."""
+        if self.fits.collecting:
+            self.fits.collect(self.estimator, X, y, parameters)
+            return self
+        found = self.fits.give()
+        if found is None:  # the fit of the best parameters to all rows
+            self.estimator.fit(X, y, **parameters)
+        else:
+            self.estimator = found
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("estimator", "fits"):
+            raise AttributeError(name)
+        return getattr(self.estimator, name)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two arrays, or what else holds rows, are the same."""
+    if one is other:
+        return True
+    if not (isinstance(one, np.ndarray) and isinstance(other, np.ndarray)) or one.dtype != other.dtype:
+        return False
+    return one.shape == other.shape and np.array_equal(one, other)

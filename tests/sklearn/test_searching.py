@@ -1,0 +1,173 @@
+"""Cross-validation and searches in one call: bit for bit those of scikit-learn with the same estimators."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import scipy.stats
+from sklearn import model_selection
+from sklearn.exceptions import FitFailedWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import lamina
+from lamina.sklearn import MLPClassifier, MLPRegressor, cross_validate, search
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+RNG = np.random.RandomState(0)
+X = RNG.standard_normal((150, 5))
+CLASSES = np.where(X[:, 0] > 0.9, 2, (X[:, 1] > 0).astype(int))
+NAMES = np.array(["no", "yes", "maybe"])[CLASSES]
+NUMBERS = X @ RNG.standard_normal(5) + 0.1 * RNG.standard_normal(150)
+FAST = {"hidden_layer_sizes": 6, "max_iter": 12, "random_state": 0}
+
+ESTIMATORS = {
+    "classes": (MLPClassifier(**FAST), X, NAMES),
+    "float32": (MLPClassifier(**FAST), X.astype("f"), CLASSES),
+    "binary": (MLPClassifier(**FAST, batch_size=20), X, CLASSES > 0),
+    "regressor": (MLPRegressor(**FAST), X, NUMBERS),
+    "standardized": (MLPRegressor(standardize=True, **FAST), X, NUMBERS),
+    "two columns": (MLPRegressor(**FAST), X, np.c_[NUMBERS, -NUMBERS]),
+    "pipeline": (make_pipeline(StandardScaler(), MLPClassifier(**FAST)), X, CLASSES),
+    "early stopping": (MLPClassifier(early_stopping=True, n_iter_no_change=2, **FAST), X, CLASSES),
+    "computed score": (MLPClassifier(early_stopping=True, **FAST), X, np.c_[CLASSES > 0, CLASSES > 1].astype(int)),
+    "lbfgs": (MLPClassifier(solver="lbfgs", **FAST), X, CLASSES),
+    "lm": (MLPRegressor(solver="lm", **FAST), X, NUMBERS),
+    "adaptive": (
+        MLPRegressor(solver="sgd", learning_rate="adaptive", tol=0.1, n_iter_no_change=2, max_iter=200), X, NUMBERS),
+    "noise": (MLPClassifier(dropout=0.3, batch_normalization=True, **FAST), X, CLASSES),
+    "class weights": (MLPClassifier(class_weight="balanced", **FAST), X, CLASSES),
+    "sparse": (MLPClassifier(**FAST), scipy.sparse.csr_array(np.where(X > 1, X, 0)), CLASSES),
+    "data frame": (
+        MLPRegressor(categorical_features=["kind"], **FAST), pd.DataFrame(X, columns=[*"abcd", "kind"]).round(),
+        NUMBERS),
+    "callbacks": (MLPRegressor(callbacks=[lamina.callbacks.TerminateOnNaN()], **FAST), X, NUMBERS),
+    "stranger": (LogisticRegression(), X, CLASSES),
+}  # fmt: skip
+
+
+def same(theirs, ours):
+    assert set(ours) == set(theirs)
+    for name, values in theirs.items():
+        if name.endswith("_score") or name.startswith(("param_", "rank_", "split")):
+            np.testing.assert_array_equal(ours[name], values)
+    assert all(np.all(ours[name] > 0) for name in ours if name.endswith("fit_time") and "std" not in name)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_scores_are_those_of_scikit_learn(name, restore_threads):
+    estimator, rows, y = ESTIMATORS[name]
+    estimator = estimator if name != "adaptive" else estimator.set_params(random_state=0, hidden_layer_sizes=6)
+    how = {"return_train_score": True, "return_estimator": True, "return_indices": True}
+    theirs = model_selection.cross_validate(estimator, rows, y, **how)
+    for threads in (1, 2):
+        lamina.set_num_threads(threads)
+        ours = cross_validate(estimator, rows, y, **how)
+        same(theirs, ours)
+        for one, other in zip(theirs["estimator"], ours["estimator"], strict=True):
+            assert type(one) is type(other)
+            np.testing.assert_array_equal(one.predict(rows), other.predict(rows))
+    assert not hasattr(estimator, "classes_")
+
+
+def test_what_the_estimators_of_folds_have_learnt():
+    estimator = MLPClassifier(early_stopping=True, max_iter=60, n_iter_no_change=3, random_state=0)
+    theirs = model_selection.cross_validate(estimator, X, CLASSES, return_estimator=True)["estimator"]
+    ours = cross_validate(estimator, X, CLASSES, return_estimator=True)["estimator"]
+    names = ("n_iter_", "t_", "loss_", "loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_",
+             "validation_loss_curve_", "n_features_in_")  # fmt: skip
+    for one, other in zip(theirs, ours, strict=True):
+        for name in names:
+            assert getattr(one, name) == getattr(other, name)
+        np.testing.assert_array_equal(one.coefs_[0], other.coefs_[0])
+        one.set_params(early_stopping=False).partial_fit(X, CLASSES)
+        other.set_params(early_stopping=False).partial_fit(X, CLASSES)
+        np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_arguments_of_scikit_learn():
+    groups = np.arange(150) // 15
+    how = {"groups": groups, "cv": GroupKFold(3), "scoring": ["accuracy", "neg_log_loss"]}
+    estimator = MLPClassifier(**FAST)
+    same(model_selection.cross_validate(estimator, X, CLASSES, **how), cross_validate(estimator, X, CLASSES, **how))
+    weight = RNG.rand(150)
+    how = {"params": {"sample_weight": weight}, "cv": KFold(3, shuffle=True, random_state=1)}
+    same(model_selection.cross_validate(estimator, X, CLASSES, **how), cross_validate(estimator, X, CLASSES, **how))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        cross_validate(estimator, X, CLASSES[:100])
+
+
+GRID = {"alpha": [1e-3, 1.0], "hidden_layer_sizes": [(4,), (3, 5)]}
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_grid(refit):
+    estimator = MLPClassifier(max_iter=15, random_state=0)
+    theirs = model_selection.GridSearchCV(estimator, GRID, refit=refit, return_train_score=True).fit(X, NAMES)
+    ours = search(estimator, GRID, X, NAMES, refit=refit, return_train_score=True)
+    same(theirs.cv_results_, ours.cv_results_)
+    assert ours.cv_results_["params"] == theirs.cv_results_["params"]
+    assert (ours.best_params_, ours.best_index_, ours.best_score_) == (
+        theirs.best_params_, theirs.best_index_, theirs.best_score_)  # fmt: skip
+    assert ours.estimator is estimator
+    assert hasattr(ours, "best_estimator_") == refit
+    if refit:
+        assert type(ours.best_estimator_) is MLPClassifier
+        np.testing.assert_array_equal(ours.predict_proba(X), theirs.predict_proba(X))
+        assert ours.classes_.tolist() == ["maybe", "no", "yes"]
+        again = ours.fit(X, NAMES)  # a search of scikit-learn
+        assert again.best_params_ == theirs.best_params_
+
+
+@pytest.mark.parametrize("seed", [0, None, "state"])
+def test_samples_of_a_pipeline(seed):
+    estimator = make_pipeline(StandardScaler(), MLPRegressor(solver="lbfgs", max_iter=5, random_state=0))
+    name = "mlpregressor__alpha"
+    spread = {name: scipy.stats.loguniform(1e-4, 1e2)}
+    seed = np.random.RandomState(3) if seed == "state" else seed
+    ours = search(estimator, spread, X, NUMBERS, n_iter=4, random_state=seed, cv=3, scoring="r2")
+    assert type(ours) is model_selection.RandomizedSearchCV
+    assert ours.predict(X).shape == (150,)
+    if seed == 0:
+        theirs = model_selection.RandomizedSearchCV(estimator, spread, n_iter=4, random_state=0, cv=3, scoring="r2")
+        same(theirs.fit(X, NUMBERS).cv_results_, ours.cv_results_)
+    assert len(set(ours.cv_results_[f"param_{name}"].tolist())) == 4
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_several_scores_and_failing_candidates():
+    estimator = MLPClassifier(**FAST)
+    grid = {"alpha": [1e-3, -1.0, 1e-2]}
+    how = {"scoring": ["accuracy", "neg_log_loss"], "refit": "accuracy"}
+    theirs = model_selection.GridSearchCV(estimator, grid, **how).fit(X, CLASSES)
+    with pytest.warns(FitFailedWarning, match="5 fits failed out of a total of 15"):
+        ours = search(estimator, grid, X, CLASSES, **how)
+    same(theirs.cv_results_, ours.cv_results_)
+    assert np.isnan(ours.cv_results_["mean_test_accuracy"]).tolist() == [False, True, False]
+    with pytest.raises(ValueError, match="'alpha' parameter"):
+        search(estimator, grid, X, CLASSES, error_score="raise", **how)
+    wild = {"learning_rate_init": [1e-3, 1e300]}
+    settings = {**FAST, "solver": "sgd", "max_iter": 30}
+    found = search(MLPRegressor(**settings), wild, X, NUMBERS)
+    assert np.isnan(found.cv_results_["mean_test_score"]).tolist() == [False, True]
+
+
+def test_large_rows_are_trained_a_few_fits_at_a_time(monkeypatch):
+    from lamina.sklearn import together
+
+    calls = []
+    real = together.fit_many
+    monkeypatch.setattr(
+        together, "fit_many", lambda models, *rest, **how: calls.append(len(models)) or real(models, *rest, **how)
+    )
+    estimator = MLPClassifier(**FAST)
+    expected = cross_validate(estimator, X, CLASSES)
+    monkeypatch.setattr(together, "MOST_BYTES", 2 * 120 * 5 * 8)
+    found = cross_validate(estimator, X, CLASSES)
+    np.testing.assert_array_equal(found["test_score"], expected["test_score"])
+    assert calls == [5, 2, 2, 1]
