@@ -49,6 +49,12 @@ def test_autoencoder(capsys):
     assert run("autoencoder") < 0.7
 
 
+def test_dask_search(capsys):
+    pytest.importorskip("distributed")
+    assert run("dask_search") > 0.85
+    assert "Dask cluster" in capsys.readouterr().out
+
+
 def test_fashion(capsys):
     if not os.path.isdir(lamina.datasets.fashion_mnist.DEFAULT_PATH):  # it would be downloaded
         pytest.skip("Debian's dataset-fashion-mnist is not installed")

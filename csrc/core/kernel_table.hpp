@@ -366,7 +366,7 @@ struct Kernels {
   // sums[j] = Σ dz[i][j] over the rows, for the columns of one panel.
   void (*panel_column_sums)(Panels<const T> dz, Range rows, std::ptrdiff_t panel, T* sums);
   void (*panel_transpose)(const PanelTranspose<T>&);
-  void (*narrow_product)(const NarrowProduct<T>&);
+  void (*narrow_product)(const NarrowProduct<T>&);  // null, as the next one, if the instruction set has no narrow forms
   void (*narrow_gradient)(const NarrowGradient<T>&);
   // kernels/sparse.hpp
   void (*sparse_product)(const SparseProduct<T>&);

@@ -1,4 +1,7 @@
 #define LAMINA_ISA baseline
+#ifdef __x86_64__  // AVX2 is there on most of these
+#define LAMINA_LACKS_NARROW
+#endif
 #include "isa/tables.hpp"
 #include "kernels/table.hpp"
 

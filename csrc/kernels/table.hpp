@@ -54,6 +54,14 @@ constexpr bool kBorrows = true;
 constexpr bool kBorrows = false;
 #endif
 
+// An instruction set that defines LAMINA_LACKS_NARROW has no narrow forms: its few users' networks are not treated as
+// narrow, and the library is smaller.
+#ifdef LAMINA_LACKS_NARROW
+constexpr bool kHasNarrow = false;
+#else
+constexpr bool kHasNarrow = true;
+#endif
+
 template <class Item, class... Items>
 constexpr bool contains(List<Items...>) {
   return (std::is_same_v<Item, Items> || ...);
@@ -81,7 +89,7 @@ constexpr Array<ActivationKernel<T>, sizeof...(E) + sizeof...(R)> make_activatio
 
 template <class Loss, class T>
 constexpr auto narrow_row_loss() -> void (*)(const NarrowLoss<T>&) {
-  if constexpr (requires { Loss::narrow; })
+  if constexpr (kHasNarrow && requires { Loss::narrow; })
     return Loss::template evaluate_transposed<T>;
   else
     return nullptr;
@@ -91,8 +99,10 @@ template <class E, class T>
 constexpr LossKernel<T> element_loss() {
   if constexpr (kBorrowed<E>)
     return {E::info, nullptr};
-  else
+  else if constexpr (kHasNarrow)
     return {E::info, evaluate_elementwise<E, T>, kNarrowLoss<E, T>};
+  else
+    return {E::info, evaluate_elementwise<E, T>};
 }
 
 template <class R, class T>
@@ -166,8 +176,10 @@ constexpr Kernels<T> make_kernels() {
   k.panel_gradient = panel_gradient<T>;
   k.panel_column_sums = panel_column_sums<T>;
   k.panel_transpose = panel_transpose<T>;
-  k.narrow_product = narrow_product<T>;
-  k.narrow_gradient = narrow_gradient<T>;
+  if constexpr (kHasNarrow) {
+    k.narrow_product = narrow_product<T>;
+    k.narrow_gradient = narrow_gradient<T>;
+  }
   k.sparse_product = sparse_product<T>;
   k.sparse_gradient = sparse_gradient<T>;
   k.sparse_step = sparse_step<T>;

@@ -112,6 +112,7 @@ template <class T>
 void check_narrow(std::ptrdiff_t n, std::ptrdiff_t in, std::ptrdiff_t out) {
   constexpr std::ptrdiff_t width = lamina::kPanelWidth<T>;
   const lamina::Kernels<T>& k = lamina::kernels_of<T>(lamina::kernels());
+  if (k.narrow_product == nullptr) return;
   const std::string where = std::string(lamina::kernels().isa) + " narrow " + std::to_string(n) + "x" +
                             std::to_string(in) + "x" + std::to_string(out) + " float" + std::to_string(8 * sizeof(T));
   const auto memory = [&](unsigned seed) {

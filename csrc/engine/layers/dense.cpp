@@ -41,6 +41,7 @@ Dense<T>::Dense(std::shared_ptr<Parameters<T>> parameters, int activation, doubl
       relu_(std::strcmp(kernels.activations[activation].info.name, "relu") == 0),
       from_input_(activation_.from_input(kernels)),
       rowwise_(activation_.kernel(kernels).info.rowwise),
+      has_narrow_(kernels.narrow_product != nullptr),
       input_(input) {}
 
 template <class T>
@@ -306,7 +307,7 @@ template <class T>
 bool Dense<T>::narrow(bool training) const {
   const Layout& layout = parameters_->layout();
   const std::ptrdiff_t most = kMostNarrowPanels * kPanelWidth<T>;
-  return !gives_entries(input_) && factor_ == 1 && layout.in() <= most && layout.out() <= most &&
+  return has_narrow_ && !gives_entries(input_) && factor_ == 1 && layout.in() <= most && layout.out() <= most &&
          (!this->need_dx || layout.out() <= kPanelWidth<T>) && !(training && rowwise_);
 }
 

@@ -51,7 +51,7 @@ class Dense final : public Layer<T> {
 
   std::shared_ptr<Parameters<T>> parameters_;
   ActivationPart<T> activation_;
-  bool relu_, from_input_, rowwise_;
+  bool relu_, from_input_, rowwise_, has_narrow_;
   InputKind input_;
   std::ptrdiff_t factor_ = 1, entries_ = 1;
 };
