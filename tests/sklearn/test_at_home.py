@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import joblib
@@ -126,3 +128,16 @@ def test_fits_and_predictions_in_threads():
     fitted = models[0]
     for one in Parallel(n_jobs=4, backend="threading")(delayed(fitted.predict_proba)(X) for _ in range(20)):
         np.testing.assert_array_equal(one, expected[0])
+
+
+def test_nothing_more_is_imported_than_by_scikit_learns_perceptrons():
+    program = "import sys; import {}; print(*sorted(name for name in sys.modules if name.startswith('sklearn.')))"
+    theirs, ours = (
+        set(
+            subprocess.run(
+                [sys.executable, "-c", program.format(name)], capture_output=True, text=True, check=True
+            ).stdout.split()
+        )
+        for name in ("sklearn.neural_network", "lamina.sklearn")
+    )
+    assert {name for name in ours - theirs if name.count(".") == 1} == set()

@@ -380,6 +380,9 @@ def test_intervals_of_columns_and_wrong_use():
         MLPRegressor(max_iter=2).fit(X, NUMBERS).predict_interval(X)
     with pytest.raises(ValueError, match="partial_fit does not support interval"):
         model.partial_fit(X, COLUMNS)
+    stale = pickle.loads(pickle.dumps(model)).set_params(interval=None).partial_fit(X, COLUMNS)
+    assert not hasattr(stale, "interval_radius_")
+    assert not hasattr(model.set_params(interval=None).fit(X, COLUMNS), "interval_radius_")
     for wrong in ({"interval": 1.0}, {"interval": 0.9, "calibration_fraction": 0}):
         with pytest.raises(ValueError, match="parameter of MLPRegressor"):
             MLPRegressor(**wrong).fit(X, NUMBERS)
@@ -401,4 +404,6 @@ def test_calibrated_probabilities(binary):
         model.partial_fit(X, y)
     with pytest.raises(ValueError, match="labels in columns"):
         model.fit(X, np.eye(3, dtype=int)[CLASSES])
+    stale = pickle.loads(pickle.dumps(model)).set_params(calibrate=None).partial_fit(X, y)
+    assert not hasattr(stale, "calibrator_")
     assert not hasattr(model.set_params(calibrate=None).fit(X, y), "calibrator_")

@@ -46,6 +46,8 @@ ESTIMATORS = {
     "data frame": (
         MLPRegressor(categorical_features=["kind"], **FAST), pd.DataFrame(X, columns=[*"abcd", "kind"]).round(),
         NUMBERS),
+    "calibrated": (MLPClassifier(calibrate="temperature", **FAST), X, CLASSES),
+    "interval": (MLPRegressor(interval=0.8, **FAST), X, NUMBERS),
     "callbacks": (MLPRegressor(callbacks=[lamina.callbacks.TerminateOnNaN()], **FAST), X, NUMBERS),
     "stranger": (LogisticRegression(), X, CLASSES),
 }  # fmt: skip
@@ -72,6 +74,10 @@ def test_scores_are_those_of_scikit_learn(name, restore_threads):
         for one, other in zip(theirs["estimator"], ours["estimator"], strict=True):
             assert type(one) is type(other)
             np.testing.assert_array_equal(one.predict(rows), other.predict(rows))
+            if name == "calibrated":
+                np.testing.assert_array_equal(one.predict_proba(rows), other.predict_proba(rows))
+            if name == "interval":
+                np.testing.assert_array_equal(one.predict_interval(rows), other.predict_interval(rows))
     assert not hasattr(estimator, "classes_")
 
 

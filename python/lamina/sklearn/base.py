@@ -31,7 +31,7 @@ from lamina.sklearn.scaling import scaled, scaler_of
 from lamina.sklearn.solvers import Training, Work, goes_on, lbfgs, optimizer_of
 from lamina.sklearn.weights import Weights
 
-__all__ = ["Perceptron", "finish", "training_of", "trains_by_steps"]
+__all__ = ["Perceptron", "finish", "is_one_training", "training_of", "trains_by_steps"]
 
 Array = npt.NDArray[Any]
 
@@ -44,6 +44,11 @@ def trains_by_steps(estimator: Any) -> bool:
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )
     return True
+
+
+def is_one_training(estimator: Perceptron) -> bool:
+    """Return whether a `fit` of an estimator is one training, and nothing after it."""
+    return estimator._is_one_training()
 
 
 def training_of(estimator: Perceptron, X: Any, y: Any, sample_weight: Any = None) -> Training:
@@ -175,6 +180,12 @@ class Perceptron(BaseEstimator, ABC):
     def _classes_of(self, targets: Array) -> Array | None:
         """Return the classes whose shares held-out rows have too, None if that is not asked for."""
 
+    def _is_one_training(self) -> bool:
+        return True
+
+    # What only some fits leave, and the next one drops.
+    _leftovers: ClassVar[tuple[str, ...]] = ()
+
     def _calibration_fraction(self) -> float | None:
         """Return the share of rows to calibrate with, if there are any."""
         return None
@@ -246,6 +257,8 @@ class Perceptron(BaseEstimator, ABC):
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         held_out = None if validation_data is None else self._validation_rows(validation_data)
+        for name in self._leftovers:
+            self.__dict__.pop(name, None)
         if first:
             self._learn_scales(Rows(X, targets, weight))
         x_scaler, y_scaler = self._scalers()

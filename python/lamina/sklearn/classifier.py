@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import ClassifierMixin, clone
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_array, column_or_1d
@@ -315,11 +314,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         -------
         self
         """
-        self.__dict__.pop("calibrator_", None)
+        if self.calibrate is not None and _is_multilabel(y):
+            raise ValueError("calibrate needs one label for each row; y has labels in columns.")
         super().fit(X, y, sample_weight, validation_data=validation_data)
         if self.calibrate is not None:
-            if _is_multilabel(y):
-                raise ValueError("calibrate needs one label for each row; y has labels in columns.")
+            from sklearn.calibration import CalibratedClassifierCV  # which imports much of scikit-learn
+
             plain = clone(self).set_params(calibrate=None)
             self.calibrator_ = CalibratedClassifierCV(plain, method=self.calibrate).fit(X, y, sample_weight)
         return self
@@ -410,6 +410,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             return np.asarray(self._calibrator().predict_proba(X))
         outputs = self._forward(X)
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
+
+    _leftovers = ("calibrator_",)
+
+    def _is_one_training(self) -> bool:
+        return self.calibrate is None
 
     def _calibrator(self) -> Any:
         return self.__dict__.get("calibrator_")

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
 
 __all__ = ["Columns"]
 
@@ -34,6 +31,10 @@ class Columns:
 
     def fit_transform(self, X: Any) -> Any:
         """Learn the categories of a table and the numbers to impute, and return its rows."""
+        from sklearn.compose import ColumnTransformer  # as the next one, of use to few
+        from sklearn.impute import SimpleImputer
+        from sklearn.preprocessing import OneHotEncoder
+
         count = X.shape[1] if hasattr(X, "shape") else np.asarray(X, object).shape[1]
         chosen = _numbers(self._categorical, X, count)
         others = [column for column in range(count) if column not in chosen]

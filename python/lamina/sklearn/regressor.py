@@ -293,6 +293,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         fraction: float = self.calibration_fraction
         return None if self.interval is None else fraction
 
+    _leftovers = ("interval_radius_",)
+
     def _check_calibration(self, count: int) -> None:
         if math.ceil((count + 1) * self.interval) > count:
             raise ValueError(

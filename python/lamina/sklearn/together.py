@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse
-from sklearn.pipeline import Pipeline
 
 from lamina.models import fit_many
-from lamina.sklearn.base import Perceptron, finish, training_of
+from lamina.sklearn.base import Perceptron, finish, is_one_training, training_of
 from lamina.sklearn.objective import Rows
 from lamina.sklearn.solvers import Training
 
@@ -49,13 +48,16 @@ class Fit:
 
     def prepare(self) -> None:
         """Do what comes before the training of a perceptron, or the whole fit of anything else."""
+        from sklearn.pipeline import Pipeline  # of use to few
+
         try:
             last, X = self.estimator, self.X
             if isinstance(last, Pipeline) and last.memory is None and not self.parameters:
                 last = last.steps[-1][1]
                 if isinstance(last, Perceptron) and len(self.estimator) > 1:
                     X = self.estimator[:-1].fit_transform(X, self.y)
-            if not isinstance(last, Perceptron) or not set(self.parameters) <= {"sample_weight"}:
+            alone = not isinstance(last, Perceptron) or not is_one_training(last)
+            if alone or not set(self.parameters) <= {"sample_weight"}:
                 self.estimator.fit(self.X, self.y, **self.parameters)
                 return
             self.perceptron = last
