@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -128,6 +130,14 @@ def test_a_grid(refit):
         assert ours.classes_.tolist() == ["maybe", "no", "yes"]
         again = ours.fit(X, NAMES)  # a search of scikit-learn
         assert again.best_params_ == theirs.best_params_
+
+
+def test_early_stopping_or_not_with_weights():
+    grid, how = {"early_stopping": [False, True]}, {"params": {"sample_weight": RNG.uniform(0.5, 1, 150)}}
+    ours = search(MLPClassifier(**FAST), grid, X, CLASSES, cv=2, **how)
+    theirs = model_selection.GridSearchCV(MLPClassifier(**FAST), grid, cv=2).fit(X, CLASSES, **how["params"])
+    same(theirs.cv_results_, ours.cv_results_)
+    assert len(pickle.dumps(ours)) < 3 * len(pickle.dumps(theirs))
 
 
 @pytest.mark.parametrize("seed", [0, None, "state"])

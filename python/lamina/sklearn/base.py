@@ -26,7 +26,7 @@ from lamina.sklearn.network import Architecture
 from lamina.sklearn.objective import Objective, Rows, Watched
 from lamina.sklearn.parameters import COMMON, checked
 from lamina.sklearn.rates import InverseScaling
-from lamina.sklearn.rows import is_finite, row_weights
+from lamina.sklearn.rows import is_finite, of_kind, row_weights
 from lamina.sklearn.scaling import scaled, scaler_of
 from lamina.sklearn.solvers import Training, Work, goes_on, lbfgs, optimizer_of
 from lamina.sklearn.weights import Weights
@@ -257,10 +257,17 @@ class Perceptron(BaseEstimator, ABC):
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         held_out = None if validation_data is None else self._validation_rows(validation_data)
+        if not (first or incremental):
+            if self._calibration_fraction() is not None:
+                raise ValueError("interval needs rows that no fit has seen: warm_start must be False.")
+            if bool(self.standardize) != ("x_scaler_" in self.__dict__):
+                raise ValueError("standardize cannot be changed in a warm start.")
         for name in self._leftovers:
             self.__dict__.pop(name, None)
         if first:
             self._learn_scales(Rows(X, targets, weight))
+        if held_out is not None:
+            held_out = held_out._replace(X=of_kind(held_out.X, X))
         x_scaler, y_scaler = self._scalers()
         if x_scaler is not None or y_scaler is not None:
             X, targets, _ = scaled(Rows(X, targets), x_scaler, y_scaler)
@@ -304,15 +311,19 @@ class Perceptron(BaseEstimator, ABC):
     def _checked_rows(self, X: Any, *more: Any, reset: bool, **how: Any) -> Any:
         """Return rows of numbers, and targets if there are any, after scikit-learn's checks."""
         how = {"accept_sparse": ["csr", "csc"], "dtype": (np.float64, np.float32)} | how
-        if self.categorical_features is None and self.impute is None:
+        if reset:
+            self._columns = None
+        given = self.categorical_features is not None or self.impute is not None
+        known: Columns | None = self.__dict__.get("_columns")
+        if known is None and not (reset and given):
             return validate_data(self, X, *more, reset=reset, **how)
         validate_data(self, X, skip_check_array=True, reset=reset)
-        if reset:
+        if known is None:
             columns = Columns(self.categorical_features, self.impute)
             X = columns.fit_transform(X)
             self._columns = columns
         else:
-            X = self._columns.transform(X)
+            X = known.transform(X)
         return check_X_y(X, *more, **how) if more else check_array(X, **how)
 
     def _validation_rows(self, given: Any) -> Rows:
@@ -332,8 +343,9 @@ class Perceptron(BaseEstimator, ABC):
         self.n_layers_ = len(sizes)
         self.out_activation_ = self._out_activation()
         arrays = []
+        logistic = isinstance(self.activation, str) and self.activation == "logistic"
         for inputs, outputs in pairwise(sizes):
-            bound = math.sqrt((2.0 if self.activation == "logistic" else 6.0) / (inputs + outputs))
+            bound = math.sqrt((2.0 if logistic else 6.0) / (inputs + outputs))
             for shape in ((inputs, outputs), (outputs,)):
                 arrays.append(random.uniform(-bound, bound, shape).astype(X.dtype, copy=False))
         twin = np.random.RandomState()  # what `random` draws next are the rows to hold out, as in scikit-learn
@@ -384,6 +396,8 @@ class Perceptron(BaseEstimator, ABC):
         """Take one epoch of steps, with the optimizer of the last call."""
         size = self._batch_size(rows.size)
         kept = self.__dict__.get("_optimizer")
+        if kept is not None and kept.whole_batches:  # of a fit with "lbfgs"
+            kept = None
         optimizer: Optimizer = optimizer_of(self, rows.size, -(-rows.size // size)) if kept is None else kept
         self._optimizer = optimizer
         if kept is not None and isinstance(optimizer.rate, InverseScaling):
@@ -501,8 +515,8 @@ class Perceptron(BaseEstimator, ABC):
     def _jacobian(self, X: Any) -> Array:
         """Return the derivatives of the outputs by the inputs, (n, outputs, features)."""
         check_is_fitted(self)
-        if self.categorical_features is not None:
-            raise ValueError("input_gradients needs rows of numbers; there are categorical_features.")
+        if self.__dict__.get("_columns") is not None:
+            raise ValueError("input_gradients needs rows of numbers; there are categorical_features, or impute.")
         found = self._network().jacobian(self._rows(X))
         scaler = self.__dict__.get("x_scaler_")
         return found if scaler is None else (found / scaler.scale_).astype(found.dtype, copy=False)
@@ -512,7 +526,7 @@ class Perceptron(BaseEstimator, ABC):
         if not self._is_plain(X):
             X = self._checked_rows(X, reset=False, dtype="numeric")
         scaler = self.__dict__.get("x_scaler_")
-        return X if scaler is None else scaler.transform(X)
+        return X if scaler is None else scaled(Rows(X, np.empty(0)), scaler, None).X
 
     def _is_plain(self, X: Any) -> bool:
         """Return whether rows are a finite array of floats with as many features as those of `fit`, without names."""
@@ -522,7 +536,7 @@ class Perceptron(BaseEstimator, ABC):
             and X.dtype.char in "fd"
             and X.shape[1] == self.__dict__.get("n_features_in_")
             and len(X) > 0
-            and self.categorical_features is self.impute is None
+            and self.__dict__.get("_columns") is None
             and "feature_names_in_" not in self.__dict__
             and is_finite(X)
         )

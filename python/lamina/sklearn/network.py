@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lamina import layers
 from lamina.models import Sequential
 
-__all__ = ["Architecture", "dense_layers", "new_network", "one_each", "set_activations"]
+__all__ = ["Architecture", "copy_moments", "dense_layers", "new_network", "one_each", "set_activations"]
 
 Array = npt.NDArray[Any]
 
@@ -81,6 +81,15 @@ def new_network(arrays: Sequence[Array], architecture: Architecture, seed: int) 
 def dense_layers(model: Sequential) -> list[layers.Dense]:
     """Return the layers that have an estimator's weights."""
     return [layer for layer in model.layers if isinstance(layer, layers.Dense)]
+
+
+def copy_moments(model: Sequential, to: Sequential) -> None:
+    """Give a network what the batch normalizations of another one have learnt, if they fit."""
+    learnt = [layer.get_weights() for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    others = [layer for layer in to.layers if isinstance(layer, layers.BatchNormalization)]
+    if [[array.shape for array in own] for own in learnt] == [[w.shape for w in other.weights] for other in others]:
+        for other, own in zip(others, learnt, strict=True):
+            other.set_weights([*own])
 
 
 def set_activations(dense: Sequence[layers.Dense], architecture: Architecture) -> None:

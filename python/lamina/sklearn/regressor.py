@@ -96,7 +96,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         Evaluations of the loss at most, for "lbfgs".
     quantile : float in [0, 1], or sequence of them, default 0.5
         For "quantile". Of several, for y with one output, the network has an output each, and predictions have shape
-        (n_samples, n_quantiles). They are sorted: quantiles do not cross (Chernozhukov et al. 2010).
+        (n_samples, n_quantiles). Their order is that of the quantiles: they do not cross (Chernozhukov et al. 2010).
     delta : float, > 0, default 1
         For "huber", in units of y, or of its standard deviation with `standardize`.
     output_activation : str or None, default None
@@ -270,6 +270,10 @@ class MLPRegressor(RegressorMixin, Perceptron):
         several = self.loss == "quantile" and np.ndim(self.quantile) > 0
         return np.asarray(self.quantile, float).tolist() if several else None
 
+    def _ranks(self) -> Array:
+        """Return for each quantile the number of smaller ones."""
+        return np.argsort(np.argsort(self._quantiles() or [], kind="stable"), kind="stable")
+
     def _outputs(self, targets: Array) -> int:
         several = self._quantiles()
         return int(targets.shape[1]) if several is None else len(several)
@@ -397,7 +401,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         if scaler is not None:
             outputs = (outputs * scaler.scale_ + scaler.mean_).astype(outputs.dtype, copy=False)
         if self._quantiles() is not None:
-            outputs = np.sort(outputs, axis=1)
+            outputs = np.sort(outputs, axis=1)[:, self._ranks()]
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
     def predict_interval(self, X: Any) -> Array:
@@ -453,7 +457,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         if scaler is not None:
             found = (found * scaler.scale_.reshape(1, -1, 1)).astype(found.dtype, copy=False)
         if self._quantiles() is not None:
-            order = np.argsort(self._forward(X), axis=1, kind="stable")
+            order = np.argsort(self._forward(X), axis=1, kind="stable")[:, self._ranks()]
             found = np.take_along_axis(found, order[:, :, np.newaxis], axis=1)
         return found[:, 0] if found.shape[1] == 1 else found
 

@@ -8,15 +8,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 from sklearn.utils import check_array
 
-__all__ = ["is_finite", "row_weights", "rows_of"]
+__all__ = ["is_finite", "of_kind", "row_weights", "rows_of"]
 
 
 def rows_of(X: Any) -> int:
     """Return the number of rows of an array, a data frame or a list."""
     found: int = X.shape[0] if hasattr(X, "shape") else len(X)
     return found
+
+
+def of_kind(X: Any, other: Any) -> Any:
+    """Return rows as a sparse matrix if other ones are, else as an array."""
+    if scipy.sparse.issparse(X) == scipy.sparse.issparse(other):
+        return X
+    return X.toarray() if scipy.sparse.issparse(X) else scipy.sparse.csr_array(X)
 
 
 def is_finite(array: npt.NDArray[Any]) -> bool:

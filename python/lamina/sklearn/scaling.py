@@ -25,7 +25,7 @@ def scaled(rows: Rows, x_scaler: Any, y_scaler: Any) -> Rows:
     """Return rows after the scalers, of which each may be None."""
     X, targets = rows.X, rows.targets
     if x_scaler is not None:
-        X = x_scaler.transform(X)
+        X = x_scaler.transform(X.toarray() if scipy.sparse.issparse(X) and x_scaler.with_mean else X)
     if y_scaler is not None:
         targets = np.asarray(y_scaler.transform(targets))
     return Rows(X, targets, rows.weight)

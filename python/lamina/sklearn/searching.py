@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn import model_selection
 from sklearn.base import clone, is_classifier
+from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state, indexable
 
 from lamina.sklearn.deferred import Deferred, Fits
@@ -146,6 +147,8 @@ def search(
     found = made(scoring, refit, verbose=verbose, return_train_score=return_train_score).fit(X, y, **given)
     found.cv_results_["mean_fit_time"] = found.cv_results_["mean_fit_time"] + seconds
     found.estimator, found.cv = estimator, cv
+    if scoring is None:
+        found.scorer_ = check_scoring(estimator)
     if hasattr(found, "best_estimator_"):
         found.best_estimator_ = found.best_estimator_.estimator
     return found
@@ -163,6 +166,6 @@ def _train(fits: Fits, count: int) -> float:
     return (time.perf_counter() - begin) / count
 
 
-def _nothing(estimator: Any, X: Any, y: Any = None) -> float:
+def _nothing(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None) -> float:
     """Return a score, where only the fits are wanted."""
     return 0.0

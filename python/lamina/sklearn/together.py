@@ -108,7 +108,7 @@ def _groups(fits: Sequence[Fit]) -> Iterable[list[Fit]]:
         rows = work.rows.X
         kind = (
             scipy.sparse.issparse(rows), rows.dtype.str, rows.shape[1], bool(fit.training.shuffles()),
-            work.rows.weight is None, work.held_out is not None and work.held_out.weight is None,
+            work.rows.weight is None, work.held_out is None, work.held_out is not None and work.held_out.weight is None,
         )  # fmt: skip
         found.setdefault(kind, []).append(fit)
     return found.values()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lamina import layers, random
 from lamina.models import Sequential
-from lamina.sklearn.network import Architecture, dense_layers, new_network, set_activations
+from lamina.sklearn.network import Architecture, copy_moments, dense_layers, new_network, set_activations
 
 __all__ = ["Weights"]
 
@@ -94,8 +94,12 @@ class Weights:
         self._shown, self._known = {}, None
 
     def _new_of(self, arrays: Sequence[Array], architecture: Architecture) -> Sequential:
+        before = self._model
         seed = random.global_seeds.next_seed() if self._model is None else self._model.seed
-        return self._new(arrays, architecture, [array.copy() for array in arrays], seed)
+        model = self._new(arrays, architecture, [array.copy() for array in arrays], seed)
+        if before is not None:
+            copy_moments(before, model)
+        return model
 
     def _new(
         self, arrays: Sequence[Array], architecture: Architecture, known: list[Array] | None, seed: int
