@@ -99,14 +99,13 @@ def test_estimators_of_estimators():
     assert importance.importances_mean.shape == (6,)
 
 
-def _threads():
-    return lamina.get_num_threads()
-
-
 @pytest.mark.skipif("LAMINA_NUM_THREADS" in os.environ or "OMP_NUM_THREADS" in os.environ, reason="they go first")
 def test_worker_processes_share_the_cores():
     cores = joblib.cpu_count()
-    assert Parallel(n_jobs=2, backend="loky")(delayed(_threads)() for _ in range(2)) == [max(1, cores // 2)] * 2
+    assert (
+        Parallel(n_jobs=2, backend="loky")(delayed(lamina.get_num_threads)() for _ in range(2))
+        == [max(1, cores // 2)] * 2
+    )
     grid = {"alpha": [1e-3, 1.0]}
     model = MLPClassifier(hidden_layer_sizes=8, max_iter=10, random_state=0)
     alone, shared = (GridSearchCV(model, grid, cv=3, n_jobs=jobs).fit(X, CLASSES) for jobs in (1, 2))
