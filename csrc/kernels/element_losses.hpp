@@ -62,6 +62,7 @@ struct SquaredLogarithmicError : MeanOfColumns {
 // With e = p - t: e² / 2 for |e| <= δ, else δ |e| - δ² / 2. Huber 1964.
 struct Huber : MeanOfColumns {
   static constexpr LossInfo info{.name = "huber", .parameters = "delta", .default_parameter = 1};
+  static constexpr bool often = true;
   template <class T>
   static ValueAndGradient<T> evaluate(Vec<T> p, Vec<T> t, const T* parameters) {
     const T delta = parameters[0];

@@ -44,29 +44,44 @@ template <class T>
   for (std::ptrdiff_t i = 0; i < rows; ++i) m.data[(first + i) * m.stride] = numbers[i];
 }
 
-// Value and gradient; `own` returns the lanes' own parameters, for a loss that has them by column.
-template <class Loss, class T>
-[[gnu::always_inline]] inline ValueAndGradient<T> evaluate_lanes(const LossArguments<T>& a, Vec<T> p, Vec<T> t,
-                                                                 const auto& own) {
-  if constexpr (Loss::info.by_column) {
-    return Loss::template evaluate<T>(p, t, a.columns == nullptr ? broadcast<T>(a.parameters[0]) : own());
-  } else {
-    return Loss::template evaluate<T>(p, t, a.parameters);
-  }
-}
+// Value and gradient of a vector of predictions p and targets t, with the loss's parameters.
+template <class T>
+using ElementLoss = ValueAndGradient<T> (*)(Vec<T> p, Vec<T> t, const T* parameters);
 
-// Whether a loss is often used: the code of the others is made small.
-template <class Loss>
-constexpr bool kOften = requires { Loss::narrow; };
+// Losses that are evaluated by a function that is known where this is compiled, and whose code is inlined. `own`
+// returns the lanes' own parameters, for a loss that has them by column.
+template <class Loss, class T>
+struct Inlined {
+  static constexpr bool sums = Loss::sums;
+  [[gnu::always_inline]] ValueAndGradient<T> operator()(const LossArguments<T>& a, Vec<T> p, Vec<T> t,
+                                                        const auto& own) const {
+    if constexpr (Loss::info.by_column) {
+      return Loss::template evaluate<T>(p, t, a.columns == nullptr ? broadcast<T>(a.parameters[0]) : own());
+    } else {
+      return Loss::template evaluate<T>(p, t, a.parameters);
+    }
+  }
+};
+
+// Losses that are called, vector by vector: the loops around the call exist once for all of them.
+template <class T>
+struct Called {
+  ElementLoss<T> element;
+  bool sums;
+  [[gnu::always_inline]] ValueAndGradient<T> operator()(const LossArguments<T>& a, Vec<T> p, Vec<T> t,
+                                                        const auto&) const {
+    return element(p, t, a.parameters);
+  }
+};
 
 // Evaluates rows begin … end - 1 of a single column.
-template <class Loss, class T>
-[[gnu::always_inline]] inline void evaluate_column(const LossArguments<T>& a, std::ptrdiff_t begin,
-                                                   std::ptrdiff_t end) {
+template <class T>
+[[gnu::always_inline]] inline void evaluate_column(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end,
+                                                   const auto& loss) {
   for (std::ptrdiff_t first = begin; first < end; first += kLanes<T>) {
     const std::ptrdiff_t rows = smaller(kLanes<T>, end - first);
     const Vec<T> p = column_part(a.predictions, first, rows), t = column_part(a.targets, first, rows);
-    const ValueAndGradient<T> r = evaluate_lanes<Loss, T>(a, p, t, [&] { return broadcast<T>(a.columns[0]); });
+    const ValueAndGradient<T> r = loss(a, p, t, [&] { return broadcast<T>(a.columns[0]); });
     const Vec<T> weight =
         a.sample_weight == nullptr ? broadcast<T>(T(1)) : Vec<T>(load_lanes(a.sample_weight + first, rows, T(0)));
     if (a.loss != nullptr) store_lanes(a.loss + first, Vec<T>(r.value * weight), rows);
@@ -76,10 +91,11 @@ template <class Loss, class T>
 }
 
 // Evaluates rows begin … end - 1, as many at a time as a vector has lanes: their lane sums are computed together.
-template <class Loss, class T>
-[[gnu::always_inline]] inline void evaluate_rows(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end) {
+template <class T>
+[[gnu::always_inline]] inline void evaluate_rows(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end,
+                                                 const auto& loss) {
   const std::ptrdiff_t c = a.predictions.cols;
-  const T columns = Loss::sums ? T(1) : static_cast<T>(c);
+  const T columns = loss.sums ? T(1) : static_cast<T>(c);
   for (std::ptrdiff_t first = begin; first < end; first += kLanes<T>) {
     const std::ptrdiff_t rows = smaller(kLanes<T>, end - first);
     const Vec<T> ones = broadcast<T>(T(1));
@@ -94,8 +110,8 @@ template <class Loss, class T>
               *t = a.targets.data + first * a.targets.stride + j;
       T* gradient = a.gradient.data == nullptr ? nullptr : a.gradient.data + first * a.gradient.stride + j;
       for (std::ptrdiff_t i = 0; i < rows; ++i) {
-        const ValueAndGradient<T> r = evaluate_lanes<Loss, T>(a, load_lanes(p, count, T(0)), load_lanes(t, count, T(0)),
-                                                              [&] { return load_lanes(a.columns + j, count, T(0)); });
+        const ValueAndGradient<T> r = loss(a, load_lanes(p, count, T(0)), load_lanes(t, count, T(0)),
+                                           [&] { return load_lanes(a.columns + j, count, T(0)); });
         values[i] += first_lanes_of<T>(r.value, count);
         p += a.predictions.stride;
         t += a.targets.stride;
@@ -140,33 +156,43 @@ template <class Loss, class T>
   requires(Loss::narrow)
 constexpr auto kNarrowLoss<Loss, T> = &evaluate_narrow<Loss, T>;
 
-// Both, not inlined, so that each loss's code exists once.
+// Both, not inlined, so that the code exists once.
 template <class Loss, class T>
-[[gnu::noinline]] void evaluate_often(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end) {
-  if (a.predictions.cols == 1) return evaluate_column<Loss, T>(a, begin, end);
-  evaluate_rows<Loss, T>(a, begin, end);
+[[gnu::noinline]] void evaluate_inlined(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end,
+                                        const Called<T>&) {
+  constexpr Inlined<Loss, T> loss;
+  if (a.predictions.cols == 1) return evaluate_column<T>(a, begin, end, loss);
+  evaluate_rows<T>(a, begin, end, loss);
 }
-template <class Loss, class T>
-[[gnu::noinline, gnu::cold]] void evaluate_rarely(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end) {
-  if (a.predictions.cols == 1) return evaluate_column<Loss, T>(a, begin, end);
-  evaluate_rows<Loss, T>(a, begin, end);
+template <class T>
+[[gnu::noinline]] void evaluate_called(const LossArguments<T>& a, std::ptrdiff_t begin, std::ptrdiff_t end,
+                                       const Called<T>& loss) {
+  if (a.predictions.cols == 1) return evaluate_column<T>(a, begin, end, loss);
+  evaluate_rows<T>(a, begin, end, loss);
 }
 
 // The division among threads exists once for all losses.
 template <class T>
 [[gnu::noinline]] void evaluate_in_parts(const LossArguments<T>& a,
-                                         void (*evaluate_part)(const LossArguments<T>&, std::ptrdiff_t,
-                                                               std::ptrdiff_t)) {
+                                         void (*evaluate_part)(const LossArguments<T>&, std::ptrdiff_t, std::ptrdiff_t,
+                                                               const Called<T>&),
+                                         const Called<T>& loss) {
   const std::ptrdiff_t c = a.predictions.cols;
   const double elements = static_cast<double>(c == 1 ? 1 : c + 8);
   parallel_ranges(a.predictions.rows, c <= kLanes<T> ? 4 * kLanes<T> : 1, kSoftmaxNanoseconds * elements,
-                  [&](std::ptrdiff_t begin, std::ptrdiff_t end) { evaluate_part(a, begin, end); });
+                  [&](std::ptrdiff_t begin, std::ptrdiff_t end) { evaluate_part(a, begin, end, loss); });
 }
 
-// Evaluates an elementwise loss: the mean over the columns of a row, or the sum if Loss::sums.
+// Evaluates an elementwise loss: the mean over the columns of a row, or the sum if Loss::sums. The code of losses that
+// are often used, and of those with parameters by column, is inlined: a call for each vector takes half as long again
+// for losses of a few instructions, and makes no difference for those with logarithms.
 template <class Loss, class T>
 void evaluate_elementwise(const LossArguments<T>& a) {
-  evaluate_in_parts<T>(a, kOften<Loss> ? evaluate_often<Loss, T> : evaluate_rarely<Loss, T>);
+  if constexpr (requires { Loss::narrow; } || requires { Loss::often; } || Loss::info.by_column) {
+    evaluate_in_parts<T>(a, evaluate_inlined<Loss, T>, {});
+  } else {
+    evaluate_in_parts<T>(a, evaluate_called<T>, {Loss::template evaluate<T>, Loss::sums});
+  }
 }
 
 }  // namespace lamina::LAMINA_ISA
