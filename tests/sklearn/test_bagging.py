@@ -38,13 +38,59 @@ def test_members_are_fits_with_weights_of_their_own(restore_threads):
     for member, chosen in zip(model.estimators_, model.estimators_samples_, strict=True):
         times = np.bincount(chosen, minlength=150)
         assert times.sum() == 150
-        alone = clone(member).fit(X, NAMES, weight * times)
+        rows = times > 0
+        alone = clone(member).fit(X[rows], NAMES[rows], (weight * times)[rows])
         np.testing.assert_array_equal(alone.coefs_[0], member.coefs_[0])
     np.testing.assert_allclose(model.predict_proba(X), np.mean([m.predict_proba(X) for m in model.estimators_], axis=0))
     assert model.classes_.tolist() == ["maybe", "no", "yes"]
     np.testing.assert_array_equal(model.predict(X), model.classes_[model.predict_proba(X).argmax(axis=1)])
     assert len({member.random_state for member in model.estimators_}) == 4
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"batch_normalization": True}, {"class_weight": "balanced"}, {"standardize": True, "batch_size": 30}]
+)
+def test_members_know_their_own_rows_only(settings):
+    model = BaggingMLPClassifier(MLPClassifier(**settings, **MEMBER), 3, random_state=0).fit(X, NAMES)
+    for member, chosen in zip(model.estimators_, model.estimators_samples_, strict=True):
+        rows, times = np.unique(chosen, return_counts=True)
+        alone = clone(member).fit(X[rows], NAMES[rows], times)
+        np.testing.assert_array_equal(alone.predict_proba(X), member.predict_proba(X))
+        assert member.t_ == 20 * len(rows)
+
+
+def test_members_may_lack_classes():
+    y = NAMES.copy()
+    y[:3] = "rare"
+    model = BaggingMLPClassifier(MLPClassifier(**MEMBER), 8, max_samples=0.2, random_state=0).fit(X, y)
+    assert {len(member.classes_) for member in model.estimators_} >= {3, 4}
+    assert model.classes_.tolist() == ["maybe", "no", "rare", "yes"]
+    expected = np.zeros((150, 4))
+    for member in model.estimators_:
+        for column, name in enumerate(member.classes_):
+            expected[:, model.classes_.tolist().index(name)] += member.predict_proba(X)[:, column] / 8
+    np.testing.assert_allclose(model.predict_proba(X), expected)
+    alone = BaggingMLPClassifier(MLPClassifier(**MEMBER), 5, max_samples=0.01, random_state=0).fit(X, NAMES)
+    assert {len(member.classes_) for member in alone.estimators_} == {1}
+    np.testing.assert_allclose(alone.predict_proba(X).sum(axis=1), 1)
+
+
+@pytest.mark.filterwarnings("ignore:fit_many")
+def test_a_refused_fit_leaves_the_ensemble():
+    model = BaggingMLPRegressor(MLPRegressor(**MEMBER), 3, oob_score=True, random_state=0)
+    with pytest.warns(UserWarning, match="no out-of-bag predictions"):
+        model.fit(X, NUMBERS)
+    expected, attributes = model.predict_interval(X), set(vars(model))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(X[:, :2], NUMBERS[:10])
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(X[:, :2], np.where(NUMBERS > 1, np.nan, NUMBERS))
+    with pytest.raises(ValueError, match="Solver produced non-finite"):
+        model.set_params(estimator=MLPRegressor(solver="sgd", learning_rate_init=1e300)).fit(X[:, :2], NUMBERS)
+    assert set(vars(model)) == attributes
+    np.testing.assert_array_equal(model.predict_interval(X), expected)
+    np.testing.assert_array_equal(model.predict_interval(X, np.float32(0.9)).shape, expected.shape)
 
 
 def test_without_drawing_members_differ_by_their_seeds():
@@ -128,6 +174,9 @@ def test_data_of_all_kinds():
     model = BaggingMLPClassifier(MLPClassifier(**MEMBER), 3, random_state=0).fit(X, labels)
     assert set(np.unique(model.predict(X))) <= {0, 1}
     assert model.predict(X).shape == (150, 2)
+    sparse = scipy.sparse.csr_matrix(labels)
+    again = BaggingMLPClassifier(MLPClassifier(**MEMBER), 20, oob_score=True, random_state=0).fit(X, sparse)
+    assert again.oob_score_ == accuracy_score(labels, again.oob_decision_function_ > 0.5)
     table = pd.DataFrame({"kind": NAMES, "size": X[:, 0]})
     member = MLPRegressor(categorical_features="from_dtype", **MEMBER)
     model = BaggingMLPRegressor(member, 3, random_state=0).fit(table, NUMBERS)
@@ -139,6 +188,13 @@ def test_data_of_all_kinds():
 
 
 def test_wrong_parameters():
+    for kind, other in ((BaggingMLPRegressor, MLPClassifier), (BaggingMLPClassifier, MLPRegressor)):
+        with pytest.raises(ValueError, match="'estimator' parameter"):
+            kind(other()).fit(X, NUMBERS)
+        with pytest.raises(ValueError, match="0 sample"):
+            kind().fit(X[:0], NUMBERS[:0])
+        with pytest.raises(ValueError, match="requires y to be passed"):
+            kind().fit(X, None)
     for wrong in ({"n_estimators": 0}, {"max_samples": 1.5}, {"estimator": "mlp"}, {"bootstrap": "no"}):
         with pytest.raises(ValueError, match="parameter of BaggingMLPRegressor"):
             BaggingMLPRegressor(**wrong).fit(X, NUMBERS)

@@ -103,6 +103,55 @@ def test_missing_numbers(impute):
         model.predict(np.where(np.isnan(rows), np.inf, rows))
 
 
+@pytest.mark.parametrize("dtype", ["string", "category", "object", "Int64"])
+def test_missing_categories_are_a_category(dtype):
+    values = [1, 2, pd.NA, 1] if dtype == "Int64" else ["a", "b", pd.NA, "a"]
+    column = pd.Series(values * 50, dtype=dtype)
+    table = pd.DataFrame({"kind": column, "size": SIZES})
+    model = MLPRegressor(categorical_features=["kind"], random_state=0, max_iter=5).fit(table, PRICES)
+    assert model.coefs_[0].shape[0] == 4
+    known = table[table["kind"].notna()]
+    np.testing.assert_array_equal(model.predict(known), model.predict(table)[table["kind"].notna()])
+    as_array = MLPRegressor(categorical_features=[0], random_state=0, max_iter=5)
+    as_array.fit(table.to_numpy(object, na_value=pd.NA), PRICES)
+    np.testing.assert_allclose(as_array.predict(table.to_numpy(object)), model.predict(table))
+    assert isinstance(table["kind"].dtype, type(column.dtype))  # the user's table is as it was
+
+
+def test_missing_numbers_of_extension_types():
+    table = pd.DataFrame({"size": pd.array([1.0, None] * 100, "Float64"), "floor": pd.array([1, 2] * 100, "Int64")})
+    with pytest.raises(ValueError, match="contains NaN"):
+        MLPRegressor(categorical_features=[], max_iter=2).fit(table, PRICES)
+    model = MLPRegressor(impute="mean", random_state=0, max_iter=5).fit(table, PRICES)
+    plain = MLPRegressor(random_state=0, max_iter=5).fit(np.c_[np.ones(200), [1, 2] * 100], PRICES)
+    np.testing.assert_allclose(model.predict(table), plain.predict(np.c_[np.ones(200), [1, 2] * 100]))
+
+
+def test_a_column_without_any_number_is_zero():
+    rows = np.c_[SIZES, np.full(200, np.nan)]
+    model = MLPRegressor(impute="median", random_state=0, max_iter=5).fit(rows, PRICES)
+    plain = MLPRegressor(random_state=0, max_iter=5).fit(np.c_[SIZES, np.zeros(200)], PRICES)
+    np.testing.assert_array_equal(model.predict(rows), plain.predict(np.c_[SIZES, np.zeros(200)]))
+
+
+@pytest.mark.parametrize("settings", [{"impute": "mean"}, {"categorical_features": [0]}])
+def test_one_dimension_is_no_table(settings):
+    model = MLPRegressor(max_iter=2, **settings)
+    for rows in (SIZES, SIZES.tolist(), np.zeros((2, 2, 2))):
+        with pytest.raises(ValueError, match="Expected 2D array"):
+            model.fit(rows, PRICES)
+    model.fit(np.c_[SIZES, FLOORS], PRICES)
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D"):
+        model.predict(SIZES[:2])
+
+
+def test_tags_say_what_is_taken():
+    assert not MLPRegressor().__sklearn_tags__().input_tags.allow_nan
+    assert MLPRegressor(impute="mean").__sklearn_tags__().input_tags.allow_nan
+    tags = MLPClassifier(categorical_features=[0]).__sklearn_tags__().input_tags
+    assert (tags.categorical, tags.string, tags.allow_nan) == (True, True, False)
+
+
 def test_scores_of_folds():
     model = MLPRegressor(categorical_features="from_dtype", solver="lbfgs", random_state=0, standardize=True)
     assert cross_val_score(model, pd.DataFrame(TABLE), PRICES, cv=3).mean() > 0.95

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import scipy.sparse
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import d2_pinball_score, log_loss, r2_score
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.preprocessing import StandardScaler
@@ -400,27 +399,6 @@ def test_intervals_of_columns_and_wrong_use():
             MLPRegressor(**wrong).fit(X, NUMBERS)
 
 
-@pytest.mark.parametrize("binary", [False, True])
-def test_calibrated_probabilities(binary):
-    y = np.array(["no", "yes", "maybe"])[np.minimum(CLASSES, 1) if binary else CLASSES]
-    model = MLPClassifier(calibrate="temperature", random_state=0, max_iter=100).fit(X, y)
-    plain = MLPClassifier(random_state=0, max_iter=100)
-    theirs = CalibratedClassifierCV(plain, method="temperature").fit(X, y)
-    np.testing.assert_allclose(model.predict_proba(X), theirs.predict_proba(X), rtol=1e-9)
-    np.testing.assert_array_equal(model.predict(X), theirs.predict(X))
-    np.testing.assert_array_equal(model.coefs_[0], plain.fit(X, y).coefs_[0])
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))
-    with pytest.raises(ValueError, match="those of one network"):
-        model.input_gradients(X)
-    with pytest.raises(ValueError, match="partial_fit does not support calibrate"):
-        model.partial_fit(X, y)
-    with pytest.raises(ValueError, match="labels in columns"):
-        model.fit(X, np.eye(3, dtype=int)[CLASSES])
-    stale = pickle.loads(pickle.dumps(model)).set_params(calibrate=None).partial_fit(X, y)
-    assert not hasattr(stale, "calibrator_")
-    assert not hasattr(model.set_params(calibrate=None).fit(X, y), "calibrator_")
-
-
 def test_changes_between_fits():
     settings = {"max_iter": 3, "random_state": 0, "warm_start": True}
     for change, words in (
@@ -452,3 +430,84 @@ def test_sparse_and_dense_rows_together():
             model.fit(trained, NUMBERS, validation_data=(other, NUMBERS))
             np.testing.assert_allclose(model.predict(other), model.predict(trained), rtol=1e-9)
             assert len(model.validation_loss_curve_) == 3
+
+
+def test_the_curve_of_held_out_losses_goes_on_in_warm_starts():
+    held_out = (X[:30], NUMBERS[:30])
+    model = MLPRegressor(max_iter=4, tol=0, warm_start=True, random_state=0)
+    first = list(model.fit(X, NUMBERS, validation_data=held_out).validation_loss_curve_)
+    model.fit(X, NUMBERS, validation_data=held_out)
+    assert len(model.validation_loss_curve_) == len(model.loss_curve_) == 8
+    assert model.validation_loss_curve_[:4] == first
+    model.set_params(warm_start=False).fit(X, NUMBERS, validation_data=held_out)
+    assert model.validation_loss_curve_ == first
+    assert model.fit(X, NUMBERS).validation_loss_curve_ is None
+
+
+@pytest.mark.parametrize(
+    ("estimator", "y", "given", "words"),
+    [
+        (MLPClassifier(), CLASSES, np.eye(3, dtype=int)[CLASSES], "labels in columns if y has"),
+        (MLPClassifier(), np.eye(3, dtype=int)[CLASSES], CLASSES, "labels in columns if y has"),
+        (MLPClassifier(), np.eye(3, dtype=int)[CLASSES], np.eye(2, dtype=int)[CLASSES % 2], "number of classes|labels"),
+        (MLPClassifier(), CLASSES, CLASSES + 1, "has classes not in"),
+        (MLPClassifier(), CLASSES, NUMBERS, "Unknown label type"),
+        (MLPRegressor(), NUMBERS, COLUMNS, "must have 1 outputs, as y; got 3"),
+        (MLPRegressor(), COLUMNS, NUMBERS, "must have 3 outputs, as y; got 1"),
+        (MLPRegressor("quantile", quantile=[0.1, 0.9]), NUMBERS, COLUMNS, "must have 1 outputs, as y; got 3"),
+    ],
+)
+def test_held_out_targets_must_be_like_the_others(estimator, y, given, words):
+    with pytest.raises(ValueError, match=words):
+        clone(estimator).fit(X, y, validation_data=(X, given))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "words"),
+    [
+        (MLPClassifier, {"dropout": [1.0]}, r"'dropout' parameter of MLPClassifier must be a float in the range \[0.0"),
+        (MLPClassifier, {"dropout": ["a"]}, "'dropout' parameter of MLPClassifier"),
+        (MLPClassifier, {"activation": ["swoosh"]}, "'activation' parameter of MLPClassifier must be a str among"),
+        (MLPRegressor, {"quantile": [0.1, 1.5]}, "'quantile' parameter of MLPRegressor must be a float"),
+        (
+            MLPRegressor,
+            {"loss": "quantile", "quantile": []},
+            "must be a number, or a sequence of one at least",
+        ),
+    ],
+)
+def test_elements_of_lists_are_checked(kind, wrong, words):
+    with pytest.raises(ValueError, match=words):
+        kind(**wrong).fit(X, CLASSES)
+
+
+def test_predictions_have_the_quantiles_of_the_fit():
+    model = MLPRegressor("quantile", quantile=[0.9, 0.1], max_iter=20, random_state=0).fit(X, NUMBERS)
+    expected = model.predict(X)
+    assert model.quantiles_ == [0.9, 0.1]
+    np.testing.assert_array_equal(model.set_params(quantile=[0.1, 0.9]).predict(X), expected)
+    assert (expected[:, 0] >= expected[:, 1]).all()
+    assert MLPRegressor("quantile", max_iter=2).fit(X, NUMBERS).quantiles_ is None
+
+
+def test_a_refused_fit_changes_nothing():
+    model = MLPRegressor(max_iter=5, random_state=0).fit(X, NUMBERS)
+    expected, attributes = model.predict(X), set(vars(model))
+    few = X[:, :3]
+    for wrong in (
+        lambda: model.fit(few, NUMBERS, np.ones(3)),
+        lambda: model.fit(few, NUMBERS, validation_data=(X, NUMBERS)),
+        lambda: model.fit(few[:4], NUMBERS[:4]),  # too few to hold some out, after the weights were drawn
+        lambda: model.partial_fit(X, COLUMNS),
+    ):
+        model.set_params(early_stopping=True, validation_fraction=0.1)
+        with pytest.raises(ValueError, match=r"."):
+            wrong()
+        model.set_params(early_stopping=False)
+        np.testing.assert_array_equal(model.predict(X), expected)
+        assert set(vars(model)) == attributes
+        assert (model.n_features_in_, len(model.loss_curve_)) == (5, 5)
+    unfitted = MLPClassifier()
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        unfitted.fit(X, CLASSES[:10])
+    assert set(vars(unfitted)) == set(vars(MLPClassifier()))

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import scipy.stats
+import sklearn
 from sklearn import model_selection
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -108,6 +110,108 @@ def test_arguments_of_scikit_learn():
     same(model_selection.cross_validate(estimator, X, CLASSES, **how), cross_validate(estimator, X, CLASSES, **how))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         cross_validate(estimator, X, CLASSES[:100])
+
+
+@pytest.fixture
+def routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.mark.parametrize("scoring", [None, "neg_log_loss", ["accuracy", "neg_log_loss"]])
+@pytest.mark.parametrize("weighted", ["fit", "score", "both"])
+def test_arguments_are_routed(routing, scoring, weighted):
+    estimator = MLPClassifier(**FAST).set_fit_request(sample_weight=weighted != "score")
+    estimator.set_score_request(sample_weight=weighted != "fit")
+    asks = {"sample_weight": weighted != "fit"}
+    if isinstance(scoring, str):
+        scoring = get_scorer(scoring).set_score_request(**asks)
+    elif scoring is not None:
+        scoring = {name: get_scorer(name).set_score_request(**asks) for name in scoring}
+    params = {"sample_weight": RNG.uniform(0.1, 2, 150), "groups": np.arange(150) // 15}
+    how = {"cv": GroupKFold(3), "scoring": scoring}
+    theirs = model_selection.cross_validate(estimator, X, CLASSES, params=params, **how)
+    same(theirs, cross_validate(estimator, X, CLASSES, params=params, **how))
+    how["refit"] = "accuracy" if isinstance(scoring, dict) else True
+    theirs = model_selection.GridSearchCV(estimator, GRID, **how).fit(X, CLASSES, **params)
+    ours = search(estimator, GRID, X, CLASSES, params=params, **how)
+    same(theirs.cv_results_, ours.cv_results_)
+    np.testing.assert_array_equal(theirs.predict_proba(X), ours.predict_proba(X))
+
+
+def test_arguments_that_nobody_asks_for(routing):
+    with pytest.raises(ValueError, match="not explicitly set as requested or not requested"):
+        cross_validate(MLPClassifier(**FAST), X, CLASSES, params={"sample_weight": np.ones(150)})
+    with pytest.raises(ValueError, match="only be passed if metadata routing is not enabled"):
+        cross_validate(MLPClassifier(**FAST), X, CLASSES, groups=np.arange(150), cv=GroupKFold(3))
+    groups = np.arange(150) // 15
+    found = search(MLPClassifier(**FAST), GRID, X, CLASSES, groups=groups, cv=GroupKFold(3))
+    theirs = model_selection.GridSearchCV(MLPClassifier(**FAST), GRID, cv=GroupKFold(3)).fit(X, CLASSES, groups=groups)
+    same(theirs.cv_results_, found.cv_results_)
+
+
+def test_random_folds_are_drawn_once():
+    estimator, state = MLPClassifier(**FAST), np.random.RandomState
+    theirs = model_selection.cross_validate(estimator, X, CLASSES, cv=KFold(3, shuffle=True, random_state=state(1)))
+    same(theirs, cross_validate(estimator, X, CLASSES, cv=KFold(3, shuffle=True, random_state=state(1))))
+    pairs = list(KFold(3).split(X))
+    same(
+        model_selection.cross_validate(estimator, X, CLASSES, cv=iter(pairs)),
+        cross_validate(estimator, X, CLASSES, cv=iter(pairs)),
+    )
+
+
+def test_estimators_with_a_fit_of_their_own():
+    class Doubled(MLPClassifier):
+        def fit(self, X, y, sample_weight=None):
+            return super().fit(np.concatenate([X, X]), np.concatenate([y, y]))
+
+    estimator = Doubled(**FAST)
+    how = {"return_estimator": True}
+    theirs = model_selection.cross_validate(estimator, X, CLASSES, **how)
+    ours = cross_validate(estimator, X, CLASSES, **how)
+    same(theirs, ours)
+    assert ours["estimator"][0].t_ == 12 * 2 * 120
+
+
+def test_validation_data_is_an_argument_of_fits():
+    params = {"validation_data": (X[:20], CLASSES[:20])}
+    estimator = MLPClassifier(early_stopping=True, max_iter=60, n_iter_no_change=2, random_state=0)
+    ours = cross_validate(estimator, X, CLASSES, params=params, return_estimator=True)
+    theirs = model_selection.cross_validate(estimator, X, CLASSES, params=params, return_estimator=True)
+    same(theirs, ours)
+    assert [one.validation_scores_ for one in ours["estimator"]] == [
+        one.validation_scores_ for one in theirs["estimator"]]  # fmt: skip
+
+
+def test_one_interrupt_ends_all_fits(monkeypatch):
+    calls = []
+
+    class Impatient(lamina.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            calls.append(epoch)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(MLPClassifier(callbacks=[Impatient()], **FAST), X, CLASSES)
+    assert calls == [0]
+
+
+def test_rows_are_kept_once():
+    from lamina.sklearn.rows import Distinct
+
+    distinct = Distinct()
+    for rows in (X, np.asfortranarray(X), X[::2], NAMES, NAMES.astype(object), CLASSES > 0, np.zeros((0, 5))):
+        first = distinct.of(rows)
+        assert distinct.of(rows.copy()) is first
+        assert distinct.of(first) is first
+        np.testing.assert_array_equal(first, rows)
+    assert distinct.of(X.astype("f")) is not distinct.of(X)
+    other = X.copy()
+    other[-1, -1] += 1
+    assert distinct.of(other) is other
+    table = pd.DataFrame(X)
+    assert distinct.of(table) is table
 
 
 GRID = {"alpha": [1e-3, 1.0], "hidden_layer_sizes": [(4,), (3, 5)]}

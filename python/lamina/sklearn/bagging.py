@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, check_random_state, indexable
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lamina._common.warn import warn
@@ -29,17 +31,19 @@ Array = npt.NDArray[Any]
 _BLOCK = 2**22
 
 
+_CONSTRAINTS: dict[str, list[Any]] = {
+    "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    "max_samples": [Interval(Real, 0, 1, closed="right")],
+    "bootstrap": ["boolean"],
+    "oob_score": ["boolean"],
+    "random_state": ["random_state"],
+}
+
+
 class _Bagging(BaseEstimator, ABC):
     """Base class of the ensembles."""
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "estimator": [MLPClassifier, MLPRegressor, None],
-        "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "max_samples": [Interval(Real, 0, 1, closed="right")],
-        "bootstrap": ["boolean"],
-        "oob_score": ["boolean"],
-        "random_state": ["random_state"],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]]
 
     def __init__(
         self,
@@ -78,20 +82,33 @@ class _Bagging(BaseEstimator, ABC):
         X : array_like or sparse matrix, shape (n_samples, n_features)
         y : array_like, shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array_like, shape (n_samples,), optional
-            Multiplied by the number of times that a member has drawn a row.
+            Multiplied by the number of times that a member has drawn a row, which makes its weights.
 
         Returns
         -------
         self
         """
+        before = dict(self.__dict__)
+        try:
+            self._fit(X, y, sample_weight)
+        except BaseException:  # the ensemble is as it was
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         checked(self, self._parameter_constraints)
         for name in ("_errors", "oob_score_", "oob_prediction_", "oob_decision_function_"):
             self.__dict__.pop(name, None)
         random = check_random_state(self.random_state)
         X, y = indexable(X, y)
-        validate_data(self, X, skip_check_array=True)
+        validate_data(self, X, y, skip_check_array=True)
         count = rows_of(X)
+        if count == 0:
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
         weight = None if sample_weight is None else row_weights(sample_weight, np.empty((count, 0)))
+        self._learn_targets(y)
         drawn = max(1, math.floor(self.max_samples * count))
         self.estimators_samples_ = []
         fits = []
@@ -100,19 +117,19 @@ class _Bagging(BaseEstimator, ABC):
             member.set_params(random_state=random.randint(2**31 - 1))
             chosen = random.randint(0, count, drawn) if self.bootstrap else random.permutation(count)[:drawn]
             self.estimators_samples_.append(np.sort(chosen))
-            times: Array | None = np.bincount(chosen, minlength=count).astype(float)
-            if not self.bootstrap and drawn == count:
-                times = weight
-            elif weight is not None:
-                times = times * weight
-            fits.append(Fit(member, X, y, {} if times is None else {"sample_weight": times}))
+            rows, times = np.unique(chosen, return_counts=True)
+            weights = times.astype(float) if weight is None else times * weight[rows]
+            given = {} if weight is None and not self.bootstrap else {"sample_weight": weights}
+            fits.append(Fit(member, X, y, given, rows=None if len(rows) == count else rows))
         fit_each(fits)
         for fit in fits:
             if fit.error is not None:
                 raise fit.error
         self.estimators_ = [fit.estimator for fit in fits]
         self._look_outside(X, y)
-        return self
+
+    def _learn_targets(self, y: Any) -> None:
+        """Learn what all members shall know of the targets."""
 
     def _look_outside(self, X: Any, y: Any) -> None:
         """Learn from the rows that some members were not trained on."""
@@ -178,6 +195,10 @@ class BaggingMLPClassifier(ClassifierMixin, _Bagging):
     oob_decision_function_ : ndarray, shape (n_samples, n_classes)
         With `oob_score`.
 
+    Notes
+    -----
+    Members are trained on the rows that they have drawn and no others, each with the number of times as its weight.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -187,29 +208,35 @@ class BaggingMLPClassifier(ClassifierMixin, _Bagging):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = _CONSTRAINTS | {"estimator": [MLPClassifier, None]}
+
     def _new(self) -> MLPClassifier:
         return MLPClassifier()
 
+    def _learn_targets(self, y: Any) -> None:
+        check_classification_targets(y)
+        self._in_columns = type_of_target(y).startswith("multilabel")
+        self.classes_ = unique_labels(y)
+
     def _outputs(self, member: Any, X: Any) -> Array:
         found: Array = member.predict_proba(X)
-        return found
+        if self._in_columns or len(member.classes_) == len(self.classes_):
+            return found
+        all_classes = np.zeros((len(found), len(self.classes_)), found.dtype)  # of those that it has not drawn, too
+        all_classes[:, np.searchsorted(self.classes_, member.classes_)] = found
+        return all_classes
 
     def _learn_outside(self, outputs: Array, y: Any, known: Array) -> None:
         self.oob_decision_function_ = outputs
-        self.oob_score_ = float(accuracy_score(np.asarray(y)[known], self._decided(outputs[known])))
+        y = y.toarray() if scipy.sparse.issparse(y) else np.asarray(y)
+        y = y if self._in_columns else y.reshape(-1)
+        self.oob_score_ = float(accuracy_score(y[known], self._decided(outputs[known])))
 
     def _decided(self, outputs: Array) -> Array:
         """Return the classes for mean probabilities."""
-        member = self.estimators_[0]
-        if member.out_activation_ == "logistic" and member.n_outputs_ > 1:
+        if self._in_columns:
             return (outputs > 0.5).astype(int)
         found: Array = self.classes_[np.argmax(outputs, axis=1)]
-        return found
-
-    @property
-    def classes_(self) -> Array:
-        """The classes, sorted."""
-        found: Array = self.estimators_[0].classes_
         return found
 
     def predict_proba(self, X: Any) -> Array:
@@ -268,6 +295,8 @@ class BaggingMLPRegressor(RegressorMixin, _Bagging):
     >>> model.predict_interval(X).shape
     (200, 2)
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = _CONSTRAINTS | {"estimator": [MLPRegressor, None]}
 
     def _new(self) -> MLPRegressor:
         return MLPRegressor()
@@ -335,10 +364,10 @@ class BaggingMLPRegressor(RegressorMixin, _Bagging):
         check_is_fitted(self)
         if "_errors" not in self.__dict__:
             raise AttributeError(
-                "predict_interval needs members that were not trained on all rows: bootstrap=True or a smaller"
-                " max_samples."
+                "predict_interval needs a fit of members that were not trained on all rows: bootstrap=True or a"
+                " smaller max_samples."
             )
-        if not isinstance(coverage, (int, float)) or not 0 < coverage < 1:
+        if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
             raise ValueError(f"coverage must be a number in (0, 1); got {coverage!r}.")
         count, outputs = self._errors.shape
         rank = math.ceil((count + 1) * float(coverage))

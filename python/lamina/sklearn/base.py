@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -12,23 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import sklearn
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_consistent_length, check_random_state, check_X_y
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lamina._common.output import say
 from lamina._common.warn import warn
 from lamina.models import Sequential
-from lamina.optimizers import Optimizer
-from lamina.regularizers import L2
-from lamina.sklearn.columns import Columns
+from lamina.sklearn.columns import Columns, check_table
+from lamina.sklearn.course import Course, Task
+from lamina.sklearn.held_out import divided
 from lamina.sklearn.network import Architecture
 from lamina.sklearn.objective import Objective, Rows, Watched
 from lamina.sklearn.parameters import COMMON, checked
-from lamina.sklearn.rates import InverseScaling
 from lamina.sklearn.rows import is_finite, of_kind, row_weights
 from lamina.sklearn.scaling import scaled, scaler_of
-from lamina.sklearn.solvers import Training, Work, goes_on, lbfgs, optimizer_of
+from lamina.sklearn.solvers import Training
 from lamina.sklearn.weights import Weights
 
 __all__ = ["Perceptron", "finish", "is_one_training", "training_of", "trains_by_steps"]
@@ -47,15 +45,15 @@ def trains_by_steps(estimator: Any) -> bool:
 
 
 def is_one_training(estimator: Perceptron) -> bool:
-    """Return whether a `fit` of an estimator is one training, and nothing after it."""
-    return estimator._is_one_training()
+    """Return whether a `fit` of an estimator is one training, and nothing before or after it."""
+    return type(estimator).fit is Perceptron.fit and estimator._is_one_training()
 
 
-def training_of(estimator: Perceptron, X: Any, y: Any, sample_weight: Any = None) -> Training:
+def training_of(
+    estimator: Perceptron, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None
+) -> Training:
     """Return the training that a `fit` of an estimator does, to be done by the caller."""
-    found = estimator._prepared(X, y, sample_weight, incremental=False)
-    assert isinstance(found, Training)
-    return found
+    return estimator._prepared(X, y, sample_weight, validation_data)
 
 
 def finish(estimator: Perceptron, training: Training) -> None:
@@ -108,6 +106,27 @@ class Perceptron(BaseEstimator, ABC):
         if found is None:
             found = self._kept_weights = Weights()
         return found
+
+    def _course(self) -> Course:
+        """Return what training has come to."""
+        found: Course | None = self.__dict__.get("_kept_course")
+        if found is None:
+            found = self._kept_course = Course()
+        return found
+
+    # scikit-learn's names of these.
+
+    @property
+    def _optimizer(self) -> Any:
+        return self._course().optimizer
+
+    @property
+    def _no_improvement_count(self) -> int:
+        return self._course().waited
+
+    @_no_improvement_count.setter
+    def _no_improvement_count(self, count: int) -> None:
+        self._course().waited = count
 
     def _shown(self, name: str) -> list[Any]:
         weights: Weights | None = self.__dict__.get("_kept_weights")
@@ -165,8 +184,8 @@ class Perceptron(BaseEstimator, ABC):
         """Return rows and targets, (n,) or (n, outputs), with scikit-learn's checks."""
 
     @abstractmethod
-    def _held_out_targets(self, y: Any, X: Any) -> Array:
-        """Return the targets of other rows than those of `fit`."""
+    def _held_out_targets(self, y: Any, X: Any, targets: Array) -> Array:
+        """Return the targets of other rows than those of `fit`, whose targets are given too."""
 
     @abstractmethod
     def _out_activation(self) -> str:
@@ -180,9 +199,6 @@ class Perceptron(BaseEstimator, ABC):
     def _classes_of(self, targets: Array) -> Array | None:
         """Return the classes whose shares held-out rows have too, None if that is not asked for."""
 
-    def _is_one_training(self) -> bool:
-        return True
-
     # What only some fits leave, and the next one drops.
     _leftovers: ClassVar[tuple[str, ...]] = ()
 
@@ -195,6 +211,16 @@ class Perceptron(BaseEstimator, ABC):
 
     def _calibrate(self, rows: Rows) -> None:
         """Learn from rows that were held out."""
+
+    def _is_one_training(self) -> bool:
+        """Return whether nothing comes after the training."""
+        return True
+
+    def _check_before(self, y: Any) -> None:
+        """Raise if there cannot be what follows a training on these targets."""
+
+    def _follow(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
+        """Do what follows the training in `fit`."""
 
     @abstractmethod
     def _objective(self, outputs: int) -> Objective:
@@ -226,27 +252,80 @@ class Perceptron(BaseEstimator, ABC):
         -------
         self
         """
-        return self._fit(X, y, sample_weight, validation_data, incremental=False)
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool) -> Any:
-        work = self._prepared(X, y, sample_weight, validation_data, incremental=incremental)
+        self._check_before(y)
+        training = self._prepared(X, y, sample_weight, validation_data)
+        interrupted = False
         try:
-            if isinstance(work, Training):
-                try:
-                    work.run()
-                finally:
-                    self._take_over(work)
-            else:
-                self._take_step(*work)
+            training.run()
+        except KeyboardInterrupt:
+            interrupted = True
+            warn("Training interrupted by user.")
+        finally:
+            self._take_over(training)
+        self._check_finite()
+        if not interrupted:
+            self._follow(X, y, sample_weight, validation_data)
+        return self
+
+    def _prepared(self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None) -> Training:
+        """Return the training of `fit`, after all checks."""
+        with self._unchanged_if_refused():
+            model, rows, trained, held_out, random = self._begun(
+                X, y, sample_weight, validation_data, incremental=False
+            )
+            assert random is not None
+            calibration = None
+            if (fraction := self._calibration_fraction()) is not None:
+                rows, trained, calibration = divided(rows, trained, random, fraction, self._classes_of)
+                self._check_calibration(calibration.size)
+            return self._course().training(self, self._task(model), rows, trained, held_out, calibration, random)
+
+    def _take_over(self, training: Training) -> None:
+        """Note what a training has found."""
+        try:
+            self._course().take_over(self, training)
+            if training.calibration is not None:
+                self._calibrate(training.calibration)
+        finally:
+            self._weights().changed()
+
+    def _finish(self, training: Training) -> None:
+        """Take over what a training of the caller has found."""
+        self._take_over(training)
+        self._check_finite()
+
+    def _take_steps(self, X: Any, y: Any, sample_weight: Any) -> Any:
+        """Train on rows for one epoch."""
+        with self._unchanged_if_refused():
+            model, rows, trained, _, _ = self._begun(X, y, sample_weight, None, incremental=True)
+        try:
+            self._course().take_steps(self, self._task(model), rows._replace(weight=trained))
         finally:
             self._weights().changed()
         self._check_finite()
         return self
 
-    def _prepared(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool
-    ) -> Training | tuple[Sequential, Rows]:
-        """Return what is to be done after all checks: a training, or a step of a model on rows."""
+    @contextmanager
+    def _unchanged_if_refused(self) -> Iterator[None]:
+        """Undo changes of attributes if there is an exception."""
+        own = self.__dict__
+        changing = [own, *(own[name].__dict__ for name in ("_kept_weights", "_kept_course") if name in own)]
+        before = [dict(one) for one in changing]
+        try:
+            yield
+        except BaseException:
+            for one, old in zip(changing, before, strict=True):
+                one.clear()
+                one.update(old)
+            raise
+
+    def _task(self, model: Sequential) -> Task:
+        return Task(model, self._objective(self.n_outputs_), self._watched, self._classes_of)
+
+    def _begun(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, *, incremental: bool
+    ) -> tuple[Sequential, Rows, Array | None, Rows | None, np.random.RandomState | None]:
+        """Return the network, rows, their weights in training, rows of the user that are held out, and draws."""
         if not sklearn.get_config()["skip_parameter_validation"]:
             self._checked = checked(self, self._parameter_constraints, self.__dict__.get("_checked"))
         hidden = _hidden_sizes(self.hidden_layer_sizes)
@@ -256,7 +335,7 @@ class Perceptron(BaseEstimator, ABC):
         trained = self._training_weight(given, weight, X.dtype, incremental=incremental)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        held_out = None if validation_data is None else self._validation_rows(validation_data)
+        held_out = None if validation_data is None else self._validation_rows(validation_data, targets)
         if not (first or incremental):
             if self._calibration_fraction() is not None:
                 raise ValueError("interval needs rows that no fit has seen: warm_start must be False.")
@@ -273,16 +352,35 @@ class Perceptron(BaseEstimator, ABC):
             X, targets, _ = scaled(Rows(X, targets), x_scaler, y_scaler)
             held_out = None if held_out is None else scaled(held_out, x_scaler, y_scaler)
         random = check_random_state(self.random_state) if first or not incremental else None
-        model = self._resumed(targets) if random is None or not first else self._start(X, targets, hidden, random)
-        if random is None or incremental:
-            return model, Rows(X, targets, trained)
-        return self._training(model, Rows(X, targets, weight), trained, held_out, random)
+        model = self._start(X, targets, hidden, random) if random is not None and first else self._resumed(targets)
+        return model, Rows(X, targets, weight), trained, held_out, random
 
-    def _finish(self, training: Training) -> None:
-        """Take over what a training of the caller has found."""
-        self._take_over(training)
-        self._weights().changed()
-        self._check_finite()
+    def _start(self, X: Any, targets: Array, hidden: Sequence[int], random: np.random.RandomState) -> Sequential:
+        """Draw weights as scikit-learn does, and return the network."""
+        self.n_iter_ = self.t_ = 0
+        self.n_outputs_ = self._outputs(targets)
+        sizes = [X.shape[1], *hidden, self.n_outputs_]
+        self.n_layers_ = len(sizes)
+        self.out_activation_ = self._out_activation()
+        arrays = []
+        logistic = isinstance(self.activation, str) and self.activation == "logistic"
+        for inputs, outputs in pairwise(sizes):
+            bound = math.sqrt((2.0 if logistic else 6.0) / (inputs + outputs))
+            for shape in ((inputs, outputs), (outputs,)):
+                arrays.append(random.uniform(-bound, bound, shape).astype(X.dtype, copy=False))
+        twin = np.random.RandomState()  # what `random` draws next are the rows to hold out, as in scikit-learn
+        twin.set_state(random.get_state())
+        model = self._weights().start(arrays, self._architecture(), int(twin.randint(2**31)))
+        self._course().begin(self)
+        return model
+
+    def _resumed(self, targets: Array) -> Sequential:
+        """Return the network that is trained on."""
+        outputs = self._outputs(targets)
+        if outputs != self.n_outputs_:
+            raise ValueError(f"y must have {self.n_outputs_} outputs, as in the last call to fit; got {outputs}.")
+        self._course().resume(self)
+        return self._network()
 
     def _check_finite(self) -> None:
         if not all(map(is_finite, self._network().get_weights())):
@@ -317,6 +415,7 @@ class Perceptron(BaseEstimator, ABC):
         known: Columns | None = self.__dict__.get("_columns")
         if known is None and not (reset and given):
             return validate_data(self, X, *more, reset=reset, **how)
+        check_table(X)
         validate_data(self, X, skip_check_array=True, reset=reset)
         if known is None:
             columns = Columns(self.categorical_features, self.impute)
@@ -326,182 +425,14 @@ class Perceptron(BaseEstimator, ABC):
             X = known.transform(X)
         return check_X_y(X, *more, **how) if more else check_array(X, **how)
 
-    def _validation_rows(self, given: Any) -> Rows:
-        """Return the rows that the user has held out."""
+    def _validation_rows(self, given: Any, fitted: Array) -> Rows:
+        """Return the rows that the user has held out, with targets like those of `fit`."""
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise ValueError("validation_data must be a tuple (X, y) or (X, y, sample_weight).")
         X = self._checked_rows(given[0], reset=False)
-        targets = self._held_out_targets(given[1], X)
+        targets = self._held_out_targets(given[1], X, fitted)
         check_consistent_length(X, targets)
         return Rows(X, targets, None if len(given) == 2 or given[2] is None else row_weights(given[2], X))
-
-    def _start(self, X: Any, targets: Array, hidden: Sequence[int], random: np.random.RandomState) -> Sequential:
-        """Draw weights as scikit-learn does, and return the network."""
-        self.n_iter_ = self.t_ = 0
-        self.n_outputs_ = self._outputs(targets)
-        sizes = [X.shape[1], *hidden, self.n_outputs_]
-        self.n_layers_ = len(sizes)
-        self.out_activation_ = self._out_activation()
-        arrays = []
-        logistic = isinstance(self.activation, str) and self.activation == "logistic"
-        for inputs, outputs in pairwise(sizes):
-            bound = math.sqrt((2.0 if logistic else 6.0) / (inputs + outputs))
-            for shape in ((inputs, outputs), (outputs,)):
-                arrays.append(random.uniform(-bound, bound, shape).astype(X.dtype, copy=False))
-        twin = np.random.RandomState()  # what `random` draws next are the rows to hold out, as in scikit-learn
-        twin.set_state(random.get_state())
-        model = self._weights().start(arrays, self._architecture(), int(twin.randint(2**31)))
-        self._optimizer: Optimizer | None = None
-        if self.solver != "lbfgs":
-            self.loss_curve_: list[float] = []
-            self._begin_counting()
-        return model
-
-    def _begin_counting(self) -> None:
-        """Forget the best loss or score."""
-        self._no_improvement_count = 0
-        stops = self.early_stopping
-        self.validation_scores_: list[float] | None = [] if stops else None
-        self.best_validation_score_: float | None = -math.inf if stops else None
-        self.best_loss_: float | None = None if stops else math.inf
-
-    def _resumed(self, targets: Array) -> Sequential:
-        """Return the network that is trained on."""
-        outputs = self._outputs(targets)
-        if outputs != self.n_outputs_:
-            raise ValueError(f"y must have {self.n_outputs_} outputs, as in the last call to fit; got {outputs}.")
-        if self.solver != "lbfgs":  # another solver, or no early stopping, may have been asked for before
-            self.loss_curve_ = self.__dict__.get("loss_curve_", [])
-            if (self.__dict__.get("validation_scores_") is None) == bool(self.early_stopping) or not self.loss_curve_:
-                self._begin_counting()
-        return self._network()
-
-    def _penalize(self) -> None:
-        """Set the penalty of the kernels: alpha / 2 times their squares, divided by the rows of a batch."""
-        for layer in self._weights().dense():
-            present = layer.kernel_regularizer
-            if (0.0 if present is None else present.l2) != self.alpha / 2:
-                layer.kernel_regularizer = L2(self.alpha / 2, per_row=True) if self.alpha else None
-
-    def _batch_size(self, rows: int) -> int:
-        if isinstance(self.solver, str) and self.solver == "lbfgs":
-            return rows
-        if isinstance(self.batch_size, str):
-            return rows if isinstance(self.solver, str) and self.solver == "lm" else min(200, rows)
-        if self.batch_size > rows:
-            warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
-        return min(int(self.batch_size), rows)
-
-    def _take_step(self, model: Sequential, rows: Rows) -> None:
-        """Take one epoch of steps, with the optimizer of the last call."""
-        size = self._batch_size(rows.size)
-        kept = self.__dict__.get("_optimizer")
-        if kept is not None and kept.whole_batches:  # of a fit with "lbfgs"
-            kept = None
-        optimizer: Optimizer = optimizer_of(self, rows.size, -(-rows.size // size)) if kept is None else kept
-        self._optimizer = optimizer
-        if kept is not None and isinstance(optimizer.rate, InverseScaling):
-            optimizer.learning_rate = optimizer.rate.after(self.t_)
-        self._penalize()
-        if getattr(model, "optimizer", None) is not optimizer:
-            self._objective(self.n_outputs_).compile(model, optimizer)
-        if size == rows.size and not self.callbacks:
-            loss = model.train_on_batch(rows.X, rows.targets, rows.weight, return_dict=True)["loss"]
-        else:
-            past = model.fit(
-                rows.X, rows.targets, size, 1, verbose=0, shuffle=self.shuffle, sample_weight=rows.weight,
-                callbacks=list(self.callbacks or ()),
-            )  # fmt: skip
-            loss = past.history["loss"][-1]
-        self.n_iter_ = 1
-        self.t_ += rows.size
-        self.loss_ = loss
-        self.loss_curve_.append(self.loss_)
-        if self.verbose:
-            say(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-        if self.best_loss_ is not None:
-            worse = self.loss_ > self.best_loss_ - self.tol
-            self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
-            if self.loss_ < self.best_loss_:
-                self.best_loss_ = self.loss_
-            if self._no_improvement_count > self.n_iter_no_change and goes_on(self, optimizer):
-                self._no_improvement_count = 0
-
-    def _training(
-        self, model: Sequential, rows: Rows, trained: Array | None, held_out: Rows | None,
-        random: np.random.RandomState,
-    ) -> Training:  # fmt: skip
-        """Return a training until the loss, or the score of held-out rows, does not improve any more."""
-        by_lines = self.solver == "lbfgs"
-        watches = self.early_stopping and not by_lines
-        calibration = None
-        if (fraction := self._calibration_fraction()) is not None:
-            rows, trained, calibration = self._divided(rows, trained, random, fraction)
-            self._check_calibration(calibration.size)
-        if watches and held_out is None:
-            rows, trained, held_out = self._divided(rows, trained, random, self.validation_fraction)
-            if held_out.size < 2:
-                raise ValueError(
-                    "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-                )
-        size = self._batch_size(rows.size)
-        before = self.__dict__.get("_optimizer")
-        optimizer = lbfgs(self, before) if by_lines else optimizer_of(self, rows.size, -(-rows.size // size))
-        self._optimizer = optimizer
-        self._penalize()
-        watched = self._watched(model, held_out) if watches and held_out is not None else None
-        work = Work(
-            model, self._objective(self.n_outputs_), optimizer, rows._replace(weight=trained), size, held_out=held_out,
-            watched=watched, callbacks=self.callbacks or (),
-        )  # fmt: skip
-        # Without any score that is a number it is the first weights that are kept.
-        first = model.get_weights() if watched is not None and self.t_ == 0 else None
-        return Training(self, work, 0 if by_lines else self._no_improvement_count, first, calibration)
-
-    def _take_over(self, training: Training) -> None:
-        """Note what a training has found."""
-        losses = training.losses
-        self.n_iter_ = len(losses)
-        if losses:
-            self.loss_ = losses[-1]
-        self.validation_loss_curve_ = training.held_out_losses if training.work.held_out is not None else None
-        if not training.by_lines:
-            self._take_over_counts(training)
-        if training.calibration is not None:
-            self._calibrate(training.calibration)
-
-    def _take_over_counts(self, training: Training) -> None:
-        """Note losses and scores, and return to the best weights."""
-        losses, rule, watched = training.losses, training.rule, training.work.watched
-        self.t_ += len(losses) * training.work.rows.size
-        self.loss_curve_ += losses
-        self._no_improvement_count = rule.wait
-        if watched is None:
-            self.best_loss_ = math.inf if training.best is None else training.best
-            return
-        assert self.validation_scores_ is not None
-        self.validation_scores_ += training.scores
-        self.best_validation_score_ = -math.inf if training.best is None else training.best
-        best = training.first if rule.best_weights is None else rule.best_weights
-        if best is not None:
-            training.work.model.set_weights([*best])
-
-    def _divided(
-        self, rows: Rows, trained: Array | None, random: np.random.RandomState, fraction: float
-    ) -> tuple[Rows, Array | None, Rows]:
-        """Return the rows to train on, their weights in training, and the rows that are held out."""
-        arrays = [part for part in (rows.X, rows.targets, rows.weight, trained) if part is not None]
-        with sklearn.config_context(skip_parameter_validation=True):  # what it says itself is about the data
-            parts = train_test_split(
-                *arrays, random_state=random, test_size=fraction, stratify=self._classes_of(rows.targets)
-            )
-        kept, held_out = parts[0::2], parts[1::2]
-        weighted = rows.weight is not None
-        return (
-            Rows(kept[0], kept[1], kept[2] if weighted else None),
-            None if trained is None else kept[-1],
-            Rows(held_out[0], held_out[1], held_out[2] if weighted else None),
-        )
 
     # Prediction.
 
@@ -545,6 +476,8 @@ class Perceptron(BaseEstimator, ABC):
         """Return what scikit-learn wants to know of the estimator."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.impute is not None
+        tags.input_tags.categorical = tags.input_tags.string = self.categorical_features is not None
         return tags
 
 

@@ -14,9 +14,11 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
+from lamina._common.warn import warn
 from lamina.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from lamina.models import Sequential
 from lamina.sklearn.base import Perceptron, trains_by_steps
+from lamina.sklearn.calibration import calibrated, check_calibration
 from lamina.sklearn.objective import Objective, Rows, Watched, computed
 from lamina.sklearn.parameters import COMMON, StrOptions
 
@@ -87,9 +89,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Factors of the rows' weights in training, by their class; a list for labels in columns. "balanced":
         ``n_samples / (n_classes * number of the class)``.
     calibrate : "temperature" or None, default None
-        Whether `fit` also makes `calibrator_`, from which classes and probabilities then come:
-        ``CalibratedClassifierCV(method="temperature")`` of scikit-learn >= 1.8, five networks that are trained on four
-        fifths of the rows each, with the temperature that suits the last fifth (Guo et al. 2017).
+        Whether `fit` also makes `calibrator_`, from which classes and probabilities then come, as from scikit-learn's
+        ``CalibratedClassifierCV(method="temperature")`` (>= 1.8): five networks that are trained on four fifths of the
+        rows each, with the temperature that suits the last fifth (Guo et al. 2017). `coefs_` are those of a network
+        that is trained on all rows.
     dropout : float in [0, 1), or sequence of them, default 0
         The share of the hidden layers' outputs, or of each one's, that is set to 0 in training.
     batch_normalization : bool, default False
@@ -267,12 +270,17 @@ class MLPClassifier(ClassifierMixin, Perceptron):
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
             )
 
-    def _held_out_targets(self, y: Any, X: Any) -> Array:
+    def _held_out_targets(self, y: Any, X: Any, targets: Array) -> Array:
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if _is_multilabel(y) != self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError("validation_data must have labels in columns if y has, and one label for each row if not.")
         self._check_known(unique_labels(y))
-        return self._encoded(y)
+        found = self._encoded(y)
+        if found.shape[1:] != targets.shape[1:]:
+            raise ValueError(f"validation_data must have {targets.shape[1]} labels, as y; got {found.shape[1]}.")
+        return found
 
     def _training_weight(self, y: Any, weight: Array | None, dtype: Any, *, incremental: bool) -> Array | None:
         if self.class_weight is None:
@@ -298,31 +306,18 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     # Training.
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Any:
-        """Fit the model to data, as described for `Perceptron`.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (n_samples, n_features)
-        y : array_like, shape (n_samples,) or (n_samples, n_labels)
-        sample_weight : array_like, shape (n_samples,), optional
-        validation_data : tuple (X, y) or (X, y, sample_weight), optional
-            Rows that are not trained on. Their loss after each epoch is in `validation_loss_curve_`; with
-            `early_stopping` it is their score that is watched, and no other rows are held out.
-
-        Returns
-        -------
-        self
-        """
-        if self.calibrate is not None and _is_multilabel(y):
-            raise ValueError("calibrate needs one label for each row; y has labels in columns.")
-        super().fit(X, y, sample_weight, validation_data=validation_data)
+    def _check_before(self, y: Any) -> None:
         if self.calibrate is not None:
-            from sklearn.calibration import CalibratedClassifierCV  # which imports much of scikit-learn
+            check_calibration(y)
 
-            plain = clone(self).set_params(calibrate=None)
-            self.calibrator_ = CalibratedClassifierCV(plain, method=self.calibrate).fit(X, y, sample_weight)
-        return self
+    def _follow(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
+        if self.calibrate is None or len(self.classes_) == 1:
+            return
+        plain = clone(self).set_params(calibrate=None)
+        try:
+            self.calibrator_ = calibrated(plain, X, y, sample_weight, validation_data, method=self.calibrate)
+        except KeyboardInterrupt:
+            warn("Calibration interrupted by user: probabilities are those of one network, not calibrated.")
 
     def _objective(self, outputs: int) -> Objective:
         if self.out_activation_ == "softmax":
@@ -364,7 +359,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         if self._is_first_call(y, classes):
             self._label_binarizer = LabelBinarizer().fit(y if _is_multilabel(y) else classes)
             self.classes_ = self._label_binarizer.classes_
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._take_steps(X, y, sample_weight)
 
     def _is_first_call(self, y: Any, classes: Any) -> bool:
         known = getattr(self, "classes_", None)
@@ -391,7 +386,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             A sparse matrix, if `fit` got the labels in one.
         """
         if self._calibrator() is not None:
-            return self._calibrator().predict(X)
+            return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
         outputs = self._forward(X)
         return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
@@ -407,8 +402,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         y : ndarray, shape (n_samples, n_classes) or (n_samples, n_labels)
         """
         if self._calibrator() is not None:
-            return np.asarray(self._calibrator().predict_proba(X))
+            found: Array = self._calibrator().predict_proba(X)
+            return found
         outputs = self._forward(X)
+        if len(self.classes_) == 1:
+            return np.ones_like(outputs)
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
 
     _leftovers = ("calibrator_",)
@@ -435,6 +433,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         if self._calibrator() is not None:
             raise ValueError("input_gradients are those of one network; there are several with calibrate.")
         found = self._jacobian(X)
+        if len(self.classes_) == 1:
+            return np.zeros_like(found)
         return np.concatenate([-found, found], axis=1) if self.n_outputs_ == 1 else found
 
     def predict_log_proba(self, X: Any) -> Array:

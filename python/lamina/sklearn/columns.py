@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Columns"]
+__all__ = ["Columns", "check_table"]
 
 # What the dtypes of columns that hold categories are called in pandas and polars.
 _CATEGORIES = ("category", "categorical", "enum", "string", "str", "object")
@@ -28,6 +28,7 @@ class Columns:
     def __init__(self, categorical: Any, impute: str | None) -> None:
         self._categorical, self._impute = categorical, impute
         self._transformer: Any = None
+        self._chosen: list[int] = []
 
     def fit_transform(self, X: Any) -> Any:
         """Learn the categories of a table and the numbers to impute, and return its rows."""
@@ -36,19 +37,21 @@ class Columns:
         from sklearn.preprocessing import OneHotEncoder
 
         count = X.shape[1] if hasattr(X, "shape") else np.asarray(X, object).shape[1]
-        chosen = _numbers(self._categorical, X, count)
-        others = [column for column in range(count) if column not in chosen]
-        numbers = "passthrough" if self._impute is None else SimpleImputer(strategy=self._impute)
+        self._chosen = _numbers(self._categorical, X, count)
+        others = [column for column in range(count) if column not in self._chosen]
+        numbers: Any = "passthrough"
+        if self._impute is not None:
+            numbers = SimpleImputer(strategy=self._impute, keep_empty_features=True)
         parts = [
-            ("categories", OneHotEncoder(handle_unknown="ignore", dtype=_float_type(X)), chosen),
+            ("categories", OneHotEncoder(handle_unknown="ignore", dtype=_float_type(X)), self._chosen),
             ("numbers", numbers, others),
         ]
         self._transformer = ColumnTransformer([part for part in parts if part[2]])
-        return _floats(self._transformer.fit_transform(_table(X)))
+        return _floats(self._transformer.fit_transform(_table(X, self._chosen)))
 
     def transform(self, X: Any) -> Any:
         """Return the rows of a table like the one that was learnt."""
-        return _floats(self._transformer.transform(_table(X)))
+        return _floats(self._transformer.transform(_table(X, self._chosen)))
 
     def names(self, given: Any) -> list[str]:
         """Return the names of the numbers of a row, for the names of the table's columns or None."""
@@ -56,9 +59,40 @@ class Columns:
         return found
 
 
-def _table(X: Any) -> Any:
-    """Return a table that has a shape."""
-    return X if hasattr(X, "shape") else np.asarray(X, object)
+def check_table(X: Any) -> None:
+    """Raise unless a table has rows and columns."""
+    shape = np.shape(X)
+    if len(shape) != 2:
+        raise ValueError(f"Expected 2D array, got {len(shape)}D array instead: X must have the shape (rows, columns).")
+
+
+def _table(X: Any, categories: list[int]) -> Any:
+    """Return a table whose missing numbers are NaN, and whose missing categories are None."""
+    if not hasattr(X, "shape"):
+        X = np.asarray(X, object)
+    if isinstance(X, np.ndarray) and X.dtype.hasobject:
+        for j in categories:
+            missing = [_is_missing(value) for value in X[:, j]]
+            if any(missing):
+                X = X.copy()
+                X[missing, j] = None
+    if not hasattr(X, "isetitem"):
+        return X
+    found = X.copy(deep=False)
+    for j, dtype in enumerate(X.dtypes):
+        column = X.iloc[:, j]
+        if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
+            continue
+        if j in categories:
+            found.isetitem(j, column.astype(object).where(column.notna(), None))
+        elif getattr(dtype, "kind", "O") in "fiub":
+            found.isetitem(j, column.to_numpy(np.float64, na_value=np.nan))
+    return found
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether an object is None, NaN or pandas' NA, which is not equal to anything, nor different."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def _float_type(X: Any) -> Any:

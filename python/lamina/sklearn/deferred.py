@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, clone
 
+from lamina.sklearn.rows import Distinct
 from lamina.sklearn.together import Fit, fit_each
 
 __all__ = ["Deferred", "Fits"]
@@ -24,18 +25,18 @@ class Fits:
     def __init__(self) -> None:
         self._fits: list[Fit] = []
         self._next: int | None = None
+        self._distinct = Distinct()
         self.seconds = 0.0
 
     def collect(self, estimator: Any, X: Any, y: Any, parameters: dict[str, Any]) -> None:
         """Note a fit. Rows that are the same as those of another fit are kept once."""
-        for before in self._fits:
-            X = before.X if _same(before.X, X) else X
-            y = before.y if _same(before.y, y) else y
-        self._fits.append(Fit(estimator, X, y, parameters))
+        self._fits.append(Fit(estimator, self._distinct.of(X), self._distinct.of(y), parameters))
 
     def train(self) -> None:
         """Do all fits."""
+        begin = time.perf_counter()
         fit_each(self._fits)
+        self.seconds = (time.perf_counter() - begin) / max(1, len(self._fits))
         self._next = 0
 
     @property
@@ -104,12 +105,3 @@ class Deferred(BaseEstimator):
         if name.startswith("__") or name in ("estimator", "fits"):
             raise AttributeError(name)
         return getattr(self.estimator, name)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Return whether two arrays, or what else holds rows, are the same."""
-    if one is other:
-        return True
-    if not (isinstance(one, np.ndarray) and isinstance(other, np.ndarray)) or one.dtype != other.dtype:
-        return False
-    return one.shape == other.shape and np.array_equal(one, other)

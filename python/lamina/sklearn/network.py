@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from lamina import layers
 from lamina.models import Sequential
+from lamina.regularizers import L2
 
-__all__ = ["Architecture", "copy_moments", "dense_layers", "new_network", "one_each", "set_activations"]
+__all__ = ["Architecture", "copy_moments", "dense_layers", "new_network", "one_each", "penalize", "set_activations"]
 
 Array = npt.NDArray[Any]
 
@@ -96,3 +97,11 @@ def set_activations(dense: Sequence[layers.Dense], architecture: Architecture) -
     """Change the activations of dense layers, without batch normalization."""
     for layer, name in zip(dense, architecture.activations(len(dense)), strict=True):
         layer.activation = name
+
+
+def penalize(model: Sequential, alpha: float) -> None:
+    """Set the penalty of the kernels: alpha / 2 times their squares, divided by the rows of a batch."""
+    for layer in dense_layers(model):
+        present = layer.kernel_regularizer
+        if (0.0 if present is None else present.l2) != alpha / 2:
+            layer.kernel_regularizer = L2(alpha / 2, per_row=True) if alpha else None

@@ -56,6 +56,14 @@ COMMON: dict[str, list[Any]] = {
 }
 
 
+# What the elements of a list may be, where a parameter is one.
+_ELEMENTS: dict[str, list[Any]] = {
+    "activation": [StrOptions(ACTIVATIONS)],
+    "dropout": [_SHARE],
+    "quantile": [Interval(Real, 0, 1, closed="both")],
+}
+
+
 def checked(
     estimator: BaseEstimator, allowed: dict[str, list[Any]], before: dict[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -65,5 +73,10 @@ def checked(
     """
     found = {name: getattr(estimator, name) for name in allowed}
     if before is None or any(found[name] is not before[name] for name in found):
-        validate_parameter_constraints(allowed, found, caller_name=type(estimator).__name__)
+        name_of_class = type(estimator).__name__
+        validate_parameter_constraints(allowed, found, caller_name=name_of_class)
+        for name in found.keys() & _ELEMENTS.keys():
+            if not isinstance(found[name], str) and np.ndim(found[name]) > 0:
+                for element in found[name]:
+                    validate_parameter_constraints(_ELEMENTS, {name: element}, caller_name=name_of_class)
     return found

@@ -103,7 +103,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         Activation of the output, with one of the names of `activation`; None is "identity", or "exp" for "poisson".
     interval : float in (0, 1) or None, default None
         The share of new targets that `predict_interval` shall cover. `fit` then holds rows out to learn how wide
-        intervals must be (split conformal prediction, Vovk et al. 2005).
+        intervals must be (split conformal prediction, Vovk et al. 2005), of which each counts once.
     calibration_fraction : float in (0, 1), default 0.2
         The share of these rows.
     dropout : float in [0, 1), or sequence of them, default 0
@@ -139,6 +139,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         Epochs, or iterations, of the last call.
     t_ : int
         Rows that were trained on in all epochs.
+    quantiles_ : list of float or None
+        Several quantiles, one for each output.
     interval_radius_ : ndarray, shape (n_outputs,)
         What intervals are widened by; only with `interval`.
     n_features_in_, n_layers_, n_outputs_ : int
@@ -246,6 +248,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         self.callbacks = callbacks
 
     def _validated(self, X: Any, y: Any, *, incremental: bool, first: bool) -> tuple[Any, Array]:
+        self.quantiles_ = self._several_quantiles()
         plain = incremental and not first and _is_column(y) and self._is_plain(X)
         if plain and len(X) == len(y) and is_finite(y):
             return X, y.reshape(-1, 1).astype(X.dtype, copy=False)
@@ -257,18 +260,27 @@ class MLPRegressor(RegressorMixin, Perceptron):
             raise ValueError(f"y must have one output for several quantiles; got {targets.shape[1]}.")
         return X, targets
 
-    def _held_out_targets(self, y: Any, X: Any) -> Array:
+    def _held_out_targets(self, y: Any, X: Any, targets: Array) -> Array:
         y = check_array(y, ensure_2d=False, dtype=X.dtype, input_name="y")
-        targets: Array = y.reshape(-1, 1) if y.ndim == 1 else y
-        outputs = 1 if self._quantiles() is not None else self.__dict__.get("n_outputs_", targets.shape[1])
-        if targets.shape[1] != outputs:
-            raise ValueError(f"validation_data must have {outputs} outputs, as y; got {targets.shape[1]}.")
-        return targets
+        found: Array = y.reshape(-1, 1) if y.ndim == 1 else y
+        if found.shape[1] != targets.shape[1]:
+            raise ValueError(f"validation_data must have {targets.shape[1]} outputs, as y; got {found.shape[1]}.")
+        return found
+
+    def _several_quantiles(self) -> list[float] | None:
+        """Return the quantiles that are asked for, if there are several."""
+        if self.loss != "quantile" or np.ndim(self.quantile) == 0:
+            return None
+        if len(self.quantile) == 0:
+            raise ValueError("quantile must be a number, or a sequence of one at least; got an empty one.")
+        found: list[float] = np.asarray(self.quantile, float).tolist()
+        return found
 
     def _quantiles(self) -> list[float] | None:
-        """Return the quantiles, if there are several."""
-        several = self.loss == "quantile" and np.ndim(self.quantile) > 0
-        return np.asarray(self.quantile, float).tolist() if several else None
+        """Return the quantiles of the outputs, if there are several."""
+        if "quantiles_" not in self.__dict__:  # weights were given without a fit
+            return self._several_quantiles()
+        return self.quantiles_
 
     def _ranks(self) -> Array:
         """Return for each quantile the number of smaller ones."""
@@ -383,7 +395,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         """
         if self.interval is not None:
             raise ValueError("partial_fit does not support interval")
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._take_steps(X, y, sample_weight)
 
     def predict(self, X: Any) -> Array:
         """Return the predictions for rows.

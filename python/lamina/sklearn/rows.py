@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from numbers import Real
 from typing import Any
 
@@ -11,13 +12,24 @@ import numpy.typing as npt
 import scipy.sparse
 from sklearn.utils import check_array
 
-__all__ = ["is_finite", "of_kind", "row_weights", "rows_of"]
+__all__ = ["Distinct", "chosen", "is_finite", "of_kind", "row_weights", "rows_of"]
 
 
 def rows_of(X: Any) -> int:
     """Return the number of rows of an array, a data frame or a list."""
     found: int = X.shape[0] if hasattr(X, "shape") else len(X)
     return found
+
+
+def chosen(X: Any, rows: npt.NDArray[np.intp]) -> Any:
+    """Return some rows of an array, a matrix, a data frame or a list."""
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    if scipy.sparse.issparse(X):
+        return X.tocsr()[rows]
+    if isinstance(X, (list, tuple)):
+        return [X[row] for row in rows]
+    return X[rows]
 
 
 def of_kind(X: Any, other: Any) -> Any:
@@ -49,3 +61,29 @@ def row_weights(given: Any, X: Any) -> npt.NDArray[Any]:
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return weights
+
+
+class Distinct:
+    """Arrays of which those with the same content are kept once; anything else is only the same as itself."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, list[npt.NDArray[Any]]] = {}
+        self._kept: set[int] = set()  # the identities of all of them
+
+    def of(self, array: Any) -> Any:
+        """Return the first array with the content of this one."""
+        if not isinstance(array, np.ndarray) or id(array) in self._kept:
+            return array
+        before = self._known.setdefault((array.shape, array.dtype.str, _checksum(array)), [])
+        for one in before:
+            if np.array_equal(one, array):
+                return one
+        before.append(array)
+        self._kept.add(id(array))
+        return array
+
+
+def _checksum(array: npt.NDArray[Any]) -> int:
+    if array.dtype.hasobject:
+        return zlib.crc32(array.tobytes())  # of the objects' addresses
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)

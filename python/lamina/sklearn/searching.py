@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state, indexable
 
 from lamina.sklearn.deferred import Deferred, Fits
+from lamina.sklearn.passes import KeptFolds, Unscored
 
 __all__ = ["cross_validate", "search"]
 
@@ -58,17 +58,17 @@ def cross_validate(
     >>> bool(cross_validate(model, *load_iris(return_X_y=True))["test_score"].mean() > 0.95)
     True
     """
-    X, y, groups = indexable(X, y, groups)
-    folds = _folds(estimator, X, y, groups, cv)
-    how: dict[str, Any] = {"cv": folds, "n_jobs": 1, "error_score": error_score, "params": params}
-    fits = Fits()
-    model_selection.cross_validate(Deferred(clone(estimator), fits), X, y, scoring=_nothing, **how)
-    seconds = _train(fits, len(folds))
+    X, y = indexable(X, y)
+    fits, folds = Fits(), _folds(estimator, y, cv)
+    unscored = Unscored(check_scoring(estimator, scoring=scoring))
+    how: dict[str, Any] = {"groups": groups, "cv": folds, "n_jobs": 1, "error_score": error_score, "params": params}
+    model_selection.cross_validate(Deferred(clone(estimator), fits), X, y, scoring=unscored, **how)
+    fits.train()
     found: dict[str, Any] = model_selection.cross_validate(
         Deferred(clone(estimator), fits), X, y, scoring=scoring, verbose=verbose,
         return_train_score=return_train_score, return_estimator=return_estimator, return_indices=return_indices, **how,
     )  # fmt: skip
-    found["fit_time"] = found["fit_time"] + seconds
+    found["fit_time"] = found["fit_time"] + fits.seconds
     if return_estimator:
         found["estimator"] = [one.estimator for one in found["estimator"]]
     return found
@@ -110,7 +110,8 @@ def search(
     groups, scoring, cv, refit, verbose, return_train_score, error_score
         As in `sklearn.model_selection.GridSearchCV`.
     params : dict, optional
-        Arguments of the estimator's `fit`, such as sample_weight.
+        Arguments of the estimator's `fit`, such as sample_weight; with scikit-learn's metadata routing also those of
+        scorers and `cv`.
 
     Returns
     -------
@@ -126,11 +127,10 @@ def search(
     >>> found.best_params_["alpha"] in (1e-3, 1.0), len(found.cv_results_["params"])
     (True, 2)
     """
-    X, y, groups = indexable(X, y, groups)
-    folds = _folds(estimator, X, y, groups, cv)
+    X, y = indexable(X, y)
     if n_iter is not None and not isinstance(random_state, (int, np.integer)):  # both passes shall draw the same
         random_state = int(check_random_state(random_state).randint(2**31))
-    fits = Fits()
+    fits, folds = Fits(), _folds(estimator, y, cv)
 
     def made(scoring: Any, refit: Any, **more: Any) -> Any:
         how: dict[str, Any] = {"scoring": scoring, "cv": folds, "refit": refit, "n_jobs": 1, "error_score": error_score}
@@ -141,12 +141,13 @@ def search(
             stand_in, parameters, n_iter=n_iter, random_state=random_state, **how, **more
         )
 
-    given = params or {}
-    collected = made(_nothing, False).fit(X, y, **given)
-    seconds = _train(fits, len(folds) * len(collected.cv_results_["params"]))
+    given = dict(params or {}) if groups is None else {**(params or {}), "groups": groups}
+    made(Unscored(check_scoring(estimator, scoring=scoring)), False).fit(X, y, **given)
+    fits.train()
     found = made(scoring, refit, verbose=verbose, return_train_score=return_train_score).fit(X, y, **given)
-    found.cv_results_["mean_fit_time"] = found.cv_results_["mean_fit_time"] + seconds
+    found.cv_results_["mean_fit_time"] = found.cv_results_["mean_fit_time"] + fits.seconds
     found.estimator, found.cv = estimator, cv
+    folds.forget()
     if scoring is None:
         found.scorer_ = check_scoring(estimator)
     if hasattr(found, "best_estimator_"):
@@ -154,18 +155,6 @@ def search(
     return found
 
 
-def _folds(estimator: Any, X: Any, y: Any, groups: Any, cv: Any) -> list[Any]:
-    """Return the rows to train on and to test on, so that they are the same in both passes."""
-    return list(model_selection.check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y, groups))
-
-
-def _train(fits: Fits, count: int) -> float:
-    """Train all, and return the seconds of one of them."""
-    begin = time.perf_counter()
-    fits.train()
-    return (time.perf_counter() - begin) / count
-
-
-def _nothing(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-    """Return a score, where only the fits are wanted."""
-    return 0.0
+def _folds(estimator: Any, y: Any, cv: Any) -> KeptFolds:
+    """Return what divides the rows, the same for both passes."""
+    return KeptFolds(model_selection.check_cv(cv, y, classifier=is_classifier(estimator)))

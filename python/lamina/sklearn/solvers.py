@@ -17,7 +17,7 @@ from lamina.sklearn.objective import Objective, Rows, Watched
 from lamina.sklearn.rates import InverseScaling
 from lamina.sklearn.stopping import StoppingRule, reporter
 
-__all__ = ["Training", "Work", "goes_on", "lbfgs", "optimizer_of"]
+__all__ = ["Training", "Work", "batch_size", "goes_on", "lbfgs", "optimizer_of"]
 
 # With the policy "adaptive" training goes on with a fifth of the learning rate, down to this one.
 _LEAST_RATE = 1e-6
@@ -50,6 +50,17 @@ def optimizer_of(estimator: Any, rows: int, batches: int) -> Optimizer:
         rate = InverseScaling(rate, estimator.power_t, rows, batches, estimator.t_)
     nesterov = bool(estimator.nesterovs_momentum and estimator.momentum > 0)
     return SGD(rate, momentum=estimator.momentum, nesterov=nesterov)
+
+
+def batch_size(estimator: Any, rows: int) -> int:
+    """Return the rows of a batch, for an epoch of so many rows."""
+    if isinstance(estimator.solver, str) and estimator.solver == "lbfgs":
+        return rows
+    if isinstance(estimator.batch_size, str):
+        return rows if isinstance(estimator.solver, str) and estimator.solver == "lm" else min(200, rows)
+    if estimator.batch_size > rows:
+        warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+    return min(int(estimator.batch_size), rows)
 
 
 def lbfgs(estimator: Any, before: Optimizer | None) -> LBFGS:
@@ -182,21 +193,17 @@ class Training:
         estimator, work = self.estimator, self.work
         held_out = None if work.held_out is None else work.held_out.given()
         ended = False
-        try:
-            while not ended and self.left > 0:
-                done = len(self.losses)
-                try:
-                    work.model.fit(
-                        work.rows.X, work.rows.targets, self.batch_size(), estimator.max_iter, initial_epoch=done,
-                        verbose=0, sample_weight=work.rows.weight, shuffle=self.shuffles(), validation_data=held_out,
-                        callbacks=[self.rule, *work.callbacks],
-                    )  # fmt: skip
-                finally:  # also if it was interrupted
-                    self.note()
-                ended = not self.goes_on()
-        except KeyboardInterrupt:
-            warn("Training interrupted by user.")
-            return
+        while not ended and self.left > 0:
+            done = len(self.losses)
+            try:
+                work.model.fit(
+                    work.rows.X, work.rows.targets, self.batch_size(), estimator.max_iter, initial_epoch=done,
+                    verbose=0, sample_weight=work.rows.weight, shuffle=self.shuffles(), validation_data=held_out,
+                    callbacks=[self.rule, *work.callbacks],
+                )  # fmt: skip
+            finally:  # also if it was interrupted
+                self.note()
+            ended = not self.goes_on()
         if warns:
             self.warn_of_its_end()
 

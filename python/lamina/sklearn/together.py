@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import scipy.sparse
 from lamina.models import fit_many
 from lamina.sklearn.base import Perceptron, finish, is_one_training, training_of
 from lamina.sklearn.objective import Rows
+from lamina.sklearn.rows import Distinct, chosen
 from lamina.sklearn.solvers import Training
 
 __all__ = ["Fit", "fit_each"]
@@ -33,6 +34,8 @@ class Fit:
         The rows.
     parameters : dict
         Other arguments of `fit`.
+    rows : ndarray of int, optional
+        The rows of X and y to fit to. Without them it is all.
 
     Attributes
     ----------
@@ -40,8 +43,10 @@ class Fit:
         What the fit has raised.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, parameters: dict[str, Any]) -> None:
-        self.estimator, self.X, self.y, self.parameters = estimator, X, y, parameters
+    def __init__(
+        self, estimator: Any, X: Any, y: Any, parameters: dict[str, Any], *, rows: Array | None = None
+    ) -> None:
+        self.estimator, self.X, self.y, self.parameters, self.rows = estimator, X, y, parameters, rows
         self.error: Exception | None = None
         self.perceptron: Perceptron | None = None
         self.training: Training | None = None
@@ -51,114 +56,111 @@ class Fit:
         from sklearn.pipeline import Pipeline  # of use to few
 
         try:
-            last, X = self.estimator, self.X
+            last, X, y = self.estimator, self.X, self.y
+            if self.rows is not None:
+                X, y = chosen(X, self.rows), chosen(y, self.rows)
             if isinstance(last, Pipeline) and last.memory is None and not self.parameters:
                 last = last.steps[-1][1]
                 if isinstance(last, Perceptron) and len(self.estimator) > 1:
-                    X = self.estimator[:-1].fit_transform(X, self.y)
+                    X = self.estimator[:-1].fit_transform(X, y)
             alone = not isinstance(last, Perceptron) or not is_one_training(last)
-            if alone or not set(self.parameters) <= {"sample_weight"}:
-                self.estimator.fit(self.X, self.y, **self.parameters)
+            if alone or not set(self.parameters) <= {"sample_weight", "validation_data"}:
+                self.estimator.fit(X, y, **self.parameters)
                 return
             self.perceptron = last
-            self.training = training_of(last, X, self.y, self.parameters.get("sample_weight"))
+            self.training = training_of(last, X, y, **self.parameters)
         except Exception as error:
             self.error = error
 
     def finish(self, error: Exception | None = None) -> None:
         """Take over what the training has found."""
+        perceptron, training, self.training = self.perceptron, self.training, None
+        assert perceptron is not None
+        assert training is not None
         try:
             if error is not None:
                 raise error
-            assert self.perceptron is not None
-            assert self.training is not None
-            self.training.warn_of_its_end()
-            finish(self.perceptron, self.training)
+            training.warn_of_its_end()
+            finish(perceptron, training)
         except Exception as raised:
             self.error = raised
+
+    def run(self) -> None:
+        """Do the training alone."""
+        assert self.training is not None
+        try:
+            self.training.run(warns=False)
+        except Exception as error:
+            self.finish(error)
+        else:
+            self.finish()
 
 
 def fit_each(fits: Sequence[Fit]) -> None:
     """Fit all estimators; what one raises becomes its `error`."""
+    pools: dict[Any, _Pool] = {}
     for fit in fits:
         fit.prepare()
-    alone: list[Fit] = []
-    joint: list[Fit] = []
-    for fit in fits:
-        if fit.training is not None:
-            (joint if fit.training.can_be_joined() else alone).append(fit)
-    for group in _groups(joint):
-        _train(group)
-    for fit in alone:
-        assert fit.training is not None
-        try:
-            fit.training.run(warns=False)
-        except Exception as error:
-            fit.finish(error)
-        else:
-            fit.finish()
+        if fit.training is None:
+            continue
+        if not fit.training.can_be_joined():
+            fit.run()
+            continue
+        kind = _kind(fit.training)
+        if kind in pools and not pools[kind].has_room(fit.training):
+            _train(pools.pop(kind))
+        pools.setdefault(kind, _Pool()).add(fit)
+    for pool in pools.values():
+        _train(pool)
 
 
-def _groups(fits: Sequence[Fit]) -> Iterable[list[Fit]]:
-    """Yield fits that are trained in one call: with the same kind of rows, shuffles and weights."""
-    found: dict[Any, list[Fit]] = {}
-    for fit in fits:
-        assert fit.training is not None
-        work = fit.training.work
-        rows = work.rows.X
-        kind = (
-            scipy.sparse.issparse(rows), rows.dtype.str, rows.shape[1], bool(fit.training.shuffles()),
-            work.rows.weight is None, work.held_out is None, work.held_out is not None and work.held_out.weight is None,
-        )  # fmt: skip
-        found.setdefault(kind, []).append(fit)
-    return found.values()
+def _kind(training: Training) -> Any:
+    """Return what trainings have in common that are done in one call: kinds of rows, shuffles and weights."""
+    work = training.work
+    rows, held_out = work.rows.X, work.held_out
+    return (
+        scipy.sparse.issparse(rows), rows.dtype.str, rows.shape[1], training.shuffles(), work.rows.weight is None,
+        held_out is None, held_out is not None and held_out.weight is None,
+    )  # fmt: skip
 
 
-def _train(fits: list[Fit]) -> None:
-    """Train in one call for all rows, or for those of some fits at a time."""
-    pool = _Pool()
-    begun: list[Fit] = []
-    for fit in fits:
-        assert fit.training is not None
-        work = fit.training.work
-        parts = [work.rows] if work.held_out is None else [work.rows, work.held_out]
-        if begun and not pool.has_room(parts):
-            _train_pool(begun, pool)
-            begun, pool = [], _Pool()
-        pool.add(parts)
-        begun.append(fit)
-    _train_pool(begun, pool)
+def _parts(training: Training) -> list[Rows]:
+    """Return the rows to train on, and those to validate with."""
+    work = training.work
+    return [work.rows] if work.held_out is None else [work.rows, work.held_out]
 
 
 class _Pool:
-    """Rows of several trainings, each of them once, with targets and weights where they are not the same for all."""
+    """Trainings that are done in one call: their rows, those of the same content once."""
 
     def __init__(self) -> None:
+        self.fits: list[Fit] = []
         self._blocks: list[Any] = []
+        self._distinct = Distinct()
+        self._numbers: dict[int, int] = {}  # of the blocks, by their identities
         self._begins = [0]
         self._bytes = 0
         self._parts: list[list[tuple[int, Rows]]] = []
 
-    def has_room(self, parts: Sequence[Rows]) -> bool:
+    def has_room(self, training: Training) -> bool:
         """Return whether the rows of another training may be added."""
-        new = sum(_bytes(part.X) for part in parts if self._find(part.X) is None)
-        return self._bytes + new <= MOST_BYTES
+        new = [part.X for part in _parts(training) if id(self._distinct.of(part.X)) not in self._numbers]
+        return self._bytes + sum(map(_bytes, new)) <= MOST_BYTES
 
-    def add(self, parts: Sequence[Rows]) -> None:
-        """Add the rows of a training, to train on and to validate with."""
-        numbers = []
-        for part in parts:
-            number = self._find(part.X)
-            if number is None:
-                number = len(self._blocks)
-                self._blocks.append(part.X)
+    def add(self, fit: Fit) -> None:
+        """Add a training."""
+        assert fit.training is not None
+        parts = []
+        for part in _parts(fit.training):
+            block = self._distinct.of(part.X)
+            number = self._numbers.setdefault(id(block), len(self._blocks))
+            if number == len(self._blocks):
+                self._blocks.append(block)
                 self._begins.append(self._begins[-1] + part.size)
-                self._bytes += _bytes(part.X)
-            numbers.append((number, part))
-        self._parts.append(numbers)
-
-    def _find(self, X: Any) -> int | None:
-        return next((number for number, block in enumerate(self._blocks) if _same(X, block)), None)
+                self._bytes += _bytes(block)
+            parts.append((number, part))
+        self.fits.append(fit)
+        self._parts.append(parts)
 
     def rows(self) -> Any:
         """Return all rows."""
@@ -179,10 +181,12 @@ class _Pool:
         """Return targets and weights of all rows for each training, one array for those that agree."""
         canvases: list[_Canvas] = []
         found = []
-        for parts in self._parts:
-            canvas = next((one for one in canvases if one.fits(parts)), None)
+        for fit, parts in zip(self.fits, self._parts, strict=True):
+            assert fit.perceptron is not None
+            outputs = fit.perceptron.n_outputs_
+            canvas = next((one for one in canvases if one.fits(parts, outputs)), None)
             if canvas is None:
-                canvas = _Canvas(self._begins, parts[0][1])
+                canvas = _Canvas(self._begins, parts[0][1], outputs)
                 canvases.append(canvas)
             canvas.add(parts)
             found.append(canvas)
@@ -193,8 +197,8 @@ class _Pool:
 class _Canvas:
     """Targets and weights of all rows, of which some blocks are filled in."""
 
-    def __init__(self, begins: Sequence[int], rows: Rows) -> None:
-        self._begins = begins
+    def __init__(self, begins: Sequence[int], rows: Rows, outputs: int) -> None:
+        self._begins, self._outputs = begins, outputs
         self.targets = np.zeros((begins[-1], *rows.targets.shape[1:]), rows.targets.dtype)
         self.weights = np.ones(begins[-1], rows.X.dtype)
         self._filled: set[int] = set()
@@ -203,8 +207,10 @@ class _Canvas:
         part = slice(self._begins[number], self._begins[number + 1])
         return self.targets[part], self.weights[part]
 
-    def fits(self, parts: Sequence[tuple[int, Rows]]) -> bool:
-        """Return whether the rows of a training can be filled in."""
+    def fits(self, parts: Sequence[tuple[int, Rows]], outputs: int) -> bool:
+        """Return whether the rows of a training can be filled in; its network reads the others' targets too."""
+        if outputs != self._outputs:
+            return False
         if parts[0][1].targets.dtype != self.targets.dtype or parts[0][1].targets.shape[1:] != self.targets.shape[1:]:
             return False
         for number, rows in parts:
@@ -223,8 +229,9 @@ class _Canvas:
             self._filled.add(number)
 
 
-def _train_pool(fits: list[Fit], pool: _Pool) -> None:
-    """Train on the rows of a pool; again those whose learning rate becomes lower."""
+def _train(pool: _Pool) -> None:
+    """Do the trainings of a pool; again those whose learning rate becomes lower."""
+    fits = pool.fits
     x, rows, held_out = pool.rows(), pool.indices(0), pool.indices(1)
     targets, weights = pool.targets()
     active = list(range(len(fits)))
@@ -258,12 +265,3 @@ def _train_pool(fits: list[Fit], pool: _Pool) -> None:
 
 def _bytes(X: Any) -> int:
     return int(X.data.nbytes + X.indices.nbytes) if scipy.sparse.issparse(X) else int(X.nbytes)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Return whether two arrays of rows are the same, number by number."""
-    if one is other:
-        return True
-    if one.shape != other.shape or scipy.sparse.issparse(one):
-        return False
-    return np.array_equal(one, other)
