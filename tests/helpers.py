@@ -15,7 +15,8 @@ from lamina import callbacks, layers, optimizers
 from lamina.models.prepared import prepare
 
 not_sanitized = pytest.mark.skipif(
-    os.environ.get("LAMINA_SANITIZED") == "1", reason="a sanitizer takes 20 TB of address space, and more time"
+    os.environ.get("LAMINA_SANITIZED") == "1",
+    reason="a sanitizer takes 20 TB of address space, more time, and memory that looks like a leak to joblib's workers",
 )
 
 # Rows and targets of `new_model`, and of `trained`.

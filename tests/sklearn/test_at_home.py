@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import not_sanitized
 from joblib import Parallel, delayed
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
@@ -99,6 +100,7 @@ def test_estimators_of_estimators():
     assert importance.importances_mean.shape == (6,)
 
 
+@not_sanitized
 @pytest.mark.skipif("LAMINA_NUM_THREADS" in os.environ or "OMP_NUM_THREADS" in os.environ, reason="they go first")
 def test_worker_processes_share_the_cores():
     cores = joblib.cpu_count()

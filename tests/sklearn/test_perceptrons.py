@@ -524,7 +524,7 @@ def test_copies_predict_and_train_as_the_original(looked, tmp_path):
 def test_searches_and_pipelines():
     pipeline = make_pipeline(StandardScaler(), MLPClassifier(random_state=0, max_iter=30))
     assert cross_val_score(pipeline, X, BINARY, cv=3).mean() > 0.7
-    search = GridSearchCV(MLPRegressor(random_state=0, max_iter=20), {"alpha": [0.1, 1]}, cv=2, n_jobs=2)
+    search = GridSearchCV(MLPRegressor(random_state=0, max_iter=20), {"alpha": [0.1, 1]}, cv=2)
     assert search.fit(X, NUMBERS).best_params_["alpha"] in (0.1, 1)
 
 

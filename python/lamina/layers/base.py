@@ -195,28 +195,34 @@ class Layer(CalledLayer):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute, and invalidate compiled networks if it is an argument that they depend on."""
-        kind = type(self).__name__
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+            self._adopt_value(value)
+            return
         if name in ("call", "compute_mask"):
             raise KindError(
-                f"{kind}: {name} would not be called; a layer written in Python is a subclass that defines it."
+                f"{type(self).__name__}: {name} would not be called; a layer written in Python is a subclass that "
+                "defines it."
             )
-        if name not in ("activation",) and not name.startswith("_") and not self.by_call:
-            items = value if isinstance(value, (list, tuple)) else [value]
-            if any(isinstance(one, Layer) for one in items):
-                raise KindError(
-                    f"{kind}: {name} must not be a layer: only a layer that defines call may hold others. Put it into "
-                    "the model, or into a Sequential that is a layer of the model."
-                )
+        if _holds_layer(value) and name != "activation" and not self.by_call:
+            raise KindError(
+                f"{type(self).__name__}: {name} must not be a layer: only a layer that defines call may hold others. "
+                "Put it into the model, or into a Sequential that is a layer of the model."
+            )
         known = self.__dict__.get(name, self)
         super().__setattr__(name, value)
         if name == "trainable":
             for part in self._parts():
                 part.trainable = value
-        if isinstance(value, (Variable, list, tuple)) and "_parameters" in vars(self):
-            self.adopt([value] if isinstance(value, Variable) else [one for one in value if isinstance(one, Variable)])
+        self._adopt_value(value)
         # A public attribute that had another value before: an argument, which `ops` reads.
-        if known is not self and known is not value and not name.startswith("_") and name not in _NOT_COMPILED:
+        if known is not self and known is not value and name not in _NOT_COMPILED:
             self.note_change()
+
+    def _adopt_value(self, value: Any) -> None:
+        """Make a variable, or those of a list, parameters of this layer."""
+        if isinstance(value, (Variable, list, tuple)) and "_parameters" in self.__dict__:
+            self.adopt([value] if isinstance(value, Variable) else [one for one in value if isinstance(one, Variable)])
 
     def note_change(self) -> None:
         """Invalidate compiled networks: a value baked into them has changed."""
@@ -460,3 +466,10 @@ class Layer(CalledLayer):
 def warn_of_older_name(text: str) -> None:
     """Warn, as Keras does, about an argument's older name; called by a constructor."""
     warn(text)
+
+
+def _holds_layer(value: Any) -> bool:
+    """Return whether a value is a layer, or a list with one."""
+    return isinstance(value, Layer) or (
+        isinstance(value, (list, tuple)) and any(isinstance(one, Layer) for one in value)
+    )

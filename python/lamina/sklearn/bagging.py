@@ -13,11 +13,11 @@ import scipy.sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, check_random_state, indexable
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lamina._common.warn import warn
 from lamina.sklearn.classifier import MLPClassifier
+from lamina.sklearn.labels import Labels
 from lamina.sklearn.parameters import Interval, checked
 from lamina.sklearn.regressor import MLPRegressor
 from lamina.sklearn.rows import row_weights, rows_of
@@ -214,9 +214,8 @@ class BaggingMLPClassifier(ClassifierMixin, _Bagging):
         return MLPClassifier()
 
     def _learn_targets(self, y: Any) -> None:
-        check_classification_targets(y)
-        self._in_columns = type_of_target(y).startswith("multilabel")
-        self.classes_ = unique_labels(y)
+        labels = Labels(y)
+        self._in_columns, self.classes_ = labels.in_columns, labels.classes
 
     def _outputs(self, member: Any, X: Any) -> Array:
         found: Array = member.predict_proba(X)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from lamina.sklearn.held_out import divided
 from lamina.sklearn.network import Architecture
 from lamina.sklearn.objective import Objective, Rows, Watched
 from lamina.sklearn.parameters import COMMON, checked
-from lamina.sklearn.rows import is_finite, of_kind, row_weights
+from lamina.sklearn.rows import is_finite, is_plain, of_kind, row_weights
 from lamina.sklearn.scaling import scaled, scaler_of
 from lamina.sklearn.solvers import Training
 from lamina.sklearn.weights import Weights
@@ -320,7 +321,7 @@ class Perceptron(BaseEstimator, ABC):
             raise
 
     def _task(self, model: Sequential) -> Task:
-        return Task(model, self._objective(self.n_outputs_), self._watched, self._classes_of)
+        return Task(model, lambda: self._objective(self.n_outputs_), self._watched, self._classes_of)
 
     def _begun(
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any, *, incremental: bool
@@ -367,10 +368,11 @@ class Perceptron(BaseEstimator, ABC):
         for inputs, outputs in pairwise(sizes):
             bound = math.sqrt((2.0 if logistic else 6.0) / (inputs + outputs))
             for shape in ((inputs, outputs), (outputs,)):
-                arrays.append(random.uniform(-bound, bound, shape).astype(X.dtype, copy=False))
-        twin = np.random.RandomState()  # what `random` draws next are the rows to hold out, as in scikit-learn
-        twin.set_state(random.get_state())
-        model = self._weights().start(arrays, self._architecture(), int(twin.randint(2**31)))
+                drawn = random.uniform(-bound, bound, shape)
+                arrays.append(drawn.astype(X.dtype, copy=False))
+        # What `random` draws next are the rows to hold out, as in scikit-learn, so the seed comes from the weights.
+        seed = zlib.crc32(drawn.tobytes()) % 2**31
+        model = self._weights().start(arrays, self._architecture(), seed)
         self._course().begin(self)
         return model
 
@@ -438,7 +440,8 @@ class Perceptron(BaseEstimator, ABC):
 
     def _forward(self, X: Any) -> Array:
         """Return the outputs of rows, (n, outputs)."""
-        check_is_fitted(self)
+        if not self.__sklearn_is_fitted__():
+            check_is_fitted(self)  # which raises
         rows = self._rows(X)
         outputs = np.asarray(self._network().predict_on_batch(rows))
         return outputs.astype(np.result_type(rows.dtype, outputs.dtype), copy=False)
@@ -463,14 +466,20 @@ class Perceptron(BaseEstimator, ABC):
         """Return whether rows are a finite array of floats with as many features as those of `fit`, without names."""
         return (
             type(X) is np.ndarray
-            and X.ndim == 2
-            and X.dtype.char in "fd"
-            and X.shape[1] == self.__dict__.get("n_features_in_")
-            and len(X) > 0
+            and X.shape[1:] == (self.__dict__.get("n_features_in_"),)
             and self.__dict__.get("_columns") is None
             and "feature_names_in_" not in self.__dict__
-            and is_finite(X)
+            and is_plain(X)
         )
+
+    def _learns_plain(self, X: Any, count: int) -> bool:
+        """Return whether these are plain rows, of so many, and note how many features they have."""
+        if self.categorical_features is not None or self.impute is not None or not is_plain(X) or len(X) != count:
+            return False
+        self._columns = None
+        self.n_features_in_ = X.shape[1]
+        self.__dict__.pop("feature_names_in_", None)
+        return True
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn wants to know of the estimator."""

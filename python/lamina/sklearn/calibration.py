@@ -10,8 +10,9 @@ import numpy.typing as npt
 import sklearn
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import StratifiedKFold
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 
+from lamina.sklearn.labels import are_in_columns
 from lamina.sklearn.rows import chosen
 from lamina.sklearn.together import Fit, fit_each
 
@@ -67,7 +68,7 @@ class Calibrated:
 def check_calibration(y: Any) -> None:
     """Raise if labels cannot be divided into folds that have all classes."""
     check_classification_targets(y)
-    if type_of_target(y).startswith("multilabel"):
+    if are_in_columns(y):
         raise ValueError("calibrate needs one label for each row; y has labels in columns.")
     if np.unique(np.asarray(y), return_counts=True)[1].min() < _FOLDS:
         raise ValueError(f"calibrate needs {_FOLDS} rows of each class, one for each of {_FOLDS} folds.")

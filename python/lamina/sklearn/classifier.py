@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.multiclass import unique_labels
 
 from lamina._common.warn import warn
 from lamina.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from lamina.models import Sequential
 from lamina.sklearn.base import Perceptron, trains_by_steps
 from lamina.sklearn.calibration import calibrated, check_calibration
+from lamina.sklearn.labels import Labels, are_in_columns, are_plain
 from lamina.sklearn.objective import Objective, Rows, Watched, computed
 from lamina.sklearn.parameters import COMMON, StrOptions
 
@@ -228,21 +228,24 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def _validated(self, X: Any, y: Any, *, incremental: bool, first: bool) -> tuple[Any, Array]:
         if incremental and not first and (targets := self._plain_targets(X, y)) is not None:
             return X, targets
-        X, y = self._checked_rows(X, y, reset=first, multi_output=True)
+        if not (first and are_plain(y) and self._learns_plain(X, len(y))):
+            X, y = self._checked_rows(X, y, reset=first, multi_output=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._learn_classes(y)
         else:
             self._check_classes(y)
-        return X, self._encoded(y)
+        return X, self._labels.encoded(y)
 
     def _plain_targets(self, X: Any, y: Any) -> Array | None:
         """Return the targets of plain rows with known whole numbers as classes; None for any other data."""
         classes = self.classes_
         if not (type(y) is np.ndarray and y.ndim == 1 and y.dtype == classes.dtype and y.dtype.kind in "iub"):
             return None
-        if self.warm_start or len(classes) < 2 or not self._is_plain(X) or len(X) != len(y):
+        if self.warm_start or len(classes) < 2 or self._labels.in_columns:
+            return None
+        if not self._is_plain(X) or len(X) != len(y):
             return None
         targets = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
         if not np.array_equal(classes[targets], y):
@@ -250,8 +253,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return targets if self.n_outputs_ > 1 else targets.reshape(-1, 1).astype(np.float32)
 
     def _learn_classes(self, y: Any) -> None:
-        self._label_binarizer = LabelBinarizer().fit(y)
-        self.classes_ = self._label_binarizer.classes_
+        self._labels = Labels(y)
+        self.classes_ = self._labels.classes
 
     def _check_classes(self, y: Any) -> None:
         classes = unique_labels(y)
@@ -274,10 +277,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        if _is_multilabel(y) != self._label_binarizer.y_type_.startswith("multilabel"):
+        if are_in_columns(y) != self._labels.in_columns:
             raise ValueError("validation_data must have labels in columns if y has, and one label for each row if not.")
         self._check_known(unique_labels(y))
-        found = self._encoded(y)
+        found = self._labels.encoded(y)
         if found.shape[1:] != targets.shape[1:]:
             raise ValueError(f"validation_data must have {targets.shape[1]} labels, as y; got {found.shape[1]}.")
         return found
@@ -293,16 +296,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         found: Array = compute_sample_weight(self.class_weight, y).astype(dtype)
         return found if weight is None else found * weight
 
-    def _encoded(self, y: Any) -> Array:
-        if self._label_binarizer.y_type_ == "multiclass":
-            return np.asarray(np.searchsorted(self.classes_, y))
-        return np.asarray(self._label_binarizer.transform(y), np.float32)
-
     def _outputs(self, targets: Array) -> int:
         return len(self.classes_) if targets.ndim == 1 else targets.shape[1]
 
     def _out_activation(self) -> str:
-        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+        return "softmax" if self._labels.several else "logistic"
 
     # Training.
 
@@ -357,13 +355,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         if self.calibrate is not None:
             raise ValueError("partial_fit does not support calibrate")
         if self._is_first_call(y, classes):
-            self._label_binarizer = LabelBinarizer().fit(y if _is_multilabel(y) else classes)
-            self.classes_ = self._label_binarizer.classes_
+            self._learn_classes(y if are_in_columns(y) else classes)
         return self._take_steps(X, y, sample_weight)
 
     def _is_first_call(self, y: Any, classes: Any) -> bool:
         known = getattr(self, "classes_", None)
-        if known is None and classes is None and not _is_multilabel(y):
+        if known is None and classes is None and not are_in_columns(y):
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if known is None:
             return True
@@ -388,7 +385,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         if self._calibrator() is not None:
             return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
         outputs = self._forward(X)
-        return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
+        return self._labels.decided(outputs)
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probabilities of the classes, in the order of `classes_`.
@@ -447,7 +444,3 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _is_multilabel(y: Any) -> bool:
-    return bool(type_of_target(y).startswith("multilabel"))

@@ -29,7 +29,8 @@ class Task(NamedTuple):
     Attributes
     ----------
     model : Sequential
-    objective : Objective
+    objective : callable
+        Returns the loss.
     watched : callable
         Returns the score of the model on held-out rows.
     strata : callable
@@ -37,7 +38,7 @@ class Task(NamedTuple):
     """
 
     model: Sequential
-    objective: Objective
+    objective: Callable[[], Objective]
     watched: Callable[[Sequential, Rows], Watched]
     strata: Callable[[Array], Array | None]
 
@@ -97,7 +98,7 @@ class Course:
             optimizer.learning_rate = optimizer.rate.after(estimator.t_)
         penalize(model, estimator.alpha)
         if getattr(model, "optimizer", None) is not optimizer:
-            task.objective.compile(model, optimizer)
+            task.objective().compile(model, optimizer)
         if size == rows.size and not estimator.callbacks:
             loss = model.train_on_batch(rows.X, rows.targets, rows.weight, return_dict=True)["loss"]
         else:
@@ -160,7 +161,7 @@ class Course:
         penalize(model, estimator.alpha)
         watched = task.watched(model, held_out) if watches and held_out is not None else None
         work = Work(
-            model, task.objective, optimizer, rows._replace(weight=trained), size, held_out=held_out, watched=watched,
+            model, task.objective(), optimizer, rows._replace(weight=trained), size, held_out=held_out, watched=watched,
             callbacks=estimator.callbacks or (),
         )  # fmt: skip
         # Without any score that is a number it is the first weights that are kept.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from numbers import Integral, Real
 from typing import Any
 
@@ -64,19 +65,39 @@ _ELEMENTS: dict[str, list[Any]] = {
 }
 
 
+_MUTABLE = (list, dict, np.ndarray)
+
+
+_DEFAULTS: dict[type, dict[str, Any]] = {}  # of the estimators' parameters
+
+
+def _defaults(kind: type, allowed: dict[str, list[Any]]) -> dict[str, Any]:
+    """Return the defaults of an estimator's parameters; raise unless they are allowed."""
+    found = _DEFAULTS.get(kind)
+    if found is None:
+        found = {name: one.default for name, one in inspect.signature(kind).parameters.items() if name in allowed}
+        validate_parameter_constraints(allowed, found, caller_name=kind.__name__)
+        _DEFAULTS[kind] = found
+    return found
+
+
 def checked(
     estimator: BaseEstimator, allowed: dict[str, list[Any]], before: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the parameters of an estimator; raise `InvalidParameterError` unless all of them are allowed.
 
-    Those that were returned `before` are not checked again.
+    Defaults, and those that were returned `before`, are not checked again.
     """
     found = {name: getattr(estimator, name) for name in allowed}
-    if before is None or any(found[name] is not before[name] for name in found):
-        name_of_class = type(estimator).__name__
-        validate_parameter_constraints(allowed, found, caller_name=name_of_class)
-        for name in found.keys() & _ELEMENTS.keys():
-            if not isinstance(found[name], str) and np.ndim(found[name]) > 0:
-                for element in found[name]:
-                    validate_parameter_constraints(_ELEMENTS, {name: element}, caller_name=name_of_class)
+    known = _defaults(type(estimator), allowed) if before is None else before
+    new = {name: value for name, value in found.items() if known.get(name, _MUTABLE) is not value}
+    new |= {name: value for name, value in found.items() if isinstance(value, _MUTABLE)}
+    if not new:
+        return found
+    kind = type(estimator).__name__
+    validate_parameter_constraints(allowed, new, caller_name=kind)
+    for name in new.keys() & _ELEMENTS.keys():
+        if not isinstance(new[name], str) and np.ndim(new[name]) > 0:
+            for element in new[name]:
+                validate_parameter_constraints(_ELEMENTS, {name: element}, caller_name=kind)
     return found

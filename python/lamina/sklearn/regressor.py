@@ -252,7 +252,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         plain = incremental and not first and _is_column(y) and self._is_plain(X)
         if plain and len(X) == len(y) and is_finite(y):
             return X, y.reshape(-1, 1).astype(X.dtype, copy=False)
-        X, y = self._checked_rows(X, y, reset=first, multi_output=True, y_numeric=True)
+        if not (first and _is_column(y) and is_finite(y) and self._learns_plain(X, len(y))):
+            X, y = self._checked_rows(X, y, reset=first, multi_output=True, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         targets = (y.reshape(-1, 1) if y.ndim == 1 else y).astype(X.dtype, copy=False)

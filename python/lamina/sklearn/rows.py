@@ -12,7 +12,11 @@ import numpy.typing as npt
 import scipy.sparse
 from sklearn.utils import check_array
 
-__all__ = ["Distinct", "chosen", "is_finite", "of_kind", "row_weights", "rows_of"]
+__all__ = ["Distinct", "chosen", "is_finite", "is_plain", "of_kind", "row_weights", "rows_of"]
+
+
+# The squares of so many numbers are summed faster than the numbers, as that may warn.
+_FEW = 1024
 
 
 def rows_of(X: Any) -> int:
@@ -40,9 +44,16 @@ def of_kind(X: Any, other: Any) -> Any:
 
 
 def is_finite(array: npt.NDArray[Any]) -> bool:
-    """Return whether all numbers are finite; the sum of such numbers mostly is too."""
+    """Return whether all numbers are finite; the sum of such numbers mostly is too, and that of their squares."""
+    if array.size <= _FEW:
+        return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
     with np.errstate(over="ignore", invalid="ignore"):
         return math.isfinite(array.sum()) or bool(np.isfinite(array).all())
+
+
+def is_plain(X: Any) -> bool:
+    """Return whether rows are an array of finite floats, and there are some."""
+    return type(X) is np.ndarray and X.ndim == 2 and X.dtype.char in "fd" and X.size > 0 and is_finite(X)
 
 
 def row_weights(given: Any, X: Any) -> npt.NDArray[Any]:
