@@ -13,22 +13,21 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import sklearn
-from sklearn.base import BaseEstimator
-from sklearn.utils import check_array, check_consistent_length, check_random_state, check_X_y
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from lamina._common.warn import warn
 from lamina.models import Sequential
-from lamina.sklearn.columns import Columns, check_table
 from lamina.sklearn.course import Course, Task
 from lamina.sklearn.held_out import divided
+from lamina.sklearn.inputs import TakesRows
 from lamina.sklearn.network import Architecture
 from lamina.sklearn.objective import Objective, Rows, Watched
 from lamina.sklearn.parameters import COMMON, checked
-from lamina.sklearn.rows import is_finite, is_plain, of_kind, row_weights
+from lamina.sklearn.rows import is_finite, of_kind, row_weights
 from lamina.sklearn.scaling import scaled, scaler_of
+from lamina.sklearn.shown import ShownWeights
 from lamina.sklearn.solvers import Training
-from lamina.sklearn.weights import Weights
 
 __all__ = ["Perceptron", "finish", "is_one_training", "training_of", "trains_by_steps"]
 
@@ -62,7 +61,7 @@ def finish(estimator: Perceptron, training: Training) -> None:
     estimator._finish(training)
 
 
-class Perceptron(BaseEstimator, ABC):
+class Perceptron(ShownWeights, TakesRows, ABC):
     """A multi-layer perceptron with scikit-learn's parameters and attributes."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = COMMON
@@ -96,17 +95,6 @@ class Perceptron(BaseEstimator, ABC):
     batch_normalization: Any
     callbacks: Any
     standardize: Any
-    categorical_features: Any
-    impute: Any
-
-    # The weights, which are seen and replaced through `coefs_` and `intercepts_`.
-
-    def _weights(self) -> Weights:
-        """Return the place of the weights, which a new estimator does not have yet."""
-        found: Weights | None = self.__dict__.get("_kept_weights")
-        if found is None:
-            found = self._kept_weights = Weights()
-        return found
 
     def _course(self) -> Course:
         """Return what training has come to."""
@@ -129,40 +117,6 @@ class Perceptron(BaseEstimator, ABC):
     def _no_improvement_count(self, count: int) -> None:
         self._course().waited = count
 
-    def _shown(self, name: str) -> list[Any]:
-        weights: Weights | None = self.__dict__.get("_kept_weights")
-        if weights is None or not weights.can_show(name):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute '{name}_'")
-        return weights.shown(name)
-
-    @property
-    def coefs_(self) -> list[Any]:
-        """The kernels of the layers, each of shape (inputs, outputs). Changing them changes the network."""
-        return self._shown("coefs")
-
-    @coefs_.setter
-    def coefs_(self, arrays: Any) -> None:
-        self._weights().show("coefs", arrays)
-
-    @coefs_.deleter
-    def coefs_(self) -> None:
-        self._shown("coefs")
-        self._weights().hide("coefs")
-
-    @property
-    def intercepts_(self) -> list[Any]:
-        """The biases of the layers, each of shape (outputs,)."""
-        return self._shown("intercepts")
-
-    @intercepts_.setter
-    def intercepts_(self, arrays: Any) -> None:
-        self._weights().show("intercepts", arrays)
-
-    @intercepts_.deleter
-    def intercepts_(self) -> None:
-        self._shown("intercepts")
-        self._weights().hide("intercepts")
-
     def _architecture(self) -> Architecture:
         activation, dropout = self.activation, self.dropout
         return Architecture(
@@ -172,11 +126,6 @@ class Perceptron(BaseEstimator, ABC):
 
     def _network(self) -> Sequential:
         return self._weights().network(self._architecture())
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Return whether there are weights, of `fit` or of the user."""
-        weights: Weights | None = self.__dict__.get("_kept_weights")
-        return weights is not None and weights.can_show("coefs") and weights.can_show("intercepts")
 
     # What subclasses define.
 
@@ -408,25 +357,6 @@ class Perceptron(BaseEstimator, ABC):
         """Return whether `standardize` is for the targets, too."""
         return False
 
-    def _checked_rows(self, X: Any, *more: Any, reset: bool, **how: Any) -> Any:
-        """Return rows of numbers, and targets if there are any, after scikit-learn's checks."""
-        how = {"accept_sparse": ["csr", "csc"], "dtype": (np.float64, np.float32)} | how
-        if reset:
-            self._columns = None
-        given = self.categorical_features is not None or self.impute is not None
-        known: Columns | None = self.__dict__.get("_columns")
-        if known is None and not (reset and given):
-            return validate_data(self, X, *more, reset=reset, **how)
-        check_table(X)
-        validate_data(self, X, skip_check_array=True, reset=reset)
-        if known is None:
-            columns = Columns(self.categorical_features, self.impute)
-            X = columns.fit_transform(X)
-            self._columns = columns
-        else:
-            X = known.transform(X)
-        return check_X_y(X, *more, **how) if more else check_array(X, **how)
-
     def _validation_rows(self, given: Any, fitted: Array) -> Rows:
         """Return the rows that the user has held out, with targets like those of `fit`."""
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
@@ -454,40 +384,6 @@ class Perceptron(BaseEstimator, ABC):
         found = self._network().jacobian(self._rows(X))
         scaler = self.__dict__.get("x_scaler_")
         return found if scaler is None else (found / scaler.scale_).astype(found.dtype, copy=False)
-
-    def _rows(self, X: Any) -> Any:
-        """Return valid rows. Plain finite arrays like those of `fit` need no more checks than these."""
-        if not self._is_plain(X):
-            X = self._checked_rows(X, reset=False, dtype="numeric")
-        scaler = self.__dict__.get("x_scaler_")
-        return X if scaler is None else scaled(Rows(X, np.empty(0)), scaler, None).X
-
-    def _is_plain(self, X: Any) -> bool:
-        """Return whether rows are a finite array of floats with as many features as those of `fit`, without names."""
-        return (
-            type(X) is np.ndarray
-            and X.shape[1:] == (self.__dict__.get("n_features_in_"),)
-            and self.__dict__.get("_columns") is None
-            and "feature_names_in_" not in self.__dict__
-            and is_plain(X)
-        )
-
-    def _learns_plain(self, X: Any, count: int) -> bool:
-        """Return whether these are plain rows, of so many, and note how many features they have."""
-        if self.categorical_features is not None or self.impute is not None or not is_plain(X) or len(X) != count:
-            return False
-        self._columns = None
-        self.n_features_in_ = X.shape[1]
-        self.__dict__.pop("feature_names_in_", None)
-        return True
-
-    def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn wants to know of the estimator."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = self.impute is not None
-        tags.input_tags.categorical = tags.input_tags.string = self.categorical_features is not None
-        return tags
 
 
 def _hidden_sizes(given: Any) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import RegressorMixin
-from sklearn.metrics import d2_pinball_score, r2_score
+from sklearn.metrics import r2_score
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.metaestimators import available_if
 
@@ -19,6 +19,7 @@ from lamina.optimizers import Optimizer
 from lamina.sklearn.base import Perceptron, trains_by_steps
 from lamina.sklearn.objective import Objective, Rows, Watched, computed
 from lamina.sklearn.parameters import ACTIVATIONS, COMMON, Interval, StrOptions
+from lamina.sklearn.quantiles import band, mean_score, order, several
 from lamina.sklearn.rows import is_finite, row_weights
 
 __all__ = ["MLPRegressor"]
@@ -270,12 +271,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     def _several_quantiles(self) -> list[float] | None:
         """Return the quantiles that are asked for, if there are several."""
-        if self.loss != "quantile" or np.ndim(self.quantile) == 0:
-            return None
-        if len(self.quantile) == 0:
-            raise ValueError("quantile must be a number, or a sequence of one at least; got an empty one.")
-        found: list[float] = np.asarray(self.quantile, float).tolist()
-        return found
+        return several(self.quantile) if self.loss == "quantile" else None
 
     def _quantiles(self) -> list[float] | None:
         """Return the quantiles of the outputs, if there are several."""
@@ -283,13 +279,9 @@ class MLPRegressor(RegressorMixin, Perceptron):
             return self._several_quantiles()
         return self.quantiles_
 
-    def _ranks(self) -> Array:
-        """Return for each quantile the number of smaller ones."""
-        return np.argsort(np.argsort(self._quantiles() or [], kind="stable"), kind="stable")
-
     def _outputs(self, targets: Array) -> int:
-        several = self._quantiles()
-        return int(targets.shape[1]) if several is None else len(several)
+        quantiles = self._quantiles()
+        return int(targets.shape[1]) if quantiles is None else len(quantiles)
 
     def _out_activation(self) -> str:
         return str(self.output_activation or ("exp" if self.loss == "poisson" else "identity"))
@@ -331,8 +323,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         """Return the lowest and the highest quantile of outputs (n, k), or the outputs twice."""
         if self._quantiles() is None:
             return outputs, outputs
-        ordered = np.sort(outputs, axis=1)
-        return ordered[:, :1], ordered[:, -1:]
+        return band(outputs)
 
     def _classes_of(self, targets: Array) -> Array | None:
         return None
@@ -351,13 +342,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     def _pinball_score(self, targets: Array, outputs: Array, weight: Array | None) -> float:
         """Return D²: 1 - loss / loss of the best constants, the mean over the quantiles."""
-        several = self._quantiles() or [float(self.quantile)] * outputs.shape[1]
-        columns = np.broadcast_to(targets, outputs.shape)
-        scores = [
-            d2_pinball_score(columns[:, j], outputs[:, j], sample_weight=weight, alpha=quantile)
-            for j, quantile in enumerate(several)
-        ]
-        return float(np.mean(scores))
+        quantiles = self._quantiles() or [float(self.quantile)] * outputs.shape[1]
+        return mean_score(targets, outputs, weight, quantiles)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R², or D² of the quantile loss: 1 - loss / loss of the best constants.
@@ -413,8 +399,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         scaler = self.__dict__.get("y_scaler_")
         if scaler is not None:
             outputs = (outputs * scaler.scale_ + scaler.mean_).astype(outputs.dtype, copy=False)
-        if self._quantiles() is not None:
-            outputs = np.sort(outputs, axis=1)[:, self._ranks()]
+        if (quantiles := self._quantiles()) is not None:
+            outputs = np.take_along_axis(outputs, order(outputs, quantiles), axis=1)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
     def predict_interval(self, X: Any) -> Array:
@@ -469,9 +455,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         scaler = self.__dict__.get("y_scaler_")
         if scaler is not None:
             found = (found * scaler.scale_.reshape(1, -1, 1)).astype(found.dtype, copy=False)
-        if self._quantiles() is not None:
-            order = np.argsort(self._forward(X), axis=1, kind="stable")[:, self._ranks()]
-            found = np.take_along_axis(found, order[:, :, np.newaxis], axis=1)
+        if (quantiles := self._quantiles()) is not None:
+            found = np.take_along_axis(found, order(self._forward(X), quantiles)[:, :, np.newaxis], axis=1)
         return found[:, 0] if found.shape[1] == 1 else found
 
 
