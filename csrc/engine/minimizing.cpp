@@ -37,6 +37,9 @@ bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll
     Totals here{std::vector<double>(task.totals.sum.size()), std::vector<double>(task.totals.sum.size())};
     Totals at_first = fresh ? found_ : here;
     bool has_first = false;
+    // What a step begins with was counted at the end of the last one, also if it is evaluated again: how often that is
+    // depends on how many epochs a call trains, and so on time.
+    const bool counted = by_lines && repeats && task.iteration + step > 0;
     const auto evaluate = [&](Mode mode, bool settles) {
       std::fill(here.sum.begin(), here.sum.end(), 0.0);
       std::fill(here.count.begin(), here.count.end(), 0.0);
@@ -50,7 +53,7 @@ bool Trainer<T>::minimize_batches(const Task& task, Passage& passage, const Poll
                                      .inside = true},
                                     passage, poll);
       if (!done) throw Interrupted{};
-      ++evaluations_;
+      if (!counted || !settles || has_first) ++evaluations_;
       if (poll && std::chrono::steady_clock::now() >= next_poll) {  // evaluations may be shorter
         if (poll()) throw Interrupted{};
         next_poll = std::chrono::steady_clock::now() + kPollInterval;

@@ -119,6 +119,25 @@ def test_lbfgs_ends_after_its_evaluations(wave):
         LBFGS(max_evaluations=0)
 
 
+def test_evaluations_do_not_depend_on_how_many_epochs_a_call_trains(wave, monkeypatch):
+    x, y = wave
+    found = []
+    for short, at_once in ((0.0, 0.0), (1e9, 0.0), (1e9, 1e9)):  # one by one, the first two so, all but the first
+        monkeypatch.setattr(lamina.models.epochs, "SHORT_EPOCH", short)
+        monkeypatch.setattr(lamina.models.epochs, "SLICE", at_once)
+        model = _network()
+        model.compile(LBFGS(), "mse")
+        model.set_weights([np.random.default_rng(3).uniform(-1, 1, w.shape) for w in model.get_weights()])
+        losses = model.fit(x, y, epochs=21, verbose=0).history["loss"]
+        found.append((model.optimizer.evaluations, losses))
+    assert found[0] == found[1] == found[2]
+    assert found[0][0] >= 22  # one to begin with, and one at least a step
+    monkeypatch.setattr(lamina.models.epochs, "SHORT_EPOCH", 0.0)
+    model.compile(LBFGS(max_evaluations=found[0][0]), "mse")
+    model.set_weights([np.random.default_rng(3).uniform(-1, 1, w.shape) for w in model.get_weights()])
+    assert model.fit(x, y, epochs=40, verbose=0).history["loss"] == losses
+
+
 def test_a_step_without_a_move_leaves_an_empty_pair(wave):
     x, y = wave
     model = _network()
