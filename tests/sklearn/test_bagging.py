@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse
 from sklearn.base import clone
 from sklearn.ensemble import BaggingRegressor
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import accuracy_score, d2_pinball_score, r2_score
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -101,7 +101,7 @@ def test_without_drawing_members_differ_by_their_seeds():
     outputs = np.stack([member.predict(X) for member in model.estimators_])
     np.testing.assert_allclose(mean, outputs.mean(axis=0))
     np.testing.assert_allclose(deviation, outputs.std(axis=0))
-    with pytest.raises(AttributeError, match="members that were not trained on all rows"):
+    with pytest.raises(AttributeError, match="were not trained on all rows"):
         model.predict_interval(X)
     with pytest.raises(ValueError, match="oob_score needs"):
         model.set_params(oob_score=True).fit(X, NUMBERS)
@@ -142,6 +142,28 @@ def test_intervals_cover_what_they_promise(coverage):
     assert coverage - 0.015 < np.mean(covered) < coverage + 0.06
 
 
+def test_rows_without_weight_do_not_count():
+    weight = np.ones(150)
+    weight[:50] = 0
+    wild = np.where(weight == 0, 1e3, NUMBERS)
+    settings = {"oob_score": True, "random_state": 0, "n_estimators": 20}
+    model = BaggingMLPRegressor(MLPRegressor(**MEMBER), **settings).fit(X, wild, weight)
+    low, high = model.predict_interval(X, 0.9).T
+    assert np.all(high - low < 20)
+    assert model.oob_score_ > -2
+    doubled = BaggingMLPRegressor(MLPRegressor(**MEMBER), **settings).fit(X, NUMBERS, 2 * np.ones(150))
+    assert doubled.oob_score_ == pytest.approx(r2_score(NUMBERS, doubled.oob_prediction_))
+    classes = BaggingMLPClassifier(MLPClassifier(**MEMBER), **settings).fit(X, NAMES, weight)
+    decided = classes.classes_[classes.oob_decision_function_.argmax(axis=1)]
+    assert classes.oob_score_ == accuracy_score(NAMES, decided, sample_weight=weight)
+
+
+def test_tags_are_those_of_members():
+    assert BaggingMLPClassifier().__sklearn_tags__().classifier_tags.multi_label
+    tags = BaggingMLPRegressor(MLPRegressor(impute="mean", categorical_features=[0])).__sklearn_tags__()
+    assert (tags.input_tags.allow_nan, tags.input_tags.categorical, tags.input_tags.sparse) == (True, True, True)
+
+
 def test_intervals_by_hand():
     y = np.c_[NUMBERS, -NUMBERS]
     model = BaggingMLPRegressor(MLPRegressor(**MEMBER), 8, random_state=0).fit(X, y)
@@ -177,6 +199,7 @@ def test_data_of_all_kinds():
     sparse = scipy.sparse.csr_matrix(labels)
     again = BaggingMLPClassifier(MLPClassifier(**MEMBER), 20, oob_score=True, random_state=0).fit(X, sparse)
     assert again.oob_score_ == accuracy_score(labels, again.oob_decision_function_ > 0.5)
+    assert scipy.sparse.issparse(again.predict(X))
     table = pd.DataFrame({"kind": NAMES, "size": X[:, 0]})
     member = MLPRegressor(categorical_features="from_dtype", **MEMBER)
     model = BaggingMLPRegressor(member, 3, random_state=0).fit(table, NUMBERS)
@@ -200,8 +223,14 @@ def test_wrong_parameters():
             BaggingMLPRegressor(**wrong).fit(X, NUMBERS)
     with pytest.raises(ValueError, match="'alpha' parameter of MLPRegressor"):
         BaggingMLPRegressor(MLPRegressor(alpha=-1)).fit(X, NUMBERS)
-    with pytest.raises(ValueError, match="one number for each of 1 outputs; got 2"):
-        BaggingMLPRegressor(MLPRegressor("quantile", quantile=[0.1, 0.9], **MEMBER), random_state=0).fit(X, NUMBERS)
+    several = MLPRegressor("quantile", quantile=[0.1, 0.9], **MEMBER)
+    with pytest.raises(ValueError, match="oob_score needs an estimator that predicts one number"):
+        BaggingMLPRegressor(several, oob_score=True).fit(X, NUMBERS)
+    model = BaggingMLPRegressor(several, 3, random_state=0).fit(X, NUMBERS)
+    with pytest.raises(AttributeError, match="members that predict one number"):
+        model.predict_interval(X)
+    expected = np.mean([d2_pinball_score(NUMBERS, model.predict(X)[:, j], alpha=q) for j, q in enumerate([0.1, 0.9])])
+    assert model.score(X, NUMBERS) == pytest.approx(expected)
 
 
 def _drawn(estimator):

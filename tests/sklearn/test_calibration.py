@@ -6,8 +6,10 @@ import os
 import pickle
 import signal
 import threading
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from sklearn.calibration import CalibratedClassifierCV
@@ -112,3 +114,27 @@ def test_all_networks_of_the_folds_are_trained_at_once(monkeypatch):
     assert calls == [5]
     listening = MLPClassifier(calibrate="temperature", max_iter=5, callbacks=[lamina.callbacks.TerminateOnNaN()])
     assert listening.fit(X, CLASSES).predict_proba(X).shape == (150, 3)
+
+
+@pytest.mark.parametrize("kind", [pd.Series, pd.DataFrame, list, "column", "shifted"])
+def test_kinds_of_labels(kind):
+    names = np.array(["no", "yes", "maybe"])[CLASSES]
+    for y in (CLASSES, names):
+        given = {"column": y.reshape(-1, 1), "shifted": pd.Series(y, index=np.arange(150) + 1000)}.get(kind)
+        given = kind(y) if given is None else given
+        settings = {"calibrate": "temperature", "random_state": 0, "max_iter": 10}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a column
+            model = MLPClassifier(**settings).fit(X, given)
+        np.testing.assert_array_equal(model.predict_proba(X), MLPClassifier(**settings).fit(X, y).predict_proba(X))
+
+
+def test_a_refused_calibration_changes_nothing():
+    model = MLPClassifier(calibrate="temperature", random_state=0, max_iter=10).fit(X, CLASSES)
+    expected = model.predict_proba(X)
+    folds = np.r_[np.zeros(120), np.ones(30)]
+    with pytest.raises(ValueError, match="a row in each fold whose weight is not 0"):
+        model.fit(X, np.sort(CLASSES), folds * 0 + (np.arange(150) == 0))
+    with pytest.raises(ValueError, match="sample_weight.shape"):
+        model.fit(X, CLASSES, folds[:-1])
+    np.testing.assert_array_equal(model.predict_proba(X), expected)

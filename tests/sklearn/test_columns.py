@@ -8,6 +8,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import OneHotEncoder
 
@@ -170,3 +171,11 @@ def test_wrong_columns(chosen, words):
         MLPRegressor(categorical_features=chosen).fit(pd.DataFrame(TABLE), PRICES)
     with pytest.raises(ValueError, match="needs a data frame"):
         MLPRegressor(categorical_features="from_dtype").fit(np.c_[SIZES, FLOORS], PRICES)
+
+
+def test_sparse_matrices_of_all_formats_can_be_imputed():
+    rows = np.where(np.c_[SIZES, FLOORS] > 1, np.c_[SIZES, FLOORS], 0)
+    expected = MLPRegressor(impute="mean", max_iter=3, random_state=0).fit(scipy.sparse.csr_matrix(rows), PRICES)
+    for kind in (scipy.sparse.coo_matrix, scipy.sparse.csc_array, scipy.sparse.lil_matrix):
+        model = MLPRegressor(impute="mean", max_iter=3, random_state=0).fit(kind(rows), PRICES)
+        np.testing.assert_array_equal(model.predict(kind(rows)), expected.predict(rows))

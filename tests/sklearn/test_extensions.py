@@ -523,3 +523,85 @@ def test_parameters_of_subclasses_are_checked():
         Strict().fit(X, NUMBERS)
     with pytest.raises(ValueError, match="'alpha' parameter of Strict"):
         Strict(0.5).set_params(alpha=-2.0).fit(X, NUMBERS)
+
+
+class Refuses(lamina.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise ValueError("not this epoch")
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_what_training_itself_refuses_changes_nothing(warm):
+    model = MLPRegressor(max_iter=3, warm_start=warm, random_state=0).fit(X, NUMBERS)
+    expected, curve = model.predict(X), list(model.loss_curve_)
+    for wrong in ({"solver": "lm", "loss": "absolute_error"}, {"callbacks": [3]}, {"callbacks": [Refuses(0)]}):
+        before = model.get_params()
+        with pytest.raises((ValueError, TypeError)):
+            model.set_params(**wrong).fit(X, NUMBERS)
+        model.set_params(**before)
+        np.testing.assert_array_equal(model.predict(X), expected)
+        assert (model.n_iter_, model.t_, model.loss_curve_) == (3, 450, curve)
+    new = MLPClassifier(callbacks=[3])
+    with pytest.raises(TypeError):
+        new.fit(X, CLASSES)
+    assert not hasattr(new, "coefs_")
+    with pytest.raises(ValueError, match="not this epoch"):  # what was trained before stays
+        model.set_params(callbacks=[Refuses(1)], warm_start=False).fit(X, NUMBERS)
+    assert model.n_iter_ == len(model.loss_curve_) == 1
+
+
+def test_a_refused_first_step_does_not_learn_the_classes():
+    model = MLPClassifier()
+    for wrong in ((X * np.nan, CLASSES), (X, CLASSES + 1)):
+        with pytest.raises(ValueError, match=r"."):
+            model.partial_fit(*wrong, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="'alpha'"):
+        model.set_params(alpha=-1).partial_fit(X, CLASSES, classes=[0, 1, 2])
+    assert set(vars(model)) == set(vars(MLPClassifier()))
+    model.set_params(alpha=0.1).partial_fit(X, CLASSES > 0, classes=[False, True])
+
+
+def test_many_classes_with_few_held_out_rows():
+    model = MLPClassifier(early_stopping=True, max_iter=3, random_state=0).fit(X, np.arange(150) % 40)
+    assert len(model.validation_scores_) == 3
+
+
+def test_weights_that_are_all_zero():
+    weight = np.zeros(150)
+    weight[0] = 1
+    for kind in (MLPClassifier, MLPRegressor):
+        with pytest.raises(ValueError, match="at least one non-zero number"):
+            kind(early_stopping=True, random_state=1).fit(X, CLASSES % 2, weight)
+    with pytest.raises(ValueError, match="class_weight makes them 0"):
+        MLPClassifier(class_weight=dict.fromkeys(range(3), 0)).fit(X, CLASSES)
+
+
+def test_widths_and_labels_of_the_wrong_kind():
+    with pytest.raises(TypeError, match="float"):
+        MLPClassifier((10.7,)).fit(X, CLASSES)
+    with pytest.raises(TypeError, match="bytes"):
+        MLPClassifier().fit(X, np.array([b"a", b"b", b"c"])[CLASSES])
+
+
+def test_a_warm_start_with_early_stopping_keeps_its_own_best_epoch():
+    held_out = (X[100:], NUMBERS[100:])
+    model = MLPRegressor(early_stopping=True, warm_start=True, random_state=0, learning_rate_init=0.02, max_iter=30)
+    model.fit(X[:100], NUMBERS[:100], validation_data=held_out)
+    count = len(model.validation_scores_)
+    model.set_params(max_iter=5, learning_rate_init=0.003, alpha=200.0)
+    model.fit(X[:100], NUMBERS[:100], validation_data=held_out)
+    own = model.validation_scores_[count:]
+    assert len(own) == 5
+    assert max(own) == model.best_validation_score_ == pytest.approx(model.score(*held_out))
+
+
+def test_intervals_of_rows_without_weight():
+    wild, weight = NUMBERS.copy(), np.ones(150)
+    wild[::3], weight[::3] = 1e3, 0
+    model = MLPRegressor(interval=0.9, calibration_fraction=0.5, max_iter=300, random_state=0).fit(X, wild, weight)
+    assert model.interval_radius_[0] < 20

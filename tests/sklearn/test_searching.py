@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
+import threading
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -11,6 +15,9 @@ import scipy.sparse
 import scipy.stats
 import sklearn
 from sklearn import model_selection
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
@@ -197,6 +204,30 @@ def test_one_interrupt_ends_all_fits(monkeypatch):
     assert calls == [0]
 
 
+def test_one_interrupt_ends_fits_of_other_estimators(monkeypatch):
+    calls = []
+
+    class Slow(MLPRegressor):
+        def fit(self, X, y):
+            calls.append(1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(TransformedTargetRegressor(Slow()), X, NUMBERS)
+    assert len(calls) == 1
+    slow = MLPClassifier(max_iter=10**6, tol=0, n_iter_no_change=10**6)
+    calibrating = clone(slow).set_params(calibrate="temperature")
+    voting = VotingClassifier([("one", slow)])
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for estimator in (calibrating, voting):
+            threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGALRM)).start()
+            with pytest.raises(KeyboardInterrupt):
+                cross_validate(estimator, X, CLASSES)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+
+
 def test_rows_are_kept_once():
     from lamina.sklearn.rows import Distinct
 
@@ -285,9 +316,65 @@ def test_large_rows_are_trained_a_few_fits_at_a_time(monkeypatch):
     monkeypatch.setattr(
         together, "fit_many", lambda models, *rest, **how: calls.append(len(models)) or real(models, *rest, **how)
     )
-    estimator = MLPClassifier(**FAST)
+    estimator = make_pipeline(StandardScaler(), MLPClassifier(**FAST))  # which makes rows of its own for each fold
     expected = cross_validate(estimator, X, CLASSES)
     monkeypatch.setattr(together, "MOST_BYTES", 2 * 120 * 5 * 8)
     found = cross_validate(estimator, X, CLASSES)
     np.testing.assert_array_equal(found["test_score"], expected["test_score"])
     assert calls == [5, 2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "rows", [np.random.RandomState(0).standard_normal((20000, 50)), "sparse"], ids=["dense", "csr"]
+)
+def test_rows_are_not_copied_for_each_fold(rows):
+    if isinstance(rows, str):
+        rows = scipy.sparse.random_array((20000, 500), density=0.1, format="csr", random_state=0)
+    y = np.arange(20000) % 2
+    estimator = MLPClassifier(hidden_layer_sizes=2, max_iter=1, random_state=0)
+    tracemalloc.start()
+    model_selection.cross_validate(estimator, rows, y, cv=20)
+    theirs = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    cross_validate(estimator, rows, y, cv=20)
+    ours = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ours < 2.5 * theirs
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+def test_candidates_that_are_refused_do_not_touch_the_others():
+    grid = [{"solver": ["adam", "lm"], "loss": ["squared_error", "absolute_error"], "dropout": [0, 0.5]}]
+    estimator = MLPRegressor(**FAST)
+    how = {"cv": 2, "refit": False}
+    with pytest.warns(FitFailedWarning, match="6 fits failed out of a total of 16"):
+        theirs = model_selection.GridSearchCV(estimator, grid, **how).fit(X, NUMBERS)
+    with pytest.warns(FitFailedWarning, match="6 fits failed out of a total of 16"):
+        ours = search(estimator, grid, X, NUMBERS, **how)
+    same(theirs.cv_results_, ours.cv_results_)
+
+
+@pytest.mark.parametrize("seed", ["state", None])
+def test_candidates_are_those_of_scikit_learn(seed):
+    spread = {"alpha": scipy.stats.loguniform(1e-4, 1e2)}
+    found = []
+    for run in ("theirs", "ours"):
+        np.random.seed(7)
+        state = np.random.RandomState(5) if seed == "state" else None
+        if run == "theirs":
+            made = model_selection.RandomizedSearchCV(MLPClassifier(**FAST), spread, n_iter=3, cv=2, random_state=state)
+            made.fit(X, CLASSES)
+        else:
+            made = search(MLPClassifier(**FAST), spread, X, CLASSES, n_iter=3, cv=2, random_state=state)
+        assert made.random_state is state
+        found.append((made.cv_results_, np.random.rand() if state is None else state.rand()))
+    same(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+
+
+def test_folds_as_masks():
+    masks = [(np.arange(150) % 3 != fold, np.arange(150) % 3 == fold) for fold in range(3)]
+    estimator = MLPClassifier(**FAST)
+    same(
+        model_selection.cross_validate(estimator, X, CLASSES, cv=masks), cross_validate(estimator, X, CLASSES, cv=masks)
+    )

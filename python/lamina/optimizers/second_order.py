@@ -120,8 +120,8 @@ class LBFGS(SeveralEvaluations):
         Whether the last step found a gradient within the tolerance, no lower loss in sight, or one within the loss's
         tolerance, or reached the most evaluations. `fit` ends then.
     evaluations : int
-        Evaluations of the loss and its gradient so far: one of the first step's begin, and those of all line searches. It may
-        be set.
+        Evaluations of the loss and its gradient so far: that at the begin of the first step, and those of all line
+        searches. It may be set.
 
     Notes
     -----

@@ -19,6 +19,7 @@ from lamina._common.warn import warn
 from lamina.sklearn.classifier import MLPClassifier
 from lamina.sklearn.labels import Labels
 from lamina.sklearn.parameters import Interval, checked
+from lamina.sklearn.quantiles import mean_score, several
 from lamina.sklearn.regressor import MLPRegressor
 from lamina.sklearn.rows import row_weights, rows_of
 from lamina.sklearn.together import Fit, fit_each
@@ -71,8 +72,11 @@ class _Bagging(BaseEstimator, ABC):
         """Return the outputs of a member, (n, outputs)."""
 
     @abstractmethod
-    def _learn_outside(self, outputs: Array, y: Any, known: Array) -> None:
-        """Learn from the mean outputs of the members that were not trained on a row, (n, outputs), where there are."""
+    def _learn_outside(self, outputs: Array, y: Any, known: Array, weight: Array | None) -> None:
+        """Learn from the mean outputs of the members that were not trained on a row, (n, outputs).
+
+        `known` are the rows for which there are such members, but for those with a weight of 0; `weight` is theirs.
+        """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Train all members in one call into the engine, each on one thread.
@@ -126,18 +130,19 @@ class _Bagging(BaseEstimator, ABC):
             if fit.error is not None:
                 raise fit.error
         self.estimators_ = [fit.estimator for fit in fits]
-        self._look_outside(X, y)
+        self._look_outside(X, y, weight)
 
     def _learn_targets(self, y: Any) -> None:
         """Learn what all members shall know of the targets."""
 
-    def _look_outside(self, X: Any, y: Any) -> None:
-        """Learn from the rows that some members were not trained on."""
+    def _look_outside(self, X: Any, y: Any, weight: Array | None) -> None:
+        """Learn from the rows that some members were not trained on, and whose weight is not 0."""
         outside = np.ones((self.n_estimators, rows_of(X)), bool)
         for member, chosen in enumerate(self.estimators_samples_):
             outside[member, chosen] = False
         known: Array = np.asarray(outside.any(axis=0))
-        if not (self.oob_score or self._wants_outside) or not known.any():
+        counted = known if weight is None else known & (weight != 0)
+        if not (self.oob_score or self._wants_outside) or not counted.any():
             if self.oob_score:
                 raise ValueError("oob_score needs members that were not trained on all rows.")
             return
@@ -146,8 +151,8 @@ class _Bagging(BaseEstimator, ABC):
         outputs = np.stack([self._outputs(member, X) for member in self.estimators_])
         with np.errstate(invalid="ignore"):
             means = np.einsum("mn,mnk->nk", outside, outputs) / outside.sum(axis=0)[:, np.newaxis]
-        self._outside = outside[:, known]
-        self._learn_outside(means, y, known)
+        self._outside = outside[:, counted]
+        self._learn_outside(means, y, counted, None if weight is None else weight[counted])
 
     # Whether they are wanted besides for a score.
     _wants_outside = False
@@ -161,7 +166,8 @@ class _Bagging(BaseEstimator, ABC):
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn wants to know of the estimator."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        member = (self._new() if self.estimator is None else self.estimator).__sklearn_tags__()
+        tags.input_tags = member.input_tags
         return tags
 
 
@@ -214,29 +220,34 @@ class BaggingMLPClassifier(ClassifierMixin, _Bagging):
         return MLPClassifier()
 
     def _learn_targets(self, y: Any) -> None:
-        labels = Labels(y)
-        self._in_columns, self.classes_ = labels.in_columns, labels.classes
+        self._labels = Labels(y)
+        self.classes_ = self._labels.classes
 
     def _outputs(self, member: Any, X: Any) -> Array:
         found: Array = member.predict_proba(X)
-        if self._in_columns or len(member.classes_) == len(self.classes_):
+        if self._labels.in_columns or len(member.classes_) == len(self.classes_):
             return found
         all_classes = np.zeros((len(found), len(self.classes_)), found.dtype)  # of those that it has not drawn, too
         all_classes[:, np.searchsorted(self.classes_, member.classes_)] = found
         return all_classes
 
-    def _learn_outside(self, outputs: Array, y: Any, known: Array) -> None:
+    def _learn_outside(self, outputs: Array, y: Any, known: Array, weight: Array | None) -> None:
         self.oob_decision_function_ = outputs
-        y = y.toarray() if scipy.sparse.issparse(y) else np.asarray(y)
-        y = y if self._in_columns else y.reshape(-1)
-        self.oob_score_ = float(accuracy_score(y[known], self._decided(outputs[known])))
+        y = y.tocsr() if scipy.sparse.issparse(y) else np.asarray(y)
+        y = y if self._labels.in_columns else y.reshape(-1)
+        self.oob_score_ = float(accuracy_score(y[known], self._decided(outputs[known]), sample_weight=weight))
 
-    def _decided(self, outputs: Array) -> Array:
+    def _decided(self, outputs: Array) -> Any:
         """Return the classes for mean probabilities."""
-        if self._in_columns:
-            return (outputs > 0.5).astype(int)
-        found: Array = self.classes_[np.argmax(outputs, axis=1)]
-        return found
+        if not self._labels.in_columns:
+            return self.classes_[np.argmax(outputs, axis=1)]
+        return self._labels.decided(outputs)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn wants to know of the estimator."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probabilities of the classes, in the order of `classes_`.
@@ -251,7 +262,7 @@ class BaggingMLPClassifier(ClassifierMixin, _Bagging):
         """
         return self._mean(X)
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any) -> Any:
         """Return the classes of rows.
 
         Parameters
@@ -261,6 +272,7 @@ class BaggingMLPClassifier(ClassifierMixin, _Bagging):
         Returns
         -------
         ndarray, shape (n_samples,) or (n_samples, n_labels)
+            A sparse matrix, if `fit` got the labels in one.
         """
         return self._decided(self.predict_proba(X))
 
@@ -306,16 +318,23 @@ class BaggingMLPRegressor(RegressorMixin, _Bagging):
         found: Array = member.predict(X)
         return found.reshape(len(found), -1)
 
-    def _learn_outside(self, outputs: Array, y: Any, known: Array) -> None:
+    def _learn_targets(self, y: Any) -> None:
+        if self.oob_score and self._quantiles() is not None:
+            raise ValueError("oob_score needs an estimator that predicts one number, not several quantiles.")
+
+    def _quantiles(self) -> list[float] | None:
+        """Return the quantiles that members predict, if there are several."""
+        member = self._new() if self.estimator is None else self.estimator
+        return several(member.quantile) if member.loss == "quantile" else None
+
+    def _learn_outside(self, outputs: Array, y: Any, known: Array, weight: Array | None) -> None:
+        if self._quantiles() is not None:
+            return
         targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y").reshape(len(outputs), -1)
-        if targets.shape != outputs.shape:
-            raise ValueError(
-                f"estimator must predict one number for each of {targets.shape[1]} outputs; got {outputs.shape[1]}."
-            )
         self._errors = np.abs(targets - outputs)[known]
         if self.oob_score:
             self.oob_prediction_ = outputs[:, 0] if outputs.shape[1] == 1 else outputs
-            self.oob_score_ = float(r2_score(targets[known], outputs[known]))
+            self.oob_score_ = float(r2_score(targets[known], outputs[known], sample_weight=weight))
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Return the means of the members' predictions, and their standard deviations if wanted.
@@ -336,12 +355,29 @@ class BaggingMLPRegressor(RegressorMixin, _Bagging):
             mean, deviation = mean[:, 0], deviation[:, 0]
         return (mean, deviation) if return_std else mean
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R², or for several quantiles the mean of their D², as `MLPRegressor.score`.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        y : array_like, shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array_like, shape (n_samples,), optional
+        """
+        quantiles = self._quantiles()
+        if quantiles is None:
+            return float(super().score(X, y, sample_weight))
+        targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y").reshape(-1, 1)
+        weight = None if sample_weight is None else row_weights(sample_weight, targets)
+        return mean_score(targets, self.predict(X), weight, quantiles)
+
     def predict_interval(self, X: Any, coverage: Any = 0.9) -> Array:
         """Return intervals for the targets of rows: jackknife+-after-bootstrap (Kim, Xu & Barber 2020).
 
         For each row that was trained on there are members that have not seen it, and the error that they make on it;
         intervals reach as far as most of these errors, around the predictions of the same members. They cover at least
-        ``2 coverage - 1`` of the targets of exchangeable rows, and about `coverage` of them in practice.
+        ``2 coverage - 1`` of the targets of exchangeable rows, and about `coverage` of them in practice. Each row
+        counts once, unless its weight was 0.
 
         Parameters
         ----------
@@ -356,15 +392,15 @@ class BaggingMLPRegressor(RegressorMixin, _Bagging):
         Raises
         ------
         AttributeError
-            Every member was trained on all rows.
+            Every member was trained on all rows, or members predict several quantiles.
         ValueError
             `coverage` is not in (0, 1), or there are too few rows for it.
         """
         check_is_fitted(self)
         if "_errors" not in self.__dict__:
             raise AttributeError(
-                "predict_interval needs a fit of members that were not trained on all rows: bootstrap=True or a"
-                " smaller max_samples."
+                "predict_interval needs a fit of members that predict one number, and were not trained on all rows:"
+                " bootstrap=True or a smaller max_samples."
             )
         if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
             raise ValueError(f"coverage must be a number in (0, 1); got {coverage!r}.")

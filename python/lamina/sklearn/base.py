@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from operator import index
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,8 +19,9 @@ from sklearn.utils.validation import check_is_fitted
 from lamina._common.warn import warn
 from lamina.models import Sequential
 from lamina.sklearn.course import Course, Task
-from lamina.sklearn.held_out import divided
+from lamina.sklearn.held_out import counted, divided
 from lamina.sklearn.inputs import TakesRows
+from lamina.sklearn.interrupts import ends_the_call
 from lamina.sklearn.network import Architecture
 from lamina.sklearn.objective import Objective, Rows, Watched
 from lamina.sklearn.parameters import COMMON, checked
@@ -53,7 +54,12 @@ def training_of(
     estimator: Perceptron, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None
 ) -> Training:
     """Return the training that a `fit` of an estimator does, to be done by the caller."""
-    return estimator._prepared(X, y, sample_weight, validation_data)
+    undo = estimator._snapshot()
+    try:
+        return estimator._prepared(X, y, sample_weight, validation_data)
+    except Exception:
+        undo()
+        raise
 
 
 def finish(estimator: Perceptron, training: Training) -> None:
@@ -166,7 +172,7 @@ class Perceptron(ShownWeights, TakesRows, ABC):
         """Return whether nothing comes after the training."""
         return True
 
-    def _check_before(self, y: Any) -> None:
+    def _check_before(self, y: Any, sample_weight: Any) -> None:
         """Raise if there cannot be what follows a training on these targets."""
 
     def _follow(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
@@ -202,33 +208,43 @@ class Perceptron(ShownWeights, TakesRows, ABC):
         -------
         self
         """
-        self._check_before(y)
-        training = self._prepared(X, y, sample_weight, validation_data)
-        interrupted = False
+        self._check_before(y, sample_weight)
+        undo, training, interrupted = self._snapshot(), None, False
         try:
-            training.run()
-        except KeyboardInterrupt:
-            interrupted = True
-            warn("Training interrupted by user.")
-        finally:
-            self._take_over(training)
-        self._check_finite()
+            training = self._prepared(X, y, sample_weight, validation_data)
+            try:
+                training.run()
+            except KeyboardInterrupt:
+                if ends_the_call():
+                    raise
+                interrupted = True
+                warn("Training interrupted by user.")
+            finally:
+                self._take_over(training)
+            self._check_finite()
+        except Exception:
+            if training is None or not training.losses:  # refused before, or in, the first epoch
+                undo()
+            raise
         if not interrupted:
-            self._follow(X, y, sample_weight, validation_data)
+            try:
+                self._follow(X, y, sample_weight, validation_data)
+            except Exception:
+                if not self.warm_start:  # which has trained the weights that there were
+                    undo()
+                raise
         return self
 
     def _prepared(self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None) -> Training:
         """Return the training of `fit`, after all checks."""
-        with self._unchanged_if_refused():
-            model, rows, trained, held_out, random = self._begun(
-                X, y, sample_weight, validation_data, incremental=False
-            )
-            assert random is not None
-            calibration = None
-            if (fraction := self._calibration_fraction()) is not None:
-                rows, trained, calibration = divided(rows, trained, random, fraction, self._classes_of)
-                self._check_calibration(calibration.size)
-            return self._course().training(self, self._task(model), rows, trained, held_out, calibration, random)
+        model, rows, trained, held_out, random = self._begun(X, y, sample_weight, validation_data, incremental=False)
+        assert random is not None
+        calibration = None
+        if (fraction := self._calibration_fraction()) is not None:
+            rows, trained, calibration = divided(rows, trained, random, fraction, self._classes_of)
+            calibration = counted(calibration)
+            self._check_calibration(calibration.size)
+        return self._course().training(self, self._task(model), rows, trained, held_out, calibration, random)
 
     def _take_over(self, training: Training) -> None:
         """Note what a training has found."""
@@ -244,30 +260,37 @@ class Perceptron(ShownWeights, TakesRows, ABC):
         self._take_over(training)
         self._check_finite()
 
-    def _take_steps(self, X: Any, y: Any, sample_weight: Any) -> Any:
-        """Train on rows for one epoch."""
-        with self._unchanged_if_refused():
-            model, rows, trained, _, _ = self._begun(X, y, sample_weight, None, incremental=True)
+    def _take_steps(self, X: Any, y: Any, sample_weight: Any, learn: Callable[[], None] | None = None) -> Any:
+        """Train on rows for one epoch; `learn` is called first, and undone too if the rows are refused."""
+        undo, count = self._snapshot(), None
         try:
-            self._course().take_steps(self, self._task(model), rows._replace(weight=trained))
-        finally:
-            self._weights().changed()
+            if learn is not None:
+                learn()
+            model, rows, trained, _, _ = self._begun(X, y, sample_weight, None, incremental=True)
+            count = self.t_
+            try:
+                self._course().take_steps(self, self._task(model), rows._replace(weight=trained))
+            finally:
+                self._weights().changed()
+        except Exception:
+            if count is None or self.t_ == count:
+                undo()
+            raise
         self._check_finite()
         return self
 
-    @contextmanager
-    def _unchanged_if_refused(self) -> Iterator[None]:
-        """Undo changes of attributes if there is an exception."""
+    def _snapshot(self) -> Callable[[], None]:
+        """Return a function that sets all attributes to what they are now."""
         own = self.__dict__
         changing = [own, *(own[name].__dict__ for name in ("_kept_weights", "_kept_course") if name in own)]
         before = [dict(one) for one in changing]
-        try:
-            yield
-        except BaseException:
+
+        def undo() -> None:
             for one, old in zip(changing, before, strict=True):
                 one.clear()
                 one.update(old)
-            raise
+
+        return undo
 
     def _task(self, model: Sequential) -> Task:
         return Task(model, lambda: self._objective(self.n_outputs_), self._watched, self._classes_of)
@@ -391,4 +414,4 @@ def _hidden_sizes(given: Any) -> list[int]:
     sizes = list(given) if hasattr(given, "__iter__") else [given]
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-    return [int(size) for size in sizes]
+    return [index(size) for size in sizes]

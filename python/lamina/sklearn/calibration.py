@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,13 +65,23 @@ class Calibrated:
         return np.asarray(sum(member.predict_proba(X) for member in self.members) / len(self.members))
 
 
-def check_calibration(y: Any) -> None:
-    """Raise if labels cannot be divided into folds that have all classes."""
+def check_calibration(y: Any, sample_weight: Any) -> None:
+    """Raise if labels cannot be divided into folds that have all classes, and weights that are not all 0."""
     check_classification_targets(y)
     if are_in_columns(y):
         raise ValueError("calibrate needs one label for each row; y has labels in columns.")
-    if np.unique(np.asarray(y), return_counts=True)[1].min() < _FOLDS:
+    labels = np.asarray(y).reshape(-1)
+    if np.unique(labels, return_counts=True)[1].min() < _FOLDS:
         raise ValueError(f"calibrate needs {_FOLDS} rows of each class, one for each of {_FOLDS} folds.")
+    if sample_weight is not None and np.size(sample_weight) == len(labels):
+        weight = np.asarray(sample_weight).reshape(-1)
+        if not all(weight[rest].any() for _, rest in _folds(labels)):
+            raise ValueError("calibrate needs a row in each fold whose weight is not 0.")
+
+
+def _folds(labels: Array) -> Iterator[tuple[Array, Array]]:
+    """Yield the rows to train on and those to calibrate with."""
+    yield from StratifiedKFold(_FOLDS).split(np.empty((len(labels), 0)), labels)
 
 
 def calibrated(classifier: Any, X: Any, y: Any, sample_weight: Any, validation_data: Any, *, method: str) -> Calibrated:
@@ -89,9 +99,10 @@ def calibrated(classifier: Any, X: Any, y: Any, sample_weight: Any, validation_d
     """
     from sklearn.calibration import CalibratedClassifierCV  # which imports much of scikit-learn
 
+    y = np.asarray(y).reshape(-1)
     weight = None if sample_weight is None else np.broadcast_to(np.asarray(sample_weight), len(y))
     fits, outside = [], []
-    for inside, rest in StratifiedKFold(_FOLDS).split(np.empty((len(y), 0)), y):
+    for inside, rest in _folds(y):
         more: dict[str, Any] = {} if weight is None else {"sample_weight": weight[inside]}
         if validation_data is not None:
             more["validation_data"] = validation_data
@@ -105,6 +116,6 @@ def calibrated(classifier: Any, X: Any, y: Any, sample_weight: Any, validation_d
         every = np.arange(len(rest))
         member = CalibratedClassifierCV(_Trained(fit.estimator), method=method, cv=[(every, every)], ensemble=False)
         with sklearn.config_context(enable_metadata_routing=False):
-            member.fit(chosen(X, rest), chosen(y, rest), None if weight is None else weight[rest])
+            member.fit(chosen(X, rest), y[rest], None if weight is None else weight[rest])
         members.append(member)
     return Calibrated(members)

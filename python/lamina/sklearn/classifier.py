@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from lamina.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from lamina.models import Sequential
 from lamina.sklearn.base import Perceptron, trains_by_steps
 from lamina.sklearn.calibration import calibrated, check_calibration
+from lamina.sklearn.interrupts import ends_the_call
 from lamina.sklearn.labels import Labels, are_in_columns, are_plain
 from lamina.sklearn.objective import Objective, Rows, Watched, computed
 from lamina.sklearn.parameters import COMMON, StrOptions
@@ -131,7 +133,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         If the columns of X have names.
     out_activation_ : str
         Activation of the output.
-    calibrator_ : CalibratedClassifierCV
+    calibrator_ : object with `members`, five CalibratedClassifierCV, and their mean `predict_proba`
         Only with `calibrate`.
     classes_ : ndarray, shape (n_classes,)
         The classes, sorted; for labels in columns their numbers.
@@ -294,7 +296,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
                 " compute_class_weight('balanced', classes=classes, y=y), and pass them as a dict."
             )
         found: Array = compute_sample_weight(self.class_weight, y).astype(dtype)
-        return found if weight is None else found * weight
+        found = found if weight is None else found * weight
+        if not found.any():
+            raise ValueError("Sample weights must contain at least one non-zero number; class_weight makes them 0.")
+        return found
 
     def _outputs(self, targets: Array) -> int:
         return len(self.classes_) if targets.ndim == 1 else targets.shape[1]
@@ -304,9 +309,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     # Training.
 
-    def _check_before(self, y: Any) -> None:
+    def _check_before(self, y: Any, sample_weight: Any) -> None:
         if self.calibrate is not None:
-            check_calibration(y)
+            check_calibration(y, sample_weight)
 
     def _follow(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
         if self.calibrate is None or len(self.classes_) == 1:
@@ -315,6 +320,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         try:
             self.calibrator_ = calibrated(plain, X, y, sample_weight, validation_data, method=self.calibrate)
         except KeyboardInterrupt:
+            if ends_the_call():
+                raise
             warn("Calibration interrupted by user: probabilities are those of one network, not calibrated.")
 
     def _objective(self, outputs: int) -> Objective:
@@ -354,9 +361,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         """
         if self.calibrate is not None:
             raise ValueError("partial_fit does not support calibrate")
+        learn = None
         if self._is_first_call(y, classes):
-            self._learn_classes(y if are_in_columns(y) else classes)
-        return self._take_steps(X, y, sample_weight)
+            learn = partial(self._learn_classes, y if are_in_columns(y) else classes)
+        return self._take_steps(X, y, sample_weight, learn)
 
     def _is_first_call(self, y: Any, classes: Any) -> bool:
         known = getattr(self, "classes_", None)

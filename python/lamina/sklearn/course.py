@@ -152,6 +152,8 @@ class Course:
                 raise ValueError(
                     "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
                 )
+        if watches and held_out is not None and held_out.weight is not None and not held_out.weight.any():
+            raise ValueError("Sample weights of held-out rows must contain at least one non-zero number.")
         size = batch_size(estimator, rows.size)
         if by_lines:
             optimizer: Optimizer = lbfgs(estimator, self.optimizer)
@@ -165,7 +167,7 @@ class Course:
             callbacks=estimator.callbacks or (),
         )  # fmt: skip
         # Without any score that is a number it is the first weights that are kept.
-        first = model.get_weights() if watched is not None and estimator.t_ == 0 else None
+        first = model.get_weights() if watched is not None else None
         return Training(estimator, work, 0 if by_lines else self.waited, first, calibration)
 
     def take_over(self, estimator: Any, training: Training) -> None:
@@ -174,8 +176,8 @@ class Course:
         estimator.n_iter_ = len(losses)
         if losses:
             estimator.loss_ = losses[-1]
-        if training.work.held_out is not None:
-            estimator.validation_loss_curve_ = (estimator.validation_loss_curve_ or []) + training.held_out_losses
+        before = estimator.__dict__.get("validation_loss_curve_") or []
+        estimator.validation_loss_curve_ = None if training.work.held_out is None else before + training.held_out_losses
         if training.by_lines:
             return
         rule, watched = training.rule, training.work.watched

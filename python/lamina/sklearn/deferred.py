@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator, clone
 
-from lamina.sklearn.rows import Distinct
+from lamina.sklearn.passes import KeptFolds
 from lamina.sklearn.together import Fit, fit_each
 
 __all__ = ["Deferred", "Fits"]
@@ -16,21 +16,29 @@ __all__ = ["Deferred", "Fits"]
 class Fits:
     """The fits of a search, in their order. They are collected, done at once, and then given out again.
 
+    Parameters
+    ----------
+    X, y
+        All rows.
+    folds : KeptFolds
+        The rows that each of the fits is trained on.
+
     Attributes
     ----------
     seconds : float
         The time of one of them, when all were trained.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, X: Any, y: Any, folds: KeptFolds) -> None:
+        self._X, self._y, self._folds = X, y, folds
         self._fits: list[Fit] = []
         self._next: int | None = None
-        self._distinct = Distinct()
         self.seconds = 0.0
 
-    def collect(self, estimator: Any, X: Any, y: Any, parameters: dict[str, Any]) -> None:
-        """Note a fit. Rows that are the same as those of another fit are kept once."""
-        self._fits.append(Fit(estimator, self._distinct.of(X), self._distinct.of(y), parameters))
+    def collect(self, estimator: Any, parameters: dict[str, Any]) -> None:
+        """Note a fit to the next fold."""
+        rows = self._folds.trained_on(len(self._fits))
+        self._fits.append(Fit(estimator, self._X, self._y, parameters, rows=rows))
 
     def train(self) -> None:
         """Do all fits."""
@@ -92,7 +100,7 @@ class Deferred(BaseEstimator):
     def fit(self, X: Any, y: Any = None, **parameters: Any) -> Deferred:
         """Collect the fit, or become the estimator that was fitted."""
         if self.fits.collecting:
-            self.fits.collect(self.estimator, X, y, parameters)
+            self.fits.collect(self.estimator, parameters)
             return self
         found = self.fits.give()
         if found is None:  # the fit of the best parameters to all rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
@@ -32,6 +33,8 @@ class TakesRows(BaseEstimator):
         known: Columns | None = self.__dict__.get("_columns")
         if known is None and not (reset and given):
             return validate_data(self, X, *more, reset=reset, **how)
+        if scipy.sparse.issparse(X):
+            X = X.tocsr()
         check_table(X)
         validate_data(self, X, skip_check_array=True, reset=reset)
         if known is None:

@@ -65,7 +65,7 @@ class Labels:
 
 def are_plain(y: Any) -> bool:
     """Return whether y is an array of one whole number, bool or string for each row."""
-    return type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "iubUS" and len(y) > 0
+    return type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "iubU" and len(y) > 0
 
 
 def are_in_columns(y: Any) -> bool:

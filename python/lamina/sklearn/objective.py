@@ -27,8 +27,7 @@ class Rows(NamedTuple):
     @property
     def size(self) -> int:
         """The number of rows."""
-        found: int = self.X.shape[0]
-        return found
+        return len(self.targets)
 
     def given(self) -> tuple[Any, ...]:
         """Return what `validation_data` takes."""

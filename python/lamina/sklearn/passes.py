@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 __all__ = ["KeptFolds", "Unscored"]
@@ -28,6 +29,12 @@ class KeptFolds:
             more = parameters if groups is None else parameters | {"groups": groups}
             self._folds = list(self.divider.split(X, y, **more))
         return iter(self._folds)
+
+    def trained_on(self, number: int) -> Any:
+        """Return the rows that a fit is trained on, of fits that go through the folds again and again."""
+        assert self._folds is not None
+        rows = np.asarray(self._folds[number % len(self._folds)][0])
+        return np.flatnonzero(rows) if rows.dtype == bool else rows
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None, **parameters: Any) -> int:
         """Return the number of folds."""

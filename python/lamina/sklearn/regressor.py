@@ -104,7 +104,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         Activation of the output, with one of the names of `activation`; None is "identity", or "exp" for "poisson".
     interval : float in (0, 1) or None, default None
         The share of new targets that `predict_interval` shall cover. `fit` then holds rows out to learn how wide
-        intervals must be (split conformal prediction, Vovk et al. 2005), of which each counts once.
+        intervals must be (split conformal prediction, Vovk et al. 2005). Each of them counts once, unless its weight is
+        0.
     calibration_fraction : float in (0, 1), default 0.2
         The share of these rows.
     dropout : float in [0, 1), or sequence of them, default 0

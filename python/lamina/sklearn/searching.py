@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,7 +60,8 @@ def cross_validate(
     True
     """
     X, y = indexable(X, y)
-    fits, folds = Fits(), _folds(estimator, y, cv)
+    folds = _folds(estimator, y, cv)
+    fits = Fits(X, y, folds)
     unscored = Unscored(check_scoring(estimator, scoring=scoring))
     how: dict[str, Any] = {"groups": groups, "cv": folds, "n_jobs": 1, "error_score": error_score, "params": params}
     model_selection.cross_validate(Deferred(clone(estimator), fits), X, y, scoring=unscored, **how)
@@ -128,25 +130,28 @@ def search(
     (True, 2)
     """
     X, y = indexable(X, y)
-    if n_iter is not None and not isinstance(random_state, (int, np.integer)):  # both passes shall draw the same
-        random_state = int(check_random_state(random_state).randint(2**31))
-    fits, folds = Fits(), _folds(estimator, y, cv)
+    draws = random_state if isinstance(random_state, (int, np.integer)) else check_random_state(random_state)
+    again = copy.deepcopy(draws)  # both passes draw the same
+    folds = _folds(estimator, y, cv)
+    fits = Fits(X, y, folds)
 
-    def made(scoring: Any, refit: Any, **more: Any) -> Any:
+    def made(scoring: Any, refit: Any, draws: Any, **more: Any) -> Any:
         how: dict[str, Any] = {"scoring": scoring, "cv": folds, "refit": refit, "n_jobs": 1, "error_score": error_score}
         stand_in = Deferred(clone(estimator), fits)
         if n_iter is None:
             return model_selection.GridSearchCV(stand_in, parameters, **how, **more)
         return model_selection.RandomizedSearchCV(
-            stand_in, parameters, n_iter=n_iter, random_state=random_state, **how, **more
+            stand_in, parameters, n_iter=n_iter, random_state=draws, **how, **more
         )
 
     given = dict(params or {}) if groups is None else {**(params or {}), "groups": groups}
-    made(Unscored(check_scoring(estimator, scoring=scoring)), False).fit(X, y, **given)
+    made(Unscored(check_scoring(estimator, scoring=scoring)), False, draws).fit(X, y, **given)
     fits.train()
-    found = made(scoring, refit, verbose=verbose, return_train_score=return_train_score).fit(X, y, **given)
+    found = made(scoring, refit, again, verbose=verbose, return_train_score=return_train_score).fit(X, y, **given)
     found.cv_results_["mean_fit_time"] = found.cv_results_["mean_fit_time"] + fits.seconds
     found.estimator, found.cv = estimator, cv
+    if n_iter is not None:
+        found.random_state = random_state
     folds.forget()
     if scoring is None:
         found.scorer_ = check_scoring(estimator)

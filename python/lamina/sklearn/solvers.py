@@ -132,7 +132,8 @@ class Training:
     losses, scores, held_out_losses : list of float
         Of each epoch.
     rule : StoppingRule
-        It goes on counting where the last training of the estimator ended. The solver "lbfgs" has its own rule instead.
+        For the loss it goes on counting where the last training of the estimator ended; the best score is that of this
+        training. The solver "lbfgs" has its own rule instead.
     """
 
     def __init__(
@@ -159,12 +160,10 @@ class Training:
             best = estimator.best_loss_
             rule.best = best if math.isfinite(best) else None
         else:
-            rule = StoppingRule(
+            return StoppingRule(
                 watched.monitor, watched.mode, tol * watched.scale, patience, keeps_weights=True, score=watched.compute,
                 report=report,
             )  # fmt: skip
-            best = estimator.best_validation_score_
-            rule.best = watched.value(best) if math.isfinite(best) else None
         rule.wait = waited
         return rule
 
@@ -194,7 +193,7 @@ class Training:
         held_out = None if work.held_out is None else work.held_out.given()
         ended = False
         while not ended and self.left > 0:
-            done = len(self.losses)
+            done, before = len(self.losses), work.model.history
             try:
                 work.model.fit(
                     work.rows.X, work.rows.targets, self.batch_size(), estimator.max_iter, initial_epoch=done,
@@ -202,7 +201,8 @@ class Training:
                     callbacks=[self.rule, *work.callbacks],
                 )  # fmt: skip
             finally:  # also if it was interrupted
-                self.note()
+                if work.model.history is not before:
+                    self.note()
             ended = not self.goes_on()
         if warns:
             self.warn_of_its_end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import scipy.sparse
 
 from lamina.models import fit_many
 from lamina.sklearn.base import Perceptron, finish, is_one_training, training_of
+from lamina.sklearn.interrupts import ending_the_call
 from lamina.sklearn.objective import Rows
 from lamina.sklearn.rows import Distinct, chosen
 from lamina.sklearn.solvers import Training
@@ -48,6 +49,7 @@ class Fit:
     ) -> None:
         self.estimator, self.X, self.y, self.parameters, self.rows = estimator, X, y, parameters, rows
         self.error: Exception | None = None
+        self._part: Any = None  # the rows that were chosen
         self.perceptron: Perceptron | None = None
         self.training: Training | None = None
 
@@ -58,7 +60,8 @@ class Fit:
         try:
             last, X, y = self.estimator, self.X, self.y
             if self.rows is not None:
-                X, y = chosen(X, self.rows), chosen(y, self.rows)
+                X, y = chosen(X, self.rows), None if y is None else chosen(y, self.rows)
+                self._part = X
             if isinstance(last, Pipeline) and last.memory is None and not self.parameters:
                 last = last.steps[-1][1]
                 if isinstance(last, Perceptron) and len(self.estimator) > 1:
@@ -85,9 +88,28 @@ class Fit:
         except Exception as raised:
             self.error = raised
 
+    def shared(self) -> tuple[Any, Array | None]:
+        """Return the rows of the training, or those that they were chosen from and which ones they are."""
+        assert self.training is not None
+        X, part = self.training.work.rows.X, self._part
+        if part is None or X is not part or not isinstance(self.X, type(part)) or self.X.dtype != part.dtype:
+            return X, None
+        return self.X, self.rows
+
+    def forget_part(self) -> None:
+        """Drop the rows that were chosen, where they can be chosen again."""
+        whole, rows = self.shared()
+        if rows is not None:
+            assert self.training is not None
+            work = self.training.work
+            work.rows, self._part = work.rows._replace(X=whole), whole
+
     def run(self) -> None:
         """Do the training alone."""
         assert self.training is not None
+        work = self.training.work
+        if self._part is not None and work.rows.X is self.X and self.rows is not None:  # they were dropped
+            work.rows = work.rows._replace(X=chosen(self.X, self.rows))
         try:
             self.training.run(warns=False)
         except Exception as error:
@@ -97,21 +119,22 @@ class Fit:
 
 
 def fit_each(fits: Sequence[Fit]) -> None:
-    """Fit all estimators; what one raises becomes its `error`."""
+    """Fit all estimators; what one raises becomes its `error`. Ctrl-C ends all of them."""
     pools: dict[Any, _Pool] = {}
-    for fit in fits:
-        fit.prepare()
-        if fit.training is None:
-            continue
-        if not fit.training.can_be_joined():
-            fit.run()
-            continue
-        kind = _kind(fit.training)
-        if kind in pools and not pools[kind].has_room(fit.training):
-            _train(pools.pop(kind))
-        pools.setdefault(kind, _Pool()).add(fit)
-    for pool in pools.values():
-        _train(pool)
+    with ending_the_call():
+        for fit in fits:
+            fit.prepare()
+            if fit.training is None:
+                continue
+            if not fit.training.can_be_joined():
+                fit.run()
+                continue
+            kind = _kind(fit.training)
+            if kind in pools and not pools[kind].has_room(fit):
+                _train(pools.pop(kind))
+            pools.setdefault(kind, _Pool()).add(fit)
+        for pool in pools.values():
+            _train(pool)
 
 
 def _kind(training: Training) -> Any:
@@ -124,10 +147,28 @@ def _kind(training: Training) -> Any:
     )  # fmt: skip
 
 
-def _parts(training: Training) -> list[Rows]:
+class _Part(NamedTuple):
+    """Rows of a training: those of a block of rows, all of them or some."""
+
+    block: Any
+    chosen: Array | None
+    rows: Rows
+
+
+def _parts(fit: Fit) -> list[_Part]:
     """Return the rows to train on, and those to validate with."""
-    work = training.work
-    return [work.rows] if work.held_out is None else [work.rows, work.held_out]
+    assert fit.training is not None
+    work = fit.training.work
+    block, rows = fit.shared()
+    found = [_Part(block, rows, work.rows)]
+    return found if work.held_out is None else [*found, _Part(work.held_out.X, None, work.held_out)]
+
+
+class _Place(NamedTuple):
+    """Where the rows of a training are among those of a pool."""
+
+    rows: Rows
+    indices: Array
 
 
 class _Pool:
@@ -140,27 +181,29 @@ class _Pool:
         self._numbers: dict[int, int] = {}  # of the blocks, by their identities
         self._begins = [0]
         self._bytes = 0
-        self._parts: list[list[tuple[int, Rows]]] = []
+        self._places: list[list[_Place]] = []
 
-    def has_room(self, training: Training) -> bool:
+    def has_room(self, fit: Fit) -> bool:
         """Return whether the rows of another training may be added."""
-        new = [part.X for part in _parts(training) if id(self._distinct.of(part.X)) not in self._numbers]
+        new = [part.block for part in _parts(fit) if id(self._distinct.of(part.block)) not in self._numbers]
         return self._bytes + sum(map(_bytes, new)) <= MOST_BYTES
 
     def add(self, fit: Fit) -> None:
         """Add a training."""
-        assert fit.training is not None
-        parts = []
-        for part in _parts(fit.training):
-            block = self._distinct.of(part.X)
+        parts, places = [part._replace(rows=part.rows._replace(X=part.block)) for part in _parts(fit)], []
+        fit.forget_part()
+        for part in parts:
+            block = self._distinct.of(part.block)
             number = self._numbers.setdefault(id(block), len(self._blocks))
             if number == len(self._blocks):
                 self._blocks.append(block)
-                self._begins.append(self._begins[-1] + part.size)
+                self._begins.append(self._begins[-1] + block.shape[0])
                 self._bytes += _bytes(block)
-            parts.append((number, part))
+            begin, end = self._begins[number], self._begins[number + 1]
+            indices = np.arange(begin, end) if part.chosen is None else begin + np.asarray(part.chosen)
+            places.append(_Place(part.rows, indices))
         self.fits.append(fit)
-        self._parts.append(parts)
+        self._places.append(places)
 
     def rows(self) -> Any:
         """Return all rows."""
@@ -172,61 +215,54 @@ class _Pool:
 
     def indices(self, which: int) -> list[Array | None]:
         """Return for each training the indices of the rows to train on (0), or to validate with (1)."""
-        return [
-            np.arange(self._begins[parts[which][0]], self._begins[parts[which][0] + 1]) if which < len(parts) else None
-            for parts in self._parts
-        ]
+        return [places[which].indices if which < len(places) else None for places in self._places]
 
     def targets(self) -> tuple[list[Array], list[Array] | None]:
         """Return targets and weights of all rows for each training, one array for those that agree."""
         canvases: list[_Canvas] = []
         found = []
-        for fit, parts in zip(self.fits, self._parts, strict=True):
+        for fit, places in zip(self.fits, self._places, strict=True):
             assert fit.perceptron is not None
             outputs = fit.perceptron.n_outputs_
-            canvas = next((one for one in canvases if one.fits(parts, outputs)), None)
+            canvas = next((one for one in canvases if one.fits(places, outputs)), None)
             if canvas is None:
-                canvas = _Canvas(self._begins, parts[0][1], outputs)
+                canvas = _Canvas(self._begins[-1], places[0].rows, outputs)
                 canvases.append(canvas)
-            canvas.add(parts)
+            canvas.add(places)
             found.append(canvas)
-        weighted = self._parts[0][0][1].weight is not None
+        weighted = self._places[0][0].rows.weight is not None
         return [one.targets for one in found], [one.weights for one in found] if weighted else None
 
 
 class _Canvas:
-    """Targets and weights of all rows, of which some blocks are filled in."""
+    """Targets and weights of all rows, of which some are filled in."""
 
-    def __init__(self, begins: Sequence[int], rows: Rows, outputs: int) -> None:
-        self._begins, self._outputs = begins, outputs
-        self.targets = np.zeros((begins[-1], *rows.targets.shape[1:]), rows.targets.dtype)
-        self.weights = np.ones(begins[-1], rows.X.dtype)
-        self._filled: set[int] = set()
+    def __init__(self, count: int, rows: Rows, outputs: int) -> None:
+        self._outputs = outputs
+        self.targets = np.zeros((count, *rows.targets.shape[1:]), rows.targets.dtype)
+        self.weights = np.ones(count, rows.X.dtype)
+        self._filled = np.zeros(count, bool)
 
-    def _views(self, number: int) -> tuple[Array, Array]:
-        part = slice(self._begins[number], self._begins[number + 1])
-        return self.targets[part], self.weights[part]
-
-    def fits(self, parts: Sequence[tuple[int, Rows]], outputs: int) -> bool:
+    def fits(self, places: Sequence[_Place], outputs: int) -> bool:
         """Return whether the rows of a training can be filled in; its network reads the others' targets too."""
-        if outputs != self._outputs:
+        first = places[0].rows.targets
+        if outputs != self._outputs or first.dtype != self.targets.dtype or first.shape[1:] != self.targets.shape[1:]:
             return False
-        if parts[0][1].targets.dtype != self.targets.dtype or parts[0][1].targets.shape[1:] != self.targets.shape[1:]:
-            return False
-        for number, rows in parts:
-            targets, weights = self._views(number)
-            weight = 1.0 if rows.weight is None else rows.weight
-            if number in self._filled and not (np.array_equal(targets, rows.targets) and np.all(weights == weight)):
+        for rows, indices in places:
+            known = np.flatnonzero(self._filled[indices])
+            weight = 1.0 if rows.weight is None else rows.weight[known]
+            if not np.array_equal(self.targets[indices[known]], rows.targets[known]):
+                return False
+            if not np.all(self.weights[indices[known]] == weight):
                 return False
         return True
 
-    def add(self, parts: Sequence[tuple[int, Rows]]) -> None:
+    def add(self, places: Sequence[_Place]) -> None:
         """Fill in the rows of a training."""
-        for number, rows in parts:
-            targets, weights = self._views(number)
-            targets[...] = rows.targets
-            weights[...] = 1.0 if rows.weight is None else rows.weight
-            self._filled.add(number)
+        for rows, indices in places:
+            self.targets[indices] = rows.targets
+            self.weights[indices] = 1.0 if rows.weight is None else rows.weight
+            self._filled[indices] = True
 
 
 def _train(pool: _Pool) -> None:
@@ -235,7 +271,7 @@ def _train(pool: _Pool) -> None:
     x, rows, held_out = pool.rows(), pool.indices(0), pool.indices(1)
     targets, weights = pool.targets()
     active = list(range(len(fits)))
-    trainings = [fit.training for fit in fits]
+    trainings: list[Any] = [fit.training for fit in fits]
     errors: dict[int, Exception] = {}
     while active:
         now: list[Any] = [trainings[i] for i in active]
@@ -254,13 +290,18 @@ def _train(pool: _Pool) -> None:
                 verbose=0,
             )
         except Exception as error:
+            # One may have been refused, for a reason that is not the others', or something is wrong in the midst.
+            for i in [i for i in active if not trainings[i].losses]:
+                fits[i].run()
+                active.remove(i)
             errors.update(dict.fromkeys(active, error))
             break
         for training in now:
             training.note()
         active = [i for i, training in zip(active, now, strict=True) if training.goes_on() and training.left > 0]
     for i, fit in enumerate(fits):
-        fit.finish(errors.get(i))
+        if fit.training is not None:
+            fit.finish(errors.get(i))
 
 
 def _bytes(X: Any) -> int:
