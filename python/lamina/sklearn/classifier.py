@@ -77,8 +77,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     early_stopping : bool, default False
         Whether to hold rows out, to stop when their score does not improve, and to keep the weights of the best epoch.
     validation_fraction : float in [0, 1), default 0.1
-        The share of these rows, unless `fit` is given `validation_data`. They have each class's share, if every class
-        has two rows at least.
+        The share of these rows, unless `fit` is given `validation_data`. They have each class's share, if there are
+        enough of them.
     beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
         For "adam".
     epsilon : float, > 0, default 1e-8

@@ -45,56 +45,13 @@ class MLPRegressor(RegressorMixin, Perceptron):
         the deviance of Poisson's distribution, ``y log(y / f) - e``, for ``y >= 0`` and with an exponential output;
         ``|e|``; ``e² / 2`` where ``|e| <= delta``, else ``delta |e| - delta² / 2``; ``log cosh e``;
         ``max(q e, (q - 1) e)`` with ``q = quantile``.
-    hidden_layer_sizes : int or array_like of int, default (100,)
-        Widths of the hidden layers.
-    activation : {"identity", "logistic", "tanh", "relu"}, or sequence of them, default "relu"
-        Of the hidden layers, or of each of them. Besides scikit-learn's there are "elu", "exponential", "gelu",
-        "hard_sigmoid", "leaky_relu", "mish", "relu6", "selu", "silu", "softplus" and "softsign".
     solver : {"adam", "sgd", "lbfgs", "lm"} or Optimizer, default "adam"
-        "lbfgs" is `lamina.optimizers.LBFGS` on all rows. "lm" is Levenberg–Marquardt, for small
-        networks and the squared error. Of an optimizer each fit uses a copy, with its own learning
-        rate.
-    alpha : float, >= 0, default 1e-4
-        Strength of the penalty ``alpha / 2 Σ w²`` of the kernels, which is divided by the rows of a batch, or by the
-        sum of their weights.
-    batch_size : int or "auto", default "auto"
-        Rows of a batch; "auto" is ``min(200, n_samples)``.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
-        For "sgd". "invscaling": ``learning_rate_init / (t_ + 1) ** power_t`` after each epoch; "adaptive": a fifth of
-        the rate whenever training would stop, down to 1e-6.
-    learning_rate_init : float, > 0, default 0.001
-        For "sgd" and "adam".
-    power_t : float, >= 0, default 0.5
-        For "invscaling".
-    max_iter : int, default 200
-        Epochs at most, or iterations of "lbfgs".
-    shuffle : bool, default True
-        Whether the rows of each epoch are shuffled, for "sgd" and "adam".
-    random_state : int, RandomState or None, default None
-        Determines the first weights (scikit-learn's), held-out rows and the order of rows (not scikit-learn's).
-    tol : float, >= 0, default 1e-4
-        An epoch that is not better by this counts as one without improvement; for "lbfgs", the largest element of the
-        gradient at which it ends.
-    verbose : bool or int, default False
-        Whether to print a line an epoch.
-    warm_start : bool, default False
-        Whether `fit` goes on with the weights of the last call.
-    momentum : float in [0, 1], default 0.9
-        For "sgd".
-    nesterovs_momentum : bool, default True
-        For "sgd".
-    early_stopping : bool, default False
-        Whether to hold rows out, to stop when their score does not improve, and to keep the weights of the best epoch.
-    validation_fraction : float in [0, 1), default 0.1
-        The share of these rows, unless `fit` is given `validation_data`.
-    beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
-        For "adam".
-    epsilon : float, > 0, default 1e-8
-        For "adam".
-    n_iter_no_change : int, default 10
-        Training stops after more than so many epochs without improvement.
-    max_fun : int, default 15000
-        Evaluations of the loss at most, for "lbfgs".
+        "lbfgs" is `lamina.optimizers.LBFGS` on all rows. "lm" is Levenberg–Marquardt, for small networks and the
+        squared error. Of an optimizer each fit uses a copy, with its own learning rate.
+    hidden_layer_sizes, activation, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle
+        As of `MLPClassifier`, like the next ones.
+    random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction
+    beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, batch_normalization
     quantile : float in [0, 1], or sequence of them, default 0.5
         For "quantile". Of several, for y with one output, the network has an output each, and predictions have shape
         (n_samples, n_quantiles). Their order is that of the quantiles: they do not cross (Chernozhukov et al. 2010).
@@ -108,20 +65,11 @@ class MLPRegressor(RegressorMixin, Perceptron):
         0.
     calibration_fraction : float in (0, 1), default 0.2
         The share of these rows.
-    dropout : float in [0, 1), or sequence of them, default 0
-        The share of the hidden layers' outputs, or of each one's, that is set to 0 in training.
-    batch_normalization : bool, default False
-        Whether hidden layers normalize their batch before the activation.
     standardize : bool, default False
         Whether the columns of X and y get mean 0 and standard deviation 1 over the rows of the first fit; sparse
         columns keep their mean. Weights and losses are those of such numbers, predictions are not.
-    categorical_features : None, "from_dtype", or array_like of int, str or bool, default None
-        The columns of X that hold categories: those of a data frame whose dtype says so, or their numbers, names or a
-        mask. The first layer has weights for each category; one that was not seen adds nothing.
-    impute : {"mean", "median", "most_frequent"} or None, default None
-        What missing numbers in X are replaced by; None refuses them.
-    callbacks : sequence of Callback, default None
-        `lamina.callbacks` that listen to each fit.
+    categorical_features, impute, callbacks
+        As of `MLPClassifier`.
 
     Attributes
     ----------
