@@ -136,7 +136,8 @@ not apply to lamina are listed, with the reason, in `tests/peers/keras_suite/lef
 * `class_weight` must name existing classes. Missing values, masked arrays and weights that belong to no row raise; in
   Keras they lead to NaN.
 * Callbacks check their arguments before the first step. `CSVLogger` does not append to a file with other columns.
-  `BackupAndRestore` does not remove its folder if there are other files in it. If the output is not a terminal, an
+  `BackupAndRestore` does not remove its folder if there are other files in it; the `History` of a resumed training is
+  whole, where Keras's begins with the resumed epoch. If the output is not a terminal, an
   epoch is printed as one line instead of a progress bar.
 * A value that is assigned after construction (an optimizer's momentum, a loss's reduction, a layer's activation or
   regularizer) is checked and takes effect, or raises if the state that it needs does not exist. Arguments that

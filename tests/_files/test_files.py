@@ -9,16 +9,19 @@ import subprocess
 import sys
 import textwrap
 import time
+import zlib
 
 import numpy as np
 import pytest
-from helpers import new_model, not_sanitized, same
+from helpers import REGRESSION, new_model, not_sanitized, same
 from safetensors import safe_open
 
 import lamina
 from lamina import layers
 from lamina._files import safetensors as tensor_files
-from lamina._files import writing
+from lamina._files import strict, writing
+from lamina.models import load_model
+from lamina.saving import ModelFileError
 
 
 @pytest.mark.parametrize("save", ["save", "save_weights"])
@@ -241,10 +244,50 @@ def test_files_are_safetensors(tmp_path):
     path = tmp_path / "t.safetensors"
     tensor_files.write_tensors("", path, tensors, {"who": 'ü "quoted"'})
     with safe_open(path, framework="np") as file:
-        assert file.metadata() == {"who": 'ü "quoted"'}
+        assert file.metadata()["who"] == 'ü "quoted"'
+        assert json.loads(file.metadata()["lamina crc32"])["a"] == zlib.crc32(tensors["a"].tobytes())
         for name, array in tensors.items():
             np.testing.assert_array_equal(file.get_tensor(name), array)
             assert file.get_tensor(name).shape == array.shape
+
+
+def test_every_flipped_bit_is_found(tmp_path):
+    model, path = new_model(), tmp_path / "m.safetensors"
+    model.fit(*REGRESSION, verbose=0)
+    model.save(path)
+    whole, before = path.read_bytes(), model.get_weights()
+    begin = 8 + int.from_bytes(whole[:8], "little")
+    rng = np.random.default_rng(0)
+    for bit in rng.choice(8 * (len(whole) - begin), 200, replace=False):
+        broken = bytearray(whole)
+        broken[begin + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(broken)
+        with pytest.raises(ModelFileError, match="is not what was written"):
+            load_model(path)
+        with pytest.raises(ModelFileError, match="is not what was written"):
+            model.load_weights(path)
+    assert same(model.get_weights(), before)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a": 1, "a": 2}', "names 'a' twice"), ('{"a": [{"b": 0, "c": 1, "b": 2}]}', "names 'b' twice"),
+        ("[" * 100_000, "nested too deep"), ("{", "Expecting"),
+    ],
+)  # fmt: skip
+def test_json_that_lies(text, words):
+    with pytest.raises(ValueError, match=words):
+        strict.loads(text)
+
+
+def test_names_that_a_header_has_twice(tmp_path):
+    path, tensor = tmp_path / "m.safetensors", '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+    for header in (f'{{"a":{tensor},"a":{tensor}}}', '{"__metadata__":{"lamina":"{}","lamina":"{}"}}'):
+        text = header.encode().ljust(-(-len(header) // 8) * 8)
+        path.write_bytes(len(text).to_bytes(8, "little") + text + b"\0\0\0\0" * ("dtype" in header))
+        with pytest.raises(ModelFileError):
+            load_model(path)
 
 
 def test_weights_of_damaged_files(tmp_path):

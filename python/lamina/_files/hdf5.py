@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from lamina._files import strict
 
 if TYPE_CHECKING:
     import h5py
@@ -107,4 +108,4 @@ def text_of(value: Any) -> str:
 
 def json_of(value: Any) -> Any:
     """Return the values of an attribute that holds JSON."""
-    return json.loads(text_of(value))
+    return strict.loads(text_of(value))

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from lamina._common.names import all_unique, snake_case, unique
 from lamina._common.warn import warn
+from lamina._files.errors import damaged_where_wrong
 from lamina._files.hdf5 import arrays_in, json_of, opened, plain, require_h5py, text_of
 from lamina._files.keras_config import (
     checked_for_keras,
@@ -29,16 +30,7 @@ from lamina._files.keras_config import (
     with_extras,
 )
 from lamina._files.paths import require_file
-from lamina._files.state import (
-    Finder,
-    FinderByName,
-    FoundWeights,
-    ModelState,
-    Tensors,
-    TrainingState,
-    WeightState,
-    damaged_where_wrong,
-)
+from lamina._files.state import Finder, FinderByName, FoundWeights, ModelState, Tensors, TrainingState, WeightState
 from lamina._files.writing import replace_file
 
 if TYPE_CHECKING:

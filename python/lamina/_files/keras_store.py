@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from lamina._files.errors import damaged_where_wrong
 from lamina._files.hdf5 import arrays_in, opened, plain, require_h5py
 from lamina._files.paths import require_file
-from lamina._files.state import Finder, FoundWeights, Tensors, WeightState, damaged_where_wrong
+from lamina._files.state import Finder, FoundWeights, Tensors, WeightState
 from lamina._files.writing import replace_file
 
 if TYPE_CHECKING:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina import _core
+from lamina._files import strict
+from lamina._files.errors import damaged_where_wrong
 from lamina._files.hdf5 import arrays_in, opened, require_h5py
 from lamina._files.keras_config import checked_for_keras, compile_arguments, compile_for_keras, extras, with_extras
 from lamina._files.keras_store import fill, finder, optimizer_arrays
 from lamina._files.paths import require_file
-from lamina._files.state import ModelState, TrainingState, damaged_where_wrong
+from lamina._files.state import ModelState, TrainingState
 from lamina._files.writing import replace_file
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def read_model(who: str, path: Path) -> ModelState:
 
 
 def _model_state(who: str, archive: zipfile.ZipFile) -> ModelState:
-    config = dict(json.loads(_text(archive, _CONFIG)))
+    config = dict(strict.loads(_text(archive, _CONFIG)))
     compiled = config.pop("compile_config", None)
     info = archive.getinfo(_WEIGHTS)
     if info.file_size > _MOST_EXPANDED * max(info.compress_size, 1):
@@ -88,7 +90,7 @@ def _model_state(who: str, archive: zipfile.ZipFile) -> ModelState:
         optimizer=optimizer_arrays(found),
         find=finder(found),
     )
-    own: Any = json.loads(_text(archive, _OWN)) if _OWN in archive.namelist() else {}
+    own: Any = strict.loads(_text(archive, _OWN)) if _OWN in archive.namelist() else {}
     return with_extras(state, own)
 
 

@@ -16,18 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
-from lamina._common.checks import integer, number
+from lamina._common.checks import flag, integer, number
+from lamina._files import strict
+from lamina._files.errors import ModelFileError, damaged_where_wrong
+from lamina._files.packing import pack, unpack
 from lamina._files.paths import require_file
 from lamina._files.safetensors import read_tensors, write_tensors
-from lamina._files.state import (
-    BackupState,
-    ModelState,
-    TrainingState,
-    WeightState,
-    checked_state,
-    checked_states,
-    damaged_where_wrong,
-)
+from lamina._files.state import BackupState, ModelState, TrainingState, WeightState, checked_state, checked_states
 
 __all__ = [
     "SUFFIX", "read_backup", "read_ensemble", "read_model", "read_weights", "write_backup", "write_ensemble",
@@ -36,7 +31,7 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-FORMAT, BACKUP_FORMAT = 4, 1
+FORMAT, BACKUP_FORMAT = 4, 2
 SUFFIX = ".safetensors"
 
 
@@ -79,20 +74,20 @@ def read_model(who: str, path: Path) -> ModelState:
     """Read what `write_model` wrote."""
     metadata, tensors = _read(who, path)
     if "lamina ensemble" in metadata:
-        raise ValueError(f"{who}: {path} holds an ensemble; lamina.Ensemble.load reads it.")
+        raise ModelFileError(f"{who}: {path} holds an ensemble; lamina.Ensemble.load reads it.")
     if "lamina" not in metadata:
-        raise ValueError(f"{who}: {path} must be a model that lamina has saved; it holds no configuration.")
+        raise ModelFileError(f"{who}: {path} must be a model that lamina has saved; it holds no configuration.")
     with damaged_where_wrong(who, path):
-        return _model_state(json.loads(metadata["lamina"]), tensors)
+        return _model_state(strict.loads(metadata["lamina"]), tensors)
 
 
 def read_ensemble(who: str, path: Path) -> list[ModelState]:
     """Read what `write_ensemble` wrote."""
     metadata, tensors = _read(who, path)
     if "lamina ensemble" not in metadata:
-        raise ValueError(f"{who}: {path} must be an ensemble that lamina has saved.")
+        raise ModelFileError(f"{who}: {path} must be an ensemble that lamina has saved.")
     with damaged_where_wrong(who, path):
-        settings = json.loads(metadata["lamina ensemble"])
+        settings = strict.loads(metadata["lamina ensemble"])
         members: list[dict[str, Array]] = [{} for _ in settings]
         for name, array in tensors.items():
             number, _, own = name.partition("/")
@@ -138,7 +133,7 @@ def read_weights(who: str, path: Path) -> list[Array] | ModelState:
     if "lamina weights" not in metadata:
         return read_model(who, path)
     with damaged_where_wrong(who, path):
-        return [tensors[name] for name in json.loads(metadata["lamina weights"])]
+        return [tensors[name] for name in strict.loads(metadata["lamina weights"])]
 
 
 def write_backup(who: str, path: Path, state: BackupState) -> None:
@@ -146,56 +141,70 @@ def write_backup(who: str, path: Path, state: BackupState) -> None:
     tensors = {f"weights/{i}": array for i, array in enumerate(state.weights)}
     for name, arrays in state.slots.items():
         tensors |= {f"optimizer/{name}/{i}": array for i, array in enumerate(arrays)}
+    more = {name: getattr(state, name) for name in _PACKED} | {"metrics": state.training.metrics}
     settings = {
         "format": BACKUP_FORMAT,
         "optimizer": state.optimizer,
         "learning_rate": state.learning_rate,
-        "batches": state.training.batches,
-        "shuffles": state.training.shuffles,
-        "draws": state.training.draws,
+        "training": state.training._replace(metrics=[])._asdict(),
+        "batch": state.batch,
+        "stopped": state.stopped,
+        "made_by": state.made_by,
         "seed": state.seed,
         "layers": state.layer_states,
-        "epoch": state.training.epoch,
         "numbers": state.numbers,
+        "packed": pack(who, more, "state", tensors),
     }
     write_tensors(who, path, tensors, {"lamina backup": json.dumps(settings)})
 
 
-def read_backup(who: str, path: Path, slot_names: tuple[str, ...], weights: int) -> BackupState:
-    """Read what `write_backup` wrote, for an optimizer with these slots and a model of `weights` weights."""
+# Attributes of a `BackupState` that may hold arrays.
+_PACKED = ("streams", "callbacks", "data")
+
+
+def read_backup(who: str, path: Path) -> BackupState:
+    """Read what `write_backup` wrote."""
     metadata, tensors = _read(who, path)
     with damaged_where_wrong(who, path):
-        settings = json.loads(metadata["lamina backup"])
+        settings = strict.loads(metadata["lamina backup"])
         if settings["format"] != BACKUP_FORMAT:
             raise ValueError(f"its format is {settings['format']}, this lamina reads {BACKUP_FORMAT}")
-        expected = {f"{name}/{i}" for name in ("weights", *_slots(slot_names)) for i in range(weights)}
-        if {name for name in tensors if name[0] == "o"} != {name for name in expected if name[0] == "o"}:
-            raise ValueError(f"it was written with another optimizer, {settings['optimizer']}")
-        if set(tensors) != expected:
-            raise ValueError("it belongs to a model of other layers")
-        rate = settings["learning_rate"]
+        packed = unpack(settings["packed"], tensors)
+        groups: dict[str, dict[int, Array]] = {"weights": {}}
+        for name, array in tensors.items():
+            group, _, own = name.rpartition("/")
+            groups.setdefault(group, {})[integer("file", "the number of a tensor", int(own), 0)] = array
+        found = {name: [arrays[i] for i in range(len(arrays))] for name, arrays in groups.items()}
+        rate, counters = settings["learning_rate"], settings["training"]
 
         def counter(name: str) -> int:
-            return integer("file", name, settings[name], 0)
+            return integer("file", name, counters[name], 0)
 
         return BackupState(
-            weights=[tensors[f"weights/{i}"] for i in range(weights)],
-            slots={name: [tensors[f"optimizer/{name}/{i}"] for i in range(weights)] for name in slot_names},
+            weights=found.pop("weights"),
+            slots={name.removeprefix("optimizer/"): arrays for name, arrays in found.items()},
             optimizer=str(settings["optimizer"]),
             learning_rate=None if rate is None else number("file", "learning_rate", rate, least=0),
             training=TrainingState(
-                batches=counter("batches"), shuffles=counter("shuffles"), draws=counter("draws"), epoch=counter("epoch")
+                batches=counter("batches"),
+                shuffles=counter("shuffles"),
+                draws=counter("draws"),
+                epoch=counter("epoch"),
+                row=counter("row"),
+                metrics=list(packed["metrics"]),
             ),
+            batch=integer("file", "batch", settings["batch"], 0),
+            stopped=flag("file", "stopped", settings["stopped"]),
+            streams=list(packed["streams"]),
+            callbacks=[(str(kind), dict(state)) for kind, state in packed["callbacks"]],
+            made_by={str(name): str(value) for name, value in settings["made_by"].items()},
+            data=dict(packed["data"]),
             seed=integer("file", "seed", settings["seed"], -(2**63)),
             layer_states=[checked_state(own) for own in settings["layers"]],
             numbers={
                 str(name): number("file", str(name), value) for name, value in settings.get("numbers", {}).items()
             },
         )
-
-
-def _slots(names: tuple[str, ...]) -> list[str]:
-    return [f"optimizer/{name}" for name in names]
 
 
 def _read(who: str, path: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, Any]]]:

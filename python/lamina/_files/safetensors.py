@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -17,11 +18,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lamina._files import strict
+from lamina._files.errors import ModelFileError, damaged_where_wrong
 from lamina._files.writing import replace_file
 
 __all__ = ["check_whole", "read_tensors", "write_tensors"]
 
 Array = npt.NDArray[Any]
+
+# The name in the metadata of the tensors' checksums, by their names. Files of others have none.
+_DIGESTS = "lamina crc32"
 
 # How often reading begins again because the file was replaced meanwhile.
 _MOST_REPLACED = 100
@@ -34,10 +40,11 @@ _TYPES = {
 
 def write_tensors(who: str, path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     """Write a file, each tensor directly from its memory."""
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
     arrays = [
         np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False) for array in tensors.values()
     ]
+    digests = {name: _digest(array) for name, array in zip(tensors, arrays, strict=True)}
+    header: dict[str, Any] = {"__metadata__": {**metadata, _DIGESTS: json.dumps(digests)}}
     end = 0
     for name, array in zip(tensors, arrays, strict=True):
         begin, end = end, end + array.nbytes
@@ -48,7 +55,7 @@ def write_tensors(who: str, path: Path, tensors: Mapping[str, Array], metadata: 
     with replace_file(who, path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for array in arrays:
-            file.write(array.reshape(-1).view(np.uint8).data)
+            file.write(_bytes(array))
 
 
 def read_tensors(who: str, path: Path) -> tuple[dict[str, str], dict[str, Array]]:
@@ -58,8 +65,9 @@ def read_tensors(who: str, path: Path) -> tuple[dict[str, str], dict[str, Array]
     ------
     OSError, MemoryError
         The file cannot be read, or there is not enough memory.
-    ValueError
-        The file is no whole safetensors file, or holds other dtypes than float32, float64, integers and bool.
+    ModelFileError
+        The file is no whole safetensors file, is damaged, or holds other dtypes than float32, float64, integers and
+        bool.
     """
     for _ in range(_MOST_REPLACED):
         with path.open("rb") as file:
@@ -68,10 +76,19 @@ def read_tensors(who: str, path: Path) -> tuple[dict[str, str], dict[str, Array]
             except ValueError as error:
                 if _replaced(file, path):
                     continue
-                raise ValueError(f"{who}: {path} must be a whole safetensors file; {error}.") from None
+                raise ModelFileError(f"{who}: {path} must be a whole safetensors file; {error}.") from None
             if not _replaced(file, path):  # the file that was checked is the open one
                 return _read(who, path, file)
     raise OSError(f"{who}: {path} was replaced again and again while it was read.")
+
+
+def _bytes(array: Array) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _digest(array: Array) -> int:
+    """Return a checksum of a contiguous array's bytes, which finds every flipped bit."""
+    return zlib.crc32(_bytes(array))
 
 
 def check_whole(path: Path) -> None:
@@ -97,12 +114,14 @@ def _replaced(file: BufferedReader, path: Path) -> bool:
 
 def _read(who: str, path: Path, file: BufferedReader) -> tuple[dict[str, str], dict[str, Array]]:
     start = 8 + int.from_bytes(file.read(8), "little")
-    header = json.loads(file.read(start - 8))
-    metadata = {str(name): str(value) for name, value in (header.pop("__metadata__", None) or {}).items()}
+    with damaged_where_wrong(who, path):
+        header = strict.loads(file.read(start - 8))
+        metadata = {str(name): str(value) for name, value in (header.pop("__metadata__", None) or {}).items()}
+        digests = dict(strict.loads(metadata.pop(_DIGESTS, "{}")))
     types, tensors = {short: np.dtype(name).newbyteorder("<") for name, short in _TYPES.items()}, {}
     for name, tensor in header.items():
         if tensor["dtype"] not in types:
-            raise ValueError(
+            raise ModelFileError(
                 f"{who}: {path} must hold float32, float64, integers or bool; {name!r} is {tensor['dtype']}."
             )
         begin, end = tensor["data_offsets"]
@@ -110,6 +129,8 @@ def _read(who: str, path: Path, file: BufferedReader) -> tuple[dict[str, str], d
         file.seek(start + begin)
         array = np.empty((end - begin) // dtype.itemsize, dtype)
         if file.readinto(array.view(np.uint8).data) != array.nbytes:
-            raise ValueError(f"{who}: {path} must be a whole safetensors file; {name!r} is cut short.")
+            raise ModelFileError(f"{who}: {path} must be a whole safetensors file; {name!r} is cut short.")
+        if digests.get(name, (digest := _digest(array))) != digest:
+            raise ModelFileError(f"{who}: {path} is damaged: {name!r} is not what was written.")
         tensors[name] = array.reshape(tensor["shape"]).astype(dtype.newbyteorder("="), copy=False)
     return metadata, tensors

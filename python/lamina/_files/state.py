@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
 from lamina._common.checks import integer
 from lamina._common.records import Record
-from lamina._common.registry import ConfigurationError
 
 __all__ = [
     "BackupState", "Finder", "FinderByName", "FoundWeights", "ModelState", "Tensors", "TrainingState", "WeightState",
-    "checked_state", "checked_states", "damaged_where_wrong",
+    "checked_state", "checked_states",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -189,7 +184,19 @@ class BackupState(Record):
     learning_rate : float or None
         None if it follows a schedule or a function.
     training : TrainingState
-        Its `epoch` is the one to resume with; files do not hold `row` and `metrics`.
+        Its `epoch` is the one to resume with.
+    batch : int
+        Batches of this epoch that were trained.
+    stopped : bool
+        Whether training has come to its end: there is no epoch to resume with.
+    streams : list of (dict or None)
+        `Stream.state` of training and validation data that arrive in batches.
+    callbacks : list of (str, dict)
+        Their classes, and what `Callback.get_state` returned.
+    made_by : dict of str to str
+        What the backup is good for: the version of lamina, the instruction set, the model, the optimizer, the loss.
+    data : dict
+        How many rows there are, of a batch too, and whether they are shuffled.
     seed : int
     layer_states : list of dict
         What `lamina.layers.inner.whole_state` returns, for each layer.
@@ -202,6 +209,12 @@ class BackupState(Record):
     optimizer: str
     learning_rate: float | None
     training: TrainingState
+    batch: int
+    stopped: bool
+    streams: list[dict[str, Any] | None]
+    callbacks: list[tuple[str, dict[str, Any]]]
+    made_by: dict[str, str]
+    data: dict[str, Any]
     seed: int
     layer_states: list[dict[str, int]]
     numbers: dict[str, float]
@@ -215,24 +228,3 @@ def checked_state(state: Any) -> dict[str, int]:
 def checked_states(states: Any) -> dict[str, dict[str, int]]:
     """Return the states of layers by their names, each checked."""
     return {str(name): checked_state(own) for name, own in dict(states).items()}
-
-
-# Exceptions that reading a damaged or foreign file may raise. A MemoryError does not mean that the file is damaged.
-_BROKEN = (
-    KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError, ZeroDivisionError,
-    AssertionError, re.error,
-)  # fmt: skip
-
-
-@contextmanager
-def damaged_where_wrong(who: str, path: Any) -> Iterator[None]:
-    """Turn exceptions of the block, which reads a file's contents, into a ValueError that names the file."""
-    try:
-        yield
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{who}: {Path(path)}: {error}") from error.__cause__
-    except _BROKEN as error:
-        what = "" if type(error) is ValueError else f"{type(error).__name__}: "
-        raise ValueError(
-            f"{who}: {Path(path)} is damaged, of a newer lamina, or of another kind; {what}{error}."
-        ) from None

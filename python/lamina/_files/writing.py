@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from lamina._common.interrupts import interrupts_later
 
-__all__ = ["replace_file", "what_is_at"]
+__all__ = ["remove_abandoned", "replace_file", "what_is_at"]
 
 # Names of files that are being written, and the age in seconds from which an unlocked one is removed by the next
 # writer in its folder: the process that wrote it was killed.
@@ -39,7 +39,7 @@ def replace_file(who: str, path: Path) -> Iterator[BinaryIO]:
     before = _status(target)
     if before is not None and not stat.S_ISREG(before.st_mode):
         raise ValueError(f"{who}: {path} must be a regular file, or a link to one; it is {what_is_at(path)}.")
-    _remove_abandoned(target.parent)
+    remove_abandoned(target.parent)
     temporary = target.with_name(f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")
     try:
         with interrupts_later():
@@ -104,18 +104,18 @@ def _flush_directory(directory: Path) -> None:
         os.close(handle)
 
 
-def _remove_abandoned(directory: Path) -> None:
-    """Remove temporary files that killed writers have left behind."""
+def remove_abandoned(directory: Path, age: float = _OLD) -> None:
+    """Remove temporary files that killed writers have left behind, of at least so many seconds."""
     with contextlib.suppress(OSError):  # a directory that cannot be read
         for name in os.listdir(directory):
             if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
                 with contextlib.suppress(OSError):  # its writer is at work, or the file is not ours
-                    _remove_if_abandoned(directory / name)
+                    _remove_if_abandoned(directory / name, age)
 
 
-def _remove_if_abandoned(path: Path) -> None:
+def _remove_if_abandoned(path: Path, age: float) -> None:
     status = path.lstat()
-    if not stat.S_ISREG(status.st_mode) or time.time() - status.st_mtime < _OLD:
+    if not stat.S_ISREG(status.st_mode) or time.time() - status.st_mtime < age:
         return
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

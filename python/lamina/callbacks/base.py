@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,19 @@ class Callback:
 
     def check(self) -> None:
         """Raise if the callback cannot work with this model; `fit` calls this before the first step."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what the callback has come to in this `fit`, for a backup: numbers, texts, arrays, lists and dicts.
+
+        A subclass that counts or remembers something defines it, and `set_state`.
+        """
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` has returned; called after `on_train_begin`, where training is resumed."""
+
+    def after(self, hook: str, callbacks: Sequence[Callback]) -> None:
+        """Act after all callbacks have had a hook: those of a `fit` are given."""
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Run before the first epoch."""

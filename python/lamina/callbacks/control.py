@@ -19,6 +19,9 @@ from lamina.callbacks.model import TrainedModel
 __all__ = ["EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN"]
 
 
+_OF_STOPPING = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
+
+
 class EarlyStopping(Monitor):
     """Stops training when a value has not improved for some epochs.
 
@@ -97,6 +100,15 @@ class EarlyStopping(Monitor):
         if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             model.stop_training = True
+
+    def get_state(self) -> dict[str, Any]:
+        """Return counts, the best value and the best weights."""
+        return {name: getattr(self, name) for name in _OF_STOPPING}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        for name in _OF_STOPPING:
+            setattr(self, name, state[name])
 
     def watch(self, values: dict[str, tuple[int, bool]]) -> _core.Watch | None:
         """Return what watches for this callback in the engine, None if the engine does not know the value.
@@ -181,9 +193,25 @@ class LearningRateScheduler(Callback):
     def __init__(self, schedule: Callable[[int, float], float], verbose: int = 0) -> None:
         super().__init__()
         self.schedule, self.verbose = schedule, verbose
+        self._set_for: int | None = None  # the epoch for which the rate is set
+
+    def get_state(self) -> dict[str, Any]:
+        """Return for which epoch the rate is set."""
+        return {"set_for": self._set_for}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on: the rate of an epoch that is resumed in its midst is set already."""
+        self._set_for = state["set_for"]
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Begin with no rate set."""
+        self._set_for = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Set the rate."""
+        if epoch == self._set_for:
+            return
+        self._set_for = epoch
         optimizer = self.required_model().optimizer
         rate = self._call(epoch, float(optimizer.learning_rate))
         optimizer.learning_rate = number("LearningRateScheduler", "what schedule returns", rate, least=0)
@@ -265,6 +293,14 @@ class ReduceLROnPlateau(Monitor):
         """Reset counts and the best value."""
         self.best = None
         self.cooldown_counter = self.wait = 0
+
+    def get_state(self) -> dict[str, Any]:
+        """Return counts and the best value."""
+        return {"best": self.best, "wait": self.wait, "cooldown_counter": self.cooldown_counter}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        self.best, self.wait, self.cooldown_counter = state["best"], state["wait"], state["cooldown_counter"]
 
     def in_cooldown(self) -> bool:
         """Return whether epochs do not count at present, as the rate was just lowered."""

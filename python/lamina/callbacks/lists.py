@@ -125,9 +125,12 @@ class CallbackList:
             callback.release()
 
     def call(self, hook: str, *arguments: Any) -> None:
-        """Call one hook of all callbacks that have it."""
+        """Call one hook of all callbacks that have it, and then `after` of those that define it."""
         for listener in self._listeners(hook):
             listener(*arguments)
+        for callback in self.callbacks:
+            if type(callback).after is not Callback.after:
+                callback.after(hook, self.callbacks)
 
 
 def checked(who: str, callbacks: Any) -> list[Callback]:

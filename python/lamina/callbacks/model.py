@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,8 +70,11 @@ class TrainedModel(Protocol):
     def trainable_variables(self) -> list[Any]:
         """Variables that training changes."""
 
-    def save_backup(self, filepath: Path, epoch: int) -> None:
-        """Write a file from which training can resume at an epoch."""
+    def save_backup(self, filepath: Path, callbacks: Sequence[tuple[str, dict[str, Any]]], epoch: int) -> None:
+        """Write a file from which training can resume.
 
-    def restore_backup(self, filepath: Path) -> int:
-        """Restore the model's state from a backup; return the epoch at which to resume."""
+        `callbacks` are their classes and states, `epoch` is the next one in a loop of the user's; a `fit` knows it.
+        """
+
+    def restore_backup(self, filepath: Path) -> list[tuple[str, dict[str, Any]]]:
+        """Restore the model's state from a backup; return classes and states of the callbacks."""

@@ -32,6 +32,14 @@ class History(Callback):
         history = {name: list(values) for name, values in dict(self.history).items()}
         return self.__dict__ | {"history": history, "epoch": list(self.epoch)}
 
+    def get_state(self) -> dict[str, Any]:
+        """Return the values of all epochs."""
+        return {"history": self.history, "epoch": self.epoch}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on after these epochs."""
+        self.history, self.epoch = state["history"], state["epoch"]
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Clear the history."""
         self.history, self.epoch = {}, []

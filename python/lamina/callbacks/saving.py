@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lamina._common.arguments import Argument, one_of
+from lamina._common.arguments import Argument
 from lamina._common.checks import flag, integer, number
 from lamina._common.output import say
 from lamina._common.paths import path, writable_folder
+from lamina._files import strict
+from lamina._files.errors import damaged_where_wrong
 from lamina._files.formats import FORMATS, WEIGHT_FORMATS, format_of, weight_format_of
 from lamina._files.native import SUFFIX
 from lamina._files.paths import check_path
-from lamina._files.state import damaged_where_wrong
+from lamina._files.writing import remove_abandoned
 from lamina.callbacks.base import Callback, Logs, Monitor, verbosity
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
@@ -108,6 +110,14 @@ class ModelCheckpoint(Monitor):
         if self._counter.every is not None:  # define the batch hook only if it is needed
             self.on_train_batch_end = self._batch_end  # type: ignore[method-assign]  # a hook of this instance
 
+    def get_state(self) -> dict[str, Any]:
+        """Return the best value, and how many batches there were since the last file."""
+        return {"best": self.best, "seen": self._counter.seen}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        self.best, self._counter.seen = state["best"], state["seen"]
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remember the epoch."""
         self._epoch = epoch
@@ -187,32 +197,46 @@ class _AnyName(dict[str, float]):
 def _epoch_of(path: Path) -> int:
     """Return the epoch at which Keras would resume, from what it writes beside the weights."""
     with damaged_where_wrong("BackupAndRestore", path):
-        return integer("BackupAndRestore", "epoch", json.loads(path.read_bytes())["epoch"], 0)
+        return integer("BackupAndRestore", "epoch", strict.loads(path.read_bytes())["epoch"], 0)
 
 
 class BackupAndRestore(Callback):
-    """Backs up training after each epoch, and resumes it from the last backup.
+    """Backs up training after each epoch or some batches, and resumes it from the last backup.
 
-    A backup holds weights, the optimizer with its state, and all counters on which shuffles and noise depend. If there
-    is a backup when `fit` begins, `fit` restores it and continues with the epoch after it. A backup that Keras has left
-    (``latest.weights.h5`` and ``training_metadata.json``) is restored, too; it holds weights, the optimizer's state and
-    the epoch.
+    A backup holds all that the rest of the training depends on: weights, the optimizer with its state, the place in the
+    epoch, metrics, the counters on which shuffles and noise depend, and what the callbacks have come to, the `History`
+    among them. If there is a backup when `fit` begins, `fit` restores it and goes on. A training that was interrupted,
+    killed too, and is started again by the same program ends with the same bits and the same history as one that was
+    not.
+
+    Data that arrive in batches are read anew: of a generator all batches that were used are drawn and dropped, of other
+    sources those of the present pass. They must yield the same batches again. `on_epoch_begin` is called again for an
+    epoch that is resumed in its midst.
+
+    A backup that Keras has left (``latest.weights.h5`` and ``training_metadata.json``) is restored, too; it holds
+    weights, the optimizer's state and the epoch.
 
     Parameters
     ----------
     backup_dir : str or Path
         A directory for this training alone. When training has completed, the backup is removed, and the directory if it
         is empty.
-    save_freq : "epoch"
-        After every epoch; another value raises.
+    save_freq : "epoch" or int
+        After every epoch, or every time after this number of batches.
     double_checkpoint : bool
         Accepted as in Keras, without effect: only a complete backup replaces an old one.
     delete_checkpoint : bool
         Whether to remove the backup at the end.
+
+    Raises
+    ------
+    ModelFileError
+        `fit` raises it if the backup is damaged, or was made by another version of lamina, with another instruction set
+        of the CPU, or for another model, optimizer, loss, or (in the midst of an epoch) other data. The model is
+        unchanged.
     """
 
     backup_dir = Argument(path)
-    save_freq = Argument(one_of("epoch"))  # backups within an epoch are not implemented
     double_checkpoint = Argument(flag)
     delete_checkpoint = Argument(flag)
 
@@ -227,6 +251,19 @@ class BackupAndRestore(Callback):
         self.backup_dir, self.save_freq = backup_dir, save_freq
         self.double_checkpoint = double_checkpoint
         self.delete_checkpoint = delete_checkpoint
+        self._next_epoch = 0
+
+    @property
+    def save_freq(self) -> Any:
+        """The number of batches between backups, or "epoch"; may be assigned."""
+        return self._counter.every or "epoch"
+
+    @save_freq.setter
+    def save_freq(self, value: Any) -> None:
+        self._counter = _Counter("BackupAndRestore", value)
+        vars(self).pop("on_train_batch_end", None)
+        if self._counter.every is not None:  # so that `fit` calls hooks of batches
+            self.on_train_batch_end = _nothing  # type: ignore[method-assign]  # a hook of this instance
 
     @property
     def _path(self) -> Path:
@@ -240,12 +277,27 @@ class BackupAndRestore(Callback):
         """Raise if a backup cannot be written."""
         writable_folder("BackupAndRestore", "backup_dir", self.backup_dir)
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Restore the backup, if there is one."""
+    def after(self, hook: str, callbacks: Sequence[Callback]) -> None:
+        """Restore the backup when training begins, if there is one; back up when it is time."""
+        if hook == "on_train_begin":
+            self._counter.seen = 0
+            self._restore(callbacks)
+        elif hook == "on_epoch_end":
+            if self._counter.every is None:
+                self._back_up(callbacks)
+        elif hook == "on_train_batch_end" and self._counter.every is not None and self._counter.due():
+            self._back_up(callbacks)
+
+    def _restore(self, callbacks: Sequence[Callback]) -> None:
         model = self.required_model()
         weights, metadata = self._keras_paths
         if self._path.exists():
-            model.initial_epoch = model.restore_backup(self._path)
+            found = model.restore_backup(self._path)
+            for callback in callbacks:  # those of a class in their order; others than those of the backup begin anew
+                kind = type(callback).__name__
+                place = next((i for i, (name, _) in enumerate(found) if name == kind), None)
+                if place is not None:
+                    callback.set_state(found.pop(place)[1])
         elif weights.exists() and metadata.exists():
             epoch = _epoch_of(metadata)
             if not model.optimizer.built:
@@ -253,16 +305,21 @@ class BackupAndRestore(Callback):
             model.load_weights(weights)
             model.initial_epoch = epoch
 
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Back up."""
+    def _back_up(self, callbacks: Sequence[Callback]) -> None:
         self.backup_dir.mkdir(parents=True, exist_ok=True)
-        self.required_model().save_backup(self._path, epoch + 1)
+        states = [(type(callback).__name__, callback.get_state()) for callback in callbacks]
+        self.required_model().save_backup(self._path, states, self._next_epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Note the epoch."""
+        self._next_epoch = epoch + 1
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Remove the backup if training completed, and its directory if nothing else is in it."""
         if self.delete_checkpoint and self.finished:
             for path in (self._path, *self._keras_paths):
                 path.unlink(missing_ok=True)
+            remove_abandoned(self.backup_dir, 0)  # nobody else writes here
             if self.backup_dir.is_dir() and not any(self.backup_dir.iterdir()):
                 self.backup_dir.rmdir()
 
@@ -270,3 +327,7 @@ class BackupAndRestore(Callback):
     def finished(self) -> bool:
         """Whether training completed without interruption."""
         return self.model is not None and self.model.fit_completed
+
+
+def _nothing(batch: int, logs: Logs | None = None) -> None:
+    """Do nothing after a batch: `after` does it."""

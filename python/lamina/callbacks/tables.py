@@ -42,6 +42,7 @@ class CSVLogger(Callback):
         self.filename, self.separator, self.append = filename, separator, append
         self._keys: list[str] | None = None
         self._file: Any = None
+        self._replaces = False
 
     def check(self) -> None:
         """Raise if the table cannot be written, or if the table to append to has another form."""
@@ -75,12 +76,34 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Open the table."""
         self._keys = self._known_keys()
-        self._file = self.filename.open("a+" if self.append else "w", newline="", encoding="utf-8")
+        self._file = self.filename.open("a+", newline="", encoding="utf-8")
+        self._replaces = not self.append
         if self._keys is not None:
             with self.filename.open("rb") as file:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # the last line was not finished
                     self._file.write("\n")
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the columns, and the size of the table."""
+        self._begin_table()
+        return {"keys": self._keys, "bytes": self._file.tell()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on after the lines that the table had; later ones, of epochs that are trained again, are dropped."""
+        if os.path.getsize(self.filename) < state["bytes"]:
+            raise ValueError(
+                f"CSVLogger: the table {self.filename} must have the lines of the epochs that were trained; it is "
+                "shorter than when the backup was made."
+            )
+        self._keys, self._replaces = state["keys"], False
+        self._file.truncate(state["bytes"])
+
+    def _begin_table(self) -> None:
+        """Drop an older table, before the first line."""
+        if self._replaces:
+            self._file.truncate(0)
+            self._replaces = False
 
     def receive_epochs(self, epochs: FinishedEpochs) -> None:
         """Write the lines of several epochs."""
@@ -92,6 +115,7 @@ class CSVLogger(Callback):
         import csv
 
         logs = logs or {}
+        self._begin_table()
         writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
         if self._keys is None:
             self._keys = sorted(logs)
@@ -109,13 +133,15 @@ class CSVLogger(Callback):
 
     def release(self) -> None:
         """Close the table."""
-        self.on_train_end()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Close the table."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            self._begin_table()
+        self.release()
 
 
 def _plain(value: Any) -> Any:

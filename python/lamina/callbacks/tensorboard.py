@@ -162,6 +162,14 @@ class TensorBoard(Callback):
             self._writers[part] = _Writer(str(self.log_dir / part))
         return self._writers[part]
 
+    def get_state(self) -> dict[str, Any]:
+        """Return the number of batches."""
+        return {"steps": self._steps}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on counting."""
+        self._steps = state["steps"]
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remember when the epoch began."""
         self._begun = time.perf_counter()

@@ -182,7 +182,7 @@ class EpochsTogether:
                 if len(sums):
                     self._events.receive_epochs(finished)
         self._seconds = finished.seconds
-        outcome.next_epoch = epoch + len(sums)
+        outcome.next_epoch, executor.place.completed = epoch + len(sums), len(sums) > 0
         if not len(sums):
             return
         last = record.held_out_sums if validates[len(sums) - 1] else sums

@@ -17,6 +17,7 @@ from lamina._common.locks import Turn
 from lamina._common.records import Record
 from lamina._data.compact import Rows, kind_of_rows
 from lamina._data.rows import engine_input
+from lamina._data.streams import Stream
 from lamina._engine.network import CompiledNetwork, Constants
 from lamina._engine.ops import Shape
 from lamina._engine.variable import Variable, one_moment, put_back
@@ -228,11 +229,14 @@ class Executor:
         self.shuffles, self.draws.value = state.shuffles, state.draws
         self.place.go_to(state.epoch, state.row)
 
-    def begin_fit(self) -> tuple[TrainingState, Place]:
-        """Begin a `fit`, with a new pass over the data; return the state (without metrics) and the place before."""
+    def begin_fit(self, streams: list[Stream | None], data: dict[str, Any]) -> tuple[TrainingState, Place]:
+        """Begin a `fit`, with a new pass over the data; return the state (without metrics) and the place before.
+
+        `streams` and `data` are those of `Place`.
+        """
         before, outer = self.state(metrics=False), self.place
         self.place = Place()
-        self.place.active = True
+        self.place.active, self.place.streams, self.place.data = True, streams, data
         return before, outer
 
     def end_fit(self, outer: Place) -> None:
@@ -250,6 +254,13 @@ class Executor:
         key = self.shuffle_key(seed, prepared, prepared.rows, size, shuffle)
         place.begin_pass(None if key is None else random.permutation(key, self.shuffles, prepared.rows))
         self.count_order()
+        return place.order
+
+    def same_order(self, place: Place, seed: int, prepared: Prepared, size: int, shuffle: bool) -> Order | None:
+        """Return the order of the present pass, which was begun before a backup was made that was restored."""
+        if place.order is None:
+            key = self.shuffle_key(seed, prepared, prepared.rows, size, shuffle)
+            place.order = None if key is None else random.permutation(key, self.shuffles - 1, prepared.rows)
         return place.order
 
     def shuffle_key(self, seed: int, prepared: Prepared, rows: int, size: int, shuffle: bool) -> int | None:

@@ -13,13 +13,14 @@ from lamina._common.objects import serialize, serialize_keras_object
 from lamina._common.registry import LAMBDA, is_public
 from lamina._common.warn import warn
 from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
+from lamina._files.errors import damaged_where_wrong
 from lamina._files.formats import format_of, weight_format_of
 from lamina._files.keras_config import checked_for_keras
 from lamina._files.keras_legacy import SUFFIXES as LEGACY_SUFFIXES
 from lamina._files.keras_zip import SUFFIX as KERAS_SUFFIX
 from lamina._files.native import SUFFIX, read_ensemble, write_ensemble
 from lamina._files.paths import check_path
-from lamina._files.state import FoundWeights, ModelState, WeightState, damaged_where_wrong
+from lamina._files.state import FoundWeights, ModelState, WeightState
 from lamina.layers import Layer
 from lamina.layers.inner import rules_of
 from lamina.models.states import model_from, model_state, optimizer_arrays, set_optimizer

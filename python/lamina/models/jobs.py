@@ -239,7 +239,7 @@ def _run(parts: list[_Part], kept: list[dict[str, Any]], level: int) -> list[Exc
     """Train all models; return the error of each, None where there is none."""
     with ExitStack() as fits:
         fitted = [
-            fits.enter_context(running(part.model, part.given, part.events, before))
+            fits.enter_context(running(part.model, part.given, part.events, before, part.source, None))
             for part, before in zip(parts, kept, strict=True)
         ]
         jobs, work = [], [part for part in parts if part.given.end > 0]

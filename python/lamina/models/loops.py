@@ -52,19 +52,23 @@ class Loops:
             self._train_rows(run, source, size, shuffle)
 
     def _train_rows(self, run: Run, prepared: Prepared, size: int, shuffle: bool) -> None:
-        total = prepared.rows
-        order = self._executor.next_order(self._place, self._model.seed, prepared, size, shuffle)
+        total, place = prepared.rows, self._place
+        make = self._executor.same_order if place.resumed else self._executor.next_order
+        order, begin = make(place, self._model.seed, prepared, size, shuffle), place.row
         events = self._events
         if events.wants_batches("train"):
-            for index, first in enumerate(range(0, total, size)):
+            for index, first in enumerate(range(begin, total, size), place.batch):
                 self._train_one(run, prepared, order, first, min(size, total - first), index)
                 if self._model.stop_training:
                     break
             return
-        for first, rows in events.stretches(total, size) if not self._model.stop_training else [(0, min(size, total))]:
+        left = total - begin
+        if self._model.stop_training:
+            left = min(size, left)
+        for first, rows in events.stretches(left, size):
             with run.turn():
                 run.take_over()
-                self._executor.train_rows(prepared, order, first, rows, size, self._place)
+                self._executor.train_rows(prepared, order, begin + first, rows, size, place)
             events.advance(-(-rows // size), run.logs)
 
     def _train_one(self, run: Run, prepared: Prepared, order: Order | None, first: int, rows: int, index: int) -> None:
@@ -74,14 +78,17 @@ class Loops:
             run.take_over()
             self._executor.train_rows(prepared, order, first, rows, rows, self._place)
             logs = self._executor.require_compiled("fit").logs()
+        self._place.batch = index + 1
         self._events.call("on_train_batch_end", index, logs)
         self._events.advance(1, run.logs)
 
     def _train_steps(self, run: Run, prepared: Prepared, size: int, steps: int, shuffle: bool) -> None:
         """Train a number of batches, or the rest of the rows, from where the last epoch ended."""
         total, place = prepared.rows, self._place
-        first = place.row % total
-        for index in range(steps):
+        first = place.row if place.resumed else place.row % total
+        if first:
+            self._executor.same_order(place, self._model.seed, prepared, size, shuffle)
+        for index in range(place.batch, steps):
             if first == total:
                 warn(f"{self._who('fit')}: the rows ran out after {index} of {steps} batches of this epoch.")
                 break
@@ -94,8 +101,9 @@ class Loops:
                 break
 
     def _train_stream(self, run: Run, stream: Stream, class_weight: Any) -> None:
-        who, executor, index = self._who("fit"), self._executor, -1
-        for index, batch in enumerate(stream.epoch()):
+        who, executor = self._who("fit"), self._executor
+        index = self._place.batch - 1
+        for index, batch in enumerate(stream.epoch(self._place.batch), self._place.batch):
             prepared = prepare("fit", executor.stack, executor.require_compiled("fit"), *batch)
             if class_weight is not None:
                 if batch.y is None:

@@ -534,12 +534,12 @@ class Model(PickledModel):
         """Raise if the weights cannot be kept in files whose names end as `filepath`."""
         files.check_places(who, self, Path(filepath))
 
-    def save_backup(self, filepath: Any, epoch: int) -> None:
+    def save_backup(self, filepath: Any, callbacks: Any, epoch: int = 0) -> None:
         """Write the state from which training resumes, without the configuration; see `BackupAndRestore`."""
-        backups.save_backup(self, filepath, epoch)
+        backups.save_backup(self, filepath, callbacks, epoch)
 
-    def restore_backup(self, filepath: Any) -> int:
-        """Restore the state of a backup; return the epoch to resume with."""
+    def restore_backup(self, filepath: Any) -> Any:
+        """Restore the state of a backup; return classes and states of the callbacks."""
         return backups.restore_backup(self, filepath)
 
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._common.counts import Steps
+from lamina._data.streams import Stream
 
 __all__ = ["Order", "Passes", "Place", "Taken"]
 
@@ -90,16 +91,29 @@ class Place:
         The order of rows of the pass; None for the order in which they lie.
     active : bool
         Whether the `fit` goes on.
+    batch : int
+        Batches of the epoch that were trained, where callbacks are called between them.
+    completed : bool
+        Whether the epoch is over.
+    resumed, stopped : bool
+        Whether the epoch was begun before a backup was made that was restored, and whether training had ended by then.
+    streams : list of (Stream or None)
+        The training data and the validation data, if they arrive in batches.
+    data : dict
+        What is known of them: a backup in the midst of an epoch is good for the same only.
     """
 
     def __init__(self) -> None:
         self.order: Order | None = None
         self.active = False
+        self.batch, self.completed, self.resumed, self.stopped = 0, False, False, False
+        self.streams: list[Stream | None] = [None, None]
+        self.data: dict[str, Any] = {}
         self._at = _At()  # replaced at once: other threads read it
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the order, which is as long as the data, and the run."""
-        return {"order": None, "active": False, "_at": _At(*self.now)}
+        """Leave out the order, which is as long as the data, the data, and the run."""
+        return vars(Place()) | {"_at": _At(*self.now)}
 
     @property
     def now(self) -> tuple[int, int]:
@@ -121,11 +135,21 @@ class Place:
         self.order, self._at = None, _At(epoch, row)
 
     def begin_epoch(self, epoch: int, continues: bool) -> None:
-        """Begin an epoch; with `continues` in the pass of the epoch before, else with a new one."""
-        if continues:
+        """Begin an epoch; with `continues` in the pass of the epoch before, else with a new one.
+
+        An epoch that was begun before a backup was made goes on where it was.
+        """
+        self.completed = False
+        if not self.resumed:
+            self.batch = 0
+        if continues or self.resumed:
             self._at = _At(epoch, self.row)
         else:
             self.go_to(epoch, 0)
+
+    def resume(self, batch: int, stopped: bool) -> None:
+        """Go on after so many batches of the present epoch, or not at all if training had `stopped`."""
+        self.batch, self.resumed, self.stopped = batch, batch > 0, stopped
 
     def begin_pass(self, order: Order | None) -> None:
         """Begin a pass over the data."""

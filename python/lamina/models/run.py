@@ -25,13 +25,17 @@ class Run:
         Name of the model's method, for messages.
     results : callable
         Returns loss and metrics so far, by name: the model's `get_metrics_result`, which users may override.
+    begun : bool
+        Whether the metrics hold the sums of its first batches, from a backup.
     """
 
-    def __init__(self, executor: Executor, method: str, results: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, executor: Executor, method: str, results: Callable[[], dict[str, Any]], *, begun: bool = False
+    ) -> None:
         self._executor, self._who = executor, executor.stack.who(method)
         self._results = results
         self._kept: dict[int, dict[str, Any]] = {}  # id of a metric → its attributes when another run took over
-        self._begun = False
+        self._begun = begun
         self.active = True
 
     def turn(self) -> Any:

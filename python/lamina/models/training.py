@@ -165,7 +165,7 @@ def _sources(
             raise ValueError(f"{who}: where x yields batches, y, sample_weight and validation_split must not be given.")
         if isinstance(class_weight, str):
             raise ValueError(f"{who}: class_weight must be a dict where x yields batches: 'balanced' needs all rows.")
-        source = Stream(who, x, given.steps, (lambda count: _order_of_batches(model, count)) if given.shuffle else None)
+        source = Stream(who, x, given.steps, _OrderOfBatches(model) if given.shuffle else None)
     else:
         if class_weight is not None and sample_weight is not None:
             raise ValueError(f"{who}: give class_weight or sample_weight, not both.")
@@ -206,11 +206,20 @@ def _batches(source: Source, given: FitArguments) -> int | None:
     return -(-source.rows // given.size) if given.steps is None else given.steps
 
 
-def _order_of_batches(model: BaseModel, count: int) -> list[int]:
-    """Return the next random order of a sequence of batches."""
-    key = random.stream_key(model.seed, "batches")
-    found: list[int] = random.permutation(key, model.executor.shuffles, count).tolist()
-    return found
+class _OrderOfBatches:
+    """Random orders of a sequence of batches."""
+
+    def __init__(self, model: BaseModel) -> None:
+        self._model = model
+
+    def number(self) -> int:
+        """Return the number of the order that is next."""
+        return self._model.executor.shuffles
+
+    def __call__(self, count: int, number: int) -> list[int]:
+        """Return an order by its number."""
+        found: list[int] = random.permutation(random.stream_key(self._model.seed, "batches"), number, count).tolist()
+        return found
 
 
 def _validation_source(model: BaseModel, who: str, validation_data: Any, steps: int | None) -> Source:
@@ -235,7 +244,9 @@ def _train(
     `kept` are the model's attributes before, for a failure before the first step.
     """
     optimizer = model.executor.require_compiled("fit").optimizer
-    with running(model, given, events, kept) as outcome:
+    with running(model, given, events, kept, source, held_out) as outcome:
+        if model.executor.place.stopped:  # before the backup was made from which this `fit` resumes
+            return given.history
         epochs, epoch = together(model, given, source, held_out, events), _first_epoch(model, given)
         while epoch < given.end:
             if epochs.ready():
@@ -267,17 +278,29 @@ class FitOutcome:
 
 
 @contextmanager
-def running(model: BaseModel, given: FitArguments, events: CallbackList, kept: dict[str, Any]) -> Iterator[FitOutcome]:
+def running(
+    model: BaseModel,
+    given: FitArguments,
+    events: CallbackList,
+    kept: dict[str, Any],
+    source: Source,
+    held_out: Source | None,
+) -> Iterator[FitOutcome]:
     """Return a context manager for the epochs of a `fit`, between the events at its begin and its end.
 
     `kept` are the model's attributes before, for a failure before the first step.
     """
+    streams = [one if isinstance(one, Stream) else None for one in (source, held_out)]
+    data = {
+        "rows": None if isinstance(source, Stream) else source.rows, "steps": given.steps, "shuffle": given.shuffle,
+        "batch_size": None if isinstance(source, Stream) else given.size,
+    }  # fmt: skip
     executor, outcome = model.executor, FitOutcome()
     optimizer = executor.require_compiled("fit").optimizer
     model.history = given.history
     model.stop_training = model.fit_completed = False
     model.initial_epoch = None
-    before, outer = executor.begin_fit()
+    before, outer = executor.begin_fit(streams, data)
     try:
         events.call("on_train_begin", {})
         yield outcome
@@ -324,8 +347,9 @@ def _one_epoch(
     executor, loops = model.executor, Loops(model, events)
     executor.begin_epoch(epoch, continues=given.steps is not None and isinstance(source, Prepared))
     events.call("on_epoch_begin", epoch, {})
-    run = Run(executor, "fit", model.get_metrics_result)
+    run = Run(executor, "fit", model.get_metrics_result, begun=executor.place.resumed)
     loops.train_epoch(run, source, given.size, given.steps, given.shuffle, class_weight)
+    executor.place.resumed = False
     if isinstance(source, Stream) and source.exhausted:
         warn(
             f"{model.stack.who('fit')}: the batches ran out after {epoch} of {given.end} epochs; a generator serves "
@@ -336,6 +360,7 @@ def _one_epoch(
     if held_out is not None and given.validates_after(epoch + 1):
         tested = loops.evaluate(held_out, given.validation_size, given.validation_steps, "fit: validation_data")
         logs = dict(sorted((logs | {f"val_{name}": value for name, value in tested.items()}).items()))  # as in Keras
+    executor.place.completed = True
     events.call("on_epoch_end", epoch, logs)
     return logs, False
 

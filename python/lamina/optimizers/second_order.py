@@ -55,6 +55,14 @@ class SeveralEvaluations(Optimizer):
         finally:
             self.converged, self.evaluations = engine.converged, engine.evaluations
 
+    def numbers(self) -> dict[str, float]:
+        """Return the count of evaluations."""
+        return {"evaluations": float(self.evaluations)}
+
+    def take_numbers(self, numbers: dict[str, float]) -> None:
+        """Set the count of evaluations."""
+        self.evaluations = int(numbers["evaluations"])
+
     def settings(self, decay: bool = True) -> dict[str, float]:
         """Return the settings of the kernel that adds scaled vectors."""
         return dict(PLAIN_SGD)
@@ -254,11 +262,12 @@ class LevenbergMarquardt(SeveralEvaluations):
         return DampingSpec(self.factor, self.attempts)
 
     def numbers(self) -> dict[str, float]:
-        """Return the damping."""
-        return {"damping": self.damping}
+        """Return the damping, and the count of evaluations."""
+        return super().numbers() | {"damping": self.damping}
 
     def take_numbers(self, numbers: dict[str, float]) -> None:
-        """Set the damping."""
+        """Set the damping, and the count of evaluations."""
+        super().take_numbers(numbers)
         self.damping = numbers["damping"]
 
     def check_problem(self, loss: Any, layers: Sequence[Any], variables: Sequence[Variable]) -> None:

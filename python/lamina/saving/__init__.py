@@ -12,11 +12,13 @@ from lamina._common.custom import (
 )
 from lamina._common.names import absences
 from lamina._common.objects import deserialize_keras_object, serialize_keras_object
+from lamina._files.errors import ModelFileError
 from lamina.models import load_model, save_model
 from lamina.saving.weights import load_weights, save_weights
 
 __all__ = [
     "CustomObjectScope",
+    "ModelFileError",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
