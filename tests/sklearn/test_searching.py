@@ -327,11 +327,13 @@ def test_large_rows_are_trained_a_few_fits_at_a_time(monkeypatch):
 @pytest.mark.parametrize(
     "rows", [np.random.RandomState(0).standard_normal((20000, 50)), "sparse"], ids=["dense", "csr"]
 )
-def test_rows_are_not_copied_for_each_fold(rows):
+@pytest.mark.parametrize("alone", [False, True])
+def test_rows_are_not_copied_for_each_fold(rows, alone):
     if isinstance(rows, str):
         rows = scipy.sparse.random_array((20000, 500), density=0.1, format="csr", random_state=0)
     y = np.arange(20000) % 2
-    estimator = MLPClassifier(hidden_layer_sizes=2, max_iter=1, random_state=0)
+    listeners = [lamina.callbacks.TerminateOnNaN()] if alone else None
+    estimator = MLPClassifier(hidden_layer_sizes=2, max_iter=1, random_state=0, callbacks=listeners)
     tracemalloc.start()
     model_selection.cross_validate(estimator, rows, y, cv=20)
     theirs = tracemalloc.get_traced_memory()[1]

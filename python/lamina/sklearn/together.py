@@ -68,6 +68,7 @@ class Fit:
                     X = self.estimator[:-1].fit_transform(X, y)
             alone = not isinstance(last, Perceptron) or not is_one_training(last)
             if alone or not set(self.parameters) <= {"sample_weight", "validation_data"}:
+                self._part = None
                 self.estimator.fit(X, y, **self.parameters)
                 return
             self.perceptron = last
@@ -77,7 +78,8 @@ class Fit:
 
     def finish(self, error: Exception | None = None) -> None:
         """Take over what the training has found."""
-        perceptron, training, self.training = self.perceptron, self.training, None
+        perceptron, training = self.perceptron, self.training
+        self.training = self._part = None
         assert perceptron is not None
         assert training is not None
         try:
