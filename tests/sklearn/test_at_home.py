@@ -101,7 +101,10 @@ def test_estimators_of_estimators():
 
 
 @not_sanitized
-@pytest.mark.skipif("LAMINA_NUM_THREADS" in os.environ or "OMP_NUM_THREADS" in os.environ, reason="they go first")
+@pytest.mark.skipif(
+    "LAMINA_NUM_THREADS" in os.environ or "OMP_NUM_THREADS" in os.environ,
+    reason="these say how many threads, before the share of cores",
+)
 def test_worker_processes_share_the_cores():
     cores = joblib.cpu_count()
     assert (
