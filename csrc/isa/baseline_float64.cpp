@@ -1,5 +1,6 @@
 #define LAMINA_ISA baseline
 #ifdef __x86_64__  // AVX2 is there on most of these
+#define LAMINA_CALLS_MATH
 #define LAMINA_LACKS_NARROW
 #endif
 #include "kernels/table.hpp"

@@ -6,6 +6,14 @@
 #include "simd/coefficients.hpp"
 #include "simd/vector.hpp"
 
+// An instruction set that defines LAMINA_CALLS_MATH has one copy of each function instead of one for each use: for the
+// few users of its CPUs they are slower, and the library is smaller.
+#ifdef LAMINA_CALLS_MATH
+#define LAMINA_MATH [[gnu::noinline]]
+#else
+#define LAMINA_MATH [[gnu::always_inline]] inline
+#endif
+
 namespace lamina::LAMINA_ISA {
 
 template <class T>
@@ -68,7 +76,7 @@ template <class T>
 
 // exp(x). All x; 1.2 ULP, subnormal results included.
 template <class T>
-[[gnu::always_inline]] inline Vec<T> exp(Vec<T> x) {
+LAMINA_MATH Vec<T> exp(Vec<T> x) {
   using C = MathConstants<T>;
   const Reduced<T> a = reduce_by_ln2<T>(clamp<T>(x, C::kExpLow, C::kExpHigh));
   const Vec<T> p = polynomial<T>(coefficients::Table<T>::exp_remainder, a.r);
@@ -79,7 +87,7 @@ template <class T>
 
 // exp(x) - 1. All x; 2.5 ULP.
 template <class T>
-[[gnu::always_inline]] inline Vec<T> expm1(Vec<T> x) {
+LAMINA_MATH Vec<T> expm1(Vec<T> x) {
   using C = MathConstants<T>;
   const Reduced<T> a = reduce_by_ln2<T>(clamp<T>(x, T(-50), C::kExpHigh));
   const Vec<T> p = fma(polynomial<T>(coefficients::Table<T>::exp_remainder, a.r), a.r * a.r, a.r);
@@ -89,7 +97,7 @@ template <class T>
 
 // log(x). x >= 0, subnormal ones included, log(0) = -inf; NaN for x < 0; 1.5 ULP.
 template <class T>
-[[gnu::always_inline]] inline Vec<T> log(Vec<T> x) {
+LAMINA_MATH Vec<T> log(Vec<T> x) {
   using C = MathConstants<T>;
   using Bits = typename VectorTraits<T>::Bits;
   const IntVec<T> tiny = x < C::kSmallestNormal;
@@ -114,7 +122,7 @@ template <class T>
 
 // log(1 + x) for 0 <= x <= 1; 1.5 ULP.
 template <class T>
-[[gnu::always_inline]] inline Vec<T> log1p_unit(Vec<T> x) {
+LAMINA_MATH Vec<T> log1p_unit(Vec<T> x) {
   const Vec<T> s = x / (x + T(2));
   const Vec<T> z = s * s;
   const Vec<T> s2 = s + s;
@@ -129,7 +137,7 @@ template <class T>
 // monotonic. The result hardly depends on u and r where |x| is large, so x is reduced by a rounded ln(2) / 2 in one
 // step. The sum that rounds to an integer k ends with the bits of k + kBias, which, shifted, are the number 2^k.
 template <class T>
-[[gnu::always_inline]] inline Vec<T> tanh(Vec<T> x) {
+LAMINA_MATH Vec<T> tanh(Vec<T> x) {
   using C = MathConstants<T>;
   constexpr T half_ln2 = T(0.346573590279972654709), end = T(22);
   const Vec<T> v = clamp<T>(x, -end, end), magic = broadcast<T>(C::kRoundMagic + VectorTraits<T>::kBias);
@@ -143,7 +151,7 @@ template <class T>
 // 1 / (1 + exp(-x)) = u / (u + c exp(r)), where u = c exp(x + r) is a power of two, |r| <= ln(2) / 2, and the power of
 // two c makes u a normal number for all x. All x; 2.5 ULP, also where the result is subnormal; at most 1.
 template <class T>
-[[gnu::always_inline]] inline Vec<T> sigmoid(Vec<T> x) {
+LAMINA_MATH Vec<T> sigmoid(Vec<T> x) {
   using C = MathConstants<T>;
   const Vec<T> v = clamp<T>(x, C::kExpLow, T(44)), scale = broadcast<T>(C::kSubnormalScale);
   const Vec<T> magic = broadcast<T>(C::kRoundMagic + (VectorTraits<T>::kBias + C::kSubnormalShift));
@@ -156,7 +164,7 @@ template <class T>
 
 // log(1 + exp(x)). All x; 2.5 ULP.
 template <class T>
-[[gnu::always_inline]] inline Vec<T> softplus(Vec<T> x) {
+LAMINA_MATH Vec<T> softplus(Vec<T> x) {
   return maximum(Vec<T>{}, x) + log1p_unit<T>(exp<T>(-abs<T>(x)));
 }
 
@@ -178,7 +186,7 @@ struct Normal {
   Vec<T> cdf, density;
 };
 template <class T>
-[[gnu::always_inline]] inline Normal<T> normal_distribution(Vec<T> x) {
+LAMINA_MATH Normal<T> normal_distribution(Vec<T> x) {
   const T end = sizeof(T) == 4 ? T(15) : T(40);
   const Vec<T> t = minimum(broadcast<T>(end), abs<T>(x));
   const Vec<T> square = t * t;
