@@ -37,7 +37,7 @@ from lamina.metrics import Metric
 from lamina.models import Ensemble, Model, Sequential, cross_validate, fit_many, predict_many
 from lamina.optimizers import Optimizer
 from lamina.regularizers import Regularizer
-from lamina.runtime import get_num_threads, set_num_threads, show_config
+from lamina.runtime import doctor, get_num_threads, set_num_threads, show_config
 
 if TYPE_CHECKING:
     from lamina import backend, datasets, kernels, ops, preprocessing, saving, utils, wrappers
@@ -69,6 +69,7 @@ __all__ = [
     "constraints",
     "cross_validate",
     "datasets",
+    "doctor",
     "fit_many",
     "get_num_threads",
     "initializers",
