@@ -118,6 +118,34 @@ void register_parameters(py::module_& module) {
                  },
                  self.object);
            })
+      .def(
+          "take",
+          [](const PyParameters& self, const PyParameters& copy) {
+            std::visit(
+                [&](const auto& p) {
+                  const auto* from = std::get_if<std::remove_cvref_t<decltype(p)>>(&copy.object);
+                  if (from == nullptr || &(*from)->gate() != &p->gate() || !((*from)->layout() == p->layout()))
+                    raise_value("Parameters: take needs what copy or like has made.");
+                  const std::vector<Gate*> gates{&p->gate()};
+                  inside(gates, Access::exclusive, static_cast<double>(p->size()), [&] {
+                    std::copy((*from)->data(), (*from)->data() + p->size(), p->data());
+                    p->changed();
+                  });
+                },
+                self.object);
+          },
+          py::arg("copy"))
+      .def("finite",
+           [](const PyParameters& self) {
+             bool found = true;
+             std::visit(
+                 [&](const auto& p) {
+                   const std::vector<Gate*> gates{&p->gate()};
+                   inside(gates, Access::shared, static_cast<double>(p->size()), [&] { found = p->finite(); });
+                 },
+                 self.object);
+             return found;
+           })
       .def_property_readonly("tensors",
                              [](const PyParameters& self) {
                                return std::visit([](const auto& p) { return p->layout().tensors.size(); }, self.object);

@@ -1,7 +1,10 @@
 #include "engine/parameters.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+
+#include "core/dispatch.hpp"
 
 namespace lamina::engine {
 namespace {
@@ -100,6 +103,13 @@ void unpack(const Layout& layout, int tensor, const T* block, T* to) {
 template <class T>
 void Parameters<T>::read(int tensor, T* to) const {
   unpack(layout_, tensor, data(), to);
+}
+
+template <class T>
+bool Parameters<T>::finite() const {
+  // The sum of squares mostly says it; it may overflow for values that are finite.
+  if (std::isfinite(kernels_of<T>(kernels()).penalty(data(), 0, 1, size()))) return true;
+  return std::all_of(data(), data() + size(), [](T value) { return std::isfinite(value); });
 }
 
 template <class T>

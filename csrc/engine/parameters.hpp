@@ -62,6 +62,8 @@ class Parameters {
   // Copies a tensor out of the block or into it, row-major.
   void read(int tensor, T* to) const;
   void write(int tensor, const T* from);
+  // Whether no value is NaN or infinite.
+  bool finite() const;
 
   // Grows when values change: a copy is valid while the version is the one at which it was read. -1 while a writer
   // holds the gate; it calls changed() before it lets others in.

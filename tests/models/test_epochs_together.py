@@ -14,7 +14,7 @@ from helpers import not_sanitized
 
 import lamina
 from lamina import callbacks, layers, losses, models, optimizers
-from lamina._engine.variable import one_moment
+from lamina._engine.variables import one_moment
 from lamina.models import epochs as epochs_module
 
 ROWS = np.random.default_rng(0).standard_normal((90, 6)).astype("f")

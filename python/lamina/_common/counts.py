@@ -26,7 +26,7 @@ class Count:
     Attributes
     ----------
     value : int
-        If read inside `lamina._engine.variable.one_moment`, between two steps of training, it matches the parameters
+        If read inside `lamina._engine.variables.one_moment`, between two steps of training, it matches the parameters
         of that moment.
     """
 

@@ -35,6 +35,10 @@ class CompactRows:
         """Return the object from which the engine reads the rows."""
         raise NotImplementedError(f"{type(self).__name__}: rows define engine_input.")
 
+    def rows_not_finite(self) -> list[int]:
+        """Return the numbers of the rows that contain NaN or infinity."""
+        raise NotImplementedError(f"{type(self).__name__}: rows define rows_not_finite.")
+
 
 # Input rows of a call.
 Rows = npt.NDArray[Any] | CompactRows

@@ -51,6 +51,13 @@ class SparseRows(CompactRows):
         entries = np.arange(ends[-1]) + np.repeat(starts[numbers] - ends[:-1], sizes)
         return SparseRows(ends, columns[entries], values[entries], (len(numbers), self.shape[1]))
 
+    def rows_not_finite(self) -> list[int]:
+        """Return the numbers of the rows that contain NaN or infinity."""
+        starts, _, values = self.arrays
+        bad = starts[0] + np.flatnonzero(~np.isfinite(values[starts[0] : starts[-1]]))
+        found: list[int] = np.unique(np.searchsorted(starts, bad, "right") - 1).tolist()
+        return found
+
 
 def _index_type(array: Array) -> type[np.signedinteger[Any]]:
     return np.int64 if array.dtype.itemsize == 8 else np.int32

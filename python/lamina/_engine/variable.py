@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from lamina import _core, config, initializers
-from lamina._common.checks import KindError, choice, flag, sizes, text
+from lamina._common.checks import choice, flag, sizes, text
 from lamina._common.locks import Once
 from lamina._common.names import required, unique_name
 from lamina._common.tries import only_tries
@@ -20,10 +20,7 @@ from lamina._data.autodiff import check_untraced, constant, is_traced
 from lamina.constraints import Constraint
 from lamina.regularizers import Regularizer
 
-__all__ = [
-    "AssignableFloat", "AssignableInt", "Home", "Variable", "assign_all", "assign_together", "check_aggregation",
-    "one_moment", "put_back",
-]  # fmt: skip
+__all__ = ["AssignableFloat", "AssignableInt", "Home", "Variable", "check_aggregation"]
 
 Array = npt.NDArray[Any]
 
@@ -409,57 +406,6 @@ class Variable(NDArrayOperatorsMixin):
 
     def __int__(self) -> int:
         return int(self.value)
-
-
-def one_moment(variables: Iterable[Variable], write: bool = False) -> _core.Passage:
-    """Return a context manager in which variables have the values of one moment, between two steps of training.
-
-    Parameters
-    ----------
-    write : bool
-        Whether they will be assigned: predictions and training then see all new values or none.
-    """
-    # Move a layer's variables into its block first: a first step on another thread could move them meanwhile.
-    places = [v.require_block() if v.owner is not None else v.block for v in variables]
-    return _core.Passage([place[0] for place in places if place is not None], write)
-
-
-def assign_together(variables: Iterable[Variable], values: Iterable[Any]) -> None:
-    """Assign to several variables: to all, or to none if a value is refused or a signal handler raises."""
-    pairs = [(variable, variable.converted(value)) for variable, value in zip(variables, values, strict=True)]
-    in_engine = [pair for pair in pairs if pair[0].owner is not None or pair[0].block is not None]
-    writes = [(*variable.require_block(), array) for variable, array in in_engine]
-    with one_moment([variable for variable, _ in pairs], write=True):
-        try:
-            _core.write_together(writes)
-        finally:
-            for variable, _ in in_engine:
-                if variable.on_assign is not None:
-                    variable.on_assign()
-        for variable, array in pairs:
-            if variable.block is None:  # an optimizer's counter or learning rate
-                variable.take(array)
-
-
-def assign_all(who: str, variables: list[Variable], weights: Any) -> None:
-    """Write arrays into variables after all of them were checked."""
-    if not isinstance(weights, (list, tuple)) and not (isinstance(weights, np.ndarray) and weights.ndim):
-        raise KindError(f"{who}: weights must be a list of arrays; got {type(weights).__name__}.")
-    if len(weights) != len(variables):
-        raise ValueError(f"{who}: there must be {len(variables)} arrays, one a weight; got {len(weights)}.")
-    arrays = [real_array(who, f"weight {v.path!r}", array) for v, array in zip(variables, weights, strict=True)]
-    for variable, array in zip(variables, arrays, strict=True):
-        if array.shape != variable.shape:
-            raise ValueError(
-                f"{who}: weight {variable.path!r} must have shape {variable.shape}; got {array.shape}. Nothing was set."
-            )
-    assign_together(variables, arrays)
-
-
-def put_back(kept: Iterable[tuple[Variable, Array]]) -> None:
-    """Restore the values that variables had before a step that failed."""
-    for variable, values in kept:
-        variable.take(values)
 
 
 def check_aggregation(who: str, value: Any) -> None:

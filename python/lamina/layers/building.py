@@ -17,7 +17,8 @@ from lamina._common.names import redefines, snake_case, unique, unique_name
 from lamina._common.undo import undoable
 from lamina._data.arrays import converted
 from lamina._engine.ops import OpenShape
-from lamina._engine.variable import Variable, assign_all, check_aggregation, one_moment
+from lamina._engine.variable import Variable, check_aggregation
+from lamina._engine.variables import assign_all, one_moment
 from lamina.layers.alone import Alone
 from lamina.layers.mode import runs
 from lamina.layers.parameters import ParameterSet

@@ -14,7 +14,8 @@ from lamina._data.arrays import real_array
 from lamina._data.streams import Stream, is_stream
 from lamina._data.tensors import tensor
 from lamina._engine.ops import BatchNormOp, Op, ReshapeOp, ScaleOp
-from lamina._engine.variable import Variable, assign_together
+from lamina._engine.variable import Variable
+from lamina._engine.variables import assign_together
 from lamina.layers.base import Layer
 from lamina.layers.settings import Setting
 

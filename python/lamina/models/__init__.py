@@ -6,6 +6,7 @@ from lamina._common.names import absences
 from lamina.models.cloning import clone_model, model_from_json
 from lamina.models.cross_validation import CrossValidation, cross_validate
 from lamina.models.ensemble import Ensemble
+from lamina.models.finite import NotFiniteError
 from lamina.models.functional import Functional as Functional
 from lamina.models.loading import load_model, save_model
 from lamina.models.many import fit_many, predict_many
@@ -16,6 +17,7 @@ __all__ = [
     "CrossValidation",
     "Ensemble",
     "Model",
+    "NotFiniteError",
     "Sequential",
     "clone_model",
     "cross_validate",

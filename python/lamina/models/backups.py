@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from lamina import _core
 from lamina._common.interrupts import interrupts_later
-from lamina._engine.variable import Variable, assign_together, one_moment
+from lamina._engine.variable import Variable
+from lamina._engine.variables import assign_together, one_moment
 from lamina._files.errors import damaged_where_wrong
 from lamina._files.native import read_backup, write_backup
 from lamina._files.state import BackupState

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lamina._common.checks import flag
-from lamina._engine.variable import assign_all, one_moment
+from lamina._engine.variables import assign_all, one_moment
 from lamina.models.base import BaseModel
 from lamina.models.differentiator import flat as flat_of
 from lamina.models.differentiator import of_flat

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lamina._common.checks import flag, listed, numbers
 from lamina._common.custom import custom_object_scope
-from lamina._engine.variable import one_moment
+from lamina._engine.variables import one_moment
 from lamina.models import files
 from lamina.models.jobs import check_models
 from lamina.models.model import Model

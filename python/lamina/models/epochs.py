@@ -63,7 +63,7 @@ class EpochsTogether:
     validates_always : bool
         Whether there is validation data, and every epoch is validated.
     whole : bool
-        Whether epochs go through all rows, of the validation data too.
+        Whether epochs go through all rows, of the validation data too, and nothing looks at single steps.
     """
 
     def __init__(

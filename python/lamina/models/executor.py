@@ -20,7 +20,8 @@ from lamina._data.rows import engine_input
 from lamina._data.streams import Stream
 from lamina._engine.network import CompiledNetwork, Constants
 from lamina._engine.ops import Shape
-from lamina._engine.variable import Variable, one_moment, put_back
+from lamina._engine.variable import Variable
+from lamina._engine.variables import one_moment, put_back
 from lamina._files.state import TrainingState
 from lamina.layers import Layer
 from lamina.layers.added import summing

@@ -12,7 +12,8 @@ from lamina._common.names import all_unique, required
 from lamina._common.objects import serialize, serialize_keras_object
 from lamina._common.registry import LAMBDA, is_public
 from lamina._common.warn import warn
-from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
+from lamina._engine.variable import Variable
+from lamina._engine.variables import assign_all, assign_together, one_moment
 from lamina._files.errors import damaged_where_wrong
 from lamina._files.formats import format_of, weight_format_of
 from lamina._files.keras_config import checked_for_keras

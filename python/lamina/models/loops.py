@@ -8,6 +8,7 @@ from lamina._common.warn import warn
 from lamina._data.streams import Stream
 from lamina.callbacks import CallbackList
 from lamina.models.base import BaseModel
+from lamina.models.finite import FiniteSteps
 from lamina.models.place import Order
 from lamina.models.prepared import Prepared, prepare, weighted_by_class
 from lamina.models.run import Run
@@ -22,11 +23,13 @@ class Loops:
     ----------
     model : BaseModel
     events : CallbackList
+    finite : FiniteSteps, optional
+        Takes the steps of training one by one.
     """
 
-    def __init__(self, model: BaseModel, events: CallbackList) -> None:
+    def __init__(self, model: BaseModel, events: CallbackList, finite: FiniteSteps | None = None) -> None:
         self._model, self._executor = model, model.executor
-        self._events = events
+        self._events, self._finite = events, finite
         self._place = model.executor.place
 
     def _who(self, method: str) -> str:
@@ -56,7 +59,7 @@ class Loops:
         make = self._executor.same_order if place.resumed else self._executor.next_order
         order, begin = make(place, self._model.seed, prepared, size, shuffle), place.row
         events = self._events
-        if events.wants_batches("train"):
+        if events.wants_batches("train") or self._finite is not None:
             for index, first in enumerate(range(begin, total, size), place.batch):
                 self._train_one(run, prepared, order, first, min(size, total - first), index)
                 if self._model.stop_training:
@@ -76,7 +79,10 @@ class Loops:
         self._events.call("on_train_batch_begin", index, {})
         with run.turn():
             run.take_over()
-            self._executor.train_rows(prepared, order, first, rows, rows, self._place)
+            if self._finite is None:
+                self._executor.train_rows(prepared, order, first, rows, rows, self._place)
+            else:
+                self._finite.train_rows(prepared, order, first, rows, self._place, index)
             logs = self._executor.require_compiled("fit").logs()
         self._place.batch = index + 1
         self._events.call("on_train_batch_end", index, logs)

@@ -20,7 +20,8 @@ from lamina._common.parameters import parameters_of
 from lamina._common.recorded import accepted_settings, recorded_config
 from lamina._common.warn import warn
 from lamina._engine.ops import OpenShape
-from lamina._engine.variable import Variable, assign_all, one_moment
+from lamina._engine.variable import Variable
+from lamina._engine.variables import assign_all, one_moment
 from lamina.callbacks.model import TrainedModel
 from lamina.layers import InputLayer, Layer
 from lamina.layers.composition import check_nothing_lost, follow, held, mode_noted

@@ -6,7 +6,7 @@ import pickle
 from contextvars import ContextVar
 from typing import Any
 
-from lamina._engine.variable import one_moment
+from lamina._engine.variables import one_moment
 from lamina.models.trainer import Trainer
 
 __all__ = ["PickledModel"]

@@ -15,7 +15,7 @@ from lamina._data.compact import Rows
 from lamina._data.rows import input_rows, row_shape_of
 from lamina._data.streams import Stream, is_stream
 from lamina._engine.ops import HostOp
-from lamina._engine.variable import one_moment
+from lamina._engine.variables import one_moment
 from lamina.callbacks import CallbackList
 from lamina.callbacks import base as callbacks_module
 from lamina.callbacks.lists import checked as checked_callbacks

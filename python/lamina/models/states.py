@@ -15,7 +15,8 @@ from lamina._common.names import all_unique
 from lamina._common.objects import serialize, serialize_keras_object
 from lamina._common.registry import ConfigurationError, is_public
 from lamina._common.warn import warn
-from lamina._engine.variable import Variable, assign_all, assign_together, one_moment
+from lamina._engine.variable import Variable
+from lamina._engine.variables import assign_all, assign_together, one_moment
 from lamina._files.state import Finder, ModelState
 from lamina.layers import REGISTRY as LAYERS
 from lamina.layers.inner import take_whole_state, whole_state

@@ -185,6 +185,8 @@ class Trainer(Differentiable):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
+        *,
+        on_nan: str | None = None,
     ) -> History:
         """Train for a number of epochs.
 
@@ -225,6 +227,9 @@ class Trainer(Differentiable):
             As `batch_size` if omitted.
         validation_freq : int, >= 1, or list of int
             Evaluate after every `validation_freq` epochs, or after the listed epochs, counting from 1.
+        on_nan : "raise", optional
+            Check loss and weights after each step. One that gives NaN or infinity is undone, and an error says where
+            the first such number was. Steps are taken one by one, and weights and optimizer state kept before each.
 
         Returns
         -------
@@ -237,12 +242,14 @@ class Trainer(Differentiable):
             The model is not compiled.
         TypeError, ValueError
             An argument does not fit. The model is unchanged.
+        NotFiniteError
+            With ``on_nan="raise"``: a step met NaN or infinity. The model is as before that step.
         """
         return training.fit(
             self, x, y, sample_weight, validation_data, batch_size=batch_size, epochs=epochs, verbose=verbose,
             callbacks=callbacks, validation_split=validation_split, shuffle=shuffle, class_weight=class_weight,
             initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size, validation_freq=validation_freq,
+            validation_batch_size=validation_batch_size, validation_freq=validation_freq, on_nan=on_nan,
         )  # fmt: skip
 
     def evaluate(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lamina import random
-from lamina._common.checks import flag, integer, number
+from lamina._common.checks import choice, flag, integer, number
 from lamina._common.records import Record
 from lamina._common.warn import warn
 from lamina._data import rows as data_module
@@ -19,6 +19,7 @@ from lamina.callbacks.lists import checked as checked_callbacks
 from lamina.models.base import BaseModel
 from lamina.models.epochs import EpochsTogether
 from lamina.models.evaluation import as_result
+from lamina.models.finite import FiniteSteps
 from lamina.models.loops import Loops
 from lamina.models.prepared import Prepared, prepare, split, weighted_by_class
 from lamina.models.run import Run
@@ -55,11 +56,13 @@ class FitArguments(Record):
     level: int
     listeners: list[Callback]
     history: History
+    finite: bool
 
 
 def checked_arguments(
     who: str, *, batch_size: Any, epochs: Any, verbose: Any, callbacks: Any, validation_split: Any, shuffle: Any,
     initial_epoch: Any, steps_per_epoch: Any, validation_steps: Any, validation_batch_size: Any, validation_freq: Any,
+    on_nan: Any = None,
 ) -> FitArguments:  # fmt: skip
     """Return the arguments of `fit` besides the data, or raise."""
     size = 32 if batch_size is None else integer(who, "batch_size", batch_size)
@@ -82,9 +85,10 @@ def checked_arguments(
     history = next((one for one in listeners if isinstance(one, History)), History())
     if history not in listeners:
         listeners.append(history)
+    choice(who, "on_nan", on_nan, (None, "raise"))
     return FitArguments(
         size, batch_size is not None, first, end, steps, validation_size, validation_limit, validates_after, fraction,
-        shuffle, level, listeners, history,
+        shuffle, level, listeners, history, on_nan is not None,
     )  # fmt: skip
 
 
@@ -330,7 +334,7 @@ def together(
         size=given.size, held_out_size=given.validation_size or 32, shuffle=given.shuffle,
         validates_after=given.validates_after,
         validates_always=held_out is not None and given.validates_after is _every_epoch,
-        whole=given.steps is None and given.validation_steps is None,
+        whole=given.steps is None and given.validation_steps is None and not given.finite,
     )  # fmt: skip
 
 
@@ -344,7 +348,8 @@ def _one_epoch(
     class_weight: Any, epoch: int, logs: dict[str, float] | None,
 ) -> tuple[dict[str, float] | None, bool]:  # fmt: skip
     """Train an epoch and evaluate after it; return its logs, and whether there were no batches any more."""
-    executor, loops = model.executor, Loops(model, events)
+    executor = model.executor
+    loops = Loops(model, events, FiniteSteps(executor) if given.finite else None)
     executor.begin_epoch(epoch, continues=given.steps is not None and isinstance(source, Prepared))
     events.call("on_epoch_begin", epoch, {})
     run = Run(executor, "fit", model.get_metrics_result, begun=executor.place.resumed)

@@ -23,7 +23,8 @@ from lamina._common.objects import Configurable
 from lamina._common.warn import warn
 from lamina._data.arrays import converted, real_array
 from lamina._engine.specs import DampingSpec, LayerUpdateSpec, LbfgsSpec, TensorUpdateSpec, UpdateSpec
-from lamina._engine.variable import AssignableFloat, AssignableInt, Variable, assign_together, one_moment, put_back
+from lamina._engine.variable import AssignableFloat, AssignableInt, Variable
+from lamina._engine.variables import assign_together, one_moment, put_back
 from lamina.optimizers import schedules
 from lamina.optimizers.given import PLAIN_SGD, Blocks, GivenStep, clipped
 from lamina.optimizers.schedules import LearningRateSchedule

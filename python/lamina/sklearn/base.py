@@ -17,6 +17,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lamina._common.warn import warn
+from lamina._engine.variables import all_finite
 from lamina.models import Sequential
 from lamina.sklearn.course import Course, Task
 from lamina.sklearn.held_out import counted, divided
@@ -25,7 +26,7 @@ from lamina.sklearn.interrupts import ends_the_call
 from lamina.sklearn.network import Architecture
 from lamina.sklearn.objective import Objective, Rows, Watched
 from lamina.sklearn.parameters import COMMON, checked
-from lamina.sklearn.rows import is_finite, of_kind, row_weights
+from lamina.sklearn.rows import of_kind, row_weights
 from lamina.sklearn.scaling import scaled, scaler_of
 from lamina.sklearn.shown import ShownWeights
 from lamina.sklearn.solvers import Training
@@ -357,7 +358,7 @@ class Perceptron(ShownWeights, TakesRows, ABC):
         return self._network()
 
     def _check_finite(self) -> None:
-        if not all(map(is_finite, self._network().get_weights())):
+        if not all_finite(self._network().weights):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
                 " preprocessed."
