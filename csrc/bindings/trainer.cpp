@@ -267,7 +267,14 @@ void register_trainer(py::module_& module) {
       .def(
           "force_schedule",
           [](const PyTrainer& self, const std::string& schedule, int threads, bool as_long) {
-            std::visit([&](const auto& t) { t->force(schedule_named(schedule), threads, as_long); }, self.object);
+            std::visit(
+                [&](const auto& t) {
+                  if (schedule == "alternating")
+                    t->alternate(threads);
+                  else
+                    t->force(schedule_named(schedule), threads, as_long);
+                },
+                self.object);
           },
           py::arg("schedule"), py::arg("threads"), py::arg("as_long") = false)
       .def(

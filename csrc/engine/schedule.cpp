@@ -1,6 +1,7 @@
 #include "engine/schedule.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "core/caches.hpp"
 #include "engine/gradients.hpp"
@@ -15,6 +16,9 @@ namespace {
 constexpr double kShareOfPeak = 0.58;
 constexpr double kShareOfNear = 0.35, kShareOfFar = 0.125, kShareOfForeign = 0.16;
 constexpr double kMeetings = 4;
+constexpr double kUncertain = 1.5;
+constexpr double kNever = std::numeric_limits<double>::infinity();
+constexpr std::size_t kSchedules = 3;
 constexpr double kWakes = 34;              // meetings in the time to start a team that looks for work
 constexpr double kLayers = 9;              // meetings in the time of a layer of a prediction by a team
 constexpr std::ptrdiff_t kHalfPanel = 16;  // rows; fewer are not divided
@@ -48,15 +52,25 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
   const double compute = nanoseconds(3 * shape.work * rows);
   const double tape = rows * static_cast<double>(shape.row_bytes);
   const std::ptrdiff_t segments = gradient_segments(shape.rows);
-  double lowest = 0;
+  double lowest = 0, costs[kSchedules];
   const auto consider = [&](Schedule schedule, int threads, double cost) {
+    costs[static_cast<std::size_t>(schedule)] = cost;
     if (lowest == 0 || cost < 0.95 * lowest) {
       lowest = cost;
       best = {schedule, threads};
     }
   };
+  // Schedules that may be as fast, as far as this model can tell.
+  const auto note_alternatives = [&](int threads) {
+    if (best.threads != threads || threads == 1) return;
+    best.alternatives = 0;
+    for (unsigned s = 0; s < kSchedules; ++s)
+      if (costs[s] < kUncertain * lowest) best.alternatives |= 1u << s;
+  };
+  const bool copies = parameters * most_threads > static_cast<double>(caches().last.bytes);  // of gradients, too large
   for (int threads = 1; threads <= most_threads;
        threads = threads < most_threads ? std::min(2 * threads, most_threads) : most_threads + 1) {
+    std::fill(costs, costs + kSchedules, kNever);
     // Values move from the owners of a layer's outputs to those of the next layer. Weights move too, since backward
     // divides their rows; only those of the lowest layer stay.
     if (!shape.narrow)
@@ -70,13 +84,18 @@ StepPlan plan_step(const StepShape& shape, int most_threads) {
       consider(Schedule::by_rows, threads,
                (compute / 3 + 3 * transfer(tape)) / threads + compute * 2 / 3 / members +
                    lost(threads, 2, tape / 2 + parameters));
-    if (!shape.narrow && (!shape.segmentable || segments < 2)) continue;
+    if (!shape.narrow && (!shape.segmentable || segments < 2)) {
+      note_alternatives(threads);
+      continue;
+    }
     // A segment reads all weights and writes all gradients; both move between members.
     const double rounds = static_cast<double>((segments + threads - 1) / threads),
                  share = 1 / static_cast<double>(segments);
     consider(Schedule::chunked, threads,
              rounds * (compute * share + 3 * transfer(tape * share) + 2 * transfer(parameters)) +
                  lost(threads, 2, 2 * parameters));
+    if (copies && best.schedule != Schedule::chunked) costs[static_cast<std::size_t>(Schedule::chunked)] = kNever;
+    note_alternatives(threads);
   }
   return best;
 }

@@ -13,7 +13,7 @@ enum class Schedule {
 
 struct StepShape {
   std::ptrdiff_t rows;             // of the batch
-  double work;                     // multiply-adds forward, for each row
+  double work;                     // multiply-adds forward, for each row; those of float64 count twice
   std::ptrdiff_t parameter_bytes;  // of the trained layers; for predictions, of all layers
   std::ptrdiff_t upper_bytes = 0;  // of these, all but the lowest one's
   std::ptrdiff_t row_bytes;        // of values and gradients, for each row
@@ -26,6 +26,9 @@ struct StepShape {
 struct StepPlan {
   Schedule schedule;
   int threads;
+  // Of training: the bits 1 << schedule of those that cost nearly the same as this one.
+  unsigned alternatives = 0;
+  bool operator==(const StepPlan&) const = default;
 };
 
 StepPlan plan_step(const StepShape& shape, int most_threads);

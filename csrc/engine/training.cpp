@@ -49,25 +49,30 @@ Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, HeadSpec<T> head, std::
 }
 
 template <class T>
-StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
+bool Trainer<T>::allows(Schedule schedule) const {
+  if (schedule == Schedule::stationary) return true;
   const bool segmentable = network_->rows_alone(true) && !head_spec_.host() && !gives_entries(network_->input());
+  return segmentable && (schedule == Schedule::chunked || separable());
+}
+
+template <class T>
+StepPlan Trainer<T>::plan(std::ptrdiff_t rows) const {
   std::ptrdiff_t upper = 0;
   for (std::ptrdiff_t l = network_->first_trained() + 1; l < network_->depth(); ++l)
     if (update_.layer(l).trained()) upper += update_.layer(l).parameters->size();
   const StepShape shape{.rows = rows,
-                        .work = network_->work(),
+                        .work = network_->work() * sizeof(T) / sizeof(float),
                         .parameter_bytes = update_.gradient_size() * static_cast<std::ptrdiff_t>(sizeof(T)),
                         .upper_bytes = upper * static_cast<std::ptrdiff_t>(sizeof(T)),
                         .row_bytes = network_->row_bytes(),
                         .layers = network_->depth(),
-                        .segmentable = segmentable,
-                        .separable = segmentable && separable(),
+                        .segmentable = allows(Schedule::chunked),
+                        .separable = allows(Schedule::by_rows),
                         .narrow = narrow()};
   StepPlan plan = plan_step(shape, host() ? 1 : available_threads(num_threads()));
   if (forced_) {
-    plan.schedule = forced_schedule_;
-    if (plan.schedule == Schedule::by_rows && !shape.separable) plan.schedule = Schedule::stationary;
-    if (plan.schedule == Schedule::chunked && !segmentable) plan.schedule = Schedule::stationary;
+    plan.schedule = allows(forced_schedule_) ? forced_schedule_ : Schedule::stationary;
+    plan.alternatives = 0;
     if (shape.narrow) plan.schedule = Schedule::chunked;
     if (forced_threads_ > 0 && !host()) plan.threads = forced_threads_;
   }
@@ -241,6 +246,20 @@ void Trainer<T>::run(const Task& task, const Poll& poll) {
     run_batches(task, admission.passage, poll);
 }
 
+// Gets a run ready for a schedule, before its first step and between two steps.
+template <class T>
+void Trainer<T>::prepare(Run& run, const StepPlan& plan, std::ptrdiff_t rows) {
+  run.schedule = allows(plan.schedule) ? plan.schedule : Schedule::stationary;
+  if (narrow()) run.schedule = Schedule::chunked;
+  // Also if user code runs in a step: while it waits for a gate, other threads may read the parameters.
+  run.stores = run.mode == Mode::store
+                   ? update_.hooked() || run.vector == nullptr
+                   : run.mode == Mode::train &&
+                         (update_.stores() || host() || (run.interruptible && run.schedule != Schedule::chunked));
+  run.own_inputs = worth_own_inputs({run.schedule, plan.threads}, rows);
+  reserve(run, rows, plan.threads);
+}
+
 // Returns whether all batches were run; else `poll` has stopped them.
 template <class T>
 bool Trainer<T>::run_batches(const Task& task, Passage& passage, const Poll& poll) {
@@ -261,25 +280,30 @@ bool Trainer<T>::run_batches(const Task& task, Passage& passage, const Poll& pol
   const bool maybe_long = kCautious * guess / plan.threads > kLongStep;
   Run run{task, poll, passage};
   run.interruptible = (maybe_long && (measured_[test] == 0 || measured_[test] > kLongStep)) || forced_long_;
-  if (run.interruptible && plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
-  run.schedule = plan.schedule;
-  // Also if user code runs in a step: while it waits for a gate, other threads may read the parameters.
-  run.stores = mode == Mode::store ? update_.hooked() || task.vector == nullptr
-                                   : mode == Mode::train && (update_.stores() || host() ||
-                                                             (run.interruptible && run.schedule != Schedule::chunked));
-  run.own_inputs = worth_own_inputs(plan, largest);
+  if (run.interruptible) {
+    plan.alternatives &= ~(1u << static_cast<unsigned>(Schedule::by_rows));
+    if (plan.schedule == Schedule::by_rows) plan.schedule = Schedule::stationary;
+  }
   run.settled = mode != Mode::test && network_->first_trained() < network_->depth();
-  reserve(run, largest, plan.threads);
+  const bool chooses = mode == Mode::train && plan.alternatives != 0 && plan.threads > 1;
   const AtEnd changed([&] {  // also if a step fails
     if (mode == Mode::train) update_.mark_changed();
   });
   for (std::ptrdiff_t step = 0; step < steps && !run.stopped();) {
     Pace::Stretch stretch{plan.threads, steps - step, false};
     if (forced_threads_ == 0) stretch = paces_[test].next(plan.threads, guess, steps - step);
+    ScheduleChoice::Turn turn{plan.schedule, stretch.steps, false};
+    if (chooses && stretch.threads == plan.threads && !stretch.timed)
+      turn = choice_.next(plan, largest, stretch.steps);
+    else if (chooses)
+      turn.schedule = choice_.chosen(plan);
+    if (alternates_) turn = {static_cast<Schedule>(step / 2 % 3), std::min<std::ptrdiff_t>(2, stretch.steps), false};
+    if (step == 0 || turn.schedule != run.schedule) prepare(run, {turn.schedule, plan.threads}, largest);
     const auto begun = std::chrono::steady_clock::now();
-    stretch.steps = run_stretch(run, {step, step + stretch.steps}, stretch.threads);
+    turn.steps = stretch.steps = run_stretch(run, {step, step + turn.steps}, stretch.threads);
     const double took = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begun).count();
-    paces_[test].note(stretch, took);
+    if (!turn.tries) paces_[test].note(stretch, took);
+    if (chooses && stretch.threads == plan.threads && !stretch.timed) choice_.note(turn, took);
     if (!run.stopped()) measured_[test] = took / static_cast<double>(stretch.steps);
     step += stretch.steps;
   }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/choice.hpp"
 #include "engine/epochs.hpp"
 #include "engine/gradients.hpp"
 #include "engine/head.hpp"
@@ -84,6 +85,12 @@ class Trainer {
     forced_long_ = as_long;
     forced_schedule_ = schedule;
     forced_threads_ = threads;
+    alternates_ = false;
+  }
+  // For tests: the schedule changes every two steps.
+  void alternate(int threads) {
+    force(Schedule::stationary, threads, false);
+    alternates_ = true;
   }
   StepPlan plan(std::ptrdiff_t rows) const;
   // Multiply-adds forward, for each row.
@@ -181,6 +188,8 @@ class Trainer {
   bool train_batches(const Task& task, Passage& passage, const Poll& poll);
   bool minimize_batches(const Task& task, Passage& passage, const Poll& poll);
   std::ptrdiff_t run_stretch(Run& run, Range steps, int threads);
+  void prepare(Run& run, const StepPlan& plan, std::ptrdiff_t rows);
+  bool allows(Schedule schedule) const;
   [[gnu::cold]] void reserve(const Run& run, std::ptrdiff_t rows, int members);
   void take(const Step& step, int index, int count, Barrier& barrier);
   void step_stationary(const Step& step, int index, int count, Barrier& barrier);
@@ -225,12 +234,13 @@ class Trainer {
 
   Gate turn_;      // held by the run that uses tapes and targets
   Pace paces_[2];  // of training and of testing
+  ScheduleChoice choice_;
   // Nanoseconds of a step in the last run of training and of testing, and the rows of its largest batch.
   double measured_[2] = {0, 0};
   std::ptrdiff_t measured_rows_[2] = {0, 0};
   bool separable() const;
 
-  bool forced_ = false, forced_long_ = false;
+  bool forced_ = false, forced_long_ = false, alternates_ = false;
   Schedule forced_schedule_ = Schedule::stationary;
   int forced_threads_ = 0;
 };

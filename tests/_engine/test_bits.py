@@ -99,7 +99,7 @@ def test_bits_do_not_depend_on_threads_or_schedule(seed, restore_threads):
     for threads in (1, 2, 3, 8):
         lamina.set_num_threads(threads)
         found[threads] = trained(drawn, drawn.model())
-        for schedule in ("stationary", "chunked", "by_rows"):
+        for schedule in ("stationary", "chunked", "by_rows", "alternating"):
             for as_long in (False, True):
                 forced = forced_model(drawn.model(), schedule, threads, as_long)
                 found[threads, schedule, as_long] = trained(drawn, forced)

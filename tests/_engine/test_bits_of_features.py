@@ -22,7 +22,7 @@ def test_bits_do_not_depend_on_threads_or_schedule(feature, restore_threads):
     for threads in range(1, 9):
         lamina.set_num_threads(threads)
         found[threads] = digest(made(feature).ended())
-        for schedule in ("stationary", "chunked", "by_rows"):
+        for schedule in ("stationary", "chunked", "by_rows", "alternating"):
             training = made(feature)
             forced_model(training.model, schedule, threads)
             found[threads, schedule] = digest(training.ended())

@@ -1,6 +1,8 @@
 // Checks the kernel library without Python, under every instruction set that this machine can run: enough to detect a
 // miscompilation by another compiler or on another architecture. The full tests are the Python ones.
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -14,6 +16,7 @@
 #include "core/availability.hpp"
 #include "core/dispatch.hpp"
 #include "core/threads.hpp"
+#include "engine/choice.hpp"
 #include "engine/layers/dense.hpp"
 #include "engine/pace.hpp"
 #include "engine/training.hpp"
@@ -413,6 +416,46 @@ void check_pace() {
   expect(steps_alone(far, 1, 300'000, {60e3, 20e3}) < 310'000, "pace: one thread becomes slower");
 }
 
+// Nanoseconds of a step under each schedule.
+using ScheduleTimes = std::array<double, 3>;
+
+// Returns how many times longer than under the fastest schedules 100,000 steps take, chosen among by measurement, if
+// the model plans `planned`. From the middle on they take `after`. Every fifth turn takes `disturbance` times as long.
+double excess(lamina::engine::Schedule planned, const ScheduleTimes& before, double disturbance = 1,
+              ScheduleTimes after = {}) {
+  if (after[0] == 0) after = before;
+  constexpr std::ptrdiff_t steps = 100'000;
+  const lamina::engine::StepPlan plan{planned, 2, 7};
+  lamina::engine::ScheduleChoice choice;
+  double spent = 0, least = 0;
+  int turns = 0;
+  for (std::ptrdiff_t done = 0; done < steps;) {
+    const ScheduleTimes& times = done < steps / 2 ? before : after;
+    const double fastest = *std::min_element(times.begin(), times.end());
+    auto turn = choice.next(plan, 200, steps - done);
+    turn.steps = std::min(turn.steps, std::max<std::ptrdiff_t>(1, static_cast<std::ptrdiff_t>(10e6 / fastest)));
+    const double took = times[static_cast<std::size_t>(turn.schedule)] * static_cast<double>(turn.steps);
+    choice.note(turn, ++turns % 5 == 0 ? disturbance * took : took);
+    spent += took;
+    least += fastest * static_cast<double>(turn.steps);
+    done += turn.steps;
+  }
+  return spent / least;
+}
+
+void check_choice() {
+  using lamina::engine::Schedule;
+  for (const double step : {20e3, 1e6}) {
+    const ScheduleTimes near{step, 1.15 * step, 0.9 * step}, far{step, 4 * step, 5 * step};
+    for (const Schedule planned : {Schedule::stationary, Schedule::chunked, Schedule::by_rows}) {
+      expect(excess(planned, near) < 1.02, "choice: the fastest of three");
+      expect(excess(planned, near, 3) < 1.1, "choice: the fastest of three, some trials are disturbed");
+    }
+    expect(excess(Schedule::stationary, far) < 1.02, "choice: what is hopeless is hardly tried");
+    expect(excess(Schedule::by_rows, near, 1, {step, 0.6 * step, step}) < 1.35, "choice: another one becomes faster");
+  }
+}
+
 // One of many members waits for a CPU while the others report that they do not.
 void check_availability() {
   constexpr int members = 16;
@@ -469,6 +512,7 @@ void check_division() {
 
 int main() {
   check_division();
+  check_choice();
   check_pace();
   check_availability();
   for (const std::string& isa : lamina::available_isas()) {
