@@ -20,10 +20,14 @@
 #include "engine/layers/dense.hpp"
 #include "engine/pace.hpp"
 #include "engine/training.hpp"
+#include "networks.hpp"
 
 namespace {
 
 using lamina::Matrix;
+using lamina::testing::numbers;
+using lamina::testing::Sizes;
+using lamina::testing::SmallNetwork;
 
 int failures = 0;
 
@@ -33,29 +37,9 @@ void expect(bool holds, const std::string& what) {
   std::printf("FAILED: %s\n", what.c_str());
 }
 
-// A fixed sequence of numbers in [-1, 1).
-template <class T>
-std::vector<T> numbers(std::ptrdiff_t count, unsigned seed) {
-  std::vector<T> values(static_cast<std::size_t>(count));
-  unsigned state = seed;
-  for (T& value : values) {
-    state = state * 1664525u + 1013904223u;
-    value = static_cast<T>(static_cast<double>(state >> 8) / 8388608.0 - 1.0);
-  }
-  return values;
-}
-
 template <class T>
 double tolerance(std::ptrdiff_t terms) {
   return static_cast<double>(terms + 8) * (sizeof(T) == 4 ? 1.2e-7 : 2.3e-16);
-}
-
-const lamina::ActivationInfo* info_of(int index) { return &lamina::kernels().f32.activations[index].info; }
-
-int index_of(const std::string& name) {
-  for (int i = 0; i < lamina::kernels().activation_count; ++i)
-    if (name == info_of(i)->name) return i;
-  return -1;
 }
 
 template <class T>
@@ -216,7 +200,7 @@ void check_activations() {
       {"elu", [](double t) { return t > 0 ? t : std::expm1(t); }},
   };
   for (const auto& c : cases) {
-    const auto& kernel = k.activations[index_of(c.name)];
+    const auto& kernel = k.activations[lamina::testing::activation_of(c.name)];
     kernel.forward({x.data(), 1, n, n}, {y.data(), 1, n, n}, static_cast<T>(kernel.info.default_alpha));
     double worst = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
@@ -244,83 +228,7 @@ void check_threads() {
   }
 }
 
-// A network of three layers: tanh, sigmoid, linear, mean squared error, Adam.
-struct Sizes {
-  std::ptrdiff_t of[4];
-};
 constexpr Sizes kSmall{{30, 50, 40, 3}}, kNarrow{{5, 13, 7, 3}};
-
-template <class T>
-struct SmallNetwork {
-  static constexpr std::ptrdiff_t kRows = 700;
-  Sizes sizes;
-  std::vector<std::shared_ptr<lamina::engine::Parameters<T>>> parameters;
-  std::shared_ptr<lamina::engine::Network<T>> network;
-  std::unique_ptr<lamina::engine::Trainer<T>> trainer;
-  std::vector<T> x, y;
-  std::vector<std::int64_t> order;
-
-  explicit SmallNetwork(const Sizes& of)
-      : sizes(of), x(numbers<T>(kRows * of.of[0], 7)), y(numbers<T>(kRows * of.of[3], 8)) {
-    using namespace lamina::engine;
-    const lamina::Kernels<T>& k = lamina::kernels_of<T>(lamina::kernels());
-    const char* activations[] = {"tanh", "sigmoid", "linear"};
-    std::vector<std::unique_ptr<Layer<T>>> layers;
-    UpdateSpec<T> optimizer;
-    optimizer.optimizer = 1;
-    optimizer.clip = Clip::global_norm;
-    optimizer.limit = 0.5;
-    optimizer.accumulate = 2;
-    optimizer.settings = {{0.9, 0.999, 1e-7, 0, 0, 0, 0, 0}};
-    for (int l = 0; l < 3; ++l) {
-      const std::ptrdiff_t in = sizes.of[l], out = sizes.of[l + 1];
-      const Layout layout{true, {{in, out}, {1, out}}};
-      parameters.push_back(std::make_shared<Parameters<T>>(layout));
-      std::vector<T> w = numbers<T>(in * out, 20u + static_cast<unsigned>(l));
-      for (T& value : w) value *= T(0.3);
-      parameters.back()->write(0, w.data());
-      layers.push_back(std::make_unique<Dense<T>>(parameters.back(), index_of(activations[l]), 0.0, k));
-      const auto state = [&] { return std::make_shared<Parameters<T>>(layout); };
-      const Constraint most{ConstraintKind::column_norms, {0, 2, 1}};
-      optimizer.layers.push_back(
-          {{state(), state(), nullptr}, state(), nullptr, {{0, 0.001, 0.002, true, most}, {0, 0, 0, false, {}}}});
-    }
-    network = std::make_shared<Network<T>>(k, sizes.of[0], 1, std::move(layers), std::vector<bool>(3, true));
-    HeadSpec<T> head{.loss = 0, .parameters = {}, .divisor = Divisor::rows};
-    trainer = std::make_unique<Trainer<T>>(network, head, std::vector<bool>{false}, std::move(optimizer));
-    for (std::ptrdiff_t i = 0; i < kRows; ++i) order.push_back((i * 37) % kRows);
-  }
-
-  lamina::Rows rows(const std::vector<T>& data, std::ptrdiff_t cols) const {
-    const auto type = lamina::kNumberType<T>;
-    return {.base = data.data(),
-            .rows = kRows,
-            .cols = cols,
-            .row_bytes = cols * static_cast<std::ptrdiff_t>(sizeof(T)),
-            .type = type};
-  }
-  lamina::engine::TrainingData<T> data() const {
-    return {{lamina::engine::InputKind::dense, rows(x, sizes.of[0])},
-            {{rows(y, sizes.of[3]), false}},
-            nullptr,
-            order.data()};
-  }
-  double epoch(std::ptrdiff_t batch) {
-    lamina::engine::Totals totals{{0.0}, {0.0}};
-    trainer->train(data(), {0, kRows, batch}, {0.01}, 0, 0, totals, nullptr);
-    return totals.sum[0] / totals.count[0];
-  }
-  double loss() {
-    lamina::engine::Totals totals{{0.0}, {0.0}};
-    trainer->test(data(), {0, kRows, kRows}, totals, nullptr);
-    return totals.sum[0] / totals.count[0];
-  }
-  std::vector<T> weights() const {
-    std::vector<T> all;
-    for (const auto& block : parameters) all.insert(all.end(), block->data(), block->data() + block->size());
-    return all;
-  }
-};
 
 template <class T>
 void check_engine(const Sizes& sizes) {
@@ -343,7 +251,7 @@ void check_engine(const Sizes& sizes) {
     const std::ptrdiff_t in = sizes.of[0], out = sizes.of[3];
     std::vector<T> together(static_cast<std::size_t>(batch * out)), alone(together.size());
     const auto rows = [&](std::ptrdiff_t first, std::ptrdiff_t count) -> lamina::Rows {
-      lamina::Rows all = small.rows(small.x, in);
+      lamina::Rows all = small.rows(small.x.data(), in);
       all.base = small.x.data() + first * in;
       all.rows = count;
       return all;

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lamina import config
 from lamina._common.checks import KindError
+from lamina._data.arrays import real_array
 from lamina._data.tensors import Tensor
 
 __all__ = [
@@ -70,9 +71,9 @@ def given(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)) and any(is_traced(given(one)) for one in value):
         return array_module().stack([given(one) for one in value])
-    if type(value) is np.ndarray:
+    if type(value) is np.ndarray and value.dtype.kind in "biuf":
         return value
-    found = np.asarray(value)
+    found = real_array("ops", "x", value)
     plain = found.dtype == np.float64 and isinstance(value, (list, tuple)) and _of_plain_numbers(value)
     return found.astype(config.floatx()) if plain else found
 
@@ -102,7 +103,7 @@ def of_one_kind(*values: Any) -> tuple[Any, ...]:
         return values
     lists = [isinstance(value, (list, tuple)) and _of_plain_numbers(value) for value in values]
     values = tuple(
-        np.asarray(value, wanted) if plain and np.asarray(value).dtype.kind == "f" else value
+        np.asarray(value, wanted) if plain and real_array("ops", "x", value).dtype.kind == "f" else value
         for value, plain in zip(values, lists, strict=True)
     )
     if found or not any(type(value) is float for value in values):
