@@ -1,7 +1,11 @@
 // Training and predictions while one allocation after the other fails: std::bad_alloc is thrown, the weights are as
-// before, and the next call gives what it would have given.
+// before, and the next call gives what it would have given. And while no thread can be started: that costs time alone.
 
+#include <dlfcn.h>
+#include <pthread.h>
 #include <atomic>
+
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
@@ -22,6 +26,9 @@ bool fails() {
     if (left.compare_exchange_weak(now, now - 1)) return now == 0;
   return false;
 }
+
+std::atomic<bool> no_threads{false};
+std::atomic<int> refused{0};
 
 int failures = 0;
 
@@ -84,7 +91,32 @@ void check(const testing::Sizes& sizes) {
     }
 }
 
+void check_without_threads() {
+  const testing::Sizes sizes{{30, 50, 40, 3}};
+  testing::SmallNetwork<float> alone(sizes), small(sizes);
+  alone.trainer->force(engine::Schedule::stationary, 1, false);
+  small.trainer->force(engine::Schedule::stationary, 3, false);
+  no_threads = true;
+  expect(small.epoch(130) == alone.epoch(130), "without threads: another loss");
+  no_threads = false;
+  expect(refused > 0, "without threads: none was asked for");
+  expect(small.weights() == alone.weights(), "without threads: other weights");
+  expect(small.epoch(130) == alone.epoch(130), "with threads again: another loss");
+}
+
 }  // namespace
+
+// The one that the C++ library calls.
+extern "C" [[gnu::visibility("default")]] int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                                                             void* (*run)(void*), void* argument) {
+  if (no_threads) {
+    ++refused;
+    return EAGAIN;
+  }
+  using Create = int(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  static Create* const create = reinterpret_cast<Create*>(dlsym(RTLD_NEXT, "pthread_create"));
+  return create(thread, attributes, run, argument);
+}
 
 [[gnu::noinline]] void* operator new(std::size_t size) {
   void* data = fails() ? nullptr : std::malloc(size == 0 ? 1 : size);
@@ -103,6 +135,7 @@ extern "C" void* __wrap_aligned_alloc(std::size_t alignment, std::size_t size) {
 
 int main() {
   set_num_threads(3);
+  check_without_threads();  // first, while the team has no threads yet
   check<float>({{30, 50, 40, 3}});
   check<float>({{5, 13, 7, 3}});
   check<double>({{30, 50, 40, 3}});

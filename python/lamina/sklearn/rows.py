@@ -53,7 +53,9 @@ def is_finite(array: npt.NDArray[Any]) -> bool:
 
 def is_plain(X: Any) -> bool:
     """Return whether rows are an array of finite floats, and there are some."""
-    return type(X) is np.ndarray and X.ndim == 2 and X.dtype.char in "fd" and X.dtype.isnative and X.size > 0 and is_finite(X)
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.char not in "fd" or not X.dtype.isnative:
+        return False
+    return X.size > 0 and is_finite(X)
 
 
 def row_weights(given: Any, X: Any) -> npt.NDArray[Any]:

@@ -44,7 +44,7 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> npt.NDAr
         labels = labels[..., 0]
     labels = labels.astype(np.int64)
     classes = (
-        int(labels.max(initial=-1)) + 1
+        integer("to_categorical", "the largest class number", labels.max(initial=-1), -1, 2**31 - 2) + 1
         if num_classes is None
         else integer("to_categorical", "num_classes", num_classes, 0, 2**31 - 1)
     )
