@@ -223,7 +223,8 @@ def test_states_of_callbacks(tmp_path):
         def set_state(self, found):
             self.found = found
 
-    interrupted(tmp_path / "b", listeners=[Keeps()])
+    for folder in ("b", "d"):
+        interrupted(tmp_path / folder, listeners=[Keeps()])
     keeps = [Keeps(), Keeps()]  # the second has none in the backup
     resumed(tmp_path / "b", listeners=keeps)
     assert keeps[1].found is None
@@ -232,6 +233,14 @@ def test_states_of_callbacks(tmp_path):
     np.testing.assert_array_equal(found.pop("array"), state["array"])
     assert type(found["number"]) is np.float32
     assert repr(found) == repr({name: value for name, value in state.items() if name != "array"})
+
+    class Changed(Keeps):
+        def set_state(self, found):
+            self.found = found["another name"]
+
+    Changed.__name__ = "Keeps"  # the class has changed since the backup was made
+    with pytest.raises(ModelFileError, match=r"Keeps.set_state.*KeyError: 'another name'"):
+        resumed(tmp_path / "d", listeners=[Changed()])
 
     class Wrong(callbacks.Callback):
         def get_state(self):

@@ -6,6 +6,7 @@ Anything but real numbers raises.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,8 @@ def real_array(who: str, name: str, value: Any) -> Array:
             f"{who}: {name} must be a plain array; got a masked one, whose mask would be lost. Fill it first."
         )
     _refuse_missing(who, name, value)
+    if isinstance(value, np.ndarray) and value.base is not None:
+        _refuse_cut_files(who, name, value)
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
@@ -69,6 +72,23 @@ def real_array(who: str, name: str, value: Any) -> Array:
             + (" Take the real part or the magnitude first." if array.dtype.kind == "c" else "")
         )
     return array
+
+
+def _refuse_cut_files(who: str, name: str, array: Array) -> None:
+    """Raise if an array lies in a file that was cut short after it was mapped: a read would end the process."""
+    memory: Any = array
+    offset = 0
+    while isinstance(memory, (np.ndarray, memoryview)):
+        offset = memory.offset if isinstance(memory, np.memmap) else offset
+        memory = memory.obj if isinstance(memory, memoryview) else memory.base
+    if not isinstance(memory, mmap.mmap):
+        return
+    try:
+        size = memory.size()
+    except (OSError, ValueError):  # memory without a file, or a closed map, whose arrays NumPy keeps alive
+        return
+    if size < offset - offset % mmap.ALLOCATIONGRANULARITY + len(memory):
+        raise ValueError(f"{who}: {name} must lie in a whole file; the one that is mapped has {size} bytes now.")
 
 
 def _holds_masks(value: Any, depth: int = 0) -> bool:

@@ -297,7 +297,8 @@ class BackupAndRestore(Callback):
                 kind = type(callback).__name__
                 place = next((i for i, (name, _) in enumerate(found) if name == kind), None)
                 if place is not None:
-                    callback.set_state(found.pop(place)[1])
+                    with damaged_where_wrong(f"BackupAndRestore: {kind}.set_state", self._path):
+                        callback.set_state(found.pop(place)[1])
         elif weights.exists() and metadata.exists():
             epoch = _epoch_of(metadata)
             if not model.optimizer.built:
