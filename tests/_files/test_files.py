@@ -304,10 +304,19 @@ def test_weights_of_damaged_files(tmp_path):
         path.write_bytes(broken)
         try:
             model.load_weights(path)
-        except (ValueError, TypeError):
+        except ModelFileError:
             assert same(model.get_weights(), before)
         else:
             model.set_weights(before)
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    lamina.Sequential([lamina.Input((7,)), layers.Dense(2), layers.Dense(2)]).save_weights(tmp_path / "w.safetensors")
+    model = lamina.Sequential([lamina.Input((7,)), layers.Dense(2), layers.Dense(3)])
+    before = model.get_weights()
+    with pytest.raises(ModelFileError, match=r"must have shape \(2, 3\); got \(2, 2\)"):
+        model.load_weights(tmp_path / "w.safetensors")
+    assert same(model.get_weights(), before)
 
 
 def test_settings_in_a_file_are_looked_at(tmp_path):

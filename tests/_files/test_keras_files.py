@@ -16,6 +16,7 @@ from helpers import frozen_inside
 
 import lamina
 from lamina import callbacks, layers, models, optimizers
+from lamina.saving import ModelFileError
 
 h5py = pytest.importorskip("h5py")
 
@@ -464,7 +465,7 @@ def test_damaged_files_raise_and_execute_nothing(saved, name):
             for at in rng.integers(0, len(content), 1 + i % 7):
                 damaged[at] = int(rng.integers(0, 256))
         path.write_bytes(damaged)
-        with contextlib.suppress(ValueError, OSError, TypeError):  # what was damaged may be padding, or a number
+        with contextlib.suppress(ModelFileError):  # what was damaged may be padding, or a number
             models.load_model(path)
 
 
@@ -568,3 +569,18 @@ def test_an_interrupted_save_leaves_the_old_file(suffix, tmp_path, monkeypatch):
         model.save(path)
     assert path.read_bytes() == content
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_parts_that_begin_nowhere(tmp_path):
+    path = tmp_path / "m.keras"
+    network()[0].save(path)
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\x01\x02") + 42  # in the list of parts: where the last one begins
+    content[place : place + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="no whole zip archive"):
+        lamina.models.load_model(path)
+    content[place : place + 4] = b"\x00\x00\x00\xf0"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="no whole zip archive"):
+        lamina.models.load_model(path)

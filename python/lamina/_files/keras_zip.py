@@ -6,6 +6,7 @@ own, ``lamina.json``, which Keras ignores.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import time
@@ -70,6 +71,10 @@ def read_model(who: str, path: Path) -> ModelState:
                 return _model_state(who, archive)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
             raise ValueError(f"it is no whole zip archive: {error}") from None
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise ValueError("it is no whole zip archive: a file in it begins nowhere") from None
 
 
 def _model_state(who: str, archive: zipfile.ZipFile) -> ModelState:

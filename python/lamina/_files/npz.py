@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import zlib
 from collections.abc import Sequence
@@ -38,6 +39,10 @@ def read_npz(who: str, path: Path, names: Sequence[str]) -> list[Array]:
             return [_array(archive.read(f"{name}.npy")) for name in names]
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, SyntaxError) as error:
         raise ValueError(f"{who}: {path} cannot be read: {error}. Delete it to have it fetched again.") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place in the archive that is none
+            raise
+        raise ValueError(f"{who}: {path} is damaged. Delete it to have it fetched again.") from None
 
 
 def _array(content: bytes) -> Array:

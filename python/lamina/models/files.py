@@ -14,7 +14,7 @@ from lamina._common.registry import LAMBDA, is_public
 from lamina._common.warn import warn
 from lamina._engine.variable import Variable
 from lamina._engine.variables import assign_all, assign_together, one_moment
-from lamina._files.errors import damaged_where_wrong
+from lamina._files.errors import ModelFileError, damaged_where_wrong
 from lamina._files.formats import format_of, weight_format_of
 from lamina._files.keras_config import checked_for_keras
 from lamina._files.keras_legacy import SUFFIXES as LEGACY_SUFFIXES
@@ -186,7 +186,7 @@ def restore_weights(model: Trainer, filepath: Any, skip_mismatch: bool, by_name:
     if skip_mismatch:
         _assign_fitting(who, path, variables, arrays)
     else:
-        assign_all(f"{who}: {path}", variables, arrays)
+        _assign(who, path, variables, arrays)
     if not isinstance(held, list) and held.optimizer:
         _restore_optimizer(who, model, held.optimizer)
 
@@ -206,7 +206,7 @@ def _restore_by_name(who: str, model: Trainer, path: Path, held: Any, skip_misma
     if skip_mismatch:
         _assign_fitting(who, path, named, arrays)
     else:
-        assign_all(f"{who}: {path}", named, arrays)
+        _assign(who, path, named, arrays)
 
 
 def _in_order(state: ModelState) -> list[Array]:
@@ -230,6 +230,13 @@ def _restore_optimizer(who: str, model: Trainer, arrays: list[tuple[str, Array]]
             f"{type(compiled.optimizer).__name__} has {len(own)}. It has those of the trained variables after a step, "
             "or after optimizer.build(model.trainable_variables)."
         )
+
+
+def _assign(who: str, path: Path, variables: list[Variable], arrays: list[Array]) -> None:
+    try:
+        assign_all(f"{who}: {path}", variables, arrays)
+    except ValueError as error:
+        raise ModelFileError(str(error)) from None
 
 
 def _assign_fitting(who: str, path: Path, variables: list[Variable], arrays: list[Array]) -> None:
