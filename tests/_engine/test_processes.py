@@ -12,26 +12,10 @@ import time
 import numpy as np
 import pytest
 from helpers import not_sanitized
+from pool_work import X, Y, made, trained
 
 import lamina
 from lamina import layers
-
-X = np.random.default_rng(0).standard_normal((300, 6)).astype(np.float32)
-Y = np.random.default_rng(1).standard_normal((300, 2)).astype(np.float32)
-
-
-def made():
-    lamina.utils.set_random_seed(4)
-    between = [layers.Dropout(0.1), layers.BatchNormalization()]
-    model = lamina.Sequential([lamina.Input((6,)), layers.Dense(30, "tanh"), *between, layers.Dense(2)])
-    model.compile("adam", "mse")
-    return model
-
-
-def trained(model):
-    """Train a model on; return its weights and its predictions."""
-    model.fit(X, Y, batch_size=40, epochs=2, verbose=0)
-    return [*model.get_weights(), model.predict(X, verbose=0)]
 
 
 def same(found, expected):
@@ -45,7 +29,7 @@ def test_pools_train_models_with_the_same_bits(method):
     model = made()
     trained(model)  # the team of threads of this process is there
     with multiprocessing.get_context(method).Pool(2) as pool:
-        found = pool.map(trained, [model] * 3, chunksize=1)  # each is pickled alone
+        found = pool.map_async(trained, [model] * 3, chunksize=1).get(120)  # each is pickled alone
     expected = trained(model)
     assert all(same(one, expected) for one in found)
 
