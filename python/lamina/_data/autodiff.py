@@ -62,18 +62,21 @@ def is_traced(value: Any) -> bool:
     return type(value).__module__.startswith("autograd.")
 
 
-def given(value: Any) -> Any:
-    """Return an argument as functions here compute with it: an array, a box, or a plain number as it is."""
+def given(value: Any, checked: bool = True) -> Any:
+    """Return an argument as functions here compute with it: an array, a box, or a plain number as it is.
+
+    An array must hold real numbers if it is `checked`.
+    """
     boxes = _boxes.get()
     if boxes is not None and id(value) in boxes:
         return boxes[id(value)]
     if isinstance(value, (bool, int, float)) or is_traced(value):
         return value
-    if isinstance(value, (list, tuple)) and any(is_traced(given(one)) for one in value):
-        return array_module().stack([given(one) for one in value])
+    if isinstance(value, (list, tuple)) and any(is_traced(given(one, checked)) for one in value):
+        return array_module().stack([given(one, checked) for one in value])
     if type(value) is np.ndarray and value.dtype.kind in "biuf":
         return value
-    found = real_array("ops", "x", value)
+    found = real_array("ops", "x", value) if checked else np.asarray(value)
     plain = found.dtype == np.float64 and isinstance(value, (list, tuple)) and _of_plain_numbers(value)
     return found.astype(config.floatx()) if plain else found
 
@@ -121,9 +124,9 @@ def floats(value: Any) -> Any:
     return value.astype(config.floatx()) if value.dtype.kind in "biu" else value
 
 
-def constant(value: Any) -> Any:
-    """Return an argument as an array; one in a box counts as a constant: its derivative is 0."""
-    value = given(value)
+def constant(value: Any, checked: bool = True) -> Any:
+    """Return an argument as an array, as `given`; one in a box counts as a constant: its derivative is 0."""
+    value = given(value, checked)
     if is_traced(value):
         from autograd.tracer import getval
 
@@ -194,7 +197,7 @@ def pullback(
             f"{who}: gradients of functions of lamina.ops need autograd: pip install 'lamina[ops]'."
         ) from None
     array_module()
-    made = make_vjp(lambda *values: given(function(*values)), tuple(range(len(arguments))))
+    made = make_vjp(lambda *values: given(function(*values), checked=False), tuple(range(len(arguments))))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Output seems independent of input")  # its gradient is 0

@@ -77,19 +77,21 @@ def call_pass(layer: WrittenLayer, x: Array, training: bool, differentiated: boo
     whole = None if layer.integer_dtype is None else returned(x.astype(layer.integer_dtype))
     if not differentiated:
         with calling(layer.once, mode):
-            return Pass(constant(_one(layer, _called(layer, len(x), returned(x) if whole is None else whole, **named))))
+            output = _called(layer, len(x), returned(x) if whole is None else whole, **named)
+            return Pass(constant(_one(layer, output), checked=False))
     variables, who = layer.trainable_weights, f"{layer_name(layer)}: call"
     shape: list[int] = []
 
     def function(inputs: Any, *values: Any) -> Any:
         """Return the output; if there are added losses, flat and followed by their sum."""
         with standing_for(variables, values):
-            output = given(_with_values(layer, variables, values).call(inputs if whole is None else whole, **named))
+            output = _with_values(layer, variables, values).call(inputs if whole is None else whole, **named)
+            output = given(output, checked=False)
         shape[:] = np.shape(output)
         if not added:
             return output
         module = array_module()
-        extra = sum((module.sum(given(loss)) for loss in added), start=0.0)
+        extra = sum((module.sum(given(loss, checked=False)) for loss in added), start=0.0)
         return module.concatenate([module.ravel(output), module.reshape(extra, (1,))])
 
     with adding() as added, calling(layer.once, mode):
@@ -111,7 +113,7 @@ def _called(layer: WrittenLayer, rows: int, *values: Any, **named: Any) -> Any:
 
 def _note(layer: WrittenLayer, added: list[Any], rows: int) -> None:
     if not only_tries():
-        layer.added_losses = [float(np.sum(constant(loss))) for loss in added]
+        layer.added_losses = [float(np.sum(constant(loss, checked=False))) for loss in added]
         note_added(layer.added_losses, rows)
 
 
@@ -135,7 +137,7 @@ def direct_call(
     def converted(item: Any) -> Any:
         if not (is_array(item) or isinstance(item, np.generic | Variable) or is_traced(item)):
             return item
-        array = constant(item)
+        array = constant(item, checked=False)
         return returned(array.astype(layer.dtype, copy=False) if array.dtype.kind == "f" else array)
 
     several = holds_arrays(inputs)
