@@ -575,12 +575,8 @@ def test_parts_that_begin_nowhere(tmp_path):
     path = tmp_path / "m.keras"
     network()[0].save(path)
     content = bytearray(path.read_bytes())
-    place = content.rindex(b"PK\x01\x02") + 42  # in the list of parts: where the last one begins
-    content[place : place + 4] = b"\xff\xff\xff\xff"
+    end = content.rindex(b"PK\x05\x06") + 16  # where the list of parts begins; later than it does, parts begin before 0
+    content[end : end + 4] = (int.from_bytes(content[end : end + 4], "little") + 10**6).to_bytes(4, "little")
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match="no whole zip archive"):
-        lamina.models.load_model(path)
-    content[place : place + 4] = b"\x00\x00\x00\xf0"
-    path.write_bytes(content)
-    with pytest.raises(ModelFileError, match="no whole zip archive"):
-        lamina.models.load_model(path)
+        models.load_model(path)

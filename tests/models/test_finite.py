@@ -158,9 +158,20 @@ def test_a_loss_of_the_user():
     assert (error.tensor, error.data_rows) == ("loss", [11])
 
 
+@pytest.mark.parametrize("optimizer", [optimizers.LBFGS, optimizers.LevenbergMarquardt])
+def test_numbers_of_the_optimizer_are_undone_too(optimizer):
+    model = network(optimizer(), plain=True)
+    model.fit(X, Y, epochs=2, verbose=0)
+    before, numbers = state_of(model), model.optimizer.numbers()
+    refused(model, X, changed(Y, 50, 3e38), batch_size=64)
+    assert model.optimizer.numbers() == numbers
+    for one, other in zip(before, state_of(model), strict=True):
+        np.testing.assert_equal(one, other)
+
+
 def test_sparse_rows():
     dense = np.zeros((32, 50), np.float32)
-    dense[np.arange(32), np.arange(32)] = 1
+    dense[:, :6] = 1  # several entries in each row
     dense[20, 3] = np.nan
     model = models.Sequential([layers.Input((50,)), layers.Dense(1)])
     model.compile("sgd", losses.MeanSquaredError())

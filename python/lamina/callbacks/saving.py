@@ -233,7 +233,7 @@ class BackupAndRestore(Callback):
     ModelFileError
         `fit` raises it if the backup is damaged, or was made by another version of lamina, with another instruction set
         of the CPU, or for another model, optimizer, loss, or (in the midst of an epoch) other data. The model is
-        unchanged.
+        unchanged; it is restored if a callback's `set_state` is what fails.
     """
 
     backup_dir = Argument(path)
