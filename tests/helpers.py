@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import signal
+import threading
 import urllib.request
 
 import numpy as np
@@ -50,6 +53,28 @@ def forced_model(model, schedule, threads, as_long=False):
 
     executor.trainer = choose
     return model
+
+
+@contextlib.contextmanager
+def interrupted_after(seconds, sent=signal.SIGALRM):
+    """Raise KeyboardInterrupt in the main thread, once, after so many seconds.
+
+    Meanwhile nothing is collected: what is raised in a callback of the collector (hypothesis has one) is lost. SIGINT
+    is for what the engine itself watches.
+    """
+    collects = gc.isenabled()
+    before = signal.signal(sent, signal.default_int_handler)
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), sent))
+    gc.disable()
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        signal.signal(sent, before)
+        if collects:
+            gc.enable()
 
 
 def prepared_for(model, x, y, sample_weight=None):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import threading
 import time
 
 import numpy as np
 import pytest
-from helpers import not_sanitized
+from helpers import interrupted_after, not_sanitized
 
 import lamina
 from lamina import callbacks, layers, losses, models, optimizers
@@ -226,15 +225,8 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(together):
     reference = new_model()
     interrupted = new_model()
     stopping = callbacks.EarlyStopping("loss", patience=10**9, restore_best_weights=True)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            interrupted.fit(ROWS, CLASSES, epochs=500_000, batch_size=90, verbose=0, callbacks=[stopping])
-        timer.join()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with interrupted_after(0.2, signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        interrupted.fit(ROWS, CLASSES, epochs=500_000, batch_size=90, verbose=0, callbacks=[stopping])
     done = len(interrupted.history.epoch)
     assert done > 2
     assert interrupted.history.epoch == list(range(done))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
 import threading
@@ -10,7 +11,7 @@ import weakref
 
 import numpy as np
 import pytest
-from helpers import small_model
+from helpers import interrupted_after, small_model
 
 import lamina
 from lamina import layers
@@ -227,15 +228,10 @@ def test_state_counts_the_batches_before_an_interrupt():
     class Limit(lamina.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
-                timer.start()
+                running.enter_context(interrupted_after(0.02, signal.SIGINT))
 
-    timer = threading.Timer(0.02, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process may be started to ignore it
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            model.fit(x, y, batch_size=4, epochs=1000, verbose=0, callbacks=[Limit()])
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with contextlib.ExitStack() as running, pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, batch_size=4, epochs=1000, verbose=0, callbacks=[Limit()])
     state = model.executor.state(metrics=False)
     batches = 64_000 // 4
     assert (state.epoch, state.row) in [

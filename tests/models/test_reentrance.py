@@ -12,6 +12,7 @@ import weakref
 
 import numpy as np
 import pytest
+from helpers import interrupted_after
 
 import lamina
 from lamina import layers, losses, optimizers
@@ -258,20 +259,17 @@ def test_ctrl_c_ends_waits_for_a_step_of_another_thread(what, tmp_path):
         "apply": lambda: own.apply(weights),
         "gradients": lambda: other.train_on_batch(X, Y),
     }
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=model.train_on_batch, args=(X, Y))
     thread.start()
     try:
         assert layer.begun.wait(60)
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         begun = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
+        with interrupted_after(0.2, signal.SIGINT), pytest.raises(KeyboardInterrupt):
             calls[what]()
         assert time.monotonic() - begun < 20
     finally:
         layer.goes_on.set()
         thread.join()
-        signal.signal(signal.SIGINT, handler)
 
 
 def test_an_optimizer_of_the_users_that_waits_can_be_interrupted():
@@ -281,13 +279,8 @@ def test_an_optimizer_of_the_users_that_waits_can_be_interrupted():
 
     model = lamina.Sequential([lamina.Input((3,)), layers.Dense(2)])
     model.compile(Slow(0.1), "mse")
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
-            model.train_on_batch(X, Y)
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    with interrupted_after(0.3, signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        model.train_on_batch(X, Y)
     assert model.optimizer.iterations == 0
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
-import threading
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from helpers import interrupted_after
 from sklearn.calibration import CalibratedClassifierCV
 
 import lamina
@@ -91,13 +89,8 @@ def test_one_interrupt_ends_all_networks(monkeypatch):
     np.testing.assert_array_equal(model.predict_proba(X), expected)
 
     slow = MLPClassifier(calibrate="temperature", max_iter=10**6, tol=0, n_iter_no_change=10**6)
-    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGALRM)).start()
-        with pytest.warns(UserWarning, match="Training interrupted by user"):
-            slow.fit(X, CLASSES)  # five more would not end
-    finally:
-        signal.signal(signal.SIGALRM, handler)
+    with interrupted_after(0.4), pytest.warns(UserWarning, match="Training interrupted by user"):
+        slow.fit(X, CLASSES)  # five more would not end
     assert slow.n_iter_ > 10
     assert not hasattr(slow, "calibrator_")
 

@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse
+from helpers import interrupted_after
 from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -475,19 +476,10 @@ def test_negative_counts_have_a_loss_that_is_no_number():
 
 
 def test_lbfgs_can_be_interrupted():
-    import os
-    import signal
-    import threading
-
     model = MLPRegressor(solver="lbfgs", max_iter=10**6, tol=0, max_fun=10**8, random_state=0, activation="tanh")
     rows = np.random.RandomState(0).standard_normal((5000, 7))
-    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGALRM)).start()
-        with pytest.warns(UserWarning, match="Training interrupted by user"):
-            model.fit(rows, np.sin(5 * rows[:, 0]) * rows[:, 1])
-    finally:
-        signal.signal(signal.SIGALRM, handler)
+    with interrupted_after(0.4), pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.fit(rows, np.sin(5 * rows[:, 0]) * rows[:, 1])
     assert model.n_iter_ > 3
     assert model.predict(rows).shape == (5000,)
 
@@ -560,18 +552,9 @@ def test_warnings_name_the_users_line():
 
 
 def test_an_interrupt_keeps_what_was_trained():
-    import os
-    import signal
-    import threading
-
     model = MLPRegressor(max_iter=10**6, tol=0, n_iter_no_change=10**6, random_state=0)
-    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGALRM)).start()
-        with pytest.warns(UserWarning, match="Training interrupted by user"):
-            model.fit(X, NUMBERS)
-    finally:
-        signal.signal(signal.SIGALRM, handler)
+    with interrupted_after(0.4), pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.fit(X, NUMBERS)
     assert model.n_iter_ == len(model.loss_curve_) > 10
     assert model.loss_curve_[-1] < model.loss_curve_[0]
     assert model.predict(X).shape == (120,)

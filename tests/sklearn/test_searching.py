@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
-import threading
 import tracemalloc
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 import scipy.sparse
 import scipy.stats
 import sklearn
+from helpers import interrupted_after
 from sklearn import model_selection
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
@@ -218,14 +216,9 @@ def test_one_interrupt_ends_fits_of_other_estimators(monkeypatch):
     slow = MLPClassifier(max_iter=10**6, tol=0, n_iter_no_change=10**6)
     calibrating = clone(slow).set_params(calibrate="temperature")
     voting = VotingClassifier([("one", slow)])
-    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        for estimator in (calibrating, voting):
-            threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGALRM)).start()
-            with pytest.raises(KeyboardInterrupt):
-                cross_validate(estimator, X, CLASSES)
-    finally:
-        signal.signal(signal.SIGALRM, handler)
+    for estimator in (calibrating, voting):
+        with interrupted_after(0.4), pytest.raises(KeyboardInterrupt):
+            cross_validate(estimator, X, CLASSES)
 
 
 def test_rows_are_kept_once():
