@@ -10,6 +10,10 @@
 #include <sstream>
 #include <string>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace lamina {
 namespace {
 
@@ -48,6 +52,16 @@ double read_quota_v2(const std::string& folder) {
   return tightest;
 }
 
+#if defined(__x86_64__)
+// Whether the operating system keeps the registers of these bits of XCR0, by the instruction xgetbv, which may be
+// called where the CPU has OSXSAVE.
+bool saves_registers(unsigned bits) {
+  unsigned low = 0, high = 0;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low & bits) == bits;
+}
+#endif
+
 }  // namespace
 
 std::vector<int> allowed_cpus() {
@@ -74,11 +88,19 @@ int usable_cpus() {
 }
 
 #if defined(__x86_64__)
-// __builtin_cpu_supports also checks the operating system: it reads XCR0 for the wider registers.
-bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+// Read here and not by __builtin_cpu_supports, which some compilers' libraries answer with no for every CPU. The names
+// are those of Intel's manual, volume 2, CPUID; XCR0 says which registers the operating system saves (volume 1, 13.3).
+bool cpu_has_avx2() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const unsigned needed = bit_OSXSAVE | bit_AVX | bit_FMA;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & needed) == needed && saves_registers(0x6) &&
+         __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX2) != 0;
+}
 bool cpu_has_avx512() {
-  return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const unsigned needed = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+  return cpu_has_avx2() && saves_registers(0xe6) && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 &&
+         (b & needed) == needed;
 }
 #else
 bool cpu_has_avx2() { return false; }

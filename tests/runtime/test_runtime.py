@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
+import platform
+
 import pytest
 
 import lamina
@@ -30,3 +33,18 @@ def test_configuration_is_shown_and_returned(capsys):
     assert all(name in shown for name in facts)
     with pytest.raises(ValueError, match="show_config: mode must be"):
         runtime.show_config("json")
+
+
+@pytest.mark.skipif(
+    not pathlib.Path("/proc/cpuinfo").exists() or platform.machine() != "x86_64", reason="of Linux on x86-64"
+)
+def test_every_instruction_set_of_the_cpu_is_found():
+    """By our own reading of CPUID, held against Linux's; some compilers' own answer is always no."""
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    flags = set(next(line for line in lines if line.startswith("flags")).split())
+    expected = ["baseline"]
+    if {"avx2", "fma"} <= flags:
+        expected.append("avx2")
+        if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
+            expected.append("avx512")
+    assert runtime.show_config("dicts")["available_isas"] == expected
