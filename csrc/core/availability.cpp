@@ -1,8 +1,8 @@
 #include "core/availability.hpp"
 
-#include <time.h>
-
 #include <algorithm>
+
+#include "core/system/system.hpp"
 
 namespace lamina {
 namespace {
@@ -21,13 +21,6 @@ constexpr std::int64_t kIdleTime = 20'000'000, kLookTime = 1'000'000;  // ns
 
 thread_local std::chrono::nanoseconds slept{0};
 
-// The time that the calling thread, or all threads of the process, have run on a CPU.
-std::chrono::nanoseconds time_run(clockid_t clock) noexcept {
-  timespec time{};
-  clock_gettime(clock, &time);
-  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-}
-
 std::int64_t now() noexcept {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
       .count();
@@ -37,7 +30,7 @@ std::int64_t now() noexcept {
 
 void Stopwatch::start() {
   wall_ = std::chrono::steady_clock::now();
-  ran_ = time_run(CLOCK_THREAD_CPUTIME_ID);
+  ran_ = system::thread_time();
   slept_ = slept;
 }
 
@@ -56,7 +49,7 @@ void Stopwatch::add_sleep(std::chrono::nanoseconds time) noexcept { slept += tim
 bool Availability::look(std::int64_t time) {
   const std::int64_t waited = time - looked_at_.load(std::memory_order_relaxed);
   if (waited < kLookTime) return false;
-  const std::int64_t ran = time_run(CLOCK_PROCESS_CPUTIME_ID).count(), before = ran_.load(std::memory_order_relaxed);
+  const std::int64_t ran = system::process_time().count(), before = ran_.load(std::memory_order_relaxed);
   looked_at_.store(time, std::memory_order_relaxed);
   ran_.store(ran, std::memory_order_relaxed);
   return waited > kIdleTime && ran - before < waited / 2;

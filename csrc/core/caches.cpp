@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/cpu.hpp"
+#include "core/system/system.hpp"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -112,7 +112,7 @@ bool given() {
 
 Caches read() {
   if (given()) return from_environment(std::getenv("LAMINA_CACHES"));
-  const std::vector<int> cpus = allowed_cpus();
+  const std::vector<int> cpus = system::allowed_cpus();
   // The CPUs of a machine may differ: those at both ends of the list stand for all, and the smaller caches count.
   Caches found;
   for (const int cpu : {cpus.front(), cpus.back()}) {
@@ -121,6 +121,8 @@ Caches read() {
     take_smaller(found.second, of.second);
     take_smaller(found.last, of.last);
   }
+  const auto told = system::cache_sizes();
+  for (int level = 1; level <= 3; ++level) set_level(found, level, told[static_cast<std::size_t>(level - 1)], 1);
   const Caches described = from_cpuid(static_cast<int>(cpus.size()));
   if (found.first.bytes == 0) found.first = described.first;
   if (found.second.bytes == 0) found.second = described.second;

@@ -1,14 +1,13 @@
 #include "core/cpu.hpp"
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <limits>
 #include <sstream>
 #include <string>
+
+#include "core/system/system.hpp"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -64,25 +63,8 @@ bool saves_registers(unsigned bits) {
 
 }  // namespace
 
-std::vector<int> allowed_cpus() {
-  std::vector<int> found;
-  // Enlarges the mask until the kernel's one fits: a machine may have more CPUs than cpu_set_t holds.
-  for (int cpus = 1024; cpus <= 1 << 20 && found.empty(); cpus *= 2) {
-    cpu_set_t* mask = CPU_ALLOC(static_cast<std::size_t>(cpus));
-    if (mask == nullptr) break;
-    const std::size_t size = CPU_ALLOC_SIZE(static_cast<std::size_t>(cpus));
-    if (sched_getaffinity(0, size, mask) == 0)
-      for (int cpu = 0; cpu < cpus; ++cpu)
-        if (CPU_ISSET_S(cpu, size, mask)) found.push_back(cpu);
-    CPU_FREE(mask);
-  }
-  if (!found.empty()) return found;
-  for (long cpu = 0; cpu < std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)); ++cpu) found.push_back(static_cast<int>(cpu));
-  return found;
-}
-
 int usable_cpus() {
-  const int affinity = static_cast<int>(allowed_cpus().size());
+  const int affinity = static_cast<int>(system::allowed_cpus().size());
   const double quota = cgroup_cpus();
   return quota < affinity ? std::max(1, static_cast<int>(std::ceil(quota))) : affinity;
 }

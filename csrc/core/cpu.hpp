@@ -1,12 +1,7 @@
 // The CPUs and instruction sets of this machine.
 #pragma once
 
-#include <vector>
-
 namespace lamina {
-
-// The CPUs of the affinity mask, in ascending order; at least one.
-std::vector<int> allowed_cpus();
 
 // Number of CPUs that this process may use: those of the affinity mask, or the cgroup quota rounded up if it is less.
 int usable_cpus();

@@ -1,12 +1,10 @@
 #include "core/memory.hpp"
 
-#include <sys/mman.h>
-
 #include <atomic>
-#include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <new>
+
+#include "core/system/system.hpp"
 
 namespace lamina {
 namespace {
@@ -16,29 +14,18 @@ std::atomic<std::ptrdiff_t> allocated{0};
 
 std::size_t round_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
 
-// Maps large memory from the operating system, which zeroes a page when it is first touched. That takes as long as
-// computing with the page, so it is left to the threads that will use the memory, each for its own part.
-void* map(std::size_t bytes) {
-  const std::size_t rounded = round_up(bytes, kHugePage), length = rounded + kHugePage;
-  void* whole = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (whole == MAP_FAILED) throw std::bad_alloc();
-  char *begin = static_cast<char*>(whole), *end = begin + length;
-  char* data = begin + (kHugePage - reinterpret_cast<std::uintptr_t>(begin) % kHugePage) % kHugePage;
-  if (data > begin) munmap(begin, static_cast<std::size_t>(data - begin));
-  munmap(data + rounded, static_cast<std::size_t>(end - (data + rounded)));
-#ifdef MADV_HUGEPAGE
-  madvise(data, rounded, MADV_HUGEPAGE);
-#endif
+void* given(void* data) {
+  if (data == nullptr) throw std::bad_alloc();
   return data;
 }
 
 }  // namespace
 
 void* allocate_raw(std::size_t bytes) {
-  if (bytes >= kHugePage) return map(bytes);
-  void* data = std::aligned_alloc(kAlignment, round_up(bytes == 0 ? 1 : bytes, kAlignment));
-  if (data == nullptr) throw std::bad_alloc();
-  return data;
+  // Zeroing a page takes as long as computing with it, so it is left to the threads that will use the memory, each for
+  // its own part.
+  if (bytes >= kHugePage) return given(system::map_pages(round_up(bytes, kHugePage), kHugePage));
+  return given(system::allocate_aligned(round_up(bytes == 0 ? 1 : bytes, kAlignment)));
 }
 
 void* allocate(std::size_t bytes) {
@@ -49,9 +36,9 @@ void* allocate(std::size_t bytes) {
 
 void release(void* data, std::size_t bytes) noexcept {
   if (bytes < kHugePage)
-    std::free(data);
+    system::release_aligned(data);
   else
-    munmap(data, round_up(bytes, kHugePage));
+    system::unmap_pages(data, round_up(bytes, kHugePage));
 }
 
 std::size_t allocated_bytes() noexcept { return static_cast<std::size_t>(allocated.load(std::memory_order_relaxed)); }

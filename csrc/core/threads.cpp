@@ -1,10 +1,5 @@
 #include "core/threads.hpp"
 
-#include <pthread.h>
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -21,9 +16,11 @@
 #include <vector>
 
 #include "core/availability.hpp"
+#include "core/claimed_cpus.hpp"
 #include "core/cpu.hpp"
 #include "core/floating_point.hpp"
 #include "core/pause.hpp"
+#include "core/system/system.hpp"
 
 namespace lamina {
 namespace {
@@ -60,65 +57,6 @@ bool spin_until(std::chrono::microseconds patience, Done&& done) {
 
 thread_local bool in_team = false;
 
-// Cores that the members of a job run on. The operating system may put a woken worker on the very core that its caller
-// keeps busy, and leave it waiting there for many milliseconds. A worker that finds its core taken moves to another
-// one; the caller moves a worker that does not even get to run.
-class ClaimedCpus {
- public:
-  // Claims the core that the calling thread runs on, unless that is the core `assigned` to it already. If another
-  // member has claimed it, moves the thread.
-  void settle(int assigned = -1) {
-    const int here = sched_getcpu();
-    if (here < 0 || here >= kMost || here == assigned || claim(here)) return;
-    move(0);
-  }
-
-  // Keeps a sleeping thread off the cores that members have claimed. Called before it is woken, because the operating
-  // system tends to put it on the core of the thread that wakes it. Returns whether it changed the thread's affinity
-  // mask; `before` then holds the previous mask.
-  bool keep_off(pid_t thread, cpu_set_t& before) const {
-    if (thread == 0 || sched_getaffinity(thread, sizeof before, &before) != 0) return false;
-    cpu_set_t rest = before;
-    for (int cpu = 0; cpu < kMost; ++cpu)
-      if (CPU_ISSET(cpu, &rest) &&
-          (claimed_[cpu / 64].load(std::memory_order_relaxed) & std::uint64_t{1} << (cpu % 64)) != 0)
-        CPU_CLR(cpu, &rest);
-    return CPU_COUNT(&rest) > 0 && sched_setaffinity(thread, sizeof rest, &rest) == 0;
-  }
-
-  // Moves a thread (0: the calling one) to a core that no member has claimed, and claims that core. Afterwards the
-  // thread has the affinity mask `given`, or its previous one if `given` is null. Returns the core, or -1 if none is
-  // free.
-  int move(pid_t thread, const cpu_set_t* given = nullptr) {
-    cpu_set_t allowed;
-    if (given != nullptr)
-      allowed = *given;
-    else if (sched_getaffinity(thread, sizeof allowed, &allowed) != 0)
-      return -1;
-    const int here = sched_getcpu();
-    for (int step = 1; step < kMost; ++step) {
-      const int cpu = (here + step) % kMost;
-      if (!CPU_ISSET(cpu, &allowed) || !claim(cpu)) continue;
-      cpu_set_t one;
-      CPU_ZERO(&one);
-      CPU_SET(cpu, &one);
-      if (sched_setaffinity(thread, sizeof one, &one) == 0) sched_setaffinity(thread, sizeof allowed, &allowed);
-      return cpu;
-    }
-    return -1;
-  }
-
- private:
-  static constexpr int kMost = CPU_SETSIZE;
-
-  bool claim(int cpu) {
-    const std::uint64_t bit = std::uint64_t{1} << (cpu % 64);
-    return (claimed_[cpu / 64].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
-  }
-
-  std::atomic<std::uint64_t> claimed_[kMost / 64] = {};
-};
-
 struct Job {
   TeamBody body;
   void* context;
@@ -148,11 +86,11 @@ struct alignas(64) Mailbox {
   std::atomic<bool> asleep{false};
   std::mutex mutex;
   std::condition_variable wake;
-  std::atomic<pid_t> thread{0};
+  std::atomic<system::Thread> thread{system::kThisThread};  // until the worker has said which it is
   // Guarded by the mutex.
   int assigned_cpu = -1;  // the core that it was moved to for the present job
   bool narrowed = false;  // the affinity mask is narrowed, and is `before` again once the thread is awake
-  cpu_set_t before;
+  system::CpuSet before;
   int index = 0;
 
   void put(Job* next) {
@@ -176,8 +114,8 @@ struct alignas(64) Mailbox {
   // Moves the worker if it has a job and has not begun. Returns false if no core is free.
   bool rescue(Job& current) {
     const std::lock_guard<std::mutex> lock(mutex);
-    const pid_t id = thread.load(std::memory_order_relaxed);
-    if (id == 0 || job.load(std::memory_order_relaxed) == nullptr) return true;
+    const system::Thread id = thread.load(std::memory_order_relaxed);
+    if (id == system::kThisThread || job.load(std::memory_order_relaxed) == nullptr) return true;
     assigned_cpu = current.cpus.move(id, narrowed ? &before : nullptr);
     narrowed = false;
     return assigned_cpu >= 0;
@@ -192,7 +130,7 @@ struct alignas(64) Mailbox {
     asleep.store(true, std::memory_order_seq_cst);
     wake.wait(lock, [this] { return job.load(std::memory_order_seq_cst) != nullptr; });
     asleep.store(false, std::memory_order_relaxed);
-    if (narrowed) sched_setaffinity(0, sizeof before, &before);
+    if (narrowed) system::set_affinity(system::kThisThread, before);
     narrowed = false;
     watch.start();
     return job.load(std::memory_order_acquire);
@@ -217,7 +155,7 @@ struct Team {
   int losses = 0;
 
   [[noreturn]] void serve(Mailbox& mailbox) {
-    mailbox.thread.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
+    mailbox.thread.store(system::this_thread(), std::memory_order_relaxed);
     DefaultFloatingPoint::fix();  // a thread inherits the mode of the one that started it
     Stopwatch watch;
     int losses = 0;
@@ -292,7 +230,7 @@ std::atomic<std::uint32_t> forks{0};
 Team& team() {
   static const bool registered = [] {
     the_team.store(new Team);
-    pthread_atfork(nullptr, nullptr, [] {
+    system::in_children([] {
       the_team.store(new Team);
       in_team = false;
       forks.fetch_add(1);
