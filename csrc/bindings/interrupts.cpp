@@ -14,7 +14,37 @@ namespace lamina::bindings {
 namespace {
 
 // Python runs signal handlers between two bytecode instructions, and their exceptions are raised there. Operations that
-// must not be left half done are therefore written in C++, which has no such instructions.
+// must not be left half done are therefore written in C++, which has no such instructions. From Python 3.14 on a
+// handler may also run, and raise, between the return of __enter__ and the block, and __exit__ is not called then. But
+// nothing refers to the context manager any more, so its destructor ends what __enter__ began: each with statement
+// needs a new one.
+template <class Block>
+class Managed : public Block {
+ public:
+  using Block::Block;
+  Managed(const Managed&) = delete;
+  Managed& operator=(const Managed&) = delete;
+  ~Managed() {
+    try {
+      exit();
+    } catch (py::error_already_set& error) {
+      if (error.matches(PyExc_KeyboardInterrupt))
+        PyErr_SetInterrupt();  // Ctrl-C is raised again, where it can be
+      else
+        error.discard_as_unraisable("the end of a with statement that did not begin");
+    }
+  }
+  void enter() {
+    Block::enter();
+    entered_ = true;
+  }
+  void exit() {
+    if (std::exchange(entered_, false)) Block::exit();
+  }
+
+ private:
+  bool entered_ = false;
+};
 
 // Sets the handler of SIGINT, and tries again if another handler raises meanwhile; returns the first exception raised.
 std::exception_ptr set_interrupt_handler(const py::object& handler) {
@@ -106,21 +136,18 @@ class InterruptsLater {
   py::object note_;
 };
 
-struct InterruptsNow {};
-
-// A context manager that acquires a lock without waiting, and raises if it is held.
-class TakenAtOnce {
- public:
-  TakenAtOnce(py::object lock, std::string refusal) : lock_(std::move(lock)), refusal_(std::move(refusal)) {}
-  void enter() {
-    if (!lock_.attr("acquire")(false).cast<bool>()) throw std::runtime_error(refusal_);
-  }
-  void exit() { lock_.attr("release")(); }
-
- private:
-  py::object lock_;
-  std::string refusal_;
+struct InterruptsNow {
+  static void enter() { InterruptsLater::lift(); }
+  static void exit() { InterruptsLater::lower(); }
 };
+
+template <class Block>
+py::class_<Managed<Block>> manager(py::module_& module, const char* name) {
+  using Manager = Managed<Block>;
+  return py::class_<Manager>(module, name)
+      .def("__enter__", [](Manager& self) { self.enter(); })
+      .def("__exit__", [](Manager& self, const py::args&) { self.exit(); });
+}
 
 bool is_free(const py::object& lock) {
   if (!lock.attr("acquire")(false).cast<bool>()) return false;
@@ -133,18 +160,8 @@ bool is_free(const py::object& lock) {
 void register_interrupts(py::module_& module) {
   py::class_<InterruptNote, std::shared_ptr<InterruptNote>>(module, "InterruptNote")
       .def("__call__", &InterruptNote::call, py::arg("number"), py::arg("frame"));
-  py::class_<InterruptsLater>(module, "InterruptsLater")
-      .def(py::init<py::object>(), py::arg("previous"))
-      .def("__enter__", &InterruptsLater::enter)
-      .def("__exit__", [](InterruptsLater& self, const py::args&) { self.exit(); });
-  py::class_<InterruptsNow>(module, "InterruptsNow")
-      .def(py::init<>())
-      .def("__enter__", [](const InterruptsNow&) { InterruptsLater::lift(); })
-      .def("__exit__", [](const InterruptsNow&, const py::args&) { InterruptsLater::lower(); });
-  py::class_<TakenAtOnce>(module, "TakenAtOnce")
-      .def(py::init<py::object, std::string>(), py::arg("lock"), py::arg("refusal"))
-      .def("__enter__", &TakenAtOnce::enter)
-      .def("__exit__", [](TakenAtOnce& self, const py::args&) { self.exit(); });
+  manager<InterruptsLater>(module, "InterruptsLater").def(py::init<py::object>(), py::arg("previous"));
+  manager<InterruptsNow>(module, "InterruptsNow").def(py::init<>());
   module.def("is_free", is_free, py::arg("lock"));
 }
 

@@ -15,6 +15,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   register_parameters(module);
   register_random(module);
   register_runtime(module);
+  register_taking(module);
   register_trainer(module);
   register_epochs(module);
   register_updates(module);

@@ -29,6 +29,7 @@ void define(pybind11::module_& module, const char* name, Function&& function, co
 [[gnu::cold]] void register_parameters(pybind11::module_& module);
 [[gnu::cold]] void register_random(pybind11::module_& module);
 [[gnu::cold]] void register_runtime(pybind11::module_& module);
+[[gnu::cold]] void register_taking(pybind11::module_& module);
 [[gnu::cold]] void register_trainer(pybind11::module_& module);
 [[gnu::cold]] void register_updates(pybind11::module_& module);
 

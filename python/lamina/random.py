@@ -96,14 +96,14 @@ class SeedGenerator:
     def next_seed(self) -> int:
         """Return the next seed, in ``[0, 2**63)``."""
         tried = drawn_in_try(self)
-        with self._lock:
+        with self._lock.taken():
             counter = self.counter + (tried or 0)
             self.counter += tried is None
         return stream_key(self.seed, "seed", counter) >> 1
 
     def reset(self, seed: int) -> None:
         """Restart the sequence at a seed."""
-        with self._lock:
+        with self._lock.taken():
             self.seed, self.counter = integer("SeedGenerator.reset", "seed", seed, -(2**63), 2**64 - 1), 0
 
 

@@ -46,7 +46,7 @@ def on_another_thread(function):
     return found[0]
 
 
-@pytest.mark.parametrize(("lock", "block"), [(o := Once(), lambda: o), (t := Turn(1), lambda: t.of("fit"))])
+@pytest.mark.parametrize(("lock", "block"), [(o := Once(), o.taken), (t := Turn(1), lambda: t.of("fit"))])
 def test_a_lock_is_of_the_thread_that_holds_it_and_reentrant(lock, block):
     assert not lock.held
     with block():
@@ -65,13 +65,32 @@ def test_a_lock_is_of_the_thread_that_holds_it_and_reentrant(lock, block):
     assert not lock.held
 
 
+def test_a_lock_is_free_again_when_the_block_has_never_begun():
+    """As from Python 3.14 on, when the handler of a signal raises between `__enter__` and the block."""
+    once, turn = Once(), Turn(1)
+    for lock, made in ((once, once.taken()), (turn, turn.of("fit")), (turn, turn.if_free("in use"))):
+        block = made
+        del made
+        block.__enter__()
+        assert lock.held
+        del block
+    held = [once.taken(), turn.of("fit")]
+    assert not once.held
+    assert not turn.held
+    del held  # neither was entered
+    with once.taken():
+        with once.taken():
+            pass
+        assert once.held
+
+
 def test_only_one_thread_makes_what_is_made_once():
     class Lazy:
         made = None
 
         def get(self):
             if self.made is None:
-                with once:
+                with once.taken():
                     if self.made is None:
                         count.append(1)
                         barrier_passed.wait(0.05)  # others come while it is made
@@ -151,7 +170,7 @@ def test_locks_are_unlocked_in_the_child_of_a_fork():
         import os
         from lamina._common.locks import Once, Turn
         once, turn = Once(), Turn(1)
-        with once, turn.of("fit"):
+        with once.taken(), turn.of("fit"):
             child = os.fork()
             if child == 0:
                 free = [not lock.held and lock.lock.acquire(blocking=False) for lock in (once, turn)]

@@ -14,6 +14,7 @@ import pytest
 
 import lamina
 from lamina import layers
+from lamina._common.interrupts import interrupts_later
 from lamina._common.locks import Once, Turn
 
 pytestmark = pytest.mark.usefixtures("restore_threads")
@@ -162,3 +163,20 @@ def test_no_interrupt_leaves_anything_taken_or_half_written(name, sent, tmp_path
             model.compile("adam", "mse")
         number += step
     assert interrupts > (10 if name != "make a layer" else 5)
+
+
+def test_ctrl_c_comes_at_once_again_when_the_block_has_never_begun():
+    """As from Python 3.14 on, when the handler of another signal raises between `__enter__` and the block."""
+    handler = signal.getsignal(signal.SIGINT)
+    block = interrupts_later()
+    block.__enter__()
+    assert signal.getsignal(signal.SIGINT) is not handler
+    del block
+    assert signal.getsignal(signal.SIGINT) is handler
+
+    blocks = [interrupts_later()]
+    blocks[0].__enter__()
+    signal.raise_signal(signal.SIGINT)  # delayed
+    with pytest.raises(KeyboardInterrupt):
+        blocks.clear()
+    assert signal.getsignal(signal.SIGINT) is handler

@@ -312,7 +312,7 @@ def test_locks_are_free_and_new_in_a_forks_child():
     locks, held, done = [Once(), Turn(1)], threading.Event(), threading.Event()
 
     def hold():
-        with locks[0], locks[1].of(""):
+        with locks[0].taken(), locks[1].of(""):
             held.set()
             done.wait(60)
 

@@ -1,8 +1,8 @@
 """Locks of objects that several threads may use: `Once` for lazy initialization, `Turn` for training.
 
 All are re-entrant. They are unlocked in the child of a fork, and in a copy or a pickle. Ctrl-C ends a wait for them. A
-signal handler that raises never leaves one locked: ``with`` calls compiled methods, so no Python code, in which a
-handler could run, lies between acquiring a lock and entering the block.
+signal handler that raises never leaves one locked: what holds a lock is an object of its own, which releases it when
+the block ends or, if a handler raised before the block began, when nobody has the object any more.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Lock:
     def lock(self) -> Any:
         """The `threading.RLock`; replaced by a new one after a fork."""
         if self._generation != _Fork.generation:
-            with _Fork.renewing:
+            with _core.taking(_Fork.renewing):
                 if self._generation != _Fork.generation:
                     self._lock = threading.RLock()
                     self._generation = _Fork.generation
@@ -61,17 +61,13 @@ class _Lock:
 class Once(_Lock):
     """Lock for an attribute that is created on first use, so that only one thread creates it.
 
-    Use ``with once: …`` and check again inside whether the attribute exists. Creating it may run user code; other
-    threads that need it wait meanwhile.
+    Use ``with once.taken(): …`` and check again inside whether the attribute exists. Creating it may run user code;
+    other threads that need it wait meanwhile.
     """
 
-    @property
-    def __enter__(self) -> Any:
-        return self.lock.__enter__
-
-    @property
-    def __exit__(self) -> Any:
-        return self.lock.__exit__
+    def taken(self) -> _core.Taking:
+        """Return a context manager that waits for the lock and holds it."""
+        return _core.taking(self.lock)
 
 
 class _Held(threading.local):
@@ -100,22 +96,22 @@ class Turn(_Lock):
         super().__init__()
         self.rank = rank
 
-    def of(self, who: str) -> Any:
+    def of(self, who: str) -> _core.Taking:
         """Return a context manager that waits for the turn and holds it; `who` begins the error message."""
         if self._must_not_wait():
-            return _core.TakenAtOnce(
+            return _core.taking(
                 self.lock,
                 f"{who}: the model must not be in use by another thread; that thread may be waiting for the model in "
                 "whose step or callback this is called. Call it outside of these.",
             )
-        return self.lock
+        return _core.taking(self.lock)
 
-    def if_free(self, refusal: str) -> _core.TakenAtOnce:
+    def if_free(self, refusal: str) -> _core.Taking:
         """Return a context manager that holds the turn, or raises if any thread, even this one, holds it already."""
         if self.held:
             raise RuntimeError(refusal)
         _held.turns.append(self)
-        return _core.TakenAtOnce(self.lock, refusal)
+        return _core.taking(self.lock, refusal)
 
     def taken_elsewhere(self) -> bool:
         """Return whether another thread holds the turn."""

@@ -197,7 +197,7 @@ class Variable(NDArrayOperatorsMixin):
         """Return where the values lie in the engine's memory, moving them there if need be."""
         block = self._home.block
         if block is None:
-            with self._once:
+            with self._once.taken():
                 if self.owner is not None:
                     block = self.owner.block()
                 else:
@@ -335,7 +335,7 @@ class Variable(NDArrayOperatorsMixin):
         """Write an array that `converted` returned."""
         home = self._home
         if home.block is None:
-            with self._once:
+            with self._once.taken():
                 own = _OWN, array.copy()
                 if home.block is None:  # nothing is called between this check and the assignment
                     self._copy = own

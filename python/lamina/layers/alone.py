@@ -66,6 +66,6 @@ class Alone:
 
     def next_draw(self, once: Once) -> int:
         """Count a call with noise and return the count; `once` is the layer's lock."""
-        with once:
+        with once.taken():
             self.draws += 1
             return self.draws

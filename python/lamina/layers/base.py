@@ -226,7 +226,7 @@ class Layer(CalledLayer):
 
     def note_change(self) -> None:
         """Invalidate compiled networks: a value baked into them has changed."""
-        with self.once:
+        with self.once.taken():
             self.changes += 1
             self._call_shapes = {}
         Constants.changes = object()
@@ -418,7 +418,7 @@ class Layer(CalledLayer):
             batch = index_array(who, "inputs", rows, None, self.vocabulary)
         else:
             batch = float_array(who, "inputs", rows, self.dtype)
-        with self.once:
+        with self.once.taken():
             if not self.placed:
                 self.build_or_discard((None, *batch.shape[1:]))
             compiled = self._alone.network(self, batch.shape[1:])

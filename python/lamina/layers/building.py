@@ -201,7 +201,7 @@ class BuiltLayer(Operation):
         shapes : dict of str to tuple
             The arguments of `build`.
         """
-        with self.once:
+        with self.once.taken():
             if self.built:
                 return
             if len(shapes) == 1:
@@ -223,7 +223,7 @@ class BuiltLayer(Operation):
         bool
             False if the layer was already built, for such rows.
         """
-        with self.once:
+        with self.once.taken():
             if self.placed:
                 self.check_row(self._who(), tuple(input_shape)[1:])
                 return False

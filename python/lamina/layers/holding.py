@@ -43,7 +43,7 @@ class HoldingLayer(BuiltLayer):
 
     def as_model(self, row_shape: tuple[int | None, ...]) -> Any:
         """Return the model of the layers that `call` calls, made for the first shape of rows."""
-        with self.once:
+        with self.once.taken():
             if self._wrapped is None:
                 who, self.stored = self._who(), None  # the layers in it take their values later
                 check_nothing_lost(who, self)

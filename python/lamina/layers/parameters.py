@@ -68,7 +68,7 @@ class ParameterSet:
             return self._home.block
         variables = self.in_engine
         shapes = [variable.matrix_shape for variable in variables]
-        with once:
+        with once.taken():
             if not self.moved:  # a copy with more variables may share some of them: their places count from here on
                 for tensor, variable in enumerate(variables):
                     variable.join(self._home, tensor)

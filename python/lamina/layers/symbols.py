@@ -7,13 +7,13 @@ of them. The calls make a graph of any form; which forms a model can have is up 
 from __future__ import annotations
 
 import operator
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NoReturn, Protocol
 
 from lamina import config
 from lamina._common.checks import KindError, NotBuiltError, flag, only_none, short, text
+from lamina._common.locks import Once
 from lamina._common.names import unique_name
 from lamina._common.recorded import plain_arguments
 from lamina._common.records import Record
@@ -204,7 +204,7 @@ class Composed(Protocol):
         """Return the symbolic tensors between its parts."""
 
 
-_noting = threading.Lock()  # held while a `Called` changes
+_noting = Once()  # held while a `Called` changes
 
 
 class Called:
@@ -223,7 +223,7 @@ class Called:
 
     def note(self, output: KerasTensor) -> KerasTensor:
         """Remember what a call returned, and return it."""
-        with _noting:
+        with _noting.taken():
             self._outputs = [*(known for known in self._outputs if known() is not None), weakref.ref(output)]
         return output
 
@@ -243,7 +243,7 @@ class Called:
 
     def belongs_to(self, owner: Composed) -> None:
         """Remember a stack that the layer is in."""
-        with _noting:
+        with _noting.taken():
             if not any(known() is owner for known in self._owners):
                 self._owners = [*(known for known in self._owners if known() is not None), weakref.ref(owner)]
 

@@ -118,7 +118,7 @@ class Compilation:
 
     def on_gradient(self, function: GradientHook | None) -> None:
         """Set a function that trainers call with each op's gradient (`Executor.on_gradient`)."""
-        with self._stack.once:
+        with self._stack.once.taken():
             self._hook = function
             for trainer in self._trainers.values():
                 trainer.engine.on_gradient(function)
@@ -131,12 +131,12 @@ class Compilation:
 
     def forget_trainer(self) -> None:
         """Drop the trainers; the next data make a new one."""
-        with self._stack.once:
+        with self._stack.once.taken():
             self._trainers.clear()
 
     def forget(self) -> None:
         """Drop everything."""
-        with self._stack.once:
+        with self._stack.once.taken():
             self._networks.clear()
             self._trainers.clear()
             self._derivatives.clear()
@@ -146,7 +146,7 @@ class Compilation:
         key, kind = self._structure(), (logits, reads, row_shape)
         known = self._networks.get(kind)
         if known is None or known[0] != key:
-            with self._stack.once:
+            with self._stack.once.taken():
                 known = self._networks.get(kind)
                 if known is None or known[0] != key:
                     layers = self._stack.layers
@@ -184,7 +184,7 @@ class Compilation:
 
     def trainer(self, compiled: Compiled, prepared: Prepared) -> CompiledTrainer:
         """Return the trainer for this kind of data; a new one if anything it depends on has changed."""
-        with self._stack.once:
+        with self._stack.once.taken():
             optimizer, loss, uses = compiled.optimizer, compiled.loss, prepared.uses
             key = [
                 *self._structure(), *optimizer.spec_key(), loss.parameters(), loss.columns(), loss.divisor(),
@@ -227,7 +227,7 @@ class Compilation:
         known = self._derivatives.get(kind)
         if known is not None and known.key == key:
             return known
-        with self._stack.once:
+        with self._stack.once.taken():
             network = compile_network(
                 self._stack.layers, row_shape, self._stack.dtype, reads=reads, input_gradient=need_dx
             )

@@ -87,7 +87,7 @@ class Differentiator:
         """
         self._stack.require_built(method)
         who = self._stack.who(method)
-        with self._once:
+        with self._once.taken():
             if self._of_loss is None or self._of_loss[0] is not compiled:
                 executor = Executor(self._stack)
                 loss = Compiled(who, "sgd", compiled.loss, compiled.loss_weight, None, None)
@@ -180,7 +180,7 @@ class Differentiator:
 
     def _alone(self, compiled: CompiledDerivatives) -> AbstractContextManager[Any]:
         """Return a context in which code written in Python, which keeps its last pass, computes one pass at a time."""
-        return self._once if compiled.engine.host else nullcontext()
+        return self._once.taken() if compiled.engine.host else nullcontext()
 
     def _out(self, method: str, shape: tuple[int, ...], out: Any) -> Array:
         """Return the array that a result goes to."""

@@ -101,7 +101,7 @@ class _Transaction:
         if kind is None:
             return
         executor, compiled = self._executor, self._compiled
-        with executor.once:
+        with executor.once.taken():
             compiled.uses = self._uses
             if executor.stack.built and not self._built:
                 executor.undo_build()
@@ -316,7 +316,7 @@ class Executor:
         """
         compiled = self.require_compiled("fit")
         with _Transaction(self, compiled):
-            with self.once:
+            with self.once.taken():
                 if not self.stack.built:
                     build((None, *prepared.data.x.shape[1:]))
                 compiled.uses = prepared.uses
@@ -544,7 +544,7 @@ class Executor:
     def predict_as_in_training(self, rows: Rows) -> Array:
         """Return the output for rows as in training: with noise and the batch's moments; updates the running means."""
         compiled = self.network(rows)
-        with self.once:
+        with self.once.taken():
             draw = self.draws.add(1)
         output = compiled.network.predict(engine_input(rows), None, draw)
         return output.reshape(len(rows), *compiled.output_shape)

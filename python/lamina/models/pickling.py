@@ -44,7 +44,7 @@ class PickledModel(Trainer):
         before = _apart.get()
         try:  # set inside `try`: Ctrl-C may come right after it
             _apart.set(self)
-            with self.stack.once, one_moment(self.stack.weights):
+            with self.stack.once.taken(), one_moment(self.stack.weights):
                 return pickle.dumps(self, protocol)
         finally:
             _apart.set(before)

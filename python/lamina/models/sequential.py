@@ -90,7 +90,7 @@ class Sequential(Model):
         if not isinstance(layer, (Layer, Model)):
             raise KindError(f"{who}: layer must be a lamina.layers.Layer; got {type(layer).__name__}.")
         executor, in_use = self.executor, self.executor.in_use(who)
-        with executor.fitting.if_free(in_use), executor.running.if_free(in_use), executor.once:
+        with executor.fitting.if_free(in_use), executor.running.if_free(in_use), executor.once.taken():
             self.stack.add(who, layer)
             executor.forget_metrics()
         if rebuild:
@@ -105,7 +105,7 @@ class Sequential(Model):
         """Remove the last layer and return it; `rebuild` is accepted as in Keras."""
         who = self.stack.who("pop")
         executor, in_use = self.executor, self.executor.in_use(who)
-        with executor.fitting.if_free(in_use), executor.running.if_free(in_use), executor.once:
+        with executor.fitting.if_free(in_use), executor.running.if_free(in_use), executor.once.taken():
             layer = self.stack.pop(who)
             executor.forget_metrics()
         return layer

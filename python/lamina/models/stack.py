@@ -208,7 +208,7 @@ class Stack:
         """
         if not self.composed or not row_shape:
             return False
-        with self.once:
+        with self.once.taken():
             if self.built or self._composes:
                 self._used_by_others |= get_ident() != self._builder
                 return False
@@ -243,7 +243,7 @@ class Stack:
 
     def undo_build(self) -> None:
         """Undo the last `build` or `compose`: drop what it made, unless another thread has begun to use it."""
-        with self.once:
+        with self.once.taken():
             if not self._used_by_others:
                 self._undo()
 
@@ -282,7 +282,7 @@ class Stack:
     def symbols(self) -> list[KerasTensor]:
         """Return the symbolic tensors before, between and after the parts; for built models."""
         self.require_built("input")
-        with self.once:
+        with self.once.taken():
             if self._symbols is None or self._symbols[0] is not self.parts:
                 assert self.input is not None
                 found = [self.input.symbol()]
@@ -434,7 +434,7 @@ class Stack:
 
     def build(self, input_shape: Any = None) -> None:
         """Make the parameters for a shape of input, batch first; or raise and change nothing."""
-        with self.once:
+        with self.once.taken():
             self._build(input_shape)
 
     def _build(self, input_shape: Any) -> None:

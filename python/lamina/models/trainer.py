@@ -77,7 +77,7 @@ class Trainer(Differentiable):
         flag(who, "auto_scale_loss", auto_scale_loss)
         compiled = Compiled(who, optimizer, loss, loss_weights, metrics, weighted_metrics)
         executor, in_use = self.executor, self.executor.in_use(who)
-        with executor.fitting.if_free(in_use), executor.running.if_free(in_use), executor.once:
+        with executor.fitting.if_free(in_use), executor.running.if_free(in_use), executor.once.taken():
             executor.compile(compiled)
             self.run_eagerly, self.jit_compile = run_eagerly, jit_compile
             self.steps_per_execution = steps_per_execution

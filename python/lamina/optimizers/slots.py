@@ -48,7 +48,7 @@ class Slots:
         """
         blocks = self._blocks.setdefault(name, {})  # a setting that needs it may have been assigned since
         if parameters not in blocks:
-            with self._once:
+            with self._once.taken():
                 if parameters not in blocks:
                     made = parameters.copy() if initial is None else parameters.like(initial)
                     blocks.setdefault(parameters, made)  # a signal handler may have made it meanwhile
