@@ -253,6 +253,7 @@ def _download(who: str, url: str, file: BinaryIO, part: Path, target: Path, chec
         try:
             begun = _receive(url, file, notes, begun)
         except urllib.error.HTTPError as error:
+            error.close()  # it holds the answer
             raise DownloadError(f"{who}: {url} answered {error.code} {error.reason}. {by_hand}.") from None
         except (OSError, http.client.HTTPException) as error:
             left -= 1
@@ -286,6 +287,7 @@ def _receive(url: str, file: BinaryIO, notes: Path, begun: _Origin | None) -> _O
     except urllib.error.HTTPError as error:
         if not have or error.code != 416:  # 416: the server has no bytes from there on
             raise
+        error.close()
         file.truncate(0)
         return _receive(url, file, notes, None)
     with answer:
