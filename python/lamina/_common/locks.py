@@ -29,7 +29,8 @@ class _Fork:
         cls.renewing = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_Fork.happened)
+if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+    os.register_at_fork(after_in_child=_Fork.happened)
 
 
 class _Lock:

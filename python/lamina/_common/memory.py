@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+if sys.platform != "win32":
+    import resource
 
 __all__ = ["memory_bytes"]
 
@@ -13,14 +16,20 @@ __all__ = ["memory_bytes"]
 def memory_bytes(root: Path = Path("/")) -> int:
     """Return the bytes that the process may use: the machine's memory, or a lower limit of its own or its group.
 
+    Windows is not asked: `sys.maxsize`, so that only an allocation that fails says what is too much.
+
     Parameters
     ----------
     root : Path
         Where ``proc`` and ``sys`` are.
     """
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_of_control_groups(root)]
-    space = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return min([*limits, space] if space != resource.RLIM_INFINITY else limits)
+    limits = [sys.maxsize, *_of_control_groups(root)]
+    if sys.platform != "win32":
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        space = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if space != resource.RLIM_INFINITY:
+            limits.append(space)
+    return min(limits)
 
 
 def _of_control_groups(root: Path) -> Iterator[int]:

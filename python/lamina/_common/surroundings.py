@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,10 +58,11 @@ def cpus() -> Cpus:
 
 def load() -> float | None:
     """Return how many threads have run or waited for a CPU, as a mean over the last minute; None if unknown."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return None
+    found = None
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            found = os.getloadavg()[0]
+    return found
 
 
 def runtimes() -> dict[str, list[str]]:

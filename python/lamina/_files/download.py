@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
 from lamina._common.checks import KindError, choice, flag, text
+from lamina._common.file_locks import lock_file
 from lamina._common.paths import path as check_path
 from lamina._common.paths import writable_folder
 from lamina._files.archives import FORMATS, unpack
@@ -178,13 +178,21 @@ def _fetch(who: str, url: str, target: Path, checksum: Checksum | None, *, anew:
     part = target.with_name(f".{target.name}.part")
     with _locked(part) as file:
         if not anew and _is_there(target, checksum):  # another thread or process has just downloaded it
+            _let_go(file)
             os.unlink(part)
             return False
         print(f"Downloading data from {url}")
         _download(who, url, file, part, target, checksum)
         os.fsync(file.fileno())
+        _let_go(file)
         os.replace(part, target)
     return True
+
+
+def _let_go(file: BinaryIO) -> None:
+    """Close a file on Windows, which renames and removes no open one. Elsewhere it stays locked until that is done."""
+    if sys.platform == "win32":
+        file.close()
 
 
 def _is_there(target: Path, checksum: Checksum | None) -> bool:
@@ -195,9 +203,9 @@ def _is_there(target: Path, checksum: Checksum | None) -> bool:
 def _locked(part: Path) -> Iterator[BinaryIO]:
     """Open a file that nobody else writes to meanwhile."""
     while True:
-        file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
+        file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_file(file)
             if _is_at(file, part):  # else another one has finished it and renamed it
                 yield file
                 return

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from lamina._common.file_locks import lock_file
 from lamina._common.interrupts import interrupts_later
 
 __all__ = ["remove_abandoned", "replace_file", "what_is_at"]
@@ -44,15 +45,17 @@ def replace_file(who: str, path: Path) -> Iterator[BinaryIO]:
     try:
         with interrupts_later():
             mode = 0o666 if before is None else 0o600  # the process's umask restricts a new file further
-            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
             file = os.fdopen(handle, "w+b")
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_file(file)
             yield file
             file.flush()
             if before is not None:
                 _take_over(file.fileno(), target, before)
             os.fsync(file.fileno())
+            if sys.platform == "win32":  # which renames no open file
+                file.close()
             os.replace(temporary, target)
         _flush_directory(target.parent)
     except BaseException as error:
@@ -78,15 +81,17 @@ def _status(path: Path) -> os.stat_result | None:
 
 def _take_over(handle: int, target: Path, before: os.stat_result) -> None:
     """Give a new file the owner, extended attributes and permissions of the one that it replaces."""
-    own = os.fstat(handle)
-    if (own.st_uid, own.st_gid) != (before.st_uid, before.st_gid):
-        with contextlib.suppress(PermissionError):  # only root may give files away
-            os.fchown(handle, before.st_uid, before.st_gid)
-    with contextlib.suppress(OSError):  # the file system may not have extended attributes
-        for name in os.listxattr(target):
-            with contextlib.suppress(PermissionError):
-                os.setxattr(handle, name, os.getxattr(target, name))
-    os.fchmod(handle, stat.S_IMODE(before.st_mode))  # after chown, which clears the setuid and setgid bits
+    if sys.platform != "win32":  # there a file has its folder's
+        own = os.fstat(handle)
+        if (own.st_uid, own.st_gid) != (before.st_uid, before.st_gid):
+            with contextlib.suppress(PermissionError):  # only root may give files away
+                os.fchown(handle, before.st_uid, before.st_gid)
+        if sys.platform == "linux":  # Python has no extended attributes elsewhere
+            with contextlib.suppress(OSError):  # the file system may not have them
+                for name in os.listxattr(target):
+                    with contextlib.suppress(PermissionError):
+                        os.setxattr(handle, name, os.getxattr(target, name))
+        os.fchmod(handle, stat.S_IMODE(before.st_mode))  # after chown, which clears the setuid and setgid bits
 
 
 def _flush_directory(directory: Path) -> None:
@@ -118,5 +123,5 @@ def _remove_if_abandoned(path: Path, age: float) -> None:
     if not stat.S_ISREG(status.st_mode) or time.time() - status.st_mtime < age:
         return
     with path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(file, wait=False)
         path.unlink()
