@@ -231,6 +231,7 @@ def test_what_is_refused(data):
     refused([model, other], "epochs must be one value, or 2", epochs=[1, 2, 3])
     refused([model, other], r"models\[1\]: batch_size must be >= 1", batch_size=[1, 0])
     refused([model], "early_stopping must be an EarlyStopping", early_stopping=3, kind=TypeError)
+    refused([model], "early_stopping must be an EarlyStopping", early_stopping={0: "x"}, kind=TypeError)
     assert not unbuilt.built
 
 

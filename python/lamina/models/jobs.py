@@ -187,7 +187,7 @@ def early_stopping_of(who: str, early_stopping: Any) -> list[Callback]:
         return []
     if isinstance(early_stopping, EarlyStopping):
         return [copy.copy(early_stopping)]
-    if not isinstance(early_stopping, dict):
+    if not isinstance(early_stopping, dict) or not all(isinstance(name, str) for name in early_stopping):
         raise KindError(
             f"{who}: early_stopping must be an EarlyStopping or a dict of its arguments; got {short(early_stopping)}."
         )
