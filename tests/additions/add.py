@@ -365,7 +365,8 @@ ADDITIONS: dict[str, dict[str, Edit]] = {
             "import json\n"
             "from pathlib import Path\n\n"
             "import numpy as np\n\n"
-            "from lamina._files.state import ModelState, TrainingState, damaged_where_wrong\n\n"
+            "from lamina._files.errors import damaged_where_wrong\n"
+            "from lamina._files.state import ModelState, TrainingState\n\n"
             '__all__ = ["SUFFIX", "read_model", "write_model"]\n\n'
             'SUFFIX = ".npz"\n\n\n'
             "def write_model(who: str, path: Path, state: ModelState) -> None:\n"
