@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/gradients.md", "docs/many.md", "docs/estimators.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/gradients.md", "docs/many.md", "docs/estimators.md", "docs/interchange.md"]
+)
 def test_programs_run(page, monkeypatch, tmp_path, capsys):
     pytest.importorskip("scipy")
     programs = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)

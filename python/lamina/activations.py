@@ -25,6 +25,7 @@ __all__ = [
     "elu",
     "exponential",
     "gelu",
+    "gelu_tanh",
     "get",
     "hard_shrink",
     "hard_sigmoid",
@@ -178,6 +179,12 @@ def gelu(x: npt.ArrayLike, approximate: bool = False) -> Array:
     array([-0.1587,  0.8413])
     """
     return _apply("gelu_tanh" if flag("activations.gelu", "approximate", approximate) else "gelu", x)
+
+
+@of_symbols
+def gelu_tanh(x: npt.ArrayLike) -> Array:
+    """Return ``gelu(x, approximate=True)``, by a name that layers take. Keras has no such name."""
+    return _apply("gelu_tanh", x)
 
 
 @of_symbols
@@ -338,9 +345,9 @@ def _along_axis(name: str, x: Any, axis: int | tuple[int, ...]) -> Array:
 _FUNCTIONS: dict[str, Function] = {
     function.__name__: function
     for function in (
-        linear, relu, leaky_relu, relu6, elu, selu, gelu, silu, sigmoid, hard_sigmoid, tanh, softplus, softsign,
-        exponential, mish, celu, hard_tanh, hard_silu, log_sigmoid, soft_shrink, hard_shrink, tanh_shrink, squareplus,
-        sparse_plus, sparse_sigmoid, softmax, log_softmax,
+        linear, relu, leaky_relu, relu6, elu, selu, gelu, gelu_tanh, silu, sigmoid, hard_sigmoid, tanh, softplus,
+        softsign, exponential, mish, celu, hard_tanh, hard_silu, log_sigmoid, soft_shrink, hard_shrink, tanh_shrink,
+        squareplus, sparse_plus, sparse_sigmoid, softmax, log_softmax,
     )
 }  # fmt: skip
 swish, hard_swish = silu, hard_silu

@@ -23,7 +23,7 @@ import numpy as np
 FOLDER = Path(tempfile.mkdtemp())
 # Not HDF5 alone: its library may loop without an end in a damaged file (found here, h5py 3.16). In .keras files a
 # checksum lies before it.
-SUFFIXES = (".safetensors", ".keras", ".weights.safetensors", ".json")
+SUFFIXES = (".safetensors", ".keras", ".weights.safetensors", ".json", ".onnx")
 
 
 def model() -> lamina.Sequential:
@@ -42,6 +42,8 @@ def corpus(folder: Path) -> None:
         path = FOLDER / f"whole{suffix}"
         if suffix == ".json":
             path.write_text(made.to_json())
+        elif suffix == ".onnx":
+            made.export(path)
         elif "weights" in suffix:
             made.save_weights(path)
         else:

@@ -26,7 +26,7 @@ from lamina._engine.ops import (
 )
 from lamina._engine.variable import Variable
 
-__all__ = ["CompiledLayer", "CompiledNetwork", "Constants", "compile_network", "head_activation", "run_alone"]
+__all__ = ["CompiledLayer", "CompiledNetwork", "Constants", "compile_network", "head_activation", "ops_of", "run_alone"]
 
 
 class CompiledLayer(Protocol):
@@ -71,19 +71,20 @@ class CompiledNetwork(Record):
     output_shape: Shape
 
 
-def _masked_ops(layers: Sequence[CompiledLayer]) -> Iterator[Op]:
-    """Yield the ops of all layers, those that pool as they do it if their input is masked."""
+def ops_of(layers: Sequence[CompiledLayer]) -> Iterator[tuple[CompiledLayer, Op]]:
+    """Yield the ops of all layers with their layer, those that pool as they do it if their input is masked."""
     masked = False
     for layer in layers:
         for op in layer.all_ops():
-            yield op.replaced(masked=True) if masked and isinstance(op, PoolOp) and op.pooling == "mean" else op
+            pools = masked and isinstance(op, PoolOp) and op.pooling == "mean"
+            yield layer, op.replaced(masked=True) if pools else op
         masked = layer.passes_mask(masked)
 
 
 def _flattened(layers: Sequence[CompiledLayer]) -> list[Op]:
     """Return the ops of all layers; a dense op takes over the element-wise activation that follows it."""
     ops: list[Op] = []
-    for op in _masked_ops(layers):
+    for _, op in ops_of(layers):
         before = ops[-1] if ops else None
         if isinstance(op, DenseOp) and op.activation.rowwise:
             ops += [op.replaced(activation=LINEAR), ActivationOp(op.activation)]

@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy.typing as npt
 
+from lamina._common.checks import choice
 from lamina._common.records import Record
-from lamina._files import keras_legacy, keras_store, keras_zip, native
+from lamina._files import keras_legacy, keras_store, keras_zip, native, onnx_reader, onnx_writer
+from lamina._files.network import NetworkState
 from lamina._files.paths import check_path
 from lamina._files.state import FoundWeights, ModelState, WeightState
 
-__all__ = ["FORMATS", "WEIGHT_FORMATS", "Format", "WeightFormat", "format_of", "weight_format_of"]
+__all__ = [
+    "EXPORT_FORMATS", "FORMATS", "WEIGHT_FORMATS", "ExportFormat", "Format", "WeightFormat", "export_format_of",
+    "format_of", "weight_format_of",
+]  # fmt: skip
 
 Array = npt.NDArray[Any]
 
@@ -28,15 +33,16 @@ class Format(Record):
     Attributes
     ----------
     write : callable
-        Called with the beginning of messages, the path and the model.
+        Called with the beginning of messages, the path and the model. None for formats that models are exported to.
     read : callable
-        Called with the beginning of messages and the path; returns the model, or raises ValueError.
+        Called with the beginning of messages and the path; returns the model, or what it computes, or raises
+        ValueError.
     check : callable
         Called with the beginning of messages; raises if a library is missing.
     """
 
-    write: Callable[[str, Path, ModelState], None]
-    read: Callable[[str, Path], ModelState]
+    write: Callable[[str, Path, ModelState], None] | None
+    read: Callable[[str, Path], ModelState | NetworkState]
     check: Callable[[str], Any] = _always
 
 
@@ -60,6 +66,27 @@ class WeightFormat(Record):
     check: Callable[[str], Any] = _always
 
 
+class ExportFormat(Record):
+    """How what a model computes is written to a file that other programs run.
+
+    Attributes
+    ----------
+    name : str
+        What `lamina.models.Model.export` calls the format.
+    write : callable
+        Called with the beginning of messages, the path, the network and the options that were given.
+    check : callable
+        As that of `Format`.
+    options : tuple of str
+        Names of the options that `write` takes.
+    """
+
+    name: str
+    write: Callable[..., None]
+    check: Callable[[str], Any] = _always
+    options: tuple[str, ...] = ()
+
+
 # Longer suffixes come first: a name ends in `.weights.h5` and in `.h5`.
 FORMATS: dict[str, Format] = {
     native.SUFFIX: Format(native.write_model, native.read_model),
@@ -67,6 +94,7 @@ FORMATS: dict[str, Format] = {
     **dict.fromkeys(
         keras_legacy.SUFFIXES, Format(keras_legacy.write_model, keras_legacy.read_model, keras_legacy.check)
     ),
+    onnx_writer.SUFFIX: Format(None, onnx_reader.read_network, onnx_writer.require_onnx),
 }
 WEIGHT_FORMATS: dict[str, WeightFormat] = {
     native.SUFFIX: WeightFormat(native.write_weights, native.read_weights),
@@ -78,12 +106,30 @@ WEIGHT_FORMATS: dict[str, WeightFormat] = {
 }
 
 
-def format_of(who: str, filepath: Any, overwrite: Any = True) -> tuple[Path, Format]:
-    """Return a checked path and the format of models that its suffix names; arguments as of `check_path`."""
-    path = check_path(who, filepath, FORMATS, overwrite)
+EXPORT_FORMATS: dict[str, ExportFormat] = {
+    onnx_writer.SUFFIX: ExportFormat("onnx", onnx_writer.write_network, onnx_writer.require_onnx),
+}
+
+
+def export_format_of(who: str, filepath: Any, format: Any, overwrite: Any) -> tuple[Path, ExportFormat]:
+    """Return a checked path and the format that its suffix, and the name if one is given, say."""
+    if format is not None:
+        choice(who, "format", format, tuple(found.name for found in EXPORT_FORMATS.values()))
+    known = {suffix: found for suffix, found in EXPORT_FORMATS.items() if format in (None, found.name)}
+    path = check_path(who, filepath, known, overwrite)
+    return path, _found(who, path, known)
+
+
+def format_of(who: str, filepath: Any, overwrite: Any = True, writes: bool = False) -> tuple[Path, Format]:
+    """Return a checked path and the format of models that its suffix names; arguments as of `check_path`.
+
+    With `writes` it is one that models can be written in.
+    """
+    known = {suffix: found for suffix, found in FORMATS.items() if found.write is not None or not writes}
+    path = check_path(who, filepath, known, overwrite)
     if path.name.endswith(keras_store.SUFFIX):
         raise ValueError(f"{who}: names that end in '{keras_store.SUFFIX}' are files of weights; got {path.name!r}.")
-    return path, _found(who, path, FORMATS)
+    return path, _found(who, path, known)
 
 
 def weight_format_of(who: str, filepath: Any, overwrite: Any = True, writes: bool = False) -> tuple[Path, WeightFormat]:

@@ -14,9 +14,17 @@ __all__ = [
 ]  # fmt: skip
 
 
+_OWN_ACTIVATIONS = ("gelu_tanh",)
+
+
 def checked_for_keras(who: str, config: Any) -> dict[str, Any]:
     """Return a configuration that holds only classes that Keras has, or that are the user's; raise otherwise."""
     for item in _items(config):
+        if isinstance(item.get("config"), dict) and item["config"].get("activation") in _OWN_ACTIVATIONS:
+            raise ValueError(
+                f"{who}: Keras's files cannot hold the activation {item['config']['activation']!r}, which Keras lacks; "
+                "names that end in '.safetensors' can."
+            )
         if str(item.get("module", "")).split(".")[0] == "lamina":
             raise ValueError(
                 f"{who}: Keras's files cannot hold a {item.get('class_name')}, which Keras lacks; names that end in "

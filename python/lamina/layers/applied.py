@@ -58,7 +58,7 @@ _CALLED_WITH = frozenset(
 )  # fmt: skip
 _CALLED_ALSO_WITH = {"Average": frozenset(("weights",)), "Isclose": frozenset(("atol", "rtol"))}
 _OTHER_NAMES = {"allclose": "AllClose", "exponential": "Exp", "swish": "Silu"}
-_NOT_IN_KERAS = frozenset(("hard_silu", "linear", "mish"))  # there they take no symbolic tensors
+_NOT_IN_KERAS = frozenset(("gelu_tanh", "hard_silu", "linear", "mish"))  # there they take no symbolic tensors
 _OPS = "lamina.ops."
 
 

@@ -8,30 +8,32 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lamina._common.names import all_unique, required
+from lamina._common.names import all_unique, required, unknown_argument
 from lamina._common.objects import serialize, serialize_keras_object
 from lamina._common.registry import LAMBDA, is_public
 from lamina._common.warn import warn
 from lamina._engine.variable import Variable
 from lamina._engine.variables import assign_all, assign_together, one_moment
 from lamina._files.errors import ModelFileError, damaged_where_wrong
-from lamina._files.formats import format_of, weight_format_of
+from lamina._files.formats import EXPORT_FORMATS, export_format_of, format_of, weight_format_of
 from lamina._files.keras_config import checked_for_keras
 from lamina._files.keras_legacy import SUFFIXES as LEGACY_SUFFIXES
 from lamina._files.keras_zip import SUFFIX as KERAS_SUFFIX
 from lamina._files.native import SUFFIX, read_ensemble, write_ensemble
+from lamina._files.network import NetworkState
 from lamina._files.paths import check_path
 from lamina._files.state import FoundWeights, ModelState, WeightState
 from lamina.layers import Layer
 from lamina.layers.inner import rules_of
+from lamina.models.networks import network_state
 from lamina.models.states import model_from, model_state, optimizer_arrays, set_optimizer
 from lamina.models.tensors import found_values, tensors_of, unplaced
 from lamina.models.trainer import Trainer
 from lamina.optimizers import Optimizer
 
 __all__ = [
-    "check_places", "check_saving", "load_ensemble", "load_model", "restore_weights", "save_ensemble", "save_model",
-    "save_weights",
+    "check_places", "check_saving", "export_model", "load_ensemble", "load_model", "restore_weights", "save_ensemble",
+    "save_model", "save_weights",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -40,14 +42,28 @@ Array = npt.NDArray[Any]
 def save_model(model: Trainer, filepath: Any, overwrite: bool, include_optimizer: bool = True) -> None:
     """Write a model; see `lamina.models.Sequential.save`."""
     who = model.stack.who("save")
-    path, form = format_of(who, filepath, overwrite)
+    if str(filepath).endswith(tuple(EXPORT_FORMATS)):
+        raise ValueError(
+            f"{who}: {filepath} must be written by export, which holds predictions alone, as the format does."
+        )
+    path, form = format_of(who, filepath, overwrite, writes=True)
     check_saving(who, model, path)
     state = model_state(model)
     if not include_optimizer:
         kept = state.compile_config if path.name.endswith(KERAS_SUFFIX) else None  # there Keras keeps it, too
         without_decay = None if kept is None else state.without_decay
         state = state.replaced(compile_config=kept, without_decay=without_decay, slots={}, optimizer=[])
-    form.write(who, path, state)
+    required(who, "a format", form.write)(who, path, state)
+
+
+def export_model(model: Trainer, filepath: Any, format: Any, overwrite: Any, options: dict[str, Any]) -> Path:
+    """Write what a model computes; see `lamina.models.Model.export`. Return the path."""
+    who = model.stack.who("export")
+    path, form = export_format_of(who, filepath, format, overwrite)
+    if unknown := sorted(options.keys() - set(form.options)):
+        raise unknown_argument(who, unknown[0])
+    form.write(who, path, network_state(who, model.stack), **options)
+    return path
 
 
 def save_ensemble(who: str, models: Sequence[Trainer], filepath: Any, overwrite: bool) -> None:
@@ -66,10 +82,12 @@ def load_ensemble(who: str, filepath: Any, compile: bool) -> list[Trainer]:
         return [model_from(state, compile) for state in states]
 
 
-def load_model(filepath: Any, compile: bool) -> Trainer:
-    """Read a model; see `lamina.models.load_model`."""
+def load_model(filepath: Any, compile: bool) -> Trainer | NetworkState:
+    """Read a model, or what one computes; see `lamina.models.load_model`."""
     path, form = format_of("load_model", filepath)
     state = form.read("load_model", path)
+    if isinstance(state, NetworkState):
+        return state
     with damaged_where_wrong("load_model", path):
         return model_from(state, compile)
 

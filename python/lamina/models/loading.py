@@ -6,7 +6,10 @@ from typing import Any
 
 from lamina._common.checks import KindError, flag
 from lamina._common.custom import custom_object_scope
+from lamina._files.errors import damaged_where_wrong
+from lamina._files.network import NetworkState
 from lamina.models import files
+from lamina.models.from_network import model_from_network
 from lamina.models.model import Model
 
 __all__ = ["load_model", "save_model"]
@@ -42,6 +45,9 @@ def load_model(
     flag("load_model", "safe_mode", safe_mode)
     with custom_object_scope(custom_objects):
         found: Any = files.load_model(filepath, flag("load_model", "compile", compile))
+    if isinstance(found, NetworkState):
+        with damaged_where_wrong("load_model", filepath):
+            return model_from_network(found)
     if not isinstance(found, Model):
         raise ValueError(f"load_model: {filepath} must hold a model; it holds a {type(found).__name__}.")
     return found

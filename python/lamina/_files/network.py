@@ -1,0 +1,143 @@
+"""A model as what it computes: steps with their numbers, one after the other, without layers.
+
+Formats that other programs run are written from this. Rows have the shape that the step before gives; what works on
+columns works along the last axis.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from lamina import _core
+from lamina._common.records import Record
+
+__all__ = [
+    "Activation", "Affine", "BatchNorm", "ClippedRelu", "Dense", "Lookup", "NetworkState", "Pool", "Prelu", "Reshape",
+    "RowNorm", "Step", "activation",
+]  # fmt: skip
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class Step(Record):
+    """Base class of the steps.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the layer that it is of.
+    row_shape : tuple of int
+        Shape of a row of output.
+    """
+
+    layer: str
+    row_shape: Shape
+
+
+class Dense(Step):
+    """``x @ kernel + bias``, kernel ``(in, out)``."""
+
+    kernel: Array
+    bias: Array | None
+
+
+class Lookup(Step):
+    """Rows of a table for the indices that the network reads; its first step."""
+
+    table: Array
+
+
+class Activation(Step):
+    """One of `lamina.activations`, by its name in the engine, with its ``alpha`` where it has one."""
+
+    name: str
+    alpha: float | None
+
+
+def activation(name: str, row_shape: Shape, alpha: float | None = None) -> Activation:
+    """Return the step of an activation, with its usual parameter if none is given."""
+    usual = _core.activation_table()[name]["default_alpha"]
+    return Activation(name, row_shape, name, usual if alpha is None else alpha)
+
+
+class Reshape(Step):
+    """The same numbers in rows of another shape."""
+
+
+class Affine(Step):
+    """``(x - center) * scale + shift``, a number for each column."""
+
+    center: Array
+    scale: Array
+    shift: Array
+
+
+class ClippedRelu(Step):
+    """``min(x, most)`` above the threshold, ``slope * (x - threshold)`` elsewhere."""
+
+    slope: float
+    most: float
+    threshold: float
+
+
+class Prelu(Step):
+    """ReLU with a slope for each column."""
+
+    slopes: Array
+
+
+class BatchNorm(Step):
+    """``gamma * (x - mean) / max(sqrt(variance + epsilon), least) + beta``, each a number for each column."""
+
+    mean: Array
+    variance: Array
+    gamma: Array | None
+    beta: Array | None
+    epsilon: float
+    least: float
+
+
+class RowNorm(Step):
+    """``gamma * (x - mean) / sqrt(variance + epsilon) + beta`` with a row's own moments along the last axis.
+
+    Without `centered` ``gamma * x / sqrt(mean(x²) + epsilon)``.
+    """
+
+    gamma: Array | None
+    beta: Array | None
+    centered: bool
+    epsilon: float
+
+
+class Pool(Step):
+    """The mean or the maximum over the steps of rows ``(steps, columns)``; `pooling` is "mean" or "maximum".
+
+    With `masked`, steps for which the network read the index 0 are left out of the mean.
+    """
+
+    pooling: str
+    masked: bool
+
+
+class NetworkState(Record):
+    """What a model computes.
+
+    Attributes
+    ----------
+    name : str
+    dtype : {"float32", "float64"}
+    row_shape : tuple of int
+        Shape of a row of input.
+    indices : bool
+        Whether the input holds whole numbers, indices of a table's rows.
+    steps : list of Step
+    """
+
+    name: str
+    dtype: str
+    row_shape: Shape
+    indices: bool
+    steps: list[Step]

@@ -1,0 +1,134 @@
+"""What a model computes, as a value: for formats that other programs run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina._common.names import required
+from lamina._engine import ops
+from lamina._engine.network import ops_of
+from lamina._engine.variables import one_moment
+from lamina._files import network as steps
+from lamina._files.network import NetworkState, Step
+from lamina.layers import Layer
+from lamina.models.stack import Stack
+
+__all__ = ["network_state"]
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+
+def network_state(who: str, stack: Stack) -> NetworkState:
+    """Return what a model that is built computes, with its parameters of one moment.
+
+    Raises
+    ------
+    ValueError
+        It has code in Python, or noise that predictions have, too.
+    """
+    row_shape = ops.row_of((None, *required(who, "the shape of a row", stack.row_shape)))
+    with one_moment(stack.weights):
+        found = list(_steps(who, stack.layers, row_shape, np.dtype(stack.dtype)))
+    indices = bool(found) and isinstance(found[0], steps.Lookup)
+    return NetworkState(stack.name, stack.dtype, row_shape, indices, found)
+
+
+def _steps(who: str, layers: list[Layer], shape: Shape, dtype: np.dtype[Any]) -> Iterator[Step]:
+    """Yield the steps of layers for rows of a shape."""
+    for layer, op in ops_of(layers):
+        shape = op.output_shape(shape)
+        yield from _STEPS[type(op)](f"{who}: {layer.name!r}", layer.name, shape, op, dtype)
+
+
+def _values(op: ops.Op) -> list[Array]:
+    """Return the values of an op's parameters."""
+    return [] if op.owner is None else [variable.numpy() for variable in op.owner.engine_weights]
+
+
+def _one(values: list[Array], index: int) -> Array | None:
+    return None if index < 0 else values[index]
+
+
+def _dense(who: str, layer: str, shape: Shape, op: ops.DenseOp, dtype: Any) -> Iterator[Step]:
+    kernel, *rest = _values(op)
+    yield steps.Dense(layer, shape, kernel, rest[0] if rest else None)
+    if op.activation != ops.LINEAR:
+        yield steps.Activation(layer, shape, op.activation.name, op.activation.alpha)
+
+
+def _lookup(who: str, layer: str, shape: Shape, op: ops.EmbeddingOp, dtype: Any) -> Iterator[Step]:
+    yield steps.Lookup(layer, shape, _values(op)[0])
+
+
+def _activation(who: str, layer: str, shape: Shape, op: ops.ActivationOp, dtype: Any) -> Iterator[Step]:
+    if op.activation != ops.LINEAR:
+        yield steps.Activation(layer, shape, op.activation.name, op.activation.alpha)
+
+
+def _reshape(who: str, layer: str, shape: Shape, op: ops.ReshapeOp, dtype: Any) -> Iterator[Step]:
+    yield steps.Reshape(layer, shape)
+
+
+def _noise(who: str, layer: str, shape: Shape, op: ops.NoiseOp, dtype: Any) -> Iterator[Step]:
+    if op.always:
+        raise ValueError(f"{who} must not be called with training=True: no file holds noise.")
+    yield from ()
+
+
+def _pool(who: str, layer: str, shape: Shape, op: ops.PoolOp, dtype: Any) -> Iterator[Step]:
+    yield steps.Pool(layer, shape, op.pooling, op.masked)
+
+
+def _scale(who: str, layer: str, shape: Shape, op: ops.ScaleOp, dtype: Any) -> Iterator[Step]:
+    yield steps.Affine(layer, shape, *(np.array(numbers, dtype) for numbers in (op.center, op.scale, op.shift)))
+
+
+def _clipped_relu(who: str, layer: str, shape: Shape, op: ops.ClippedReluOp, dtype: Any) -> Iterator[Step]:
+    yield steps.ClippedRelu(layer, shape, op.slope, op.most, op.threshold)
+
+
+def _prelu(who: str, layer: str, shape: Shape, op: ops.PreluOp, dtype: Any) -> Iterator[Step]:
+    yield steps.Prelu(layer, shape, _values(op)[0].reshape(-1))
+
+
+def _batch_norm(who: str, layer: str, shape: Shape, op: ops.BatchNormOp, dtype: Any) -> Iterator[Step]:
+    values = [None if one is None else one.reshape(-1) for one in (_one(_values(op), index) for index in op.tensors)]
+    gamma, beta, mean, variance = values
+    assert mean is not None
+    assert variance is not None
+    yield steps.BatchNorm(layer, shape, mean, variance, gamma, beta, op.epsilon, op.least)
+
+
+def _row_norm(who: str, layer: str, shape: Shape, op: ops.RowNormOp, dtype: Any) -> Iterator[Step]:
+    values = [one.reshape(-1) for one in _values(op)]
+    yield steps.RowNorm(layer, shape, _one(values, op.gamma), _one(values, op.beta), op.centered, op.epsilon)
+
+
+def _activity(who: str, layer: str, shape: Shape, op: ops.ActivityOp, dtype: Any) -> Iterator[Step]:
+    yield from ()
+
+
+def _host(who: str, layer: str, shape: Shape, op: ops.HostOp, dtype: Any) -> Iterator[Step]:
+    raise ValueError(f"{who} must be one of lamina's layers: it is code in Python, which no other program runs.")
+
+
+_STEPS: dict[type[ops.Op], Callable[..., Iterator[Step]]] = {
+    ops.ActivationOp: _activation,
+    ops.ActivityOp: _activity,
+    ops.BatchNormOp: _batch_norm,
+    ops.ClippedReluOp: _clipped_relu,
+    ops.DenseOp: _dense,
+    ops.EmbeddingOp: _lookup,
+    ops.HostOp: _host,
+    ops.NoiseOp: _noise,
+    ops.PoolOp: _pool,
+    ops.PreluOp: _prelu,
+    ops.ReshapeOp: _reshape,
+    ops.RowNormOp: _row_norm,
+    ops.ScaleOp: _scale,
+}
