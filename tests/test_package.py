@@ -117,3 +117,27 @@ def test_the_main_job_refuses_in_words(option, value):
     done = run("-m", "lamina", option, value)
     assert done.returncode == 2
     assert f"argument {option}: must be" in done.stderr
+
+
+def test_export_converts_files_of_models(tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("h5py")
+    model = lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(2, "gelu")])
+    model.save(tmp_path / "m.keras")
+    expected = model.predict(np.eye(3, dtype="f"), verbose=0)
+    for source, target in (("m.keras", "m.onnx"), ("m.onnx", "m.safetensors"), ("m.safetensors", "m.h5")):
+        done = run("-m", "lamina", "export", str(tmp_path / source), str(tmp_path / target))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        again = lamina.models.load_model(tmp_path / target)
+        np.testing.assert_allclose(again.predict(np.eye(3, dtype="f"), verbose=0), expected, rtol=1e-6, atol=1e-6)
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    for source, target, message in (
+        ("m.keras", "m.pb", "OUT must end in .safetensors, .keras, .h5, .hdf5 or .onnx; got"),
+        ("none.keras", "n.onnx", "there is no file"),
+        ("bad.onnx", "n.keras", "it is no ONNX file"),
+    ):
+        done = run("-m", "lamina", "export", str(tmp_path / source), str(tmp_path / target))
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / target).exists()

@@ -1,16 +1,21 @@
-"""Train a network on the digits that ship with the package, and report accuracy and time."""
+"""Train a network on the digits that ship with the package, and report accuracy and time.
+
+The command ``export`` converts files of models instead.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 import lamina
 from lamina import datasets, layers, optimizers
+from lamina._files.formats import EXPORT_FORMATS, FORMATS
 
 Array = npt.NDArray[np.float32]
 
@@ -53,12 +58,43 @@ def numpy_epoch(weights: list[Array], velocities: list[Array], x: Array, y: npt.
                 parameter += velocity
 
 
+def _listed(suffixes: Iterable[str]) -> str:
+    *first, last = suffixes
+    return f"{', '.join(first)} or {last}"
+
+
+def convert(source: str, target: str) -> int:
+    """Convert a file of a model into another one. Return 0, or 1 after a message that says why that is not possible."""
+    known = [*(suffix for suffix, form in FORMATS.items() if form.write is not None), *EXPORT_FORMATS]
+    try:
+        if not target.endswith(tuple(known)):
+            raise ValueError(f"export: OUT must end in {_listed(known)}; got {target!r}.")
+        model = lamina.models.load_model(source)
+        if target.endswith(tuple(EXPORT_FORMATS)):
+            model.export(target)
+        else:
+            model.save(target)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Train, print the results, compare with NumPy. Return 0, or 1 if the accuracy is below 97 %."""
-    parser = argparse.ArgumentParser(prog="python -m lamina", description=__doc__)
+    """Train, print the results, compare with NumPy. Return 0, or 1 if the accuracy is below 97 %.
+
+    With ``export``: convert a file. Return 0, or 1 if it cannot be converted.
+    """
+    parser = argparse.ArgumentParser(prog="python -m lamina", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--epochs", type=int, default=30, help="passes over the training rows (30)")
     parser.add_argument("--seed", type=int, default=1, help="of initial weights and shuffling (1)")
+    exporting = parser.add_subparsers(dest="command").add_parser("export", help="convert a file of a model")
+    exporting.add_argument("model", help=f"what to read: a name that ends in {_listed(FORMATS)}")
+    written = [suffix for suffix, form in FORMATS.items() if form.write is not None]
+    exporting.add_argument("out", help=f"what to write: a name that ends in {_listed([*written, *EXPORT_FORMATS])}")
     options = parser.parse_args(arguments)
+    if options.command == "export":
+        return convert(options.model, options.out)
     if options.epochs < 0:
         parser.error(f"argument --epochs: must be >= 0; got {options.epochs}")
     if not 0 <= options.seed < 2**32:
