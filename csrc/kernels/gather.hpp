@@ -60,6 +60,8 @@ void convert(const char* from, const std::ptrdiff_t* offsets, std::ptrdiff_t cou
   if (offsets != nullptr) {
     for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + offsets[k]));
   } else if (count == width) {  // a count that the compiler knows
+// What is written is not read again, which the compiler need not find out.
+#pragma GCC ivdep
     for (std::ptrdiff_t k = 0; k < width; ++k) to[k] = converted<T>(number_at<S>(from + k * size));
   } else {
     for (std::ptrdiff_t k = 0; k < count; ++k) to[k] = converted<T>(number_at<S>(from + k * size));
