@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from lamina._common.checks import choice
 from lamina._common.records import Record
-from lamina._files import keras_legacy, keras_store, keras_zip, native, onnx_reader, onnx_writer
+from lamina._files import keras_legacy, keras_store, keras_zip, native
 from lamina._files.network import NetworkState
+from lamina._files.onnx import reader as onnx_reader
+from lamina._files.onnx import writer as onnx_writer
 from lamina._files.paths import check_path
 from lamina._files.state import FoundWeights, ModelState, WeightState
 

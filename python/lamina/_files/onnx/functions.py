@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lamina import _core
 from lamina._common.records import Record
-from lamina._files.onnx_graph import Graph, Node
+from lamina._files.onnx.graph import Graph, Node
 
 __all__ = ["Function", "function_of"]
 

@@ -1,0 +1,1 @@
+"""What the layers of networks look like in ONNX graphs, a rule for each."""
