@@ -1,9 +1,10 @@
-"""Derive the polynomial coefficients of ``csrc/simd/coefficients.hpp``.
+"""Derive the polynomial coefficients of ``csrc/simd/coefficients.hpp``, and of C headers that have their own functions.
 
 Every polynomial interpolates its function at Chebyshev nodes in 60-digit arithmetic, which is within
 a few per cent of the minimax polynomial for functions as smooth as these. Run
 
     python tools/fit_coefficients.py > csrc/simd/coefficients.hpp
+    python tools/fit_coefficients.py --python > python/lamina/_files/c/coefficients.py
 
 after changing a degree or an interval. The error that the polynomial itself leaves is printed beside
 it; the error of the finished function, rounding included, is measured by ``tests/kernels/test_accuracy.py``.
@@ -11,7 +12,11 @@ it; the error of the finished function, rounding included, is measured by ``test
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+import textwrap
 from collections.abc import Callable
+from typing import Any
 
 from mpmath import mp, mpf
 
@@ -90,62 +95,94 @@ def chebyshev_fit(
     return coefficients, worst
 
 
-def main() -> None:
-    """Print the header."""
-    ln2 = mp.log(2)
-    root = mp.sqrt(2)
+# Of each number type: how C++ calls it, how many digits tell its numbers apart, and what its literals end with.
+KINDS = {"float32": ("float", 9, "f"), "float64": ("double", 17, "")}
+# What functions in C headers are computed from.
+IN_HEADERS = ("exp_remainder", "log_remainder", "log1p_remainder", "normal_tail")
+
+
+@dataclasses.dataclass
+class Fitted:
+    """A polynomial: its name, what it is, its coefficients, and the largest relative error."""
+
+    name: str
+    what: str
+    coefficients: list[mpf]
+    worst: mpf
+
+
+def fitted() -> dict[str, list[Fitted]]:
+    """Return all polynomials of each number type."""
+    ln2, root, centre = mp.log(2), mp.sqrt(2), mpf(3)
     s_log = ((root - 1) / (root + 1)) ** 2
-    centre = mpf(3)
+    found: dict[str, list[Fitted]] = {"float32": [], "float64": []}
+
+    def fit(kind: str, name: str, what: str, *arguments: Any, times_x: bool = False) -> None:
+        found[kind].append(Fitted(name, what, *chebyshev_fit(*arguments, times_x=times_x)))
 
     def tail_end(t: int) -> mpf:
         return (t - centre) / (t + centre)
 
-    tables = [
-        ("exp_remainder", "(exp(r) - 1 - r) / r² for |r| <= 0.3475", exp_remainder,
-         -ln2 / 2 * mpf("1.002"), ln2 / 2 * mpf("1.002"), 5, 10),
-        ("sigmoid_remainder", "the same, with less accuracy", exp_remainder,
-         -ln2 / 2 * mpf("1.002"), ln2 / 2 * mpf("1.002"), 4, 9),
+    half = ln2 / 2 * mpf("1.002")
+    for name, what, f, low, high, degrees in [
+        ("exp_remainder", "(exp(r) - 1 - r) / r² for |r| <= 0.3475", exp_remainder, -half, half, (5, 10)),
+        ("sigmoid_remainder", "the same, with less accuracy", exp_remainder, -half, half, (4, 9)),
         ("log_remainder", "(2 atanh(s) - 2s) / s³ in z = s² for z <= 0.0295", atanh_remainder,
-         mpf(0), s_log * mpf("1.001"), 2, 6),
+         mpf(0), s_log * mpf("1.001"), (2, 6)),
         ("log1p_remainder", "(2 atanh(s) - 2s) / s³ in z = s² for z <= 1/9", atanh_remainder,
-         mpf(0), mpf(1) / 9, 5, 12),
-    ]  # fmt: skip
+         mpf(0), mpf(1) / 9, (5, 12)),
+    ]:  # fmt: skip
+        for kind, degree in zip(KINDS, degrees, strict=True):
+            fit(kind, name, what, f, low, high, degree)
+    for kind, degree in zip(KINDS, (1, 5), strict=True):
+        fit(kind, "tanh_remainder", "(tanh(r) / r - 1) / r² in z = r² for |r| <= 0.1737; times z",
+            tanh_remainder, mpf(0), (half / 2) ** 2, degree, times_x=True)  # fmt: skip
+    for kind, end, degree in (("float32", 15, 11), ("float64", 40, 27)):
+        fit(kind, "normal_tail", f"(t + 3) exp(t²/2) (1 - Phi(t)) in s = (t - 3) / (t + 3) for t <= {end}",
+            normal_tail(centre), mpf(-1), tail_end(end), degree)  # fmt: skip
+    fit("float64", "quantile_centre", "PhiInverse(u) / (2u - 1) in w - 3 for w = -log(4u(1-u)) <= 6",
+        lambda v: normal_quantile_ratio(v + 3), mpf(-3), mpf(3), 16)  # fmt: skip
+    fit("float64", "quantile_tail", "the same in sqrt(w) - 4.5 for 6 <= w <= 45",
+        lambda v: normal_quantile_ratio((v + mpf("4.5")) ** 2), mp.sqrt(6) - mpf("4.5"), mp.sqrt(45) - mpf("4.5"),
+        14)  # fmt: skip
+    return found
+
+
+def literals(one: Fitted, digits: int, suffix: str) -> list[str]:
+    """Return the coefficients as literals."""
+    return [f"{mp.nstr(value, digits, min_fixed=0, max_fixed=0)}{suffix}" for value in one.coefficients]
+
+
+def print_cpp(found: dict[str, list[Fitted]]) -> None:
+    """Print the C++ header."""
     print("// Polynomial coefficients, constant term first. Written by tools/fit_coefficients.py; do not edit.")
     print("// clang-format off")
     print("#pragma once\n\nnamespace lamina::LAMINA_ISA::coefficients {\n")
     print("template <class T>\nstruct Table;\n")
-    bodies: dict[str, list[str]] = {"float": [], "double": []}
-
-    def emit(kind: str, name: str, what: str, fit: tuple[list[mpf], mpf]) -> None:
-        coefficients, worst = fit
-        digits, suffix = (9, "f") if kind == "float" else (17, "")
-        values = ", ".join(f"{mp.nstr(c, digits, min_fixed=0, max_fixed=0)}{suffix}" for c in coefficients)
-        bodies[kind].append(
-            f"  // {what}; relative error {mp.nstr(worst, 2)}\n"
-            f"  static constexpr {kind} {name}[{len(coefficients)}] = {{{values}}};"
-        )
-
-    for name, what, f, low, high, float_degree, double_degree in tables:
-        emit("float", name, what, chebyshev_fit(f, low, high, float_degree))
-        emit("double", name, what, chebyshev_fit(f, low, high, double_degree))
-    for kind, degree in (("float", 1), ("double", 5)):
-        emit(kind, "tanh_remainder", "(tanh(r) / r - 1) / r² in z = r² for |r| <= 0.1737; times z",
-             chebyshev_fit(tanh_remainder, mpf(0), (ln2 / 4 * mpf("1.002")) ** 2, degree, times_x=True))  # fmt: skip
-    for kind, end, degree in (("float", 15, 11), ("double", 40, 27)):
-        emit(kind, "normal_tail",
-             "(t + 3) exp(t²/2) (1 - Phi(t)) in s = (t - 3) / (t + 3) for t <= " + str(end),
-             chebyshev_fit(normal_tail(centre), mpf(-1), tail_end(end), degree))  # fmt: skip
-    emit("double", "quantile_centre", "PhiInverse(u) / (2u - 1) in w - 3 for w = -log(4u(1-u)) <= 6",
-         chebyshev_fit(lambda v: normal_quantile_ratio(v + 3), mpf(-3), mpf(3), 16))  # fmt: skip
-    emit("double", "quantile_tail", "the same in sqrt(w) - 4.5 for 6 <= w <= 45",
-         chebyshev_fit(lambda v: normal_quantile_ratio((v + mpf("4.5")) ** 2),
-                       mp.sqrt(6) - mpf("4.5"), mp.sqrt(45) - mpf("4.5"), 14))  # fmt: skip
-    for kind in ("float", "double"):
-        print(f"template <>\nstruct Table<{kind}> {{")
-        print("\n".join(bodies[kind]))
+    for kind, (real, digits, suffix) in KINDS.items():
+        print(f"template <>\nstruct Table<{real}> {{")
+        for one in found[kind]:
+            values = literals(one, digits, suffix)
+            print(f"  // {one.what}; relative error {mp.nstr(one.worst, 2)}")
+            print(f"  static constexpr {real} {one.name}[{len(values)}] = {{{', '.join(values)}}};")
         print("};\n")
     print("}  // namespace lamina::LAMINA_ISA::coefficients")
 
 
+def print_python(found: dict[str, list[Fitted]]) -> None:
+    """Print the module of Python that writes C headers."""
+    print('"""Polynomial coefficients, constant term first. Written by tools/fit_coefficients.py; do not edit."""\n')
+    print('__all__ = ["TABLES"]\n\nTABLES = {')
+    for kind, (_, digits, _) in KINDS.items():
+        print(f'    "{kind}": {{')
+        for one in found[kind]:
+            if one.name in IN_HEADERS:
+                print(f"        # {one.what}")
+                lines = textwrap.wrap(", ".join(literals(one, digits, "")), 104)
+                print("\n".join([f'        "{one.name}": (', *(f"            {line}" for line in lines), "        ),"]))
+        print("    },")
+    print("}  # fmt: skip")
+
+
 if __name__ == "__main__":
-    main()
+    (print_python if sys.argv[1:] == ["--python"] else print_cpp)(fitted())

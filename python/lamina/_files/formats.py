@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lamina._common.checks import choice
 from lamina._common.records import Record
 from lamina._files import keras_legacy, keras_store, keras_zip, native
+from lamina._files.c import header as c_header
 from lamina._files.network import NetworkState
 from lamina._files.onnx import reader as onnx_reader
 from lamina._files.onnx import writer as onnx_writer
@@ -81,12 +82,15 @@ class ExportFormat(Record):
         As that of `Format`.
     options : tuple of str
         Names of the options that `write` takes.
+    examples : int
+        How many examples of predictions the network must come with.
     """
 
     name: str
     write: Callable[..., None]
     check: Callable[[str], Any] = _always
     options: tuple[str, ...] = ()
+    examples: int = 0
 
 
 # Longer suffixes come first: a name ends in `.weights.h5` and in `.h5`.
@@ -110,6 +114,7 @@ WEIGHT_FORMATS: dict[str, WeightFormat] = {
 
 EXPORT_FORMATS: dict[str, ExportFormat] = {
     onnx_writer.SUFFIX: ExportFormat("onnx", onnx_writer.write_network, onnx_writer.require_onnx),
+    c_header.SUFFIX: ExportFormat("c", c_header.write_network, options=c_header.OPTIONS, examples=c_header.EXAMPLES),
 }
 
 

@@ -134,6 +134,8 @@ class NetworkState(Record):
     indices : bool
         Whether the input holds whole numbers, indices of a table's rows.
     steps : list of Step
+    examples : tuple of two arrays, optional
+        Rows of input, and what the model predicts for them.
     """
 
     name: str
@@ -141,3 +143,4 @@ class NetworkState(Record):
     row_shape: Shape
     indices: bool
     steps: list[Step]
+    examples: tuple[Array, Array] | None = None

@@ -25,7 +25,7 @@ from lamina._files.paths import check_path
 from lamina._files.state import FoundWeights, ModelState, WeightState
 from lamina.layers import Layer
 from lamina.layers.inner import rules_of
-from lamina.models.networks import network_state
+from lamina.models.networks import network_state, with_examples
 from lamina.models.states import model_from, model_state, optimizer_arrays, set_optimizer
 from lamina.models.tensors import found_values, tensors_of, unplaced
 from lamina.models.trainer import Trainer
@@ -62,7 +62,10 @@ def export_model(model: Trainer, filepath: Any, format: Any, overwrite: Any, opt
     path, form = export_format_of(who, filepath, format, overwrite)
     if unknown := sorted(options.keys() - set(form.options)):
         raise unknown_argument(who, unknown[0])
-    form.write(who, path, network_state(who, model.stack), **options)
+    state = network_state(who, model.stack)
+    if form.examples:
+        state = with_examples(state, model.predict_on_batch, form.examples)
+    form.write(who, path, state, **options)
     return path
 
 

@@ -17,7 +17,7 @@ from lamina._files.network import NetworkState, Step
 from lamina.layers import Layer
 from lamina.models.stack import Stack
 
-__all__ = ["network_state"]
+__all__ = ["network_state", "with_examples"]
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -36,6 +36,17 @@ def network_state(who: str, stack: Stack) -> NetworkState:
         found = list(_steps(who, stack.layers, row_shape, np.dtype(stack.dtype)))
     indices = bool(found) and isinstance(found[0], steps.Lookup)
     return NetworkState(stack.name, stack.dtype, row_shape, indices, found)
+
+
+def with_examples(state: NetworkState, predict: Callable[[Array], Array], count: int) -> NetworkState:
+    """Return a network with what the model predicts for rows that are drawn, the same in every process."""
+    draw, shape = np.random.default_rng(0), (count, *state.row_shape)
+    first = state.steps[0] if state.steps else None
+    if isinstance(first, steps.Lookup):
+        x = draw.integers(0, len(first.table), shape)
+    else:
+        x = draw.standard_normal(shape).astype(state.dtype)
+    return state.replaced(examples=(x, predict(x)))
 
 
 def _steps(who: str, layers: list[Layer], shape: Shape, dtype: np.dtype[Any]) -> Iterator[Step]:
