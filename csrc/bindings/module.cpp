@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.attr("__version__") = LAMINA_VERSION;
   register_activations(module);
   register_dense(module);
+  register_functions(module);
   register_interrupts(module);
   register_losses(module);
   register_metrics(module);

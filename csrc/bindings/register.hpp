@@ -21,6 +21,7 @@ void define(pybind11::module_& module, const char* name, Function&& function, co
 [[gnu::cold]] void register_dense(pybind11::module_& module);
 [[gnu::cold]] void register_derivatives(pybind11::module_& module);
 [[gnu::cold]] void register_epochs(pybind11::module_& module);
+[[gnu::cold]] void register_functions(pybind11::module_& module);
 [[gnu::cold]] void register_interrupts(pybind11::module_& module);
 [[gnu::cold]] void register_losses(pybind11::module_& module);
 [[gnu::cold]] void register_metrics(pybind11::module_& module);

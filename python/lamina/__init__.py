@@ -6,6 +6,7 @@ compiled functions on NumPy arrays, for custom training loops.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina._common import interpreter  # isort: skip  (must refuse subinterpreters before the core is loaded)
@@ -40,7 +41,7 @@ from lamina.regularizers import Regularizer
 from lamina.runtime import doctor, get_num_threads, set_num_threads, show_config
 
 if TYPE_CHECKING:
-    from lamina import backend, datasets, kernels, ops, preprocessing, saving, utils, wrappers
+    from lamina import backend, capi, datasets, kernels, ops, preprocessing, saving, utils, wrappers
 
 threadpoolctl.register()
 imports.install()
@@ -65,12 +66,14 @@ __all__ = [
     "activations",
     "backend",
     "callbacks",
+    "capi",
     "config",
     "constraints",
     "cross_validate",
     "datasets",
     "doctor",
     "fit_many",
+    "get_include",
     "get_num_threads",
     "initializers",
     "kernels",
@@ -111,8 +114,13 @@ def version() -> str:
     return __version__
 
 
+def get_include() -> str:
+    """Return the folder of `lamina.h`, for compilers of C, C++ and Cython code; see `lamina.capi`."""
+    return str(Path(__file__).parent / "include")
+
+
 # Rooms that are loaded when they are first used.
-_LATE = frozenset({"backend", "datasets", "kernels", "ops", "preprocessing", "saving", "utils", "wrappers"})
+_LATE = frozenset({"backend", "capi", "datasets", "kernels", "ops", "preprocessing", "saving", "utils", "wrappers"})
 
 _absent = absences(__name__, globals(), _ABSENT)
 

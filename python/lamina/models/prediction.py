@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lamina import _core
 from lamina._common.checks import integer
+from lamina._common.names import required
 from lamina._common.warn import warn
 from lamina._data.compact import Rows
 from lamina._data.rows import input_rows, row_shape_of
 from lamina._data.streams import Stream, is_stream
-from lamina._engine.ops import HostOp
+from lamina._engine.ops import HostOp, row_of
 from lamina._engine.variables import one_moment
 from lamina.callbacks import CallbackList
 from lamina.callbacks import base as callbacks_module
@@ -22,7 +24,7 @@ from lamina.callbacks.lists import checked as checked_callbacks
 from lamina.models.base import BaseModel
 
 __all__ = [
-    "outputs_of", "predict", "predict_as_in_training", "predict_call", "predict_each", "predict_on_batch",
+    "network_of", "outputs_of", "predict", "predict_as_in_training", "predict_call", "predict_each", "predict_on_batch",
     "rows_for_each",
 ]  # fmt: skip
 
@@ -101,6 +103,15 @@ def predict_on_batch(model: BaseModel, x: Any, out: Any) -> Array:
             model.executor.undo_build()
         raise
     return model.executor.predict(rows, out)
+
+
+def network_of(who: str, model: BaseModel) -> _core.Network:
+    """Return the engine's network that predicts rows of a model, which must be built."""
+    stack = model.stack
+    stack.require_built(who)
+    row_shape = row_of((None, *required(who, "the shape of a row", stack.row_shape)))
+    dtype = stack.dtype if stack.vocabulary is None else np.int64
+    return model.executor.network(_rows_for(model, who, np.zeros((0, *row_shape), dtype))).network
 
 
 def predict_each(who: str, models: Sequence[BaseModel], x: Any) -> Array:

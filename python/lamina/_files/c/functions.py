@@ -110,12 +110,13 @@ static inline REAL @normal_cdf(REAL x) {
 }
 _NUMBERS = {
     "float32": {
-        "UINT": "uint32_t", "BIAS": "127u", "MANTISSA": "23", "MAGIC": "12582912.0$", "LN2_HIGH": "0.693359375$", "LN2_LOW": "-2.12194440e-4$",
-        "EXP_LOW": "-104.0$", "EXP_HIGH": "89.0$", "TAIL_END": "15.0$",
+        "UINT": "uint32_t", "BIAS": "127u", "MANTISSA": "23", "MAGIC": "12582912.0$", "LN2_HIGH": "0.693359375$",
+        "LN2_LOW": "-2.12194440e-4$", "EXP_LOW": "-104.0$", "EXP_HIGH": "89.0$", "TAIL_END": "15.0$",
     },
     "float64": {
-        "UINT": "uint64_t", "BIAS": "1023u", "MANTISSA": "52", "MAGIC": "6755399441055744.0$", "LN2_HIGH": "0.6931471803691238$",
-        "LN2_LOW": "1.9082149292705877e-10$", "EXP_LOW": "-746.0$", "EXP_HIGH": "710.0$", "TAIL_END": "40.0$",
+        "UINT": "uint64_t", "BIAS": "1023u", "MANTISSA": "52", "MAGIC": "6755399441055744.0$",
+        "LN2_HIGH": "0.6931471803691238$", "LN2_LOW": "1.9082149292705877e-10$", "EXP_LOW": "-746.0$",
+        "EXP_HIGH": "710.0$", "TAIL_END": "40.0$",
     },
 }  # fmt: skip
 
