@@ -206,7 +206,6 @@ REFUSED = {
         lambda: graph_of([("Relu", ["a"], "b", {}), ("Relu", ["b"], "a", {}), ("Tanh", ["a"], "y", {})]), "circle",
     ),
     "nothing": (lambda: graph_of([("Relu", ["absent"], "y", {})]), "nothing returns 'absent'"),
-    "celu of another width": (lambda: graph_of([("Celu", ["x"], "y", {"alpha": 0.3})]), "celu with the parameter 0.3"),
     "a batch that trains": (
         lambda: graph_of(
             [("BatchNormalization", ["x", "g", "g", "g", "g"], "y", {"training_mode": 1})], {"g": np.ones(4, "f")}

@@ -48,7 +48,7 @@ def test_arguments_of_export(tmp_path, capsys):
         model.export(path, overwrite=False)
     for arguments, error, message in (
         ((tmp_path / "m.pb",), ValueError, "must end in '.onnx'"),
-        ((path, "tf_saved_model"), ValueError, "format must be one of 'onnx'; got 'tf_saved_model'"),
+        ((path, "tf_saved_model"), ValueError, "format must be one of 'onnx', 'c'; got 'tf_saved_model'"),
         ((tmp_path / "m.safetensors", "onnx"), ValueError, "must end in '.onnx'"),
         ((path, None, 3), TypeError, "verbose must be"),
         ((path, None, None, [1]), ValueError, "input_signature must be None"),

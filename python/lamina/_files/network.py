@@ -6,16 +6,20 @@ columns works along the last axis.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from lamina import _core
 from lamina._common.records import Record
 
 __all__ = [
-    "Activation", "Affine", "BatchNorm", "ClippedRelu", "Dense", "Lookup", "NetworkState", "Pool", "Prelu", "Reshape",
-    "RowNorm", "Step", "activation",
+    "Activation", "Affine", "BatchNorm", "ClippedRelu", "Dense", "Lookup", "NetworkState", "Noise", "Pool", "Prelu",
+    "Reshape", "RowNorm", "Step", "activation", "affine", "between", "scaled_activation",
+    "with_usual_parameter",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -90,7 +94,10 @@ class Prelu(Step):
 
 
 class BatchNorm(Step):
-    """``gamma * (x - mean) / max(sqrt(variance + epsilon), least) + beta``, each a number for each column."""
+    """``gamma * (x - mean) / max(sqrt(variance + epsilon), least) + beta``, each a number for each column.
+
+    Training would multiply the running moments by `momentum` in each step.
+    """
 
     mean: Array
     variance: Array
@@ -98,6 +105,7 @@ class BatchNorm(Step):
     beta: Array | None
     epsilon: float
     least: float
+    momentum: float = 0.99
 
 
 class RowNorm(Step):
@@ -120,6 +128,55 @@ class Pool(Step):
 
     pooling: str
     masked: bool
+
+
+class Noise(Step):
+    """Noise while the network is trained, nothing in predictions: see `lamina._engine.ops.NoiseOp`."""
+
+    noise: str
+    rate: float
+    lines_alike: bool = False
+
+
+def between(low: float, high: float, row_shape: Shape, dtype: str = "float32") -> list[Step]:
+    """Return the steps that keep numbers between two others; `high` may be infinite."""
+    known = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "hard_tanh"}.get((low, high))
+    if known is not None:
+        return [activation(known, row_shape)]
+    clipped = ClippedRelu("relu", row_shape, 0.0, high - low, 0.0)
+    return [clipped] if low == 0 else [affine(row_shape, 1, -low, dtype), clipped, affine(row_shape, 1, low, dtype)]
+
+
+def scaled_activation(name: str, factor: float, row_shape: Shape, dtype: str = "float32") -> list[Step]:
+    """Return the steps of ``f(factor * x) / factor``."""
+    found = activation(name, row_shape)
+    if factor == 1:
+        return [found]
+    return [affine(row_shape, factor, 0, dtype), found, affine(row_shape, 1 / factor, 0, dtype)]
+
+
+def with_usual_parameter(step: Activation, dtype: str) -> list[Step]:
+    """Return steps for an activation that use it with its usual parameter alone: it scales with the parameter."""
+    usual = _core.activation_table()[step.name]["default_alpha"]
+    if step.alpha is None or step.alpha == usual or step.name not in _SCALING:
+        return [step]
+    return scaled_activation(step.name, _SCALING[step.name](usual / step.alpha), step.row_shape, dtype)
+
+
+def _itself(ratio: float) -> float:
+    return ratio
+
+
+# Activations ``f(x)`` that are ``g(k x) / k`` with the usual parameter: k, given the quotient of the parameters.
+_SCALING: dict[str, Callable[[float], float]] = {
+    "celu": _itself, "hard_shrink": _itself, "soft_shrink": _itself, "squareplus": math.sqrt,
+}  # fmt: skip
+
+
+def affine(row_shape: Shape, scale: float, shift: float, dtype: str = "float32") -> Affine:
+    """Return ``scale * x + shift``."""
+    center, scales, shifts = (np.full(row_shape[-1:], value, dtype) for value in (0, scale, shift))
+    return Affine("rescaling", row_shape, center, scales, shifts)
 
 
 class NetworkState(Record):

@@ -36,8 +36,9 @@ def model_from_network(state: NetworkState) -> Sequential:
     model.add(layers.Input(state.row_shape, dtype="int32" if state.indices else state.dtype))
     weights: list[npt.ArrayLike] = []
     shape = state.row_shape
-    for number, step in enumerate(state.steps):
-        layer, values = _LAYERS[type(step)](step, shape, {"dtype": state.dtype}, state.steps[number + 1 :])
+    found = [one for step in state.steps for one in _with_layers(step, state.dtype)]
+    for number, step in enumerate(found):
+        layer, values = _LAYERS[type(step)](step, shape, {"dtype": state.dtype}, found[number + 1 :])
         model.add(layer)
         weights += values
         shape = step.row_shape
@@ -45,6 +46,11 @@ def model_from_network(state: NetworkState) -> Sequential:
         model.add(layers.Identity(dtype=state.dtype))
     model.set_weights(weights)
     return model
+
+
+def _with_layers(step: Step, dtype: str) -> list[Step]:
+    """Return steps for which there are layers, which take no parameters for some activations."""
+    return steps.with_usual_parameter(step, dtype) if isinstance(step, steps.Activation) else [step]
 
 
 def _given(*values: Array | None) -> list[Array]:
@@ -98,7 +104,11 @@ def _batch_norm(step: steps.BatchNorm, shape: Shape, named: dict[str, Any], afte
         moments = layers.Normalization(mean=step.mean.tolist(), variance=step.variance.tolist(), **named)
         return moments, []
     layer = layers.BatchNormalization(
-        epsilon=step.epsilon, center=step.beta is not None, scale=step.gamma is not None, **named
+        momentum=step.momentum,
+        epsilon=step.epsilon,
+        center=step.beta is not None,
+        scale=step.gamma is not None,
+        **named,
     )
     return layer, _given(step.gamma, step.beta, step.mean, step.variance)
 
@@ -118,6 +128,18 @@ def _pool(step: steps.Pool, shape: Shape, named: dict[str, Any], after: list[Ste
     return kind(keepdims=len(step.row_shape) == len(shape), **named), []
 
 
+def _noise(step: steps.Noise, shape: Shape, named: dict[str, Any], after: list[Step]) -> Made:
+    kind = "spatial_dropout" if step.noise == "dropout" and step.lines_alike else step.noise
+    return _NOISE[kind](step.rate, **named), []
+
+
+_NOISE: dict[str, Callable[..., Layer]] = {
+    "alpha_dropout": layers.AlphaDropout,
+    "dropout": layers.Dropout,
+    "gaussian": layers.GaussianNoise,
+    "gaussian_dropout": layers.GaussianDropout,
+    "spatial_dropout": layers.SpatialDropout1D,
+}
 _LAYERS: dict[type[Step], Callable[[Any, Shape, dict[str, Any], list[Step]], Made]] = {
     steps.Activation: _activation,
     steps.Affine: _affine,
@@ -125,6 +147,7 @@ _LAYERS: dict[type[Step], Callable[[Any, Shape, dict[str, Any], list[Step]], Mad
     steps.ClippedRelu: _clipped_relu,
     steps.Dense: _dense,
     steps.Lookup: _lookup,
+    steps.Noise: _noise,
     steps.Pool: _pool,
     steps.Prelu: _prelu,
     steps.Reshape: _reshape,

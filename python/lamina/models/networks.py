@@ -11,13 +11,14 @@ import numpy.typing as npt
 from lamina._common.names import required
 from lamina._engine import ops
 from lamina._engine.network import ops_of
+from lamina._engine.variable import Variable
 from lamina._engine.variables import one_moment
 from lamina._files import network as steps
 from lamina._files.network import NetworkState, Step
 from lamina.layers import Layer
 from lamina.models.stack import Stack
 
-__all__ = ["network_state", "with_examples"]
+__all__ = ["network_state", "parameters_of", "with_examples"]
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -56,24 +57,44 @@ def _steps(who: str, layers: list[Layer], shape: Shape, dtype: np.dtype[Any]) ->
         yield from _STEPS[type(op)](f"{who}: {layer.name!r}", layer.name, shape, op, dtype)
 
 
-def _values(op: ops.Op) -> list[Array]:
-    """Return the values of an op's parameters."""
-    return [] if op.owner is None else [variable.numpy() for variable in op.owner.engine_weights]
+def parameters_of(layers: list[Layer]) -> list[dict[str, Variable]]:
+    """Return the variables of each step that has some, by the names that the step has for them."""
+    return [found for _, op in ops_of(layers) if (found := _variables(op))]
 
 
-def _one(values: list[Array], index: int) -> Array | None:
-    return None if index < 0 else values[index]
+def _variables(op: ops.Op) -> dict[str, Variable]:
+    """Return the variables of an op by their names in its step."""
+    if op.owner is None:
+        return {}
+    variables = op.owner.engine_weights
+    return {name: variables[index] for name, index in _NAMES[type(op)](op).items() if 0 <= index < len(variables)}
+
+
+# By the kind of op, at which indices its variables are.
+_NAMES: dict[type[ops.Op], Callable[[Any], dict[str, int]]] = {
+    ops.BatchNormOp: lambda op: dict(zip(("gamma", "beta", "mean", "variance"), op.tensors, strict=True)),
+    ops.DenseOp: lambda op: {"kernel": 0, "bias": 1},
+    ops.EmbeddingOp: lambda op: {"table": 0},
+    ops.PreluOp: lambda op: {"slopes": 0},
+    ops.RowNormOp: lambda op: {"gamma": op.gamma, "beta": op.beta},
+}
+
+
+def _values(op: ops.Op) -> dict[str, Array]:
+    """Return the values of an op's variables, each with one axis, or with two for a matrix."""
+    found = {name: variable.numpy() for name, variable in _variables(op).items()}
+    return {name: value if name in ("kernel", "table") else value.reshape(-1) for name, value in found.items()}
 
 
 def _dense(who: str, layer: str, shape: Shape, op: ops.DenseOp, dtype: Any) -> Iterator[Step]:
-    kernel, *rest = _values(op)
-    yield steps.Dense(layer, shape, kernel, rest[0] if rest else None)
+    values = _values(op)
+    yield steps.Dense(layer, shape, values["kernel"], values.get("bias"))
     if op.activation != ops.LINEAR:
         yield steps.Activation(layer, shape, op.activation.name, op.activation.alpha)
 
 
 def _lookup(who: str, layer: str, shape: Shape, op: ops.EmbeddingOp, dtype: Any) -> Iterator[Step]:
-    yield steps.Lookup(layer, shape, _values(op)[0])
+    yield steps.Lookup(layer, shape, _values(op)["table"])
 
 
 def _activation(who: str, layer: str, shape: Shape, op: ops.ActivationOp, dtype: Any) -> Iterator[Step]:
@@ -88,7 +109,7 @@ def _reshape(who: str, layer: str, shape: Shape, op: ops.ReshapeOp, dtype: Any) 
 def _noise(who: str, layer: str, shape: Shape, op: ops.NoiseOp, dtype: Any) -> Iterator[Step]:
     if op.always:
         raise ValueError(f"{who} must not be called with training=True: no file holds noise.")
-    yield from ()
+    yield steps.Noise(layer, shape, op.noise, op.rate, op.lines_alike)
 
 
 def _pool(who: str, layer: str, shape: Shape, op: ops.PoolOp, dtype: Any) -> Iterator[Step]:
@@ -104,20 +125,20 @@ def _clipped_relu(who: str, layer: str, shape: Shape, op: ops.ClippedReluOp, dty
 
 
 def _prelu(who: str, layer: str, shape: Shape, op: ops.PreluOp, dtype: Any) -> Iterator[Step]:
-    yield steps.Prelu(layer, shape, _values(op)[0].reshape(-1))
+    yield steps.Prelu(layer, shape, _values(op)["slopes"])
 
 
 def _batch_norm(who: str, layer: str, shape: Shape, op: ops.BatchNormOp, dtype: Any) -> Iterator[Step]:
-    values = [None if one is None else one.reshape(-1) for one in (_one(_values(op), index) for index in op.tensors)]
-    gamma, beta, mean, variance = values
-    assert mean is not None
-    assert variance is not None
-    yield steps.BatchNorm(layer, shape, mean, variance, gamma, beta, op.epsilon, op.least)
+    found = _values(op)
+    yield steps.BatchNorm(
+        layer, shape, found["mean"], found["variance"], found.get("gamma"), found.get("beta"), op.epsilon, op.least,
+        op.momentum,
+    )  # fmt: skip
 
 
 def _row_norm(who: str, layer: str, shape: Shape, op: ops.RowNormOp, dtype: Any) -> Iterator[Step]:
-    values = [one.reshape(-1) for one in _values(op)]
-    yield steps.RowNorm(layer, shape, _one(values, op.gamma), _one(values, op.beta), op.centered, op.epsilon)
+    found = _values(op)
+    yield steps.RowNorm(layer, shape, found.get("gamma"), found.get("beta"), op.centered, op.epsilon)
 
 
 def _activity(who: str, layer: str, shape: Shape, op: ops.ActivityOp, dtype: Any) -> Iterator[Step]:

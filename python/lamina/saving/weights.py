@@ -7,20 +7,21 @@ from typing import Any
 from lamina._common.checks import KindError
 from lamina.models import Model
 
-__all__ = ["load_weights", "save_weights"]
+__all__ = ["checked_model", "load_weights", "save_weights"]
 
 
 def save_weights(model: Model, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:
     """Write a model's parameters, as `lamina.models.Sequential.save_weights` does."""
-    _checked("save_weights", model).save_weights(filepath, overwrite, max_shard_size)
+    checked_model("save_weights", model).save_weights(filepath, overwrite, max_shard_size)
 
 
 def load_weights(model: Model, filepath: Any, skip_mismatch: bool = False) -> None:
     """Read a model's parameters, as `lamina.models.Sequential.load_weights` does."""
-    _checked("load_weights", model).load_weights(filepath, skip_mismatch)
+    checked_model("load_weights", model).load_weights(filepath, skip_mismatch)
 
 
-def _checked(who: str, model: Any) -> Model:
+def checked_model(who: str, model: Any) -> Model:
+    """Return `model`, or raise if it is none."""
     if not isinstance(model, Model):
         raise KindError(f"{who}: model must be a model; got {type(model).__name__}.")
     return model

@@ -9,7 +9,11 @@ except ImportError:
 
 from lamina.sklearn.bagging import BaggingMLPClassifier, BaggingMLPRegressor
 from lamina.sklearn.classifier import MLPClassifier
+from lamina.sklearn.onnx_converters import register_onnx_converters
 from lamina.sklearn.regressor import MLPRegressor
 from lamina.sklearn.searching import cross_validate, search
 
-__all__ = ["BaggingMLPClassifier", "BaggingMLPRegressor", "MLPClassifier", "MLPRegressor", "cross_validate", "search"]
+__all__ = [
+    "BaggingMLPClassifier", "BaggingMLPRegressor", "MLPClassifier", "MLPRegressor", "cross_validate",
+    "register_onnx_converters", "search",
+]  # fmt: skip

@@ -30,6 +30,7 @@ from lamina.sklearn.rows import of_kind, row_weights
 from lamina.sklearn.scaling import scaled, scaler_of
 from lamina.sklearn.shown import ShownWeights
 from lamina.sklearn.solvers import Training
+from lamina.sklearn.whole import whole_model
 
 __all__ = ["Perceptron", "finish", "is_one_training", "training_of", "trains_by_steps"]
 
@@ -391,6 +392,31 @@ class Perceptron(ShownWeights, TakesRows, ABC):
         return Rows(X, targets, None if len(given) == 2 or given[2] is None else row_weights(given[2], X))
 
     # Prediction.
+
+    def to_model(self) -> Sequential:
+        """Return the network as a model of its own, with standardization before it and scaled targets after it.
+
+        Returns
+        -------
+        lamina.Sequential
+            Not compiled. It predicts what the regressor does, or the classifier's probabilities: of two classes that
+            of the second one, of labels in columns one each.
+
+        Raises
+        ------
+        ValueError
+            Predictions are not those of one network of layers: with `categorical_features`, `impute`, `calibrate`, or
+            several quantiles, which are sorted.
+        """
+        check_is_fitted(self)
+        if reason := self._beyond_layers():
+            raise ValueError(f"to_model: a network has no layers for {reason}.")
+        return whole_model("to_model", self._network(), *self._scalers())
+
+    def _beyond_layers(self) -> str | None:
+        """Return what predictions need besides the network, None if nothing."""
+        columns = self.__dict__.get("_columns") is not None
+        return "categorical_features and impute; encode and impute by steps of a pipeline" if columns else None
 
     def _forward(self, X: Any) -> Array:
         """Return the outputs of rows, (n, outputs)."""

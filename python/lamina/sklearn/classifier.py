@@ -419,6 +419,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def _is_one_training(self) -> bool:
         return self.calibrate is None
 
+    def _beyond_layers(self) -> str | None:
+        return "calibrate, which asks several networks" if self._calibrator() is not None else super()._beyond_layers()
+
     def _calibrator(self) -> Any:
         return self.__dict__.get("calibrator_")
 

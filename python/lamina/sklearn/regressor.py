@@ -222,6 +222,9 @@ class MLPRegressor(RegressorMixin, Perceptron):
         """Return the quantiles that are asked for, if there are several."""
         return several(self.quantile) if self.loss == "quantile" else None
 
+    def _beyond_layers(self) -> str | None:
+        return "several quantiles, which are sorted" if self._quantiles() is not None else super()._beyond_layers()
+
     def _quantiles(self) -> list[float] | None:
         """Return the quantiles of the outputs, if there are several."""
         if "quantiles_" not in self.__dict__:  # weights were given without a fit

@@ -55,7 +55,7 @@ def code_of(text: Text, number: int, step: Step, shape: Shape, tiled: bool) -> C
 
     With `tiled` it is for several rows, which share what they read of a matrix.
     """
-    if isinstance(step, steps.Reshape):
+    if isinstance(step, (steps.Reshape, steps.Noise)):
         return None
     name = step.name if isinstance(step, steps.Activation) else type(step).__name__.lower()
     return _WRITERS[type(step)](_Writer(text, f"{number}_{name}", shape, tiled), step)

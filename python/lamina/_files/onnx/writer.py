@@ -200,6 +200,10 @@ def _pool(graph: Graph, step: steps.Pool, shape: steps.Shape) -> None:
     graph.add("Div", total, graph.add("ReduceSum", counted, axis, keepdims=keep))
 
 
+def _nothing(graph: Graph, step: steps.Noise, shape: steps.Shape) -> None:
+    """Write nothing: predictions have no noise."""
+
+
 def _activation(graph: Graph, step: steps.Activation, shape: steps.Shape) -> None:
     _ACTIVATIONS[step.name](graph, step.alpha)
 
@@ -391,6 +395,7 @@ _WRITERS: dict[type[Step], Callable[[Graph, Any, steps.Shape], None]] = {
     steps.ClippedRelu: _clipped_relu,
     steps.Dense: _dense,
     steps.Lookup: _lookup,
+    steps.Noise: _nothing,
     steps.Pool: _pool,
     steps.Prelu: _prelu,
     steps.Reshape: _reshape,

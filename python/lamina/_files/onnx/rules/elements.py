@@ -16,7 +16,6 @@ from lamina._files.onnx.rules.parts import (
     Read,
     Rule,
     Shape,
-    affine,
     columns,
     constant,
     function,
@@ -36,9 +35,7 @@ def scaled_function(known: Function) -> Maker:
         return lambda shape: [steps.ClippedRelu("relu", shape, slope, most, threshold)]
     if known.factor == 1:
         return function(known.name, known.alpha)
-    return lambda shape: [
-        affine(shape, known.factor, 0), steps.activation(known.name, shape), affine(shape, 1 / known.factor, 0),
-    ]  # fmt: skip
+    return lambda shape: steps.scaled_activation(known.name, known.factor, shape)
 
 
 def _with_alpha(name: str, default: float) -> Rule:
@@ -112,20 +109,7 @@ def _clip(graph: Graph, node: Node) -> Read:
     high = float(node.attributes.get("max", math.inf)) if high is None else high
     if not math.isfinite(low):
         raise ConfigurationError(f"{node} has no least value")
-    return _between(low, high), only_flow(graph, node)
-
-
-def _between(low: float, high: float) -> Maker:
-    """Return what keeps numbers between two others."""
-    known = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "hard_tanh"}.get((low, high))
-    if known is not None:
-        return function(known)
-
-    def make(shape: Shape) -> list[Step]:
-        clipped = steps.ClippedRelu("relu", shape, 0.0, high - low, 0.0)
-        return [clipped] if low == 0 else [affine(shape, 1, -low), clipped, affine(shape, 1, low)]
-
-    return make
+    return lambda shape: steps.between(low, high, shape), only_flow(graph, node)
 
 
 def _ramp(graph: Graph, node: Node) -> Read:
@@ -134,7 +118,7 @@ def _ramp(graph: Graph, node: Node) -> Read:
         if middle == 0.5 and math.isclose(slope, known, rel_tol=1e-6):
             return function(name), only_flow(graph, node)
     return (
-        lambda shape: [affine(shape, slope, middle), steps.ClippedRelu("relu", shape, 0.0, 1.0, 0.0)],
+        lambda shape: [steps.affine(shape, slope, middle), steps.ClippedRelu("relu", shape, 0.0, 1.0, 0.0)],
         only_flow(graph, node),
     )
 
@@ -170,7 +154,7 @@ def _scaler(graph: Graph, node: Node) -> Read:
 
 
 def _negative(graph: Graph, node: Node) -> Read:
-    return lambda shape: [affine(shape, -1, 0)], only_flow(graph, node)
+    return lambda shape: [steps.affine(shape, -1, 0)], only_flow(graph, node)
 
 
 RULES: dict[str, Rule] = {

@@ -14,8 +14,7 @@ from lamina._files.network import Step
 from lamina._files.onnx.graph import Graph, Node, axes_of
 
 __all__ = [
-    "Array", "Maker", "Read", "Rule", "Shape", "affine", "axes_along", "columns", "constant", "function", "named",
-    "only_flow", "per_column", "required",
+    "axes_along", "columns", "constant", "function", "named", "only_flow", "per_column", "required",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -68,11 +67,6 @@ def per_column(values: Array, shape: Shape) -> Array:
 def function(name: str, alpha: float | None = None) -> Maker:
     """Return what makes an activation, with its usual parameter if none is given."""
     return lambda shape: [steps.activation(name, shape, alpha)]
-
-
-def affine(shape: Shape, scale: Any, shift: Any) -> Step:
-    wide = [per_column(np.asarray(one, "float32"), shape) for one in (0, scale, shift)]
-    return steps.Affine("rescaling", shape, *wide)
 
 
 def axes_along(graph: Graph, node: Node) -> list[int] | None:

@@ -1,0 +1,126 @@
+"""Models from scikit-learn's perceptrons, and perceptrons from models, predict the same."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import lamina
+from lamina import layers, saving
+
+pytest.importorskip("sklearn")
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from lamina import sklearn as estimators
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(90, 4))
+Y = {
+    "two classes": np.where(X[:, 0] > 0, "yes", "no"),
+    "three classes": np.array([3, 7, 9])[np.arange(90) % 3],
+    "several labels": (X[:, :3] > 0).astype(int),
+}
+TARGETS = {"one target": X[:, 0] * X[:, 1], "two targets": X[:, :2] ** 2}
+
+
+def fitted(estimator, y, x=X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return estimator.fit(x, y)
+
+
+@pytest.mark.parametrize("source", [MLPClassifier, estimators.MLPClassifier])
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+@pytest.mark.parametrize("y", Y)
+def test_classifiers(y, activation, source):
+    given = fitted(source(hidden_layer_sizes=(6, 5), activation=activation, max_iter=10, random_state=0), Y[y])
+    expected = given.predict_proba(X)
+    model = saving.from_sklearn(given)
+    assert model.dtype == "float64"
+    found = model.predict(X, verbose=0)
+    found = np.hstack([1 - found, found]) if y == "two classes" else found
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    again = saving.to_sklearn(model, None if y == "several labels" else given.classes_)
+    assert type(again) is MLPClassifier
+    np.testing.assert_allclose(again.predict_proba(X), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(again.predict(X), given.predict(X))
+    assert again.score(X, Y[y]) == given.score(X, Y[y])
+
+
+@pytest.mark.parametrize("source", [MLPRegressor, estimators.MLPRegressor])
+@pytest.mark.parametrize("y", TARGETS)
+def test_regressors(y, source):
+    given = fitted(source(hidden_layer_sizes=7, activation="tanh", max_iter=10, random_state=0), TARGETS[y])
+    model = saving.from_sklearn(given)
+    np.testing.assert_allclose(np.squeeze(model.predict(X, verbose=0)), given.predict(X), rtol=1e-9, atol=1e-12)
+    again = saving.to_sklearn(model)
+    assert type(again) is MLPRegressor
+    np.testing.assert_allclose(again.predict(X), given.predict(X), rtol=1e-9, atol=1e-12)
+
+
+def test_float32_stays_float32():
+    given = fitted(MLPRegressor(max_iter=2), X[:, 0].astype("f"), X.astype("f"))
+    model = saving.from_sklearn(given)
+    assert model.dtype == "float32"
+    assert saving.to_sklearn(model).coefs_[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_softmax_becomes_a_classifier(dtype, columns):
+    model = lamina.Sequential([
+        lamina.Input((4,), dtype=dtype), layers.Dense(6, "relu", dtype=dtype), layers.Dropout(0.5, dtype=dtype),
+        layers.Dense(5, "relu", dtype=dtype), layers.Dense(columns, use_bias=False, dtype=dtype),
+        layers.Softmax(dtype=dtype),
+    ])  # fmt: skip
+    found = saving.to_sklearn(model)
+    expected = model.predict(X, verbose=0)
+    np.testing.assert_allclose(found.predict_proba(X.astype(dtype)), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found.predict(X.astype(dtype)), expected.argmax(axis=1))
+    np.testing.assert_array_equal(saving.to_sklearn(model, list("abc")[:columns]).classes_, list("abc")[:columns])
+
+
+def test_a_linear_model_becomes_a_perceptron_without_hidden_layers():
+    model = lamina.Sequential([lamina.Input((4,), dtype="float64"), layers.Dense(1, dtype="float64")])
+    found = saving.to_sklearn(model)
+    np.testing.assert_allclose(found.predict(X), model.predict(X, verbose=0)[:, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (3, TypeError, "estimator must be an MLPClassifier or MLPRegressor; got int"),
+        (LogisticRegression(), TypeError, "must be an MLPClassifier or MLPRegressor; got LogisticRegression"),
+        (MLPClassifier(), ValueError, "the MLPClassifier must be fitted"),
+    ],
+)
+def test_estimators_that_are_refused(given, error, message):
+    with pytest.raises(error, match=message):
+        saving.from_sklearn(given)
+
+
+def chain(*parts):
+    return lamina.Sequential([lamina.Input((4,)), *parts])
+
+
+@pytest.mark.parametrize(
+    ("model", "classes", "message"),
+    [
+        (chain(layers.Dense(3, "relu"), layers.Dense(3, "tanh"), layers.Dense(2)), None, "hidden layers must all have"),
+        (chain(layers.Dense(3, "softmax"), layers.Dense(2)), None, "hidden layers must all have"),
+        (chain(layers.Dense(3, "tanh")), None, "the last one none, sigmoid or softmax; they are tanh"),
+        (chain(layers.Dense(3, "gelu"), layers.Dense(2)), None, "a multi-layer perceptron has no gelu"),
+        (chain(layers.LayerNormalization(), layers.Dense(2)), None, "has no RowNorm"),
+        (chain(layers.Dropout(0.2)), None, "the model must have dense layers"),
+        (chain(layers.Dense(2)), [0, 1], "classes must be None for a model that ends without an activation"),
+        (chain(layers.Dense(3, "softmax")), [0, 1], "classes must be 3 different labels"),
+        (chain(layers.Dense(1, "sigmoid")), ["b", "a"], "classes must be 2 different labels in ascending order"),
+        (chain(layers.Dense(1, "softmax")), None, "a softmax must have several columns"),
+        (lamina.Sequential([layers.Dense(2)]), None, "must be built"),
+    ],
+)
+def test_models_that_are_refused(model, classes, message):
+    with pytest.raises(ValueError, match=message):
+        saving.to_sklearn(model, classes)
