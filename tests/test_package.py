@@ -130,9 +130,12 @@ def test_export_converts_files_of_models(tmp_path):
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         again = lamina.models.load_model(tmp_path / target)
         np.testing.assert_allclose(again.predict(np.eye(3, dtype="f"), verbose=0), expected, rtol=1e-6, atol=1e-6)
+    done = run("-m", "lamina", "export", str(tmp_path / "m.onnx"), str(tmp_path / "net.h"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "net_predict(const float *x, float *y)" in (tmp_path / "net.h").read_text()
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     for source, target, message in (
-        ("m.keras", "m.pb", "OUT must end in .safetensors, .keras, .h5, .hdf5 or .onnx; got"),
+        ("m.keras", "m.pb", "OUT must end in .safetensors, .keras, .h5, .hdf5, .onnx or .h; got"),
         ("none.keras", "n.onnx", "there is no file"),
         ("bad.onnx", "n.keras", "it is no ONNX file"),
     ):

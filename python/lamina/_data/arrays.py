@@ -58,11 +58,15 @@ def real_array(who: str, name: str, value: Any) -> Array:
     if isinstance(value, np.ndarray) and value.base is not None:
         _refuse_cut_files(who, name, value)
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+        array = _array_of(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:  # the last two are PyTorch's, and DLPack's
         if isinstance(value, (list, tuple)):
             raise ValueError(f"{who}: {name} must be rectangular, every row of one length.") from None
-        raise KindError(f"{who}: {name} must be an array; {type(value).__name__} is none: {error}.") from None
+        raise KindError(
+            f"{who}: {name} must be an array; {type(value).__name__} is none: {str(error).rstrip('.')}."
+        ) from None
+    if array.dtype.name == "bfloat16":  # of the package ml_dtypes
+        array = array.astype(np.float32)
     if array.dtype.kind == "O":
         array = _from_objects(who, name, array)
     if array.dtype.kind not in "biuf":
@@ -72,6 +76,16 @@ def real_array(who: str, name: str, value: Any) -> Array:
             + (" Take the real part or the magnitude first." if array.dtype.kind == "c" else "")
         )
     return array
+
+
+def _array_of(value: Any) -> Array:
+    """Return an array of what holds numbers, in its memory if that can be: by any of NumPy's protocols, or DLPack."""
+    if str(getattr(value, "dtype", None)) == "torch.bfloat16":  # which NumPy lacks
+        value = value.float()
+    if hasattr(value, "to_numpy_ndarray"):  # Arrow's tensors, which are arrays of lists to NumPy
+        return np.asarray(value.to_numpy_ndarray())
+    by_dlpack = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+    return np.from_dlpack(value) if by_dlpack and not hasattr(value, "__array_interface__") else np.asarray(value)
 
 
 def _refuse_cut_files(who: str, name: str, array: Array) -> None:
@@ -101,8 +115,12 @@ def _holds_masks(value: Any, depth: int = 0) -> bool:
 
 
 def _refuse_missing(who: str, name: str, value: Any) -> None:
-    """Raise if a pandas object has a missing value that NumPy would turn into a NaN."""
-    if not hasattr(value, "isna") or isinstance(value, np.ndarray):
+    """Raise if an object of pandas, polars or Arrow has a missing value that NumPy would turn into a NaN."""
+    if isinstance(value, np.ndarray):
+        return
+    if hasattr(value, "null_count") or hasattr(value, "num_columns"):
+        _refuse_nulls(who, name, value)
+    if not hasattr(value, "isna"):
         return
     dtypes = getattr(value, "dtypes", None) if hasattr(value, "columns") else [getattr(value, "dtype", None)]
     if dtypes is None or all(isinstance(dtype, np.dtype) and dtype.kind != "O" for dtype in dtypes):
@@ -112,6 +130,16 @@ def _refuse_missing(who: str, name: str, value: Any) -> None:
         raise ValueError(
             f"{who}: {name} must have no missing values; one is at {tuple(int(i) for i in missing[0])}. Fill it first."
         )
+
+
+def _refuse_nulls(who: str, name: str, value: Any) -> None:
+    """Raise if a column, or one of a table, of polars or Arrow has a missing value."""
+    columns = value.get_columns() if hasattr(value, "get_columns") else getattr(value, "columns", [value])
+    for number, column in enumerate(columns):
+        found = getattr(column, "null_count", 0)
+        if count := found() if callable(found) else found:
+            where = f" in column {number}" if len(columns) > 1 else ""
+            raise ValueError(f"{who}: {name} must have no missing values; there are {count}{where}. Fill them first.")
 
 
 def _from_objects(who: str, name: str, array: Array) -> Array:

@@ -29,8 +29,7 @@ def is_stream(x: Any) -> bool:
     """Return whether `x` yields batches, instead of holding rows."""
     if (
         isinstance(x, (np.ndarray, CompactRows, list, tuple, dict, range, set, str, bytes, memoryview, array.array))
-        or hasattr(x, "__array__")
-        or hasattr(x, "__array_interface__")
+        or any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__dlpack__"))
         or is_sparse(x)
     ):
         return False

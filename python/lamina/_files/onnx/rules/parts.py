@@ -76,4 +76,5 @@ def axes_along(graph: Graph, node: Node) -> list[int] | None:
 
 
 def named(name: str) -> Rule:
+    """Return the rule for an operator that is an activation."""
     return lambda graph, node: (function(name), only_flow(graph, node))
