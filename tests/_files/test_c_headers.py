@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ class Networks:
     def __init__(self, folder):
         self.folder, self.models = folder, []
 
-    def add(self, model, x, batch=None, own_math=False):
+    def add(self, model, x, batch=None, own_math=True):
         name = f"net{len(self.models)}"
         model.export(self.folder / f"{name}.h", batch=batch, own_math=own_math)
         self.models.append((name, model, np.asarray(x), batch))
@@ -145,11 +146,11 @@ def test_a_header_needs_math_alone(tmp_path):
         lamina.Input((9,)), layers.Dense(9, "gelu"), layers.Dense(9, "tanh"), layers.Dense(8, "softplus"),
         layers.Dense(7, "elu"), layers.LayerNormalization(), layers.Dense(3, "log_softmax"),
     ])  # fmt: skip
-    model.export(tmp_path / "m.h")
+    model.export(tmp_path / "m.h", own_math=False)
     needed = object_of(tmp_path / "m.h", "-O1")
     assert needed <= {"erfcf", "expf", "expm1f", "log1pf", "logf", "sqrtf", "tanhf"}
     assert "tanhf" in needed
-    model.export(tmp_path / "m.h", own_math=True)
+    model.export(tmp_path / "m.h")
     assert object_of(tmp_path / "m.h", "-O1") <= {"sqrtf"}
     assert object_of(tmp_path / "m.h", "-O1", "-fno-math-errno") == set()
 
@@ -213,3 +214,13 @@ def test_arguments(tmp_path):
         with pytest.raises(error, match=re.escape(message)):
             model.export(tmp_path / file, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_program_of_the_documents(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "interchange.md").read_text()
+    (program,) = re.findall(r"^```c\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    model, _ = random_network(3)
+    model.export(tmp_path / "net.h", batch=32)
+    (tmp_path / "main.c").write_text(program)
+    subprocess.run([COMPILERS[0], *STRICT, str(tmp_path / "main.c"), "-o", str(tmp_path / "main"), "-lm"], check=True)
+    assert subprocess.run([str(tmp_path / "main")], check=False).returncode == 0

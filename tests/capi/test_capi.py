@@ -258,3 +258,17 @@ def test_the_first_use_from_four_threads(tmp_path):
         "[thread.start() for thread in threads]; [thread.join() for thread in threads]\nassert len(found) == 4\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_program_of_the_documents(tmp_path):
+    page = (HERE.parents[1] / "docs" / "interchange.md").read_text()
+    (program,) = re.findall(r"^```cython\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "documented.pyx").write_text(program)
+    found = compiled("documented", tmp_path / "documented.pyx", tmp_path)
+    model = model_of("float32", (4, 16, 4))
+    state = np.ones(4, "f")
+    expected = state.copy()
+    for _ in range(50):
+        expected += np.float32(0.01) * model.predict_on_batch(expected[None])[0]
+    found.control(capi.network(model), state, 50)
+    np.testing.assert_allclose(state, expected, rtol=1e-5)

@@ -74,8 +74,9 @@ class StoredModel(PickledModel):
         Parameters
         ----------
         filepath : str or Path
-            Ends in ``.onnx``, for ONNX (extra ``onnx``), with operators of version 17.
-        format : {"onnx"}, optional
+            Ends in ``.onnx``, for ONNX (extra ``onnx``), with operators of version 17, or in ``.h``, for a header in
+            C99 that needs nothing but the C library's math.h.
+        format : {"onnx", "c"}, optional
             As in Keras. The suffix says it, too, and must agree.
         verbose : bool, optional
             Print where the file is.
@@ -84,7 +85,9 @@ class StoredModel(PickledModel):
         overwrite : bool
             False raises if the file exists.
         **options
-            Of the format.
+            Of C headers: `batch` (int), to have a function for so many rows, too; `name` (str), the beginning of all
+            names, in place of that of the file; `own_math` (bool, default True), whether exp, tanh and their like are
+            polynomials in the header, which compilers make vectors of, or math.h's.
 
         Raises
         ------

@@ -33,7 +33,7 @@ _INCLUDED = ("math", "stdint")
 
 
 def write_network(
-    who: str, path: Path, state: NetworkState, batch: Any = None, name: Any = None, own_math: Any = False
+    who: str, path: Path, state: NetworkState, batch: Any = None, name: Any = None, own_math: Any = True
 ) -> None:
     """Write a network; see `lamina.models.Model.export`."""
     batch = None if batch is None else integer(who, "batch", batch, most=2**31 - 1)
