@@ -2,7 +2,9 @@
 // assignment). passage.hpp enters the gates of several layers together.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <thread>
 
@@ -12,13 +14,26 @@ namespace lamina::engine {
 
 enum class Access : std::uint8_t { shared, exclusive };
 
+// The number of the calling thread among so many groups of threads, which do not write to the same memory.
+constexpr std::size_t kThreadGroups = 8;
+inline std::size_t thread_group() noexcept {
+  static std::atomic<std::size_t> threads{0};
+  thread_local const std::size_t own = threads.fetch_add(1, std::memory_order_relaxed) % kThreadGroups;
+  return own;
+}
+
+constexpr std::size_t kCacheLine = 64;
+
 // None of the functions waits. In the child of a fork the gate is open, since the threads that held it are gone.
+// `group` is the calling thread's; threads of one group count their readers together.
 class Gate {
  public:
-  bool try_enter(Access access) noexcept { return access == Access::shared ? try_enter_shared() : try_enter_alone(); }
-  void leave(Access access) noexcept {
+  bool try_enter(Access access, std::size_t group) noexcept {
+    return access == Access::shared ? try_enter_shared(readers_[group].count) : try_enter_alone();
+  }
+  void leave(Access access, std::size_t group) noexcept {
     if (access == Access::shared)
-      readers_.fetch_sub(1, std::memory_order_release);
+      readers_[group].count.fetch_sub(1, std::memory_order_release);
     else
       writer_.store(false, std::memory_order_release);
   }
@@ -28,12 +43,17 @@ class Gate {
     renew();
     return !writer_.exchange(true, std::memory_order_seq_cst);
   }
-  bool is_free_of_readers() const noexcept { return readers_.load(std::memory_order_seq_cst) == 0; }
+  // A thread may leave for another one, so that a group's count alone may be below 0.
+  bool is_free_of_readers() const noexcept {
+    std::int32_t readers = 0;
+    for (const Readers& group : readers_) readers += group.count.load(std::memory_order_seq_cst);
+    return readers == 0;
+  }
   void withdraw() noexcept { writer_.store(false, std::memory_order_release); }
 
   // Turns the writer into a reader.
-  void downgrade() noexcept {
-    readers_.fetch_add(1, std::memory_order_seq_cst);
+  void downgrade(std::size_t group) noexcept {
+    readers_[group].count.fetch_add(1, std::memory_order_seq_cst);
     writer_.store(false, std::memory_order_release);
   }
 
@@ -48,11 +68,11 @@ class Gate {
   }
 
  private:
-  bool try_enter_shared() noexcept {
+  bool try_enter_shared(std::atomic<std::int32_t>& readers) noexcept {
     renew();
-    readers_.fetch_add(1, std::memory_order_seq_cst);
+    readers.fetch_add(1, std::memory_order_seq_cst);
     if (!writer_.load(std::memory_order_seq_cst)) return true;
-    readers_.fetch_sub(1, std::memory_order_seq_cst);
+    readers.fetch_sub(1, std::memory_order_seq_cst);
     return false;
   }
   bool try_enter_alone() noexcept {
@@ -64,14 +84,19 @@ class Gate {
   void renew() noexcept {
     const std::uint32_t now = fork_generation();
     if (generation_.load(std::memory_order_relaxed) == now) return;
-    readers_.store(0);
+    for (Readers& group : readers_) group.count.store(0);
     waiting_.store(0);
     writer_.store(false);
     generation_.store(now);
   }
 
+  struct alignas(kCacheLine) Readers {
+    std::atomic<std::int32_t> count{0};
+  };
+
+  std::array<Readers, kThreadGroups> readers_{};
   std::atomic<std::uint32_t> generation_{fork_generation()};
-  std::atomic<std::int32_t> readers_{0}, waiting_{0};
+  std::atomic<std::int32_t> waiting_{0};
   std::atomic<bool> writer_{false};
 };
 

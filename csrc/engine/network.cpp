@@ -158,31 +158,44 @@ void Network<T>::settle(Pass<T>& pass, int index, int count) const {
 template <class T>
 std::unique_ptr<typename Network<T>::Tapes> Network<T>::borrow_tapes(std::ptrdiff_t capacity, std::ptrdiff_t entries,
                                                                      bool narrow) const {
-  std::unique_ptr<Tapes> tapes;
-  {
-    const std::lock_guard<BriefLock> lock(tapes_lock_);
-    for (std::size_t i = tapes_.size(); i-- > 0 && tapes == nullptr;) {
-      if ((narrow ? tapes_[i]->narrow.capacity() : tapes_[i]->panels.capacity()) < capacity) continue;
-      tapes = std::move(tapes_[i]);
-      tapes_.erase(tapes_.begin() + static_cast<std::ptrdiff_t>(i));
-    }
-  }
-  if (tapes == nullptr) {
-    tapes = std::make_unique<Tapes>();
-    if (narrow)
-      tapes->narrow = NarrowTape<T>(boundaries_, capacity, false);
-    else
-      tapes->panels = Tape<T>(boundaries_, capacity, false);
-  }
+  std::unique_ptr<Tapes> tapes = kept_.take();
+  if (narrow && tapes->narrow.capacity() < capacity) tapes->narrow = NarrowTape<T>(boundaries_, capacity, false);
+  if (!narrow && tapes->panels.capacity() < capacity) tapes->panels = Tape<T>(boundaries_, capacity, false);
   if (gives_entries(input_)) tapes->panels.reserve_entries(entries);
   return tapes;
 }
 
 template <class T>
+Network<T>::Kept::~Kept() {
+  for (Slot& slot : slots_) delete slot.tapes.load(std::memory_order_acquire);
+}
+
+template <class T>
+std::unique_ptr<typename Network<T>::Tapes> Network<T>::Kept::take() {
+  const std::size_t own = thread_group() * slots_.size() / kThreadGroups;
+  for (std::size_t k = 0; k < slots_.size(); ++k) {
+    Slot& slot = slots_[(own + k) % slots_.size()];
+    if (slot.tapes.load(std::memory_order_relaxed) == nullptr) continue;
+    if (Tapes* found = slot.tapes.exchange(nullptr, std::memory_order_acquire)) return std::unique_ptr<Tapes>(found);
+  }
+  auto made = std::make_unique<Tapes>();
+  made->slot = own;
+  return made;
+}
+
+template <class T>
+void Network<T>::Kept::keep(std::unique_ptr<Tapes> tapes) {
+  for (std::size_t k = 0; k < slots_.size() && tapes != nullptr; ++k) {
+    Slot& slot = slots_[(tapes->slot + k) % slots_.size()];
+    Tapes* empty = nullptr;
+    if (slot.tapes.compare_exchange_strong(empty, tapes.get(), std::memory_order_release, std::memory_order_relaxed))
+      static_cast<void>(tapes.release());
+  }
+}
+
+template <class T>
 void Network<T>::return_tapes(std::unique_ptr<Tapes> tapes) const {
-  constexpr std::size_t most = 16;
-  const std::lock_guard<BriefLock> lock(tapes_lock_);
-  if (tapes_.size() < most) tapes_.push_back(std::move(tapes));
+  kept_.keep(std::move(tapes));
 }
 
 template <class T>

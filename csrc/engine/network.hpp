@@ -1,10 +1,10 @@
 // A network: a sequence of layers, with forward passes and predictions.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "core/kernel_table.hpp"
@@ -75,10 +75,10 @@ class Network {
   bool try_predict(const Input& rows, T* out, const std::uint64_t* draw = nullptr) const;
 
  private:
-  // One of the two is used.
   struct Tapes {
     Tape<T> panels;
     NarrowTape<T> narrow;
+    std::size_t slot = 0;  // to which they return
   };
   std::unique_ptr<Tapes> borrow_tapes(std::ptrdiff_t capacity, std::ptrdiff_t entries, bool narrow) const;
   void return_tapes(std::unique_ptr<Tapes> tapes) const;
@@ -97,8 +97,23 @@ class Network {
   bool random_ = false, host_ = false, rows_alone_[2] = {true, true}, narrow_[2] = {true, true}, penalizes_ = false;
   InputKind input_;
   std::ptrdiff_t inputs_;
-  mutable BriefLock tapes_lock_;
-  mutable std::vector<std::unique_ptr<Tapes>> tapes_;
+
+  // Tapes that are kept for the next prediction. Each thread looks into the slot of its group first.
+  class Kept {
+   public:
+    ~Kept();
+    // New ones, without room, if there are none.
+    std::unique_ptr<Tapes> take();
+    // Keeps them in their slot, or in the next one that is empty.
+    void keep(std::unique_ptr<Tapes> tapes);
+
+   private:
+    struct alignas(kCacheLine) Slot {
+      std::atomic<Tapes*> tapes{nullptr};
+    };
+    std::array<Slot, 2 * kThreadGroups> slots_{};
+  };
+  mutable Kept kept_;
 };
 
 extern template class Network<float>;

@@ -16,6 +16,7 @@ struct Entry {
 struct Ledger {
   std::vector<Entry> entries;
   std::uint32_t generation = fork_generation();
+  const std::size_t group = thread_group();
 };
 
 Ledger& ledger() {
@@ -28,14 +29,14 @@ Ledger& ledger() {
   return held;
 }
 
-void wait_and_enter(Gate& gate, Access access, const Poll* poll) {
-  if (gate.try_enter(access)) return;
+void wait_and_enter(Gate& gate, Access access, std::size_t group, const Poll* poll) {
+  if (gate.try_enter(access, group)) return;
   struct Waiting {
     Gate& gate;
     explicit Waiting(Gate& of) : gate(of) { gate.begin_waiting(); }
     ~Waiting() { gate.end_waiting(); }
   } const waiting{gate};
-  if (access == Access::shared) return wait_until([&] { return gate.try_enter(Access::shared); }, poll);
+  if (access == Access::shared) return wait_until([&] { return gate.try_enter(Access::shared, group); }, poll);
   wait_until([&] { return gate.try_announce(); }, poll);
   try {
     wait_until([&] { return gate.is_free_of_readers(); }, poll);
@@ -52,13 +53,14 @@ std::vector<Entry> in_order(std::vector<Entry> entries) {
 
 // Enters all gates in order. If a wait is interrupted, enters none and throws.
 void enter_all(const std::vector<Entry>& sorted, const Poll* poll) {
+  const std::size_t group = ledger().group;
   auto next = sorted.begin();
   try {
-    for (; next != sorted.end(); ++next) wait_and_enter(*next->gate, next->access, poll);
+    for (; next != sorted.end(); ++next) wait_and_enter(*next->gate, next->access, group, poll);
   } catch (...) {
     while (next != sorted.begin()) {
       --next;
-      next->gate->leave(next->access);
+      next->gate->leave(next->access, group);
     }
     throw;
   }
@@ -104,9 +106,11 @@ Passage::~Passage() {
 }
 
 bool Passage::enter_at_once() {
-  std::vector<Entry>& entries = ledger().entries;
+  Ledger& mine = ledger();
+  std::vector<Entry>& entries = mine.entries;
+  const std::size_t group = mine.group;
   const auto undo = [&] {
-    for (; entries.size() > below_; entries.pop_back()) entries.back().gate->leave(entries.back().access);
+    for (; entries.size() > below_; entries.pop_back()) entries.back().gate->leave(entries.back().access, group);
     return false;
   };
   for (Gate* gate : gates_) {
@@ -117,7 +121,7 @@ bool Passage::enter_at_once() {
       return undo();  // a reader that wants to write must let other readers go first
     }
     entries.reserve(entries.size() + 1);  // throws here or not at all
-    if (!gate->try_enter(access_)) return undo();
+    if (!gate->try_enter(access_, group)) return undo();
     entries.push_back({gate, access_});
   }
   return true;
@@ -137,7 +141,7 @@ void Passage::enter_in_order(const Poll* poll) {
     }
   }
   const std::vector<Entry> before = in_order(entries), after = in_order(all);
-  for (const Entry& entry : before) entry.gate->leave(entry.access);
+  for (const Entry& entry : before) entry.gate->leave(entry.access, ledger().group);
   try {
     enter_all(after, poll);
   } catch (...) {
@@ -149,11 +153,12 @@ void Passage::enter_in_order(const Poll* poll) {
 }
 
 void Passage::leave() noexcept {
-  std::vector<Entry>& entries = ledger().entries;
+  Ledger& held = ledger();
+  std::vector<Entry>& entries = held.entries;
   if (generation_ != fork_generation()) return;
-  for (; entries.size() > below_; entries.pop_back()) entries.back().gate->leave(entries.back().access);
+  for (; entries.size() > below_; entries.pop_back()) entries.back().gate->leave(entries.back().access, held.group);
   for (const std::size_t i : raised_) {
-    entries[i].gate->downgrade();
+    entries[i].gate->downgrade(held.group);
     entries[i].access = Access::shared;
   }
   raised_.clear();
