@@ -23,7 +23,7 @@ import numpy as np
 FOLDER = Path(tempfile.mkdtemp())
 # Not HDF5 alone: its library may loop without an end in a damaged file (found here, h5py 3.16). In .keras files a
 # checksum lies before it.
-SUFFIXES = (".safetensors", ".keras", ".weights.safetensors", ".json", ".onnx")
+SUFFIXES = (".safetensors", ".keras", ".weights.safetensors", ".json", ".onnx", ".torch.safetensors")
 
 
 def model() -> lamina.Sequential:
@@ -46,6 +46,8 @@ def corpus(folder: Path) -> None:
             made.export(path)
         elif "weights" in suffix:
             made.save_weights(path)
+        elif "torch" in suffix:
+            saving.save_torch_weights(made, path)
         else:
             made.save(path)
         content = path.read_bytes()
@@ -77,6 +79,8 @@ def load(data: bytes) -> None:
                 models.model_from_json(data[1:].decode(errors="replace"))
             elif "weights" in suffix:
                 TARGET.load_weights(path)
+            elif "torch" in suffix:
+                saving.load_torch_weights(TARGET, path)
             else:
                 models.load_model(path)
     except saving.ModelFileError:

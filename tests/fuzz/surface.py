@@ -18,6 +18,7 @@ from lamina import (
     activations,
     backend,
     callbacks,
+    capi,
     config,
     constraints,
     initializers,
@@ -82,6 +83,10 @@ FILE, WEIGHTS, ENSEMBLE = (os.path.join(_DIRECTORY, f"{name}.safetensors") for n
 MODEL.save(FILE)
 models.Ensemble([MODEL]).save(ENSEMBLE)
 MODEL.save_weights(WEIGHTS)
+TORCH = {  # a state dict of PyTorch
+    f"{at}.{name}": array for at, layer in ((0, MODEL.layers[0]), (2, MODEL.layers[1]))
+    for name, array in (("weight", layer.kernel.numpy().T), ("bias", layer.bias.numpy()))
+}  # fmt: skip
 
 # Arguments that a call must have; the others begin with their defaults.
 NEEDED = {
@@ -180,6 +185,9 @@ FUNCTIONS = {
     (config, "set_floatx"): {"value": "float32"}, (config, "set_epsilon"): {"value": 1e-7},
     (backend, "get_uid"): {"prefix": "a"}, (backend, "clear_session"): {},
     (saving, "get_registered_object"): {"name": "a"}, (saving, "register_keras_serializable"): {},
+    (saving, "save_torch_weights"): {"model": MODEL, "filepath": "t.safetensors"},
+    (saving, "load_torch_weights"): {"model": MODEL, "source": TORCH}, (saving, "to_sklearn"): {"model": MODEL},
+    (capi, "network"): {"model": MODEL},
     (utils, "check_gradients"): {"model": MODEL, "x": X, "y": X}, (utils, "PyDataset"): {},
     (utils, "set_random_seed"): {"seed": 1},
     (utils, "get_file"): {"origin": Path(FILE).as_uri(), "cache_dir": os.path.join(_DIRECTORY, "cache")},
@@ -218,6 +226,7 @@ METHODS = {
     "compile_from_config": {"config": MODEL.get_compile_config()},
     "load_weights": {"filepath": WEIGHTS},
     "save": {"filepath": "s.safetensors"},
+    "export": {"filepath": "m.h"},
     "save_weights": {"filepath": "w.safetensors"},
     "to_json": {},
     "__call__": {"inputs": X},

@@ -124,3 +124,33 @@ def chain(*parts):
 def test_models_that_are_refused(model, classes, message):
     with pytest.raises(ValueError, match=message):
         saving.to_sklearn(model, classes)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_perceptrons(seed):
+    rng = np.random.default_rng(seed)
+    dtype = str(rng.choice(["float32", "float64"]))
+    features, rows = int(rng.integers(1, 12)), int(rng.integers(5, 30))
+    x = rng.normal(size=(rows, features)).astype(dtype)
+    arguments = {
+        "hidden_layer_sizes": tuple(map(int, rng.integers(1, 20, rng.integers(1, 5)))),
+        "activation": str(rng.choice(["identity", "logistic", "tanh", "relu"])),
+        "random_state": seed,
+    }
+    kind = rng.choice(["classes", "labels", "numbers"])
+    columns = int(rng.integers(1, 5))
+    if kind == "numbers":
+        y = rng.normal(size=(rows, columns)) if columns > 1 else rng.normal(size=rows)
+        given, classes = MLPRegressor(**arguments).partial_fit(x, y), None
+    elif kind == "labels":
+        y = rng.integers(0, 2, (rows, columns + 1))
+        given, classes = MLPClassifier(**arguments).partial_fit(x, y, classes=np.arange(columns + 1)), None
+    else:
+        classes = np.sort(rng.choice(100, columns + 1, replace=False))
+        given = MLPClassifier(**arguments).partial_fit(x, rng.choice(classes, rows), classes=classes)
+    again = saving.to_sklearn(saving.from_sklearn(given), classes)
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    ask = "predict" if kind == "numbers" else "predict_proba"
+    np.testing.assert_allclose(getattr(again, ask)(x), getattr(given, ask)(x), rtol=tolerance, atol=tolerance)
+    for one, other in zip(given.coefs_, again.coefs_, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -123,6 +123,35 @@ def test_names_of_files_are_ordered_by_their_numbers(tmp_path):
         np.testing.assert_array_equal(layer.kernel.numpy(), tensors[f"fc{number}.weight"].T.astype("f"))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_damaged_files_change_nothing(seed, tmp_path):
+    model, path, rng = model_of(), tmp_path / "w.safetensors", np.random.default_rng(seed)
+    saving.save_torch_weights(model, path)
+    content, before = path.read_bytes(), model.get_weights()
+    for _ in range(100):
+        damaged = bytearray(content[: rng.integers(len(content))] if rng.random() < 0.2 else content)
+        for at in rng.integers(0, max(1, len(damaged)), rng.integers(1, 4)) if damaged else ():
+            damaged[at] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            saving.load_torch_weights(model, path)
+        except saving.ModelFileError:
+            for one, other in zip(before, model.get_weights(), strict=True):
+                np.testing.assert_array_equal(one, other)
+        else:
+            before = model.get_weights()
+
+
+def test_names_may_hold_any_digits(tmp_path):
+    model = lamina.Sequential([lamina.Input((2,)), *(layers.Dense(1, use_bias=False) for _ in range(2))])
+    first, second = np.full((1, 2), 3, "f"), np.full((1, 1), 4, "f")
+    for one, other in (("9" * 5000, "1" + "0" * 5000), ("²", "³"), ("a02", "a3"), ("", "x")):
+        name = f"{one}.weight" if one else "weight"
+        save_file({f"{other}.weight": second, name: first}, tmp_path / "w.safetensors")
+        saving.load_torch_weights(model, tmp_path / "w.safetensors")
+        assert [float(weights.sum()) for weights in model.get_weights()] == [6, 4]
+
+
 def test_what_does_not_fit_changes_nothing(tmp_path):
     model, path = model_of(), tmp_path / "w.safetensors"
     saving.save_torch_weights(model, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from lamina._common.checks import KindError, sizes
 from lamina._common.paths import path as checked_path
 from lamina._engine.variable import Variable
 from lamina._engine.variables import assign_together
+from lamina._files.errors import ModelFileError
 from lamina._files.paths import check_path
 from lamina._files.torch.layers import TorchLayer
 from lamina._files.torch.reading import ARGUMENTS, network_of
@@ -167,24 +168,39 @@ def load_torch_weights(model: Model, source: Any) -> None:
     Raises
     ------
     FileNotFoundError, ValueError
-        There is no such file, it is damaged, or its modules or shapes are not those of the model.
+        There is no such file, it is damaged, or its modules or shapes are not those of the model (for a file a
+        `ModelFileError`).
     """
     who = "load_torch_weights"
     stack = checked_model(who, model).stack
     stack.require_built(who)
-    given = source if hasattr(source, "items") else checked_path(who, "source", source)
-    modules, wanted = read_state(who, given), parameters_of(stack.layers)
+    wanted = parameters_of(stack.layers)
+    if isinstance(source, Mapping):
+        pairs = _all_paired(who, wanted, read_state(who, source))
+    else:
+        path = checked_path(who, "source", source)
+        modules = read_state(who, path)
+        try:
+            pairs = _all_paired(who, wanted, modules)
+        except ValueError as error:
+            raise ModelFileError(f"{error} The file is {path}.") from None
+    assign_together([variable for variable, _ in pairs], [array for _, array in pairs])
+
+
+def _all_paired(
+    who: str, wanted: list[dict[str, Variable]], modules: dict[str, dict[str, Array]]
+) -> list[tuple[Variable, Array]]:
+    """Return the variables of all layers with their values."""
     if len(modules) != len(wanted):
         raise ValueError(
             f"{who}: the model has {len(wanted)} layers with parameters; there are {len(modules)} such modules: "
             f"{', '.join(modules)}."
         )
-    pairs = [
+    return [
         pair
         for variables, (name, tensors) in zip(wanted, modules.items(), strict=True)
         for pair in _paired(who, variables, name, tensors)
     ]
-    assign_together([variable for variable, _ in pairs], [array for _, array in pairs])
 
 
 def _paired(

@@ -54,7 +54,12 @@ def by_module(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    """Return what sorts names so that numbers in them come by their values."""
+    parts = re.split(r"([0-9]+)", name)
+    numbers = [part.lstrip("0") for part in parts[1::2]]
+    found = [(0, part) for part in parts]
+    found[1::2] = [(len(number), number) for number in numbers]
+    return found
 
 
 def tensor_array(who: str, name: Any, value: Any) -> Array:
