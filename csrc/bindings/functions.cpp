@@ -43,8 +43,7 @@ template <class T>
 void predict_rows(const Network<T>& network, const Input& rows, T* y) {
   if (network.try_predict(rows, y)) return;
   // A training holds the gate, and may need the GIL before it leaves it.
-  const bool has_gil = PyGILState_Check() != 0;
-  const std::unique_ptr<WithoutGil> release(has_gil ? new WithoutGil : nullptr);
+  const std::unique_ptr<WithoutGil> release(has_gil() ? new WithoutGil : nullptr);
   network.predict(rows, y, nullptr);
 }
 

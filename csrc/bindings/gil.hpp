@@ -45,6 +45,16 @@ pybind11::object call(const pybind11::handle& function, Arguments&&... arguments
   return pybind11::reinterpret_steal<pybind11::object>(found);
 }
 
+// Whether the calling thread has the GIL. PyGILState_Check() says yes to everybody once there was a subinterpreter.
+inline bool has_gil() {
+#if PY_VERSION_HEX >= 0x030D0000
+  PyThreadState* state = PyThreadState_GetUnchecked();
+#else
+  PyThreadState* state = _PyThreadState_UncheckedGet();
+#endif
+  return state != nullptr && state == PyGILState_GetThisThreadState();
+}
+
 class WithoutGil {
  public:
   WithoutGil() : state_(PyEval_SaveThread()) {}

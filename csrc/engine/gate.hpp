@@ -43,7 +43,8 @@ class Gate {
     renew();
     return !writer_.exchange(true, std::memory_order_seq_cst);
   }
-  // A thread may leave for another one, so that a group's count alone may be below 0.
+  // Readers that were inside when the writer announced itself are in the counts that it reads afterwards, in whatever
+  // order it reads them; others leave again.
   bool is_free_of_readers() const noexcept {
     std::int32_t readers = 0;
     for (const Readers& group : readers_) readers += group.count.load(std::memory_order_seq_cst);
@@ -81,19 +82,29 @@ class Gate {
     withdraw();
     return false;
   }
+  // After a fork one thread opens the gate, and others wait for it: a count that another one set to 0 would lose a
+  // thread that has entered meanwhile.
   void renew() noexcept {
-    const std::uint32_t now = fork_generation();
-    if (generation_.load(std::memory_order_relaxed) == now) return;
+    const std::uint32_t now = fork_generation(), begun = now | kBegun;
+    std::uint32_t seen = generation_.load(std::memory_order_acquire);
+    if (seen == now) [[likely]]
+      return;
+    while (seen == begun || !generation_.compare_exchange_weak(seen, begun, std::memory_order_acq_rel)) {
+      if (seen == begun) std::this_thread::yield();
+      seen = generation_.load(std::memory_order_acquire);
+      if (seen == now) return;
+    }
     for (Readers& group : readers_) group.count.store(0);
     waiting_.store(0);
     writer_.store(false);
-    generation_.store(now);
+    generation_.store(now, std::memory_order_release);
   }
 
   struct alignas(kCacheLine) Readers {
     std::atomic<std::int32_t> count{0};
   };
 
+  static constexpr std::uint32_t kBegun = std::uint32_t{1} << 31;
   std::array<Readers, kThreadGroups> readers_{};
   std::atomic<std::uint32_t> generation_{fork_generation()};
   std::atomic<std::int32_t> waiting_{0};

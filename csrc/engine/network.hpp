@@ -75,6 +75,7 @@ class Network {
   bool try_predict(const Input& rows, T* out, const std::uint64_t* draw = nullptr) const;
 
  private:
+  // Both are used only if few rows take another path than many.
   struct Tapes {
     Tape<T> panels;
     NarrowTape<T> narrow;
