@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 from lamina._common.names import reason_for_absence
 
-__all__ = ["MOVED", "install", "late"]
+__all__ = ["MOVED", "install", "late", "late_function"]
 
 # Where modules of older versions of Keras are now.
 MOVED = {
@@ -82,6 +82,15 @@ class _Finder:
 def late(module: str) -> ModuleType:
     """Import a room that is loaded when it is first used, as it needs a library that takes long to load."""
     return importlib.import_module(module)
+
+
+def late_function(module: str, name: str) -> Callable[..., Any]:
+    """Return a function of a module that is imported when it is first called."""
+
+    def call(*values: Any, **named: Any) -> Any:
+        return getattr(late(module), name)(*values, **named)
+
+    return call
 
 
 def install() -> None:

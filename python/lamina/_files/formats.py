@@ -9,12 +9,10 @@ from typing import Any
 import numpy.typing as npt
 
 from lamina._common.checks import choice
+from lamina._common.imports import late_function
 from lamina._common.records import Record
 from lamina._files import keras_legacy, keras_store, keras_zip, native
-from lamina._files.c import header as c_header
 from lamina._files.network import NetworkState
-from lamina._files.onnx import reader as onnx_reader
-from lamina._files.onnx import writer as onnx_writer
 from lamina._files.paths import check_path
 from lamina._files.state import FoundWeights, ModelState, WeightState
 
@@ -93,6 +91,9 @@ class ExportFormat(Record):
     examples: int = 0
 
 
+# ONNX and C are of use to few, and not imported before.
+_require_onnx = late_function("lamina._files.onnx.writer", "require_onnx")
+
 # Longer suffixes come first: a name ends in `.weights.h5` and in `.h5`.
 FORMATS: dict[str, Format] = {
     native.SUFFIX: Format(native.write_model, native.read_model),
@@ -100,7 +101,7 @@ FORMATS: dict[str, Format] = {
     **dict.fromkeys(
         keras_legacy.SUFFIXES, Format(keras_legacy.write_model, keras_legacy.read_model, keras_legacy.check)
     ),
-    onnx_writer.SUFFIX: Format(None, onnx_reader.read_network, onnx_writer.require_onnx),
+    ".onnx": Format(None, late_function("lamina._files.onnx.reader", "read_network"), _require_onnx),
 }
 WEIGHT_FORMATS: dict[str, WeightFormat] = {
     native.SUFFIX: WeightFormat(native.write_weights, native.read_weights),
@@ -113,8 +114,13 @@ WEIGHT_FORMATS: dict[str, WeightFormat] = {
 
 
 EXPORT_FORMATS: dict[str, ExportFormat] = {
-    onnx_writer.SUFFIX: ExportFormat("onnx", onnx_writer.write_network, onnx_writer.require_onnx),
-    c_header.SUFFIX: ExportFormat("c", c_header.write_network, options=c_header.OPTIONS, examples=c_header.EXAMPLES),
+    ".onnx": ExportFormat("onnx", late_function("lamina._files.onnx.writer", "write_network"), _require_onnx),
+    ".h": ExportFormat(
+        "c",
+        late_function("lamina._files.c.header", "write_network"),
+        options=("batch", "name", "own_math"),
+        examples=4,
+    ),
 }
 
 

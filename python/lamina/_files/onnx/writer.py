@@ -18,11 +18,11 @@ from lamina._files import network as steps
 from lamina._files.network import NetworkState, Step
 from lamina._files.writing import replace_file
 
-__all__ = ["OPSET", "SUFFIX", "graph_of", "require_onnx", "write_network"]
+__all__ = ["OPSET", "graph_of", "require_onnx", "write_network"]
 
 Array = npt.NDArray[Any]
 
-SUFFIX = ".onnx"
+
 OPSET, _IR_VERSION = 17, 8
 
 # Keras's and PyTorch's (Klambauer et al. 2017).

@@ -61,6 +61,7 @@ def columns(node: Node, value: Array) -> Array:
 
 
 def per_column(values: Array, shape: Shape) -> Array:
+    """Return constants as one number for each column of rows of a shape."""
     return np.broadcast_to(values.reshape(-1), shape[-1:]).copy()
 
 
