@@ -119,3 +119,19 @@ def test_missing_values_are_refused():
 def test_plain_buffers():
     held = array.array("d", [1.0, 2.0, 3.0])
     assert np.shares_memory(real_array("who", "x", held), np.asarray(held))
+
+
+def test_values_that_are_missing_inside_of_lists():
+    pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    inner = pl.Series([[1.0, None], [3.0, 4.0]], dtype=pl.Array(pl.Float64, 2))
+    for held in (inner, [pl.Series([1.0, None]), pl.Series([2.0, 3.0])]):
+        with pytest.raises(ValueError, match="must have no missing values; there are 1"):
+            real_array("who", "x", held)
+    whole = pl.Series([[1.0, 2.0], [3.0, 4.0]], dtype=pl.Array(pl.Float64, 2))
+    np.testing.assert_array_equal(real_array("who", "x", whole), [[1, 2], [3, 4]])
+    tensors = pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.float64(), (2,)),
+        pa.array([[1.0, None], [3.0, 4.0]], pa.list_(pa.float64(), 2)),
+    )
+    with pytest.raises(ValueError, match="must have no missing values; there are 1"):
+        real_array("who", "x", tensors)

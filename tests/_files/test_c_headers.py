@@ -207,7 +207,7 @@ def test_arguments(tmp_path):
         ("m.h", {"name": "1a"}, ValueError, "name must be letters, digits and underscores, a letter first; got '1a'"),
         ("m.h", {"name": 3}, TypeError, "name must be"),
         ("m.h", {"own_math": 2}, TypeError, "own_math must be"),
-        ("math.h", {}, ValueError, "math.h is the name of a header that the file includes"),
+        ("math.h", {}, ValueError, "math.h is the name of a header of the C library"),
         ("m.h", {"format": "onnx"}, ValueError, "must end in '.onnx'"),
         ("m.h", {"dtype": "int8"}, TypeError, "unknown argument 'dtype'"),
     ):

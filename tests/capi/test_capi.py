@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import not_sanitized
 from random_networks import ACTIVATIONS
 
 import lamina
@@ -272,3 +274,81 @@ def test_the_program_of_the_documents(tmp_path):
         expected += np.float32(0.01) * model.predict_on_batch(expected[None])[0]
     found.control(capi.network(model), state, 50)
     np.testing.assert_allclose(state, expected, rtol=1e-5)
+
+
+def run_with(controller, code):
+    """Run a program in a process of its own, which has the module."""
+    load = f"""
+import importlib.util, os, threading
+import numpy as np
+import lamina
+from lamina import capi, layers
+spec = importlib.util.spec_from_file_location("controller", {controller.__file__!r})
+controller = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(controller)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", load + code], check=True, timeout=120)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@not_sanitized  # which changes what threads do after a fork
+def test_the_first_uses_after_a_fork_by_two_threads(controller):
+    # The gates of parameters are opened by the first thread that comes; another one came into the midst of that.
+    run_with(
+        controller,
+        """
+models = [lamina.Sequential([lamina.Input((2,)), layers.Dense(2), layers.Dense(2), layers.Dense(1)])
+          for _ in range(200)]
+networks, x = [capi.network(model) for model in models], np.ones((1, 2), "f")
+
+def child():
+    together, ys = threading.Barrier(2), np.zeros((2, 1, 1), "f")
+    def predict(y):
+        for network in networks:
+            together.wait()
+            controller.predict_rows(network, x, y, 1)
+    threads = [threading.Thread(target=predict, args=(y,)) for y in ys]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    def write():
+        for model in models:
+            model.set_weights(model.get_weights())
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    writer.join(20)
+    os._exit(writer.is_alive())
+
+for trial in range(20):
+    pid = os.fork()
+    if pid == 0:
+        child()
+    assert os.waitpid(pid, 0)[1] == 0, trial
+""",
+    )
+
+
+def test_who_has_the_gil_is_known_beside_another_interpreter(controller):
+    interpreters = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+    pytest.importorskip(interpreters)
+    run_with(
+        controller,
+        f"""
+import {interpreters} as interpreters
+interpreters.create()
+model = lamina.Sequential([lamina.Input((6,)), layers.Dense(64), layers.Dense(2)])
+x = np.ones((2000, 6), "f")
+model.compile("sgd", lambda a, b: np.square(a - b).sum(axis=-1))
+network, done, y = capi.network(model), threading.Event(), np.zeros((1, 2), "f")
+
+def predict():
+    while not done.is_set():
+        assert controller.predict_rows(network, x[:1], y, 1) == 0
+        assert controller.predict_with_gil(network, x[:1], y) == 0
+
+threads = [threading.Thread(target=predict) for _ in range(2)]
+[thread.start() for thread in threads]
+model.fit(x, x[:, :2], batch_size=20, epochs=3, verbose=0)
+done.set()
+[thread.join() for thread in threads]
+""",
+    )

@@ -12,6 +12,7 @@ import lamina
 from lamina import layers, saving
 
 torch = pytest.importorskip("torch")
+prune = pytest.importorskip("torch.nn.utils.prune")
 nn = torch.nn
 pytestmark = pytest.mark.filterwarnings("ignore:A softmax of one column")
 
@@ -26,6 +27,17 @@ MODULES = {
     "LayerNorm": {"normalized_shape": 8}, "RMSNorm": {"normalized_shape": 8}, "Identity": {}, "Flatten": {},
     "Threshold": {"threshold": 0.2, "value": 0.0}, "Unflatten": {"dim": 1, "unflattened_size": (2, 4)},
 }  # fmt: skip
+
+
+WITHOUT = {
+    "GELU by tanh": lambda: nn.GELU("tanh"),
+    "PReLU of one slope": nn.PReLU,
+    "BatchNorm1d without affine": lambda: nn.BatchNorm1d(8, affine=False),
+    "RMSNorm without affine": lambda: nn.RMSNorm(8, elementwise_affine=False),
+    "LayerNorm without bias": lambda: nn.LayerNorm(8, bias=False),
+    "Hardshrink of nothing": lambda: nn.Hardshrink(0.0),
+    "Softshrink of nothing": lambda: nn.Softshrink(0.0),
+}
 
 
 def shaken(module):
@@ -43,15 +55,10 @@ def computed(module, x):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", [*MODULES, "GELU by tanh", "PReLU of one slope", "BatchNorm1d without affine"])
+@pytest.mark.parametrize("name", [*MODULES, *WITHOUT])
 def test_modules(name, dtype):
     torch.manual_seed(0)
-    others = {
-        "GELU by tanh": lambda: nn.GELU("tanh"),
-        "PReLU of one slope": nn.PReLU,
-        "BatchNorm1d without affine": lambda: nn.BatchNorm1d(8, affine=False),
-    }
-    middle = others[name]() if name in others else getattr(nn, name)(**MODULES[name])
+    middle = WITHOUT[name]() if name in WITHOUT else getattr(nn, name)(**MODULES[name])
     last = nn.Linear(4 if name == "Unflatten" else 8, 3, bias=False)
     module = shaken(nn.Sequential(nn.Linear(6, 8), nn.Sequential(middle), last))
     module = module.double() if dtype == "float64" else module
@@ -140,6 +147,51 @@ class Own(nn.Module):
         return x
 
 
+def test_modules_that_are_there_twice():
+    torch.manual_seed(0)
+    act = nn.Tanh()
+    module = nn.Sequential(nn.Linear(4, 4), act, nn.Sequential(nn.Linear(4, 4), act)).eval()
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype("f")
+    np.testing.assert_allclose(saving.from_torch(module).predict(x, verbose=0), computed(module, x), atol=1e-6)
+
+
+def shared():
+    one, other = nn.Linear(4, 4), nn.Linear(4, 4)
+    other.weight = one.weight
+    return nn.Sequential(one, other)
+
+
+def hooked(register):
+    module = nn.Linear(4, 4)
+    getattr(module, register)(lambda *values: None)
+    return module
+
+
+def with_own_forward():
+    module = nn.Sequential(nn.Linear(4, 4))
+    module.forward = lambda x: x
+    return module
+
+
+LINEAR = nn.Linear(4, 4)
+
+
+def test_modules_are_made_on_the_cpu_in_their_dtype_and_draw_nothing():
+    model = lamina.Sequential([lamina.Input((4,)), layers.Dense(3), layers.BatchNormalization()])
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    torch.set_default_dtype(torch.float16)
+    try:
+        with torch.device("meta"):
+            module = saving.to_torch(model)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(before, torch.get_rng_state())
+    assert {tensor.device.type for tensor in module.state_dict().values()} == {"cpu"}
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype("f")
+    np.testing.assert_allclose(computed(module, x), model.predict(x, verbose=0), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("module", "shape", "message"),
     [
@@ -151,6 +203,22 @@ class Own(nn.Module):
         (nn.Sequential(nn.ReLU()), None, "input_shape must be given"),
         (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), None, "input_shape must be given"),
         (nn.Sequential(nn.Flatten(0), nn.Linear(4, 2)), (2, 2), "it joins the rows of a batch"),
+        (nn.Sequential(LINEAR, nn.Tanh(), LINEAR), None, "must have parameters of its own; it shares them"),
+        (shared(), None, "must have parameters of its own"),
+        (hooked("register_forward_hook"), None, "must do what its class does; it has hooks"),
+        (hooked("register_forward_pre_hook"), None, "it has hooks"),
+        (nn.Sequential(with_own_forward()), None, "it has hooks, or its own forward"),
+        (prune.l1_unstructured(nn.Linear(2, 3), "weight", 0.5), None, "it has hooks"),
+        (nn.Linear(3, 3, dtype=torch.complex64), None, "must hold real numbers"),
+        (nn.Linear(3, 3, device="meta"), None, "'weight' cannot be read"),
+        (nn.LazyLinear(3), (2,), "run it once"),
+        (nn.CELU(-1.0), (3,), "module 0, a CELU: alpha must be > 0; it is -1.0"),
+        (nn.ELU(-1.0), (3,), "module 0, a ELU: alpha must be >= 0"),
+        (nn.LeakyReLU(-0.5), (3,), "negative_slope must be >= 0"),
+        (nn.Hardshrink(-1.0), (3,), "lambd must be >= 0"),
+        (nn.Threshold(-1.0, 0.0), (3,), "threshold must be >= 0"),
+        (nn.AlphaDropout(1.0), (3,), "p must be < 1"),
+        (nn.BatchNorm1d(3, momentum=2.0), None, r"momentum must be in \(0, 1\]"),
         (nn.Softmax(dim=0), (4,), "dim must be the last axis, -1; it is 0"),
         (nn.Threshold(0.1, 20.0), (4,), "its value must be 0"),
         (nn.Sequential(nn.Linear(4, 4), nn.Embedding(4, 2)), None, "an Embedding must be the first module"),
@@ -159,7 +227,7 @@ class Own(nn.Module):
     ],
 )  # fmt: skip
 def test_what_is_refused(module, shape, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         saving.from_torch(module, shape)
 
 

@@ -154,3 +154,57 @@ def test_random_perceptrons(seed):
     np.testing.assert_allclose(getattr(again, ask)(x), getattr(given, ask)(x), rtol=tolerance, atol=tolerance)
     for one, other in zip(given.coefs_, again.coefs_, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_but_the_estimator_changes():
+    model = chain(layers.Dense(6, "relu"), layers.Dense(3, "softmax"))
+    np.random.seed(5)
+    before = np.random.get_state()[1].copy()
+    found = saving.to_sklearn(model)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    assert found.random_state is None
+    assert (found.t_, found.n_iter_, found.loss_curve_, hasattr(found, "loss_")) == (0, 0, [], False)
+    kernel = found.coefs_[0].copy()
+    found.partial_fit(X, np.arange(90) % 3)
+    assert found.t_ == 90
+    assert not np.array_equal(found.coefs_[0], kernel)
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "message"),
+    [
+        ([None, 1, 2], TypeError, "classes must be labels of one type"),
+        ([0.5, 1.5, 2.5], ValueError, "classes must be labels for scikit-learn"),
+        ([2, 1, 0], ValueError, "classes must be 3 different labels in ascending order"),
+    ],
+)
+def test_classes_that_are_none(classes, error, message):
+    with pytest.raises(error, match=message):
+        saving.to_sklearn(chain(layers.Dense(3, "softmax")), classes)
+
+
+def test_labels_in_columns_are_their_numbers():
+    with pytest.raises(ValueError, match="classes must be None for several columns of a sigmoid"):
+        saving.to_sklearn(chain(layers.Dense(3, "sigmoid")), ["a", "b", "c"])
+
+
+class OfOthers:
+    def to_model(self):
+        return 3
+
+
+def test_what_is_no_estimator():
+    with pytest.raises(TypeError, match="to_model of the OfOthers must return a model"):
+        saving.from_sklearn(OfOthers())
+    with pytest.raises(TypeError, match="got the class MLPClassifier"):
+        saving.from_sklearn(estimators.MLPClassifier)
+
+
+def test_a_mean_of_counts():
+    if "loss" not in MLPRegressor().get_params():
+        pytest.skip("scikit-learn 1.7 has it")
+    given = fitted(MLPRegressor(loss="poisson", max_iter=5), np.abs(X[:, 0]))
+    model = saving.from_sklearn(given)
+    np.testing.assert_allclose(model.predict(X, verbose=0)[:, 0], given.predict(X), rtol=1e-9)
+    with pytest.raises(ValueError, match="they are relu, exponential|has no exponential"):
+        saving.to_sklearn(model)

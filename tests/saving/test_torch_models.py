@@ -47,6 +47,8 @@ def module(name, tensors=None, children=(), **attributes):
     functions = {
         "state_dict": lambda self: {key: Tensor(np.asarray(value, "f")) for key, value in (tensors or {}).items()},
         "named_children": lambda self: list(enumerate(children)),
+        "parameters": lambda self: list((tensors or {}).values()),
+        "__iter__": lambda self: iter(children),
     }
     kind = type(name, (), {"__module__": "torch.nn.modules.some", **functions})
     found = kind()
@@ -111,6 +113,29 @@ def test_a_state_dict_is_written_and_read(tmp_path):
         saving.save_torch_weights(model, path, overwrite=False)
 
 
+def test_names_that_do_not_tell_the_order_must_be_given(tmp_path):
+    model, rng = lamina.Sequential([lamina.Input((2,)), *(layers.Dense(2) for _ in range(3))]), np.random.default_rng(0)
+    names = ["into", "body.1", "body.2"]
+    tensors = {f"{name}.{own}": rng.normal(size=shape).astype("f")
+               for name in names for own, shape in (("weight", (2, 2)), ("bias", 2))}  # fmt: skip
+    path = tmp_path / "w.safetensors"
+    save_file(tensors | {"other.weight": np.ones(5, "f")}, path)
+    with pytest.raises(saving.ModelFileError, match="names must be given, the modules' in their order: 'body.1' and"):
+        saving.load_torch_weights(model, path)
+    for source in (path, tensors):
+        model.set_weights([weights * 0 for weights in model.get_weights()])
+        saving.load_torch_weights(model, source, names)
+        for name, layer in zip(names, model.layers, strict=True):
+            np.testing.assert_array_equal(layer.kernel.numpy(), tensors[f"{name}.weight"].T)
+    for wrong, error, message in (
+        (["into", "body", "body.2"], ValueError, "there is no module 'body'; there are 'into', 'body.1', 'body.2'"),
+        (["into"], ValueError, "has 3 layers with parameters; there are 1 such modules: into"),
+        (3, TypeError, "names must be"), ([1, 2, 3], TypeError, "names must be"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=message):
+            saving.load_torch_weights(model, tensors, wrong)
+
+
 def test_names_of_files_are_ordered_by_their_numbers(tmp_path):
     model = lamina.Sequential([lamina.Input((2,)), *(layers.Dense(2) for _ in range(12))])
     rng = np.random.default_rng(0)
@@ -171,7 +196,11 @@ def test_what_does_not_fit_changes_nothing(tmp_path):
             ValueError,
             "module '4' has bias, weight; the layer in its place has weight",
         ),
-        ({**tensors, "0.bias": np.array(["a"] * 6)}, TypeError, "'0.bias' must hold numbers"),
+        ({**tensors, "0.bias": np.array(["a"] * 6)}, TypeError, "'0.bias' must hold real numbers"),
+        ({"state_dict": tensors}, TypeError, "'state_dict' must be a tensor; it is a mapping: give that"),
+        ({}, ValueError, "there are 0 such modules.$"),
+        (module("Linear"), TypeError, r"give source.state_dict\(\)"),
+        (tmp_path / "w.pt", ValueError, "must end in .safetensors; got 'w.pt'. Files of torch.save are pickles"),
         (tmp_path / "none.safetensors", FileNotFoundError, "there is no file"),
         (3, TypeError, "source"),
     ):

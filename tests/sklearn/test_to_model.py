@@ -90,3 +90,15 @@ def test_skl2onnx_is_asked_for_where_it_is_needed():
             register_onnx_converters()
     else:
         register_onnx_converters()
+
+
+def test_means_that_are_large_against_deviations():
+    x = (1e-2 * RNG.normal(size=(200, 3)) + 1e4).astype("f")
+    estimator = fitted(MLPRegressor(standardize=True), np.sin(300 * (x[:, 0] - 1e4)), x)
+    found = estimator.to_model().predict(x, verbose=0)[:, 0]
+    np.testing.assert_allclose(found, estimator.predict(x), atol=1e-4)
+
+
+def test_a_single_class_has_no_network():
+    with pytest.raises(ValueError, match="a single class, whose probability is 1"):
+        fitted(MLPClassifier(), np.zeros(120)).to_model()

@@ -60,7 +60,7 @@ def real_array(who: str, name: str, value: Any) -> Array:
     try:
         array = _array_of(value)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:  # the last two are PyTorch's, and DLPack's
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, (list, tuple)) and type(error) is ValueError:
             raise ValueError(f"{who}: {name} must be rectangular, every row of one length.") from None
         raise KindError(
             f"{who}: {name} must be an array; {type(value).__name__} is none: {str(error).rstrip('.')}."
@@ -118,7 +118,10 @@ def _refuse_missing(who: str, name: str, value: Any) -> None:
     """Raise if an object of pandas, polars or Arrow has a missing value that NumPy would turn into a NaN."""
     if isinstance(value, np.ndarray):
         return
-    if hasattr(value, "null_count") or hasattr(value, "num_columns"):
+    if isinstance(value, (list, tuple)):
+        for item in value if value and hasattr(value[0], "null_count") else ():
+            _refuse_nulls(who, name, item)
+    elif hasattr(value, "null_count") or hasattr(value, "num_columns"):
         _refuse_nulls(who, name, value)
     if not hasattr(value, "isna"):
         return
@@ -136,10 +139,20 @@ def _refuse_nulls(who: str, name: str, value: Any) -> None:
     """Raise if a column, or one of a table, of polars or Arrow has a missing value."""
     columns = value.get_columns() if hasattr(value, "get_columns") else getattr(value, "columns", [value])
     for number, column in enumerate(columns):
-        found = getattr(column, "null_count", 0)
-        if count := found() if callable(found) else found:
+        if count := _nulls(column):
             where = f" in column {number}" if len(columns) > 1 else ""
             raise ValueError(f"{who}: {name} must have no missing values; there are {count}{where}. Fill them first.")
+
+
+def _nulls(column: Any) -> int:
+    """Return how many values are missing in a column of polars or Arrow, inside of lists and arrays, too."""
+    found = getattr(column, "null_count", 0)
+    count = int(found() if callable(found) else found)
+    inner = getattr(column, "storage", column)  # of Arrow's tensors
+    if not count and hasattr(inner, "flatten") and hasattr(getattr(inner, "type", None), "value_type"):
+        return _nulls(inner.flatten())
+    nested = getattr(getattr(column, "dtype", None), "is_nested", None)
+    return _nulls(column.explode()) if not count and nested is not None and nested() else count
 
 
 def _from_objects(who: str, name: str, array: Array) -> Array:

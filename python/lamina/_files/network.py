@@ -158,6 +158,10 @@ def scaled_activation(name: str, factor: float, row_shape: Shape, dtype: str = "
 def with_usual_parameter(step: Activation, dtype: str) -> list[Step]:
     """Return steps for an activation that use it with its usual parameter alone: it scales with the parameter."""
     usual = _core.activation_table()[step.name]["default_alpha"]
+    if step.alpha == 0 and step.name in ("hard_shrink", "soft_shrink"):
+        return []
+    if step.alpha == 0 and step.name == "squareplus":
+        return [activation("relu", step.row_shape)]
     if step.alpha is None or step.alpha == usual or step.name not in _SCALING:
         return [step]
     return scaled_activation(step.name, _SCALING[step.name](usual / step.alpha), step.row_shape, dtype)
@@ -191,8 +195,9 @@ class NetworkState(Record):
     indices : bool
         Whether the input holds whole numbers, indices of a table's rows.
     steps : list of Step
-    examples : tuple of two arrays, optional
-        Rows of input, and what the model predicts for them.
+    examples : tuple of two arrays and a float, optional
+        Rows of input, what the model predicts for them, and by how much (relative to 1 + its size) a number may differ
+        where it is computed in another order.
     """
 
     name: str
@@ -200,4 +205,4 @@ class NetworkState(Record):
     row_shape: Shape
     indices: bool
     steps: list[Step]
-    examples: tuple[Array, Array] | None = None
+    examples: tuple[Array, Array, float] | None = None

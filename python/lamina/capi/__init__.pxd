@@ -12,6 +12,7 @@ cdef extern from "lamina.h" nogil:
         LAMINA_NO_MEMORY
         LAMINA_WRONG_TYPE
         LAMINA_WRONG_VALUE
+        LAMINA_NOT_IMPORTED
 
     ctypedef struct lamina_network:
         int input_type

@@ -40,14 +40,23 @@ def network_state(who: str, stack: Stack) -> NetworkState:
 
 
 def with_examples(state: NetworkState, predict: Callable[[Array], Array], count: int) -> NetworkState:
-    """Return a network with what the model predicts for rows that are drawn, the same in every process."""
+    """Return a network with what the model predicts for rows that are drawn, the same in every process.
+
+    How much a number may differ follows from what one unit in the last place of the input changes.
+    """
     draw, shape = np.random.default_rng(0), (count, *state.row_shape)
     first = state.steps[0] if state.steps else None
     if isinstance(first, steps.Lookup):
         x = draw.integers(0, len(first.table), shape)
     else:
         x = draw.standard_normal(shape).astype(state.dtype)
-    return state.replaced(examples=(x, predict(x)))
+    y = predict(x)
+    tolerance = 1e-5 if state.dtype == "float32" else 1e-11
+    if not state.indices:
+        with np.errstate(invalid="ignore"):
+            changed = np.abs(predict(np.nextafter(x, np.inf)) - y) / (1 + np.abs(y))
+        tolerance = max(tolerance, 16 * float(np.nanmax(changed, initial=0, where=np.isfinite(changed))))
+    return state.replaced(examples=(x, y, tolerance))
 
 
 def _steps(who: str, layers: list[Layer], shape: Shape, dtype: np.dtype[Any]) -> Iterator[Step]:

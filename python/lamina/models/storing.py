@@ -69,7 +69,7 @@ class StoredModel(PickledModel):
     ) -> None:
         """Write what the model computes into a file that other programs run; docs/interchange.md says which.
 
-        Predictions alone: without losses, optimizer, noise and penalties. Any number of rows can be predicted.
+        Predictions alone: without losses, optimizer, noise and penalties. ONNX files are for any number of rows.
 
         Parameters
         ----------

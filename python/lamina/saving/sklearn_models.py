@@ -20,8 +20,10 @@ __all__ = ["from_sklearn", "to_sklearn"]
 Array = npt.NDArray[Any]
 
 # By scikit-learn's names of activations, those of the steps.
-_ACTIVATIONS = {"identity": None, "logistic": "sigmoid", "relu": "relu", "softmax": "softmax", "tanh": "tanh"}
-_NAMES = {name: theirs for theirs, name in _ACTIVATIONS.items()}
+_ACTIVATIONS = {
+    "exp": "exponential", "identity": None, "logistic": "sigmoid", "relu": "relu", "softmax": "softmax", "tanh": "tanh",
+}  # fmt: skip
+_NAMES = {name: theirs for theirs, name in _ACTIVATIONS.items() if theirs != "exp"}
 
 
 def from_sklearn(estimator: Any) -> Sequential:
@@ -46,8 +48,12 @@ def from_sklearn(estimator: Any) -> Sequential:
         It is not fitted, or has an activation that is unknown here.
     """
     who = "from_sklearn"
+    if isinstance(estimator, type):
+        raise KindError(f"{who}: estimator must be an estimator; got the class {estimator.__name__}.")
     if hasattr(estimator, "to_model"):  # it knows what its network needs
-        found: Sequential = estimator.to_model()
+        found = estimator.to_model()
+        if not isinstance(found, Sequential):
+            raise KindError(f"{who}: to_model of the {type(estimator).__name__} must return a model.")
         return found
     if not hasattr(estimator, "hidden_layer_sizes") or not hasattr(estimator, "activation"):
         raise KindError(f"{who}: estimator must be an MLPClassifier or MLPRegressor; got {type(estimator).__name__}.")
@@ -75,7 +81,7 @@ def to_sklearn(model: Model, classes: Any = None) -> Any:
         Built, of dense layers whose hidden activations are all the same: none, "relu", "sigmoid" or "tanh". What is
         nothing in predictions, as dropout, is left out.
     classes : array_like, optional
-        For a model that ends in a softmax or a sigmoid: the labels of its columns, or of 0 and 1 for one column.
+        For a model that ends in a softmax, or in a sigmoid of one column: the labels of its columns, or of 0 and 1.
         Integers from 0 if omitted.
 
     Returns
@@ -111,6 +117,7 @@ def to_sklearn(model: Model, classes: Any = None) -> Any:
     arguments = {
         "hidden_layer_sizes": [kernel.shape[1] for kernel in kernels[:-1]],
         "activation": _NAMES[next(iter(hidden), "relu")],
+        "random_state": 0,
     }
     x = np.zeros((max(2, columns), len(kernels[0])), stack.dtype)
     if out is None:
@@ -123,9 +130,21 @@ def to_sklearn(model: Model, classes: Any = None) -> Any:
         labels = _labels(who, classes, columns, out)
         several = out == "sigmoid" and columns > 1
         y = np.eye(len(x), columns, dtype=int) if several else np.resize(labels, len(x))
-        estimator.partial_fit(x, y, classes=labels)
+        try:
+            estimator.partial_fit(x, y, classes=labels)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{who}: classes must be labels for scikit-learn; got {classes!r}: {error}") from None
+    return _untrained(estimator, kernels, biases)
+
+
+def _untrained(estimator: Any, kernels: list[Array], biases: list[Array]) -> Any:
+    """Return an estimator with its weights, as if it had got them without a training."""
     estimator.coefs_, estimator.intercepts_ = kernels, biases
-    return estimator
+    estimator.t_ = estimator.n_iter_ = 0
+    estimator.loss_curve_, estimator.best_loss_ = [], np.inf
+    for name in ("loss_", "_optimizer", "_random_state"):  # the next partial_fit makes new ones
+        vars(estimator).pop(name, None)
+    return estimator.set_params(random_state=None)
 
 
 def _perceptron(who: str, state: NetworkState) -> tuple[list[Array], list[Array], list[str | None]]:
@@ -152,9 +171,14 @@ def _perceptron(who: str, state: NetworkState) -> tuple[list[Array], list[Array]
 
 def _labels(who: str, classes: Any, columns: int, out: str) -> Array:
     count = 2 if columns == 1 else columns
-    labels = np.arange(count) if classes is None else np.unique(np.asarray(classes))
     if columns == 1 and out == "softmax":
         raise ValueError(f"{who}: a softmax must have several columns.")
+    if columns > 1 and out == "sigmoid" and classes is not None:
+        raise ValueError(f"{who}: classes must be None for several columns of a sigmoid: each is a label of its own.")
+    try:
+        labels = np.arange(count) if classes is None else np.unique(np.asarray(classes))
+    except TypeError:
+        raise KindError(f"{who}: classes must be labels of one type; got {classes!r}.") from None
     if len(labels) != count or (classes is not None and not np.array_equal(labels, np.asarray(classes))):
         raise ValueError(f"{who}: classes must be {count} different labels in ascending order; got {classes!r}.")
     return labels

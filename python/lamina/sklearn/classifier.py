@@ -420,6 +420,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return self.calibrate is None
 
     def _beyond_layers(self) -> str | None:
+        if len(self.classes_) == 1:
+            return "a single class, whose probability is 1"
         return "calibrate, which asks several networks" if self._calibrator() is not None else super()._beyond_layers()
 
     def _calibrator(self) -> Any:

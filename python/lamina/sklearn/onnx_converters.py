@@ -113,8 +113,6 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     labels, probabilities = (one.full_name for one in operator.outputs)
     classes = estimator.classes_
     several = estimator.n_outputs_ > 1 and estimator.out_activation_ == "logistic"
-    if len(classes) == 1:
-        raise ValueError(f"{_WHO}: the MLPClassifier has seen one class, {classes[0]!r}; a network tells them apart.")
     if estimator.n_outputs_ > 1:
         writer.network(estimator.to_model(), probabilities)
     else:

@@ -24,7 +24,10 @@ def whole_model(who: str, network: Sequential, x_scaler: Any, y_scaler: Any) -> 
     found, row_shape = list(state.steps), state.steps[-1].row_shape
     if x_scaler is not None:
         mean = x_scaler.mean_ if x_scaler.with_mean else np.zeros(state.row_shape)
-        found.insert(0, _affine("standardization", state, state.row_shape, mean, 1 / x_scaler.scale_, 0.0))
+        rounded = mean.astype(state.dtype)
+        scaled = _affine("standardization", state, state.row_shape, 0.0, 1 / x_scaler.scale_, 0.0)
+        # Two steps, as in the scaler: the difference is exact even if the mean is large against the deviation.
+        found = [_affine("mean", state, state.row_shape, rounded, 1.0, 0.0), scaled, *found]
     if y_scaler is not None:
         found.append(_affine("targets", state, row_shape, 0.0, y_scaler.scale_, y_scaler.mean_))
     return model_from_network(state.replaced(steps=found))

@@ -17,19 +17,18 @@ from lamina._common.checks import flag, integer, text
 from lamina._common.names import required
 from lamina._files import network as steps
 from lamina._files.c.functions import functions_for
-from lamina._files.c.steps import Code, code_of
+from lamina._files.c.steps import COLUMNS, Code, code_of
 from lamina._files.c.text import Text, indented
 from lamina._files.network import NetworkState
 from lamina._files.writing import replace_file
 
-__all__ = ["EXAMPLES", "OPTIONS", "SUFFIX", "header_of", "write_network"]
-
-SUFFIX = ".h"
-OPTIONS = ("batch", "name", "own_math")
-EXAMPLES = 4  # by which a header checks itself
+__all__ = ["header_of", "write_network"]
 
 _TILE = 8  # rows of a batch that go through the network together
-_INCLUDED = ("math", "stdint")
+_STANDARD = {
+    "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits", "locale", "math", "setjmp",
+    "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string", "tgmath", "time", "wchar", "wctype",
+}  # fmt: skip
 
 
 def write_network(
@@ -45,12 +44,12 @@ def write_network(
 def _checked_name(who: str, path: Path, name: Any) -> str:
     """Return the beginning of the names in the header."""
     if name is None:
-        stem = re.sub(r"[^A-Za-z0-9_]", "_", path.name.removesuffix(SUFFIX)).strip("_") or "model"
+        stem = re.sub(r"[^A-Za-z0-9_]", "_", path.stem).strip("_") or "model"
         name = f"model_{stem}" if stem[0].isdigit() else stem
     elif not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text(who, "name", name)):
         raise ValueError(f"{who}: name must be letters, digits and underscores, a letter first; got {name!r}.")
-    if path.name.removesuffix(SUFFIX) in _INCLUDED:
-        raise ValueError(f"{who}: {path.name} is the name of a header that the file includes; it needs another one.")
+    if path.stem in _STANDARD:
+        raise ValueError(f"{who}: {path.name} is the name of a header of the C library; it needs another one.")
     return str(name)
 
 
@@ -65,13 +64,15 @@ def header_of(state: NetworkState, name: str, batch: int | None, own_math: bool)
     sizes = list(map(math.prod, shapes))
     tile = 1 if batch is None else min(_TILE, batch)
     given = "int" if state.indices else "REAL"
+    rows, buffers = _rows(codes, given, tile, sizes)
+    stack = buffers + COLUMNS + 16  # sums, and what compilers keep there
     parts = [
-        _comment(state, shapes[-1], tile * max(sizes)),
-        "#ifndef HEADER\n#define HEADER\n",
+        _comment(state, shapes[-1], stack),
+        f"#ifndef {name}_HEADER\n#define {name}_HEADER\n",
         _preamble(writer, sizes[0], sizes[-1], own_math),
         *functions_for(writer, [code.code for code in codes], own_math),
         *(code.code for code in codes),
-        _rows(codes, given, tile, sizes),
+        rows,
         "/* Predict one row. x and y must not overlap. */",
         f"static inline void @predict(const {given} *x, REAL *y) {{ @rows(x, y, 1); }}\n",
         *([] if batch is None else [_batch(given, batch, tile, sizes)]),
@@ -81,16 +82,16 @@ def header_of(state: NetworkState, name: str, batch: int | None, own_math: bool)
     return writer.filled("\n".join(parts))
 
 
-def _comment(state: NetworkState, shape: steps.Shape, largest: int) -> str:
+def _comment(state: NetworkState, shape: steps.Shape, stack: int) -> str:
     kind = "int" if state.indices else "REAL"
     return f"""\
-/* {state.name.replace("*/", "")}: what a neural network computes, written by lamina {_core.__version__}.
+/* What a neural network computes, written by lamina {_core.__version__}.
 
    REAL y[OUTPUTS];
    @predict(x, y);
 
    x points to a row of {kind}, of shape {state.row_shape}, y to one of REAL, of shape {shape}; rows of several axes lie
-   in C's order. Needs C99, and the C library's math.h (link with -lm), and at most {2 * largest} REAL of stack.
+   in C's order. Needs C99, the C library's math.h (link with -lm), and about {stack} REAL of stack.
    @self_check() returns how many numbers of its examples come out wrong: 0. */
 """
 
@@ -99,8 +100,7 @@ def _preamble(writer: Text, inputs: int, outputs: int, own_math: bool) -> str:
     fma = writer.filled("fma$")
     return f"""\
 #include <math.h>
-{"#include <stdint.h>" if own_math else ""}
-
+{_OWN_MATH if own_math else ""}
 #define INPUTS {inputs}
 #define OUTPUTS {outputs}
 
@@ -118,8 +118,17 @@ def _preamble(writer: Text, inputs: int, outputs: int, own_math: bool) -> str:
 """
 
 
-def _rows(codes: list[Code], given: str, tile: int, sizes: list[int]) -> str:
-    """Return the function that calls the steps, for up to `tile` rows.
+_OWN_MATH = """\
+#include <stdint.h>
+
+#ifdef __FAST_MATH__
+#error "-ffast-math changes what the functions in this header compute: export with own_math=False for it"
+#endif
+"""
+
+
+def _rows(codes: list[Code], given: str, tile: int, sizes: list[int]) -> tuple[str, int]:
+    """Return the function that calls the steps, for up to `tile` rows, and how many numbers its buffers hold.
 
     Steps that make rows of rows go from one buffer to the other and from the last one to the output. Those that change
     rows where they are do so once they are in a buffer.
@@ -145,10 +154,11 @@ def _rows(codes: list[Code], given: str, tile: int, sizes: list[int]) -> str:
     if not codes:
         calls.append(f"for (int i = 0; i < rows * {sizes[0]}; ++i) y[i] = x[i];")
     arrays = [f"REAL {one}[{tile * max(sizes)}];" for one in sorted(buffers - {"y"})]
-    return (
+    function = (
         f"/* Predict up to {tile} rows. */\nstatic inline void @rows(const {given} *x, REAL *y, int rows) {{\n"
         f"{indented([*arrays, *calls])}\n}}\n"
     )
+    return function, len(arrays) * tile * max(sizes)
 
 
 def _batch(given: str, batch: int, tile: int, sizes: list[int]) -> str:
@@ -164,12 +174,11 @@ def _batch(given: str, batch: int, tile: int, sizes: list[int]) -> str:
 
 
 def _self_check(writer: Text, state: NetworkState, given: str) -> str:
-    x, y = required("a header", "examples", state.examples)
+    x, y, tolerance = required("a header", "examples", state.examples)
     arrays = "".join([
         writer.array("example_inputs", np.reshape(x, (len(x), -1))),
         writer.array("example_outputs", np.reshape(y, (len(y), -1))),
     ])  # fmt: skip
-    tolerance = "1e-5$" if state.dtype == "float32" else "1e-11$"
     return f"""\
 {arrays}
 /* Return how many numbers of the predictions for the examples differ from what they were where this was written. */
@@ -182,7 +191,7 @@ static inline int @self_check(void) {{
       const REAL expected = @example_outputs[r][j], size = expected < 0 ? -expected : expected;
       const REAL apart = y[j] < expected ? expected - y[j] : y[j] - expected;
       const int same = y[j] == expected || (y[j] != y[j] && expected != expected);
-      wrong += !(same || apart <= {tolerance} * (1.0$ + size));
+      wrong += !(same || apart <= {writer.number(tolerance)} * (1.0$ + size));
     }}
   }}
   return wrong;

@@ -19,11 +19,11 @@ from lamina._files.c.functions import ACTIVATIONS
 from lamina._files.c.text import Text, indented
 from lamina._files.network import Shape, Step
 
-__all__ = ["Code", "code_of"]
+__all__ = ["COLUMNS", "Code", "code_of"]
 
 Array = npt.NDArray[Any]
 
-_COLUMNS = 64  # that are summed at a time: as many as fit into the registers of most CPUs
+COLUMNS = 64  # that are summed at a time: as many as fit into the registers of most CPUs
 _TOGETHER = 4  # rows that share what they read of a matrix, of as many columns
 _COLUMNS_TOGETHER = 16
 _VECTOR = 4  # columns of matrices are a multiple of it
@@ -133,7 +133,7 @@ def _dense(writer: _Writer, step: steps.Dense) -> Code:
             f"for (; r + {count} <= {writer.rows()}; r += {count}, x += {count * ins}, y += {count * outs}) {{\n"
             f"{indented(blocks)}\n}}"
         )
-    blocks = _blocks(wide, outs, _COLUMNS, lambda at, width, stored: _row(kernel, bias, ins, at, width, stored))
+    blocks = _blocks(wide, outs, COLUMNS, lambda at, width, stored: _row(kernel, bias, ins, at, width, stored))
     body.append(f"for (; r < {writer.rows()}; ++r, x += {ins}, y += {outs}) {{\n{indented(blocks)}\n}}")
     return writer.out_of_place(body)
 

@@ -76,6 +76,8 @@ def network_of(who: str, layers: list[TorchLayer], row_shape: Shape | None) -> N
             found += _READERS[layer.kind](layer, shape, dtype)
         except ConfigurationError as error:
             raise ValueError(f"{who}: module {number}, a {layer.kind}: {error}.") from None
+        except KeyError as error:
+            raise ValueError(f"{who}: module {number}, a {layer.kind}: it has no tensor {error}.") from None
         shape = found[-1].row_shape if found else begin
     indices = bool(found) and isinstance(found[0], steps.Lookup)
     if any(isinstance(step, steps.Lookup) for step in found[1:]):
@@ -96,10 +98,29 @@ def _row_shape_of(who: str, layers: list[TorchLayer]) -> Shape:
 
 def _activation(name: str, argument: str | None = None) -> Reader:
     def read(layer: TorchLayer, shape: Shape, dtype: str) -> list[Step]:
-        alpha = None if argument is None else float(layer.arguments[argument])
+        alpha = None if argument is None else _not_negative(layer, argument)
         return [steps.activation(name, shape, alpha)]
 
     return read
+
+
+def _not_negative(layer: TorchLayer, argument: str) -> float:
+    value = float(layer.arguments[argument])
+    require(value >= 0, f"{argument} must be >= 0; it is {value}")
+    return value
+
+
+def _shrink(name: str) -> Reader:
+    def read(layer: TorchLayer, shape: Shape, dtype: str) -> list[Step]:
+        lambd = _not_negative(layer, "lambd")
+        return [steps.activation(name, shape, lambd)] if lambd else []
+
+    return read
+
+
+def _celu(layer: TorchLayer, shape: Shape, dtype: str) -> list[Step]:
+    require(layer.arguments["alpha"] > 0, f"alpha must be > 0; it is {layer.arguments['alpha']}")
+    return [steps.activation("celu", shape, float(layer.arguments["alpha"]))]
 
 
 def _along_columns(name: str) -> Reader:
@@ -135,11 +156,12 @@ def _batch_norm(layer: TorchLayer, shape: Shape, dtype: str) -> list[Step]:
     require(len(shape) == 1, f"its columns are those of axis 1, and rows have the shape {shape}")
     require(shape[0] == given["num_features"], f"it takes {given['num_features']} columns; there are {shape[0]}")
     require("running_mean" in tensors, "without track_running_stats it predicts by the batch")
-    require(given["momentum"] is not None, "its momentum must be a number")
+    momentum = given["momentum"]
+    require(momentum is not None and 0 < momentum <= 1, f"momentum must be in (0, 1]; it is {momentum}")
     return [
         steps.BatchNorm(
             "batch_normalization", shape, tensors["running_mean"], tensors["running_var"], tensors.get("weight"),
-            tensors.get("bias"), float(given["eps"]), 0.0, 1 - float(given["momentum"]),
+            tensors.get("bias"), float(given["eps"]), 0.0, 1 - float(momentum),
         )
     ]  # fmt: skip
 
@@ -150,7 +172,7 @@ def _row_norm(centered: bool) -> Reader:
         begin = len(shape) - len(normalized)
         require(begin >= 0 and shape[begin:] == normalized, f"it normalizes {normalized}; rows have the shape {shape}")
         eps = layer.arguments["eps"]
-        epsilon = float(np.finfo(layer.tensors["weight"].dtype).eps if eps is None else eps)
+        epsilon = float(np.finfo(dtype).eps if eps is None else eps)
         flat = (*shape[:begin], math.prod(normalized))
         gamma, beta = (
             None if one is None else one.reshape(-1) for one in (layer.tensors.get("weight"), layer.tensors.get("bias"))
@@ -169,13 +191,14 @@ def _prelu(layer: TorchLayer, shape: Shape, dtype: str) -> list[Step]:
 
 
 def _softplus(layer: TorchLayer, shape: Shape, dtype: str) -> list[Step]:
+    require(layer.arguments["beta"] > 0, f"beta must be > 0; it is {layer.arguments['beta']}")
     require(layer.arguments["threshold"] >= 15, "its threshold must be 15 or more")
     return steps.scaled_activation("softplus", float(layer.arguments["beta"]), shape, dtype)
 
 
 def _threshold(layer: TorchLayer, shape: Shape, dtype: str) -> list[Step]:
     require(layer.arguments["value"] == 0, f"its value must be 0; it is {layer.arguments['value']}")
-    return [steps.ClippedRelu("relu", shape, 0.0, math.inf, float(layer.arguments["threshold"]))]
+    return [steps.ClippedRelu("relu", shape, 0.0, math.inf, _not_negative(layer, "threshold"))]
 
 
 def _hardtanh(layer: TorchLayer, shape: Shape, dtype: str) -> list[Step]:
@@ -210,19 +233,24 @@ def _reshaped(before: Shape, after: Shape) -> list[Step]:
 
 
 def _noise(name: str) -> Reader:
-    return lambda layer, shape, dtype: [steps.Noise(name, shape, name, float(layer.arguments["p"]))]
+    def read(layer: TorchLayer, shape: Shape, dtype: str) -> list[Step]:
+        rate = float(layer.arguments["p"])
+        require(rate < 1, f"p must be < 1; it is {rate}")
+        return [steps.Noise(name, shape, name, rate)]
+
+    return read
 
 
 _READERS: dict[str, Reader] = {
     "AlphaDropout": _noise("alpha_dropout"),
     "BatchNorm1d": _batch_norm,
-    "CELU": _activation("celu", "alpha"),
+    "CELU": _celu,
     "Dropout": _noise("dropout"),
     "ELU": _activation("elu", "alpha"),
     "Embedding": _embedding,
     "Flatten": _flatten,
     "GELU": _gelu,
-    "Hardshrink": _activation("hard_shrink", "lambd"),
+    "Hardshrink": _shrink("hard_shrink"),
     "Hardsigmoid": _activation("hard_sigmoid"),
     "Hardswish": _activation("hard_silu"),
     "Hardtanh": _hardtanh,
@@ -241,12 +269,9 @@ _READERS: dict[str, Reader] = {
     "SiLU": _activation("silu"),
     "Sigmoid": _activation("sigmoid"),
     "Softmax": _along_columns("softmax"),
-    "Softmin": lambda layer, shape, dtype: [
-        steps.affine(shape, -1, 0, dtype),
-        *_along_columns("softmax")(layer, shape, dtype),
-    ],
+    "Softmin": _softmin,
     "Softplus": _softplus,
-    "Softshrink": _activation("soft_shrink", "lambd"),
+    "Softshrink": _shrink("soft_shrink"),
     "Softsign": _activation("softsign"),
     "Tanh": _activation("tanh"),
     "Tanhshrink": _activation("tanh_shrink"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lamina._common.checks import KindError
 from lamina._files.paths import require_file
 from lamina._files.safetensors import read_tensors, write_tensors
 from lamina._files.torch.layers import TorchLayer
@@ -64,10 +65,16 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def tensor_array(who: str, name: Any, value: Any) -> Array:
     """Return a tensor of PyTorch, or an array, as an array of float32 or float64; those of half the size grow."""
+    if isinstance(value, Mapping):
+        raise KindError(f"{who}: {name!r} must be a tensor; it is a mapping: give that.")
     if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = (value if str(value.dtype) in ("torch.float32", "torch.float64") else value.float()).numpy()
+        try:
+            value = value.detach().cpu()
+            half = str(value.dtype) in ("torch.float16", "torch.bfloat16")
+            value = (value.float() if half else value).numpy()
+        except (TypeError, RuntimeError, NotImplementedError) as error:  # without memory, quantized, sparse …
+            raise KindError(f"{who}: {name!r} cannot be read: {str(error).rstrip('.')}.") from None
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"{who}: {name!r} must hold numbers; it is of dtype {array.dtype}.")
+        raise KindError(f"{who}: {name!r} must hold real numbers; it is of dtype {array.dtype}.")
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)

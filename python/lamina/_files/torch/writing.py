@@ -127,6 +127,7 @@ def _write_prelu(step: steps.Prelu, shape: Shape) -> Iterator[TorchLayer]:
 
 
 def _write_clipped_relu(step: steps.ClippedRelu, shape: Shape) -> Iterator[TorchLayer]:
+    require(step.most > 0, "its numbers have no range")
     if step.slope == step.threshold == 0:
         yield TorchLayer("Hardtanh", {"min_val": 0.0, "max_val": step.most}, {})
         return

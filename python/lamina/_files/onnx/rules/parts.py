@@ -47,6 +47,7 @@ def constant(graph: Graph, node: Node, index: int) -> Array | None:
 
 
 def required(graph: Graph, node: Node, index: int) -> Array:
+    """Return an input of an operator, which must be there and a constant."""
     value = constant(graph, node, index)
     if value is None:
         raise ConfigurationError(f"{node} must have more than {index} inputs")
