@@ -22,6 +22,12 @@ class ByDlpack:
     def __dlpack_device__(self):
         return self.held.__dlpack_device__()
 
+    def __len__(self):
+        return len(self.held)
+
+    def __getitem__(self, key):
+        return self.held[key]
+
 
 class OnAnotherDevice(ByDlpack):
     def __dlpack_device__(self):

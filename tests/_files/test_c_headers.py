@@ -169,6 +169,41 @@ def test_the_self_check_finds_a_changed_number(tmp_path):
         assert subprocess.run([str(tmp_path / "main")], check=False).returncode == wrong
 
 
+def test_the_self_check_allows_for_what_a_network_magnifies(tmp_path):
+    model = lamina.Sequential([lamina.Input((32,)), *(layers.Dense(2, use_bias=False) for _ in range(2))])
+    large, small = np.random.default_rng(0).normal(size=(2, 32, 1))
+    model.set_weights([np.hstack([1e4 * large, 1e4 * large + small]), [[1, -1], [-1, 1]]])  # large numbers cancel
+    model.export(tmp_path / "m.h")
+    program = tmp_path / "main.c"
+    program.write_text('#include "m.h"\nint main(void) { return m_self_check(); }\n')
+    subprocess.run([COMPILERS[0], "-std=c99", "-O2", str(program), "-o", str(tmp_path / "main"), "-lm"], check=True)
+    assert subprocess.run([str(tmp_path / "main")], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("own_math", [False, True])
+def test_fast_math_is_refused_where_it_would_be_wrong(own_math, tmp_path):
+    model = lamina.Sequential([lamina.Input((3,)), layers.Dense(2, "tanh")])
+    model.export(tmp_path / "m.h", own_math=own_math)
+    program = tmp_path / "main.c"
+    program.write_text('#include "m.h"\nint main(void) { return m_self_check(); }\n')
+    done = subprocess.run(
+        [COMPILERS[0], "-std=c99", "-O2", "-ffast-math", str(program), "-o", str(tmp_path / "main"), "-lm"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode != 0) == own_math
+    assert ("export with own_math=False" in done.stderr) == own_math
+
+
+def test_a_name_of_a_model_is_no_code(tmp_path):
+    parts = [lamina.Input((3,)), layers.Dense(2)]
+    model = lamina.Sequential(parts, name="**//\nstatic int injected = 7;\n/** REAL $ @")
+    model.export(tmp_path / "m.h")
+    assert "injected" not in (tmp_path / "m.h").read_text()
+    networks = Networks(tmp_path)
+    networks.add(model, np.eye(3))
+    networks.check(COMPILERS[0], STRICT, 1e-6)
+
+
 def test_indices_without_a_row_give_nan(tmp_path):
     model = lamina.Sequential([lamina.Input((2,), dtype="int32"), layers.Embedding(5, 3), layers.Flatten()])
     model.export(tmp_path / "m.h")

@@ -7,7 +7,6 @@ columns works along the last axis.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -160,21 +159,13 @@ def with_usual_parameter(step: Activation, dtype: str) -> list[Step]:
     usual = _core.activation_table()[step.name]["default_alpha"]
     if step.alpha == 0 and step.name in ("hard_shrink", "soft_shrink"):
         return []
-    if step.alpha == 0 and step.name == "squareplus":
-        return [activation("relu", step.row_shape)]
     if step.alpha is None or step.alpha == usual or step.name not in _SCALING:
         return [step]
-    return scaled_activation(step.name, _SCALING[step.name](usual / step.alpha), step.row_shape, dtype)
+    return scaled_activation(step.name, usual / step.alpha, step.row_shape, dtype)
 
 
-def _itself(ratio: float) -> float:
-    return ratio
-
-
-# Activations ``f(x)`` that are ``g(k x) / k`` with the usual parameter: k, given the quotient of the parameters.
-_SCALING: dict[str, Callable[[float], float]] = {
-    "celu": _itself, "hard_shrink": _itself, "soft_shrink": _itself, "squareplus": math.sqrt,
-}  # fmt: skip
+# Activations ``f(x)`` that are ``g(k x) / k`` with the usual parameter, k the quotient of the parameters.
+_SCALING = ("celu", "hard_shrink", "soft_shrink")
 
 
 def affine(row_shape: Shape, scale: float, shift: float, dtype: str = "float32") -> Affine:
