@@ -22,6 +22,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,9 +205,8 @@ def by_headers(np: Any, model: Any, x: Any, folder: Path) -> Timed:
             found = ctypes.CDLL(str(library(compiler, HEADER, where, "net")))
             for kind, function in (("", found.each), (" batch", found.batches)):
                 y = np.zeros((ROWS, model.output_shape[1]), "f")
-                arguments = pointer(x), pointer(y), LOOP
-                call = lambda function=function, arguments=arguments: function(*arguments)  # noqa: E731
-                yield f"{compiler}{'' if own else ' math.h'}{kind}", y, call, ROWS * LOOP
+                name = f"{compiler}{'' if own else ' math.h'}{kind}"
+                yield name, y, partial(function, pointer(x), pointer(y), LOOP), ROWS * LOOP
 
 
 if __name__ == "__main__":

@@ -202,7 +202,7 @@ def test_what_is_no_estimator():
 
 def test_a_mean_of_counts():
     if "loss" not in MLPRegressor().get_params():
-        pytest.skip("scikit-learn 1.7 has it")
+        pytest.skip("scikit-learn before 1.7 has no such loss")
     given = fitted(MLPRegressor(loss="poisson", max_iter=5), np.abs(X[:, 0]))
     model = saving.from_sklearn(given)
     np.testing.assert_allclose(model.predict(X, verbose=0)[:, 0], given.predict(X), rtol=1e-9)

@@ -58,14 +58,14 @@ def real_array(who: str, name: str, value: Any) -> Array:
     if isinstance(value, np.ndarray) and value.base is not None:
         _refuse_cut_files(who, name, value)
     try:
-        array = _array_of(value)
+        array = np.asarray(value) if isinstance(value, np.ndarray) else _array_of(value)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:  # the last two are PyTorch's, and DLPack's
         if isinstance(value, (list, tuple)) and type(error) is ValueError:
             raise ValueError(f"{who}: {name} must be rectangular, every row of one length.") from None
         raise KindError(
             f"{who}: {name} must be an array; {type(value).__name__} is none: {str(error).rstrip('.')}."
         ) from None
-    if array.dtype.name == "bfloat16":  # of the package ml_dtypes
+    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":  # of the package ml_dtypes
         array = array.astype(np.float32)
     if array.dtype.kind == "O":
         array = _from_objects(who, name, array)
